@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+/// Every bound of the firmware with its unit (last word of the name) and its reason.
+namespace sekisho::limits {
+
+// Identity. TenantId is 23 bits wide in a session key (bit 23 is the address family).
+inline constexpr std::uint32_t kTenantIdMax = (1U << 20) - 1;
+inline constexpr std::uint32_t kPortIdMax = (1U << 20) - 1;
+inline constexpr std::uint32_t kRuleIdMax = (1U << 24) - 1;
+inline constexpr std::uint32_t kBindingIdMax = (1U << 24) - 1;
+static_assert(kTenantIdMax < (1U << 23));
+
+// Configuration (specification 3.2, 3.17).
+inline constexpr std::size_t kTenantsMax = 1000;
+inline constexpr std::size_t kPortsMax = 20'000;
+inline constexpr std::size_t kNicsMax = 32;            // RTE_MAX_ETHPORTS
+inline constexpr std::size_t kZonesPerTenantMax = 64;  // a zone set is one 64-bit word
+inline constexpr std::size_t kRulesPerTenantMax = 10'000;
+inline constexpr std::size_t kRulesMax = 200'000;
+inline constexpr std::size_t kBindingsMax = 100'000;
+inline constexpr std::size_t kPairsPerBindingMax = 64;
+inline constexpr std::size_t kMacsPerBindingMax = 8;
+inline constexpr std::size_t kNameCharactersMax = 64;
+inline constexpr std::size_t kNameBytesMax = 256;  // 64 characters of UTF-8
+inline constexpr std::size_t kAddressEntriesPerObjectMax = 1000;
+inline constexpr std::size_t kGroupDepthMax = 4;
+inline constexpr std::size_t kRuleReferencesMax = 64;
+inline constexpr std::size_t kServiceDestinationsMax = 64;
+inline constexpr std::size_t kServiceSourcesMax = 16;
+inline constexpr std::size_t kRoutesPerTenantMax = 10'000;
+inline constexpr std::size_t kRevisionsKeptMax = 100;
+
+// Documents and snapshots. A snapshot of 200,000 rules is about 100 MB.
+inline constexpr std::size_t kDocumentBytesMax = 64U << 20;
+inline constexpr std::size_t kDocumentDepthMax = 32;
+inline constexpr std::size_t kSnapshotBytesMax = std::size_t{1} << 30;
+
+// Local messages: one datagram each. 128 KiB passes with default buffers, so half of it is safe.
+inline constexpr std::size_t kIpcMessageBytesMax = 64U << 10;
+inline constexpr std::size_t kIpcFdsMax = 32;
+
+// Log ring: 2^16 records of 128 bytes = 8 MiB a shard: about 0.2 s at the unit maximum of 200,000 records/s, twice over.
+inline constexpr std::size_t kLogRingRecordsMax = 1U << 16;
+
+// Packets.
+inline constexpr std::size_t kShardsMax = 16;
+inline constexpr std::uint32_t kFrameBytesMax = 9600;
+
+}  // namespace sekisho::limits

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace sekisho::filters {
+
+/// Where a comm record says the decision was made (specification 3.7, field `reason`).
+enum class LogReason : std::uint8_t {
+  kNone = 0, kRule, kDefault, kState, kAe, kNat, kRoute, kFrag, kMalformed, kQuota, kStorm, kVpnAcl, kSchedule,
+};
+
+// X(enumerator, name shown to people and in metrics, comm reason, security event code or "")
+// Append only: numbers appear in log rings and counters.
+#define SEKISHO_DROP_REASONS(X)                                                            \
+  X(kNone, "none", kNone, "")                                                              \
+  /* decode: what the bytes are */                                                         \
+  X(kEthernetTruncated, "ethernet-truncated", kMalformed, "AE_FRAME")                      \
+  X(kVlanTruncated, "vlan-truncated", kMalformed, "AE_FRAME")                              \
+  X(kVlanDepth, "vlan-depth", kMalformed, "AE_FRAME")                                      \
+  X(kIpv4Truncated, "ipv4-truncated", kMalformed, "AE_IP_FORMAT")                          \
+  X(kIpv4Version, "ipv4-version", kMalformed, "AE_IP_FORMAT")                              \
+  X(kIpv4HeaderLength, "ipv4-header-length", kMalformed, "AE_IP_FORMAT")                   \
+  X(kIpv4TotalLength, "ipv4-total-length", kMalformed, "AE_IP_FORMAT")                     \
+  X(kIpv4Checksum, "ipv4-checksum", kMalformed, "AE_IP_FORMAT")                            \
+  X(kIpv4Options, "ipv4-options", kMalformed, "AE_IPOPT")                                  \
+  X(kIpv6Truncated, "ipv6-truncated", kMalformed, "AE_IP_FORMAT")                          \
+  X(kIpv6Version, "ipv6-version", kMalformed, "AE_IP_FORMAT")                              \
+  X(kIpv6PayloadLength, "ipv6-payload-length", kMalformed, "AE_IP_FORMAT")                 \
+  X(kIpv6ExtensionHeader, "ipv6-extension-header", kMalformed, "PROTO_EXT_HDR")            \
+  X(kIpv6RoutingHeader0, "ipv6-routing-header-0", kMalformed, "AE_RH0")                    \
+  X(kFragment, "fragment", kFrag, "")                                                      \
+  X(kL4Truncated, "l4-truncated", kMalformed, "")                                          \
+  X(kTcpDataOffset, "tcp-data-offset", kMalformed, "PROTO_TCP_FLAGS")                      \
+  X(kTcpFlags, "tcp-flags", kMalformed, "PROTO_TCP_FLAGS")                                 \
+  X(kUdpLength, "udp-length", kMalformed, "")                                              \
+  X(kL4Checksum, "l4-checksum", kMalformed, "")                                            \
+  X(kArpTruncated, "arp-truncated", kMalformed, "AE_ARP_FORMAT")                           \
+  /* bind: who may speak here (specification 3.5) */                                       \
+  X(kNoPort, "no-port", kAe, "")                                                           \
+  X(kAeUnbound, "ae-unbound", kAe, "AE_UNBOUND")                                           \
+  X(kAeStorm, "ae-storm", kStorm, "AE_STORM")                                              \
+  X(kAeFrame, "ae-frame", kAe, "AE_FRAME")                                                 \
+  X(kAeEthertype, "ae-ethertype", kAe, "AE_ETYPE")                                         \
+  X(kAeMac, "ae-mac", kAe, "AE_MAC")                                                       \
+  X(kAeArpFormat, "ae-arp-format", kAe, "AE_ARP_FORMAT")                                   \
+  X(kAeArpSha, "ae-arp-sha", kAe, "AE_ARP_SHA")                                            \
+  X(kAeArpProbe, "ae-arp-probe", kAe, "AE_ARP_PROBE")                                      \
+  X(kAeArpSpa, "ae-arp-spa", kAe, "AE_ARP_SPA")                                            \
+  X(kAeArpTha, "ae-arp-tha", kAe, "AE_ARP_THA")                                            \
+  X(kAeIpFormat, "ae-ip-format", kAe, "AE_IP_FORMAT")                                      \
+  X(kAeIpOption, "ae-ip-option", kAe, "AE_IPOPT")                                          \
+  X(kAeDhcpChaddr, "ae-dhcp-chaddr", kAe, "AE_DHCP_CHADDR")                                \
+  X(kAeIp4, "ae-ip4", kAe, "AE_IP4")                                                       \
+  X(kAeDhcpServer, "ae-dhcp-server", kAe, "AE_DHCP_SRV")                                   \
+  X(kAeRedirect, "ae-redirect", kAe, "AE_REDIRECT")                                        \
+  X(kAeQuery, "ae-query", kAe, "AE_QUERY")                                                 \
+  X(kAeVrrp, "ae-vrrp", kAe, "AE_VRRP")                                                    \
+  X(kAeRoutingHeader0, "ae-routing-header-0", kAe, "AE_RH0")                               \
+  X(kAeDadForeign, "ae-dad-foreign", kAe, "AE_DAD_FOREIGN")                                \
+  X(kAeIp6, "ae-ip6", kAe, "AE_IP6")                                                       \
+  X(kAeLinkLocal, "ae-link-local", kAe, "AE_LLA")                                          \
+  X(kAeNdHopLimit, "ae-nd-hop-limit", kAe, "AE_ND_HLIM")                                   \
+  X(kAeNdFormat, "ae-nd-format", kAe, "AE_ND_FORMAT")                                      \
+  X(kAeNdFragment, "ae-nd-fragment", kAe, "AE_ND_FRAG")                                    \
+  X(kAeNdLinkLayer, "ae-nd-link-layer", kAe, "AE_ND_LLA")                                  \
+  X(kAeNa, "ae-na", kAe, "AE_NA")                                                          \
+  X(kAeRa, "ae-ra", kAe, "AE_RA")                                                          \
+  X(kAeDestinationForeign, "ae-destination-foreign", kAe, "AE_DST_FOREIGN")                \
+  X(kUplinkNoOwner, "uplink-no-owner", kRoute, "")                                         \
+  X(kUplinkSource, "uplink-source", kAe, "RPF_FAIL")                                       \
+  X(kNotForUs, "not-for-us", kRoute, "")                                                   \
+  /* local: our own addresses */                                                           \
+  X(kLocalUnserved, "local-unserved", kRule, "")                                           \
+  X(kNeighbourUnsolicited, "neighbour-unsolicited", kAe, "")                               \
+  /* policy and state */                                                                   \
+  X(kLand, "land", kMalformed, "PROTO_LAND")                                               \
+  X(kMartian, "martian", kRoute, "BOGON")                                                  \
+  X(kDefaultDeny, "default-deny", kDefault, "")                                            \
+  X(kRuleDrop, "rule-drop", kRule, "")                                                     \
+  X(kRuleReject, "rule-reject", kRule, "")                                                 \
+  X(kPolicyChanged, "policy-changed", kRule, "")                                           \
+  X(kNotFirst, "not-first", kState, "")                                                    \
+  X(kTcpState, "tcp-state", kState, "")                                                    \
+  X(kTcpWindow, "tcp-window", kState, "")                                                  \
+  X(kIcmpUnrelated, "icmp-unrelated", kState, "PROTO_ICMP_ERR")                            \
+  X(kSessionLimit, "session-limit", kQuota, "DOS_STATE_QUOTA")                             \
+  /* forward */                                                                            \
+  X(kNoRoute, "no-route", kRoute, "")                                                      \
+  X(kTtlExceeded, "ttl-exceeded", kRoute, "")                                              \
+  X(kTooBig, "too-big", kRoute, "")                                                        \
+  X(kMulticast, "multicast", kRoute, "")                                                   \
+  X(kNeighbourUnresolved, "neighbour-unresolved", kRoute, "")                              \
+  X(kHoldLimit, "hold-limit", kQuota, "")                                                  \
+  X(kPuntLimit, "punt-limit", kQuota, "")                                                  \
+  X(kHandoffFull, "handoff-full", kQuota, "")                                              \
+  X(kTxQueueFull, "tx-queue-full", kQuota, "")                                             \
+  X(kNoMemory, "no-memory", kQuota, "")                                                    \
+  X(kStopping, "stopping", kQuota, "")
+
+/// Why a packet ended. Each has a counter per shard, a name, and a test.
+enum class DropReason : std::uint8_t {
+#define SEKISHO_X(enumerator, name, reason, event) enumerator,
+  SEKISHO_DROP_REASONS(SEKISHO_X)
+#undef SEKISHO_X
+  kCount
+};
+
+struct DropReasonInfo {
+  std::string_view name;   ///< "tcp-window"
+  LogReason log_reason;    ///< what a comm record says
+  std::string_view event;  ///< security event code (specification 3.7), empty when the drop makes no sec record
+};
+
+/// Facts about `reason`. `reason` below kCount.
+const DropReasonInfo& info(DropReason reason);
+
+}  // namespace sekisho::filters

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/net/address.h"
+
+/// The compiled configuration: one flat, relocatable, immutable block of bytes that controld writes and dataplaned reads.
+///
+/// Layout: Header, then one array per Section, each 8-byte aligned. Objects refer to each other by index into a section,
+/// and to runs of objects by Range. Numbers are host order (x86-64 on both sides of one box). Deterministic: the same
+/// model gives the same bytes but for `generation`. SnapshotView bounds-checks everything once; readers then index freely.
+namespace sekisho::filters::snapshot {
+
+inline constexpr std::array<char, 8> kMagic{'S', 'K', 'S', 'N', 'A', 'P', '0', '1'};
+inline constexpr std::uint32_t kNone = 0xffffffffU;
+
+enum class Section : std::uint32_t {
+  kStrings = 0,      ///< bytes (UTF-8, not terminated)
+  kNics,             ///< Nic
+  kTenants,          ///< Tenant, sorted by id
+  kZones,            ///< Zone, grouped by tenant; at most 64 a tenant; a Range index inside the tenant is the zone's bit
+  kPorts,            ///< Port, sorted by id
+  kPortAddresses,    ///< Prefix of the gateway's own addresses, grouped by port (host bits set)
+  kBindings,         ///< Binding, sorted by id
+  kBindingPairs,     ///< BindingPair, grouped by binding
+  kLinkLocals,       ///< Address, grouped by binding (LlaPolicy::kList)
+  kRoutes,           ///< Route, grouped by tenant
+  kOwnedPrefixes,    ///< OwnedPrefix: who owns what on shared uplinks
+  kPolicies,         ///< Policy, grouped by tenant in order
+  kRules,            ///< Rule, grouped by tenant in evaluation order (policies concatenated, defaults included)
+  kAddressRanges,    ///< AddressRange: sorted, disjoint, IPv4 before IPv6 in each run
+  kServices,         ///< Service entries
+  kCount,
+};
+inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
+
+struct SectionEntry {
+  std::uint64_t offset;        ///< bytes from the start of the block; multiple of 8
+  std::uint32_t count;         ///< elements
+  std::uint32_t element_size;  ///< bytes; must equal sizeof of this build
+};
+
+struct Header {
+  std::array<char, 8> magic;
+  std::uint32_t version;      ///< kVersion
+  std::uint32_t generation;   ///< the revision number; 1..; strictly rising
+  std::uint64_t size;         ///< bytes of the whole block
+  std::array<std::uint8_t, 32> sha256;  ///< over the whole block with this field zero
+  std::array<SectionEntry, kSectionCount> sections;
+};
+inline constexpr std::uint32_t kVersion = 1;
+
+/// A run of `count` elements from index `first` of the section named beside the field.
+struct Range {
+  std::uint32_t first;
+  std::uint32_t count;
+};
+/// A run of bytes in kStrings.
+using StringRef = Range;
+
+/// A NIC known to DPDK by name (EAL device or port name).
+struct Nic {
+  StringRef name;
+  StringRef device;
+  std::uint32_t mtu;  ///< bytes of L3
+  std::uint32_t reserved;
+};
+
+struct Tenant {
+  std::uint32_t id;       ///< TenantId
+  std::uint32_t sessions_max;
+  StringRef service_code;
+  StringRef name;
+  Range zones;            ///< kZones
+  Range routes;           ///< kRoutes
+  Range policies;         ///< kPolicies
+  Range rules;            ///< kRules
+};
+
+struct Zone {
+  StringRef name;
+};
+
+enum class PortKind : std::uint8_t {
+  kSegment = 0,  ///< servers and clients of one tenant: Bindings are enforced, unbound passes nothing
+  kRouted = 1,   ///< a tenant's own uplink or router attachment: no Bindings, neighbours are resolved
+  kUplink = 2,   ///< platform-owned attachment shared by tenants: tenant = owner of the destination address
+  kShare = 3,    ///< a tenant's share of an uplink: its Port there; has zone and owned prefixes, no wire of its own
+};
+
+struct Port {
+  std::uint32_t id;             ///< PortId
+  std::uint32_t tenant;         ///< index in kTenants; kNone for kUplink
+  std::uint32_t nic;            ///< index in kNics
+  std::uint32_t uplink;         ///< kShare: index in kPorts of its kUplink; else kNone
+  std::uint32_t binding;        ///< index in kBindings, kNone = unbound (passes nothing on kSegment)
+  std::uint32_t mtu;            ///< bytes of L3
+  StringRef name;
+  Range addresses;              ///< kPortAddresses; for kShare empty (the uplink's addresses answer)
+  std::uint16_t outer_vlan;     ///< 0 = untagged
+  std::uint16_t inner_vlan;     ///< 0 = no second tag
+  PortKind kind;
+  std::uint8_t zone;            ///< index inside the tenant's zones; 0 for kUplink
+  std::uint8_t outer_is_svlan;  ///< 1: the outer tag is 802.1ad (88a8), else 8100
+  std::uint8_t reserved;
+};
+
+enum class LlaPolicy : std::uint8_t { kEui64 = 0, kList = 1, kPin = 2 };
+
+enum BindingRole : std::uint8_t { kRoleRouter = 1, kRoleDhcp = 2, kRoleQuerier = 4, kRoleForwarding = 8 };
+
+/// Token buckets in packets per second and packets, in the order of MeterClass.
+enum class MeterClass : std::uint8_t { kArp = 0, kNd, kDhcp, kIgmp, kBroadcast, kMulticast, kOther, kCount };
+struct Meter {
+  std::uint32_t rate;
+  std::uint32_t burst;
+};
+
+struct Binding {
+  std::uint32_t id;        ///< BindingId
+  std::uint32_t port;      ///< index in kPorts
+  StringRef name;
+  Range pairs;             ///< kBindingPairs; empty passes nothing
+  Range routed;            ///< kBindingPairs with MAC zero: extra sources of the forwarding role
+  Range link_locals;       ///< kLinkLocals
+  std::array<Meter, static_cast<std::size_t>(MeterClass::kCount)> meters;
+  std::array<std::uint16_t, 8> ethertypes;  ///< extra allowed, host order, 0 = unused
+  std::array<std::uint8_t, 8> vrids;        ///< VRRP groups, 0 = unused
+  LlaPolicy lla_policy;
+  std::uint8_t lla_pins;   ///< 1..8
+  std::uint8_t roles;      ///< BindingRole bits
+  std::uint8_t active;     ///< 0 = suspended: passes nothing
+  std::uint32_t reserved;
+};
+
+struct BindingPair {
+  Mac mac;
+  Prefix prefix;
+};
+static_assert(sizeof(BindingPair) == 24);
+
+struct Route {
+  Prefix prefix;           ///< host bits clear
+  std::uint8_t has_next_hop;  ///< 0: connected, the destination itself is the neighbour
+  std::uint8_t reserved;
+  std::uint32_t port;      ///< index in kPorts
+  Address next_hop;
+  std::array<std::uint8_t, 3> reserved2;
+};
+static_assert(sizeof(Route) == 44);
+
+struct OwnedPrefix {
+  Prefix prefix;
+  std::array<std::uint8_t, 2> reserved;
+  std::uint32_t uplink;    ///< index in kPorts (kUplink)
+  std::uint32_t share;     ///< index in kPorts (kShare): gives the tenant
+};
+
+enum class Action : std::uint8_t { kAllow = 1, kDrop = 2, kReject = 3 };
+
+enum LogSetting : std::uint8_t { kLogNone = 0, kLogStart = 1, kLogEnd = 2, kLogDropEach = 4, kLogDropFolded = 8 };
+
+struct Policy {
+  StringRef name;
+  std::uint32_t tenant;    ///< index in kTenants
+  std::uint32_t reserved;
+};
+
+/// One rule, fully resolved. Matches when: source zone bit set, destination zone bit set, source in one of `sources`
+/// (or sources empty = any), destination likewise, and one of `services` matches (or empty = any).
+/// Negation is compiled away: `sources`/`destinations` hold the complement. A rule that can match nothing is not emitted.
+struct Rule {
+  std::uint32_t id;           ///< RuleId: names the hit counter
+  std::uint32_t policy;       ///< index in kPolicies; kNone only for the tenant's final default
+  std::array<std::uint8_t, 16> uuid;
+  StringRef name;
+  std::uint64_t source_zones;       ///< bit per zone
+  std::uint64_t destination_zones;
+  Range sources;              ///< kAddressRanges
+  Range destinations;         ///< kAddressRanges
+  Range services;             ///< kServices
+  std::uint16_t number;       ///< 1..n inside the policy; 0 = pinned default
+  Action action;
+  std::uint8_t log;           ///< LogSetting bits
+  std::uint8_t is_default;    ///< 1: pinned default deny
+  std::uint8_t any_source;    ///< 1: `sources` is empty because anything matches
+  std::uint8_t any_destination;
+  std::uint8_t any_service;
+};
+
+struct AddressRange {
+  Address low;
+  Address high;                ///< inclusive, same family
+  std::array<std::uint8_t, 2> reserved;
+};
+static_assert(sizeof(AddressRange) == 36);
+
+struct Service {
+  StringRef name;              ///< the service object this entry came from
+  std::uint16_t source_low, source_high;            ///< host order, inclusive; 0..65535 = any
+  std::uint16_t destination_low, destination_high;  ///< for ICMP: 0..65535
+  std::uint8_t protocol;       ///< IANA
+  std::uint8_t any_protocol;   ///< 1: protocol ignored
+  std::uint8_t icmp_type_low, icmp_type_high;       ///< ICMP and ICMPv6 only; 0..255 = any
+  std::uint8_t icmp_code_low, icmp_code_high;
+  std::array<std::uint8_t, 2> reserved;
+};
+static_assert(sizeof(Service) == 24);
+
+}  // namespace sekisho::filters::snapshot
