@@ -13,6 +13,7 @@ enum Proof : std::uint8_t {
   kProofL4 = 8,        ///< the whole TCP, UDP, ICMP or ICMPv6 header lies at l4_offset, checksum proved or trusted
   kProofFragment = 16, ///< an IP fragment (any offset, or more to come)
   kProofOptions = 32,  ///< IPv4 options or IPv6 extension headers are present
+  kProofL4Unsummed = 64, ///< with kProofL4: nobody verified the L4 checksum, its bytes go on beyond the first segment
 };
 
 inline constexpr std::uint32_t kNoIndex = 0xffffffffU;

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "filters/packet/decode.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/net/checksum.h"
+
+namespace sekisho::filters {
+namespace {
+
+constexpr std::uint8_t kProtocolRouting = 43;
+constexpr std::uint8_t kProtocolFragment = 44;
+constexpr std::uint8_t kProtocolDestinationOptions = 60;
+
+constexpr std::uint8_t kOptionEnd = 0;
+constexpr std::uint8_t kOptionNoOperation = 1;
+constexpr std::uint8_t kOptionLooseSourceRoute = 131;
+constexpr std::uint8_t kOptionStrictSourceRoute = 137;
+
+/// One frame on its way through the steps below. `packet_end` is where the IP packet ends, `bytes.size()` how far we may
+/// read: either may be the smaller.
+struct Frame {
+  ByteSpan bytes;
+  std::size_t frame_bytes;
+  ChecksumTrust trust;
+  PacketMeta& meta;
+  ByteSpan addresses{};        ///< source and destination, for the pseudo header
+  std::size_t packet_end = 0;
+
+  [[nodiscard]] bool holds(std::size_t offset, std::size_t length) const { return offset + length <= bytes.size(); }
+  [[nodiscard]] std::uint8_t u8(std::size_t offset) const { return bytes[offset]; }
+  [[nodiscard]] std::uint16_t u16(std::size_t offset) const { return load_be<std::uint16_t>(bytes, offset); }
+  /// Bytes that both belong to the packet and may be read, from `offset`.
+  [[nodiscard]] std::size_t readable(std::size_t offset) const {
+    const std::size_t end = std::min(packet_end, bytes.size());
+    return offset < end ? end - offset : 0;
+  }
+};
+
+void add_proof(PacketMeta& meta, unsigned bits) { meta.proof = static_cast<std::uint8_t>(meta.proof | bits); }
+
+/// Bytes of the upper-layer header that must be there; 0 for protocols we do not look into.
+std::size_t l4_header_bytes(std::uint8_t protocol, bool ipv6) {
+  if (protocol == kProtocolTcp) return kTcpHeaderBytes;
+  if (protocol == kProtocolUdp) return kUdpHeaderBytes;
+  if (protocol == (ipv6 ? kProtocolIcmpv6 : kProtocolIcmp)) return kIcmpHeaderBytes;
+  return 0;
+}
+
+/// Verifies `length` summed bytes at the L4 offset, unless the NIC did or they go on beyond the first segment.
+DropReason check_l4_sum(Frame& frame, std::size_t length, bool pseudo_header) {
+  PacketMeta& meta = frame.meta;
+  if (frame.trust.l4) return DropReason::kNone;
+  if (!frame.holds(meta.l4_offset, length)) {
+    add_proof(meta, kProofL4Unsummed);
+    return DropReason::kNone;
+  }
+  const bool good =
+      pseudo_header
+          ? packet_detail::l4_checksum_good(frame.bytes, frame.addresses, meta.l4_offset, length, meta.protocol)
+          : checksum_fold(checksum_add(0, frame.bytes.subspan(meta.l4_offset, length))) == 0;
+  return good ? DropReason::kNone : DropReason::kL4Checksum;
+}
+
+DropReason decode_tcp(Frame& frame, std::size_t room) {
+  PacketMeta& meta = frame.meta;
+  const std::size_t l4 = meta.l4_offset;
+  const unsigned word = frame.u16(l4 + 12);
+  const std::size_t header = word >> 12 << 2;
+  meta.source_port = frame.u16(l4);
+  meta.destination_port = frame.u16(l4 + 2);
+  meta.tcp_flags = static_cast<std::uint8_t>(word);
+  if (header < kTcpHeaderBytes || header > room) return DropReason::kTcpDataOffset;
+  if (!frame.holds(l4, header)) return DropReason::kL4Truncated;
+  if (!packet_detail::tcp_flags_legal_slow(word & 63U)) return DropReason::kTcpFlags;
+  meta.payload_offset = static_cast<std::uint16_t>(l4 + header);
+  return check_l4_sum(frame, room, true);
+}
+
+DropReason decode_udp(Frame& frame, std::size_t room) {
+  PacketMeta& meta = frame.meta;
+  const std::size_t l4 = meta.l4_offset;
+  meta.source_port = frame.u16(l4);
+  meta.destination_port = frame.u16(l4 + 2);
+  const std::size_t length = frame.u16(l4 + 4);
+  if (length < kUdpHeaderBytes || length > room) return DropReason::kUdpLength;
+  meta.payload_offset = static_cast<std::uint16_t>(l4 + kUdpHeaderBytes);
+  if (frame.u16(l4 + 6) == 0) {  // RFC 768: not summed; RFC 8200 section 8.1 forbids it
+    return (meta.proof & kProofIpv4) != 0 ? DropReason::kNone : DropReason::kL4Checksum;
+  }
+  return check_l4_sum(frame, length, true);
+}
+
+DropReason decode_icmp(Frame& frame, std::size_t room, bool ipv6) {
+  PacketMeta& meta = frame.meta;
+  const std::size_t l4 = meta.l4_offset;
+  meta.icmp_type = frame.u8(l4);
+  meta.icmp_code = frame.u8(l4 + 1);
+  const bool echo = ipv6 ? meta.icmp_type == 128 || meta.icmp_type == 129 : meta.icmp_type == 8 || meta.icmp_type == 0;
+  if (echo) meta.source_port = meta.destination_port = frame.u16(l4 + 4);
+  meta.payload_offset = static_cast<std::uint16_t>(l4 + kIcmpHeaderBytes);
+  return check_l4_sum(frame, room, ipv6);
+}
+
+/// The upper-layer header at l4_offset. `first_fragment`: only check that the header is whole.
+DropReason decode_l4(Frame& frame, bool first_fragment) {
+  PacketMeta& meta = frame.meta;
+  const bool ipv6 = (meta.proof & kProofIpv6) != 0;
+  meta.payload_offset = meta.l4_offset;
+  const std::size_t needed = l4_header_bytes(meta.protocol, ipv6);
+  if (frame.readable(meta.l4_offset) < needed) return DropReason::kL4Truncated;
+  if (first_fragment) return DropReason::kNone;
+  const std::size_t room = frame.packet_end - meta.l4_offset;
+  DropReason reason = DropReason::kNone;
+  if (needed != 0) {
+    reason = meta.protocol == kProtocolTcp   ? decode_tcp(frame, room)
+             : meta.protocol == kProtocolUdp ? decode_udp(frame, room)
+                                             : decode_icmp(frame, room, ipv6);
+  }
+  if (reason == DropReason::kNone) add_proof(meta, kProofL4);
+  return reason;
+}
+
+/// RFC 791 options: source routes are refused, malformed ones too.
+DropReason check_ipv4_options(ByteSpan options) {
+  std::size_t at = 0;
+  while (at < options.size()) {
+    const std::uint8_t kind = options[at];
+    if (kind == kOptionEnd) break;
+    if (kind == kOptionNoOperation) {
+      ++at;
+      continue;
+    }
+    if (kind == kOptionLooseSourceRoute || kind == kOptionStrictSourceRoute) return DropReason::kIpv4Options;
+    if (options.size() - at < 2) return DropReason::kIpv4Options;
+    const std::size_t length = options[at + 1];
+    if (length < 2 || length > options.size() - at) return DropReason::kIpv4Options;
+    at += length;
+  }
+  return DropReason::kNone;
+}
+
+DropReason decode_ipv4(Frame& frame) {
+  PacketMeta& meta = frame.meta;
+  const std::size_t l3 = meta.l3_offset;
+  if (!frame.holds(l3, kIpv4HeaderBytes)) return DropReason::kIpv4Truncated;
+  const unsigned version_length = frame.u8(l3);
+  if (version_length >> 4 != 4) return DropReason::kIpv4Version;
+  const std::size_t header = (version_length & 15U) << 2;
+  if (header < kIpv4HeaderBytes) return DropReason::kIpv4HeaderLength;
+  const std::size_t total = frame.u16(l3 + 2);
+  if (total < header || l3 + total > frame.frame_bytes) return DropReason::kIpv4TotalLength;
+  if (!frame.holds(l3, header)) return DropReason::kIpv4Truncated;
+  if (!frame.trust.ip && checksum_fold(checksum_add(0, frame.bytes.subspan(l3, header))) != 0) {
+    return DropReason::kIpv4Checksum;
+  }
+  frame.addresses = frame.bytes.subspan(l3 + 12, 8);
+  frame.packet_end = l3 + total;
+  meta.l3_length = static_cast<std::uint16_t>(total);
+  meta.ttl = frame.u8(l3 + 8);
+  meta.protocol = frame.u8(l3 + 9);
+  meta.l4_offset = static_cast<std::uint16_t>(l3 + header);
+  meta.payload_offset = meta.l4_offset;
+  add_proof(meta, kProofIpv4);
+  if (header > kIpv4HeaderBytes) {
+    add_proof(meta, kProofOptions);
+    const DropReason reason =
+        check_ipv4_options(frame.bytes.subspan(l3 + kIpv4HeaderBytes, header - kIpv4HeaderBytes));
+    if (reason != DropReason::kNone) return reason;
+  }
+  const unsigned fragment = frame.u16(l3 + 6);
+  if ((fragment & 0x3fffU) == 0) return decode_l4(frame, false);
+  add_proof(meta, kProofFragment);
+  return (fragment & 0x1fffU) == 0 ? decode_l4(frame, true) : DropReason::kNone;
+}
+
+/// Where the walk along IPv6 extension headers ended.
+struct Chain {
+  std::size_t offset;
+  std::uint8_t next;
+  unsigned fragment;  ///< the fragment header's offset and flags word without its reserved bits; 0 = none or atomic
+};
+
+/// Steps over one extension header that fits the packet; `chain.next` says which. Errors: what it may not be.
+DropReason step_extension(Frame& frame, Chain& chain, bool first) {
+  const std::size_t at = chain.offset;
+  if (frame.readable(at) < 8) return DropReason::kIpv6ExtensionHeader;
+  std::size_t length = 8;
+  switch (chain.next) {
+    case kProtocolHopByHop:
+      if (!first) return DropReason::kIpv6ExtensionHeader;
+      [[fallthrough]];
+    case kProtocolDestinationOptions:
+      length = (frame.u8(at + 1) + std::size_t{1}) * 8;
+      if (frame.readable(at) < length) return DropReason::kIpv6ExtensionHeader;
+      break;
+    case kProtocolFragment:
+      if ((frame.meta.proof & kProofFragment) != 0) return DropReason::kIpv6ExtensionHeader;
+      add_proof(frame.meta, kProofFragment);
+      chain.fragment = frame.u16(at + 2) & 0xfff9U;
+      break;
+    case kProtocolRouting:  // RFC 5095; the other types have no business crossing a tenant's border
+      return frame.u8(at + 2) == 0 ? DropReason::kIpv6RoutingHeader0 : DropReason::kIpv6ExtensionHeader;
+    default:
+      return DropReason::kIpv6ExtensionHeader;
+  }
+  chain.next = frame.u8(at);
+  chain.offset = at + length;
+  return DropReason::kNone;
+}
+
+/// IANA's list of extension headers but ESP, which we treat as an upper layer.
+bool is_extension(std::uint8_t protocol) {
+  constexpr std::array<std::uint8_t, 10> kExtensions{0, 43, 44, 51, 60, 135, 139, 140, 253, 254};
+  return std::find(kExtensions.begin(), kExtensions.end(), protocol) != kExtensions.end();
+}
+
+DropReason walk_extensions(Frame& frame, Chain& chain) {
+  const std::size_t start = chain.offset;
+  for (unsigned count = 0; is_extension(chain.next); ++count) {
+    if (chain.fragment >> 3 != 0) return DropReason::kNone;  // a later fragment: what follows is payload
+    if (count == kExtensionHeadersMax) return DropReason::kIpv6ExtensionHeader;
+    add_proof(frame.meta, kProofOptions);
+    const DropReason reason = step_extension(frame, chain, count == 0);
+    if (reason != DropReason::kNone) return reason;
+    if (chain.offset - start > kExtensionHeaderBytesMax) return DropReason::kIpv6ExtensionHeader;
+  }
+  return DropReason::kNone;
+}
+
+DropReason decode_ipv6(Frame& frame) {
+  PacketMeta& meta = frame.meta;
+  const std::size_t l3 = meta.l3_offset;
+  if (!frame.holds(l3, kIpv6HeaderBytes)) return DropReason::kIpv6Truncated;
+  if (frame.u8(l3) >> 4 != 6) return DropReason::kIpv6Version;
+  const std::size_t total = kIpv6HeaderBytes + frame.u16(l3 + 4);
+  if (total > 0xffff || l3 + total > frame.frame_bytes) return DropReason::kIpv6PayloadLength;
+  frame.addresses = frame.bytes.subspan(l3 + 8, 32);
+  frame.packet_end = l3 + total;
+  meta.l3_length = static_cast<std::uint16_t>(total);
+  meta.ttl = frame.u8(l3 + 7);
+  Chain chain{l3 + kIpv6HeaderBytes, frame.u8(l3 + 6), 0};
+  add_proof(meta, kProofIpv6);
+  const DropReason reason = walk_extensions(frame, chain);
+  meta.protocol = chain.next;
+  meta.l4_offset = static_cast<std::uint16_t>(chain.offset);
+  meta.payload_offset = meta.l4_offset;
+  if (reason != DropReason::kNone) return reason;
+  if (chain.fragment == 0) {  // whole, or atomic: judged as any other packet (RFC 6946)
+    meta.proof = static_cast<std::uint8_t>(meta.proof & ~kProofFragment);
+    return decode_l4(frame, false);
+  }
+  return chain.fragment >> 3 == 0 ? decode_l4(frame, true) : DropReason::kNone;
+}
+
+DropReason decode_arp(Frame& frame) {
+  if (!frame.holds(frame.meta.l3_offset, kArpBytes)) return DropReason::kArpTruncated;
+  frame.meta.l3_length = kArpBytes;
+  add_proof(frame.meta, kProofArp);
+  return DropReason::kNone;
+}
+
+/// Steps over the VLAN tags; l3_offset and the VLAN ids are set, `type` is the EtherType behind them.
+DropReason decode_link(Frame& frame, unsigned& type) {
+  PacketMeta& meta = frame.meta;
+  if (!frame.holds(0, kEthernetHeaderBytes)) return DropReason::kEthernetTruncated;
+  std::size_t offset = kEthernetHeaderBytes;
+  type = frame.u16(12);
+  for (unsigned tags = 0; type == kEtherTypeVlan || type == kEtherTypeSvlan; ++tags) {
+    if (tags == 2) return DropReason::kVlanDepth;
+    if (!frame.holds(offset, kVlanTagBytes)) return DropReason::kVlanTruncated;
+    const auto id = static_cast<std::uint16_t>(frame.u16(offset) & 0xfffU);
+    (meta.outer_vlan == 0 ? meta.outer_vlan : meta.inner_vlan) = id;
+    type = frame.u16(offset + 2);
+    offset += kVlanTagBytes;
+  }
+  meta.l3_offset = static_cast<std::uint16_t>(offset);
+  return DropReason::kNone;
+}
+
+}  // namespace
+
+namespace packet_detail {
+
+bool l4_checksum_good(ByteSpan bytes, ByteSpan addresses, std::size_t l4, std::size_t length,
+                      std::uint8_t protocol) noexcept {
+  std::uint32_t sum = checksum_add(0, addresses);
+  sum += protocol + static_cast<std::uint32_t>(length);
+  return checksum_fold(checksum_add(sum, bytes.subspan(l4, length))) == 0;
+}
+
+DropReason decode_any(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,
+                      PacketMeta& meta) noexcept {
+  store_decoded(meta, Decoded{});
+  const std::size_t readable = std::min<std::size_t>(first_segment.size(), frame_bytes);
+  Frame frame{first_segment.first(readable), frame_bytes, trust, meta};
+  unsigned type = 0;
+  const DropReason reason = decode_link(frame, type);
+  if (reason != DropReason::kNone) return reason;
+  if (type == kEtherTypeIpv4) return decode_ipv4(frame);
+  if (type == kEtherTypeIpv6) return decode_ipv6(frame);
+  if (type == kEtherTypeArp) return decode_arp(frame);
+  return DropReason::kNone;
+}
+
+}  // namespace packet_detail
+}  // namespace sekisho::filters
