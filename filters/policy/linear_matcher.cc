@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "filters/policy/linear_matcher.h"
+
+#include "base/assert.h"
+
+namespace sekisho::filters {
+namespace {
+
+using snapshot::kNone;
+
+bool has_zone(std::uint64_t zones, std::uint8_t zone) { return ((zones >> zone) & 1U) != 0; }
+
+bool has_address(std::span<const snapshot::AddressRange> ranges, const Address& address) {
+  for (const auto& range : ranges) {
+    if (range.low.family == address.family && range.low <= address && address <= range.high) return true;
+  }
+  return false;
+}
+
+bool service_matches(const snapshot::Service& service, const PolicyQuery& query) {
+  if (service.any_protocol == 1) return true;
+  if (service.protocol != query.protocol) return false;
+  if (is_icmp(query.protocol)) {
+    return service.icmp_type_low <= query.icmp_type && query.icmp_type <= service.icmp_type_high &&
+           service.icmp_code_low <= query.icmp_code && query.icmp_code <= service.icmp_code_high;
+  }
+  return service.source_low <= query.source_port && query.source_port <= service.source_high &&
+         service.destination_low <= query.destination_port && query.destination_port <= service.destination_high;
+}
+
+/// Index in kServices of the first entry that takes the query, or kNone.
+std::uint32_t first_service(const SnapshotView& view, snapshot::Range services, const PolicyQuery& query) {
+  for (std::uint32_t i = services.first; i < services.first + services.count; ++i) {
+    if (service_matches(view.services()[i], query)) return i;
+  }
+  return kNone;
+}
+
+}  // namespace
+
+bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query) {
+  if (!has_zone(rule.source_zones, query.source_zone)) return false;
+  if (!has_zone(rule.destination_zones, query.destination_zone)) return false;
+  const auto ranges = view.address_ranges();
+  if (rule.any_source == 0 && !has_address(slice(ranges, rule.sources), query.source)) return false;
+  if (rule.any_destination == 0 && !has_address(slice(ranges, rule.destinations), query.destination)) return false;
+  return rule.any_service == 1 || first_service(view, rule.services, query) != kNone;
+}
+
+PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query) {
+  const auto& tenant = view.tenants()[query.tenant_index];
+  const std::uint32_t last = tenant.rules.first + tenant.rules.count - 1;
+  for (std::uint32_t i = tenant.rules.first; i < last; ++i) {
+    if (rule_matches(view, view.rules()[i], query)) return {i, service_of(view, i, query)};
+  }
+  return {last, kNone};
+}
+
+std::uint32_t service_of(const SnapshotView& view, std::uint32_t rule, const PolicyQuery& query) {
+  SEKISHO_DCHECK(rule < view.rules().size());
+  return first_service(view, view.rules()[rule].services, query);
+}
+
+}  // namespace sekisho::filters

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "base/net/address.h"
+#include "filters/policy/snapshot_view.h"
+
+namespace sekisho::filters {
+
+/// What policy may look at in the first packet of a flow. Numbers in host order.
+struct PolicyQuery {
+  std::uint32_t tenant_index;  ///< in kTenants; below tenants().size()
+  std::uint8_t source_zone;    ///< index inside the tenant's zones, 0..63
+  std::uint8_t destination_zone;
+  Address source;       ///< both of one family, kIpv4 or kIpv6
+  Address destination;
+  std::uint8_t protocol;           ///< IANA
+  std::uint16_t source_port;       ///< 0 where the protocol has none; ignored for ICMP and ICMPv6
+  std::uint16_t destination_port;
+  std::uint8_t icmp_type;  ///< looked at for ICMP and ICMPv6 only
+  std::uint8_t icmp_code;
+};
+
+/// The answer: indices in kRules and kServices.
+struct PolicyMatch {
+  std::uint32_t rule;
+  std::uint32_t service;  ///< the first entry of the rule's services that matches; kNone if the rule takes any service
+  auto operator<=>(const PolicyMatch&) const = default;
+};
+
+/// The reference: the tenant's first rule, in kRules order, that takes the query. Always finds one, since a tenant ends in its
+/// default deny. Meant to be obviously right, not fast: it judges the compiled classifier and explains single verdicts.
+/// Thread: any; reads only.
+[[nodiscard]] PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query);
+
+/// Whether `rule`, one of the query's tenant, takes the query.
+[[nodiscard]] bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query);
+
+/// Which kServices entry of kRules[rule] takes the query; kNone if the rule takes any service. For log records: cold.
+[[nodiscard]] std::uint32_t service_of(const SnapshotView& view, std::uint32_t rule, const PolicyQuery& query);
+
+/// ICMP (1) and ICMPv6 (58): judged by type and code instead of ports.
+[[nodiscard]] constexpr bool is_icmp(std::uint8_t protocol) { return protocol == 1 || protocol == 58; }
+
+}  // namespace sekisho::filters
