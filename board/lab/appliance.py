@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The appliance: three daemons, each its own user with the least it needs, and the tool to speak with them."""
+
+import grp
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .system import LabError, run, wait_until
+from .topology import TREE, gateway_interfaces
+
+_SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
+_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log"}
+_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock",)}
+
+
+def default_binaries():
+    return Path(os.environ.get("SEKISHO_BIN", TREE / "build" / "release" / "bin"))
+
+
+def _reachable(path):
+    """True when the data plane's user can come to `path`: a clone under /root is closed to it."""
+    return run(["setpriv", "--reuid", "sekisho-dp", "--regid", "sekisho-dp", "--clear-groups", "test", "-x", str(path)], check=False).returncode == 0
+
+
+def make_root(tag):
+    """The folder of one run: in state/ where that works, else a temporary one (path too long, or closed to the daemons)."""
+    root = TREE / "state" / f"lab-{tag}"
+    root.mkdir(parents=True)
+    if len(str(root / "run" / "dataplane.sock")) <= _SOCKET_PATH_MAX and _reachable(root):
+        return root
+    root.rmdir()
+    root = Path(tempfile.mkdtemp(prefix="sekisho-"))
+    root.chmod(0o755)
+    return root
+
+
+class Appliance:
+    """Starts, ends and questions the daemons of one run. Folders: run/ sockets, state/ what survives, out/ what they say."""
+
+    def __init__(self, root, topology, binaries=None, workers=1):
+        self.root = Path(root)
+        self.topology = topology
+        self.run_dir = self.root / "run"
+        self.workers = workers
+        self.processes = {}
+        self._make_folders()
+        self.binaries = self._reachable_binaries(Path(binaries or default_binaries()))
+
+    def _make_folders(self):
+        group = grp.getgrnam("sekisho").gr_gid
+        for name, owner, mode in (("run", "root", 0o2770), ("config", "sekisho-ctl", 0o2750), ("dp", "sekisho-dp", 0o700),
+                                  ("log", "sekisho-log", 0o700), ("out", "root", 0o755)):
+            folder = self.root / name
+            folder.mkdir()
+            os.chown(folder, pwd.getpwnam(owner).pw_uid, group)
+            folder.chmod(mode)
+
+    def _reachable_binaries(self, folder):
+        if not (folder / "dataplaned").exists():
+            raise LabError(f"{folder}/dataplaned is not there: build first (make run does)")
+        if _reachable(folder / "dataplaned"):
+            return folder
+        copies = self.root / "bin"
+        copies.mkdir()
+        for name in (*_USERS, "sekishoctl"):
+            shutil.copy2(folder / name, copies / name)
+        return copies
+
+    # --- life of the daemons -------------------------------------------------------------------------------------------
+
+    def start(self):
+        for name in ("dataplaned", "controld", "logd"):
+            self.start_daemon(name)
+
+    def start_daemon(self, name):
+        """Starts one daemon and waits until its sockets answer. dataplaned comes up with the last good snapshot, or with none."""
+        arguments = getattr(self, f"_{name}_argv")()
+        output = open(self.root / "out" / f"{name}.txt", "ab")
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": str(self.root / "dp")}
+        for sock in _SOCKETS[name]:
+            (self.run_dir / sock).unlink(missing_ok=True)
+        with output:
+            self.processes[name] = subprocess.Popen(self._as_user(name) + arguments, stdin=subprocess.DEVNULL, stdout=output,
+                                                    stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+        wait_until(lambda: self._listens(name), 30, f"{name} listening", every=0.02)
+
+    def _as_user(self, name):
+        space = self.topology.gateway if name == "dataplaned" else self.topology.office
+        capabilities = "-all,+net_raw" if name == "dataplaned" else "-all"  # af_packet opens packet sockets; nobody else needs a thing
+        return ["ip", "netns", "exec", space, "setpriv", "--reuid", _USERS[name], "--regid", _USERS[name], "--init-groups",
+                "--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs", "--"]
+
+    def _listens(self, name):
+        if self.processes[name].poll() is not None:
+            raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
+        return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
+
+    def _uid(self, daemon):
+        return str(pwd.getpwnam(_USERS[daemon]).pw_uid)
+
+    def _dataplaned_argv(self):
+        devices = [f"--vdev=net_af_packet{number},iface={name}" for number, name in enumerate(gateway_interfaces())]
+        return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
+                "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
+                "--allow-uid", self._uid("controld"), "--allow-uid", self._uid("logd"), "--",
+                "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", f"--file-prefix=sekisho{self.topology.tag}", *devices]
+
+    def _controld_argv(self):
+        return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
+                "--allow-uid", self._uid("logd")]
+
+    def _logd_argv(self):
+        return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "log"),
+                "--allow-uid", self._uid("controld")]
+
+    def kill(self, name):
+        """kill -9, and the end awaited."""
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def stop(self):
+        """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
+        statuses = {}
+        for name in ("logd", "controld", "dataplaned"):
+            process = self.processes.get(name)
+            if process is None or process.poll() is not None:
+                continue
+            process.send_signal(signal.SIGTERM)
+            try:
+                statuses[name] = process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill(name)
+                statuses[name] = process.returncode
+        return statuses
+
+    def output(self, name):
+        path = self.root / "out" / f"{name}.txt"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    # --- the tool ------------------------------------------------------------------------------------------------------
+
+    def ctl_argv(self, *arguments):
+        return [str(self.binaries / "sekishoctl"), "--run-dir", str(self.run_dir), *map(str, arguments)]
+
+    def ctl(self, *arguments, check=True, timeout=30):
+        return run(self.ctl_argv(*arguments), check=check, timeout=timeout)
+
+    def show(self, what, *arguments):
+        """`sekishoctl show WHAT --json`, parsed."""
+        return json.loads(self.ctl("--json", "show", what, *arguments).stdout)
+
+    def commit(self, path, *arguments, check=True):
+        return self.ctl("config", "commit", path, *arguments, check=check, timeout=60)
+
+    def records(self, tenant):
+        """All log records of `tenant` so far, oldest first."""
+        return [json.loads(line) for line in self.ctl("log", "export", "--tenant", tenant, "--json").stdout.splitlines() if line.strip()]
