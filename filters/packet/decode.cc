@@ -247,10 +247,7 @@ DropReason decode_ipv6(Frame& frame) {
   meta.l4_offset = static_cast<std::uint16_t>(chain.offset);
   meta.payload_offset = meta.l4_offset;
   if (reason != DropReason::kNone) return reason;
-  if (chain.fragment == 0) {  // whole, or atomic: judged as any other packet (RFC 6946)
-    meta.proof = static_cast<std::uint8_t>(meta.proof & ~kProofFragment);
-    return decode_l4(frame, false);
-  }
+  if (chain.fragment == 0) return decode_l4(frame, false);  // whole, or atomic (RFC 6946)
   return chain.fragment >> 3 == 0 ? decode_l4(frame, true) : DropReason::kNone;
 }
 

@@ -9,6 +9,7 @@
 #include "base/wire/reader.h"
 #include "filters/drop_reason.h"
 #include "filters/packet/packet_meta.h"
+#include "filters/packet/protocol.h"
 
 /// From bytes to proved facts: the first thing that happens to every frame, and the only reader of unproved packet bytes.
 namespace sekisho::filters {
@@ -34,17 +35,7 @@ inline constexpr std::size_t kUdpHeaderBytes = 8;
 inline constexpr std::size_t kIcmpHeaderBytes = 8;
 inline constexpr std::size_t kArpBytes = 28;
 
-inline constexpr std::uint8_t kProtocolHopByHop = 0;
-inline constexpr std::uint8_t kProtocolIcmp = 1;
-inline constexpr std::uint8_t kProtocolIgmp = 2;
-inline constexpr std::uint8_t kProtocolTcp = 6;
-inline constexpr std::uint8_t kProtocolUdp = 17;
-inline constexpr std::uint8_t kProtocolIcmpv6 = 58;
-inline constexpr std::uint8_t kProtocolVrrp = 112;
 
-enum TcpFlag : std::uint8_t {
-  kTcpFin = 1, kTcpSyn = 2, kTcpRst = 4, kTcpPsh = 8, kTcpAck = 16, kTcpUrg = 32, kTcpEce = 64, kTcpCwr = 128,
-};
 
 /// Bounds of an IPv6 extension header chain (RFC 8504 section 5.3 lets a node set them).
 inline constexpr unsigned kExtensionHeadersMax = 6;
@@ -191,7 +182,7 @@ inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrus
 /// Up to two VLAN tags. A tag with VLAN id 0 (priority tag) is stepped over: it counts for the depth and names no VLAN.
 /// Another EtherType returns kNone with proof == 0: the binding stage names it. l3_offset then points behind its EtherType.
 /// Fragments: kProofFragment without kProofL4, ports 0, l4_offset at the fragment's data; a first fragment must hold its
-/// whole upper-layer header (RFC 7112, RFC 1858), else kL4Truncated. An IPv6 atomic fragment (RFC 6946) is decoded whole.
+/// whole upper-layer header (RFC 7112, RFC 1858), else kL4Truncated. An IPv6 atomic fragment (RFC 6946) is decoded whole: both bits.
 /// On a drop the fields proved so far stay filled, so that the binding guard and the log can still name the sender.
 /// Thread: any; pure.
 [[nodiscard]] inline DropReason decode(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,

@@ -11,7 +11,7 @@ enum Proof : std::uint8_t {
   kProofIpv6 = 2,      ///< IPv6 header and its extension headers likewise
   kProofArp = 4,       ///< 28 bytes of ARP for Ethernet/IPv4 lie at l3_offset
   kProofL4 = 8,        ///< the whole TCP, UDP, ICMP or ICMPv6 header lies at l4_offset, checksum proved or trusted
-  kProofFragment = 16, ///< an IP fragment (any offset, or more to come)
+  kProofFragment = 16, ///< an IP fragment; with kProofL4 an IPv6 atomic one, which is a whole packet
   kProofOptions = 32,  ///< IPv4 options or IPv6 extension headers are present
   kProofL4Unsummed = 64, ///< with kProofL4: nobody verified the L4 checksum, its bytes go on beyond the first segment
 };
