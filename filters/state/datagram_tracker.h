@@ -6,6 +6,7 @@
 
 #include "filters/drop_reason.h"
 #include "filters/packet/packet_meta.h"
+#include "filters/packet/protocol.h"
 #include "filters/state/direction.h"
 
 namespace sekisho::filters {
@@ -14,11 +15,6 @@ namespace sekisho::filters {
 enum class DatagramState : std::uint8_t { kNew = 0, kReplied = 1 };
 
 enum class DatagramKind : std::uint8_t { kUdp = 0, kIcmpEcho, kOther };
-
-inline constexpr std::uint8_t kProtocolIcmp = 1;
-inline constexpr std::uint8_t kProtocolTcp = 6;
-inline constexpr std::uint8_t kProtocolUdp = 17;
-inline constexpr std::uint8_t kProtocolIcmpv6 = 58;
 
 [[nodiscard]] inline constexpr DatagramKind datagram_kind(std::uint8_t protocol) {
   if (protocol == kProtocolUdp) return DatagramKind::kUdp;

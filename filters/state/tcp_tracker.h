@@ -10,6 +10,7 @@
 #include "base/net/endian.h"
 #include "filters/drop_reason.h"
 #include "filters/packet/packet_meta.h"
+#include "filters/packet/protocol.h"
 #include "filters/state/direction.h"
 
 namespace sekisho::filters {
@@ -27,15 +28,6 @@ enum class TcpState : std::uint8_t {
   kTimeWait,        ///< both FINs are acknowledged
   kClosed,          ///< a RST with exactly the expected sequence was seen
   kCount
-};
-
-enum TcpFlag : std::uint8_t {
-  kTcpFin = 0x01,
-  kTcpSyn = 0x02,
-  kTcpRst = 0x04,
-  kTcpPsh = 0x08,
-  kTcpAck = 0x10,
-  kTcpUrg = 0x20,
 };
 
 inline constexpr std::uint8_t kNoWindowScale = 0xff;
@@ -60,10 +52,10 @@ struct TcpFlow {
 /// A tracked connection; zero bytes mean none. Lives inside the session, so it is plain memory.
 /// Thread: the shard that owns the session.
 struct TcpTrack {
-  std::array<TcpFlow, 2> flow;         ///< by Direction
-  std::array<std::uint8_t, 2> scale;   ///< shift count in force; before kSynReceived: as offered
+  std::array<TcpFlow, 2> flow;        ///< by Direction
+  std::array<std::uint8_t, 2> scale;  ///< shift count, 0..14; before the second SYN: as offered
   TcpState state;
-  std::uint8_t marks;                  ///< what the slow path remembers between states
+  std::uint8_t marks;                 ///< what the slow path remembers between states
 };
 static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 
@@ -93,6 +85,33 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 /// `track` is left as it was.
 [[nodiscard]] DropReason tcp_first(TcpTrack& track, const TcpSegment& segment);
 
+/// Inequalities I to IV of tcp_next.
+[[nodiscard]] inline bool tcp_sequence_fits(const TcpFlow& own, const TcpFlow& peer, const TcpSegment& segment) {
+  const std::uint32_t low = own.end - peer.max_window;
+  return std::uint64_t{segment.sequence - low} + segment.payload_bytes <= own.edge - low;
+}
+[[nodiscard]] inline bool tcp_acknowledgement_fits(const TcpFlow& own, const TcpFlow& peer, const TcpSegment& segment) {
+  return peer.end - segment.acknowledgement <= 2 * own.max_window;
+}
+[[nodiscard]] inline bool tcp_fits(const TcpTrack& track, Direction direction, const TcpSegment& segment) {
+  const TcpFlow& own = track.flow[static_cast<std::size_t>(direction)];
+  const TcpFlow& peer = track.flow[static_cast<std::size_t>(opposite(direction))];
+  return tcp_sequence_fits(own, peer, segment) & tcp_acknowledgement_fits(own, peer, segment);
+}
+
+/// Moves the maxima to include a segment with ACK and without SYN that fits.
+inline void tcp_advance(TcpTrack& track, Direction direction, const TcpSegment& segment) {
+  TcpFlow& own = track.flow[static_cast<std::size_t>(direction)];
+  TcpFlow& peer = track.flow[static_cast<std::size_t>(opposite(direction))];
+  const std::uint32_t window = std::uint32_t{segment.window} << track.scale[static_cast<std::size_t>(direction)];
+  const std::uint32_t end = segment.sequence + segment.payload_bytes;
+  // A closed window still admits a probe of one byte.
+  const std::uint32_t granted = segment.acknowledgement + (window == 0 ? 1U : window);
+  own.end = static_cast<std::int32_t>(end - own.end) > 0 ? end : own.end;
+  own.max_window = window > own.max_window ? window : own.max_window;
+  peer.edge = static_cast<std::int32_t>(granted - peer.edge) > 0 ? granted : peer.edge;
+}
+
 /// Everything tcp_next does not do inline.
 [[nodiscard]] DropReason tcp_next_slow(TcpTrack& track, Direction direction, const TcpSegment& segment);
 
@@ -108,21 +127,10 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 /// a challenge ACK unless it is exact (RFC 5961 3.2), but only an exact one closes the track. A SYN inside the window of
 /// a synchronised connection passes for the same reason (RFC 5961 4.2) and changes nothing.
 [[nodiscard]] inline DropReason tcp_next(TcpTrack& track, Direction direction, const TcpSegment& segment) {
-  TcpFlow& own = track.flow[static_cast<std::size_t>(direction)];
-  TcpFlow& peer = track.flow[static_cast<std::size_t>(direction) ^ 1U];
-  const std::uint32_t window = std::uint32_t{segment.window} << track.scale[static_cast<std::size_t>(direction)];
-  const std::uint32_t low = own.end - peer.max_window;
-  const std::uint64_t reach = std::uint64_t{segment.sequence - low} + segment.payload_bytes;
   const bool plain = (segment.flags & (kTcpFin | kTcpSyn | kTcpRst | kTcpAck)) == kTcpAck;
-  const bool fits = reach <= own.edge - low && peer.end - segment.acknowledgement <= 2 * own.max_window;
-  if (track.state != TcpState::kEstablished || !plain || !fits) [[unlikely]] {
-    return tcp_next_slow(track, direction, segment);
-  }
-  const std::uint32_t end = segment.sequence + segment.payload_bytes;
-  const std::uint32_t granted = segment.acknowledgement + (window == 0 ? 1 : window);
-  if (static_cast<std::int32_t>(end - own.end) > 0) own.end = end;
-  if (static_cast<std::int32_t>(granted - peer.edge) > 0) peer.edge = granted;
-  if (window > own.max_window) own.max_window = window;
+  if (track.state != TcpState::kEstablished || !plain) [[unlikely]] return tcp_next_slow(track, direction, segment);
+  if (!tcp_fits(track, direction, segment)) [[unlikely]] return DropReason::kTcpWindow;
+  tcp_advance(track, direction, segment);
   return DropReason::kNone;
 }
 
