@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Overview. A rule is a product of sets: source zones x destination zones x sources x destinations x services. rte_acl knows only
+// boxes (one interval or mask a field), so each rule expands to the product of its boxes; all share the rule's priority, and
+// earlier rules have higher ones. The final default deny is not compiled: no match means it.
+// Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the previous Classifier and
+// compiles the rest. A shard frees its contexts when the last Classifier that holds it dies, on the control thread.
+// Synchronisation. None: after build() everything is read-only.
+// Limits. kEntriesPerTrieMax entries, kTrieBytesMax of tables for each shard and family. rte_acl wants some 15 KB a rule for
+// a moment while it builds, so the bound on entries is one on memory.
+#include "dataplane/dpdk/classifier.h"
+
+#include <rte_acl.h>
+#include <rte_errno.h>
+#include <rte_memory.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <tuple>
+#include <unordered_map>
+
+#include "base/crypto/sha256.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+using filters::SnapshotView;
+using filters::slice;
+using filters::snapshot::AddressRange;
+using filters::snapshot::Range;
+using filters::snapshot::Rule;
+using filters::snapshot::Service;
+using filters::snapshot::Tenant;
+
+constexpr std::uint32_t kBuckets = 64;
+constexpr std::size_t kSlotsPerShard = 256;             // the slot is one byte of the key
+constexpr std::uint32_t kLargeTenantRules = 2048;       // above it a tenant's commits should not rebuild its neighbours
+constexpr std::size_t kShardsMax = 192;                 // 200,000 rules / 2048 + 64 buckets + 1000 tenants / 256, rounded up
+constexpr std::size_t kEntriesPerTrieMax = 1U << 17;
+constexpr std::size_t kTrieBytesMax = std::size_t{128} << 20;
+constexpr std::size_t kFamilies = 2;
+
+Error unavailable(int error_number) {
+  return {ErrorCode::kUnavailable, ErrorSite::kDataplane, static_cast<std::uint32_t>(error_number)};
+}
+
+// ---- Boxes ---------------------------------------------------------------------------------------------------------
+
+struct Interval {
+  std::uint32_t low;
+  std::uint32_t high;
+  auto operator<=>(const Interval&) const = default;
+};
+constexpr Interval kAnyWord{0, 0xffffffffU};
+constexpr Interval kAnyPort{0, 0xffff};
+constexpr Interval kAnyZone{0, 0xff};
+
+template <std::size_t Words>
+using Box = std::array<Interval, Words>;
+template <std::size_t Words>
+using WordsOf = std::array<std::uint32_t, Words>;
+
+template <std::size_t Words>
+WordsOf<Words> words_of(const Address& address) {
+  WordsOf<Words> out;
+  for (std::size_t i = 0; i < Words; ++i) out[i] = load_be<std::uint32_t>(address.bytes, i * 4);
+  return out;
+}
+
+/// Cuts low..high, numbers of base 2^32 whose digits before `word` agree with `box`, into at most 2 * Words - 1 boxes.
+template <std::size_t Words>
+void cut(const WordsOf<Words>& low, const WordsOf<Words>& high, std::size_t word, Box<Words> box, std::vector<Box<Words>>& out) {
+  while (word < Words && low[word] == high[word]) {
+    box[word] = {low[word], high[word]};
+    ++word;
+  }
+  if (word == Words) {
+    out.push_back(box);
+    return;
+  }
+  const auto tail = static_cast<std::ptrdiff_t>(word) + 1;
+  const bool from_start = std::all_of(low.begin() + tail, low.end(), [](std::uint32_t w) { return w == 0; });
+  const bool to_end = std::all_of(high.begin() + tail, high.end(), [](std::uint32_t w) { return w == 0xffffffffU; });
+  if (!from_start) {
+    auto end = low;
+    std::fill(end.begin() + tail, end.end(), 0xffffffffU);
+    cut<Words>(low, end, word, box, out);
+  }
+  if (!to_end) {
+    auto start = high;
+    std::fill(start.begin() + tail, start.end(), 0U);
+    cut<Words>(start, high, word, box, out);
+  }
+  const std::uint64_t first = std::uint64_t{low[word]} + (from_start ? 0 : 1);
+  const std::uint64_t last_plus_one = std::uint64_t{high[word]} + (to_end ? 1 : 0);
+  if (first >= last_plus_one) return;
+  box[word] = {static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last_plus_one - 1)};
+  std::fill(box.begin() + tail, box.end(), kAnyWord);
+  out.push_back(box);
+}
+
+/// The boxes of one family in a run of address ranges; one box of everything for "any".
+template <std::size_t Words>
+std::vector<Box<Words>> address_boxes(std::span<const AddressRange> ranges, bool any) {
+  std::vector<Box<Words>> out;
+  if (any) {
+    out.emplace_back().fill(kAnyWord);
+    return out;
+  }
+  constexpr Family kFamily = Words == 1 ? Family::kIpv4 : Family::kIpv6;
+  for (const auto& range : ranges) {
+    if (range.low.family == kFamily) cut<Words>(words_of<Words>(range.low), words_of<Words>(range.high), 0, Box<Words>{}, out);
+  }
+  return out;
+}
+
+/// Runs of consecutive zones. Zones that the tenant does not have cannot occur, so the last run may take them all.
+std::vector<Interval> zone_runs(std::uint64_t zones, std::uint32_t zone_count) {
+  std::vector<Interval> out;
+  for (std::uint32_t zone = 0; zone < zone_count; ++zone) {
+    if (((zones >> zone) & 1U) == 0) continue;
+    if (!out.empty() && out.back().high + 1 == zone) {
+      out.back().high = zone;
+    } else {
+      out.push_back({zone, zone});
+    }
+  }
+  if (!out.empty() && out.back().high + 1 == zone_count) out.back().high = kAnyZone.high;
+  return out;
+}
+
+struct ServiceBox {
+  std::uint8_t protocol;
+  std::uint8_t protocol_mask;  ///< 0xff, or 0 for any
+  Interval source_ports;       ///< ICMP: types
+  Interval destination_ports;  ///< ICMP: codes
+  auto operator<=>(const ServiceBox&) const = default;
+};
+
+std::vector<ServiceBox> service_boxes(std::span<const Service> services, bool any) {
+  constexpr ServiceBox kAnything{0, 0, kAnyPort, kAnyPort};
+  std::vector<ServiceBox> out;
+  if (any) return {kAnything};
+  for (const auto& service : services) {
+    if (service.any_protocol == 1) return {kAnything};
+    if (filters::is_icmp(service.protocol)) {
+      // Keys carry the type and code of ICMP as 16-bit numbers, so "any" may reach to the end and stay a wildcard.
+      const Interval types{service.icmp_type_low, service.icmp_type_high == 0xff ? 0xffffU : service.icmp_type_high};
+      const Interval codes{service.icmp_code_low, service.icmp_code_high == 0xff ? 0xffffU : service.icmp_code_high};
+      out.push_back({service.protocol, 0xff, types, codes});
+    } else {
+      out.push_back({service.protocol, 0xff, {service.source_low, service.source_high},
+                     {service.destination_low, service.destination_high}});
+    }
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+// ---- Tries ---------------------------------------------------------------------------------------------------------
+
+/// Fields of a rule in the order the trie reads them: the tenant first, then zones, which split most policies best.
+template <std::size_t Words>
+struct Fields {
+  static constexpr std::size_t kSlot = 0, kProtocol = 1, kSourceZone = 2, kDestinationZone = 3, kUnused = 4;
+  static constexpr std::size_t kSource = 5, kDestination = kSource + Words;
+  static constexpr std::size_t kSourcePort = kDestination + Words, kDestinationPort = kSourcePort + 1;
+  static constexpr std::size_t kCount = kDestinationPort + 1;
+};
+
+template <std::size_t Words>
+struct Entry {
+  rte_acl_rule_data data;
+  std::array<rte_acl_field, Fields<Words>::kCount> field;
+};
+
+/// rte_acl reads one byte and then groups of four: `input` numbers the groups.
+template <std::size_t Words>
+rte_acl_config trie_config() {
+  using F = Fields<Words>;
+  rte_acl_config config{};
+  config.num_categories = 1;
+  config.num_fields = F::kCount;
+  config.max_size = kTrieBytesMax;
+  const auto define = [&](std::size_t field, std::uint8_t type, std::size_t size, std::size_t input, std::size_t offset) {
+    config.defs[field] = {type, static_cast<std::uint8_t>(size), static_cast<std::uint8_t>(field),
+                          static_cast<std::uint8_t>(input), static_cast<std::uint32_t>(offset)};
+  };
+  define(F::kSlot, RTE_ACL_FIELD_TYPE_BITMASK, 1, 0, offsetof(ClassifyKey, slot));
+  define(F::kProtocol, RTE_ACL_FIELD_TYPE_BITMASK, 1, 1, offsetof(ClassifyKey, protocol));
+  define(F::kSourceZone, RTE_ACL_FIELD_TYPE_RANGE, 1, 1, offsetof(ClassifyKey, source_zone));
+  define(F::kDestinationZone, RTE_ACL_FIELD_TYPE_RANGE, 1, 1, offsetof(ClassifyKey, destination_zone));
+  define(F::kUnused, RTE_ACL_FIELD_TYPE_BITMASK, 1, 1, offsetof(ClassifyKey, reserved2));
+  for (std::size_t word = 0; word < Words; ++word) {
+    define(F::kSource + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 2 + word, offsetof(ClassifyKey, source) + word * 4);
+    define(F::kDestination + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 2 + Words + word, offsetof(ClassifyKey, destination) + word * 4);
+  }
+  define(F::kSourcePort, RTE_ACL_FIELD_TYPE_RANGE, 2, 2 + 2 * Words, offsetof(ClassifyKey, source_port));
+  define(F::kDestinationPort, RTE_ACL_FIELD_TYPE_RANGE, 2, 2 + 2 * Words, offsetof(ClassifyKey, destination_port));
+  return config;
+}
+
+/// What one tenant's rules say, for the shard that takes them.
+struct TenantRules {
+  const SnapshotView* view;
+  const Tenant* tenant;
+  std::uint8_t slot;
+};
+
+template <std::size_t Words>
+class EntryList {
+ public:
+  using F = Fields<Words>;
+
+  /// Appends the boxes of rule `ordinal` of the tenant; kLimit when there would be too many.
+  Result<void> add(const TenantRules& from, std::uint32_t ordinal) {
+    const std::uint32_t index = from.tenant->rules.first + ordinal;
+    const Rule& rule = from.view->rules()[index];
+    const auto ranges = from.view->address_ranges();
+    const auto sources = address_boxes<Words>(slice(ranges, rule.sources), rule.any_source == 1);
+    const auto destinations = address_boxes<Words>(slice(ranges, rule.destinations), rule.any_destination == 1);
+    const auto services = service_boxes(slice(from.view->services(), rule.services), rule.any_service == 1);
+    const auto from_zones = zone_runs(rule.source_zones, from.tenant->zones.count);
+    const auto to_zones = zone_runs(rule.destination_zones, from.tenant->zones.count);
+    // Factors are bounded by the snapshot's size, zones by 32: multiply in steps that cannot wrap.
+    const Error too_many{ErrorCode::kLimit, ErrorSite::kDataplane, index};
+    std::uint64_t product = 1;
+    for (const std::size_t factor : {sources.size(), destinations.size(), services.size(), from_zones.size(), to_zones.size()}) {
+      product *= factor;
+      if (product == 0) return {};
+      if (product > kEntriesPerTrieMax) return too_many;
+    }
+    if (entries_.size() + product > kEntriesPerTrieMax) return too_many;
+    for (const auto& zone_from : from_zones) {
+      for (const auto& zone_to : to_zones) {
+        Entry<Words> entry = blank(from.slot, ordinal, zone_from, zone_to);
+        for (const auto& service : services) {
+          set_service(entry, service);
+          append_addresses(entry, sources, destinations);
+        }
+      }
+    }
+    return {};
+  }
+
+  [[nodiscard]] const std::vector<Entry<Words>>& entries() const { return entries_; }
+
+ private:
+  static void set(rte_acl_field& field, Interval interval) {
+    field.value.u64 = interval.low;
+    field.mask_range.u64 = interval.high;
+  }
+  static Entry<Words> blank(std::uint8_t slot, std::uint32_t ordinal, Interval zone_from, Interval zone_to) {
+    Entry<Words> entry{};
+    entry.data.category_mask = 1;
+    entry.data.priority = static_cast<std::int32_t>(static_cast<std::uint32_t>(RTE_ACL_MAX_PRIORITY) - ordinal);
+    entry.data.userdata = ordinal + 1;  // 0 is rte_acl's "no match"
+    entry.field[F::kSlot].value.u8 = slot;
+    entry.field[F::kSlot].mask_range.u8 = 0xff;
+    set(entry.field[F::kSourceZone], zone_from);
+    set(entry.field[F::kDestinationZone], zone_to);
+    return entry;
+  }
+  static void set_service(Entry<Words>& entry, const ServiceBox& service) {
+    entry.field[F::kProtocol].value.u8 = service.protocol;
+    entry.field[F::kProtocol].mask_range.u8 = service.protocol_mask;
+    set(entry.field[F::kSourcePort], service.source_ports);
+    set(entry.field[F::kDestinationPort], service.destination_ports);
+  }
+  void append_addresses(Entry<Words>& entry, const std::vector<Box<Words>>& sources, const std::vector<Box<Words>>& destinations) {
+    for (const auto& source : sources) {
+      for (std::size_t word = 0; word < Words; ++word) set(entry.field[F::kSource + word], source[word]);
+      for (const auto& destination : destinations) {
+        for (std::size_t word = 0; word < Words; ++word) set(entry.field[F::kDestination + word], destination[word]);
+        entries_.push_back(entry);
+      }
+    }
+  }
+
+  std::vector<Entry<Words>> entries_;
+};
+
+struct FreeContext {
+  void operator()(rte_acl_ctx* context) const { rte_acl_free(context); }
+};
+using Context = std::unique_ptr<rte_acl_ctx, FreeContext>;
+
+/// The widest code this processor has and EAL's --force-max-simd-bitwidth allows; scalar always is.
+void choose_widest(rte_acl_ctx* context) {
+  for (const auto algorithm : {RTE_ACL_CLASSIFY_AVX512X32, RTE_ACL_CLASSIFY_AVX512X16, RTE_ACL_CLASSIFY_AVX2,
+                               RTE_ACL_CLASSIFY_SSE, RTE_ACL_CLASSIFY_SCALAR}) {
+    if (rte_acl_set_ctx_classify(context, algorithm) == 0) return;
+  }
+}
+
+/// rte_acl finds contexts by name across the process, and hands out an existing one for a name it knows.
+std::array<char, RTE_ACL_NAMESIZE> unique_name() {
+  static std::atomic<std::uint64_t> next{0};
+  std::array<char, RTE_ACL_NAMESIZE> name;
+  std::snprintf(name.data(), name.size(), "policy_%llu", static_cast<unsigned long long>(next.fetch_add(1)));
+  return name;
+}
+
+/// Compiles the tenants' rules of one family; an empty Context when there is nothing to match.
+template <std::size_t Words>
+Result<Context> compile(std::span<const TenantRules> tenants, std::uint64_t& entry_count) {
+  EntryList<Words> list;
+  for (const auto& from : tenants) {
+    for (std::uint32_t ordinal = 0; ordinal + 1 < from.tenant->rules.count; ++ordinal) SEKISHO_CHECK_OK(list.add(from, ordinal));
+  }
+  const auto& entries = list.entries();
+  entry_count += entries.size();
+  if (entries.empty()) return Context{};
+  const auto name = unique_name();
+  const rte_acl_param param{.name = name.data(),
+                            .socket_id = SOCKET_ID_ANY,
+                            .rule_size = sizeof(Entry<Words>),
+                            .max_rule_num = static_cast<std::uint32_t>(entries.size())};
+  Context context(rte_acl_create(&param));
+  if (!context) return unavailable(rte_errno);
+  const auto* first = reinterpret_cast<const rte_acl_rule*>(entries.data());
+  int status = rte_acl_add_rules(context.get(), first, static_cast<std::uint32_t>(entries.size()));
+  if (status != 0) return unavailable(-status);
+  const auto config = trie_config<Words>();
+  status = rte_acl_build(context.get(), &config);
+  if (status != 0) return unavailable(-status);
+  choose_widest(context.get());
+  return context;
+}
+
+// ---- Content -------------------------------------------------------------------------------------------------------
+
+/// Hashes what decides a match and nothing else: names, ids, actions and log settings may change without a rebuild.
+class ContentHash {
+ public:
+  explicit ContentHash(const SnapshotView& view) : view_(view) {}
+
+  Sha256Digest of(std::span<const TenantRules> tenants) {
+    Sha256 hash;
+    for (const auto& from : tenants) {
+      put(hash, from.tenant->zones.count);
+      put(hash, from.tenant->rules.count);
+      for (const Rule& rule : slice(view_.rules(), from.tenant->rules)) {
+        put(hash, rule.source_zones);
+        put(hash, rule.destination_zones);
+        hash.update(of_ranges(rule.sources));
+        hash.update(of_ranges(rule.destinations));
+        hash.update(of_services(rule.services));
+      }
+    }
+    return hash.finish();
+  }
+
+ private:
+  using Memo = std::unordered_map<std::uint64_t, Sha256Digest>;
+
+  template <typename T>
+  static void put(Sha256& hash, T number) {
+    std::array<std::uint8_t, sizeof(T)> bytes;
+    std::memcpy(bytes.data(), &number, sizeof(T));
+    hash.update(bytes);
+  }
+  static std::uint64_t name_of(Range range) { return std::uint64_t{range.first} << 32 | range.count; }
+
+  /// Rules share runs: each run is hashed once. An empty run always means "any", in every rule.
+  const Sha256Digest& of_ranges(Range range) {
+    const auto [place, is_new] = ranges_.try_emplace(name_of(range));
+    if (is_new) {
+      const auto run = slice(view_.address_ranges(), range);
+      place->second = sha256({reinterpret_cast<const std::uint8_t*>(run.data()), run.size_bytes()});
+    }
+    return place->second;
+  }
+  const Sha256Digest& of_services(Range range) {
+    const auto [place, is_new] = services_.try_emplace(name_of(range));
+    if (is_new) {
+      Sha256 hash;
+      for (Service service : slice(view_.services(), range)) {
+        service.name = {};
+        hash.update({reinterpret_cast<const std::uint8_t*>(&service), sizeof(service)});
+      }
+      place->second = hash.finish();
+    }
+    return place->second;
+  }
+
+  const SnapshotView& view_;
+  Memo ranges_;
+  Memo services_;
+};
+
+/// Which tenants share a shard. Depends on ids and sizes alone, so neighbours stay neighbours from commit to commit.
+std::vector<std::vector<TenantRules>> plan_shards(const SnapshotView& view) {
+  std::vector<std::vector<TenantRules>> shards;
+  std::array<std::vector<TenantRules>, kBuckets> buckets;
+  for (const auto& tenant : view.tenants()) {
+    if (tenant.rules.count > kLargeTenantRules) {
+      shards.push_back({TenantRules{&view, &tenant, 0}});
+      continue;
+    }
+    auto& bucket = buckets[tenant.id % kBuckets];
+    bucket.push_back({&view, &tenant, static_cast<std::uint8_t>(bucket.size())});
+    if (bucket.size() == kSlotsPerShard) shards.push_back(std::exchange(bucket, {}));
+  }
+  for (auto& bucket : buckets) {
+    if (!bucket.empty()) shards.push_back(std::move(bucket));
+  }
+  return shards;
+}
+
+}  // namespace
+
+class Classifier::Shard {
+ public:
+  static Result<std::shared_ptr<const Shard>> build(std::span<const TenantRules> tenants, const Sha256Digest& content,
+                                                    std::uint64_t& entries) {
+    auto shard = std::make_shared<Shard>();
+    shard->content_ = content;
+    SEKISHO_TRY(shard->contexts_[0], compile<1>(tenants, entries));
+    SEKISHO_TRY(shard->contexts_[1], compile<4>(tenants, entries));
+    return std::shared_ptr<const Shard>(std::move(shard));
+  }
+
+  [[nodiscard]] const Sha256Digest& content() const { return content_; }
+  /// Null when no rule of this family exists here.
+  [[nodiscard]] const rte_acl_ctx* context(bool is_v6) const { return contexts_[is_v6 ? 1 : 0].get(); }
+
+ private:
+  Sha256Digest content_{};
+  std::array<Context, kFamilies> contexts_;
+};
+
+Classifier::~Classifier() = default;
+
+Result<std::unique_ptr<const Classifier>> Classifier::build(const filters::SnapshotView& view, const Classifier* previous,
+                                                            ClassifierBuildStats& stats) {
+  const auto started = std::chrono::steady_clock::now();
+  stats = {};
+  std::unique_ptr<Classifier> out(new Classifier);
+  out->places_.resize(view.tenants().size());
+  const auto plan = plan_shards(view);
+  if (plan.size() > kShardsMax) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, 0};
+  ContentHash hash(view);
+  for (const auto& tenants : plan) {
+    const auto content = hash.of(tenants);
+    const auto same = [&](const auto& shard) { return shard->content() == content; };
+    std::shared_ptr<const Shard> shard;
+    if (previous != nullptr) {
+      const auto found = std::find_if(previous->shards_.begin(), previous->shards_.end(), same);
+      if (found != previous->shards_.end()) shard = *found;
+    }
+    if (shard) {
+      ++stats.shards_reused;
+    } else {
+      SEKISHO_TRY(shard, Shard::build(tenants, content, stats.entries));
+      ++stats.shards_built;
+    }
+    const auto number = static_cast<std::uint16_t>(out->shards_.size());
+    for (const auto& from : tenants) {
+      const Range rules = from.tenant->rules;
+      const auto index = static_cast<std::size_t>(from.tenant - view.tenants().data());
+      out->places_[index] = {rules.first, rules.first + rules.count - 1, number, from.slot};
+    }
+    out->shards_.push_back(std::move(shard));
+  }
+  const auto took = std::chrono::steady_clock::now() - started;
+  stats.microseconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+  return std::unique_ptr<const Classifier>(std::move(out));
+}
+
+void Classifier::classify(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept {
+  SEKISHO_DCHECK(rules.size() >= keys.size());
+  for (std::size_t done = 0; done < keys.size(); done += kBatchMax) {
+    const std::size_t count = std::min(kBatchMax, keys.size() - done);
+    classify_batch(keys.subspan(done, count), rules.subspan(done, count));
+  }
+}
+
+void Classifier::classify_batch(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept {
+  constexpr std::uint8_t kEnd = 0xff;
+  static_assert(kBatchMax < kEnd);
+  // Keys of one trie form a chain: newest_[trie] -> before_[key] -> ...
+  std::array<std::uint8_t, kShardsMax * kFamilies> newest;
+  std::array<std::uint8_t, kBatchMax> before;
+  std::array<std::uint16_t, kBatchMax> tries;
+  std::memset(newest.data(), kEnd, shards_.size() * kFamilies);
+  std::size_t trie_count = 0;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    auto& key = keys[i];
+    SEKISHO_DCHECK(key.tenant_index < places_.size());
+    const auto& place = places_[key.tenant_index];
+    key.slot = place.slot;
+    rules[i] = place.default_rule;
+    if (key.family != static_cast<std::uint8_t>(Family::kIpv4) && key.family != static_cast<std::uint8_t>(Family::kIpv6)) continue;
+    const auto trie = static_cast<std::uint16_t>(place.shard * kFamilies + (key.family == static_cast<std::uint8_t>(Family::kIpv6)));
+    if (newest[trie] == kEnd) tries[trie_count++] = trie;
+    before[i] = newest[trie];
+    newest[trie] = static_cast<std::uint8_t>(i);
+  }
+  for (std::size_t t = 0; t < trie_count; ++t) {
+    const auto* context = shards_[tries[t] / kFamilies]->context(tries[t] % kFamilies == 1);
+    if (context == nullptr) continue;
+    std::array<const std::uint8_t*, kBatchMax> data;
+    std::array<std::uint8_t, kBatchMax> order;
+    std::uint32_t count = 0;
+    for (std::uint8_t i = newest[tries[t]]; i != kEnd; i = before[i]) {
+      order[count] = i;
+      data[count++] = reinterpret_cast<const std::uint8_t*>(&keys[i]);
+    }
+    std::array<std::uint32_t, kBatchMax> ordinals;
+    if (rte_acl_classify(context, data.data(), ordinals.data(), count, 1) != 0) continue;
+    for (std::uint32_t k = 0; k < count; ++k) {
+      if (ordinals[k] != 0) rules[order[k]] = places_[keys[order[k]].tenant_index].first_rule + ordinals[k] - 1;
+    }
+  }
+}
+
+ClassifyKey ClassifyKey::from(const filters::PolicyQuery& query) {
+  ClassifyKey key;
+  key.family = static_cast<std::uint8_t>(query.source.family);
+  key.protocol = query.protocol;
+  key.source_zone = query.source_zone;
+  key.destination_zone = query.destination_zone;
+  const bool icmp = filters::is_icmp(query.protocol);
+  key.source_port = Be16::from_host(icmp ? query.icmp_type : query.source_port);
+  key.destination_port = Be16::from_host(icmp ? query.icmp_code : query.destination_port);
+  key.source = query.source.bytes;
+  key.destination = query.destination.bytes;
+  key.tenant_index = query.tenant_index;
+  return key;
+}
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/eal.h"
+
+#include <rte_eal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/assert.h"
+
+namespace sekisho::tests {
+namespace {
+
+std::string run_directory;
+
+void start_eal(int memory_mb) {
+  std::string pattern = std::filesystem::temp_directory_path() / "sekisho-test-XXXXXX";
+  SEKISHO_ASSERT(mkdtemp(pattern.data()) != nullptr);
+  run_directory = pattern;
+  setenv("XDG_RUNTIME_DIR", run_directory.c_str(), 1);
+  std::vector<std::string> words{"test",         "--no-huge",      "-m",
+                                 std::to_string(memory_mb), "--no-pci", "--no-telemetry",
+                                 "--lcores=0",   "--log-level=critical", "--file-prefix=sekisho-" + std::to_string(getpid())};
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  SEKISHO_ASSERT(rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0);
+  std::atexit([] {
+    rte_eal_cleanup();
+    std::error_code ignored;
+    std::filesystem::remove_all(run_directory, ignored);
+  });
+}
+
+}  // namespace
+
+void ensure_eal(int memory_mb) {
+  static const bool started = (start_eal(memory_mb), true);
+  static_cast<void>(started);
+}
+
+}  // namespace sekisho::tests
