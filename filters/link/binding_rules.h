@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/net/address.h"
+#include "filters/policy/snapshot.h"
+
+namespace sekisho::filters {
+
+/// Everything a BindingRules is made of, as it stands in the snapshot. Borrowed for the constructor alone.
+struct BindingSource {
+  const snapshot::Port& port;
+  const snapshot::Binding& binding;
+  std::span<const snapshot::BindingPair> pairs;        ///< binding.pairs
+  std::span<const snapshot::BindingPair> routed;       ///< binding.routed
+  std::span<const Address> link_locals;                ///< binding.link_locals
+  std::span<const Prefix> gateway_addresses;           ///< port.addresses: tell the subnet broadcasts
+  std::span<const Address> forbidden_link_locals;      ///< the gateway's own, and those listed elsewhere on the segment
+};
+
+/// The link-local interface identifiers (lower 64 bits under fe80::/64) a Binding has claimed, per MAC (LlaPolicy::kPin).
+///
+/// Lives as long as the Binding, over generations. Thread: any number of workers at once; lock-free, nothing ever leaves.
+/// A MAC beyond kMacsPerBindingMax, or an identifier beyond the limit, is refused.
+class BindingPins {
+ public:
+  static constexpr std::size_t kPinsMax = 7;  // beside the EUI-64 one: specification 3.5 allows N = 1..8
+
+  /// True when `identifier` is pinned for `mac`, or was just now because fewer than `limit` were.
+  [[nodiscard]] bool pin(std::uint64_t mac, std::uint64_t identifier, std::size_t limit) noexcept;
+  /// True when `identifier` is pinned for any MAC. Pins nothing.
+  [[nodiscard]] bool contains(std::uint64_t identifier) const noexcept;
+  /// Forgets everything ("reset from the portal"). Workers may pin again at once.
+  void reset() noexcept;
+
+ private:
+  struct alignas(64) Row {
+    std::atomic<std::uint64_t> mac{0};                              ///< 0 = free; a bound MAC is never zero
+    std::array<std::atomic<std::uint64_t>, kPinsMax> identifiers{}; ///< 0 = free
+  };
+  std::array<Row, limits::kMacsPerBindingMax> rows_;
+};
+
+/// The token buckets of one Binding on one shard. Outlives generations; rates come from the rules of the day.
+/// Thread: the shard's.
+struct BindingMeters {
+  struct Bucket {
+    std::uint64_t spent = 0;   ///< packets / (1000 * divisor) taken and not yet given back
+    std::uint64_t at_ms = 0;
+  };
+  std::array<Bucket, static_cast<std::size_t>(snapshot::MeterClass::kCount)> buckets{};
+  std::uint32_t divisor = 1;   ///< shards that may see the Port: each grants its part of the rate
+};
+
+/// Takes one packet's token at `now_ms` (any origin, not decreasing). False: over the limit, nothing is taken.
+/// A burst below one packet per shard counts as one; rate and burst 0 let nothing pass.
+[[nodiscard]] bool take_token(BindingMeters& meters, snapshot::MeterClass which, snapshot::Meter limit,
+                              std::uint64_t now_ms) noexcept;
+
+/// One Binding in the form the guard tests packets against. Immutable; built once per generation, read by all workers.
+/// A default-constructed one is "no Binding": it passes nothing.
+class BindingRules {
+ public:
+  /// What the plain case needs, in one cache line: the first pair of each family.
+  struct alignas(64) Hot {
+    std::uint64_t link4 = ~std::uint64_t{0};  ///< source MAC << 16 | the two bytes after it; all ones = never
+    std::uint64_t link6 = ~std::uint64_t{0};
+    std::uint64_t high = 0, low = 0;          ///< host order, masked
+    std::uint64_t mask_high = 0, mask_low = 0;
+    std::uint32_t address4 = 0;
+    std::uint32_t mask4 = 0;
+    std::uint16_t l3_offset = 0;
+    bool ready4 = false;                      ///< for to_port(): address4 is a bound destination
+    bool ready6 = false;
+  };
+
+  BindingRules() = default;
+  explicit BindingRules(const BindingSource& source);
+
+  [[nodiscard]] const Hot& hot() const { return hot_; }
+  [[nodiscard]] bool active() const { return active_; }
+  [[nodiscard]] bool has_role(snapshot::BindingRole role) const { return (roles_ & role) != 0; }
+  [[nodiscard]] snapshot::Meter meter(snapshot::MeterClass which) const {
+    return meters_[static_cast<std::size_t>(which)];
+  }
+  [[nodiscard]] bool has_mac(std::uint64_t mac) const;
+  [[nodiscard]] bool has_ethertype(std::uint16_t type) const;
+  [[nodiscard]] bool has_vrid(std::uint8_t vrid) const;
+  /// The frame's tags are of the kinds the Port expects: their number and TPIDs (their ids found the Port).
+  [[nodiscard]] bool expects_tags(std::span<const std::uint8_t> frame, std::size_t l3_offset) const;
+  /// `address` is bound to `mac`. Never true of a multicast, unspecified or broadcast address.
+  [[nodiscard]] bool owns(const Address& address, std::uint64_t mac) const;
+  /// `address` is bound to any MAC.
+  [[nodiscard]] bool owns(const Address& address) const;
+  /// `address` lies behind a Binding of the forwarding role.
+  [[nodiscard]] bool routes(const Address& address) const;
+  [[nodiscard]] bool is_broadcast(const Address& address) const;  ///< 255.255.255.255 or of a subnet of the Port
+  /// fe80::/64 address `address` may speak from `mac` by the policy. Pins it when the policy says so.
+  [[nodiscard]] bool allows_link_local(const Address& address, std::uint64_t mac, BindingPins& pins) const;
+  /// `address` is a link-local of this Binding: may be sent to. Pins nothing.
+  [[nodiscard]] bool knows_link_local(const Address& address, const BindingPins& pins) const;
+
+ private:
+  struct Bound {
+    std::uint64_t mac;
+    std::uint64_t high, low, mask_high, mask_low;  ///< IPv4 in the upper half of `high`
+    Family family;
+    [[nodiscard]] bool contains(Family of, std::uint64_t h, std::uint64_t l) const {
+      return family == of && (((h & mask_high) ^ high) | ((l & mask_low) ^ low)) == 0;
+    }
+  };
+  static Bound bound(const snapshot::BindingPair& pair);
+  void make_hot(std::span<const snapshot::BindingPair> pairs);
+
+  Hot hot_;
+  std::vector<Bound> pairs_;
+  std::vector<Bound> routed_;
+  std::vector<std::uint64_t> macs_;
+  std::vector<Address> link_locals_;
+  std::vector<Address> forbidden_link_locals_;
+  std::vector<Address> broadcasts_;
+  std::array<snapshot::Meter, static_cast<std::size_t>(snapshot::MeterClass::kCount)> meters_{};
+  std::array<std::uint16_t, 8> ethertypes_{};
+  std::array<std::uint8_t, 8> vrids_{};
+  snapshot::LlaPolicy lla_policy_ = snapshot::LlaPolicy::kEui64;
+  std::uint8_t lla_pins_ = 1;
+  std::uint8_t roles_ = 0;
+  std::uint8_t tags_ = 0;
+  bool outer_is_svlan_ = false;
+  bool active_ = false;
+};
+
+}  // namespace sekisho::filters
