@@ -148,6 +148,10 @@ class Topology:
         # af_packet hands frames on as they are in memory: sums must be in them, and no frame may be larger than the wire.
         host.run("ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off", check=True)
 
+    def gateway_mac(self, wire):
+        """The address of the gateway's card on `wire`."""
+        return run(["ip", "netns", "exec", self.gateway, "cat", f"/sys/class/net/{wire}/address"]).stdout.strip()
+
     def serve(self, folder):
         """Starts each host's web servers, one page a port, and waits until they listen."""
         for host in self.hosts.values():
@@ -156,7 +160,7 @@ class Topology:
                 pages.mkdir(parents=True, exist_ok=True)
                 (pages / "index.html").write_text(words + "\n")
                 self._servers.append(subprocess.Popen(
-                    host.argv("python3", "-m", "http.server", "--bind", "::", "--directory", str(pages), str(port)),
+                    host.argv("/usr/bin/python3", "-m", "http.server", "--bind", "::", "--directory", str(pages), str(port)),
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True))
         for host in self.hosts.values():
             for port in host.plan.pages:

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sekishoctl as a person and a program meet it: help, JSON everywhere, tab completion, errors that say what to do."""
+
+import json
+import subprocess
+
+import pytest
+
+SHOWS = ("tenants", "ports", "bindings", "rules", "sessions", "neighbours", "drops", "status")
+
+
+@pytest.mark.parametrize("what", SHOWS)
+def test_every_show_speaks_json(lab, what):
+    rows = lab.appliance.show(what)
+
+    assert isinstance(rows, (list, dict))
+    assert rows or what in ("sessions", "drops")
+
+
+@pytest.mark.parametrize("what", SHOWS)
+def test_every_show_speaks_to_people(lab, what):
+    text = lab.appliance.ctl("show", what).stdout
+
+    assert text.strip() and not text.lstrip().startswith(("[", "{"))
+
+
+def test_rules_count_their_hits_by_name(lab):
+    lab["acme-pc"].curl("http://10.0.0.2/")
+    rows = lab.appliance.show("rules", "--tenant", "acme")
+    hit = next(row for row in rows if row["name"] == "web for the office")
+
+    assert int(hit["connections"]) >= 1
+
+
+def test_counters_of_a_rule_survive_a_commit(lab):
+    lab["acme-pc"].curl("http://10.0.0.2/")
+
+    def hits():
+        return int(next(row for row in lab.appliance.show("rules", "--tenant", "acme") if row["name"] == "web for the office")["connections"])
+
+    before = hits()
+    lab.appliance.commit(lab.config)
+    assert hits() >= before > 0
+
+
+def test_check_and_diff_speak_json(lab):
+    assert json.loads(lab.appliance.ctl("--json", "config", "check", lab.config).stdout)["ok"] is True
+    assert json.loads(lab.appliance.ctl("--json", "config", "diff", lab.config).stdout)["changes"] == []
+
+
+def test_help_names_every_command(lab):
+    text = lab.appliance.ctl("--help").stdout
+
+    assert all(word in text for word in ("config", "show", "log"))
+
+
+def test_an_unknown_command_is_refused_in_words(lab):
+    done = lab.appliance.ctl("shwo", "rules", check=False)
+
+    assert done.returncode != 0 and done.stderr.strip()
+
+
+def _complete(lab, line):
+    """What bash offers at the end of `line`, by the tool's own completion script."""
+    tool = str(lab.appliance.binaries / "sekishoctl")
+    script = f"""
+source <({tool} completion bash)
+COMP_LINE={line!r}; COMP_POINT=${{#COMP_LINE}}
+read -ra COMP_WORDS <<<"$COMP_LINE"; [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=('')
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+function_name=$(complete -p sekishoctl | sed -E 's/.*-F ([^ ]+).*/\\1/')
+"$function_name" sekishoctl "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=20,
+                          env={"PATH": f"{lab.appliance.binaries}:/usr/bin:/bin", "SEKISHO_RUN_DIR": str(lab.appliance.run_dir)})
+    return {word.strip() for word in done.stdout.split()}
+
+
+def test_tab_completion_offers_commands_and_what_can_be_shown(lab):
+    assert {"config", "show", "log"} <= _complete(lab, "sekishoctl ")
+    assert {"rules", "sessions"} <= _complete(lab, "sekishoctl show ")
+    assert "rollback" in _complete(lab, "sekishoctl config ro")
