@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compiled classifier must answer as the linear matcher does, always; and keep what did not change.
+#include "dataplane/dpdk/classifier.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+
+#include "tests/support/eal.h"
+#include "tests/support/snapshots.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+using filters::PolicyQuery;
+using filters::SnapshotBuilder;
+using filters::SnapshotView;
+using filters::snapshot::Rule;
+using filters::snapshot::Service;
+using tests::prefix;
+using tests::range_of;
+
+/// A snapshot's bytes with their view.
+struct Block {
+  std::vector<std::uint8_t> bytes;
+  SnapshotView view;
+  explicit Block(const SnapshotBuilder& builder) : bytes(builder.finish(1)), view(SnapshotView::parse(bytes).value()) {}
+};
+
+using ClassifierPtr = std::unique_ptr<const Classifier>;
+
+ClassifierPtr compile(const SnapshotView& view, ClassifierBuildStats& stats, const Classifier* previous = nullptr) {
+  tests::ensure_eal();
+  auto built = Classifier::build(view, previous, stats);
+  EXPECT_TRUE(built.has_value()) << (built ? 0U : built.error().detail);
+  return std::move(built).value();
+}
+ClassifierPtr compile(const SnapshotView& view) {
+  ClassifierBuildStats stats;
+  return compile(view, stats);
+}
+
+std::uint32_t classify_one(const Classifier& classifier, const PolicyQuery& query) {
+  std::array keys{ClassifyKey::from(query)};
+  std::array<std::uint32_t, 1> rules{0xdeadbeef};
+  classifier.classify(keys, rules);
+  return rules[0];
+}
+
+std::string text(const PolicyQuery& q) {
+  return "tenant " + std::to_string(q.tenant_index) + " zones " + std::to_string(q.source_zone) + ">" +
+         std::to_string(q.destination_zone) + " " + to_string(q.source) + ":" + std::to_string(q.source_port) + " > " +
+         to_string(q.destination) + ":" + std::to_string(q.destination_port) + " proto " + std::to_string(q.protocol) +
+         " icmp " + std::to_string(q.icmp_type) + "/" + std::to_string(q.icmp_code);
+}
+
+void expect_same_answers(const tests::PolicyShape& shape, std::size_t queries) {
+  const Block block(tests::random_policy(shape));
+  const auto classifier = compile(block.view);
+  tests::Random random(shape.seed + 1);
+  std::vector<bool> hit(block.view.rules().size());
+  constexpr std::size_t kChunk = 300;  // not a multiple of a batch
+  for (std::size_t done = 0; done < queries; done += kChunk) {
+    std::vector<PolicyQuery> asked;
+    std::vector<ClassifyKey> keys;
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      asked.push_back(tests::random_query(block.view, random));
+      keys.push_back(ClassifyKey::from(asked.back()));
+    }
+    std::vector<std::uint32_t> rules(kChunk, 0xdeadbeef);
+    classifier->classify(keys, rules);
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      ASSERT_EQ(rules[i], filters::match_linear(block.view, asked[i]).rule) << "seed " << shape.seed << ": " << text(asked[i]);
+      hit[rules[i]] = true;
+    }
+  }
+  const auto hits = static_cast<std::size_t>(std::count(hit.begin(), hit.end(), true));
+  EXPECT_GT(hits * 5, hit.size()) << "the queries miss the policy";
+}
+
+TEST(Classifier, AnswersAsTheLinearMatcherOnSmallPolicies) {
+  for (std::uint64_t seed = 100; seed < 112; ++seed) {
+    expect_same_answers({.seed = seed, .tenants = 4, .rules = 20, .hosts = 16}, 6'000);
+  }
+}
+
+TEST(Classifier, AnswersAsTheLinearMatcherOnALargerPolicy) {
+  expect_same_answers({.seed = 7, .tenants = 3, .rules = 200, .hosts = 200}, 30'000);
+}
+
+TEST(Classifier, AnswersAsTheLinearMatcherWithManyTenantsAndZones) {
+  expect_same_answers({.seed = 8, .tenants = 200, .rules = 8, .zones_max = 16, .entries_max = 2, .hosts = 16}, 30'000);
+}
+
+/// One tenant, one rule that is narrow in every field, and the query it takes.
+struct Narrow {
+  SnapshotBuilder builder;
+  PolicyQuery query{};
+};
+
+Narrow narrow(bool v6) {
+  Narrow out;
+  auto& b = out.builder;
+  tests::add_tenant(b, 5, 8);
+  Rule rule = tests::any_rule(1);
+  rule.source_zones = 1U << 2;
+  rule.destination_zones = 1U << 5;
+  rule.any_source = rule.any_destination = rule.any_service = 0;
+  const char* source = v6 ? "2001:db8:1:2:3:4:5:60/124" : "10.1.2.16/28";
+  const char* destination = v6 ? "2001:db8:1:2:3:4:5:80/124" : "10.1.2.32/28";
+  rule.sources = tests::add_ranges(b, {range_of(prefix(source))});
+  rule.destinations = tests::add_ranges(b, {range_of(prefix(destination))});
+  Service service = tests::any_service();
+  service.protocol = 6;
+  service.source_low = service.source_high = 1000;
+  service.destination_low = service.destination_high = 443;
+  rule.services = tests::add_services(b, {service});
+  tests::add_rule(b, rule);
+  tests::add_tenant(b, 5 + 64, 8);  // same shard, nothing allowed
+  out.query = {0, 2, 5, prefix(source).first(), prefix(destination).first(), 6, 1000, 443, 0, 0};
+  return out;
+}
+
+class NearestNonMatch : public testing::TestWithParam<bool> {};
+
+TEST_P(NearestNonMatch, OfEachFieldGetsTheDefaultDeny) {
+  const auto [builder, taken] = narrow(GetParam());
+  const Block block(builder);
+  const auto classifier = compile(block.view);
+  using Change = std::function<void(PolicyQuery&)>;
+  const std::vector<std::pair<const char*, Change>> beside{
+      {"tenant", [](auto& q) { q.tenant_index = 1; }},
+      {"source zone below", [](auto& q) { q.source_zone = 1; }},
+      {"source zone above", [](auto& q) { q.source_zone = 3; }},
+      {"destination zone below", [](auto& q) { q.destination_zone = 4; }},
+      {"destination zone above", [](auto& q) { q.destination_zone = 6; }},
+      {"zones exchanged", [](auto& q) { std::swap(q.source_zone, q.destination_zone); }},
+      {"source below", [](auto& q) { q.source = tests::previous(q.source); }},
+      {"source above", [](auto& q) { for (int i = 0; i < 16; ++i) q.source = tests::next(q.source); }},
+      {"destination below", [](auto& q) { q.destination = tests::previous(q.destination); }},
+      {"destination above", [](auto& q) { for (int i = 0; i < 16; ++i) q.destination = tests::next(q.destination); }},
+      {"protocol", [](auto& q) { q.protocol = 17; }},
+      {"protocol below", [](auto& q) { q.protocol = 5; }},
+      {"source port below", [](auto& q) { q.source_port = 999; }},
+      {"source port above", [](auto& q) { q.source_port = 1001; }},
+      {"destination port below", [](auto& q) { q.destination_port = 442; }},
+      {"destination port above", [](auto& q) { q.destination_port = 444; }},
+  };
+
+  EXPECT_EQ(classify_one(*classifier, taken), 0U);
+  for (const auto& [name, change] : beside) {
+    PolicyQuery query = taken;
+    change(query);
+    EXPECT_EQ(classify_one(*classifier, query), query.tenant_index == 0 ? 1U : 2U) << name;
+    EXPECT_EQ(filters::match_linear(block.view, query).rule, query.tenant_index == 0 ? 1U : 2U) << name;
+  }
+  PolicyQuery last = taken;
+  for (int i = 0; i < 15; ++i) last.source = tests::next(last.source);
+  EXPECT_EQ(classify_one(*classifier, last), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(BothFamilies, NearestNonMatch, testing::Bool(),
+                         [](const auto& instance) { return instance.param ? "Ipv6" : "Ipv4"; });
+
+TEST(Classifier, JudgesIcmpByTypeAndCodeAndNotByPorts) {
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 1);
+  Rule rule = tests::any_rule(1);
+  Service echo = tests::any_service();
+  echo.protocol = 58;
+  echo.icmp_type_low = echo.icmp_type_high = 128;
+  echo.icmp_code_high = 0;
+  rule.services = tests::add_services(b, {echo});
+  rule.any_service = 0;
+  tests::add_rule(b, rule);
+  const Block block(b);
+  const auto classifier = compile(block.view);
+  PolicyQuery query{0, 0, 0, tests::address("fd00::1"), tests::address("fd00::2"), 58, 4242, 4242, 128, 0};
+
+  EXPECT_EQ(classify_one(*classifier, query), 0U);
+  query.icmp_code = 1;
+  EXPECT_EQ(classify_one(*classifier, query), 1U);
+  query.icmp_code = 0;
+  query.icmp_type = 129;
+  EXPECT_EQ(classify_one(*classifier, query), 1U);
+  query.icmp_type = 128;
+  query.protocol = 1;
+  EXPECT_EQ(classify_one(*classifier, query), 1U);
+}
+
+TEST(Classifier, GivesTheDefaultDenyForAnUnknownFamily) {
+  const auto [builder, taken] = narrow(false);
+  const Block block(builder);
+  const auto classifier = compile(block.view);
+  PolicyQuery query = taken;
+  query.source.family = Family::kNone;
+
+  EXPECT_EQ(classify_one(*classifier, query), 1U);
+}
+
+TEST(Classifier, TenantsWithoutRulesGetTheirOwnDefaultDeny) {
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 1);
+  tests::add_tenant(b, 2, 1);
+  const Block block(b);
+  const auto classifier = compile(block.view);
+  PolicyQuery query{0, 0, 0, tests::address("10.0.0.1"), tests::address("10.0.0.2"), 6, 1, 1, 0, 0};
+
+  EXPECT_EQ(classify_one(*classifier, query), 0U);
+  query.tenant_index = 1;
+  EXPECT_EQ(classify_one(*classifier, query), 1U);
+}
+
+/// Tenants 1..n in shards of their own, one TCP rule each to port 1000 + tenant (or `port` for `changed`).
+SnapshotBuilder ladder(std::uint32_t tenants, std::uint32_t changed = 0, std::uint16_t port = 0) {
+  SnapshotBuilder b;
+  std::uint32_t id = 0;
+  for (std::uint32_t t = 1; t <= tenants; ++t) {
+    tests::add_tenant(b, t, 2);
+    const std::uint32_t count = t == changed ? 2 : 1;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      Rule rule = tests::any_rule(++id);
+      Service service = tests::any_service();
+      service.protocol = 6;
+      const auto own = static_cast<std::uint16_t>(1000 + t);
+      service.destination_low = service.destination_high = i == 0 ? own : port;
+      rule.services = tests::add_services(b, {service});
+      rule.any_service = 0;
+      tests::add_rule(b, rule);
+    }
+  }
+  return b;
+}
+
+TEST(Classifier, RebuildsOnlyTheShardThatChangedAndFollowsShiftedIndices) {
+  const Block before(ladder(8));
+  ClassifierBuildStats stats;
+  const auto old = compile(before.view, stats);
+  EXPECT_EQ(stats.shards_built, 8U);
+  EXPECT_EQ(stats.shards_reused, 0U);
+  const Block after(ladder(8, 3, 77));
+
+  const auto fresh = compile(after.view, stats, old.get());
+
+  EXPECT_EQ(stats.shards_built, 1U);
+  EXPECT_EQ(stats.shards_reused, 7U);
+  for (std::uint32_t t = 0; t < 8; ++t) {
+    for (const std::uint16_t port : {std::uint16_t{77}, static_cast<std::uint16_t>(1001 + t)}) {
+      const PolicyQuery query{t, 0, 1, tests::address("10.0.0.1"), tests::address("10.0.0.2"), 6, 5, port, 0, 0};
+      EXPECT_EQ(classify_one(*fresh, query), filters::match_linear(after.view, query).rule) << t << " port " << port;
+      EXPECT_EQ(classify_one(*old, query), filters::match_linear(before.view, query).rule) << t << " port " << port;
+    }
+  }
+}
+
+TEST(Classifier, KeepsEveryShardWhenOnlyNamesIdsAndActionsChange) {
+  auto builder = ladder(4);
+  const Block before(builder);
+  ClassifierBuildStats stats;
+  const auto old = compile(before.view, stats);
+  for (auto& rule : builder.rules) {
+    rule.id += 100;
+    rule.name = builder.string("renamed");
+    if (rule.is_default == 0) rule.action = filters::snapshot::Action::kReject;
+  }
+  for (auto& service : builder.services) service.name = builder.string("renamed");
+  const Block after(builder);
+
+  const auto fresh = compile(after.view, stats, old.get());
+
+  EXPECT_EQ(stats.shards_built, 0U);
+  EXPECT_EQ(stats.shards_reused, 4U);
+}
+
+TEST(Classifier, SharedShardsOutliveTheGenerationThatBuiltThem) {
+  const Block block(ladder(4));
+  ClassifierBuildStats stats;
+  auto old = compile(block.view, stats);
+  const auto fresh = compile(block.view, stats, old.get());
+  old.reset();
+  const PolicyQuery query{2, 0, 1, tests::address("fd00::1"), tests::address("fd00::2"), 6, 5, 1003, 0, 0};
+
+  EXPECT_EQ(classify_one(*fresh, query), filters::match_linear(block.view, query).rule);
+}
+
+TEST(Classifier, RefusesARuleThatExpandsBeyondBoundsAndNamesIt) {
+  tests::ensure_eal();
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 1);
+  std::vector<filters::snapshot::AddressRange> many;
+  for (std::uint32_t i = 0; i < 512; ++i) {
+    const auto host = Address::from_v4(0x0a000000U + i * 2);
+    many.push_back({host, host, {}});
+  }
+  tests::add_rule(b, tests::any_rule(1));
+  Rule wide = tests::any_rule(2);
+  wide.sources = wide.destinations = tests::add_ranges(b, many);
+  wide.any_source = wide.any_destination = 0;
+  tests::add_rule(b, wide);
+  const Block block(b);
+  ClassifierBuildStats stats;
+
+  const auto built = Classifier::build(block.view, nullptr, stats);
+
+  ASSERT_FALSE(built.has_value());
+  EXPECT_EQ(built.error().code, ErrorCode::kLimit);
+  EXPECT_EQ(built.error().where, ErrorSite::kDataplane);
+  EXPECT_EQ(built.error().detail, 1U);
+}
+
+}  // namespace
+}  // namespace sekisho::dataplane
