@@ -138,15 +138,21 @@ DropReason reset(TcpTrack& track, Direction direction, const TcpSegment& segment
   return DropReason::kNone;
 }
 
+/// kSynReceived: the sequence that follows the reverse SYN. The edge is still where the SYN+ACK put it.
+std::uint32_t after_reverse_syn(const TcpTrack& track) {
+  return track.flow[index(Direction::kReverse)].edge - track.flow[index(Direction::kForward)].max_window;
+}
+
 /// SYN of a connection that has both SYNs: a repetition, or a host that forgot and will be challenged.
 DropReason repeated_syn(const TcpTrack& track, Direction direction, const TcpSegment& segment) {
   const bool acknowledges = (segment.flags & kTcpAck) != 0;
   if ((segment.flags & kTcpFin) != 0) return DropReason::kTcpState;
   const bool over = track.state == TcpState::kTimeWait || track.state == TcpState::kClosed;
   if (over && !acknowledges) return DropReason::kTcpState;
-  // Only the side that was called answers with SYN+ACK.
-  if (track.state == TcpState::kSynReceived && acknowledges != (direction == Direction::kReverse)) {
-    return DropReason::kTcpState;
+  if (track.state == TcpState::kSynReceived) {
+    // Only the side that was called answers with SYN+ACK, and it does not change its mind.
+    if (acknowledges != (direction == Direction::kReverse)) return DropReason::kTcpState;
+    if (acknowledges && segment.sequence + 1 != after_reverse_syn(track)) return DropReason::kTcpWindow;
   }
   const TcpFlow& own = track.flow[index(direction)];
   const TcpFlow& peer = track.flow[index(opposite(direction))];
@@ -170,13 +176,6 @@ DropReason simultaneous(TcpTrack& track, Direction direction, const TcpSegment& 
     track.state = TcpState::kEstablished;
   }
   return DropReason::kNone;
-}
-
-/// kSynReceived: does this forward segment acknowledge the SYN+ACK? The edge is still where the SYN+ACK put it.
-bool acknowledges_syn(const TcpTrack& track, const TcpSegment& segment) {
-  const TcpFlow& forward = track.flow[index(Direction::kForward)];
-  const TcpFlow& reverse = track.flow[index(Direction::kReverse)];
-  return within(reverse.edge - forward.max_window, segment.acknowledgement, reverse.end);
 }
 
 TcpState after_fin(TcpState state, Direction direction) {
@@ -205,7 +204,9 @@ DropReason synchronised(TcpTrack& track, Direction direction, const TcpSegment& 
   const std::uint32_t end = segment.sequence + segment.payload_bytes + (fin ? 1 : 0);
   if (fin && !at_or_after(end, own.end)) return DropReason::kTcpWindow;
   const bool answers = track.state == TcpState::kSynReceived && direction == Direction::kForward;
-  if (answers && !acknowledges_syn(track, segment)) return DropReason::kTcpWindow;
+  if (answers && !within(after_reverse_syn(track), segment.acknowledgement, track.flow[index(Direction::kReverse)].end)) {
+    return DropReason::kTcpWindow;
+  }
 
   tcp_advance(track, direction, segment);
   if (answers) track.state = TcpState::kEstablished;
