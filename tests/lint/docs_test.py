@@ -23,7 +23,7 @@ def missing_in(document):
     text = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
     for path in PATH.findall(text):
         for one in expanded(path):
-            if not any(ROOT.glob(one.rstrip("/"))):
+            if not any(ROOT.glob(one.rstrip("/"))) and not any(ROOT.glob(one + ".*")):
                 yield f"{name(document)}: {one} does not exist"
     for link in LINK.findall(text):
         if not (document.parent / link.strip()).exists():
