@@ -116,7 +116,7 @@ class Appliance:
                 "--allow-uid", self._uid("logd")]
 
     def _logd_argv(self):
-        return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "log"),
+        return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
                 "--allow-uid", self._uid("controld")]
 
     def kill(self, name):
