@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/proto/control_log.pb.h"
+#include "base/proto/model.pb.h"
+#include "control/compile/ids.h"
+#include "control/config/finding.h"
+
+namespace sekisho::control {
+
+/// The name of every pinned default deny (specification F-10).
+inline constexpr std::string_view kDefaultDenyName = "既定拒否";
+
+/// A compiled snapshot, or why there is none.
+struct Compiled {
+  std::vector<std::uint8_t> snapshot;  ///< empty with errors; passes filters::SnapshotView::parse
+  std::vector<Finding> findings;       ///< errors, and warnings such as rules that can match nothing
+};
+
+/// Model to snapshot. Precondition: validate() found no error. Deterministic: the same model and ids give the same bytes
+/// but for the generation. What has no number yet gets one from `ids`.
+Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation);
+
+/// What log records call things under one generation; for any stored model, since ids never change.
+ipc::NameTable make_name_table(const model::Configuration& model, Ids& ids, std::uint32_t generation);
+
+/// The UUID a rule goes by: the document's, or the one given once for its name.
+Uuid rule_uuid(Ids& ids, const model::Tenant& tenant, const model::Policy& policy, const model::Rule& rule);
+
+/// The binding that a port enforces: its active one, else its first suspended one, else none (-1). Index in the tenant.
+int binding_of_port(const model::Tenant& tenant, const std::string& port);
+
+}  // namespace sekisho::control

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/compile/ids.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/limits.h"
+
+namespace sekisho::control {
+namespace {
+
+constexpr char kSeparator = '\x1f';
+constexpr std::array<std::uint32_t, kIdKinds> kMost{limits::kTenantIdMax, limits::kPortIdMax, limits::kRuleIdMax, limits::kBindingIdMax};
+
+Uuid make_uuid() {
+  Uuid out{};
+  SEKISHO_ASSERT(getrandom(out.data(), out.size(), 0) == static_cast<ssize_t>(out.size()));
+  out[6] = static_cast<std::uint8_t>((out[6] & 0x0fU) | 0x40U);  // RFC 4122 section 4.4: version 4
+  out[8] = static_cast<std::uint8_t>((out[8] & 0x3fU) | 0x80U);
+  return out;
+}
+
+}  // namespace
+
+std::uint32_t Ids::number(IdKind kind, const std::string& key) {
+  const auto k = static_cast<std::size_t>(kind);
+  if (const auto known = numbers_[k].find(key); known != numbers_[k].end()) return known->second;
+  if (last_[k] >= kMost[k]) return 0;
+  const std::uint32_t given = ++last_[k];
+  numbers_[k].emplace(key, given);
+  new_numbers_.push_back({kind, key, given});
+  return given;
+}
+
+const Uuid& Ids::uuid(const std::string& key) {
+  const auto [at, fresh] = uuids_.try_emplace(key);
+  if (fresh) {
+    at->second = make_uuid();
+    new_uuids_.push_back({key, at->second});
+  }
+  return at->second;
+}
+
+void Ids::load_number(IdKind kind, std::string key, std::uint32_t number) {
+  const auto k = static_cast<std::size_t>(kind);
+  last_[k] = std::max(last_[k], number);
+  numbers_[k].emplace(std::move(key), number);
+}
+
+void Ids::load_uuid(std::string key, const Uuid& uuid) { uuids_.emplace(std::move(key), uuid); }
+
+void Ids::settle() {
+  new_numbers_.clear();
+  new_uuids_.clear();
+}
+
+std::string id_key(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (const std::string_view part : parts) {
+    if (!out.empty()) out += kSeparator;
+    out += part;
+  }
+  return out;
+}
+
+std::string tenant_key(std::string_view service_code) { return id_key({service_code}); }
+std::string port_key(std::string_view service_code, std::string_view port) { return id_key({"tenant", service_code, port}); }
+std::string uplink_key(std::string_view uplink) { return id_key({"uplink", uplink}); }
+std::string binding_key(std::string_view service_code, std::string_view binding) { return id_key({service_code, binding}); }
+std::string rule_key(std::string_view service_code, const Uuid& uuid) { return id_key({service_code, to_string(uuid)}); }
+std::string rule_uuid_key(std::string_view service_code, std::string_view policy, std::string_view rule) {
+  return id_key({service_code, "rule", policy, rule});
+}
+std::string policy_default_uuid_key(std::string_view service_code, std::string_view policy) {
+  return id_key({service_code, "default", policy});
+}
+std::string final_default_uuid_key(std::string_view service_code) { return id_key({service_code, "final"}); }
+
+}  // namespace sekisho::control

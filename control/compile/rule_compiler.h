@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/proto/model.pb.h"
+#include "control/compile/address_set.h"
+#include "control/compile/ids.h"
+#include "control/compile/service_set.h"
+#include "control/config/finding.h"
+#include "filters/policy/snapshot_builder.h"
+
+namespace sekisho::control {
+
+/// Compiles the policies of one tenant into builder.policies and builder.rules: names resolved, groups flattened, negation
+/// turned into complements, policies joined into one list that ends in the tenant's default deny.
+/// Equal lists of references share one run of ranges. Lives for one tenant; one thread.
+class RuleCompiler {
+ public:
+  RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t tenant_index);
+  void compile(const Path& tenant_path);
+
+ private:
+  using Names = google::protobuf::RepeatedPtrField<std::string>;
+  enum class Negate : bool { kNo, kYes };
+  /// A resolved side of a rule.
+  struct Match {
+    filters::snapshot::Range run{0, 0};
+    bool any = false;
+    bool v4 = true;
+    bool v6 = true;
+    [[nodiscard]] bool nothing() const { return !any && run.count == 0; }
+  };
+
+  void compile_policy(const Path& here, const model::Policy& policy, std::uint32_t policy_index);
+  void compile_rule(const Path& here, const model::Policy& policy, const model::Rule& rule, std::uint32_t policy_index, int number);
+  void add_default(std::string_view uuid_key, std::uint64_t from, std::uint64_t to, model::DropLog log, std::uint32_t policy_index);
+  [[nodiscard]] std::uint32_t rule_number(const Path& here, const Uuid& uuid);
+
+  [[nodiscard]] std::uint64_t zone_mask(const Names& zones) const;
+  const AddressSet& resolve_address(const std::string& name);
+  const std::vector<ServiceBox>& resolve_service(const std::string& name);
+  Match addresses(const Path& here, const Names& names, Negate negate);
+  std::optional<Match> services(const Path& here, const Names& names, Negate negate);
+  Match emit_services(const std::vector<ServiceBox>& boxes);
+
+  filters::SnapshotBuilder& builder_;
+  Ids& ids_;
+  Reporter& reporter_;
+  const model::Tenant& tenant_;
+  std::uint32_t tenant_index_;
+  std::map<std::string_view, std::uint64_t> zones_;
+  std::map<std::string_view, const model::AddressObject*> address_objects_;
+  std::map<std::string_view, const model::AddressGroup*> address_groups_;
+  std::map<std::string_view, const model::ServiceObject*> service_objects_;
+  std::map<std::string_view, const model::ServiceGroup*> service_groups_;
+  std::map<std::string, AddressSet> address_sets_;
+  std::map<std::string, std::vector<ServiceBox>> service_sets_;
+  bool too_many_addresses_ = false;
+  std::map<std::string, Match> address_matches_;
+  std::map<std::string, Match> service_matches_;
+};
+
+}  // namespace sekisho::control

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/net/address.h"
+#include "base/proto/model.pb.h"
+#include "control/config/finding.h"
+
+/// The pieces of validate(), one file each. Private to control/config.
+namespace sekisho::control {
+
+using Strings = google::protobuf::RepeatedPtrField<std::string>;
+
+/// Which element of a list bears a name. Keys borrow from the model.
+using NameIndex = std::map<std::string_view, int>;
+
+/// Reports a name that is empty, too long, not in NFC or holds control characters.
+void check_name(Reporter& reporter, const Path& path, const std::string& name);
+
+/// Reports bad and repeated names of `list`; returns who bears which. `names` carries over between lists of one name space.
+template <typename List>
+void index_names(Reporter& reporter, const Path& parent, std::string_view field, const List& list, NameIndex& names) {
+  for (int i = 0; i < list.size(); ++i) {
+    const Path here(parent, field, i);
+    const Path name(here, "name");
+    check_name(reporter, name, list[i].name());
+    if (!names.emplace(list[i].name(), i).second) {
+      reporter.error(name, "the name \"" + list[i].name() + "\" is used twice");
+    }
+  }
+}
+
+/// Reports more than `most` elements.
+void check_count(Reporter& reporter, const Path& path, std::size_t count, std::size_t most, std::string_view what);
+
+/// What validate_ports needs of the whole document.
+struct Platform {
+  NameIndex nics;
+  NameIndex uplinks;
+};
+
+void validate_tenant(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
+                     const Platform& platform);
+void validate_bindings(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
+void validate_routes(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
+                     const Platform& platform, const NameIndex& ports);
+void validate_objects(Reporter& reporter, const model::Tenant& tenant, const Path& path);
+void validate_policies(Reporter& reporter, const model::Tenant& tenant, const Path& path);
+
+/// Checks an interface address ("10.0.0.1/24"): a host inside its subnet, of an ordinary kind.
+void check_interface_address(Reporter& reporter, const Path& path, const std::string& text);
+/// Checks one tag pair.
+void check_vlans(Reporter& reporter, const Path& path, std::uint32_t outer, model::OuterTag tag, std::uint32_t inner);
+
+}  // namespace sekisho::control

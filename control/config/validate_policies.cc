@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Policies and their rules (specification 3.3).
+#include <algorithm>
+#include <set>
+
+#include "base/limits.h"
+#include "control/config/text.h"
+#include "control/config/validate_parts.h"
+
+namespace sekisho::control {
+namespace {
+
+constexpr std::size_t kZonesPerRuleMax = 16;
+constexpr std::size_t kMemoCharactersMax = 256;
+
+std::set<std::string_view> names_of(const model::Tenant& tenant, bool services) {
+  std::set<std::string_view> out;
+  if (services) {
+    for (const auto& object : tenant.services()) out.insert(object.name());
+    for (const auto& group : tenant.service_groups()) out.insert(group.name());
+  } else {
+    for (const auto& object : tenant.addresses()) out.insert(object.name());
+    for (const auto& group : tenant.address_groups()) out.insert(group.name());
+  }
+  return out;
+}
+
+class PolicyCheck {
+ public:
+  PolicyCheck(Reporter& reporter, const model::Tenant& tenant, const Path& path)
+      : reporter_(reporter), tenant_(tenant), path_(path), zones_(tenant.zones().begin(), tenant.zones().end()),
+        addresses_(names_of(tenant, false)), services_(names_of(tenant, true)) {}
+
+  void check() {
+    NameIndex names;
+    index_names(reporter_, path_, "policies", tenant_.policies(), names);
+    std::size_t rules = 0;
+    for (int i = 0; i < tenant_.policies_size(); ++i) {
+      const Path here(path_, "policies", i);
+      check_zones(here, "from", tenant_.policies(i).from(), limits::kZonesPerTenantMax);
+      check_zones(here, "to", tenant_.policies(i).to(), limits::kZonesPerTenantMax);
+      check_reachable(here, i);
+      check_rules(here, tenant_.policies(i));
+      rules += static_cast<std::size_t>(tenant_.policies(i).rules_size());
+    }
+    check_count(reporter_, Path(path_, "policies"), static_cast<std::size_t>(tenant_.policies_size()), limits::kRulesPerTenantMax, "policies");
+    check_count(reporter_, Path(path_, "policies"), rules, limits::kRulesPerTenantMax, "rules in this tenant");
+  }
+
+ private:
+  void check_zones(const Path& here, std::string_view field, const Strings& zones, std::size_t most) {
+    check_count(reporter_, Path(here, field), static_cast<std::size_t>(zones.size()), most, "zones");
+    for (int i = 0; i < zones.size(); ++i) {
+      if (!zones_.contains(zones[i])) {
+        reporter_.error(Path(here, field, i), "there is no zone named \"" + zones[i] + "\" in this tenant");
+      }
+    }
+  }
+
+  static bool covers(const Strings& wide, const Strings& narrow) {
+    if (wide.empty()) return true;
+    return !narrow.empty() && std::all_of(narrow.begin(), narrow.end(), [&](const std::string& zone) {
+      return std::find(wide.begin(), wide.end(), zone) != wide.end();
+    });
+  }
+
+  /// Each policy ends in its default deny, so one behind a wider one is never asked.
+  void check_reachable(const Path& here, int index) {
+    const auto& policy = tenant_.policies(index);
+    for (int i = 0; i < std::min(index, kPoliciesCompared); ++i) {
+      const auto& before = tenant_.policies(i);
+      if (!covers(before.from(), policy.from()) || !covers(before.to(), policy.to())) continue;
+      return reporter_.warning(here, "never reached: policy \"" + before.name() + "\" above takes the same zones and ends in a default deny");
+    }
+  }
+
+  void check_references(const Path& here, std::string_view field, const Strings& names, const std::set<std::string_view>& known,
+                        std::string_view what, bool negated) {
+    check_count(reporter_, Path(here, field), static_cast<std::size_t>(names.size()), limits::kRuleReferencesMax, "references");
+    for (int i = 0; i < names.size(); ++i) {
+      if (known.contains(names[i])) continue;
+      const std::string hint = names[i] == "any" ? "; leave the list empty to mean any" : "";
+      reporter_.error(Path(here, field, i), "there is no " + std::string(what) + " or group named \"" + names[i] + '"' + hint);
+    }
+    if (negated && names.empty()) {
+      const std::string flag = std::string(field) + "_not";
+      reporter_.error(Path(here, flag), "not any matches nothing: give a " + std::string(field));
+    }
+  }
+
+  void check_rules(const Path& policy_path, const model::Policy& policy) {
+    NameIndex names;
+    index_names(reporter_, policy_path, "rules", policy.rules(), names);
+    for (int i = 0; i < policy.rules_size(); ++i) {
+      const Path here(policy_path, "rules", i);
+      const auto& rule = policy.rules(i);
+      check_id(here, rule);
+      check_zones(here, "source_zones", rule.source_zones(), kZonesPerRuleMax);
+      check_zones(here, "destination_zones", rule.destination_zones(), kZonesPerRuleMax);
+      check_references(here, "source", rule.source(), addresses_, "address", rule.source_not());
+      check_references(here, "destination", rule.destination(), addresses_, "address", rule.destination_not());
+      check_references(here, "service", rule.service(), services_, "service", rule.service_not());
+      check_log(here, rule);
+      check_memo(here, rule);
+    }
+  }
+
+  void check_id(const Path& here, const model::Rule& rule) {
+    if (!rule.has_id()) return;
+    const auto uuid = parse_uuid(rule.id());
+    if (!uuid) {
+      return reporter_.error(Path(here, "id"), '"' + rule.id() + "\" is not a UUID, like 6f1d2c84-0000-4000-8000-000000000001");
+    }
+    if (!ids_.insert(*uuid).second) reporter_.error(Path(here, "id"), "the id is that of another rule of this tenant");
+  }
+
+  void check_log(const Path& here, const model::Rule& rule) {
+    const auto log = rule.log();
+    const bool both_kinds = log == model::Rule::AUTO || log == model::Rule::NONE;
+    const bool for_allow = log == model::Rule::START || log == model::Rule::END || log == model::Rule::BOTH;
+    if (both_kinds || for_allow == (rule.action() == model::Rule::ALLOW)) return;
+    reporter_.error(Path(here, "log"), for_allow ? "a rule that drops or rejects logs none, folded or each"
+                                                 : "a rule that allows logs none, start, end or both");
+  }
+
+  void check_memo(const Path& here, const model::Rule& rule) {
+    if (count_characters(rule.memo()) > kMemoCharactersMax) {
+      reporter_.error(Path(here, "memo"), "a memo has at most " + std::to_string(kMemoCharactersMax) + " characters");
+    } else if (find_bad_text(rule.memo()) != std::string::npos) {
+      reporter_.error(Path(here, "memo"), "a memo holds no control characters");
+    }
+  }
+
+  static constexpr int kPoliciesCompared = 1000;  // keeps a document of only policies from costing their square
+  Reporter& reporter_;
+  const model::Tenant& tenant_;
+  const Path& path_;
+  std::set<std::string_view> zones_;
+  std::set<std::string_view> addresses_;
+  std::set<std::string_view> services_;
+  std::set<Uuid> ids_;
+};
+
+}  // namespace
+
+void validate_policies(Reporter& reporter, const model::Tenant& tenant, const Path& path) {
+  PolicyCheck(reporter, tenant, path).check();
+}
+
+}  // namespace sekisho::control

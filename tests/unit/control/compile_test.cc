@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: the compiled snapshot judges packets as the document says.
+// Method: the example document, asked through the reference matcher; each question stands beside its nearest opposite.
+#include <gtest/gtest.h>
+
+#include "filters/policy/linear_matcher.h"
+#include "filters/policy/snapshot_builder.h"
+#include "filters/policy/snapshot_view.h"
+#include "tests/unit/control/documents.h"
+
+namespace sekisho::control::test {
+namespace {
+
+using filters::PolicyQuery;
+using filters::SnapshotView;
+using filters::snapshot::Action;
+using filters::snapshot::kNone;
+
+constexpr std::uint8_t kServers = 0;
+constexpr std::uint8_t kOffice = 1;
+constexpr std::uint8_t kInternet = 2;
+
+class Compile : public testing::Test {
+ protected:
+  void load(std::string_view text, std::uint32_t generation = 1) {
+    decoded_ = decode_document(text);
+    ASSERT_TRUE(decoded_.findings.empty()) << to_line("f", decoded_.findings.front());
+    const auto findings = validate(decoded_.model, decoded_.positions);
+    ASSERT_FALSE(has_errors(findings)) << to_line("f", findings.front());
+    compiled_ = compile(decoded_.model, decoded_.positions, ids_, generation);
+    ASSERT_FALSE(compiled_.snapshot.empty()) << to_line("f", compiled_.findings.front());
+  }
+  [[nodiscard]] SnapshotView view() const { return SnapshotView::parse(compiled_.snapshot).value(); }
+
+  static PolicyQuery tcp(std::uint8_t from, std::string_view source, std::uint8_t to, std::string_view destination, std::uint16_t port) {
+    return {.tenant_index = 0, .source_zone = from, .destination_zone = to, .source = parse_address(source).value(),
+            .destination = parse_address(destination).value(), .protocol = 6, .source_port = 40000, .destination_port = port,
+            .icmp_type = 0, .icmp_code = 0};
+  }
+  [[nodiscard]] std::string rule(const PolicyQuery& query) const {
+    const auto match = filters::match_linear(view(), query);
+    const auto& rule = view().rules()[match.rule];
+    const std::string policy = rule.policy == kNone ? "-" : std::string(view().string(view().policies()[rule.policy].name));
+    return policy + "/" + std::string(view().string(rule.name));
+  }
+
+  Ids ids_;
+  Decoded decoded_;
+  Compiled compiled_;
+};
+
+TEST_F(Compile, JudgesTheExampleAsWritten) {
+  load(kExample);
+
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.2", 80)), "inside/web allowed");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.2", 8080)), "inside/web allowed");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.2", 8081)), "inside/既定拒否");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.16", 80)), "inside/既定拒否");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.77", kServers, "10.0.0.2", 80)), "inside/印刷機は拒否");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.78", kServers, "10.0.0.2", 80)), "inside/web allowed");
+  EXPECT_EQ(rule(tcp(kServers, "10.0.1.2", kServers, "10.0.0.2", 80)), "-/既定拒否");
+  EXPECT_EQ(rule(tcp(kOffice, "fd00:0:0:2::2", kServers, "fd00:0:0:1::2", 80)), "inside/web allowed");
+  EXPECT_EQ(rule(tcp(kOffice, "fd00:0:0:2::2", kServers, "fd00:0:0:3::2", 80)), "inside/既定拒否");
+}
+
+TEST_F(Compile, TurnsNegationIntoComplements) {
+  load(kExample);
+
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kInternet, "198.51.100.1", 80)), "outside/rest");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kInternet, "198.51.100.1", 81)), "outside/not web");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.77", kInternet, "198.51.100.1", 80)), "outside/not desks");
+  EXPECT_EQ(rule(tcp(kOffice, "fd00:0:0:2::2", kInternet, "2001:db8::1", 80)), "outside/rest");
+  EXPECT_EQ(rule(tcp(kOffice, "fd00:0:0:3::2", kInternet, "2001:db8::1", 80)), "outside/not desks");
+  PolicyQuery ping = tcp(kOffice, "10.0.1.2", kInternet, "198.51.100.1", 0);
+  ping.protocol = 1;
+  ping.icmp_type = 8;
+  EXPECT_EQ(rule(ping), "outside/rest");
+  ping.icmp_code = 1;
+  EXPECT_EQ(rule(ping), "outside/not web");
+  ping.protocol = 17;
+  EXPECT_EQ(rule(ping), "outside/not web");
+  ping.protocol = 47;
+  EXPECT_EQ(rule(ping), "outside/not web");
+}
+
+TEST_F(Compile, KeepsNumbersOfDisabledRulesAndPinsDefaults) {
+  load(kExample);
+  const auto& tenant = view().tenants()[0];
+  const auto rules = filters::slice(view().rules(), tenant.rules);
+
+  ASSERT_EQ(rules.size(), 8U);
+  EXPECT_EQ(rules[0].number, 1);
+  EXPECT_EQ(rules[1].number, 3);
+  EXPECT_EQ(rules[1].action, Action::kReject);
+  EXPECT_EQ(rules[2].number, 0);
+  EXPECT_EQ(rules[2].is_default, 1);
+  EXPECT_EQ(rules[2].log, filters::snapshot::kLogDropEach);
+  EXPECT_EQ(rules[0].log, filters::snapshot::kLogEnd);
+  EXPECT_EQ(rules[7].policy, kNone);
+  EXPECT_EQ(to_string(rules[0].uuid), "6f1d2c84-0000-4000-8000-000000000001");
+}
+
+TEST_F(Compile, GivesAnEmptyTenantOnlyItsDefaultDeny) {
+  load("tenants: [ { service_code: acm00000001, name: acme } ]");
+
+  ASSERT_EQ(view().rules().size(), 1U);
+  EXPECT_EQ(view().rules()[0].action, Action::kDrop);
+  EXPECT_EQ(rule(tcp(0, "10.0.0.1", 0, "10.0.0.2", 80)), "-/既定拒否");
+}
+
+TEST_F(Compile, GivesTheEmptyConfigurationASnapshot) {
+  load("{}");
+
+  EXPECT_EQ(view().tenants().size(), 0U);
+}
+
+TEST_F(Compile, RoutesBoundHostsSubnetsWrittenAndUplinkPrefixes) {
+  load(kExample);
+  std::vector<std::string> routes;
+  for (const auto& route : filters::slice(view().routes(), view().tenants()[0].routes)) {
+    const auto& port = view().ports()[route.port];
+    routes.push_back(to_string(route.prefix) + " " + std::string(view().string(port.name)) +
+                     (route.has_next_hop != 0 ? " " + to_string(route.next_hop) : ""));
+  }
+
+  const std::vector<std::string> expected{
+      "10.0.0.2/32 web1", "fd00:0:0:1::2/128 web1", "10.0.1.2/32 desk", "fd00:0:0:2::2/128 desk", "10.0.0.0/28 web1",
+      "fd00:0:0:1::/64 web1", "10.0.1.0/24 desk", "fd00:0:0:2::/64 desk", "0.0.0.0/0 net 192.0.2.2", "10.9.0.0/24 desk 10.0.1.2",
+      "192.0.2.0/24 net", "2001:db8:0:1::/64 net"};
+  EXPECT_EQ(routes, expected);
+}
+
+TEST_F(Compile, WritesPortsAndBindingsAsGiven) {
+  load(kExample);
+
+  ASSERT_EQ(view().ports().size(), 6U);
+  const auto& uplink = view().ports()[0];
+  EXPECT_EQ(uplink.kind, filters::snapshot::PortKind::kUplink);
+  const auto& desk = view().ports()[2];
+  EXPECT_EQ(view().string(desk.name), "desk");
+  EXPECT_EQ(desk.outer_is_svlan, 1);
+  EXPECT_EQ(desk.inner_vlan, 7);
+  const auto& binding = view().bindings()[desk.binding];
+  EXPECT_EQ(view().string(binding.name), "desk-eth0");
+  EXPECT_EQ(binding.roles, filters::snapshot::kRoleRouter | filters::snapshot::kRoleForwarding);
+  EXPECT_EQ(binding.meters[0].rate, 30U);
+  EXPECT_EQ(view().bindings()[view().ports()[1].binding].meters[0].rate, 31U);
+  EXPECT_EQ(binding.ethertypes[0], 0x88cc);
+  EXPECT_EQ(view().owned_prefixes().size(), 3U);
+}
+
+TEST_F(Compile, GivesTheSameBytesForTheSameModel) {
+  load(kExample);
+  const auto first = compiled_.snapshot;
+  load(kExample);
+  EXPECT_EQ(compiled_.snapshot, first);
+
+  load(kExample, 2);
+  auto second = compiled_.snapshot;
+  EXPECT_NE(second, first);
+  auto& header = *reinterpret_cast<filters::snapshot::Header*>(second.data());
+  header.generation = 1;
+  filters::seal_snapshot(second);
+  EXPECT_EQ(second, first);
+}
+
+TEST_F(Compile, LeavesOutARuleThatCanMatchNothing) {
+  load(with(kExample, "source: [printer], log: each", "source: [printer], destination: [six], log: each").insert(
+      std::string(kExample).find("      - { name: printer"), "      - { name: six, entries: [\"fd00::/8\"] }\n"));
+
+  ASSERT_EQ(compiled_.findings.size(), 1U);
+  EXPECT_EQ(compiled_.findings[0].severity, Severity::kWarning);
+  EXPECT_EQ(compiled_.findings[0].path, "tenants[0].policies[0].rules[2]");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.77", kServers, "10.0.0.2", 80)), "inside/既定拒否");
+}
+
+TEST_F(Compile, RefusesAnIdThatAnotherRuleWasGiven) {
+  load(kExample);
+  const auto& acme = decoded_.model.tenants(0);
+  const Uuid given = rule_uuid(ids_, acme, acme.policies(1), acme.policies(1).rules(2));
+  model::Configuration changed = decoded_.model;
+  auto& rule = *changed.mutable_tenants(0)->mutable_policies(0)->mutable_rules(2);
+  rule.set_id(to_string(given));
+
+  const Compiled refused = compile(changed, decoded_.positions, ids_, 2);
+
+  EXPECT_TRUE(refused.snapshot.empty());
+  ASSERT_TRUE(has_errors(refused.findings));
+  EXPECT_EQ(refused.findings[0].path, "tenants[0].policies[1].rules[2]");
+}
+
+TEST_F(Compile, NamesEverythingOfAGeneration) {
+  load(kExample);
+
+  const ipc::NameTable names = make_name_table(decoded_.model, ids_, 7);
+
+  EXPECT_EQ(names.generation(), 7U);
+  EXPECT_EQ(names.tenants_size(), 2);
+  EXPECT_EQ(names.ports_size(), 6);
+  EXPECT_EQ(names.rules_size(), 10);
+  EXPECT_EQ(names.bindings_size(), 3);
+  for (const auto& rule : view().rules()) {
+    const bool known = std::any_of(names.rules().begin(), names.rules().end(), [&](const auto& n) {
+      return n.id() == rule.id && n.name() == view().string(rule.name) && n.number() == rule.number;
+    });
+    EXPECT_TRUE(known) << rule.id;
+  }
+  EXPECT_TRUE(ids_.new_numbers().size() > 0);
+}
+
+}  // namespace
+}  // namespace sekisho::control::test
