@@ -6,7 +6,7 @@ import re
 from tree import PARTS, ROOT, end, files, name, tracked_text_files, without_comments
 
 FUNCTION_LINES_MAX = 80
-LINE_COLUMNS_MAX = 120
+LINE_COLUMNS_MAX = 140  # 120 is the habit
 # Split so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b")
 MACHINE = re.compile(r"/(?:wor" + r"k|hom" + r"e)/[a-z]|/tmp/sk" + r"b\b")
