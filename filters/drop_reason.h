@@ -97,7 +97,8 @@ enum class LogReason : std::uint8_t {
   X(kHandoffFull, "handoff-full", kQuota, "")                                              \
   X(kTxQueueFull, "tx-queue-full", kQuota, "")                                             \
   X(kNoMemory, "no-memory", kQuota, "")                                                    \
-  X(kStopping, "stopping", kQuota, "")
+  X(kStopping, "stopping", kQuota, "")                                                     \
+  X(kWrongPort, "wrong-port", kState, "")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

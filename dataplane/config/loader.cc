@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/config/loader.h"
+
+#include <algorithm>
+
+#include "base/describe.h"
+#include "filters/packet/decode.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+bool fail(LoadError& error, std::string reason) {
+  error.reason = std::move(reason);
+  return false;
+}
+
+/// Collects the routes of one tenant: prefix -> target.
+class RouteList {
+ public:
+  void add(const Prefix& prefix, const RouteTarget& target) {
+    entries_.push_back({prefix, static_cast<std::uint32_t>(targets_.size())});
+    targets_.push_back(target);
+  }
+  void finish(TenantEntry& tenant) {
+    tenant.routes = PrefixTable(entries_);
+    tenant.targets = std::move(targets_);
+  }
+
+ private:
+  std::vector<PrefixTable::Entry> entries_;
+  std::vector<RouteTarget> targets_;
+};
+
+std::span<const snapshot::BindingPair> pairs_of(const Runtime& runtime, std::uint32_t port) {
+  const snapshot::Port& source = runtime.view.ports()[port];
+  if (source.kind != snapshot::PortKind::kSegment || source.binding == snapshot::kNone) return {};
+  const snapshot::Binding& binding = runtime.view.bindings()[source.binding];
+  return binding.active != 0 ? filters::slice(runtime.view.binding_pairs(), binding.pairs)
+                             : std::span<const snapshot::BindingPair>{};
+}
+
+/// A neighbour whose MAC a Binding gives.
+RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac) {
+  runtime.static_hops.push_back(mac);
+  return {RouteKind::kStatic, port, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), Address{}};
+}
+
+/// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
+RouteTarget target_of(Runtime& runtime, const snapshot::Route& route) {
+  const bool segment = runtime.view.ports()[route.port].kind == snapshot::PortKind::kSegment;
+  if (!segment) {
+    return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex, route.next_hop};
+  }
+  const Address& neighbour = route.has_next_hop != 0 ? route.next_hop : route.prefix.address;
+  const bool whole = route.has_next_hop != 0 || route.prefix.length == route.prefix.address.bits();
+  for (const snapshot::BindingPair& pair : pairs_of(runtime, route.port)) {
+    if (whole && pair.prefix.contains(neighbour)) return static_target(runtime, route.port, pair.mac);
+  }
+  return {RouteKind::kBlackhole, route.port, kNoIndex, Address{}};
+}
+
+}  // namespace
+
+std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Runtime* previous, LoadReport& report, LoadError& error) {
+  Result<filters::SnapshotView> view = filters::SnapshotView::parse(bytes);
+  if (!view) {
+    error = {describe(view.error()), view.error().detail};
+    return nullptr;
+  }
+  auto runtime = std::make_unique<Runtime>(std::move(bytes), *view);
+  runtime->generation = runtime->view.generation();
+  if (!build_ports(*runtime, error) || !build_bindings(*runtime, error) || !build_tenants(*runtime, error) ||
+      !build_rules(*runtime, error)) {
+    return nullptr;
+  }
+  auto classifier = Classifier::build(runtime->view, previous == nullptr ? nullptr : previous->classifier.get(), report.classifier);
+  if (!classifier) {
+    error.reason = "the policy cannot be compiled: " + describe(classifier.error());
+    return nullptr;
+  }
+  runtime->classifier = std::move(classifier).value();
+  return runtime;
+}
+
+bool Loader::build_ports(Runtime& runtime, LoadError& error) {
+  const auto view = runtime.view;
+  runtime.ports.reserve(view.ports().size());
+  for (const snapshot::Port& source : view.ports()) {
+    const bool share = source.kind == snapshot::PortKind::kShare;
+    const std::uint32_t own_index = static_cast<std::uint32_t>(runtime.ports.size());
+    const std::uint32_t wire = share ? source.uplink : own_index;
+    const snapshot::Port& carrier = view.ports()[wire];
+    const std::string_view device = view.string(view.nics()[carrier.nic].device);
+    const NicFacts* nic = find_nic_(device);
+    if (nic == nullptr) return fail(error, "there is no network device '" + std::string(device) + "'");
+    const std::uint32_t slot = slots_.ports.take(source.id);
+    if (slot == SlotMap::kNone) return fail(error, "more ports than this data plane was started for");
+
+    PortEntry port{};
+    port.id = source.id;
+    port.tenant = source.tenant == snapshot::kNone ? kNoIndex : view.tenants()[source.tenant].id;
+    port.tenant_index = source.tenant;
+    port.tenant_slot = slots_.tenants.capacity();  // "no tenant", until build_tenants
+    port.slot = slot;
+    port.wire = wire;
+    port.binding = source.kind == snapshot::PortKind::kSegment ? source.binding : kNoIndex;
+    port.mtu = carrier.mtu;
+    port.nic = nic->number;
+    port.outer_vlan = carrier.outer_vlan;
+    port.inner_vlan = carrier.inner_vlan;
+    port.outer_type = carrier.outer_is_svlan != 0 ? filters::kEtherTypeSvlan : filters::kEtherTypeVlan;
+    port.mac = nic->mac;
+    port.kind = source.kind;
+    port.zone = source.zone;
+    port.l2_bytes = static_cast<std::uint8_t>(14 + (carrier.outer_vlan != 0 ? 4 : 0) + (carrier.inner_vlan != 0 ? 4 : 0));
+    port.addresses = filters::slice(view.port_addresses(), carrier.addresses);
+    port.link_local = eui64_link_local(nic->mac);
+    runtime.ports.push_back(port);
+  }
+  runtime.wires.build(runtime.ports);
+
+  runtime.owners.resize(runtime.ports.size());
+  std::vector<std::vector<PrefixTable::Entry>> owned(runtime.ports.size());
+  for (const snapshot::OwnedPrefix& prefix : view.owned_prefixes()) owned[prefix.uplink].push_back({prefix.prefix, prefix.share});
+  for (std::size_t i = 0; i < owned.size(); ++i) runtime.owners[i] = PrefixTable(owned[i]);
+  return true;
+}
+
+bool Loader::build_bindings(Runtime& runtime, LoadError& error) {
+  const auto view = runtime.view;
+  for (const snapshot::Binding& source : view.bindings()) {
+    const std::uint32_t slot = slots_.bindings.take(source.id);
+    if (slot == SlotMap::kNone) return fail(error, "more bindings than this data plane was started for");
+    const PortEntry& port = runtime.ports[source.port];
+    runtime.bindings.push_back({filters::BindingRules({.port = view.ports()[source.port],
+                                                       .binding = source,
+                                                       .pairs = filters::slice(view.binding_pairs(), source.pairs),
+                                                       .routed = filters::slice(view.binding_pairs(), source.routed),
+                                                       .link_locals = filters::slice(view.link_locals(), source.link_locals),
+                                                       .gateway_addresses = port.addresses,
+                                                       .forbidden_link_locals = {&port.link_local, 1}}),
+                                source.id, slot});
+  }
+  return true;
+}
+
+void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) {
+  const auto view = runtime.view;
+  RouteList routes;
+  // Later ones win: what is configured, then bound addresses, then our own.
+  for (const snapshot::Route& route : filters::slice(view.routes(), source.routes)) routes.add(route.prefix, target_of(runtime, route));
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    if (runtime.ports[index].tenant != tenant.id) continue;
+    const auto pairs = pairs_of(runtime, index);
+    for (const snapshot::BindingPair& pair : pairs) {
+      if (!pair.prefix.address.is_link_local()) routes.add(pair.prefix, static_target(runtime, index, pair.mac));
+    }
+    const snapshot::Port& port = view.ports()[index];
+    if (!pairs.empty()) {
+      for (const snapshot::BindingPair& routed : filters::slice(view.binding_pairs(), view.bindings()[port.binding].routed)) {
+        routes.add(routed.prefix, static_target(runtime, index, pairs.front().mac));
+      }
+    }
+    if (port.kind == snapshot::PortKind::kShare) continue;  // the uplink's addresses are the platform's
+    for (const Prefix& own : filters::slice(view.port_addresses(), port.addresses)) {
+      const Prefix host{own.address, static_cast<std::uint8_t>(own.address.bits())};
+      routes.add(host, {RouteKind::kLocal, index, kNoIndex, Address{}});
+    }
+  }
+  routes.finish(tenant);
+}
+
+bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
+  const auto view = runtime.view;
+  for (const snapshot::Tenant& source : view.tenants()) {
+    const std::uint32_t slot = slots_.tenants.take(source.id);
+    if (slot == SlotMap::kNone) return fail(error, "more tenants than this data plane was started for");
+    TenantEntry tenant{.id = source.id, .slot = slot, .sessions_max = source.sessions_max, .routes = {}, .targets = {}};
+    build_routes(runtime, source, tenant);
+    runtime.tenants.push_back(std::move(tenant));
+  }
+  for (PortEntry& port : runtime.ports) {
+    if (port.tenant_index != kNoIndex) port.tenant_slot = runtime.tenants[port.tenant_index].slot;
+  }
+  return true;
+}
+
+bool Loader::build_rules(Runtime& runtime, LoadError& error) {
+  for (const snapshot::Rule& source : runtime.view.rules()) {
+    const std::uint32_t slot = slots_.rules.take(source.id);
+    if (slot == SlotMap::kNone) return fail(error, "more rules than this data plane was started for");
+    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default});
+  }
+  return true;
+}
+
+}  // namespace sekisho::dataplane

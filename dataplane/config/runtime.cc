@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/config/runtime.h"
+
+#include <bit>
+
+namespace sekisho::dataplane {
+
+void WireMap::build(std::span<const PortEntry> ports) {
+  untagged_.fill(kNoIndex);
+  const std::size_t size = std::bit_ceil(ports.size() * 2 + 2);
+  slots_.assign(size, Slot{0, kNoIndex});
+  mask_ = static_cast<std::uint32_t>(size - 1);
+  for (std::uint32_t index = 0; index < ports.size(); ++index) {
+    const PortEntry& port = ports[index];
+    if (port.kind == snapshot::PortKind::kShare) continue;
+    if (port.outer_vlan == 0 && port.inner_vlan == 0) {
+      untagged_[port.nic % untagged_.size()] = index;
+      continue;
+    }
+    const std::uint32_t key = key_of(port.nic, port.outer_vlan, port.inner_vlan);
+    std::uint32_t at = hash(key) & mask_;
+    while (slots_[at].port != kNoIndex) at = (at + 1) & mask_;
+    slots_[at] = {key, index};
+  }
+}
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/net/address.h"
+#include "dataplane/dpdk/classifier.h"
+#include "dataplane/routing/prefix_table.h"
+#include "filters/link/binding_rules.h"
+#include "filters/packet/packet_meta.h"
+#include "filters/policy/snapshot_view.h"
+
+namespace sekisho::dataplane {
+
+namespace snapshot = filters::snapshot;
+using filters::kNoIndex;
+
+/// One attachment as the path sees it. Stands at the same index as in the snapshot's kPorts.
+struct alignas(64) PortEntry {
+  std::uint32_t id;             ///< PortId value
+  std::uint32_t tenant;         ///< TenantId value; kNoIndex for an uplink
+  std::uint32_t tenant_index;   ///< index in Runtime::tenants; kNoIndex for an uplink
+  std::uint32_t tenant_slot;    ///< counters; the "no tenant" slot for an uplink
+  std::uint32_t slot;           ///< port counters
+  std::uint32_t wire;           ///< port index whose NIC and tags carry it: itself, or the uplink of a share
+  std::uint32_t binding;        ///< index in Runtime::bindings; kNoIndex = none
+  std::uint32_t mtu;            ///< bytes of L3
+  std::uint16_t nic;            ///< DPDK port number
+  std::uint16_t outer_vlan;     ///< 0 = untagged
+  std::uint16_t inner_vlan;
+  std::uint16_t outer_type;     ///< ethertype of the outer tag, host order
+  Mac mac;                      ///< the gateway's address there
+  snapshot::PortKind kind;
+  std::uint8_t zone;
+  std::uint8_t l2_bytes;        ///< Ethernet header with tags: 14, 18 or 22
+  std::uint8_t reserved;
+  std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
+  Address link_local;           ///< the gateway's fe80:: there
+};
+static_assert(sizeof(PortEntry) % 64 == 0);
+
+/// A Binding with what its checks need.
+struct BindingEntry {
+  filters::BindingRules rules;
+  std::uint32_t id;    ///< BindingId value
+  std::uint32_t slot;  ///< pins, meters, counters
+};
+
+/// Where packets to a prefix go.
+enum class RouteKind : std::uint8_t {
+  kBlackhole = 0,  ///< known, but nothing may be sent there (an address no Binding has)
+  kLocal,          ///< the gateway's own address
+  kStatic,         ///< a bound neighbour: MAC from the Binding
+  kResolve,        ///< ask for the destination itself
+  kResolveVia,     ///< ask for `next_hop`
+};
+struct RouteTarget {
+  RouteKind kind;
+  std::uint32_t port;         ///< port index
+  std::uint32_t static_hop;   ///< kStatic: index in Runtime::static_hops
+  Address next_hop;           ///< kResolveVia
+};
+
+struct TenantEntry {
+  std::uint32_t id;
+  std::uint32_t slot;          ///< counters
+  std::uint32_t sessions_max;
+  PrefixTable routes;          ///< values index `targets`
+  std::vector<RouteTarget> targets;
+};
+
+/// What the path needs to know of a rule when a session starts or is refused.
+struct RuleEntry {
+  std::uint32_t id;
+  std::uint32_t slot;
+  snapshot::Action action;
+  std::uint8_t log;            ///< snapshot::LogSetting bits
+  std::uint8_t is_default;
+};
+
+/// (NIC, outer VLAN, inner VLAN) -> port index. Open addressing, at most half full; untagged ports by array.
+class WireMap {
+ public:
+  void build(std::span<const PortEntry> ports);
+  [[nodiscard]] std::uint32_t find(std::uint16_t nic, std::uint16_t outer, std::uint16_t inner) const noexcept {
+    if ((outer | inner) == 0) [[likely]] return untagged_[nic % untagged_.size()];
+    const std::uint32_t key = key_of(nic, outer, inner);
+    for (std::uint32_t at = hash(key) & mask_;; at = (at + 1) & mask_) {
+      if (slots_[at].key == key || slots_[at].port == kNoIndex) return slots_[at].port;
+    }
+  }
+
+ private:
+  struct Slot {
+    std::uint32_t key;
+    std::uint32_t port;
+  };
+  static std::uint32_t key_of(std::uint16_t nic, std::uint16_t outer, std::uint16_t inner) {
+    return std::uint32_t{nic} << 24 | std::uint32_t{outer} << 12 | inner;
+  }
+  static std::uint32_t hash(std::uint32_t key) { return (key * 0x9e3779b1U) >> 7; }
+
+  std::array<std::uint32_t, limits::kNicsMax> untagged_{};  ///< by NIC
+  std::vector<Slot> slots_{Slot{0, kNoIndex}};
+  std::uint32_t mask_ = 0;
+};
+
+/// One generation of the configuration in the form the workers read. Immutable after Loader::build; freed by the control
+/// thread when every worker has passed a quiescent state.
+struct Runtime {
+  /// `checked` is a view of `block`'s bytes: they move with the vector.
+  Runtime(std::vector<std::uint8_t> block, filters::SnapshotView checked) : bytes(std::move(block)), view(checked) {}
+
+  std::vector<std::uint8_t> bytes;      ///< the snapshot itself; `view` borrows it
+  filters::SnapshotView view;
+  std::uint32_t generation = 0;
+  std::vector<PortEntry> ports;
+  std::vector<BindingEntry> bindings;
+  std::vector<TenantEntry> tenants;
+  std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
+  std::vector<Mac> static_hops;
+  WireMap wires;
+  std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
+  std::shared_ptr<const Classifier> classifier;
+
+  /// The port of the tenant that owns `destination` on uplink `port`, or kNoIndex.
+  [[nodiscard]] std::uint32_t owner(std::uint32_t port, const Address& destination) const noexcept {
+    return owners[port].find(destination);
+  }
+};
+
+/// next_hop values of sessions and packets: a static hop of this generation, or a handle of the neighbour table.
+inline constexpr std::uint32_t kDynamicHop = 0x80000000U;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/engine.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_random.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+#include <unordered_set>
+
+#include "base/describe.h"
+#include "dataplane/worker.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+constexpr std::uint32_t kHandoffEntries = 4096;
+constexpr unsigned kIdleTurns = 256;
+constexpr std::size_t kPoolCache = 256;
+
+/// EAL names are global to the process; several engines may live one after another.
+std::string unique_name(const char* what) {
+  static std::atomic<std::uint32_t> next{0};
+  return std::string(what) + "-" + std::to_string(next.fetch_add(1, std::memory_order_relaxed));
+}
+
+std::uint64_t microseconds_since(std::chrono::steady_clock::time_point start) {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count());
+}
+
+Error no_memory(std::uint32_t detail) { return {ErrorCode::kLimit, ErrorSite::kDataplane, detail}; }
+
+template <typename Objects>
+std::unordered_set<std::uint32_t> ids_of(const Objects& objects) {
+  std::unordered_set<std::uint32_t> out;
+  for (const auto& object : objects) out.insert(object.id);
+  return out;
+}
+
+}  // namespace
+
+Engine::Engine(const Options& options)
+    : options_(options),
+      shared_(std::make_unique<Shared>()),
+      slots_{SlotMap(options.shard.tenants), SlotMap(options.shard.ports), SlotMap(options.shard.rules),
+             SlotMap(options.shard.bindings)} {
+  shared_->shards = options.workers;
+  shared_->tsc_ns = 1e9 / static_cast<double>(rte_get_tsc_hz());
+  shared_->tsc_base = rte_rdtsc();
+  shared_->pins = std::vector<filters::BindingPins>(options.shard.bindings);
+  sync_clock();
+}
+
+Result<std::unique_ptr<Engine>> Engine::create(const Options& options) {
+  if (options.workers == 0 || options.workers > limits::kShardsMax) return no_memory(options.workers);
+  std::unique_ptr<Engine> engine(new Engine(options));
+  engine->pool_ = rte_pktmbuf_pool_create(unique_name("packets").c_str(), options.mbufs, kPoolCache, sizeof(PacketMeta),
+                                          RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+  if (engine->pool_ == nullptr) return no_memory(options.mbufs);
+  SEKISHO_CHECK_OK(engine->make_nics());
+  SEKISHO_CHECK_OK(engine->make_shards());
+  engine->connect_queues();
+  return engine;
+}
+
+Result<void> Engine::make_nics() {
+  for (std::uint16_t number = 0; number < RTE_MAX_ETHPORTS; ++number) {
+    if (rte_eth_dev_is_valid_port(number) == 0) continue;
+    if (number >= limits::kNicsMax) return no_memory(number);
+    SEKISHO_TRY(Nic nic, Nic::configure(number, static_cast<std::uint16_t>(options_.workers), pool_));
+    nic_facts_.push_back({nic.number(), nic.mac()});
+    nics_.push_back(std::move(nic));
+  }
+  return {};
+}
+
+Result<void> Engine::make_shards() {
+  ShardLimits limits = options_.shard;
+  limits.sessions = std::max(64U, limits.sessions / options_.workers);
+  const HashSeed seed{rte_rand() | 1U, rte_rand() | 1U};
+  for (std::uint32_t number = 0; number < options_.workers; ++number) {
+    rte_ring* ring = rte_ring_create(unique_name("handoff").c_str(), kHandoffEntries, SOCKET_ID_ANY, RING_F_SC_DEQ);
+    if (ring == nullptr) return no_memory(number);
+    shared_->handoff.push_back(ring);
+    SEKISHO_TRY(auto shard, Shard::create(number, limits, *shared_, pool_, seed, rte_rdtsc()));
+    shards_.push_back(std::move(shard));
+    running_.push_back(std::make_unique<std::atomic<bool>>(false));
+  }
+  const std::size_t bytes = rte_rcu_qsbr_get_memsize(options_.workers);
+  qsbr_memory_ = std::make_unique<std::uint8_t[]>(bytes + 64);
+  void* aligned = qsbr_memory_.get();
+  std::size_t room = bytes + 64;
+  qsbr_ = static_cast<rte_rcu_qsbr*>(std::align(64, bytes, aligned, room));
+  rte_rcu_qsbr_init(qsbr_, options_.workers);
+  return {};
+}
+
+/// Receive queues are dealt to shards in turn; a NIC with fewer transmit queues than shards is served by their owners.
+void Engine::connect_queues() {
+  std::uint32_t next = 0;
+  std::uint16_t most_queues = 1;
+  for (const Nic& nic : nics_) {
+    for (std::uint16_t queue = 0; queue < nic.rx_queues(); ++queue) {
+      shards_[next++ % shards_.size()]->inlets.push_back({nic.number(), queue});
+    }
+    most_queues = std::max(most_queues, nic.rx_queues());
+    for (std::uint32_t number = 0; number < shards_.size(); ++number) {
+      Outlet& outlet = shards_[number]->outlets[nic.number()];
+      outlet.owner = static_cast<std::uint16_t>(number % nic.tx_queues());
+      outlet.queue = outlet.owner;
+      shards_[number]->nics = std::max<std::uint16_t>(shards_[number]->nics, static_cast<std::uint16_t>(nic.number() + 1));
+    }
+  }
+  // A meter's rate is dealt among the shards that may see its port.
+  for (const auto& shard : shards_) {
+    for (std::size_t i = 0; i < shard->meters.size(); ++i) shard->meters[i].divisor = most_queues;
+  }
+}
+
+Engine::~Engine() {
+  stop();
+  shared_->runtime.store(nullptr, std::memory_order_release);
+  nics_.clear();
+  for (rte_ring* ring : shared_->handoff) {
+    void* packet = nullptr;
+    while (rte_ring_sc_dequeue(ring, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    rte_ring_free(ring);
+  }
+  shards_.clear();
+  runtime_.reset();
+}
+
+bool Engine::start_nics(const Runtime& runtime, LoadError& error) {
+  for (const PortEntry& port : runtime.ports) {
+    for (Nic& nic : nics_) {
+      if (nic.number() != port.nic || nic.started()) continue;
+      const Result<void> started = nic.start();
+      if (!started) {
+        error.reason = "network device '" + nic.device() + "' does not start: " + describe(started.error());
+        return false;
+      }
+      for (const auto& shard : shards_) shard->outlets[nic.number()].usable.store(true, std::memory_order_release);
+    }
+  }
+  return true;
+}
+
+bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError& error) {
+  const auto start = std::chrono::steady_clock::now();
+  if (runtime_ != nullptr && bytes == runtime_->bytes) {
+    applied.generation = runtime_->generation;
+    return true;
+  }
+  const auto find_nic = [this](std::string_view device) -> const NicFacts* {
+    for (std::size_t i = 0; i < nics_.size(); ++i) {
+      if (nics_[i].device() == device) return &nic_facts_[i];
+    }
+    return nullptr;
+  };
+  LoadReport report;
+  std::unique_ptr<Runtime> next = Loader(slots_, find_nic).build(std::move(bytes), runtime_.get(), report, error);
+  if (next == nullptr) return false;
+  if (runtime_ != nullptr && next->generation <= runtime_->generation) {
+    error.reason = "generation " + std::to_string(next->generation) + " is not newer than " + std::to_string(runtime_->generation) + ", which is in force";
+    return false;
+  }
+  const std::uint64_t built = microseconds_since(start);
+  // Workers take nothing from a NIC before the first snapshot is in force, so a NIC may start a moment earlier: when it
+  // cannot, the old generation is still untouched.
+  if (!start_nics(*next, error)) return false;
+  const auto swap = std::chrono::steady_clock::now();
+  publish(std::move(next));
+  applied = {runtime_->generation, built, microseconds_since(swap), report.classifier};
+  return true;
+}
+
+void Engine::publish(std::unique_ptr<Runtime> next) {
+  // release: pairs with the acquire in turn()
+  shared_->runtime.store(next.get(), std::memory_order_release);
+  wait_for_workers();
+  runtime_ = std::move(next);  // frees the old one
+  slots_.tenants.keep_only(ids_of(runtime_->tenants));
+  slots_.ports.keep_only(ids_of(runtime_->ports));
+  slots_.rules.keep_only(ids_of(runtime_->rules));
+  slots_.bindings.keep_only(ids_of(runtime_->bindings));
+}
+
+void Engine::wait_for_workers() {
+  const std::uint64_t token = rte_rcu_qsbr_start(qsbr_);
+  while (rte_rcu_qsbr_check(qsbr_, token, false) == 0) std::this_thread::yield();
+}
+
+void Engine::run(std::uint32_t number) {
+  Shard& shard = *shards_[number];
+  rte_rcu_qsbr_thread_register(qsbr_, number);
+  rte_rcu_qsbr_thread_online(qsbr_, number);
+  running_[number]->store(true, std::memory_order_release);
+  unsigned idle = 0;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    idle = dataplane::turn(shard, rte_rdtsc()) > 0 ? 0 : idle + 1;
+    rte_rcu_qsbr_quiescent(qsbr_, number);
+    if (idle > kIdleTurns && options_.idle_sleep_us > 0) usleep(options_.idle_sleep_us);
+  }
+  shard.log.flush_all(shard.now_ns);
+  running_[number]->store(false, std::memory_order_release);
+  rte_rcu_qsbr_thread_offline(qsbr_, number);
+  rte_rcu_qsbr_thread_unregister(qsbr_, number);
+}
+
+unsigned Engine::turn(std::uint32_t shard, std::uint64_t tsc) { return dataplane::turn(*shards_[shard], tsc); }
+
+void Engine::for_each_session(const std::function<bool(Shard&, std::uint32_t)>& visit) {
+  for (std::uint32_t number = 0; number < shards_.size(); ++number) {
+    Shard& shard = *shards_[number];
+    ShardRequest request;
+    request.visit = visit;
+    // release: pairs with the acquire in Shard::serve_request
+    shard.request.store(&request, std::memory_order_release);
+    while (!request.done.load(std::memory_order_acquire)) {
+      if (running_[number]->load(std::memory_order_acquire)) {
+        std::this_thread::yield();
+      } else {
+        shard.serve_request();
+      }
+    }
+  }
+}
+
+void Engine::sync_clock() {
+  const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
+  const double steady = static_cast<double>(rte_rdtsc() - shared_->tsc_base) * shared_->tsc_ns;
+  shared_->wall_offset_ns.store(wall.count() - static_cast<std::int64_t>(steady), std::memory_order_relaxed);
+}
+
+}  // namespace sekisho::dataplane

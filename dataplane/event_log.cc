@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/event_log.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/session/flow_key.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+template <typename Body>
+LogRecord pack(const LogEnvelope& envelope, const Body& body) {
+  static_assert(sizeof(envelope) + sizeof(body) <= sizeof(LogRecord));
+  LogRecord record{};
+  std::memcpy(record.bytes.data(), &envelope, sizeof(envelope));
+  std::memcpy(record.bytes.data() + sizeof(envelope), &body, sizeof(body));
+  return record;
+}
+
+LogEnvelope envelope_of(const LogRecord& record) {
+  LogEnvelope envelope;
+  std::memcpy(&envelope, record.bytes.data(), sizeof(envelope));
+  return envelope;
+}
+
+/// Folds a plain struct into 64 bits. Only for keys: a collision merges two lines, it does not lose a count.
+template <typename T>
+std::uint64_t digest(const T& value, std::uint64_t seed) {
+  static_assert(std::has_unique_object_representations_v<T>);
+  std::array<std::uint64_t, (sizeof(T) + 7) / 8> words{};
+  std::memcpy(words.data(), &value, sizeof(T));
+  for (const std::uint64_t word : words) seed = mix(seed ^ word, 0x9e3779b97f4a7c15ULL);
+  return seed | 1U;
+}
+
+struct DenyKey {
+  std::uint32_t tenant, rule;
+  std::array<std::uint8_t, 16> source, destination;
+  std::uint16_t destination_port;
+  std::uint8_t protocol, reason;
+  std::uint32_t in_port;
+};
+
+struct ViolationKey {
+  std::uint32_t tenant, binding, in_port;
+  std::uint8_t reason;
+  std::array<std::uint8_t, 3> reserved;
+  Mac ethernet_source, claimed;
+  std::array<std::uint8_t, 16> source, target;
+  std::uint32_t reserved2;
+};
+
+}  // namespace
+
+Result<EventLog> EventLog::create(std::uint32_t ring_records, std::uint8_t shard, HugeArray<TenantCounters>& tenants) {
+  EventLog log;
+  SEKISHO_TRY(LogRingWriter ring, LogRingWriter::create(ring_records));
+  log.ring_ = std::move(ring);
+  log.shard_ = shard;
+  log.folds_ = HugeArray<Fold>("log-folds", kFolds);
+  log.losses_ = HugeArray<Losses>("log-losses", tenants.size() * kKinds);
+  log.tenants_ = &tenants;
+  if (!log.folds_.valid() || !log.losses_.valid()) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kFolds};
+  return log;
+}
+
+void EventLog::write(LogEnvelope envelope, const CommBody& body, std::uint32_t tenant_slot) noexcept {
+  envelope.shard = shard_;
+  push(pack(envelope, body), tenant_slot);
+}
+
+void EventLog::write_folded(LogEnvelope envelope, const CommBody& body, std::uint32_t tenant_slot) noexcept {
+  envelope.shard = shard_;
+  const DenyKey key{envelope.tenant,       body.rule,     body.source,          body.destination,
+                    body.destination_port, body.protocol, envelope.drop_reason, body.in_port};
+  fold(digest(key, 1), pack(envelope, body), kDenyWindowNs, envelope.timestamp, tenant_slot);
+}
+
+void EventLog::write_folded(LogEnvelope envelope, const SecBody& body, std::uint32_t tenant_slot) noexcept {
+  envelope.shard = shard_;
+  const ViolationKey key{envelope.tenant, body.binding, body.in_port, envelope.drop_reason, {}, body.ethernet_source,
+                         body.claimed_mac, body.source, body.nd_target, 0};
+  fold(digest(key, 2), pack(envelope, body), kViolationWindowNs, envelope.timestamp, tenant_slot);
+}
+
+void EventLog::fold(std::uint64_t key, const LogRecord& record, std::uint64_t window_ns, std::uint64_t now_ns,
+                    std::uint32_t tenant_slot) noexcept {
+  constexpr std::uint32_t kWays = 4;
+  Fold* victim = nullptr;
+  for (std::uint32_t way = 0; way < kWays; ++way) {
+    Fold& entry = folds_[((key >> 8) + way) % kFolds];
+    if (entry.key == key && now_ns < entry.ends_ns) {
+      ++entry.count;
+      entry.last_ns = now_ns;
+      return;
+    }
+    if (entry.key == key || entry.key == 0) {
+      victim = &entry;
+      break;
+    }
+    if (victim == nullptr || entry.ends_ns < victim->ends_ns) victim = &entry;
+  }
+  end(*victim);
+  *victim = {record, key, now_ns + window_ns, now_ns, 0, tenant_slot};
+  push(record, tenant_slot);
+}
+
+/// Writes what was counted after the first record and frees the place.
+void EventLog::end(Fold& entry) noexcept {
+  if (entry.key != 0 && entry.count > 0) {
+    LogEnvelope envelope = envelope_of(entry.record);
+    const std::uint64_t first_ns = envelope.timestamp;
+    envelope.timestamp = entry.last_ns;
+    envelope.count = entry.count;
+    std::memcpy(entry.record.bytes.data(), &envelope, sizeof(envelope));
+    if (envelope.kind == LogKind::kSec) {
+      SecBody body;
+      std::memcpy(&body, entry.record.bytes.data() + sizeof(envelope), sizeof(body));
+      body.first_timestamp = first_ns;
+      body.last_timestamp = entry.last_ns;
+      std::memcpy(entry.record.bytes.data() + sizeof(envelope), &body, sizeof(body));
+    }
+    push(entry.record, entry.tenant_slot);
+  }
+  entry.key = 0;
+}
+
+void EventLog::push(const LogRecord& record, std::uint32_t tenant_slot) noexcept {
+  if (losing_ > 0) report_losses(envelope_of(record).timestamp);
+  if (!ring_->push(record)) lose(envelope_of(record), tenant_slot);
+}
+
+void EventLog::lose(const LogEnvelope& envelope, std::uint32_t tenant_slot) noexcept {
+  (*tenants_)[tenant_slot].log_lost.add(envelope.count);
+  const auto kind = static_cast<std::uint32_t>(envelope.kind) - 1;
+  if (kind >= kKinds) return;
+  Losses& place = losses_[tenant_slot * kKinds + kind];
+  if (place.count == 0) {
+    place = {envelope.tenant, envelope.generation, 0, envelope.timestamp, envelope.timestamp};
+    ++losing_;
+  }
+  ++place.count;
+  place.to_ns = envelope.timestamp;
+}
+
+void EventLog::report_losses(std::uint64_t now_ns) noexcept {
+  for (std::uint32_t i = 0; i < losses_.size() && losing_ > 0; ++i) {
+    Losses& entry = losses_[i];
+    if (entry.count == 0) continue;
+    LogEnvelope envelope{};
+    envelope.timestamp = now_ns;
+    envelope.tenant = entry.tenant;
+    envelope.generation = entry.generation;
+    envelope.kind = LogKind::kLoss;
+    envelope.shard = shard_;
+    envelope.count = 1;
+    LossBody body{};
+    body.from_timestamp = entry.from_ns;
+    body.to_timestamp = entry.to_ns;
+    body.count = entry.count;
+    body.of = static_cast<LogKind>(i % kKinds + 1);
+    if (!ring_->push(pack(envelope, body))) return;
+    entry.count = 0;
+    --losing_;
+  }
+}
+
+void EventLog::flush(std::uint64_t now_ns) noexcept {
+  constexpr std::uint32_t kPerCall = 32;
+  if (losing_ > 0) report_losses(now_ns);
+  for (std::uint32_t i = 0; i < kPerCall; ++i, sweep_ = (sweep_ + 1) % kFolds) {
+    Fold& entry = folds_[sweep_];
+    if (entry.key != 0 && now_ns >= entry.ends_ns) end(entry);
+  }
+}
+
+void EventLog::flush_all(std::uint64_t now_ns) noexcept {
+  for (std::uint32_t i = 0; i < kFolds; ++i) end(folds_[i]);
+  if (losing_ > 0) report_losses(now_ns);
+}
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// Overview. Packets come here once a flow, once a generation, or never again: what is decided is kept in the session.
+// 1. prepare: our own addresses, errors, routes; makes the key for the classifier. 2. classify, all at once.
+// 3. act: refuse, or make the session and let the packet on. Two first packets of one flow in a burst: the second finds
+// the session the first one made. Limits. Sessions per tenant and per shard; both named.
+#include <algorithm>
+
+#include "dataplane/path/local.h"
+#include "dataplane/path/lookup.h"
+#include "dataplane/path/path.h"
+#include "dataplane/path/record.h"
+#include "dataplane/path/track.h"
+#include "filters/packet/fields.h"
+#include "filters/state/datagram_tracker.h"
+#include "filters/state/icmp_error.h"
+
+namespace sekisho::dataplane::path {
+namespace {
+
+using filters::DropReason;
+
+/// Where packets to an address leave, and the neighbour they go to.
+struct Hop {
+  RouteKind kind = RouteKind::kBlackhole;
+  std::uint32_t port = kNoIndex;      ///< port index
+  std::uint32_t next_hop = kNoIndex;  ///< static hop, or kDynamicHop | handle; kNoIndex: no place to learn one
+};
+
+Hop route(Shard& shard, const Runtime& config, const TenantEntry& tenant, const Address& destination) {
+  const std::uint32_t at = tenant.routes.find(destination);
+  if (at == PrefixTable::kNoValue) return {};
+  const RouteTarget& target = tenant.targets[at];
+  if (target.kind == RouteKind::kStatic) return {target.kind, target.port, target.static_hop};
+  if (target.kind != RouteKind::kResolve && target.kind != RouteKind::kResolveVia) return {target.kind, target.port, kNoIndex};
+  const Address& neighbour = target.kind == RouteKind::kResolveVia ? target.next_hop : destination;
+  const PortEntry& wire = config.ports[config.ports[target.port].wire];
+  const NeighbourTable::Handle handle = shard.shared.neighbours.find_or_make(wire.id, neighbour, shard.now_tick);
+  return {target.kind, target.port, handle == NeighbourTable::kNone ? kNoIndex : kDynamicHop | handle};
+}
+
+bool is_forwardable(const Hop& hop) { return hop.kind != RouteKind::kBlackhole && hop.kind != RouteKind::kLocal; }
+
+ClassifyKey key_of(const Runtime& config, std::uint32_t tenant_index, std::uint32_t in_port, std::uint32_t out_port,
+                   std::uint8_t protocol) {
+  ClassifyKey key;
+  key.protocol = protocol;
+  key.source_zone = config.ports[in_port].zone;
+  key.destination_zone = config.ports[out_port].zone;
+  key.tenant_index = tenant_index;
+  return key;
+}
+
+void set_ends(ClassifyKey& key, const Address& source, const Address& destination) {
+  key.family = static_cast<std::uint8_t>(source.family);
+  key.source = source.bytes;
+  key.destination = destination.bytes;
+}
+
+void set_ports(ClassifyKey& key, std::uint16_t source, std::uint16_t destination) {
+  key.source_port = Be16::from_host(source);
+  key.destination_port = Be16::from_host(destination);
+}
+
+bool is_icmp(std::uint8_t protocol) {
+  return protocol == filters::kProtocolIcmp || protocol == filters::kProtocolIcmpv6;
+}
+
+/// A first packet with all that its verdict needs.
+struct Applicant {
+  rte_mbuf* packet;
+  Hop out;   ///< toward the destination
+  Hop back;  ///< toward the source
+};
+
+// ---------------------------------------------------------------------------------------------- older generations
+
+void hit(Shard& shard, const RuleEntry& rule) {
+  RuleCounters& counters = shard.rules[rule.slot];
+  if (counters.connections.read() == 0) counters.first_hit_ns.set(shard.now_ns);
+  counters.connections.add(1);
+  counters.last_hit_ns.set(shard.now_ns);
+}
+
+std::uint8_t log_flags(const RuleEntry& rule) {
+  std::uint8_t flags = 0;
+  if ((rule.log & snapshot::kLogEnd) != 0) flags |= kSessionLogEnd;
+  if ((rule.log & snapshot::kLogStart) != 0) flags |= kSessionLogStart;
+  return flags;
+}
+
+std::uint32_t index_of_port(const Runtime& config, std::uint32_t id) {
+  const auto at = std::lower_bound(config.ports.begin(), config.ports.end(), id,
+                                   [](const PortEntry& port, std::uint32_t wanted) { return port.id < wanted; });
+  return at != config.ports.end() && at->id == id ? static_cast<std::uint32_t>(at - config.ports.begin()) : kNoIndex;
+}
+
+/// Judges a session of an older generation under this one. True: it lives on, with this generation's ports, neighbours
+/// and rule. False: it no longer may; the caller ends it.
+bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t tenant_index) {
+  Session& session = shard.sessions.at(index);
+  const SessionEnds ends = ends_of(session);
+  const TenantEntry& tenant = config.tenants[tenant_index];
+  const std::uint32_t in_port = index_of_port(config, session.in_port);
+  const Hop out = route(shard, config, tenant, ends.destination);
+  const Hop back = route(shard, config, tenant, ends.source);
+  if (in_port == kNoIndex || config.ports[in_port].tenant != tenant.id || !is_forwardable(out) || !is_forwardable(back)) return false;
+
+  ClassifyKey key = key_of(config, tenant_index, in_port, out.port, session.protocol);
+  set_ends(key, ends.source, ends.destination);
+  if (is_icmp(session.protocol)) {
+    set_ports(key, session.icmp >> 8, session.icmp & 0xffU);
+  } else {
+    set_ports(key, ends.source_port, ends.destination_port);
+  }
+  std::uint32_t rule = 0;
+  config.classifier->classify({&key, 1}, {&rule, 1});
+  const RuleEntry& entry = config.rules[rule];
+  if (entry.action != snapshot::Action::kAllow) return false;
+
+  session.generation = config.generation;
+  session.port = {in_port, out.port};
+  session.next_hop = {out.next_hop, back.next_hop};
+  session.rule = entry.id;
+  session.rule_slot = entry.slot;
+  session.tenant_slot = tenant.slot;
+  session.out_port = config.ports[out.port].id;
+  session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(entry));
+  return true;
+}
+
+/// A packet whose session was judged under another generation. True: it goes on.
+bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  if (!judge_again(shard, config, meta.session, config.ports[meta.ingress].tenant_index)) {
+    shard.end_session(meta.session, EndReason::kPolicy);
+    refuse(shard, config, packet, DropReason::kPolicyChanged);
+    return false;
+  }
+  const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
+  meta.reverse = static_cast<std::uint8_t>(shard.sessions.at(meta.session).direction(lookup.from_high));
+  return true;
+}
+
+// ------------------------------------------------------------------------------------------------------ ICMP errors
+
+/// Lets an ICMP error about a live session through to whoever sent the quoted packet. Ends the packet itself otherwise.
+bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  filters::QuotedPacket quoted{};
+  DropReason reason = filters::parse_icmp_error(frame_of(packet), meta, quoted);
+  if (reason == DropReason::kNone) {
+    FlowLookup lookup;
+    std::array<Words6, 2> ends{};
+    if (quoted.source.family == Family::kIpv4) {
+      lookup = make_key4(quoted.source.v4(), quoted.destination.v4(), quoted.source_port, quoted.destination_port,
+                         quoted.protocol, meta.tenant, shard.sessions.seed());
+    } else {
+      const Words6 from = load_words6(quoted.source.bytes, 0);
+      const Words6 to = load_words6(quoted.destination.bytes, 0);
+      lookup = make_key6(from, to, quoted.source_port, quoted.destination_port, quoted.protocol, meta.tenant, shard.sessions.seed());
+      ends = lookup.from_high ? std::array<Words6, 2>{to, from} : std::array<Words6, 2>{from, to};
+    }
+    const std::uint32_t index = shard.sessions.find(lookup, ends);
+    const bool known = index != kNoIndex &&
+                       (shard.sessions.at(index).generation == config.generation ||
+                        judge_again(shard, config, index, config.ports[meta.ingress].tenant_index));
+    reason = DropReason::kIcmpUnrelated;
+    if (known) {
+      const Session& session = shard.sessions.at(index);
+      const Direction quoted_way = session.direction(lookup.from_high);
+      const bool fits = quoted.protocol != filters::kProtocolTcp ||
+                        filters::tcp_quoted_in_window(session.tcp, quoted_way, quoted.tcp_sequence);
+      if (fits) {
+        meta.reverse = static_cast<std::uint8_t>(filters::opposite(quoted_way));
+        meta.egress = session.port[meta.reverse ^ 1U];
+        meta.next_hop = session.next_hop[meta.reverse];
+        return true;
+      }
+    }
+  }
+  refuse(shard, config, packet, reason);
+  return false;
+}
+
+// -------------------------------------------------------------------------------------------------------- new flows
+
+DropReason martian(const Address& source, const Address& destination) {
+  if (source == destination) return DropReason::kLand;
+  const bool bad = source.is_multicast() || source.is_loopback() || source.is_unspecified() || destination.is_loopback() ||
+                   destination.is_unspecified() || source == Address::from_v4(0xffffffffU);
+  return bad ? DropReason::kMartian : DropReason::kNone;
+}
+
+/// Everything about a first packet but the policy. True: `applicant` and `key` are complete; false: the packet ended.
+bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& applicant, ClassifyKey& key) {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  const TenantEntry& tenant = config.tenants[port.tenant_index];
+  const auto frame = frame_of(packet);
+  const Address source = filters::ip_source(frame, meta);
+  const Address destination = filters::ip_destination(frame, meta);
+
+  DropReason reason = martian(source, destination);
+  if (reason == DropReason::kNone && (destination.is_multicast() || destination.is_link_local() || source.is_link_local())) {
+    // Link-local traffic never leaves its link; to our own link-local it may be an echo.
+    if (local::is_own(config.ports[port.wire], destination)) {
+      local::deliver(shard, config, packet);
+      return false;
+    }
+    reason = DropReason::kMulticast;
+  }
+  if (reason != DropReason::kNone) {
+    refuse(shard, config, packet, reason);
+    return false;
+  }
+  applicant = {packet, route(shard, config, tenant, destination), {}};
+  if (applicant.out.kind == RouteKind::kLocal) {
+    local::deliver(shard, config, packet);
+    return false;
+  }
+  if (!is_forwardable(applicant.out)) {
+    const bool foreign = applicant.out.port != kNoIndex;  // a segment's address that no Binding has
+    if (!foreign) local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kNoRoute, 0);
+    refuse(shard, config, packet, foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute);
+    return false;
+  }
+  key = key_of(config, port.tenant_index, meta.ingress, applicant.out.port, meta.protocol);
+  set_ends(key, source, destination);
+  const bool icmp = is_icmp(meta.protocol);
+  set_ports(key, icmp ? meta.icmp_type : meta.source_port, icmp ? meta.icmp_code : meta.destination_port);
+  return true;
+}
+
+/// What tracking knows after the first packet, or why it may not be the first.
+DropReason begin_tracking(rte_mbuf* packet, filters::TcpTrack& tcp, std::uint32_t& seconds) {
+  const PacketMeta& meta = meta_of(packet);
+  if (meta.protocol == filters::kProtocolTcp) {
+    const DropReason reason = filters::tcp_first(tcp, filters::parse_tcp_segment(frame_of(packet), meta));
+    seconds = filters::tcp_timeout_seconds(tcp.state);
+    return reason;
+  }
+  auto state = filters::DatagramState::kNew;
+  const DropReason reason = filters::datagram_first(state, meta);
+  seconds = filters::datagram_timeout_seconds(meta.protocol, state);
+  return reason;
+}
+
+/// Makes the session of an allowed first packet. True: the packet goes on.
+bool open_session(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
+  rte_mbuf* packet = applicant.packet;
+  PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  const TenantEntry& tenant = config.tenants[port.tenant_index];
+  const RuleEntry& rule = config.rules[rule_index];
+  const Address source = filters::ip_source(frame_of(packet), meta);
+
+  const Hop back = route(shard, config, tenant, source);
+  filters::TcpTrack tcp{};
+  std::uint32_t seconds = 0;
+  DropReason reason = begin_tracking(packet, tcp, seconds);
+  if (reason == DropReason::kNone && !is_forwardable(back)) reason = DropReason::kNoRoute;
+  const bool unresolved = applicant.out.next_hop == kNoIndex || back.next_hop == kNoIndex;
+  if (reason == DropReason::kNone && unresolved) reason = DropReason::kNeighbourUnresolved;
+  const std::uint64_t share = std::max(1U, tenant.sessions_max / shard.shared.shards);
+  if (reason == DropReason::kNone && shard.tenants[tenant.slot].sessions.read() >= share) reason = DropReason::kSessionLimit;
+  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+  const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
+  if (reason == DropReason::kNone) {
+    meta.session = shard.sessions.insert(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{}, ipv6);
+    if (meta.session == kNoIndex) reason = DropReason::kSessionLimit;
+  }
+  if (reason != DropReason::kNone) {
+    refuse(shard, config, packet, reason);
+    return false;
+  }
+  Session& session = shard.sessions.at(meta.session);
+  session.generation = config.generation;
+  session.port = {meta.ingress, applicant.out.port};
+  session.next_hop = {applicant.out.next_hop, back.next_hop};
+  session.rule_slot = rule.slot;
+  session.rule = rule.id;
+  session.protocol = meta.protocol;
+  session.tcp_flags = meta.tcp_flags;
+  session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule));
+  session.tcp = tcp;
+  session.start_ns = shard.now_ns;
+  session.tenant_slot = tenant.slot;
+  session.first_length = meta.l3_length;
+  session.icmp = static_cast<std::uint16_t>(meta.icmp_type << 8 | meta.icmp_code);
+  session.in_port = port.id;
+  session.out_port = config.ports[applicant.out.port].id;
+  session.last_seen = shard.now_tick;
+  session.timeout = seconds * kTicksPerSecond;
+  shard.wheel.add(shard.sessions, meta.session);
+  shard.tenants[tenant.slot].sessions.add(1);
+  meta.reverse = 0;
+  count_packet(shard, session, meta);
+  if ((session.flags & kSessionLogStart) != 0) record_session(shard, session, meta.session, CommPhase::kStart, EndReason::kNone);
+  return true;
+}
+
+/// Does what the rule says with a packet of a new flow. True: it goes on.
+bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
+  const RuleEntry& rule = config.rules[rule_index];
+  if (rule.action == snapshot::Action::kAllow) {
+    if (!open_session(shard, config, applicant, rule_index)) return false;
+    hit(shard, rule);
+    return true;
+  }
+  hit(shard, rule);
+  RuleCounters& counters = shard.rules[rule.slot];
+  counters.packets.add(1);
+  counters.bytes.add(meta_of(applicant.packet).l3_length);
+  if (rule.action == snapshot::Action::kReject) local::send_reject(shard, config, applicant.packet);
+  refuse_by_rule(shard, config, applicant.packet, rule_index, applicant.out.port);
+  return false;
+}
+
+/// True when an earlier packet of this burst has made the session meanwhile; the packet then waits for track().
+bool found_meanwhile(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
+  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+  meta.session = shard.sessions.find(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{});
+  if (meta.session == kNoIndex || shard.sessions.at(meta.session).generation != config.generation) return false;
+  meta.reverse = static_cast<std::uint8_t>(shard.sessions.at(meta.session).direction(lookup.from_high));
+  return true;
+}
+
+}  // namespace
+
+void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept {
+  std::array<Applicant, kBurstMax> applicants;
+  std::array<ClassifyKey, kBurstMax> keys;
+  std::array<std::uint32_t, kBurstMax> rules;
+  std::uint16_t count = 0;
+  std::uint16_t passed = 0;
+  for (std::uint16_t i = 0; i < first.count; ++i) {
+    rte_mbuf* packet = first.packets[i];
+    PacketMeta& meta = meta_of(packet);
+    if (meta.session != kNoIndex && !shard.sessions.live(meta.session)) meta.session = kNoIndex;  // ended in this burst
+    if (meta.session != kNoIndex) {
+      if (readmit(shard, config, packet)) known.packets[known.count++] = packet;
+    } else if (filters::is_icmp_error(meta)) {
+      if (relate(shard, config, packet)) first.packets[passed++] = packet;
+    } else if (prepare(shard, config, packet, applicants[count], keys[count])) {
+      ++count;
+    }
+  }
+  config.classifier->classify({keys.data(), count}, {rules.data(), count});
+  for (std::uint16_t i = 0; i < count; ++i) {
+    rte_mbuf* packet = applicants[i].packet;
+    if (i > 0 && found_meanwhile(shard, config, packet)) {
+      known.packets[known.count++] = packet;
+    } else if (judge(shard, config, applicants[i], rules[i])) {
+      first.packets[passed++] = packet;
+    }
+  }
+  first.count = passed;
+}
+
+}  // namespace sekisho::dataplane::path

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "filters/packet/decode.h"
+
+#include "dataplane/path/path.h"
+#include "dataplane/path/record.h"
+#include "filters/link/binding_guard.h"
+
+namespace sekisho::dataplane::path {
+namespace {
+
+using filters::DropReason;
+
+filters::ChecksumTrust trust_of(const rte_mbuf* packet) {
+  return {.ip = (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+          .l4 = (packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
+}
+
+/// Ends a malformed packet in the name of the attachment its tags name, as far as they could be read.
+void refuse_malformed(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason reason) {
+  PacketMeta& meta = meta_of(packet);
+  const std::uint32_t at = config.wires.find(packet->port, meta.outer_vlan, meta.inner_vlan);
+  if (at == kNoIndex || config.ports[at].tenant == kNoIndex) {
+    shard.drop(packet, reason, shard.no_tenant());
+    return;
+  }
+  place(config, meta, at);
+  const PortEntry& port = config.ports[at];
+  DropReason named = reason;
+  if (port.kind == snapshot::PortKind::kSegment) {  // an earlier step of the normative order may come first
+    named = DropReason::kAeUnbound;
+    if (port.binding != kNoIndex) {
+      const BindingEntry& binding = config.bindings[port.binding];
+      named = filters::from_port_refused(binding.rules, shard.shared.pins[binding.slot], shard.meters[binding.slot],
+                                         frame_of(packet), meta, shard.now_ms, reason);
+    }
+  }
+  refuse(shard, config, packet, named);
+}
+
+}  // namespace
+
+void decode(Shard& shard, const Runtime& config, Burst& burst) noexcept {
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    PacketMeta& meta = meta_of(packet);
+    const DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, trust_of(packet), meta);
+    if (reason != DropReason::kNone) [[unlikely]] {
+      refuse_malformed(shard, config, packet, reason);
+      continue;
+    }
+    burst.packets[kept++] = packet;
+  }
+  burst.count = kept;
+}
+
+}  // namespace sekisho::dataplane::path

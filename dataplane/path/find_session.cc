@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/path/lookup.h"
+#include "dataplane/path/path.h"
+#include "dataplane/path/record.h"
+#include "filters/packet/fields.h"
+#include "filters/state/icmp_error.h"
+
+namespace sekisho::dataplane::path {
+namespace {
+
+using filters::DropReason;
+
+std::uint32_t fold(const Address& source, const Address& destination) {
+  std::uint32_t out = 0;
+  for (std::size_t at = 0; at < 16; at += 4) {
+    out ^= load_be<std::uint32_t>(source.bytes, at) ^ load_be<std::uint32_t>(destination.bytes, at);
+  }
+  return out;
+}
+
+/// The shard that owns a packet's flow. An ICMP error belongs to the flow it complains about.
+std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const auto frame = frame_of(packet);
+  filters::QuotedPacket quoted{};
+  if (filters::is_icmp_error(meta) && filters::parse_icmp_error(frame, meta, quoted) == DropReason::kNone) {
+    return dataplane::steer(fold(quoted.source, quoted.destination), quoted.source_port, quoted.destination_port, shard.shared.shards);
+  }
+  return dataplane::steer(fold(filters::ip_source(frame, meta), filters::ip_destination(frame, meta)), meta.source_port,
+                          meta.destination_port, shard.shared.shards);
+}
+
+}  // namespace
+
+void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept {
+  std::uint16_t kept = 0;
+  const bool alone = shard.shared.shards == 1;
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    const PacketMeta& meta = meta_of(packet);
+    if ((meta.proof & filters::kProofL4) == 0) [[unlikely]] {
+      refuse(shard, config, packet, DropReason::kFragment);  // no transport header, no flow
+      continue;
+    }
+    const std::uint32_t owner = alone ? shard.number : owner_of(shard, packet);
+    if (owner == shard.number) {
+      burst.packets[kept++] = packet;
+    } else {
+      shard.hand_off(packet, owner, Resume::kFindSession, config.ports[meta.ingress].tenant_slot);
+    }
+  }
+  burst.count = kept;
+}
+
+void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& first) noexcept {
+  SessionTable& table = shard.sessions;
+  std::array<FlowLookup, kBurstMax> lookups;
+  std::array<std::uint32_t, kBurstMax> candidates;
+
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    lookups[i] = lookup_of(burst.packets[i], table.seed());
+    table.prefetch_bucket(lookups[i].hash);
+  }
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    candidates[i] = table.candidate(lookups[i].hash);
+    if (candidates[i] >= SessionTable::kSearch) continue;
+    const auto* line = reinterpret_cast<const std::uint8_t*>(&table.at(candidates[i]));
+    rte_prefetch0(line);
+    rte_prefetch0(line + 64);
+    if ((lookups[i].key.low >> 56 & (kFlowIpv6Bit >> 16)) != 0) rte_prefetch0(line + 128);
+  }
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    PacketMeta& meta = meta_of(packet);
+    std::uint32_t index = candidates[i];
+    if (index != kNoIndex) [[likely]] {
+      const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+      const bool certain = index != SessionTable::kSearch && table.at(index).key == lookups[i].key && !ipv6;
+      if (!certain) {
+        const std::array<Words6, 2> ends = ipv6 ? ends_of(packet, lookups[i].from_high) : std::array<Words6, 2>{};
+        const bool equal = index != SessionTable::kSearch && SessionTable::equal(table.at(index), lookups[i], ends);
+        if (!equal) index = table.find(lookups[i], ends);
+      }
+    }
+    meta.session = index;
+    if (index != kNoIndex && table.at(index).generation == config.generation) [[likely]] {
+      meta.reverse = static_cast<std::uint8_t>(table.at(index).direction(lookups[i].from_high));
+      burst.packets[kept++] = packet;
+    } else {
+      first.packets[first.count++] = packet;
+    }
+  }
+  burst.count = kept;
+}
+
+}  // namespace sekisho::dataplane::path

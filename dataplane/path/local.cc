@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/path/local.h"
+
+#include <algorithm>
+
+#include "dataplane/path/outlet.h"
+#include "dataplane/path/path.h"
+#include "dataplane/path/record.h"
+#include "filters/packet/arp.h"
+#include "filters/packet/fields.h"
+#include "filters/packet/nd.h"
+
+namespace sekisho::dataplane::path::local {
+namespace {
+
+using filters::DropReason;
+
+// Specification 3.3: rejects and errors, per tenant and second. Echo replies have a budget of their own.
+constexpr std::uint32_t kErrorsPerSecond = 100;
+constexpr std::uint32_t kEchoesPerSecond = 1000;
+
+const PortEntry& wire_of(const Runtime& config, std::uint32_t at) { return config.ports[config.ports[at].wire]; }
+
+/// Ends a frame nobody here wants. Frames of a platform uplink have no tenant to log for.
+void unwanted(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at, DropReason reason) {
+  if (config.ports[at].tenant == kNoIndex) {
+    shard.drop(packet, reason, shard.no_tenant());
+  } else {
+    refuse(shard, config, packet, reason);
+  }
+}
+
+/// Sends what `build` writes into a new packet out of the wire port. Nothing is sent when it writes nothing.
+template <typename Build>
+void send(Shard& shard, const PortEntry& wire, Build build) {
+  rte_mbuf* packet = shard.generate();
+  if (packet == nullptr) return;
+  const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
+  const std::size_t length = build(room);
+  packet->data_len = static_cast<std::uint16_t>(length);
+  packet->pkt_len = static_cast<std::uint32_t>(length);
+  if (length == 0) {
+    shard.consume(packet);
+    return;
+  }
+  to_outlet(shard, packet, wire);
+}
+
+filters::LinkHeader link_of(const PortEntry& wire, const Mac& destination) {
+  return {.destination = destination,
+          .source = wire.mac,
+          .outer_vlan = wire.outer_vlan,
+          .inner_vlan = wire.inner_vlan,
+          .outer_is_svlan = wire.outer_type == filters::kEtherTypeSvlan};
+}
+
+/// The gateway's address of `family` that a neighbour at `near` would expect to hear from.
+Address own_address(const PortEntry& wire, const Address& near) {
+  const Address* any = nullptr;
+  for (const Prefix& prefix : wire.addresses) {
+    if (prefix.address.family != near.family) continue;
+    if (prefix.contains(near)) return prefix.address;
+    if (any == nullptr) any = &prefix.address;
+  }
+  if (near.family == Family::kIpv6 && (any == nullptr || near.is_link_local())) return wire.link_local;
+  return any == nullptr ? Address{} : *any;
+}
+
+void handle_arp(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
+  const PortEntry& wire = wire_of(config, at);
+  const filters::ArpMessage arp = filters::read_arp(frame_of(packet), meta_of(packet));
+  if (!arp.is_plain() || arp.sender_mac.is_multicast() || arp.sender_mac.is_zero()) {
+    unwanted(shard, config, packet, at, DropReason::kAeArpFormat);
+    return;
+  }
+  if (arp.operation == filters::kArpRequest && is_own(wire, arp.target)) {
+    const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta_of(packet), wire.mac);
+    send(shard, wire, [&](auto room) { return filters::build_arp_reply(room, link, arp.target, arp.sender); });
+    shard.consume(packet);
+    return;
+  }
+  // Bound neighbours are static: an answer there teaches nothing. Elsewhere only an open question is answered.
+  const bool may_learn = wire.kind != snapshot::PortKind::kSegment && arp.operation == filters::kArpReply;
+  if (may_learn && !is_own(wire, arp.sender) && shard.shared.neighbours.answer(wire.id, arp.sender, arp.sender_mac, shard.now_tick)) {
+    shard.consume(packet);
+    return;
+  }
+  if (arp.operation == filters::kArpReply && wire.kind != snapshot::PortKind::kSegment) {
+    unwanted(shard, config, packet, at, DropReason::kNeighbourUnsolicited);
+    return;
+  }
+  shard.consume(packet);  // a neighbour's talk with others: correct, and not for us
+}
+
+void handle_nd(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
+  const PortEntry& wire = wire_of(config, at);
+  const PacketMeta& meta = meta_of(packet);
+  const auto frame = frame_of(packet);
+  const std::optional<filters::NdMessage> message = filters::parse_nd(frame, meta);
+  if (!message.has_value() || meta.ttl != 255 || meta.icmp_code != 0) {
+    unwanted(shard, config, packet, at, meta.ttl != 255 ? DropReason::kAeNdHopLimit : DropReason::kAeNdFormat);
+    return;
+  }
+  const Address source = filters::ip_source(frame, meta);
+  if (message->type == filters::kNdNeighbourSolicitation && is_own(wire, message->target)) {
+    const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
+    send(shard, wire, [&](auto room) { return filters::build_neighbour_advertisement(room, link, source, message->target); });
+    shard.consume(packet);
+    return;
+  }
+  const bool advertises = message->type == filters::kNdNeighbourAdvertisement;
+  if (advertises && wire.kind != snapshot::PortKind::kSegment) {
+    const Mac mac = message->target_link_layer.value_or(filters::ethernet_source(frame));
+    const bool learned = !mac.is_multicast() && !mac.is_zero() && !is_own(wire, message->target) &&
+                         shard.shared.neighbours.answer(wire.id, message->target, mac, shard.now_tick);
+    if (!learned) {
+      unwanted(shard, config, packet, at, DropReason::kNeighbourUnsolicited);
+      return;
+    }
+  }
+  shard.consume(packet);
+}
+
+}  // namespace
+
+bool is_own(const PortEntry& port, const Address& address) noexcept {
+  return address == port.link_local || std::any_of(port.addresses.begin(), port.addresses.end(),
+                                                   [&](const Prefix& own) { return own.address == address; });
+}
+
+void link(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  if ((meta.proof & filters::kProofArp) != 0) {
+    handle_arp(shard, config, packet, at);
+  } else if (filters::is_nd(meta)) {
+    handle_nd(shard, config, packet, at);
+  } else if ((meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) == 0) {
+    unwanted(shard, config, packet, at, DropReason::kAeEthertype);
+  } else if (is_own(wire_of(config, at), filters::ip_destination(frame_of(packet), meta))) {
+    place(config, meta_of(packet), at);
+    deliver(shard, config, packet);
+  } else {
+    unwanted(shard, config, packet, at, DropReason::kMulticast);
+  }
+}
+
+void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  const PortEntry& wire = config.ports[port.wire];
+  if (shard.echo_budget[port.tenant_slot].take(kEchoesPerSecond, kEchoesPerSecond, shard.now_tick) &&
+      filters::echo_reply_in_place(frame_of(packet), meta, wire.mac)) {
+    to_outlet(shard, packet, wire);
+    return;
+  }
+  unwanted(shard, config, packet, meta.ingress, DropReason::kLocalUnserved);
+}
+
+void send_icmp_error(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::IcmpErrorKind kind,
+                     std::uint32_t mtu) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  const PortEntry& wire = config.ports[port.wire];
+  const auto frame = frame_of(packet);
+  const Address source = own_address(wire, filters::ip_source(frame, meta));
+  if (source.family == Family::kNone) return;
+  if (!shard.icmp_budget[port.tenant_slot].take(kErrorsPerSecond, kErrorsPerSecond, shard.now_tick)) return;
+  const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
+  send(shard, wire, [&](auto room) { return filters::build_icmp_error(room, link, source, frame, meta, kind, mtu); });
+}
+
+void send_reject(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  if (meta.protocol != filters::kProtocolTcp) {
+    send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kAdminProhibited, 0);
+    return;
+  }
+  const PortEntry& port = config.ports[meta.ingress];
+  if (!shard.icmp_budget[port.tenant_slot].take(kErrorsPerSecond, kErrorsPerSecond, shard.now_tick)) return;
+  const PortEntry& wire = config.ports[port.wire];
+  const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta, wire.mac);
+  send(shard, wire, [&](auto room) { return filters::build_tcp_reset(room, link, frame_of(packet), meta); });
+}
+
+void ask_neighbour(Shard& shard, const Runtime& config, std::uint32_t at, const Address& address) noexcept {
+  const PortEntry& wire = wire_of(config, at);
+  const Address own = own_address(wire, address);
+  if (own.family == Family::kNone) return;
+  if (address.family == Family::kIpv4) {
+    const filters::LinkHeader link = link_of(wire, Mac::from_number(0xffff'ffff'ffff));
+    send(shard, wire, [&](auto room) { return filters::build_arp_request(room, link, own, address); });
+  } else {
+    const filters::LinkHeader link = link_of(wire, Mac{});
+    send(shard, wire, [&](auto room) { return filters::build_neighbour_solicitation(room, link, own, address); });
+  }
+}
+
+}  // namespace sekisho::dataplane::path::local

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+#include "dataplane/burst.h"
+#include "dataplane/shard.h"
+
+/// The stages of the path in the order Worker::turn calls them. Each takes a burst, compacts it to the packets that go on,
+/// and ends every other packet exactly once: dropped for a named reason, consumed, held or handed off.
+/// Thread: the shard's. No allocation, no lock, no system call (but the NIC driver's).
+namespace sekisho::dataplane::path {
+
+/// Takes up to kBurstMax packets from a NIC queue.
+void receive(Shard& shard, const Inlet& inlet, Burst& burst) noexcept;
+/// Takes up to kBurstMax packets other shards handed over. Those that only need this shard's transmit queue go there.
+void receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+/// Proves headers; malformed packets end here, in the name of the tenant whose attachment they came from.
+void decode(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+
+/// Writes attachment, tenant and generation into the record of a packet: the only place that says whose packet it is.
+void place(const Runtime& config, PacketMeta& meta, std::uint32_t port) noexcept;
+
+enum class Count : std::uint8_t { kYes, kNo };
+/// Attachment, tenant, Binding. ARP, ND and frames to the gateway's link end here. `count` is kNo when a packet is placed
+/// again because the configuration changed under it.
+void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept;
+/// Hands packets to the shard that owns their flow.
+void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+/// Leaves packets of sessions judged under this generation in `burst`; moves all others to `first`.
+void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& first) noexcept;
+/// Judges by policy: new flows, ICMP errors, sessions of an older generation, packets to the gateway itself. Packets
+/// that may pass and are counted are left in `first`; those whose session still has to be tracked are moved to `known`.
+void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept;
+/// TCP windows and states, counters, time.
+void track(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+/// TTL, MTU, neighbour, link header; hands to the outlet.
+void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+/// Sends what the turn collected.
+void transmit(Shard& shard) noexcept;
+/// Sends held packets whose neighbour answered; ends those that waited too long. Those placed under an older generation
+/// come out in `stale`, to be placed again.
+void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept;
+
+}  // namespace sekisho::dataplane::path

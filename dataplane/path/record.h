@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "dataplane/shard.h"
+
+/// Fills log records from packets and sessions (specification 3.7).
+namespace sekisho::dataplane::path {
+
+/// Why a session that fell silent, or finished, is logged to have ended.
+EndReason end_reason_of(const Session& session);
+
+/// Writes the start or end record of a session.
+void record_session(Shard& shard, const Session& session, std::uint32_t index, CommPhase phase, EndReason reason) noexcept;
+
+/// Stable name of a session while it lives: what comm records and listings call flow_id.
+std::uint64_t flow_id(const Shard& shard, const Session& session, std::uint32_t index);
+
+/// The ends of a session in the direction of its first packet.
+struct SessionEnds {
+  Address source, destination;
+  std::uint16_t source_port, destination_port;
+};
+SessionEnds ends_of(const Session& session);
+
+/// Ends a packet of a known tenant and logs it: a security record when the reason is one, else a comm record of phase
+/// drop. Needs meta.tenant and meta.ingress of this generation.
+void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::DropReason reason) noexcept;
+
+/// Ends a packet that a rule did not let through, logged as the rule says. `out_port`: port index, or kNoIndex.
+void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port) noexcept;
+
+}  // namespace sekisho::dataplane::path

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/path/track.h"
+
+#include "dataplane/path/path.h"
+#include "dataplane/path/record.h"
+#include "filters/packet/protocol.h"
+#include "filters/state/datagram_tracker.h"
+
+namespace sekisho::dataplane::path {
+namespace {
+
+using filters::DropReason;
+
+DropReason track_tcp(Shard& shard, Session& session, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const filters::TcpState before = session.tcp.state;
+  const filters::TcpSegment segment = filters::parse_tcp_segment(frame_of(packet), meta);
+  const DropReason reason = filters::tcp_next(session.tcp, static_cast<Direction>(meta.reverse), segment);
+  if (reason != DropReason::kNone) [[unlikely]] return reason;
+  if ((session.tcp_flags | meta.tcp_flags) != session.tcp_flags) session.tcp_flags |= meta.tcp_flags;
+  if (session.tcp.state != before) [[unlikely]] {
+    session.last_seen = shard.now_tick;
+    set_timeout(shard, meta.session, filters::tcp_timeout_seconds(session.tcp.state));
+  }
+  return DropReason::kNone;
+}
+
+DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta) {
+  const bool replied = (session.flags & kSessionReplied) != 0;
+  auto state = replied ? filters::DatagramState::kReplied : filters::DatagramState::kNew;
+  const DropReason reason = filters::datagram_next(state, static_cast<Direction>(meta.reverse), meta);
+  if (reason != DropReason::kNone) [[unlikely]] return reason;
+  if (state == filters::DatagramState::kReplied && !replied) {
+    session.flags |= kSessionReplied;
+    session.last_seen = shard.now_tick;
+    set_timeout(shard, meta.session, filters::datagram_timeout_seconds(session.protocol, state));
+  }
+  return DropReason::kNone;
+}
+
+/// A session's packets come in where they always did, or at least from the same zone (two uplinks).
+bool right_port(const Runtime& config, const Session& session, const PacketMeta& meta) {
+  const std::uint32_t expected = session.port[meta.reverse];
+  return expected == meta.ingress || config.ports[expected].zone == config.ports[meta.ingress].zone;
+}
+
+}  // namespace
+
+void set_timeout(Shard& shard, std::uint32_t index, std::uint32_t seconds) noexcept {
+  Session& session = shard.sessions.at(index);
+  const std::uint32_t ticks = seconds * kTicksPerSecond;
+  const bool sooner = ticks < session.timeout;
+  session.timeout = ticks;
+  if (sooner) shard.wheel.move(shard.sessions, index);
+}
+
+void count_packet(Shard& shard, Session& session, PacketMeta& meta) noexcept {
+  session.packets[meta.reverse] += 1;
+  session.bytes[meta.reverse] += meta.l3_length;
+  if (session.last_seen != shard.now_tick) session.last_seen = shard.now_tick;
+  meta.egress = session.port[meta.reverse ^ 1U];
+  meta.next_hop = session.next_hop[meta.reverse];
+}
+
+void track(Shard& shard, const Runtime& config, Burst& burst) noexcept {
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    PacketMeta& meta = meta_of(packet);
+    Session& session = shard.sessions.at(meta.session);
+    DropReason reason = DropReason::kNone;
+    if (!right_port(config, session, meta)) [[unlikely]] {
+      reason = DropReason::kWrongPort;
+    } else if (session.protocol == filters::kProtocolTcp) {
+      reason = track_tcp(shard, session, packet);
+    } else {
+      reason = track_datagram(shard, session, meta);
+    }
+    if (reason != DropReason::kNone) [[unlikely]] {
+      refuse(shard, config, packet, reason);
+      continue;
+    }
+    count_packet(shard, session, meta);
+    burst.packets[kept++] = packet;
+  }
+  burst.count = kept;
+}
+
+}  // namespace sekisho::dataplane::path

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "base/net/endian.h"
+#include "filters/packet/packet_meta.h"
+
+namespace sekisho::dataplane {
+
+/// Makes hash values unpredictable to senders; drawn once at start, the same in every shard.
+struct HashSeed {
+  std::uint64_t a;
+  std::uint64_t b;
+};
+
+/// Both directions of a flow as one value: the ends are ordered, so a packet and its answer have the same key.
+/// 16 bytes: {low end 48 bits | protocol 8 | family and tenant high 8}, {high end 48 | tenant low 16}. An IPv4 end is
+/// address and port; an IPv6 end is a seeded 32-bit fold of the address, and port: equality there needs the
+/// addresses as well (Session line 2).
+struct FlowKey {
+  std::uint64_t low;
+  std::uint64_t high;
+  bool operator==(const FlowKey&) const = default;
+};
+
+/// A key with what its computation found out on the way.
+struct FlowLookup {
+  FlowKey key;
+  std::uint64_t hash;
+  bool from_high;  ///< the packet travels from the high end to the low end
+};
+
+inline constexpr std::uint32_t kFlowIpv6Bit = 1U << 23;
+
+/// Multiply and fold: 64 good bits from 128 (the core of wyhash).
+__extension__ using Product = unsigned __int128;
+inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  const Product product = static_cast<Product>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+inline FlowKey pack_key(std::uint64_t low_end, std::uint64_t high_end, std::uint8_t protocol, std::uint32_t tenant) {
+  return {low_end | std::uint64_t{protocol} << 48 | std::uint64_t{tenant >> 16} << 56,
+          high_end | std::uint64_t{tenant & 0xffffU} << 48};
+}
+
+/// IPv4: addresses in host order.
+inline FlowLookup make_key4(std::uint32_t source, std::uint32_t destination, std::uint16_t source_port,
+                            std::uint16_t destination_port, std::uint8_t protocol, std::uint32_t tenant, const HashSeed& seed) {
+  const std::uint64_t from = std::uint64_t{source} << 16 | source_port;
+  const std::uint64_t to = std::uint64_t{destination} << 16 | destination_port;
+  const bool from_high = from > to;
+  const FlowKey key = pack_key(from_high ? to : from, from_high ? from : to, protocol, tenant);
+  return {key, mix(key.low ^ seed.a, key.high ^ seed.b), from_high};
+}
+
+/// The 128 bits of an IPv6 address as two numbers that order like the address.
+struct Words6 {
+  std::uint64_t high;
+  std::uint64_t low;
+  bool operator==(const Words6&) const = default;
+};
+inline Words6 load_words6(std::span<const std::uint8_t> bytes, std::size_t offset) {
+  return {load_be<std::uint64_t>(bytes, offset), load_be<std::uint64_t>(bytes, offset + 8)};
+}
+
+inline FlowLookup make_key6(const Words6& source, const Words6& destination, std::uint16_t source_port,
+                            std::uint16_t destination_port, std::uint8_t protocol, std::uint32_t tenant, const HashSeed& seed) {
+  const bool from_high = source.high != destination.high ? source.high > destination.high
+                         : source.low != destination.low ? source.low > destination.low
+                                                         : source_port > destination_port;
+  const std::uint64_t source_fold = mix(source.high ^ seed.a, source.low ^ seed.b);
+  const std::uint64_t destination_fold = mix(destination.high ^ seed.a, destination.low ^ seed.b);
+  const std::uint64_t from = (source_fold & 0xffffffffU) << 16 | source_port;
+  const std::uint64_t to = (destination_fold & 0xffffffffU) << 16 | destination_port;
+  const FlowKey key = pack_key(from_high ? to : from, from_high ? from : to, protocol, tenant | kFlowIpv6Bit);
+  const std::uint64_t folds = source_fold + destination_fold;  // symmetric
+  return {key, mix(key.low ^ seed.a ^ folds, key.high ^ seed.b), from_high};
+}
+
+/// Which shard owns a flow: symmetric in both ends and cheap, because every packet of a many-shard box asks.
+/// The same fold a NIC's Toeplitz hash with the repeating key 0x6d5a computes, up to a linear map.
+inline std::uint32_t steer(std::uint32_t address_fold, std::uint16_t port_a, std::uint16_t port_b, std::uint32_t shards) {
+  std::uint32_t fold = address_fold ^ (address_fold >> 16) ^ port_a ^ port_b;
+  fold = (fold & 0xffffU) * 0x9e3779b1U;
+  return static_cast<std::uint32_t>((std::uint64_t{fold} * shards) >> 32);
+}
+
+}  // namespace sekisho::dataplane

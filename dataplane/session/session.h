@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "base/net/address.h"
+#include "dataplane/session/flow_key.h"
+#include "filters/packet/packet_meta.h"
+#include "filters/state/direction.h"
+#include "filters/state/tcp_tracker.h"
+
+namespace sekisho::dataplane {
+
+using filters::Direction;
+using filters::kNoIndex;
+
+/// Session::flags.
+enum SessionFlag : std::uint8_t {
+  kSessionIpv6 = 1,
+  kSessionForwardFromHigh = 2,  ///< the first packet travelled from the key's high end
+  kSessionReplied = 4,          ///< a packet of the reverse direction was seen
+  kSessionLogEnd = 8,
+  kSessionLogStart = 16,
+};
+
+/// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads, line 1 what every packet writes,
+/// line 2 is cold (IPv6 packets compare their addresses there).
+/// Thread: the shard that owns it. Indices into runtime tables hold while `generation` is the one in force.
+struct alignas(64) Session {
+  // line 0
+  FlowKey key;
+  std::uint32_t generation;
+  std::uint32_t last_seen;                ///< ticks (kTicksPerSecond)
+  std::array<std::uint32_t, 2> port;      ///< by direction: where its packets come in; the other one is where they leave
+  std::array<std::uint32_t, 2> next_hop;  ///< by direction: where its packets go
+  std::uint32_t rule_slot;                ///< hit counters of the rule that admitted it
+  std::uint32_t timeout;                  ///< ticks of silence that end it
+  std::uint8_t flags;                     ///< SessionFlag
+  std::uint8_t protocol;
+  std::uint8_t tcp_flags;                 ///< OR of all seen
+  std::uint8_t reserved0;
+  std::uint32_t wheel_slot;               ///< where it hangs in the expiry wheel
+  std::uint32_t in_port;                  ///< PortId value, for the log, whatever the generation
+  std::uint32_t reserved1;
+
+  // line 1
+  std::array<std::uint64_t, 2> bytes;     ///< by direction, L3 bytes
+  std::array<std::uint64_t, 2> packets;
+  filters::TcpTrack tcp;
+
+  // line 2
+  alignas(64) std::array<Words6, 2> ends; ///< IPv6: addresses of the low and the high end
+  std::uint64_t start_ns;                 ///< since 1970
+  std::uint32_t wheel_next, wheel_previous;
+  std::uint32_t rule;                     ///< RuleId value
+  std::uint32_t tenant_slot;
+  std::uint16_t first_length;             ///< IP total length of the first packet
+  std::uint16_t icmp;                     ///< type << 8 | code of the first packet
+  std::uint32_t out_port;                 ///< PortId value, for the log
+
+  [[nodiscard]] Direction direction(bool from_high) const {
+    return from_high == ((flags & kSessionForwardFromHigh) != 0) ? Direction::kForward : Direction::kReverse;
+  }
+};
+static_assert(sizeof(Session) == 192 && std::is_trivially_copyable_v<Session>);
+static_assert(offsetof(Session, bytes) == 64 && offsetof(Session, ends) == 128);
+
+/// Coarse time of sessions: 250 ms.
+inline constexpr std::uint32_t kTicksPerSecond = 4;
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <emmintrin.h>
+#include <rte_prefetch.h>
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+#include "base/result.h"
+#include "dataplane/dpdk/huge_array.h"
+#include "dataplane/session/session.h"
+
+namespace sekisho::dataplane {
+
+/// The sessions of one shard, found by flow key.
+///
+/// Overview. A bucket is one cache line: eight 16-bit tags and eight session indices; the sessions lie apart. An
+/// established packet therefore costs one line to find and the session's own lines, and all of them can be prefetched a
+/// burst ahead (measured: a third of inline entries, docs/performance.md). A full bucket chains to a spare one.
+/// Life-cycle. insert() takes a session from the free list and hangs it into its bucket; erase() undoes both.
+/// Synchronisation. None: one thread owns the table. Limits. `capacity` sessions; spare buckets capacity/16; when either
+/// is used up insert() fails and the caller names it kSessionLimit.
+class SessionTable {
+ public:
+  /// `capacity` 64 .. 2^26 sessions.
+  static Result<SessionTable> create(std::uint32_t capacity, HashSeed seed);
+
+  [[nodiscard]] const HashSeed& seed() const { return seed_; }
+  [[nodiscard]] std::uint32_t size() const { return size_; }
+  [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(sessions_.size()); }
+  [[nodiscard]] Session& at(std::uint32_t index) { return sessions_[index]; }
+  [[nodiscard]] const Session& at(std::uint32_t index) const { return sessions_[index]; }
+  /// One past the highest index ever used: bounds a walk over all sessions.
+  [[nodiscard]] std::uint32_t used_end() const { return fresh_; }
+  /// False for a slot of the free list.
+  [[nodiscard]] bool live(std::uint32_t index) const { return sessions_[index].timeout != 0; }
+
+  void prefetch_bucket(std::uint64_t hash) const { rte_prefetch0(&buckets_[hash & mask_]); }
+
+  /// The first session in the home bucket whose tag fits, or kNoIndex. Not yet proved equal: the caller prefetches it,
+  /// compares keys, and asks find() when they differ.
+  [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
+    const Bucket& bucket = buckets_[hash & mask_];
+    const unsigned fits = match(bucket, tag_of(hash));
+    if (fits != 0) [[likely]] return bucket.index[static_cast<unsigned>(std::countr_zero(fits))];
+    return bucket.next == 0 ? kNoIndex : kSearch;
+  }
+  /// candidate() could not tell: the home bucket overflowed.
+  static constexpr std::uint32_t kSearch = 0xfffffffeU;
+
+  /// The session with this key, exactly; `ends` are the IPv6 addresses {low, high}, ignored for IPv4 keys.
+  [[nodiscard]] std::uint32_t find(const FlowLookup& lookup, const std::array<Words6, 2>& ends) const;
+
+  /// True when `session` is the one of this key.
+  [[nodiscard]] static bool equal(const Session& session, const FlowLookup& lookup, const std::array<Words6, 2>& ends) {
+    return session.key == lookup.key && ((session.flags & kSessionIpv6) == 0 || session.ends == ends);
+  }
+
+  /// A zeroed session under this key (ends stored for IPv6), or kNoIndex when full. The key must not be present.
+  std::uint32_t insert(const FlowLookup& lookup, const std::array<Words6, 2>& ends, bool ipv6);
+
+  void erase(std::uint32_t index);
+
+ private:
+  struct alignas(64) Bucket {
+    std::array<std::uint16_t, 8> tag;     ///< 0 = free
+    std::array<std::uint32_t, 8> index;
+    std::uint32_t next;                   ///< bucket number of the chain's next, 0 = none
+    std::array<std::uint32_t, 3> reserved;
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  SessionTable() = default;
+  static std::uint16_t tag_of(std::uint64_t hash) { return static_cast<std::uint16_t>((hash >> 48) | 1U); }
+  /// Bit i set: tag i of the bucket fits. SSE2 is in every x86-64.
+  static unsigned match(const Bucket& bucket, std::uint16_t tag) {
+    const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.tag.data()));
+    const __m128i same = _mm_cmpeq_epi16(tags, _mm_set1_epi16(static_cast<short>(tag)));
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(same, _mm_setzero_si128())));
+  }
+  [[nodiscard]] std::uint64_t hash_of(const Session& session) const;
+
+  HugeArray<Bucket> buckets_;   ///< home buckets, then spare ones
+  HugeArray<Session> sessions_;
+  HashSeed seed_{};
+  std::uint64_t mask_ = 0;
+  std::uint32_t size_ = 0;
+  std::uint32_t fresh_ = 0;                ///< sessions never used start here: their memory is untouched
+  std::uint32_t free_ = kNoIndex;          ///< head of the free list through wheel_next
+  std::uint32_t spare_fresh_ = 0;
+  std::uint32_t spare_free_ = 0;
+};
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/shard.h"
+
+#include "dataplane/path/record.h"
+
+namespace sekisho::dataplane {
+
+using filters::DropReason;
+
+bool TokenBucket::take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept {
+  const std::uint32_t ticks = now_tick - filled_tick;
+  const std::uint64_t gained = std::uint64_t{ticks} * per_second / kTicksPerSecond;
+  if (gained > 0) {
+    tokens = static_cast<std::uint32_t>(std::min<std::uint64_t>(burst, tokens + gained));
+    filled_tick = now_tick;
+  }
+  if (tokens == 0) return false;
+  --tokens;
+  return true;
+}
+
+/// What can fail to be made.
+struct Shard::Parts {
+  SessionTable sessions;
+  ExpiryWheel wheel;
+  HugeArray<TenantCounters> tenants;
+};
+
+Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLimits& limits, Shared& shared,
+                                             rte_mempool* pool, HashSeed seed, std::uint64_t now_tsc) {
+  SEKISHO_TRY(SessionTable sessions, SessionTable::create(limits.sessions, seed));
+  SEKISHO_TRY(ExpiryWheel wheel, ExpiryWheel::create(0));
+  std::unique_ptr<Shard> shard(
+      new Shard(number, limits, shared, pool,
+                Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
+  const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
+                        shard->violations.valid() && shard->meters.valid();
+  if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
+  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
+  shard->begin_turn(now_tsc);
+  return shard;
+}
+
+Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared& shared_state, rte_mempool* mbufs, Parts&& parts)
+    : number(shard_number),
+      limits(shard_limits),
+      shared(shared_state),
+      pool(mbufs),
+      sessions(std::move(parts.sessions)),
+      wheel(std::move(parts.wheel)),
+      tenants(std::move(parts.tenants)),
+      ports("port-counters", shard_limits.ports),
+      rules("rule-counters", shard_limits.rules),
+      violations("binding-counters", shard_limits.bindings),
+      meters("binding-meters", shard_limits.bindings),
+      icmp_budget(shard_limits.tenants + 1),
+      echo_budget(shard_limits.tenants + 1) {
+  for (HeldPacket& place : held) place = {};
+}
+
+Shard::~Shard() {
+  for (std::uint32_t i = 0; i < held_count; ++i) rte_pktmbuf_free(held[i].packet);
+  for (Outlet& outlet : outlets) rte_pktmbuf_free_bulk(outlet.packets.data(), outlet.count);
+}
+
+void Shard::begin_turn(std::uint64_t tsc) noexcept {
+  now_tsc = tsc;
+  const auto steady_ns = static_cast<std::int64_t>(static_cast<double>(tsc - shared.tsc_base) * shared.tsc_ns);
+  now_ns = static_cast<std::uint64_t>(steady_ns + shared.wall_offset_ns.load(std::memory_order_relaxed));
+  now_ms = static_cast<std::uint64_t>(steady_ns) / 1'000'000;
+  now_tick = static_cast<std::uint32_t>(now_ms / (1000 / kTicksPerSecond));
+}
+
+void Shard::drop(rte_mbuf* packet, DropReason reason, std::uint32_t tenant_slot) noexcept {
+  tenants[tenant_slot].drops[static_cast<std::size_t>(reason)].add(1);
+  packets.dropped.add(1);
+  rte_pktmbuf_free(packet);
+}
+
+void Shard::consume(rte_mbuf* packet) noexcept {
+  packets.punted.add(1);
+  rte_pktmbuf_free(packet);
+}
+
+rte_mbuf* Shard::generate() noexcept {
+  rte_mbuf* packet = rte_pktmbuf_alloc(pool);
+  if (packet == nullptr) return nullptr;
+  packets.generated.add(1);
+  meta_of(packet) = PacketMeta{};
+  return packet;
+}
+
+void Shard::hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::uint32_t tenant_slot) noexcept {
+  meta_of(packet).resume = static_cast<std::uint8_t>(resume);
+  if (rte_ring_mp_enqueue(shared.handoff[shard], packet) != 0) {
+    drop(packet, DropReason::kHandoffFull, tenant_slot);
+    return;
+  }
+  packets.handed_out.add(1);
+}
+
+void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
+  const Session& session = sessions.at(index);
+  RuleCounters& rule = rules[session.rule_slot];
+  rule.packets.add(session.packets[0] + session.packets[1]);
+  rule.bytes.add(session.bytes[0] + session.bytes[1]);
+  tenants[session.tenant_slot].sessions.subtract(1);
+  if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);
+  wheel.remove(sessions, index);
+  sessions.erase(index);
+}
+
+void Shard::expire_sessions(unsigned budget) noexcept {
+  wheel.advance(sessions, now_tick, budget, [this](std::uint32_t index) {
+    end_session(index, path::end_reason_of(sessions.at(index)));
+  });
+}
+
+void Shard::serve_request() noexcept {
+  // acquire: pairs with the release in Engine::ask
+  ShardRequest* asked = request.load(std::memory_order_acquire);
+  if (asked == nullptr) [[likely]] return;
+  bool more = true;
+  for (std::uint32_t step = 0; step < ShardRequest::kStep && more; ++step) {
+    more = asked->cursor < sessions.used_end();
+    if (!more) break;
+    const std::uint32_t index = asked->cursor++;
+    if (sessions.live(index)) more = asked->visit(*this, index);
+  }
+  if (more) return;
+  request.store(nullptr, std::memory_order_relaxed);
+  asked->done.store(true, std::memory_order_release);  // pairs with the acquire in Engine::ask
+}
+
+void Shard::check_conservation() noexcept {
+  const std::uint64_t came = packets.received.read() + packets.handed_in.read() + packets.generated.read();
+  const std::uint64_t went = packets.sent.read() + packets.punted.read() + packets.dropped.read() +
+                             packets.handed_out.read() + packets.held.read();
+  if (came != went) [[unlikely]] {
+    packets.violations.add(1);
+    SEKISHO_DCHECK(came == went);
+  }
+}
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mempool.h>
+#include <rte_ring.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/limits.h"
+#include "dataplane/burst.h"
+#include "dataplane/config/runtime.h"
+#include "dataplane/counters.h"
+#include "dataplane/event_log.h"
+#include "dataplane/routing/neighbour.h"
+#include "dataplane/session/expiry_wheel.h"
+#include "dataplane/session/session_table.h"
+
+namespace sekisho::dataplane {
+
+/// Sizes fixed at start. Counts, not bytes, unless the name says so.
+struct ShardLimits {
+  std::uint32_t sessions = 65536;       ///< of this shard
+  std::uint32_t log_records = 16384;    ///< ring size, power of two
+  std::uint32_t tenants = 1024;
+  std::uint32_t ports = 4096;
+  std::uint32_t rules = 1U << 18;
+  std::uint32_t bindings = 4096;
+};
+
+/// One receive queue this shard polls.
+struct Inlet {
+  std::uint16_t nic;
+  std::uint16_t queue;
+};
+
+/// Where this shard's packets for one NIC go.
+struct Outlet {
+  std::uint16_t owner = 0;   ///< the shard that owns `queue`; another one's packets are handed to it
+  std::uint16_t queue = 0;
+  std::atomic<bool> usable{false};  ///< the NIC is started: written once by the control thread
+  std::uint16_t count = 0;
+  std::array<rte_mbuf*, kBurstMax> packets{};  ///< filled during a turn, sent at its end
+};
+
+/// A packet waiting for its neighbour's MAC.
+struct HeldPacket {
+  rte_mbuf* packet;
+  std::uint32_t deadline_tick;
+};
+
+/// Tokens that return at a steady rate; time is passed in.
+struct TokenBucket {
+  std::uint32_t tokens = 0;
+  std::uint32_t filled_tick = 0;
+  bool take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept;
+};
+
+/// What shards share: made by the engine, outlives them.
+struct Shared {
+  std::atomic<const Runtime*> runtime{nullptr};
+  NeighbourTable neighbours;
+  std::vector<filters::BindingPins> pins;           ///< by binding slot
+  std::vector<rte_ring*> handoff;                   ///< by shard: packets for it, from all others
+  std::atomic<std::int64_t> wall_offset_ns{0};      ///< wall clock = TSC time + this; the control thread keeps it true
+  std::uint32_t shards = 1;
+  double tsc_ns = 1.0;                              ///< nanoseconds per TSC tick
+  std::uint64_t tsc_base = 0;
+};
+
+/// Work the control thread asks of a shard, done by the shard between bursts: nobody else reads its sessions.
+struct ShardRequest {
+  /// Called with each live session until it returns false; at most kStep a turn.
+  std::function<bool(class Shard&, std::uint32_t index)> visit;
+  std::uint32_t cursor = 0;
+  std::atomic<bool> done{false};
+  static constexpr std::uint32_t kStep = 512;
+};
+
+/// Everything one worker thread owns. Only that thread touches it, but for the counters (read by anyone) and `request`.
+/// Limits: ShardLimits. No allocation after create().
+class Shard {
+ public:
+  static Result<std::unique_ptr<Shard>> create(std::uint32_t number, const ShardLimits& limits, Shared& shared,
+                                               rte_mempool* pool, HashSeed seed, std::uint64_t now_tsc);
+  ~Shard();
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  /// Takes the time of a turn: every packet of the turn has this time.
+  void begin_turn(std::uint64_t tsc) noexcept;
+  /// Ends a packet. The only function that frees one for a reason. Counts per tenant; `tenant_slot` of the "no tenant"
+  /// place before the tenant is known.
+  void drop(rte_mbuf* packet, filters::DropReason reason, std::uint32_t tenant_slot) noexcept;
+  /// Ends a packet that was meant for the gateway and has been understood.
+  void consume(rte_mbuf* packet) noexcept;
+  /// An empty packet of this shard's pool, counted as generated; nullptr when there is none.
+  rte_mbuf* generate() noexcept;
+  /// Gives a packet to another shard; drops it with kHandoffFull when that one's ring is full.
+  void hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::uint32_t tenant_slot) noexcept;
+  void end_session(std::uint32_t index, EndReason reason) noexcept;
+  void expire_sessions(unsigned budget) noexcept;
+  void serve_request() noexcept;
+  /// Adds to `violations` when a packet got lost or doubled; debug builds stop.
+  void check_conservation() noexcept;
+
+  std::uint32_t number;
+  ShardLimits limits;
+  Shared& shared;
+  rte_mempool* pool;
+  std::uint64_t now_tsc = 0;
+  std::uint64_t now_ns = 0;      ///< wall clock, since 1970
+  std::uint64_t now_ms = 0;      ///< steady, for meters
+  std::uint32_t now_tick = 0;    ///< steady, kTicksPerSecond
+
+  SessionTable sessions;
+  ExpiryWheel wheel;
+  EventLog log;
+  PacketCounters packets;
+  HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"
+  HugeArray<PortCounters> ports;       ///< by port slot
+  HugeArray<RuleCounters> rules;       ///< by rule slot
+  HugeArray<Counter> violations;       ///< by binding slot
+  HugeArray<filters::BindingMeters> meters;  ///< by binding slot
+  std::vector<TokenBucket> icmp_budget;      ///< by tenant slot: errors and resets we send
+  std::vector<TokenBucket> echo_budget;      ///< by tenant slot: echo replies we send
+  std::vector<Inlet> inlets;
+  std::uint16_t nics = 0;                    ///< outlets in use: DPDK ports 0 .. nics-1
+  std::array<Outlet, limits::kNicsMax> outlets;
+  std::array<HeldPacket, 256> held;
+  std::uint32_t held_count = 0;
+  std::atomic<ShardRequest*> request{nullptr};
+
+  [[nodiscard]] std::uint32_t no_tenant() const { return static_cast<std::uint32_t>(tenants.size() - 1); }
+
+ private:
+  struct Parts;
+  Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared& shared_state, rte_mempool* mbufs, Parts&& parts);
+};
+
+}  // namespace sekisho::dataplane
