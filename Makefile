@@ -11,7 +11,7 @@ export ONCE
 help:
 	@echo "make run [ONCE=1]   install what is missing, build, and watch the gateway work (root)"
 	@echo "make test           install what is missing, build, and run all tests (root)"
-	@echo "make test-all       the same, plus the tests under both sanitizers in full and a minute of each fuzz target"
+	@echo "make test-all       the same, and every fuzz target for a minute"
 	@echo "make check-NAME     one part of the tests: lint unit path fuzz asan tsan e2e firewall bindings isolation restart"
 	@echo "make bench          the speed and memory table"
 	@echo "make fuzz           every fuzz target for a minute (SECONDS_EACH=60)"

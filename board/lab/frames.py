@@ -19,9 +19,9 @@ def gratuitous_arp(mac, address):
     return b"\xff" * 6 + mac_bytes(mac) + b"\x08\x06" + arp
 
 
-def unsolicited_advertisement(mac, address):
-    """A neighbour advertisement to all nodes, Override set: `address` is at `mac` (RFC 4861 section 7.2.6)."""
-    source, target = (socket.inet_pton(socket.AF_INET6, address),) * 2
+def unsolicited_advertisement(mac, own, address):
+    """A neighbour advertisement from `own` to all nodes, Override set: `address` is at `mac` (RFC 4861 section 7.2.6)."""
+    source, target = socket.inet_pton(socket.AF_INET6, own), socket.inet_pton(socket.AF_INET6, address)
     group = socket.inet_pton(socket.AF_INET6, "ff02::1")
     body = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + b"\x02\x01" + mac_bytes(mac)
     pseudo = source + group + struct.pack("!IHBB", len(body), 0, 0, 58)

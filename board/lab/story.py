@@ -5,10 +5,10 @@ Each row's verdict is what hosts saw: exit statuses, page contents, frames on th
 is read afterwards and must agree; a row whose two accounts differ has failed.
 """
 
+import subprocess
 import time
 from dataclasses import dataclass, field
 
-from .capture import Capture
 from .frames import gratuitous_arp, unsolicited_advertisement
 from .system import LabError, wait_until
 
@@ -160,7 +160,6 @@ def _isolation(lab, _):
 
 
 def _start_curl(host, url, options):
-    import subprocess
     return subprocess.Popen(host.argv("curl", "--silent", "--max-time", "5", "--noproxy", "*", *options, url), text=True,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
@@ -184,13 +183,13 @@ def _forged_mac(lab, tenant):
     address, own = "192.0.2.2", _PUBLIC[tenant][0]
     web1.set_mac("02:00:00:00:0a:66")
     row = _fetch(tenant, web1, outside, address, 80, "no answer", source=own)
-    row.what = "forged MAC " + row.what
+    row.what = "forged MAC, " + row.what
     row.seen = "no answer" if row.seen == "curl 7" else row.seen  # no neighbour at all is no answer either
     row.wants = {"type": "sec", "event": "AE_MAC", "eth_src": "02:00:00:00:0a:66"}
     web1.set_mac(web1.plan.mac)
     yield row
     again = _fetch(tenant, web1, outside, address, 80, "passed", "outside", "servers fetch", source=own)
-    again.what = "own MAC again " + again.what
+    again.what = "own MAC again, " + again.what
     yield again
 
 
@@ -213,7 +212,8 @@ def _forged_neighbour(lab, tenant):
     """A server claims its neighbour's address (ARP, ND): the gateway goes on sending to the rightful owner."""
     web1, db1, pc = (lab[f"{tenant}-{name}"] for name in ("web1", "db1", "pc"))
     forgeries = ((gratuitous_arp(web1.plan.mac, _DB1[0]), _DB1[0], "forged ARP", {"event": "AE_ARP_SPA", "arp_spa": _DB1[0]}),
-                 (unsolicited_advertisement(web1.plan.mac, _DB1[1]), _DB1[1], "forged ND", {"event": "AE_IP6", "src_ip": _DB1[1]}))
+                 (unsolicited_advertisement(web1.plan.mac, _WEB1[1], _DB1[1]), _DB1[1], "forged ND",
+                  {"event": "AE_NA", "nd_target": _DB1[1]}))
     for frame, address, what, wants in forgeries:
         row = Row(web1.name, f"gateway: I am {address}", what, "not believed", tenant=_TENANTS[tenant], wants={"type": "sec", **wants})
         web1.send_frame(frame)
