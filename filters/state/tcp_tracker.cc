@@ -8,7 +8,7 @@
 //   kSynSent -> kSimultaneousSyn -> kEstablished; an exact RST leads to kClosed from everywhere. The session's timer ends
 //   the track; nothing here does. kClosed and kTimeWait still pass what fits: last acknowledgements, repeated FINs.
 // Limits
-//   Window scales above 14 are taken as 14 (RFC 7323 2.3), so no window exceeds 2^30 and twice a window stays below 2^31.
+//   Window scales above 14 are taken as 14 (RFC 7323 2.3), so twice the largest window stays below 2^31.
 //   A FIN must lie at the end of what its side has sent; data beyond a FIN is not refused, so that a FIN forged inside the
 //   window cannot stop a connection.
 #include "filters/state/tcp_tracker.h"
@@ -150,9 +150,9 @@ DropReason repeated_syn(const TcpTrack& track, Direction direction, const TcpSeg
   const bool over = track.state == TcpState::kTimeWait || track.state == TcpState::kClosed;
   if (over && !acknowledges) return DropReason::kTcpState;
   if (track.state == TcpState::kSynReceived) {
-    // Only the side that was called answers with SYN+ACK, and it does not change its mind.
-    if (acknowledges != (direction == Direction::kReverse)) return DropReason::kTcpState;
-    if (acknowledges && segment.sequence + 1 != after_reverse_syn(track)) return DropReason::kTcpWindow;
+    // The initial sequence of the side that was called does not change. Either side may say SYN and SYN+ACK: of a
+    // simultaneous open the SYN+ACK may have reached us first.
+    if (direction == Direction::kReverse && segment.sequence + 1 != after_reverse_syn(track)) return DropReason::kTcpWindow;
   }
   const TcpFlow& own = track.flow[index(direction)];
   const TcpFlow& peer = track.flow[index(opposite(direction))];
@@ -161,11 +161,10 @@ DropReason repeated_syn(const TcpTrack& track, Direction direction, const TcpSeg
   return DropReason::kNone;
 }
 
-/// kSimultaneousSyn, SYN+ACK or ACK: established when each side has acknowledged the other's SYN.
+/// kSimultaneousSyn, SYN+ACK or ACK without FIN: established when each side has acknowledged the other's SYN.
 DropReason simultaneous(TcpTrack& track, Direction direction, const TcpSegment& segment) {
   const TcpFlow& own = track.flow[index(direction)];
   const TcpFlow& peer = track.flow[index(opposite(direction))];
-  if ((segment.flags & (kTcpAck | kTcpFin)) != kTcpAck) return DropReason::kTcpState;
   // Data may follow the other side's SYN at once, so `end` may already lie beyond that SYN.
   if (!tcp_sequence_fits(own, peer, segment) || !tcp_acknowledgement_fits(own, peer, segment)) {
     return DropReason::kTcpWindow;
@@ -181,13 +180,13 @@ DropReason simultaneous(TcpTrack& track, Direction direction, const TcpSegment& 
 TcpState after_fin(TcpState state, Direction direction) {
   const bool forward = direction == Direction::kForward;
   switch (state) {
+    case TcpState::kSimultaneousSyn:
     case TcpState::kSynReceived:
     case TcpState::kEstablished: return forward ? TcpState::kFinWaitForward : TcpState::kFinWaitReverse;
     case TcpState::kFinWaitForward: return forward ? state : TcpState::kClosing;
     case TcpState::kFinWaitReverse: return forward ? TcpState::kClosing : state;
     case TcpState::kNone:
     case TcpState::kSynSent:
-    case TcpState::kSimultaneousSyn:
     case TcpState::kClosing:
     case TcpState::kTimeWait:
     case TcpState::kClosed:
@@ -212,7 +211,6 @@ DropReason synchronised(TcpTrack& track, Direction direction, const TcpSegment& 
   if (answers) track.state = TcpState::kEstablished;
   if (fin) {
     own.end = end;
-    own.edge = later(own.edge, end);  // a FIN needs no window
     track.state = after_fin(track.state, direction);
   }
   const Direction other = opposite(direction);
@@ -275,8 +273,8 @@ DropReason tcp_next_slow(TcpTrack& track, Direction direction, const TcpSegment&
     case TcpState::kCount: return DropReason::kTcpState;
   }
   if ((segment.flags & kTcpRst) != 0) return reset(track, direction, segment);
-  const bool first_syn_ack = track.state == TcpState::kSimultaneousSyn && (segment.flags & kTcpAck) != 0;
-  if (first_syn_ack) return simultaneous(track, direction, segment);
+  const bool answers_syn = (segment.flags & (kTcpAck | kTcpFin)) == kTcpAck;
+  if (track.state == TcpState::kSimultaneousSyn && answers_syn) return simultaneous(track, direction, segment);
   if ((segment.flags & kTcpSyn) != 0) return repeated_syn(track, direction, segment);
   if ((segment.flags & kTcpAck) == 0) return DropReason::kTcpState;
   return synchronised(track, direction, segment);

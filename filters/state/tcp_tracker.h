@@ -85,13 +85,14 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 /// `track` is left as it was.
 [[nodiscard]] DropReason tcp_first(TcpTrack& track, const TcpSegment& segment);
 
-/// Inequalities I to IV of tcp_next.
+/// Inequalities I to IV of tcp_next. One byte may lie past a full window, a FIN or a probe, so that the oldest outstanding
+/// byte lies one more than a window back; a probe or keep-alive goes one before that.
 [[nodiscard]] inline bool tcp_sequence_fits(const TcpFlow& own, const TcpFlow& peer, const TcpSegment& segment) {
-  const std::uint32_t low = own.end - peer.max_window;
-  return std::uint64_t{segment.sequence - low} + segment.payload_bytes <= own.edge - low;
+  const std::uint32_t low = own.end - peer.max_window - 2;
+  return std::uint64_t{segment.sequence - low} + segment.payload_bytes <= own.edge + 1 - low;
 }
 [[nodiscard]] inline bool tcp_acknowledgement_fits(const TcpFlow& own, const TcpFlow& peer, const TcpSegment& segment) {
-  return peer.end - segment.acknowledgement <= 2 * own.max_window;
+  return peer.end - segment.acknowledgement <= 2 * own.max_window + 2;
 }
 [[nodiscard]] inline bool tcp_fits(const TcpTrack& track, Direction direction, const TcpSegment& segment) {
   const TcpFlow& own = track.flow[static_cast<std::size_t>(direction)];
@@ -119,10 +120,10 @@ inline void tcp_advance(TcpTrack& track, Direction direction, const TcpSegment& 
 /// kTcpWindow (wrong numbers). A refused segment leaves `track` as it was, byte for byte.
 ///
 /// Rooij, "Real stateful TCP packet filtering in IP Filter" (2001), I..IV, with the acknowledgement range of RFC 5961 5.2:
-///   I   sequence + payload <= edge            (a FIN may lie one past it)
-///   II  sequence >= end - peer's max_window   (retransmissions, keep-alives)
+///   I   sequence + payload <= edge + 1             (a FIN needs no window)
+///   II  sequence >= end - peer's max_window - 2    (retransmissions, keep-alives)
 ///   III acknowledgement <= peer's end
-///   IV  acknowledgement >= peer's end - 2 * own max_window
+///   IV  acknowledgement >= peer's end - 2 * own max_window - 2
 /// I and II, III and IV are one unsigned comparison each. A RST inside the window passes, as the receiver answers it with
 /// a challenge ACK unless it is exact (RFC 5961 3.2), but only an exact one closes the track. A SYN inside the window of
 /// a synchronised connection passes for the same reason (RFC 5961 4.2) and changes nothing.

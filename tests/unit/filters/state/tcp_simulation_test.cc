@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: no segment two honest TCP ends send is ever refused, whatever the network does; blind guesses nearly always are.
+// Goal: no segment of two honest TCP ends that brings news is refused, whatever the network does; blind guesses nearly
+// always are.
 // Method: two small TCPs with the tracker between them; loss, duplication and reordering on either side of it, closing
 // windows, probes, keep-alives, simultaneous opens, aborts. Virtual time, seeded. Forged segments hit copies of the track.
 #include <gtest/gtest.h>
@@ -16,7 +17,8 @@ namespace {
 
 constexpr std::uint8_t S = kTcpSyn, A = kTcpAck, F = kTcpFin, R = kTcpRst;
 constexpr unsigned kDelayMin = 10, kJitter = 25;  // ticks, each half of the way: reordering within a round trip
-constexpr unsigned kRetransmit = 400, kConnectionTicksMax = 400'000;
+constexpr std::uint32_t kWindowMin = 200;         // a smaller one makes a connection of mere timeouts
+constexpr unsigned kRetransmit = 400, kConnectionTicksMax = 1'000'000;
 
 class Random {
  public:
@@ -45,6 +47,7 @@ class Endpoint {
     offer_ = random.chance(70) ? static_cast<std::uint8_t>(random.below(9)) : kNoWindowScale;
     capacity_ = 1 + random.below(offer_ == kNoWindowScale ? 65'000 : 250'000);
     if (random.chance(10)) capacity_ = 1 + random.below(3000);
+    capacity_ = std::max(capacity_, kWindowMin << (offer_ == kNoWindowScale ? 0 : offer_ / 2));
     mss_ = 200 + random.below(1261);
   }
 
@@ -54,7 +57,9 @@ class Endpoint {
     idle_ = 0;
     switch (phase_) {
       case Phase::kAborted:
-        if ((s.flags & R) == 0 && s.payload_bytes != 0) out.push_back(bare(R, s.acknowledgement));
+        if ((s.flags & R) != 0 || s.payload_bytes == 0 || after(una_, s.acknowledgement)) return;
+        una_ = s.acknowledgement;
+        out.push_back(bare(R, una_));
         return;
       case Phase::kListen:
         if ((s.flags & (S | A | R)) == S) accept_syn(s), send_syn(out, Phase::kSynReceived);
@@ -81,16 +86,20 @@ class Endpoint {
     read_application(out);
     if (expired && una_ != nxt_) cursor_ = una_, since_sent_ = 0, budget_ = 1;
     send_data(out);
-    if (expired && una_ == nxt_ && !everything_sent()) probe(out);
-    if (idle_ > 3000 && idle_ % 1000 == 0) out.push_back(data(nxt_ - 1, random_.below(2)));  // keep-alive
+    if (expired && !after(send_edge_, una_) && una_ - iss_ <= total_) probe(out);
+    if (idle_ > 3000 && idle_ % 1000 == 0) out.push_back(data(nxt_ - 1, fin_sent_ ? 0 : random_.below(2)));  // keep-alive
   }
 
   bool done() const { return phase_ == Phase::kAborted || (phase_ == Phase::kOpen && fin_sent_ && una_ == nxt_ && fin_got_); }
   bool aborted() const { return phase_ == Phase::kAborted; }
+  /// Nothing in `s` is news: all of it was received before.
+  bool knows(const TcpSegment& s) const {
+    const std::uint32_t end = s.sequence + s.payload_bytes + ((s.flags & F) != 0 ? 1 : 0);
+    return phase_ == Phase::kOpen && (s.flags & (S | R)) == 0 && !after(end, rcv_nxt_);
+  }
   bool complete(const Endpoint& other) const { return rcv_nxt_ == irs_ + 1 + other.total_ + 1; }
 
  private:
-  bool everything_sent() const { return fin_sent_; }
   std::uint16_t window() const {
     const std::uint32_t room = buffered_ >= capacity_ ? 0 : capacity_ - buffered_;
     const unsigned shift = scaling_ ? offer_ : 0;
@@ -207,8 +216,9 @@ class Endpoint {
   void probe(Outbox& out) {
     since_sent_ = 0;
     if (random_.chance(50)) return out.push_back(bare(A, una_ - 1));
-    out.push_back(data(nxt_, 1));
-    nxt_ = cursor_ = nxt_ + 1;
+    out.push_back(data(una_, 1));
+    cursor_ = una_ + 1;
+    nxt_ = later(nxt_, cursor_);
   }
 
   Random& random_;
@@ -238,7 +248,7 @@ struct Attacker {
     TcpTrack copy = track;
     const DropReason reason = tcp_next(copy, direction, s);
     ++tried;
-    expected += (static_cast<double>(own.edge - own.end) + peer.max_window + 1) / 4294967296.0;
+    expected += (static_cast<double>(own.edge - own.end) + peer.max_window + 4) / 4294967296.0;
     if (reason == DropReason::kNone) ++passed;
     else EXPECT_EQ(0, std::memcmp(&copy, &track, sizeof(track)));
   }
@@ -284,7 +294,7 @@ class Simulation {
     }
   }
 
-  unsigned judged = 0, refused = 0, completed = 0, aborted = 0;
+  unsigned judged = 0, refused = 0, overtaken = 0, completed = 0, aborted = 0;
   Attacker attacker;
 
  private:
@@ -309,13 +319,13 @@ class Simulation {
         const bool forward = flight.direction == Direction::kForward;
         (forward ? server : client).receive(flight.segment, out);
         post(out, opposite(flight.direction));
-      } else if (judge(flight)) {
+      } else if (judge(flight, flight.direction == Direction::kForward ? server : client)) {
         flight.seen = true;
         launch(flight);
       }
     }
   }
-  bool judge(const Flight& flight) {
+  bool judge(const Flight& flight, const Endpoint& receiver) {
     ++judged;
     // The reverse SYN of a simultaneous open may come first: for the tracker that is then the forward one.
     if (track_.state == TcpState::kNone) flipped_ = flight.direction == Direction::kReverse;
@@ -323,7 +333,10 @@ class Simulation {
     const DropReason reason =
         track_.state == TcpState::kNone ? tcp_first(track_, flight.segment) : tcp_next(track_, direction, flight.segment);
     const TcpSegment& s = flight.segment;
-    if (reason != DropReason::kNone && ++refused < 10) {
+    // A needless repetition that was itself overtaken may fall behind the window; nobody misses it.
+    const bool missed = reason != DropReason::kNone && !receiver.knows(s);
+    if (reason != DropReason::kNone && !missed) ++overtaken;
+    if (missed && ++refused < 10) {
       ADD_FAILURE() << info(reason).name << " in " << name(track_.state) << " direction " << static_cast<int>(direction) << " flags "
                     << static_cast<int>(s.flags) << " seq " << s.sequence << " ack " << s.acknowledgement << " bytes " << s.payload_bytes
                     << " own end " << track_.flow[static_cast<std::size_t>(direction)].end << " edge "
@@ -342,16 +355,19 @@ class Simulation {
   std::multimap<unsigned, Flight> flights_;
 };
 
-TEST(TcpSimulation, RefusesNoHonestSegmentAndNearlyEveryForgedOne) {
-  constexpr std::uint32_t kSeed = 20011;
-  constexpr unsigned kSegments = 150'000;
-  Simulation simulation(kSeed);
+class TcpSimulation : public testing::TestWithParam<std::uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(Seeds, TcpSimulation, testing::Range(1U, 9U));
+
+TEST_P(TcpSimulation, RefusesNoHonestSegmentAndNearlyEveryForgedOne) {
+  constexpr unsigned kSegments = 100'000;
+  Simulation simulation(GetParam());
 
   while (simulation.judged < kSegments && !HasFailure()) simulation.run_connection();
 
-  EXPECT_EQ(simulation.refused, 0U) << "seed " << kSeed;
-  EXPECT_GT(simulation.completed, 200U);
-  EXPECT_GT(simulation.aborted, 50U);
+  EXPECT_EQ(simulation.refused, 0U);
+  EXPECT_LT(simulation.overtaken, kSegments / 2000);
+  EXPECT_GT(simulation.completed, 100U);
+  EXPECT_GT(simulation.aborted, 30U);
   const Attacker& attacker = simulation.attacker;
   EXPECT_GT(attacker.tried, kSegments / 2);
   EXPECT_LT(attacker.passed, attacker.expected + 5 * std::sqrt(attacker.expected) + 5) << "of " << attacker.tried;

@@ -179,8 +179,8 @@ TEST_P(TcpTracker, OnlyAnAcknowledgementOfTheSynEstablishes) {
 
   EXPECT_EQ(w.next(kF, segment(A, c(1), s(0))), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(A, c(1), s(2))), DropReason::kTcpWindow);
-  EXPECT_EQ(w.next(kF, segment(SA, c(0), s(1))), DropReason::kTcpState);
-  EXPECT_EQ(w.next(kR, segment(S, s(0), 0)), DropReason::kTcpState);
+  EXPECT_EQ(w.next(kF, segment(SA, c(0), s(2))), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kR, segment(S, s(1), 0)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kR, segment(SA, s(1), c(1))), DropReason::kTcpWindow) << "another initial sequence";
   EXPECT_EQ(w.next(kF, segment(kTcpPsh, c(1), s(1))), DropReason::kTcpState);
   EXPECT_EQ(w.track.state, TcpState::kSynReceived);
@@ -199,15 +199,19 @@ TEST_P(TcpTracker, DataStaysInsideTheGrantedWindow) {
   Wire w = established();
   const Wire fresh = w;
 
-  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1), 1001)), DropReason::kTcpWindow);
-  EXPECT_EQ(w.next(kF, segment(A, c(1002), s(1))), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1), 1002)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1003), s(1))), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(A, c(1), s(1), 1000)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1001), s(1), 1)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1001), s(1), 2)), DropReason::kTcpWindow);
+  const Wire full = w;
   EXPECT_EQ(w.next(kF, segment(FA, c(1001), s(1))), DropReason::kNone) << "a FIN needs no window";
   EXPECT_EQ(w.next(kF, segment(A, c(1002), s(1))), DropReason::kNone) << "and what follows it passes";
+  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1), 1000)), DropReason::kNone) << "and all before it may be repeated";
+  w = full;
+  EXPECT_EQ(w.next(kF, segment(A, c(1002), s(1))), DropReason::kNone) << "even if the FIN was lost before us";
 
   w = fresh;
-  EXPECT_EQ(w.next(kR, segment(A, s(1), c(1), 1001)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kR, segment(A, s(1), c(1), 1002)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kR, segment(A, s(1), c(1), 1000)), DropReason::kNone);
 }
 
@@ -217,8 +221,8 @@ TEST_P(TcpTracker, RetransmissionsReachBackOneWindow) {
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1001))), DropReason::kNone);
   ASSERT_EQ(w.next(kF, segment(A, c(1001), s(1), 500)), DropReason::kNone);
 
-  EXPECT_EQ(w.next(kF, segment(A, c(501), s(1), 500)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(500), s(1), 500)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(499), s(1), 500)), DropReason::kNone);
+  EXPECT_EQ(w.next(kF, segment(A, c(498), s(1), 500)), DropReason::kTcpWindow);
 }
 
 TEST_P(TcpTracker, AcknowledgementsStayBetweenTwoWindowsBackAndWhatWasSent) {
@@ -230,8 +234,8 @@ TEST_P(TcpTracker, AcknowledgementsStayBetweenTwoWindowsBackAndWhatWasSent) {
 
   EXPECT_EQ(w.next(kF, segment(A, c(1), s(3002))), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(A, c(1), s(3001))), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1001))), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1000))), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1), s(999))), DropReason::kNone);
+  EXPECT_EQ(w.next(kF, segment(A, c(1), s(998))), DropReason::kTcpWindow);
 }
 
 TEST_P(TcpTracker, KeepAlivesAndWindowProbesPass) {
@@ -244,10 +248,10 @@ TEST_P(TcpTracker, KeepAlivesAndWindowProbesPass) {
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1001), 0, 0)), DropReason::kNone);
   EXPECT_EQ(w.next(kF, segment(A, c(1001), s(1), 1)), DropReason::kNone) << "probe of a closed window";
   EXPECT_EQ(w.next(kF, segment(A, c(1000), s(1))), DropReason::kNone) << "probe with old sequence";
-  EXPECT_EQ(w.next(kF, segment(A, c(1001), s(1), 2)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1001), s(1), 3)), DropReason::kTcpWindow);
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1001), 0, 100)), DropReason::kNone);
   EXPECT_EQ(w.next(kF, segment(A, c(1001), s(1), 100)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1101), s(1), 1)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1101), s(1), 2)), DropReason::kTcpWindow);
 }
 
 TEST_P(TcpTracker, AShrunkWindowDoesNotStrandWhatWasSentBefore) {
@@ -261,21 +265,21 @@ TEST_P(TcpTracker, AShrunkWindowDoesNotStrandWhatWasSentBefore) {
 TEST_P(TcpTracker, ScalesWindowsOnlyWhenBothOffer) {
   Wire w = established(0xffff, 7);
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1), 0, 0xffff)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1) + (0xffffU << 7) - 1000, s(1), 1001)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1) + (0xffffU << 7) - 1000, s(1), 1002)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(A, c(1) + (0xffffU << 7) - 1000, s(1), 1000)), DropReason::kNone);
 
   w = syn_sent(0xffff, 7);
   ASSERT_EQ(w.next(kR, segment(SA, s(), c(1), 0, 0xffff)), DropReason::kNone);
   ASSERT_EQ(w.next(kF, segment(A, c(1), s(1), 0, 0xffff)), DropReason::kNone);
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1), 0, 0xffff)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1) + 0xffff, s(1), 1)), DropReason::kTcpWindow);
-  EXPECT_EQ(w.next(kR, segment(A, s(1) + 0xffff, c(1), 1)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1) + 0xffff, s(1), 2)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kR, segment(A, s(1) + 0xffff, c(1), 2)), DropReason::kTcpWindow);
 
   w = syn_sent(0xffff);
   ASSERT_EQ(w.next(kR, segment(SA, s(), c(1), 0, 0xffff, 7)), DropReason::kNone);
   ASSERT_EQ(w.next(kF, segment(A, c(1), s(1), 0, 0xffff)), DropReason::kNone);
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1), 0, 0xffff)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1) + 0xffff, s(1), 1)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1) + 0xffff, s(1), 2)), DropReason::kTcpWindow);
 }
 
 TEST_P(TcpTracker, ASynsOwnWindowIsNotScaled) {
@@ -283,7 +287,7 @@ TEST_P(TcpTracker, ASynsOwnWindowIsNotScaled) {
 
   ASSERT_EQ(w.next(kF, segment(A, c(1), s(1), 0, 1000)), DropReason::kNone);
 
-  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1), 1001)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1), s(1), 1002)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kR, segment(A, s(1), c(1), 100'000)), DropReason::kNone) << "granted by a scaled window";
 }
 
@@ -292,7 +296,7 @@ TEST_P(TcpTracker, TheLargestScaleIsFourteen) {
 
   EXPECT_EQ(w.track.scale, (std::array<std::uint8_t, 2>{14, 14}));
   ASSERT_EQ(w.next(kR, segment(A, s(1), c(1), 0, 0xffff)), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(A, c(1) + (0xffffU << 14), s(1), 1)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(A, c(1) + (0xffffU << 14), s(1), 2)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(A, c(1) + (0xffffU << 14), s(1))), DropReason::kNone);
 }
 
@@ -327,8 +331,8 @@ TEST_P(TcpTracker, ResetsCloseOnlyWhenExactAndPassOnlyInWindow) {
     EXPECT_EQ(0, std::memcmp(&w.track, &fresh.track, sizeof(TcpTrack))) << "a challenge will tell";
   }
   w = fresh;
-  EXPECT_EQ(w.next(kF, segment(R, c(1002), 0)), DropReason::kTcpWindow);
-  EXPECT_EQ(w.next(kF, segment(R, c(1) - 1001, 0)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(R, c(1003), 0)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(R, c(1) - 1003, 0)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(R, 0x7fffffffU + c(), 0)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(RA, c(1), s(2))), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(R | F, c(1), 0)), DropReason::kTcpState);
@@ -341,7 +345,7 @@ TEST_P(TcpTracker, ASynInAnEstablishedConnectionPassesForAChallengeOnlyInWindow)
 
   EXPECT_EQ(w.next(kF, segment(S, c(500), 0)), DropReason::kNone);
   EXPECT_EQ(w.next(kR, segment(SA, s(0), c(1))), DropReason::kNone);
-  EXPECT_EQ(w.next(kF, segment(S, c(1002), 0)), DropReason::kTcpWindow);
+  EXPECT_EQ(w.next(kF, segment(S, c(1003), 0)), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kR, segment(SA, s(0), c(2))), DropReason::kTcpWindow);
   EXPECT_EQ(w.next(kF, segment(S | F, c(500), 0)), DropReason::kTcpState);
 
