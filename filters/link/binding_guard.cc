@@ -31,8 +31,8 @@ struct Check {
   BindingPins& pins;
   ByteSpan frame;
   const PacketMeta& meta;
-  DropReason refused;         ///< what decode() said
-  std::uint64_t mac = 0;      ///< frame source
+  DropReason refused;     ///< what decode() said
+  std::uint64_t mac = 0;  ///< frame source
   Address source{};
 
   [[nodiscard]] bool whole() const { return refused == DropReason::kNone && (meta.proof & kProofL4) != 0; }
@@ -44,7 +44,8 @@ struct Check {
   }
   [[nodiscard]] bool is_later_fragment() const {
     if (!is_fragment() || (meta.proof & kProofL4) != 0) return false;
-    if ((meta.proof & kProofIpv4) != 0) return (load_be<std::uint16_t>(frame, meta.l3_offset + std::size_t{6}) & 0x1fffU) != 0;
+    if ((meta.proof & kProofIpv4) != 0)
+      return (load_be<std::uint16_t>(frame, meta.l3_offset + std::size_t{6}) & 0x1fffU) != 0;
     return is_later_ipv6_fragment();
   }
   /// Finds the fragment header again: decode() has proved the chain up to it.
@@ -278,7 +279,8 @@ void describe_arp(ByteSpan frame, const PacketMeta& meta, SecBody& body) {
   body.source = arp.sender.bytes;
   body.destination = arp.target.bytes;
   body.claimed_mac = arp.sender_mac;
-  body.arp_operation = static_cast<std::uint8_t>(arp.operation == kArpRequest || arp.operation == kArpReply ? arp.operation : 0);
+  body.arp_operation =
+      static_cast<std::uint8_t>(arp.operation == kArpRequest || arp.operation == kArpReply ? arp.operation : 0);
 }
 
 void describe_nd(ByteSpan frame, const PacketMeta& meta, SecBody& body) {

@@ -26,7 +26,8 @@ namespace link_detail {
 [[nodiscard]] inline bool is_plain_protocol(const PacketMeta& meta) {
   if (meta.protocol == kProtocolTcp) return true;
   if (meta.protocol == kProtocolUdp) {  // not from a DHCP port: 67, 68, 546, 547
-    return static_cast<std::uint16_t>(meta.source_port - 67) > 1 && static_cast<std::uint16_t>(meta.source_port - 546) > 1;
+    return static_cast<std::uint16_t>(meta.source_port - 67) > 1 &&
+           static_cast<std::uint16_t>(meta.source_port - 546) > 1;
   }
   if (meta.protocol == kProtocolIcmp) {
     return (meta.proof & kProofIpv4) != 0 && (meta.icmp_type == 0 || meta.icmp_type == 8);
@@ -50,7 +51,8 @@ namespace link_detail {
   } else {
     return false;
   }
-  if (l3 == kEthernetHeaderBytes + 2 * kVlanTagBytes && load_be<std::uint16_t>(frame, 16) != kEtherTypeVlan) return false;
+  if (l3 == kEthernetHeaderBytes + 2 * kVlanTagBytes && load_be<std::uint16_t>(frame, 16) != kEtherTypeVlan)
+    return false;
   return is_plain_protocol(meta);
 }
 
@@ -63,7 +65,8 @@ namespace link_detail {
 /// IPv4 0.0.0.0 and IPv6 `::` pass for DHCP and DAD alone: the caller hands them to the local services, never forwards.
 [[nodiscard]] inline DropReason from_port(const BindingRules& rules, BindingPins& pins, BindingMeters& meters,
                                           ByteSpan frame, const PacketMeta& meta, std::uint64_t now_ms) noexcept {
-  if (meta.proof != 0 && link_detail::is_plain_from_port(rules.hot(), frame, meta)) [[likely]] return DropReason::kNone;
+  if (meta.proof != 0 && link_detail::is_plain_from_port(rules.hot(), frame, meta)) [[likely]]
+    return DropReason::kNone;
   return link_detail::from_port_any(rules, pins, meters, frame, meta, now_ms, DropReason::kNone);
 }
 
@@ -110,13 +113,13 @@ enum class Origin : std::uint8_t {
 };
 
 /// Judges a whole frame on its way to the Port: destination MAC bound, broadcast or multicast (kAeMac), then the
-/// destination as to_port() does, ARP replies for the Binding alone (TPA bound and THA its MAC: kAeArpTha), RA only from
-/// the gateway or a router (kAeRa), DHCP server messages only from the gateway or a server (kAeDhcpServer).
+/// destination as to_port() does, ARP replies for the Binding alone (TPA bound and THA its MAC: kAeArpTha), RA only
+/// from the gateway or a router (kAeRa), DHCP server messages only from the gateway or a server (kAeDhcpServer).
 [[nodiscard]] DropReason to_port_frame(const BindingRules& rules, const BindingPins& pins, ByteSpan frame,
                                        const PacketMeta& meta, Origin origin) noexcept;
 
-/// Fills the facts of a security record from a frame and as much of `meta` as decode() proved: addresses, ports, ARP and
-/// ND claims. Leaves times, binding and in_port alone; everything it cannot prove is zero.
+/// Fills the facts of a security record from a frame and as much of `meta` as decode() proved: addresses, ports, ARP
+/// and ND claims. Leaves times, binding and in_port alone; everything it cannot prove is zero.
 void describe_violation(ByteSpan frame, const PacketMeta& meta, SecBody& body) noexcept;
 
 /// A number for the value that offended, to fold violations by (binding, code, offending value): the claimed MAC, the

@@ -129,8 +129,8 @@ void BindingRules::make_hot(std::span<const snapshot::BindingPair> pairs) {
   const std::uint64_t tag = outer_is_svlan_ ? kEtherTypeSvlan : kEtherTypeVlan;
   for (const snapshot::BindingPair& pair : pairs) {
     const Bound b = bound(pair);
-    const bool covers_broadcast = std::any_of(broadcasts_.begin(), broadcasts_.end(),
-                                              [&](const Address& a) { return pair.prefix.contains(a); });
+    const bool covers_broadcast =
+        std::any_of(broadcasts_.begin(), broadcasts_.end(), [&](const Address& a) { return pair.prefix.contains(a); });
     if (!is_plain(pair.prefix) || covers_broadcast) continue;
     if (b.family == Family::kIpv4 && !hot_.ready4) {
       hot_.link4 = b.mac << 16 | (tags_ == 0 ? kEtherTypeIpv4 : tag);
@@ -182,9 +182,8 @@ bool BindingRules::expects_tags(std::span<const std::uint8_t> frame, std::size_t
 bool BindingRules::owns(const Address& address, std::uint64_t mac) const {
   if (is_nobodys(address) || is_broadcast(address)) return false;
   const Words w = words(address);
-  return std::any_of(pairs_.begin(), pairs_.end(), [&](const Bound& b) {
-    return b.mac == mac && b.contains(address.family, w.high, w.low);
-  });
+  return std::any_of(pairs_.begin(), pairs_.end(),
+                     [&](const Bound& b) { return b.mac == mac && b.contains(address.family, w.high, w.low); });
 }
 
 bool BindingRules::owns(const Address& address) const {

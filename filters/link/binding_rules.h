@@ -19,17 +19,18 @@ namespace sekisho::filters {
 struct BindingSource {
   const snapshot::Port& port;
   const snapshot::Binding& binding;
-  std::span<const snapshot::BindingPair> pairs;        ///< binding.pairs
-  std::span<const snapshot::BindingPair> routed;       ///< binding.routed
-  std::span<const Address> link_locals;                ///< binding.link_locals
-  std::span<const Prefix> gateway_addresses;           ///< port.addresses: tell the subnet broadcasts
-  std::span<const Address> forbidden_link_locals;      ///< the gateway's own, and those listed elsewhere on the segment
+  std::span<const snapshot::BindingPair> pairs;    ///< binding.pairs
+  std::span<const snapshot::BindingPair> routed;   ///< binding.routed
+  std::span<const Address> link_locals;            ///< binding.link_locals
+  std::span<const Prefix> gateway_addresses;       ///< port.addresses: tell the subnet broadcasts
+  std::span<const Address> forbidden_link_locals;  ///< the gateway's own, and those listed elsewhere on the segment
 };
 
-/// The link-local interface identifiers (lower 64 bits under fe80::/64) a Binding has claimed, per MAC (LlaPolicy::kPin).
+/// The link-local interface identifiers (lower 64 bits under fe80::/64) a Binding has claimed, per MAC
+/// (LlaPolicy::kPin).
 ///
-/// Lives as long as the Binding, over generations. Thread: any number of workers at once; lock-free, nothing ever leaves.
-/// A MAC beyond kMacsPerBindingMax, or an identifier beyond the limit, is refused.
+/// Lives as long as the Binding, over generations. Thread: any number of workers at once; lock-free, nothing ever
+/// leaves. A MAC beyond kMacsPerBindingMax, or an identifier beyond the limit, is refused.
 class BindingPins {
  public:
   static constexpr std::size_t kPinsMax = 7;  // beside the EUI-64 one: specification 3.5 allows N = 1..8
@@ -43,8 +44,8 @@ class BindingPins {
 
  private:
   struct alignas(64) Row {
-    std::atomic<std::uint64_t> mac{0};                              ///< 0 = free; a bound MAC is never zero
-    std::array<std::atomic<std::uint64_t>, kPinsMax> identifiers{}; ///< 0 = free
+    std::atomic<std::uint64_t> mac{0};                               ///< 0 = free; a bound MAC is never zero
+    std::array<std::atomic<std::uint64_t>, kPinsMax> identifiers{};  ///< 0 = free
   };
   std::array<Row, limits::kMacsPerBindingMax> rows_;
 };
@@ -53,11 +54,11 @@ class BindingPins {
 /// Thread: the shard's.
 struct BindingMeters {
   struct Bucket {
-    std::uint64_t spent = 0;   ///< packets / (1000 * divisor) taken and not yet given back
+    std::uint64_t spent = 0;  ///< packets / (1000 * divisor) taken and not yet given back
     std::uint64_t at_ms = 0;
   };
   std::array<Bucket, static_cast<std::size_t>(snapshot::MeterClass::kCount)> buckets{};
-  std::uint32_t divisor = 1;   ///< shards that may see the Port: each grants its part of the rate
+  std::uint32_t divisor = 1;  ///< shards that may see the Port: each grants its part of the rate
 };
 
 /// Takes one packet's token at `now_ms` (any origin, not decreasing). False: over the limit, nothing is taken.
@@ -73,12 +74,12 @@ class BindingRules {
   struct alignas(64) Hot {
     std::uint64_t link4 = ~std::uint64_t{0};  ///< source MAC << 16 | the two bytes after it; all ones = never
     std::uint64_t link6 = ~std::uint64_t{0};
-    std::uint64_t high = 0, low = 0;          ///< host order, masked
+    std::uint64_t high = 0, low = 0;  ///< host order, masked
     std::uint64_t mask_high = 0, mask_low = 0;
     std::uint32_t address4 = 0;
     std::uint32_t mask4 = 0;
     std::uint16_t l3_offset = 0;
-    bool ready4 = false;                      ///< for to_port(): address4 is a bound destination
+    bool ready4 = false;  ///< for to_port(): address4 is a bound destination
     bool ready6 = false;
   };
 

@@ -77,7 +77,8 @@ struct IpHeader {
   std::uint8_t traffic_class;
 };
 
-/// Ethernet and IP header in front of `length` bytes of L4. IPv4: DF set, so the identification means nothing (RFC 6864).
+/// Ethernet and IP header in front of `length` bytes of L4. IPv4: DF set, so the identification means nothing (RFC
+/// 6864).
 void write_ip(Writer& writer, const LinkHeader& link, const IpHeader& ip, std::size_t length) {
   if (ip.source.family == Family::kIpv6) {
     write_link(writer, link, kEtherTypeIpv6);
@@ -179,7 +180,8 @@ bool is_icmp_error(ByteSpan frame, const PacketMeta& meta) {
 
 bool is_later_fragment(ByteSpan frame, const PacketMeta& meta) {
   if ((meta.proof & kProofFragment) == 0 || (meta.proof & kProofL4) != 0) return false;
-  if ((meta.proof & kProofIpv4) != 0) return (load_be<std::uint16_t>(frame, meta.l3_offset + std::size_t{6}) & 0x1fffU) != 0;
+  if ((meta.proof & kProofIpv4) != 0)
+    return (load_be<std::uint16_t>(frame, meta.l3_offset + std::size_t{6}) & 0x1fffU) != 0;
   // Decode ended behind the fragment header of a later fragment; on a first one destination options may follow it, so
   // only the certain case is answered.
   const std::size_t header = meta.l4_offset - std::size_t{8};
@@ -235,7 +237,8 @@ std::size_t build_neighbour_solicitation(MutableBytes out, const LinkHeader& lin
   const Address group = solicited_node(target);
   LinkHeader to = link;
   to.destination = multicast_mac(group);
-  return build_neighbour(out, to, {source, group, kProtocolIcmpv6, kNdHopLimit, 0}, kNdNeighbourSolicitation, 0, target);
+  return build_neighbour(out, to, {source, group, kProtocolIcmpv6, kNdHopLimit, 0}, kNdNeighbourSolicitation, 0,
+                         target);
 }
 
 std::size_t build_neighbour_advertisement(MutableBytes out, const LinkHeader& link, const Address& solicitor,
@@ -274,8 +277,9 @@ bool echo_reply_in_place(MutableBytes frame, const PacketMeta& meta, const Mac& 
   }
   frame[l4] = reply;
   const auto old_sum = load_be<std::uint16_t>(frame, l4 + 2);
-  store_be<std::uint16_t>(frame, l4 + 2, checksum_adjust(old_sum, static_cast<std::uint16_t>(request << 8),
-                                                         static_cast<std::uint16_t>(reply << 8)));
+  store_be<std::uint16_t>(
+      frame, l4 + 2,
+      checksum_adjust(old_sum, static_cast<std::uint16_t>(request << 8), static_cast<std::uint16_t>(reply << 8)));
   return true;
 }
 
@@ -310,7 +314,8 @@ std::size_t build_tcp_reset(MutableBytes out, const LinkHeader& link, ByteSpan f
   const std::size_t l4 = meta.l4_offset;
   const bool acknowledged = (meta.tcp_flags & kTcpAck) != 0;
   const std::uint32_t payload = std::uint32_t{meta.l3_offset} + meta.l3_length - meta.payload_offset;
-  const std::uint32_t length = payload + ((meta.tcp_flags & kTcpSyn) != 0 ? 1U : 0U) + ((meta.tcp_flags & kTcpFin) != 0 ? 1U : 0U);
+  const std::uint32_t length =
+      payload + ((meta.tcp_flags & kTcpSyn) != 0 ? 1U : 0U) + ((meta.tcp_flags & kTcpFin) != 0 ? 1U : 0U);
   const IpHeader ip{ip_destination(frame, meta), ip_source(frame, meta), kProtocolTcp, kHopLimit, 0};
   Writer writer(out);
   write_ip(writer, link, ip, kTcpHeaderBytes);

@@ -7,9 +7,9 @@
 
 #include "filters/packet/fields.h"
 
-/// The few packets the gateway says itself. Each builder writes one whole frame (without Ethernet padding) into `out` and
-/// returns its length in bytes, or 0 when it does not fit or must not be sent. Checksums are complete.
-/// Thread: any; pure.
+/// The few packets the gateway says itself. Each builder writes one whole frame (without Ethernet padding) into `out`
+/// and returns its length in bytes, or 0 when it does not fit or must not be sent. Checksums are complete. Thread: any;
+/// pure.
 namespace sekisho::filters {
 
 using MutableBytes = std::span<std::uint8_t>;
@@ -48,21 +48,20 @@ struct LinkHeader {
 
 /// What went wrong, for either family.
 enum class IcmpErrorKind : std::uint8_t {
-  kTimeExceeded,       ///< 11/0; v6 3/0
-  kTooBig,             ///< 3/4 with the MTU; v6 2/0
-  kNoRoute,            ///< 3/0; v6 1/0
-  kHostUnreachable,    ///< 3/1; v6 1/3
-  kPortUnreachable,    ///< 3/3; v6 1/4
-  kAdminProhibited,    ///< 3/13; v6 1/1
+  kTimeExceeded,     ///< 11/0; v6 3/0
+  kTooBig,           ///< 3/4 with the MTU; v6 2/0
+  kNoRoute,          ///< 3/0; v6 1/0
+  kHostUnreachable,  ///< 3/1; v6 1/3
+  kPortUnreachable,  ///< 3/3; v6 1/4
+  kAdminProhibited,  ///< 3/13; v6 1/1
 };
 
 /// An ICMP error from our address `source` about the packet in `frame`.
 ///
-/// `mtu`: bytes of L3, used by kTooBig alone. Quotes as much as is at hand and allowed: a message of 576 bytes (RFC 1812
-/// 4.3.2.3) or 1280 (RFC 4443 2.4 c).
-/// 0, so that nothing is ever amplified or looped (RFC 1122 3.2.2, RFC 4443 2.4 e), about: an ICMP message that is
-/// not a query; a later fragment; a multicast, broadcast or zero source or destination;
-/// a frame sent to a group. `source` is of the packet's family.
+/// `mtu`: bytes of L3, used by kTooBig alone. Quotes as much as is at hand and allowed: a message of 576 bytes (RFC
+/// 1812 4.3.2.3) or 1280 (RFC 4443 2.4 c). 0, so that nothing is ever amplified or looped (RFC 1122 3.2.2, RFC 4443 2.4
+/// e), about: an ICMP message that is not a query; a later fragment; a multicast, broadcast or zero source or
+/// destination; a frame sent to a group. `source` is of the packet's family.
 [[nodiscard]] std::size_t build_icmp_error(MutableBytes out, const LinkHeader& link, const Address& source,
                                            ByteSpan frame, const PacketMeta& meta, IcmpErrorKind kind,
                                            std::uint32_t mtu) noexcept;

@@ -18,14 +18,14 @@ constexpr std::uint8_t kOptionNoOperation = 1;
 constexpr std::uint8_t kOptionLooseSourceRoute = 131;
 constexpr std::uint8_t kOptionStrictSourceRoute = 137;
 
-/// One frame on its way through the steps below. `packet_end` is where the IP packet ends, `bytes.size()` how far we may
-/// read: either may be the smaller.
+/// One frame on its way through the steps below. `packet_end` is where the IP packet ends, `bytes.size()` how far we
+/// may read: either may be the smaller.
 struct Frame {
   ByteSpan bytes;
   std::size_t frame_bytes;
   ChecksumTrust trust;
   PacketMeta& meta;
-  ByteSpan addresses{};        ///< source and destination, for the pseudo header
+  ByteSpan addresses{};  ///< source and destination, for the pseudo header
   std::size_t packet_end = 0;
 
   [[nodiscard]] bool holds(std::size_t offset, std::size_t length) const { return offset + length <= bytes.size(); }
@@ -56,10 +56,9 @@ DropReason check_l4_sum(Frame& frame, std::size_t length, bool pseudo_header) {
     add_proof(meta, kProofL4Unsummed);
     return DropReason::kNone;
   }
-  const bool good =
-      pseudo_header
-          ? packet_detail::l4_checksum_good(frame.bytes, frame.addresses, meta.l4_offset, length, meta.protocol)
-          : checksum_fold(checksum_add(0, frame.bytes.subspan(meta.l4_offset, length))) == 0;
+  const bool good = pseudo_header ? packet_detail::l4_checksum_good(frame.bytes, frame.addresses, meta.l4_offset,
+                                                                    length, meta.protocol)
+                                  : checksum_fold(checksum_add(0, frame.bytes.subspan(meta.l4_offset, length))) == 0;
   return good ? DropReason::kNone : DropReason::kL4Checksum;
 }
 
@@ -165,8 +164,7 @@ DropReason decode_ipv4(Frame& frame) {
   add_proof(meta, kProofIpv4);
   if (header > kIpv4HeaderBytes) {
     add_proof(meta, kProofOptions);
-    const DropReason reason =
-        check_ipv4_options(frame.bytes.subspan(l3 + kIpv4HeaderBytes, header - kIpv4HeaderBytes));
+    const DropReason reason = check_ipv4_options(frame.bytes.subspan(l3 + kIpv4HeaderBytes, header - kIpv4HeaderBytes));
     if (reason != DropReason::kNone) return reason;
   }
   const unsigned fragment = frame.u16(l3 + 6);
@@ -202,8 +200,7 @@ DropReason step_extension(Frame& frame, Chain& chain, bool first) {
       break;
     case kProtocolRouting:  // RFC 5095; the other types have no business crossing a tenant's border
       return frame.u8(at + 2) == 0 ? DropReason::kIpv6RoutingHeader0 : DropReason::kIpv6ExtensionHeader;
-    default:
-      return DropReason::kIpv6ExtensionHeader;
+    default: return DropReason::kIpv6ExtensionHeader;
   }
   chain.next = frame.u8(at);
   chain.offset = at + length;

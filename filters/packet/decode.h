@@ -11,7 +11,8 @@
 #include "filters/packet/packet_meta.h"
 #include "filters/packet/protocol.h"
 
-/// From bytes to proved facts: the first thing that happens to every frame, and the only reader of unproved packet bytes.
+/// From bytes to proved facts: the first thing that happens to every frame, and the only reader of unproved packet
+/// bytes.
 namespace sekisho::filters {
 
 /// What the NIC has already verified and found good. False means: verify here.
@@ -34,8 +35,6 @@ inline constexpr std::size_t kTcpHeaderBytes = 20;
 inline constexpr std::size_t kUdpHeaderBytes = 8;
 inline constexpr std::size_t kIcmpHeaderBytes = 8;
 inline constexpr std::size_t kArpBytes = 28;
-
-
 
 /// Bounds of an IPv6 extension header chain (RFC 8504 section 5.3 lets a node set them).
 inline constexpr unsigned kExtensionHeadersMax = 6;
@@ -76,12 +75,12 @@ static_assert(offsetof(PacketMeta, inner_vlan) == offsetof(PacketMeta, source_po
 static_assert(offsetof(PacketMeta, ttl) == offsetof(PacketMeta, protocol) + 3);
 
 inline void store_decoded(PacketMeta& meta, const Decoded& d) {
-  const std::uint64_t offsets = static_cast<std::uint64_t>(d.l3_offset) | static_cast<std::uint64_t>(d.l4_offset) << 16 |
-                                static_cast<std::uint64_t>(d.payload_offset) << 32 |
-                                static_cast<std::uint64_t>(d.l3_length) << 48;
+  const std::uint64_t offsets =
+      static_cast<std::uint64_t>(d.l3_offset) | static_cast<std::uint64_t>(d.l4_offset) << 16 |
+      static_cast<std::uint64_t>(d.payload_offset) << 32 | static_cast<std::uint64_t>(d.l3_length) << 48;
   const std::uint64_t ids = (d.ports >> 16 | d.ports << 16) | std::uint64_t{d.vlans} << 32;
-  const std::uint32_t bytes = std::uint32_t{d.protocol} | std::uint32_t{d.proof} << 8 | std::uint32_t{d.tcp_flags} << 16 |
-                              std::uint32_t{d.ttl} << 24;
+  const std::uint32_t bytes = std::uint32_t{d.protocol} | std::uint32_t{d.proof} << 8 |
+                              std::uint32_t{d.tcp_flags} << 16 | std::uint32_t{d.ttl} << 24;
   auto* const base = reinterpret_cast<std::uint8_t*>(&meta);
   std::memcpy(base + offsetof(PacketMeta, l3_offset), &offsets, sizeof(offsets));
   std::memcpy(base + offsetof(PacketMeta, source_port), &ids, sizeof(ids));
@@ -175,19 +174,19 @@ inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrus
 
 /// Proves the L2-L4 lengths and checksums of one frame and fills every [D] field of `meta`; touches no other field.
 ///
-/// `first_segment` are the contiguous bytes that may be read, from the Ethernet destination on; `frame_bytes` the length
-/// of the whole frame, without FCS. Headers must lie in the first segment. When `trust.l4` is false and the L4 part goes
-/// on beyond it, the packet passes with kProofL4 and kProofL4Unsummed.
-/// An IP packet shorter than its frame is followed by Ethernet padding; a longer one is refused.
-/// Up to two VLAN tags. A tag with VLAN id 0 (priority tag) is stepped over: it counts for the depth and names no VLAN.
-/// Another EtherType returns kNone with proof == 0: the binding stage names it. l3_offset then points behind its EtherType.
-/// Fragments: kProofFragment without kProofL4, ports 0, l4_offset at the fragment's data; a first fragment must hold its
-/// whole upper-layer header (RFC 7112, RFC 1858), else kL4Truncated. An IPv6 atomic fragment (RFC 6946) is decoded whole: both bits.
-/// On a drop the fields proved so far stay filled, so that the binding guard and the log can still name the sender.
-/// Thread: any; pure.
+/// `first_segment` are the contiguous bytes that may be read, from the Ethernet destination on; `frame_bytes` the
+/// length of the whole frame, without FCS. Headers must lie in the first segment. When `trust.l4` is false and the L4
+/// part goes on beyond it, the packet passes with kProofL4 and kProofL4Unsummed. An IP packet shorter than its frame is
+/// followed by Ethernet padding; a longer one is refused. Up to two VLAN tags. A tag with VLAN id 0 (priority tag) is
+/// stepped over: it counts for the depth and names no VLAN. Another EtherType returns kNone with proof == 0: the
+/// binding stage names it. l3_offset then points behind its EtherType. Fragments: kProofFragment without kProofL4,
+/// ports 0, l4_offset at the fragment's data; a first fragment must hold its whole upper-layer header (RFC 7112, RFC
+/// 1858), else kL4Truncated. An IPv6 atomic fragment (RFC 6946) is decoded whole: both bits. On a drop the fields
+/// proved so far stay filled, so that the binding guard and the log can still name the sender. Thread: any; pure.
 [[nodiscard]] inline DropReason decode(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,
                                        PacketMeta& meta) noexcept {
-  if (packet_detail::decode_plain(first_segment, frame_bytes, trust, meta)) [[likely]] return DropReason::kNone;
+  if (packet_detail::decode_plain(first_segment, frame_bytes, trust, meta)) [[likely]]
+    return DropReason::kNone;
   return packet_detail::decode_any(first_segment, frame_bytes, trust, meta);
 }
 

@@ -26,11 +26,11 @@ inline constexpr std::uint8_t kNdRedirect = 137;
 /// A Neighbour Discovery message with the options that name link-layer addresses.
 struct NdMessage {
   std::uint8_t type = 0;
-  bool router = false;     ///< NA flags
+  bool router = false;  ///< NA flags
   bool solicited = false;
   bool override = false;
-  Address target;               ///< NS, NA, redirect; else family kNone
-  Address redirect_destination; ///< redirect; else family kNone
+  Address target;                ///< NS, NA, redirect; else family kNone
+  Address redirect_destination;  ///< redirect; else family kNone
   std::optional<Mac> source_link_layer;
   std::optional<Mac> target_link_layer;
 };

@@ -30,11 +30,13 @@ void use(ByteSpan frame, const PacketMeta& meta) {
   const std::size_t error = build_icmp_error(out, link, source, frame, meta, IcmpErrorKind::kTooBig, 1280);
   PacketMeta again{};
   if (error != 0) {
-    SEKISHO_ASSERT(decode(ByteSpan(out).first(error), static_cast<std::uint32_t>(error), {}, again) == DropReason::kNone);
+    SEKISHO_ASSERT(decode(ByteSpan(out).first(error), static_cast<std::uint32_t>(error), {}, again) ==
+                   DropReason::kNone);
   }
   const std::size_t reset = build_tcp_reset(out, link, frame, meta);
   if (reset != 0) {
-    SEKISHO_ASSERT(decode(ByteSpan(out).first(reset), static_cast<std::uint32_t>(reset), {}, again) == DropReason::kNone);
+    SEKISHO_ASSERT(decode(ByteSpan(out).first(reset), static_cast<std::uint32_t>(reset), {}, again) ==
+                   DropReason::kNone);
   }
   std::vector<std::uint8_t> copy(frame.begin(), frame.end());
   if (echo_reply_in_place(copy, meta, own)) SEKISHO_ASSERT(copy[0] == frame[6]);

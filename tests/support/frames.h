@@ -26,7 +26,9 @@ using Frame = std::vector<std::uint8_t>;
 inline Address address(std::string_view text) { return parse_address(text).value(); }
 inline Mac mac(std::string_view text) { return parse_mac(text).value(); }
 
-inline void append(Frame& out, std::span<const std::uint8_t> bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+inline void append(Frame& out, std::span<const std::uint8_t> bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
 inline void append16(Frame& out, unsigned value) {
   out.push_back(static_cast<std::uint8_t>(value >> 8));
   out.push_back(static_cast<std::uint8_t>(value));
@@ -39,7 +41,7 @@ inline void append32(Frame& out, std::uint32_t value) {
 /// Knobs: what is set replaces what would be right.
 struct Ipv4Knobs {
   std::uint8_t ttl = 64;
-  unsigned fragment = 0x4000;  ///< the flags and offset word
+  unsigned fragment = 0x4000;              ///< the flags and offset word
   std::vector<std::uint8_t> options = {};  ///< padded with zeros to a multiple of four
   std::optional<unsigned> version_length = std::nullopt, total_length = std::nullopt, checksum = std::nullopt;
   std::optional<std::uint8_t> protocol = std::nullopt;
@@ -72,7 +74,7 @@ struct NdFields {
   std::optional<Address> target = std::nullopt;       ///< NS, NA, redirect
   std::optional<Address> destination = std::nullopt;  ///< redirect
   std::optional<Mac> source_link_layer = std::nullopt, target_link_layer = std::nullopt;
-  std::uint32_t flags = 0;                ///< the word behind the checksum
+  std::uint32_t flags = 0;  ///< the word behind the checksum
   std::uint8_t code = 0;
   std::vector<std::uint8_t> raw_options = {};
 };
@@ -132,7 +134,8 @@ class FrameBuilder {
     append16(l4_, to);
     append32(l4_, knobs.sequence);
     append32(l4_, knobs.acknowledgement);
-    l4_.push_back(static_cast<std::uint8_t>(knobs.data_offset.value_or(5 + static_cast<unsigned>(knobs.options.size()) / 4) << 4));
+    l4_.push_back(static_cast<std::uint8_t>(
+        knobs.data_offset.value_or(5 + static_cast<unsigned>(knobs.options.size()) / 4) << 4));
     l4_.push_back(knobs.flags);
     append16(l4_, knobs.window);
     append32(l4_, 0);
@@ -204,10 +207,13 @@ class FrameBuilder {
 
   [[nodiscard]] Frame finished_l4() const {
     Frame l4 = l4_;
-    if (checksum_at_ == 6) store_be<std::uint16_t>(l4, 4, static_cast<std::uint16_t>(udp_length_.value_or(static_cast<unsigned>(l4.size()))));
+    if (checksum_at_ == 6)
+      store_be<std::uint16_t>(l4, 4,
+                              static_cast<std::uint16_t>(udp_length_.value_or(static_cast<unsigned>(l4.size()))));
     if (checksum_at_ == 0) return l4;
-    const std::uint32_t pseudo =
-        protocol_ == 1 ? 0 : pseudo_header_sum(ip_source_, ip_destination_, protocol_, static_cast<std::uint32_t>(l4.size()));
+    const std::uint32_t pseudo = protocol_ == 1 ? 0
+                                                : pseudo_header_sum(ip_source_, ip_destination_, protocol_,
+                                                                    static_cast<std::uint32_t>(l4.size()));
     std::uint16_t sum = checksum_fold(checksum_add(pseudo, l4));
     if (protocol_ == 17 && sum == 0) sum = 0xffff;
     store_be<std::uint16_t>(l4, checksum_at_, static_cast<std::uint16_t>(checksum_.value_or(sum)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: every step of specification 3.5 refuses its packet under its code, in the normative order, and passes the nearest
-// good one. Method: named vectors, each judged by a fresh Binding; every switch may flip exactly the vectors meant.
+// Goal: every step of specification 3.5 refuses its packet under its code, in the normative order, and passes the
+// nearest good one. Method: named vectors, each judged by a fresh Binding; every switch may flip exactly the vectors
+// meant.
 #include "filters/link/binding_guard.h"
 
 #include <gtest/gtest.h>
@@ -30,8 +31,8 @@ using sekisho::tests::NdFields;
 using snapshot::MeterClass;
 
 const Mac kGateway{{0x52, 0x54, 0, 0, 0, 1}};
-const Mac kOwn{{0x52, 0x54, 0, 0, 1, 0x11}};      // bound: 10.0.0.2, 10.0.0.3, fd00:0:0:1::2, fd00:0:0:1::3
-const Mac kSecond{{0x52, 0x54, 0, 0, 1, 0x22}};   // bound: 10.0.0.4
+const Mac kOwn{{0x52, 0x54, 0, 0, 1, 0x11}};     // bound: 10.0.0.2, 10.0.0.3, fd00:0:0:1::2, fd00:0:0:1::3
+const Mac kSecond{{0x52, 0x54, 0, 0, 1, 0x22}};  // bound: 10.0.0.4
 const Mac kForeign{{0x52, 0x54, 0, 0, 9, 9}};
 const Mac kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 const Mac kAllNodes{{0x33, 0x33, 0, 0, 0, 1}};
@@ -92,10 +93,12 @@ DropReason judge(const Frame& frame, const Plan& plan = {}) { return std::make_u
 FrameBuilder from(const Mac& source, const Mac& destination = kGateway) {
   return FrameBuilder().ethernet(source, destination);
 }
-FrameBuilder v4(std::string_view source, std::string_view destination = "10.0.1.5", sekisho::tests::Ipv4Knobs knobs = {}) {
+FrameBuilder v4(std::string_view source, std::string_view destination = "10.0.1.5",
+                sekisho::tests::Ipv4Knobs knobs = {}) {
   return from(kOwn).ipv4(source, destination, std::move(knobs));
 }
-FrameBuilder v6(std::string_view source, std::string_view destination = "2001:db8::5", sekisho::tests::Ipv6Knobs knobs = {}) {
+FrameBuilder v6(std::string_view source, std::string_view destination = "2001:db8::5",
+                sekisho::tests::Ipv6Knobs knobs = {}) {
   return from(kOwn).ipv6(source, destination, knobs);
 }
 FrameBuilder group6(std::string_view source, std::string_view destination, std::uint8_t hop_limit = 255) {
@@ -108,20 +111,29 @@ ArpFields request() {
   return {.operation = 1, .sender_mac = kOwn, .sender = address("10.0.0.2"), .target = address("10.0.0.1")};
 }
 ArpFields reply() {
-  return {.operation = 2, .sender_mac = kOwn, .sender = address("10.0.0.2"), .target_mac = kGateway, .target = address("10.0.0.1")};
+  return {.operation = 2,
+          .sender_mac = kOwn,
+          .sender = address("10.0.0.2"),
+          .target_mac = kGateway,
+          .target = address("10.0.0.1")};
 }
 Frame changed_arp(const std::function<void(ArpFields&)>& change, ArpFields fields = request()) {
   change(fields);
   return arp(fields);
 }
-Frame ns(std::string_view source, std::string_view target, std::optional<Mac> source_link_layer, std::uint8_t hops = 255) {
+Frame ns(std::string_view source, std::string_view target, std::optional<Mac> source_link_layer,
+         std::uint8_t hops = 255) {
   const Address group = solicited_node(address(target));
   return group6(source, to_string(group), hops)
-      .nd(kNdNeighbourSolicitation, {.target = address(target), .source_link_layer = source_link_layer}).build();
+      .nd(kNdNeighbourSolicitation, {.target = address(target), .source_link_layer = source_link_layer})
+      .build();
 }
-Frame na(std::string_view target, std::optional<Mac> target_link_layer, std::uint32_t flags = 0x60000000, std::uint8_t hops = 255) {
+Frame na(std::string_view target, std::optional<Mac> target_link_layer, std::uint32_t flags = 0x60000000,
+         std::uint8_t hops = 255) {
   return v6("fd00:0:0:1::2", "fd00:0:0:1::1", {.hop_limit = hops})
-      .nd(kNdNeighbourAdvertisement, {.target = address(target), .target_link_layer = target_link_layer, .flags = flags}).build();
+      .nd(kNdNeighbourAdvertisement,
+          {.target = address(target), .target_link_layer = target_link_layer, .flags = flags})
+      .build();
 }
 /// A BOOTP message of 240 bytes (RFC 951): op, htype, hlen, ..., giaddr at 24, chaddr at 28.
 Frame bootp(const Mac& chaddr, std::uint8_t op = 1, std::uint32_t giaddr = 0) {
@@ -149,13 +161,16 @@ std::vector<Vector> frame_vectors() {
       {"frame: runt", Frame(13), DropReason::kEthernetTruncated},
       {"frame: multicast source", tcp(Mac{{0x53, 0x54, 0, 0, 1, 0x11}}), DropReason::kAeFrame},
       {"frame: zero source", tcp(Mac{}), DropReason::kAeFrame},
-      {"frame: tag on an untagged port", from(kOwn).vlan(5).ipv4("10.0.0.2", "10.0.1.5").tcp(1, 2).build(), DropReason::kAeFrame},
-      {"frame: three tags", from(kOwn).vlan(1).vlan(2).vlan(3).ipv4("10.0.0.2", "10.0.1.5").tcp(1, 2).build(), DropReason::kVlanDepth},
+      {"frame: tag on an untagged port", from(kOwn).vlan(5).ipv4("10.0.0.2", "10.0.1.5").tcp(1, 2).build(),
+       DropReason::kAeFrame},
+      {"frame: three tags", from(kOwn).vlan(1).vlan(2).vlan(3).ipv4("10.0.0.2", "10.0.1.5").tcp(1, 2).build(),
+       DropReason::kVlanDepth},
       {"frame: lldp", from(kOwn).ether_type(0x88cc).payload(46).build(), DropReason::kAeEthertype},
       {"frame: 802.3 length", from(kOwn).ether_type(46).payload(46).build(), DropReason::kAeEthertype},
       {"frame: experimental", from(kOwn).ether_type(0x88b5).payload(46).build(), DropReason::kAeEthertype},
       {"frame: foreign source", tcp(kForeign), DropReason::kAeMac},
-      {"frame: foreign source with a bad checksum", from(kForeign).ipv4("10.0.0.2", "10.0.1.5", {.checksum = 1}).tcp(1, 2).build(), DropReason::kAeMac},
+      {"frame: foreign source with a bad checksum",
+       from(kForeign).ipv4("10.0.0.2", "10.0.1.5", {.checksum = 1}).tcp(1, 2).build(), DropReason::kAeMac},
       {"frame: gateway's source", tcp(kGateway), DropReason::kAeMac},
   };
 }
@@ -167,25 +182,41 @@ std::vector<Vector> arp_vectors() {
       {"arp: reply", arp(reply(), kGateway), DropReason::kNone},
       {"arp: announcement", changed_arp([](auto& f) { f.target = f.sender; }), DropReason::kNone},
       {"arp: gratuitous reply", changed_arp([](auto& f) { f.target = f.sender; }, reply()), DropReason::kNone},
-      {"arp: probe", changed_arp([](auto& f) { f.sender = address("0.0.0.0"), f.target = address("10.0.0.2"); }), DropReason::kNone},
+      {"arp: probe", changed_arp([](auto& f) { f.sender = address("0.0.0.0"), f.target = address("10.0.0.2"); }),
+       DropReason::kNone},
       {"arp: hardware type", changed_arp([](auto& f) { f.hardware_type = 6; }), DropReason::kAeArpFormat},
       {"arp: protocol type", changed_arp([](auto& f) { f.protocol_type = 0x86dd; }), DropReason::kAeArpFormat},
       {"arp: hardware length", changed_arp([](auto& f) { f.hardware_bytes = 8; }), DropReason::kAeArpFormat},
       {"arp: protocol length", changed_arp([](auto& f) { f.protocol_bytes = 16; }), DropReason::kAeArpFormat},
       {"arp: reverse", changed_arp([](auto& f) { f.operation = 3; }), DropReason::kAeArpFormat},
       {"arp: target zero", changed_arp([](auto& f) { f.target = address("0.0.0.0"); }), DropReason::kAeArpFormat},
-      {"arp: target multicast", changed_arp([](auto& f) { f.target = address("224.0.0.1"); }), DropReason::kAeArpFormat},
-      {"arp: target broadcast", changed_arp([](auto& f) { f.target = address("255.255.255.255"); }), DropReason::kAeArpFormat},
-      {"arp: target subnet broadcast", changed_arp([](auto& f) { f.target = address("10.0.0.15"); }), DropReason::kAeArpFormat},
+      {"arp: target multicast", changed_arp([](auto& f) { f.target = address("224.0.0.1"); }),
+       DropReason::kAeArpFormat},
+      {"arp: target broadcast", changed_arp([](auto& f) { f.target = address("255.255.255.255"); }),
+       DropReason::kAeArpFormat},
+      {"arp: target subnet broadcast", changed_arp([](auto& f) { f.target = address("10.0.0.15"); }),
+       DropReason::kAeArpFormat},
       {"arp: short", from(kOwn, kBroadcast).ether_type(0x0806).payload(27).build(), DropReason::kArpTruncated},
       {"arp: sender hardware foreign", changed_arp([](auto& f) { f.sender_mac = kForeign; }), DropReason::kAeArpSha},
-      {"arp: sender hardware of a neighbour", changed_arp([](auto& f) { f.sender_mac = kSecond; }), DropReason::kAeArpSha},
-      {"arp: probe for the gateway", changed_arp([](auto& f) { f.sender = address("0.0.0.0"); }), DropReason::kAeArpProbe},
-      {"arp: reply from nobody", changed_arp([](auto& f) { f.sender = address("0.0.0.0"), f.target = address("10.0.0.2"); }, reply()), DropReason::kAeArpProbe},
+      {"arp: sender hardware of a neighbour", changed_arp([](auto& f) { f.sender_mac = kSecond; }),
+       DropReason::kAeArpSha},
+      {"arp: probe for the gateway", changed_arp([](auto& f) { f.sender = address("0.0.0.0"); }),
+       DropReason::kAeArpProbe},
+      {"arp: reply from nobody",
+       changed_arp([](auto& f) { f.sender = address("0.0.0.0"), f.target = address("10.0.0.2"); }, reply()),
+       DropReason::kAeArpProbe},
       {"arp: gateway's address", changed_arp([](auto& f) { f.sender = address("10.0.0.1"); }), DropReason::kAeArpSpa},
-      {"arp: address of another own MAC", changed_arp([](auto& f) { f.sender = address("10.0.0.4"); }), DropReason::kAeArpSpa},
-      {"arp: forged reply", changed_arp([](auto& f) { f.sender = address("10.0.0.9"); }, reply()), DropReason::kAeArpSpa},
-      {"arp: reply to another than it says", [] { auto f = reply(); f.target_mac = kForeign; return arp(f, kGateway); }(), DropReason::kAeArpTha},
+      {"arp: address of another own MAC", changed_arp([](auto& f) { f.sender = address("10.0.0.4"); }),
+       DropReason::kAeArpSpa},
+      {"arp: forged reply", changed_arp([](auto& f) { f.sender = address("10.0.0.9"); }, reply()),
+       DropReason::kAeArpSpa},
+      {"arp: reply to another than it says",
+       [] {
+         auto f = reply();
+         f.target_mac = kForeign;
+         return arp(f, kGateway);
+       }(),
+       DropReason::kAeArpTha},
   };
 }
 
@@ -194,16 +225,20 @@ std::vector<Vector> ipv4_vectors() {
       {"v4: second address", v4("10.0.0.3").udp(5, 6).build(), DropReason::kNone},
       {"v4: second MAC", from(kSecond).ipv4("10.0.0.4", "10.0.1.5").udp(5, 6).build(), DropReason::kNone},
       {"v4: bad checksum", v4("10.0.0.2", "10.0.1.5", {.checksum = 1}).tcp(1, 2).build(), DropReason::kIpv4Checksum},
-      {"v4: total length", v4("10.0.0.2", "10.0.1.5", {.total_length = 400}).tcp(1, 2).build(), DropReason::kIpv4TotalLength},
-      {"v4: loose source route", v4("10.0.0.2", "10.0.1.5", {.options = {131, 7, 4, 10, 0, 0, 9}}).tcp(1, 2).build(), DropReason::kIpv4Options},
-      {"v4: record route", v4("10.0.0.2", "10.0.1.5", {.options = {7, 7, 4, 0, 0, 0, 0}}).tcp(1, 2).build(), DropReason::kNone},
+      {"v4: total length", v4("10.0.0.2", "10.0.1.5", {.total_length = 400}).tcp(1, 2).build(),
+       DropReason::kIpv4TotalLength},
+      {"v4: loose source route", v4("10.0.0.2", "10.0.1.5", {.options = {131, 7, 4, 10, 0, 0, 9}}).tcp(1, 2).build(),
+       DropReason::kIpv4Options},
+      {"v4: record route", v4("10.0.0.2", "10.0.1.5", {.options = {7, 7, 4, 0, 0, 0, 0}}).tcp(1, 2).build(),
+       DropReason::kNone},
       {"v4: dhcp discover", dhcp("0.0.0.0", "255.255.255.255", bootp(kOwn)), DropReason::kNone},
       {"v4: dhcp renew", dhcp("10.0.0.2", "10.0.0.1", bootp(kOwn)), DropReason::kNone},
       {"v4: dhcp foreign chaddr", dhcp("0.0.0.0", "255.255.255.255", bootp(kForeign)), DropReason::kAeDhcpChaddr},
       {"v4: dhcp boot reply", dhcp("0.0.0.0", "255.255.255.255", bootp(kOwn, 2)), DropReason::kAeDhcpChaddr},
       {"v4: dhcp relayed", dhcp("10.0.0.2", "10.0.0.1", bootp(kOwn, 1, 0x0a000002)), DropReason::kAeDhcpChaddr},
       {"v4: dhcp short", dhcp("0.0.0.0", "255.255.255.255", Frame(33)), DropReason::kAeDhcpChaddr},
-      {"v4: dhcp fragment", v4("10.0.0.2", "10.0.0.1", {.fragment = 0x2000}).udp(68, 67).payload(bootp(kOwn)).build(), DropReason::kAeDhcpChaddr},
+      {"v4: dhcp fragment", v4("10.0.0.2", "10.0.0.1", {.fragment = 0x2000}).udp(68, 67).payload(bootp(kOwn)).build(),
+       DropReason::kAeDhcpChaddr},
       {"v4: dhcp from nobody to one host", dhcp("0.0.0.0", "10.0.0.1", bootp(kOwn)), DropReason::kAeIp4},
       {"v4: dhcp foreign source", dhcp("10.0.0.9", "10.0.0.1", bootp(kOwn)), DropReason::kAeIp4},
       {"v4: from nobody", v4("0.0.0.0").udp(5, 6).build(), DropReason::kAeIp4},
@@ -212,16 +247,21 @@ std::vector<Vector> ipv4_vectors() {
       {"v4: own source, flags wrong", v4("10.0.0.2").tcp(1, 2, {.flags = 0}).build(), DropReason::kTcpFlags},
       {"v4: address of another own MAC", v4("10.0.0.4").tcp(1, 2).build(), DropReason::kAeIp4},
       {"v4: gateway's address", v4("10.0.0.1").tcp(1, 2).build(), DropReason::kAeIp4},
-      {"v4: later fragment, foreign source", v4("10.0.0.9", "10.0.1.5", {.fragment = 1}).protocol(17, Frame(16)).build(), DropReason::kAeIp4},
-      {"v4: later fragment", v4("10.0.0.2", "10.0.1.5", {.fragment = 1}).protocol(17, Frame(16)).build(), DropReason::kNone},
+      {"v4: later fragment, foreign source",
+       v4("10.0.0.9", "10.0.1.5", {.fragment = 1}).protocol(17, Frame(16)).build(), DropReason::kAeIp4},
+      {"v4: later fragment", v4("10.0.0.2", "10.0.1.5", {.fragment = 1}).protocol(17, Frame(16)).build(),
+       DropReason::kNone},
       {"v4: behind a forwarder", v4("172.16.0.9").tcp(1, 2).build(), DropReason::kAeIp4},
-      {"v4: dhcp offer", from(kOwn, kBroadcast).ipv4("10.0.0.2", "255.255.255.255").udp(67, 68).build(), DropReason::kAeDhcpServer},
+      {"v4: dhcp offer", from(kOwn, kBroadcast).ipv4("10.0.0.2", "255.255.255.255").udp(67, 68).build(),
+       DropReason::kAeDhcpServer},
       {"v4: dhcp relay", v4("10.0.0.2").udp(67, 67).build(), DropReason::kAeDhcpServer},
       {"v4: to a dhcp server's port", v4("10.0.0.2").udp(5, 67).build(), DropReason::kNone},
       {"v4: redirect", v4("10.0.0.2").icmp(5, 1, 0x0a000009).payload(28).build(), DropReason::kAeRedirect},
       {"v4: unreachable", v4("10.0.0.2").icmp(3, 1, 0).payload(28).build(), DropReason::kNone},
-      {"v4: igmp query", v4("10.0.0.2", "224.0.0.1").protocol(2, {0x11, 0, 0, 0, 0, 0, 0, 0}).build(), DropReason::kAeQuery},
-      {"v4: igmp report", v4("10.0.0.2", "224.0.0.22").protocol(2, {0x22, 0, 0, 0, 0, 0, 0, 0}).build(), DropReason::kNone},
+      {"v4: igmp query", v4("10.0.0.2", "224.0.0.1").protocol(2, {0x11, 0, 0, 0, 0, 0, 0, 0}).build(),
+       DropReason::kAeQuery},
+      {"v4: igmp report", v4("10.0.0.2", "224.0.0.22").protocol(2, {0x22, 0, 0, 0, 0, 0, 0, 0}).build(),
+       DropReason::kNone},
       {"v4: vrrp 211", v4("10.0.0.2", "224.0.0.18").protocol(112, {0x31, 211, 100, 1}).build(), DropReason::kAeVrrp},
       {"v4: vrrp without body", v4("10.0.0.2", "224.0.0.18").protocol(112, {0x31}).build(), DropReason::kAeVrrp},
   };
@@ -231,24 +271,32 @@ std::vector<Vector> ipv6_vectors() {
   return {
       {"v6: own", v6("fd00:0:0:1::2").tcp(1, 2).build(), DropReason::kNone},
       {"v6: second address", v6("fd00:0:0:1::3").tcp(1, 2).build(), DropReason::kNone},
-      {"v6: payload length", v6("fd00:0:0:1::2", "2001:db8::5", {.payload_length = 400}).tcp(1, 2).build(), DropReason::kIpv6PayloadLength},
-      {"v6: routing header 0", v6("fd00:0:0:1::2").extension(43, {0, 0, 0, 0, 0, 0, 0}).tcp(1, 2).build(), DropReason::kIpv6RoutingHeader0},
+      {"v6: payload length", v6("fd00:0:0:1::2", "2001:db8::5", {.payload_length = 400}).tcp(1, 2).build(),
+       DropReason::kIpv6PayloadLength},
+      {"v6: routing header 0", v6("fd00:0:0:1::2").extension(43, {0, 0, 0, 0, 0, 0, 0}).tcp(1, 2).build(),
+       DropReason::kIpv6RoutingHeader0},
       {"v6: dad", ns("::", "fd00:0:0:1::2", {}), DropReason::kNone},
       {"v6: dad for the derived link-local", ns("::", kOwnLinkLocal, {}), DropReason::kNone},
       {"v6: dad for the gateway's address", ns("::", "fd00:0:0:1::1", {}), DropReason::kAeDadForeign},
       {"v6: dad for the gateway's link-local", ns("::", kGatewayLinkLocal, {}), DropReason::kAeDadForeign},
       {"v6: dad with a link-layer option", ns("::", "fd00:0:0:1::2", kOwn), DropReason::kAeIp6},
       {"v6: dad from afar", ns("::", "fd00:0:0:1::2", {}, 254), DropReason::kAeIp6},
-      {"v6: dad to one host", v6("::", "fd00:0:0:1::1", {.hop_limit = 255}).nd(135, {.target = address("fd00:0:0:1::2")}).build(), DropReason::kAeIp6},
-      {"v6: mld report from nobody", group6("::", "ff02::16", 1).hop_by_hop().icmp(143, 0, 0).build(), DropReason::kNone},
-      {"v6: mld query from nobody", group6("::", "ff02::1", 1).hop_by_hop().icmp(130, 0, 0).payload(16).build(), DropReason::kAeIp6},
+      {"v6: dad to one host",
+       v6("::", "fd00:0:0:1::1", {.hop_limit = 255}).nd(135, {.target = address("fd00:0:0:1::2")}).build(),
+       DropReason::kAeIp6},
+      {"v6: mld report from nobody", group6("::", "ff02::16", 1).hop_by_hop().icmp(143, 0, 0).build(),
+       DropReason::kNone},
+      {"v6: mld query from nobody", group6("::", "ff02::1", 1).hop_by_hop().icmp(130, 0, 0).payload(16).build(),
+       DropReason::kAeIp6},
       {"v6: router solicitation from nobody", group6("::", "ff02::2").nd(133, {}).build(), DropReason::kNone},
-      {"v6: router solicitation from nobody, named", group6("::", "ff02::2").nd(133, {.source_link_layer = kOwn}).build(), DropReason::kAeIp6},
+      {"v6: router solicitation from nobody, named",
+       group6("::", "ff02::2").nd(133, {.source_link_layer = kOwn}).build(), DropReason::kAeIp6},
       {"v6: tcp from nobody", v6("::").tcp(1, 2).build(), DropReason::kAeIp6},
       {"v6: foreign source", v6("fd00:0:0:1::9").tcp(1, 2).build(), DropReason::kAeIp6},
       {"v6: multicast source", v6("ff02::1").tcp(1, 2).build(), DropReason::kAeIp6},
       {"v6: gateway's address", v6("fd00:0:0:1::1").tcp(1, 2).build(), DropReason::kAeIp6},
-      {"v6: later fragment, foreign source", v6("fd00:0:0:1::9").fragment(8).protocol(17, Frame(16)).build(), DropReason::kAeIp6},
+      {"v6: later fragment, foreign source", v6("fd00:0:0:1::9").fragment(8).protocol(17, Frame(16)).build(),
+       DropReason::kAeIp6},
       {"v6: behind a forwarder", v6("2001:db8:f::9").tcp(1, 2).build(), DropReason::kAeIp6},
       {"v6: derived link-local", v6(kOwnLinkLocal, "fe80::1").echo().build(), DropReason::kNone},
       {"v6: another link-local", v6(kOtherLinkLocal, "fe80::1").echo().build(), DropReason::kNone},
@@ -267,28 +315,49 @@ std::vector<Vector> nd_vectors() {
       {"nd: solicitation without option", ns(own, gateway, {}), DropReason::kNone},
       {"nd: solicitation from afar", ns(own, gateway, kOwn, 254), DropReason::kAeNdHopLimit},
       {"nd: code", to_gateway().nd(135, {.target = address(gateway), .code = 1}).build(), DropReason::kAeNdFormat},
-      {"nd: option of length 0", to_gateway().nd(135, {.target = address(gateway), .raw_options = {1, 0, 0, 0, 0, 0, 0, 0}}).build(), DropReason::kAeNdFormat},
-      {"nd: option beyond the end", to_gateway().nd(135, {.target = address(gateway), .raw_options = {14, 2, 0, 0, 0, 0, 0, 0}}).build(), DropReason::kAeNdFormat},
-      {"nd: option twice", to_gateway().nd(135, {.target = address(gateway), .source_link_layer = kOwn, .raw_options = {1, 1, 0x52, 0x54, 0, 0, 9, 9}}).build(), DropReason::kAeNdFormat},
-      {"nd: nonce option", to_gateway().nd(135, {.target = address(gateway), .raw_options = {14, 1, 0, 0, 0, 0, 0, 0}}).build(), DropReason::kNone},
+      {"nd: option of length 0",
+       to_gateway().nd(135, {.target = address(gateway), .raw_options = {1, 0, 0, 0, 0, 0, 0, 0}}).build(),
+       DropReason::kAeNdFormat},
+      {"nd: option beyond the end",
+       to_gateway().nd(135, {.target = address(gateway), .raw_options = {14, 2, 0, 0, 0, 0, 0, 0}}).build(),
+       DropReason::kAeNdFormat},
+      {"nd: option twice",
+       to_gateway()
+           .nd(135,
+               {.target = address(gateway), .source_link_layer = kOwn, .raw_options = {1, 1, 0x52, 0x54, 0, 0, 9, 9}})
+           .build(),
+       DropReason::kAeNdFormat},
+      {"nd: nonce option",
+       to_gateway().nd(135, {.target = address(gateway), .raw_options = {14, 1, 0, 0, 0, 0, 0, 0}}).build(),
+       DropReason::kNone},
       {"nd: extension header", to_gateway().destination_options().nd(135, plain).build(), DropReason::kAeNdFormat},
       {"nd: fragment", to_gateway().fragment(1).nd(135, plain).build(), DropReason::kAeNdFragment},
       {"nd: atomic fragment", to_gateway().fragment(0).nd(135, plain).build(), DropReason::kAeNdFragment},
-      {"nd: fragment behind options", to_gateway().destination_options().fragment(1).nd(135, plain).build(), DropReason::kAeNdFragment},
-      {"nd: first fragment without header", to_gateway(64).fragment(1).protocol(58, Frame(7)).build(), DropReason::kAeNdFragment},
-      {"nd: first fragment of udp without header", to_gateway(64).fragment(1).protocol(17, Frame(7)).build(), DropReason::kAeNdFragment},
+      {"nd: fragment behind options", to_gateway().destination_options().fragment(1).nd(135, plain).build(),
+       DropReason::kAeNdFragment},
+      {"nd: first fragment without header", to_gateway(64).fragment(1).protocol(58, Frame(7)).build(),
+       DropReason::kAeNdFragment},
+      {"nd: first fragment of udp without header", to_gateway(64).fragment(1).protocol(17, Frame(7)).build(),
+       DropReason::kAeNdFragment},
       {"nd: first fragment of udp", to_gateway(64).fragment(1).udp(5, 6).build(), DropReason::kNone},
       {"nd: solicitation with a foreign link-layer", ns(own, gateway, kForeign), DropReason::kAeNdLinkLayer},
-      {"nd: router solicitation with a foreign link-layer", group6(own, "ff02::2").nd(133, {.source_link_layer = kForeign}).build(), DropReason::kAeNdLinkLayer},
-      {"nd: router solicitation", group6(own, "ff02::2").nd(133, {.source_link_layer = kOwn}).build(), DropReason::kNone},
+      {"nd: router solicitation with a foreign link-layer",
+       group6(own, "ff02::2").nd(133, {.source_link_layer = kForeign}).build(), DropReason::kAeNdLinkLayer},
+      {"nd: router solicitation", group6(own, "ff02::2").nd(133, {.source_link_layer = kOwn}).build(),
+       DropReason::kNone},
       {"nd: advertisement", na(own, kOwn), DropReason::kNone},
       {"nd: advertisement with the router flag", na(own, kOwn, 0xe0000000), DropReason::kNone},
       {"nd: advertisement of the gateway", na(gateway, kOwn), DropReason::kAeNa},
       {"nd: advertisement of the gateway's link-local", na(kGatewayLinkLocal, kOwn), DropReason::kAeNa},
       {"nd: advertisement with a foreign link-layer", na(own, kForeign), DropReason::kAeNdLinkLayer},
       {"nd: router advertisement", group6(kOwnLinkLocal, "ff02::1").nd(134, {}).build(), DropReason::kAeRa},
-      {"nd: redirect", v6(kOwnLinkLocal, gateway, {.hop_limit = 255}).nd(137, {.target = address("fe80::5"), .destination = address("2001:db8::1")}).build(), DropReason::kAeRedirect},
-      {"v6: mld query", group6(kOwnLinkLocal, "ff02::1", 1).hop_by_hop().icmp(130, 0, 0).payload(16).build(), DropReason::kAeQuery},
+      {"nd: redirect",
+       v6(kOwnLinkLocal, gateway, {.hop_limit = 255})
+           .nd(137, {.target = address("fe80::5"), .destination = address("2001:db8::1")})
+           .build(),
+       DropReason::kAeRedirect},
+      {"v6: mld query", group6(kOwnLinkLocal, "ff02::1", 1).hop_by_hop().icmp(130, 0, 0).payload(16).build(),
+       DropReason::kAeQuery},
       {"v6: dhcp server", v6(own).udp(547, 546).build(), DropReason::kAeDhcpServer},
       {"v6: dhcp client", v6(kOwnLinkLocal, "ff02::1:2").udp(546, 547).build(), DropReason::kNone},
   };
@@ -549,8 +618,9 @@ TEST(ToPort, LetsOnlyOwnDestinationsGroupsAndBroadcastsThrough) {
   const auto bench = std::make_unique<Bench>();
   const auto judged = [&](std::string_view destination) {
     const Address to = address(destination);
-    const Frame frame = to.family == Family::kIpv4 ? from(kGateway, kOwn).ipv4("10.0.1.5", destination).tcp(1, 2).build()
-                                                   : from(kGateway, kOwn).ipv6("2001:db8::5", destination).tcp(1, 2).build();
+    const Frame frame = to.family == Family::kIpv4
+                            ? from(kGateway, kOwn).ipv4("10.0.1.5", destination).tcp(1, 2).build()
+                            : from(kGateway, kOwn).ipv6("2001:db8::5", destination).tcp(1, 2).build();
     PacketMeta meta{};
     EXPECT_EQ(decode(frame, static_cast<std::uint32_t>(frame.size()), {false, false}, meta), DropReason::kNone);
     const DropReason by_frame = to_port(bench->rules, bench->pins, frame, meta);
@@ -562,7 +632,8 @@ TEST(ToPort, LetsOnlyOwnDestinationsGroupsAndBroadcastsThrough) {
                            "fd00:0:0:1::3", "ff02::1", "fe80::5054:ff:fe00:111", "fe80::5054:ff:fe00:122"}) {
     EXPECT_EQ(judged(good), DropReason::kNone) << good;
   }
-  for (const auto* bad : {"10.0.0.9", "10.0.0.1", "10.1.0.15", "fd00:0:0:1::9", "fe80::9", "2001:db8:f::1", "172.16.0.1"}) {
+  for (const auto* bad :
+       {"10.0.0.9", "10.0.0.1", "10.1.0.15", "fd00:0:0:1::9", "fe80::9", "2001:db8:f::1", "172.16.0.1"}) {
     EXPECT_EQ(judged(bad), DropReason::kAeDestinationForeign) << bad;
   }
 }
@@ -586,8 +657,13 @@ TEST(ToPort, JudgesWholeFrames) {
     return to_port_frame(bench->rules, bench->pins, frame, meta, origin);
   };
   const auto answer = [](const Mac& target_mac, std::string_view target) {
-    return from(kGateway, kOwn).arp({.operation = 2, .sender_mac = kGateway, .sender = address("10.0.0.1"),
-                                     .target_mac = target_mac, .target = address(target)}).build();
+    return from(kGateway, kOwn)
+        .arp({.operation = 2,
+              .sender_mac = kGateway,
+              .sender = address("10.0.0.1"),
+              .target_mac = target_mac,
+              .target = address(target)})
+        .build();
   };
   const Frame ra = from(kGateway, kAllNodes).ipv6(kGatewayLinkLocal, "ff02::1", {.hop_limit = 255}).nd(134, {}).build();
   const Frame offer = from(kGateway, kOwn).ipv4("10.0.0.1", "10.0.0.2").udp(67, 68).build();
@@ -597,7 +673,8 @@ TEST(ToPort, JudgesWholeFrames) {
   EXPECT_EQ(judged(answer(kForeign, "10.0.0.2")), DropReason::kAeArpTha);
   EXPECT_EQ(judged(answer(kOwn, "10.0.0.9")), DropReason::kAeArpTha);
   EXPECT_EQ(judged(from(kGateway, kForeign).ipv4("10.0.1.5", "10.0.0.2").tcp(1, 2).build()), DropReason::kAeMac);
-  EXPECT_EQ(judged(from(kGateway, kOwn).ipv4("10.0.1.5", "10.0.0.9").tcp(1, 2).build()), DropReason::kAeDestinationForeign);
+  EXPECT_EQ(judged(from(kGateway, kOwn).ipv4("10.0.1.5", "10.0.0.9").tcp(1, 2).build()),
+            DropReason::kAeDestinationForeign);
   EXPECT_EQ(judged(ra), DropReason::kAeRa);
   EXPECT_EQ(judged(ra, Origin::kDhcpPort), DropReason::kAeRa);
   EXPECT_EQ(judged(ra, Origin::kRouterPort), DropReason::kNone);
@@ -619,7 +696,12 @@ SecBody described(const Frame& frame) {
 }
 
 TEST(Violation, TellsWhatAnArpMessageClaimed) {
-  const SecBody body = described(changed_arp([](auto& f) { f.sender_mac = kForeign; f.sender = address("10.0.0.1"); }, reply()));
+  const SecBody body = described(changed_arp(
+      [](auto& f) {
+        f.sender_mac = kForeign;
+        f.sender = address("10.0.0.1");
+      },
+      reply()));
 
   EXPECT_EQ(body.ether_type, 0x0806);
   EXPECT_EQ(body.arp_operation, 2);

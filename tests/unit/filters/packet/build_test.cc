@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what the gateway says itself is valid, says the right thing, fits or is 0, and is never said where it must not be.
-// Method: every built frame goes through decode() with full verification.
+// Goal: what the gateway says itself is valid, says the right thing, fits or is 0, and is never said where it must not
+// be. Method: every built frame goes through decode() with full verification.
 #include "filters/packet/build.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,8 @@ using sekisho::tests::FrameBuilder;
 const Mac kGateway{{0x52, 0x54, 0, 0, 0, 1}};
 const Mac kHost{{0x52, 0x54, 0, 0, 1, 0x11}};
 const Mac kBroadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
-const LinkHeader kToHost{.destination = kHost, .source = kGateway, .outer_vlan = 100, .inner_vlan = 7, .outer_is_svlan = true};
+const LinkHeader kToHost{
+    .destination = kHost, .source = kGateway, .outer_vlan = 100, .inner_vlan = 7, .outer_is_svlan = true};
 
 struct Built {
   Frame frame;
@@ -45,7 +46,8 @@ Built built(const std::function<std::size_t(MutableBytes)>& build) {
     Frame little(shorter);
     EXPECT_EQ(build(little), 0U) << shorter;
   }
-  EXPECT_TRUE(std::all_of(room.begin() + static_cast<std::ptrdiff_t>(length), room.end(), [](auto b) { return b == 0xee; }));
+  EXPECT_TRUE(
+      std::all_of(room.begin() + static_cast<std::ptrdiff_t>(length), room.end(), [](auto b) { return b == 0xee; }));
   room.resize(length);
   if (length == 0) return {};
   return {room, decoded(room)};
@@ -59,7 +61,8 @@ FrameBuilder v6() { return FrameBuilder().ethernet(kHost, kGateway).ipv6("fd00:0
 TEST(Build, ArpRequestAsksForTheTarget) {
   LinkHeader link = kToHost;
   link.destination = kBroadcast;
-  const auto [frame, meta] = built([&](auto out) { return build_arp_request(out, link, address("10.0.0.1"), address("10.0.0.2")); });
+  const auto [frame, meta] =
+      built([&](auto out) { return build_arp_request(out, link, address("10.0.0.1"), address("10.0.0.2")); });
   const ArpMessage arp = read_arp(frame, meta);
 
   EXPECT_TRUE(arp.is_plain());
@@ -74,7 +77,8 @@ TEST(Build, ArpRequestAsksForTheTarget) {
 }
 
 TEST(Build, ArpReplyNamesTheAsker) {
-  const auto [frame, meta] = built([&](auto out) { return build_arp_reply(out, kToHost, address("10.0.0.1"), address("10.0.0.2")); });
+  const auto [frame, meta] =
+      built([&](auto out) { return build_arp_reply(out, kToHost, address("10.0.0.1"), address("10.0.0.2")); });
   const ArpMessage arp = read_arp(frame, meta);
 
   EXPECT_EQ(arp.operation, kArpReply);
@@ -84,7 +88,9 @@ TEST(Build, ArpReplyNamesTheAsker) {
 }
 
 TEST(Build, NeighbourSolicitationGoesToTheSolicitedNode) {
-  const auto [frame, meta] = built([&](auto out) { return build_neighbour_solicitation(out, kToHost, address("fe80::1"), address("fd00::12:3456")); });
+  const auto [frame, meta] = built([&](auto out) {
+    return build_neighbour_solicitation(out, kToHost, address("fe80::1"), address("fd00::12:3456"));
+  });
   const auto nd = parse_nd(frame, meta);
 
   ASSERT_TRUE(nd.has_value());
@@ -97,8 +103,10 @@ TEST(Build, NeighbourSolicitationGoesToTheSolicitedNode) {
 }
 
 TEST(Build, NeighbourAdvertisementIsSolicitedOnlyForSomebody) {
-  const auto [frame, meta] = built([&](auto out) { return build_neighbour_advertisement(out, kToHost, address("fd00::2"), address("fd00::1")); });
-  const auto [dad, dad_meta] = built([&](auto out) { return build_neighbour_advertisement(out, kToHost, address("::"), address("fd00::1")); });
+  const auto [frame, meta] = built(
+      [&](auto out) { return build_neighbour_advertisement(out, kToHost, address("fd00::2"), address("fd00::1")); });
+  const auto [dad, dad_meta] =
+      built([&](auto out) { return build_neighbour_advertisement(out, kToHost, address("::"), address("fd00::1")); });
   const auto nd = parse_nd(frame, meta), to_all = parse_nd(dad, dad_meta);
 
   ASSERT_TRUE(nd.has_value() && to_all.has_value());
@@ -149,7 +157,8 @@ TEST(Build, EchoReplyLeavesEverythingElseUntouched) {
 Built error_about(const Frame& frame, IcmpErrorKind kind, std::uint32_t mtu = 0) {
   const PacketMeta meta = decoded(frame);
   const Address own = (meta.proof & kProofIpv6) != 0 ? address("fd00:0:0:1::1") : address("10.0.0.1");
-  return built([&](auto out) { return build_icmp_error(out, answer_link(frame, meta, kGateway), own, frame, meta, kind, mtu); });
+  return built(
+      [&](auto out) { return build_icmp_error(out, answer_link(frame, meta, kGateway), own, frame, meta, kind, mtu); });
 }
 
 TEST(Build, IcmpErrorsCarryTheirTypeAndCodeInEitherFamily) {
@@ -245,7 +254,8 @@ TEST(Build, ResetTakesItsSequenceFromTheAcknowledgement) {
 }
 
 TEST(Build, ResetAcknowledgesWhatASegmentWithoutAckOccupied) {
-  const auto [frame, meta] = reset_of(v4().tcp(40000, 80, {.flags = kTcpSyn, .sequence = 0xffffffff}).payload(5).build());
+  const auto [frame, meta] =
+      reset_of(v4().tcp(40000, 80, {.flags = kTcpSyn, .sequence = 0xffffffff}).payload(5).build());
 
   EXPECT_EQ(meta.tcp_flags, kTcpRst | kTcpAck);
   EXPECT_EQ(load_be<std::uint32_t>(frame, meta.l4_offset + std::size_t{4}), 0U);
@@ -257,16 +267,20 @@ TEST(Build, ResetNeverAnswersAResetOrAGroup) {
   EXPECT_TRUE(reset_of(v4().tcp(1, 2, {.flags = kTcpRst | kTcpAck}).build()).frame.empty());
   EXPECT_TRUE(reset_of(v4().udp(1, 2).build()).frame.empty());
   EXPECT_TRUE(reset_of(v4({.fragment = 0x2000}).tcp(1, 2).build()).frame.empty());
-  EXPECT_TRUE(reset_of(FrameBuilder().ethernet(kHost, kBroadcast).ipv4("10.0.0.2", "10.0.0.15").tcp(1, 2).build()).frame.empty());
+  EXPECT_TRUE(reset_of(FrameBuilder().ethernet(kHost, kBroadcast).ipv4("10.0.0.2", "10.0.0.15").tcp(1, 2).build())
+                  .frame.empty());
 }
 
 TEST(Nd, ParsesEachTypeAndRefusesEveryTruncation) {
-  const auto to = [] { return FrameBuilder().ethernet(kHost, kGateway).ipv6("fe80::2", "fe80::1", {.hop_limit = 255}); };
+  const auto to = [] {
+    return FrameBuilder().ethernet(kHost, kGateway).ipv6("fe80::2", "fe80::1", {.hop_limit = 255});
+  };
   const Address target = address("fd00::1");
-  for (const Frame& frame : {to().nd(133, {.source_link_layer = kHost}).build(), to().nd(134, {.source_link_layer = kHost}).build(),
-                             to().nd(135, {.target = target, .source_link_layer = kHost}).build(),
-                             to().nd(136, {.target = target, .target_link_layer = kHost}).build(),
-                             to().nd(137, {.target = target, .destination = target, .target_link_layer = kHost}).build()}) {
+  for (const Frame& frame :
+       {to().nd(133, {.source_link_layer = kHost}).build(), to().nd(134, {.source_link_layer = kHost}).build(),
+        to().nd(135, {.target = target, .source_link_layer = kHost}).build(),
+        to().nd(136, {.target = target, .target_link_layer = kHost}).build(),
+        to().nd(137, {.target = target, .destination = target, .target_link_layer = kHost}).build()}) {
     PacketMeta meta = decoded(frame);
     const auto nd = parse_nd(frame, meta);
     ASSERT_TRUE(nd.has_value());

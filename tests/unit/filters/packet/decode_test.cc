@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: decode proves exactly what it says, refuses each malformation under its own name, never reads beyond the span.
-// Method: valid frames from the builder, one knob broken at a time; every prefix; a million mutations, fast against slow.
+// Method: valid frames from the builder, one knob broken at a time; every prefix; a million mutations, fast against
+// slow.
 #include "filters/packet/decode.h"
 
 #include <gtest/gtest.h>
@@ -51,7 +52,8 @@ FrameBuilder v6(sekisho::tests::Ipv6Knobs knobs = {}) {
 }
 
 TEST(Decode, FillsEveryFieldOfTcpOverIpv4) {
-  const auto [reason, meta] = run(v4({.ttl = 33}).tcp(40000, 443, {.flags = kSyn, .options = {2, 4, 5, 180}}).payload(9).build());
+  const auto [reason, meta] =
+      run(v4({.ttl = 33}).tcp(40000, 443, {.flags = kSyn, .options = {2, 4, 5, 180}}).payload(9).build());
 
   EXPECT_EQ(reason, DropReason::kNone);
   EXPECT_EQ(meta.proof, kProofIpv4 | kProofL4);
@@ -153,7 +155,9 @@ TEST(Decode, TakesEthernetPaddingForWhatItIs) {
 }
 
 TEST(Decode, RefusesSourceRoutesAndBrokenOptionsButNotTheOthers) {
-  const auto with = [](std::vector<std::uint8_t> options) { return v4({.options = std::move(options)}).udp(1, 2).build(); };
+  const auto with = [](std::vector<std::uint8_t> options) {
+    return v4({.options = std::move(options)}).udp(1, 2).build();
+  };
 
   EXPECT_EQ(reason_of(with({131, 7, 4, 10, 0, 0, 1})), DropReason::kIpv4Options);
   EXPECT_EQ(reason_of(with({1, 1, 137, 7, 4, 10, 0, 0, 1})), DropReason::kIpv4Options);
@@ -249,7 +253,8 @@ TEST(Decode, JudgesTcpFlagsAsPacketFiltersDo) {
 
   for (const unsigned bad : {0x00U, 0x03U, 0x06U, 0x01U, 0x08U, 0x20U, 0x29U, 0x05U, 0x3fU}) {
     EXPECT_EQ(flags(bad), DropReason::kTcpFlags) << bad;
-    EXPECT_EQ(reason_of(v6().tcp(1, 2, {.flags = static_cast<std::uint8_t>(bad)}).build()), DropReason::kTcpFlags) << bad;
+    EXPECT_EQ(reason_of(v6().tcp(1, 2, {.flags = static_cast<std::uint8_t>(bad)}).build()), DropReason::kTcpFlags)
+        << bad;
   }
   for (const unsigned good : {0x02U, 0x12U, 0x10U, 0x11U, 0x18U, 0x04U, 0x14U, 0x30U, 0xc2U}) {
     EXPECT_EQ(flags(good), DropReason::kNone) << good;
@@ -365,7 +370,7 @@ TEST(Decode, FastAndGeneralPathAgreeOnAMillionMutations) {
     plain += packet_detail::decode_plain(span, bytes, trust, unused) ? 1U : 0U;
     accepted += fast_reason == DropReason::kNone ? 1U : 0U;
   }
-  EXPECT_GT(plain, 100'000U);            // else the comparison compares nothing
+  EXPECT_GT(plain, 100'000U);  // else the comparison compares nothing
   EXPECT_GT(accepted, plain);
   EXPECT_LT(accepted, 990'000U);
 }
