@@ -23,7 +23,9 @@ constexpr std::uint8_t kMldQuery = 130, kMldReport = 131, kMldDone = 132, kMldv2
 constexpr std::uint8_t kNdHopLimit = 255;
 constexpr Address kAllRouters{.bytes = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}, .family = Family::kIpv6};
 
-bool is_mld(std::uint8_t type) { return (type >= kMldQuery && type <= kMldDone) || type == kMldv2Report; }
+bool is_mld(std::uint8_t type) {
+  return type == kMldQuery || type == kMldReport || type == kMldDone || type == kMldv2Report;
+}
 
 /// What every step looks at.
 struct Check {
