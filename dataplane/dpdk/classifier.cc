@@ -165,13 +165,14 @@ std::vector<ServiceBox> service_boxes(std::span<const Service> services, bool an
 
 // ---- Tries ---------------------------------------------------------------------------------------------------------
 
-/// Fields of a rule in the order the trie reads them: the tenant first, then zones, which split most policies best.
+/// Fields of a rule in the order the trie reads them. Measured: what has few distinct values first (tenant, ports, protocol,
+/// zones), addresses last, gives the smallest tries; with addresses first the same rules take three times as long to build.
 template <std::size_t Words>
 struct Fields {
-  static constexpr std::size_t kSlot = 0, kProtocol = 1, kSourceZone = 2, kDestinationZone = 3, kUnused = 4;
-  static constexpr std::size_t kSource = 5, kDestination = kSource + Words;
-  static constexpr std::size_t kSourcePort = kDestination + Words, kDestinationPort = kSourcePort + 1;
-  static constexpr std::size_t kCount = kDestinationPort + 1;
+  static constexpr std::size_t kSlot = 0, kSourcePort = 1, kDestinationPort = 2;
+  static constexpr std::size_t kProtocol = 3, kSourceZone = 4, kDestinationZone = 5, kUnused = 6;
+  static constexpr std::size_t kSource = 7, kDestination = kSource + Words;
+  static constexpr std::size_t kCount = kDestination + Words;
 };
 
 template <std::size_t Words>
@@ -193,16 +194,16 @@ rte_acl_config trie_config() {
                           static_cast<std::uint8_t>(input), static_cast<std::uint32_t>(offset)};
   };
   define(F::kSlot, RTE_ACL_FIELD_TYPE_BITMASK, 1, 0, offsetof(ClassifyKey, slot));
-  define(F::kProtocol, RTE_ACL_FIELD_TYPE_BITMASK, 1, 1, offsetof(ClassifyKey, protocol));
-  define(F::kSourceZone, RTE_ACL_FIELD_TYPE_RANGE, 1, 1, offsetof(ClassifyKey, source_zone));
-  define(F::kDestinationZone, RTE_ACL_FIELD_TYPE_RANGE, 1, 1, offsetof(ClassifyKey, destination_zone));
-  define(F::kUnused, RTE_ACL_FIELD_TYPE_BITMASK, 1, 1, offsetof(ClassifyKey, reserved2));
+  define(F::kSourcePort, RTE_ACL_FIELD_TYPE_RANGE, 2, 1, offsetof(ClassifyKey, source_port));
+  define(F::kDestinationPort, RTE_ACL_FIELD_TYPE_RANGE, 2, 1, offsetof(ClassifyKey, destination_port));
+  define(F::kProtocol, RTE_ACL_FIELD_TYPE_BITMASK, 1, 2, offsetof(ClassifyKey, protocol));
+  define(F::kSourceZone, RTE_ACL_FIELD_TYPE_RANGE, 1, 2, offsetof(ClassifyKey, source_zone));
+  define(F::kDestinationZone, RTE_ACL_FIELD_TYPE_RANGE, 1, 2, offsetof(ClassifyKey, destination_zone));
+  define(F::kUnused, RTE_ACL_FIELD_TYPE_BITMASK, 1, 2, offsetof(ClassifyKey, reserved2));
   for (std::size_t word = 0; word < Words; ++word) {
-    define(F::kSource + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 2 + word, offsetof(ClassifyKey, source) + word * 4);
-    define(F::kDestination + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 2 + Words + word, offsetof(ClassifyKey, destination) + word * 4);
+    define(F::kSource + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 3 + word, offsetof(ClassifyKey, source) + word * 4);
+    define(F::kDestination + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 3 + Words + word, offsetof(ClassifyKey, destination) + word * 4);
   }
-  define(F::kSourcePort, RTE_ACL_FIELD_TYPE_RANGE, 2, 2 + 2 * Words, offsetof(ClassifyKey, source_port));
-  define(F::kDestinationPort, RTE_ACL_FIELD_TYPE_RANGE, 2, 2 + 2 * Words, offsetof(ClassifyKey, destination_port));
   return config;
 }
 

@@ -267,11 +267,28 @@ Address random_host(const PolicyShape& shape, Random& random) {
   return out;
 }
 
+/// As people write them: hosts, server subnets, office networks and sites of a private network with some hundred subnets.
+AddressRange realistic_range(const PolicyShape& shape, Random& random) {
+  const std::uint32_t net = below(random, 256);
+  const std::uint32_t host = below(random, shape.hosts);
+  const std::uint32_t kind = below(random, 10);
+  if (one_in(random, 2)) {
+    const auto at = Address::from_v4((10U << 24) | (net % 8 << 16) | (net << 8) | host);
+    return range_of({at, static_cast<std::uint8_t>(kind < 5 ? 32 : kind < 7 ? 28 : kind < 9 ? 24 : 16)});
+  }
+  Address at = address("fd00:0:1::");
+  at.bytes[6] = static_cast<std::uint8_t>(net % 8);
+  at.bytes[7] = static_cast<std::uint8_t>(net);
+  at.bytes[15] = static_cast<std::uint8_t>(host);
+  return range_of({at, static_cast<std::uint8_t>(kind < 5 ? 128 : kind < 7 ? 124 : kind < 9 ? 64 : 56)});
+}
+
 AddressRange random_range(const PolicyShape& shape, Random& random) {
+  if (shape.realistic) return realistic_range(shape, random);
   const Address one = random_host(shape, random);
   const std::uint32_t kind = below(random, 4);
   if (kind == 0) return {one, one, {}};
-  if (kind <= 2 || shape.realistic) {
+  if (kind <= 2) {
     constexpr std::array<std::uint8_t, 6> kLengths4{8, 16, 20, 24, 28, 31};
     constexpr std::array<std::uint8_t, 6> kLengths6{33, 56, 64, 96, 112, 127};
     const auto length = one.family == Family::kIpv4 ? kLengths4[2 + below(random, 4)] : kLengths6[below(random, 6)];
@@ -327,15 +344,26 @@ Service random_service(SnapshotBuilder& b, const PolicyShape& shape, Random& ran
 Rule random_rule(SnapshotBuilder& b, std::uint32_t id, const PolicyShape& shape, Random& random) {
   Rule rule = any_rule(id);
   const std::uint64_t own_zones = (std::uint64_t{1} << b.tenants.back().zones.count) - 1;
-  if (!one_in(random, 3)) rule.source_zones = std::max<std::uint64_t>(1, random() & own_zones);
-  if (!one_in(random, 3)) rule.destination_zones = std::max<std::uint64_t>(1, random() & own_zones);
-  const std::uint32_t any_one_in = shape.realistic ? 20 : 4;
+  if (shape.realistic) {
+    rule.source_zones = std::uint64_t{1} << below(random, b.tenants.back().zones.count);
+    rule.destination_zones = std::uint64_t{1} << below(random, b.tenants.back().zones.count);
+  } else {
+    if (!one_in(random, 3)) rule.source_zones = std::max<std::uint64_t>(1, random() & own_zones);
+    if (!one_in(random, 3)) rule.destination_zones = std::max<std::uint64_t>(1, random() & own_zones);
+  }
+  const std::uint32_t any_one_in = shape.realistic ? 6 : 4;
   if (!one_in(random, any_one_in)) {
     rule.sources = add_ranges(b, random_ranges(shape, random));
     rule.any_source = 0;
   }
   if (!one_in(random, any_one_in)) {
-    rule.destinations = add_ranges(b, random_ranges(shape, random));
+    auto ranges = random_ranges(shape, random);
+    // A pair of families that can never meet is not what people write.
+    while (shape.realistic && rule.any_source == 0 &&
+           ranges.front().low.family != b.address_ranges[rule.sources.first].low.family) {
+      ranges = random_ranges(shape, random);
+    }
+    rule.destinations = add_ranges(b, ranges);
     rule.any_destination = 0;
   }
   if (!one_in(random, any_one_in)) {

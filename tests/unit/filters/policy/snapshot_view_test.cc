@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: Apache-2.0
+// A snapshot is taken whole or refused with the place that is wrong. Corruptions are re-sealed, so that the structural check and
+// not the digest must find them.
+#include "filters/policy/snapshot_view.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+
+#include "base/limits.h"
+#include "tests/support/snapshots.h"
+
+namespace sekisho::filters {
+namespace {
+
+using snapshot::Header;
+using snapshot::kNone;
+using snapshot::PortKind;
+using snapshot::Section;
+using tests::address;
+using tests::one_of_everything;
+using tests::prefix;
+
+using Bytes = std::vector<std::uint8_t>;
+
+TEST(SnapshotView, TakesOneOfEverything) {
+  const Bytes bytes = one_of_everything().finish(42);
+  const auto view = SnapshotView::parse(bytes);
+
+  ASSERT_TRUE(view.has_value()) << view.error().detail;
+  EXPECT_EQ(view->generation(), 42U);
+  EXPECT_EQ(view->tenants().size(), 2U);
+  EXPECT_EQ(view->string(view->tenants()[0].service_code), "tst10000007");
+  EXPECT_EQ(view->ports()[3].kind, PortKind::kShare);
+  EXPECT_EQ(view->string(view->nics()[1].device), "net_ring1");
+  EXPECT_EQ(slice(view->rules(), view->tenants()[1].rules).size(), 2U);
+  EXPECT_EQ(view->bytes().size(), bytes.size());
+}
+
+TEST(SnapshotView, TakesAnEmptyConfiguration) {
+  const Bytes bytes = SnapshotBuilder().finish(1);
+
+  EXPECT_TRUE(SnapshotView::parse(bytes).has_value());
+}
+
+TEST(SnapshotView, RefusesEveryTruncation) {
+  const Bytes whole = one_of_everything().finish(1);
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    const Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+    EXPECT_FALSE(SnapshotView::parse(cut).has_value()) << length;
+  }
+}
+
+TEST(SnapshotView, RefusesEveryResealedTruncation) {
+  const Bytes whole = one_of_everything().finish(1);
+  for (std::size_t length = sizeof(Header); length < whole.size(); ++length) {
+    Bytes cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length));
+    const std::uint64_t size = length;
+    std::memcpy(cut.data() + offsetof(Header, size), &size, sizeof(size));
+    seal_snapshot(cut);
+    EXPECT_FALSE(SnapshotView::parse(cut).has_value()) << length;
+  }
+}
+
+TEST(SnapshotView, RefusesBytesBehindTheEnd) {
+  Bytes longer = one_of_everything().finish(1);
+  longer.resize(longer.size() + 8);
+  const std::uint64_t size = longer.size();
+  std::memcpy(longer.data() + offsetof(Header, size), &size, sizeof(size));
+  seal_snapshot(longer);
+
+  EXPECT_FALSE(SnapshotView::parse(longer).has_value());
+}
+
+TEST(SnapshotView, RefusesEveryChangedByteByItsDigest) {
+  const Bytes whole = one_of_everything().finish(1);
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    Bytes changed = whole;
+    changed[at] ^= 1U;
+    EXPECT_FALSE(SnapshotView::parse(changed).has_value()) << at;
+  }
+}
+
+TEST(SnapshotView, RefusesMisalignedBytes) {
+  const Bytes whole = one_of_everything().finish(1);
+  Bytes room(whole.size() + 8);
+  std::memcpy(room.data() + 1, whole.data(), whole.size());
+
+  EXPECT_FALSE(SnapshotView::parse(ByteSpan(room).subspan(1, whole.size())).has_value());
+}
+
+TEST(SnapshotView, RefusesEveryWrongHeaderField) {
+  const Bytes whole = one_of_everything().finish(1);
+  const auto expect_refused = [&](const char* name, std::size_t index, const std::function<void(Header&)>& change, ErrorCode code) {
+    Bytes bytes = whole;
+    Header header;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    change(header);
+    std::memcpy(bytes.data(), &header, sizeof(header));
+    seal_snapshot(bytes);
+    const auto view = SnapshotView::parse(bytes);
+    ASSERT_FALSE(view.has_value()) << name << " " << index;
+    EXPECT_EQ(view.error().code, code) << name << " " << index;
+    EXPECT_EQ(view.error().where, ErrorSite::kSnapshot);
+  };
+  constexpr auto kMalformed = ErrorCode::kMalformed;
+  for (std::size_t i = 0; i < 8; ++i) expect_refused("magic", i, [&](Header& h) { h.magic[i] ^= 1; }, kMalformed);
+  expect_refused("version", 0, [](Header& h) { ++h.version; }, ErrorCode::kUnsupported);
+  expect_refused("generation", 0, [](Header& h) { h.generation = 0; }, kMalformed);
+  expect_refused("size", 0, [](Header& h) { ++h.size; }, kMalformed);
+  expect_refused("size", 1, [](Header& h) { --h.size; }, kMalformed);
+  for (std::size_t i = 0; i < snapshot::kSectionCount; ++i) {
+    expect_refused("offset + 8", i, [&](Header& h) { h.sections[i].offset += 8; }, kMalformed);
+    expect_refused("offset - 8", i, [&](Header& h) { h.sections[i].offset -= 8; }, kMalformed);
+    expect_refused("offset + 1", i, [&](Header& h) { h.sections[i].offset += 1; }, kMalformed);
+    expect_refused("offset at 2^64", i, [&](Header& h) { h.sections[i].offset = ~std::uint64_t{7}; }, kMalformed);
+    expect_refused("element size + 1", i, [&](Header& h) { ++h.sections[i].element_size; }, kMalformed);
+    expect_refused("element size 0", i, [&](Header& h) { h.sections[i].element_size = 0; }, kMalformed);
+    expect_refused("count huge", i, [&](Header& h) { h.sections[i].count = 0xffffffffU; }, kMalformed);
+  }
+}
+
+/// One wrong value in an otherwise right snapshot.
+struct Wrong {
+  const char* name;
+  Section section;  ///< where the error must point
+  std::function<void(SnapshotBuilder&)> change;
+};
+
+void expect_refused_in_place(const Wrong& wrong) {
+  auto builder = one_of_everything();
+  wrong.change(builder);
+  const Bytes bytes = builder.finish(1);
+  const auto view = SnapshotView::parse(bytes);
+  ASSERT_FALSE(view.has_value()) << wrong.name;
+  EXPECT_EQ(view.error().where, ErrorSite::kSnapshot) << wrong.name;
+  Header header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  const auto& entry = header.sections[static_cast<std::size_t>(wrong.section)];
+  const std::uint64_t end = entry.offset + std::uint64_t{entry.count} * entry.element_size;
+  EXPECT_GE(view.error().detail, entry.offset) << wrong.name;
+  EXPECT_LT(view.error().detail, end) << wrong.name;
+}
+
+void expect_all_refused(const std::vector<Wrong>& all) {
+  for (const auto& wrong : all) expect_refused_in_place(wrong);
+}
+
+using B = SnapshotBuilder;
+
+TEST(SnapshotView, RefusesWrongStrings) {
+  constexpr auto kNics = Section::kNics;
+  expect_all_refused({
+      {"beyond the section", kNics, [](B& b) { b.nics[0].name = {100'000, 1}; }},
+      {"end beyond the section", kNics, [](B& b) { b.nics[0].name.count = 100'000; }},
+      {"first + count wraps", kNics, [](B& b) { b.nics[0].name = {2, 0xffffffffU}; }},
+      {"too long", kNics, [](B& b) { b.nics[0].name = b.string(std::string(limits::kNameBytesMax + 1, 'a')); }},
+      {"lone continuation", kNics, [](B& b) { b.nics[0].name = b.string("a\x80"); }},
+      {"cut sequence", kNics, [](B& b) { b.nics[0].name = b.string("\xe6\x97"); }},
+      {"overlong", kNics, [](B& b) { b.nics[0].name = b.string("\xc0\xaf"); }},
+      {"surrogate", kNics, [](B& b) { b.nics[0].name = b.string("\xed\xa0\x80"); }},
+      {"above U+10FFFF", kNics, [](B& b) { b.nics[0].name = b.string("\xf4\x90\x80\x80"); }},
+      {"control character", kNics, [](B& b) { b.nics[0].name = b.string("a\nb"); }},
+      {"empty nic name", kNics, [](B& b) { b.nics[0].name = {}; }},
+      {"empty device", kNics, [](B& b) { b.nics[0].device = {}; }},
+      {"tenant name", Section::kTenants, [](B& b) { b.tenants[0].name.first = 100'000; }},
+      {"service code", Section::kTenants, [](B& b) { b.tenants[0].service_code = {}; }},
+      {"zone name", Section::kZones, [](B& b) { b.zones[1].name.first = 100'000; }},
+      {"port name", Section::kPorts, [](B& b) { b.ports[1].name.first = 100'000; }},
+      {"binding name", Section::kBindings, [](B& b) { b.bindings[0].name.first = 100'000; }},
+      {"policy name", Section::kPolicies, [](B& b) { b.policies[0].name.first = 100'000; }},
+      {"rule name", Section::kRules, [](B& b) { b.rules[0].name.first = 100'000; }},
+      {"service name", Section::kServices, [](B& b) { b.services[0].name.first = 100'000; }},
+  });
+}
+
+TEST(SnapshotView, RefusesWrongNicsAndTenants) {
+  constexpr auto kNics = Section::kNics;
+  constexpr auto kTenants = Section::kTenants;
+  expect_all_refused({
+      {"same nic name", kNics, [](B& b) { b.nics[1].name = b.nics[0].name; }},
+      {"same device", kNics, [](B& b) { b.nics[1].device = b.nics[0].device; }},
+      {"nic mtu small", kNics, [](B& b) { b.nics[0].mtu = 67; }},
+      {"nic mtu large", kNics, [](B& b) { b.nics[0].mtu = limits::kFrameBytesMax + 1; }},
+      {"nic reserved", kNics, [](B& b) { b.nics[0].reserved = 1; }},
+      {"tenant id 0", kTenants, [](B& b) { b.tenants[0].id = 0; }},
+      {"tenant id beyond", kTenants, [](B& b) { b.tenants[1].id = limits::kTenantIdMax + 1; }},
+      {"same tenant id", kTenants, [](B& b) { b.tenants[1].id = b.tenants[0].id; }},
+      {"unsorted tenants", kTenants, [](B& b) { b.tenants[0].id = b.tenants[1].id + 1; }},
+      {"same service code", kTenants, [](B& b) { b.tenants[1].service_code = b.tenants[0].service_code; }},
+      {"zones beyond", kTenants, [](B& b) { b.tenants[1].zones.count = 3; }},
+      {"zone owned twice", Section::kZones, [](B& b) { b.tenants[1].zones = b.tenants[0].zones; }},
+      {"zone owned by nobody", Section::kZones, [](B& b) { b.zones.push_back(b.zones[0]); }},
+      {"65 zones", kTenants, [](B& b) { b.zones.resize(67, b.zones[0]); b.tenants[1].zones.count = 65; }},
+      {"routes beyond", kTenants, [](B& b) { b.tenants[0].routes.first = 100; }},
+      {"routes owned twice", Section::kRoutes, [](B& b) { b.tenants[1].routes = b.tenants[0].routes; }},
+      {"policies beyond", kTenants, [](B& b) { b.tenants[0].policies.count = 9; }},
+      {"policy of another tenant", Section::kPolicies, [](B& b) { b.policies[0].tenant = 1; }},
+      {"policy reserved", Section::kPolicies, [](B& b) { b.policies[0].reserved = 1; }},
+      {"no rules", kTenants, [](B& b) { b.tenants[0].rules.count = 0; }},
+      {"rules beyond", kTenants, [](B& b) { b.tenants[1].rules.count = 3; }},
+      {"rules owned twice", Section::kRules, [](B& b) { b.tenants[1].rules = b.tenants[0].rules; }},
+  });
+}
+
+TEST(SnapshotView, RefusesWrongPorts) {
+  constexpr auto kPorts = Section::kPorts;
+  expect_all_refused({
+      {"id 0", kPorts, [](B& b) { b.ports[0].id = 0; }},
+      {"id beyond", kPorts, [](B& b) { b.ports[4].id = limits::kPortIdMax + 1; }},
+      {"same id", kPorts, [](B& b) { b.ports[1].id = b.ports[0].id; }},
+      {"unsorted", kPorts, [](B& b) { b.ports[1].id = 9; }},
+      {"kind", kPorts, [](B& b) { b.ports[2].kind = static_cast<PortKind>(4); }},
+      {"tenant beyond", kPorts, [](B& b) { b.ports[1].tenant = 2; }},
+      {"tenant none", kPorts, [](B& b) { b.ports[1].tenant = kNone; }},
+      {"uplink with a tenant", kPorts, [](B& b) { b.ports[0].tenant = 0; }},
+      {"uplink with a zone", kPorts, [](B& b) { b.ports[0].zone = 1; }},
+      {"zone beyond the tenant's", kPorts, [](B& b) { b.ports[1].zone = 2; }},
+      {"nic beyond", kPorts, [](B& b) { b.ports[1].nic = 2; }},
+      {"nic none", kPorts, [](B& b) { b.ports[1].nic = kNone; }},
+      {"segment with an uplink", kPorts, [](B& b) { b.ports[1].uplink = 0; }},
+      {"share without an uplink", kPorts, [](B& b) { b.ports[3].uplink = kNone; }},
+      {"share of a segment", kPorts, [](B& b) { b.ports[3].uplink = 1; }},
+      {"share on another nic", kPorts, [](B& b) { b.ports[3].nic = 0; }},
+      {"share with its own vlan", kPorts, [](B& b) { b.ports[3].outer_vlan = 5; }},
+      {"share with addresses", kPorts, [](B& b) { std::swap(b.ports[3].addresses, b.ports[2].addresses); }},
+      {"share with a binding", kPorts, [](B& b) { b.ports[3].binding = 0; }},
+      {"binding beyond", kPorts, [](B& b) { b.ports[1].binding = 1; }},
+      {"routed port with a binding", kPorts, [](B& b) { b.ports[2].binding = 0; }},
+      {"binding of another port", kPorts, [](B& b) { b.ports[2].kind = PortKind::kSegment; b.ports[2].binding = 0; }},
+      {"mtu small", kPorts, [](B& b) { b.ports[1].mtu = 0; }},
+      {"mtu large", kPorts, [](B& b) { b.ports[1].mtu = limits::kFrameBytesMax + 1; }},
+      {"addresses beyond", kPorts, [](B& b) { b.ports[1].addresses.count = 100; }},
+      {"address owned twice", Section::kPortAddresses, [](B& b) { b.ports[2].addresses = b.ports[1].addresses; }},
+      {"outer vlan 4095", kPorts, [](B& b) { b.ports[1].outer_vlan = 4095; }},
+      {"inner vlan 4095", kPorts, [](B& b) { b.ports[2].inner_vlan = 4095; }},
+      {"inner without outer", kPorts, [](B& b) { b.ports[2].outer_vlan = 0; b.ports[2].outer_is_svlan = 0; }},
+      {"svlan flag 2", kPorts, [](B& b) { b.ports[2].outer_is_svlan = 2; }},
+      {"svlan without a tag", kPorts, [](B& b) { b.ports[0].outer_is_svlan = 1; }},
+      {"reserved", kPorts, [](B& b) { b.ports[0].reserved = 1; }},
+      {"two ports on one wire", kPorts, [](B& b) { b.ports[2].inner_vlan = 0; b.ports[2].outer_is_svlan = 0; }},
+      {"address prefix length", Section::kPortAddresses, [](B& b) { b.port_addresses[0].length = 33; }},
+      {"address family", Section::kPortAddresses, [](B& b) { b.port_addresses[0].address.family = static_cast<Family>(5); }},
+      {"bytes behind an IPv4 address", Section::kPortAddresses, [](B& b) { b.port_addresses[0].address.bytes[4] = 1; }},
+  });
+}
+
+TEST(SnapshotView, RefusesWrongBindings) {
+  constexpr auto kBindings = Section::kBindings;
+  constexpr auto kPairs = Section::kBindingPairs;
+  expect_all_refused({
+      {"id 0", kBindings, [](B& b) { b.bindings[0].id = 0; }},
+      {"id beyond", kBindings, [](B& b) { b.bindings[0].id = limits::kBindingIdMax + 1; }},
+      {"port does not name it", kBindings, [](B& b) { b.ports[1].binding = kNone; }},
+      {"pairs beyond", kBindings, [](B& b) { b.bindings[0].pairs.count = 4; }},
+      {"routed beyond", kBindings, [](B& b) { b.bindings[0].routed.first = 9; }},
+      {"pair owned twice", kPairs, [](B& b) { b.bindings[0].routed.first = 1; }},
+      {"pair owned by nobody", kPairs, [](B& b) { b.bindings[0].routed.count = 0; }},
+      {"65 pairs", kBindings, [](B& b) { b.binding_pairs.resize(67, b.binding_pairs[0]); b.bindings[0].pairs = {2, 65}; }},
+      {"9 MACs", kPairs, [](B& b) {
+         b.binding_pairs.resize(2);
+         for (std::uint8_t i = 0; i < 9; ++i) {
+           b.binding_pairs.push_back(b.binding_pairs[0]);
+           b.binding_pairs.back().mac.bytes[5] = i;
+         }
+         b.bindings[0].pairs.count = 11;
+         b.bindings[0].routed.count = 0;
+       }},
+      {"link-locals beyond", kBindings, [](B& b) { b.bindings[0].link_locals.count = 2; }},
+      {"link-local that is none", Section::kLinkLocals, [](B& b) { b.link_locals[0] = address("fd00::1"); }},
+      {"IPv4 link-local", Section::kLinkLocals, [](B& b) { b.link_locals[0] = address("169.254.0.1"); }},
+      {"multicast mac", kPairs, [](B& b) { b.binding_pairs[0].mac.bytes[0] |= 1U; }},
+      {"zero mac", kPairs, [](B& b) { b.binding_pairs[0].mac = Mac{}; }},
+      {"routed with a mac", kPairs, [](B& b) { b.binding_pairs[2].mac = b.binding_pairs[0].mac; }},
+      {"pair prefix length", kPairs, [](B& b) { b.binding_pairs[0].prefix.length = 40; }},
+      {"pair with host bits", kPairs, [](B& b) { b.binding_pairs[0].prefix.length = 24; }},
+      {"routed with host bits", kPairs, [](B& b) { b.binding_pairs[2].prefix.length = 8; }},
+      {"ethertype that is a length", kBindings, [](B& b) { b.bindings[0].ethertypes[1] = 0x05ff; }},
+      {"lla policy", kBindings, [](B& b) { b.bindings[0].lla_policy = static_cast<snapshot::LlaPolicy>(3); }},
+      {"no pins", kBindings, [](B& b) { b.bindings[0].lla_pins = 0; }},
+      {"9 pins", kBindings, [](B& b) { b.bindings[0].lla_pins = 9; }},
+      {"roles", kBindings, [](B& b) { b.bindings[0].roles = 16; }},
+      {"active 2", kBindings, [](B& b) { b.bindings[0].active = 2; }},
+      {"reserved", kBindings, [](B& b) { b.bindings[0].reserved = 1; }},
+  });
+}
+
+TEST(SnapshotView, RefusesWrongRoutesAndOwnedPrefixes) {
+  constexpr auto kRoutes = Section::kRoutes;
+  constexpr auto kOwned = Section::kOwnedPrefixes;
+  expect_all_refused({
+      {"host bits", kRoutes, [](B& b) { b.routes[2].prefix.length = 4; }},
+      {"length", kRoutes, [](B& b) { b.routes[0].prefix.length = 33; }},
+      {"flag", kRoutes, [](B& b) { b.routes[0].has_next_hop = 2; }},
+      {"reserved", kRoutes, [](B& b) { b.routes[0].reserved = 1; }},
+      {"reserved behind", kRoutes, [](B& b) { b.routes[0].reserved2[2] = 1; }},
+      {"port beyond", kRoutes, [](B& b) { b.routes[0].port = 5; }},
+      {"port of another tenant", kRoutes, [](B& b) { b.routes[0].port = 4; }},
+      {"the shared uplink itself", kRoutes, [](B& b) { b.routes[0].port = 0; }},
+      {"next hop of the other family", kRoutes, [](B& b) { b.routes[0].next_hop = address("fd00::1"); }},
+      {"no next hop", kRoutes, [](B& b) { b.routes[0].next_hop = Address{}; }},
+      {"connected with a next hop", kRoutes, [](B& b) { b.routes[2].next_hop = address("10.0.0.1"); }},
+      {"owned host bits", kOwned, [](B& b) { b.owned_prefixes[0].prefix.length = 27; }},
+      {"owned length", kOwned, [](B& b) { b.owned_prefixes[2].prefix.length = 129; }},
+      {"owned reserved", kOwned, [](B& b) { b.owned_prefixes[0].reserved[0] = 1; }},
+      {"share that is none", kOwned, [](B& b) { b.owned_prefixes[0].share = 1; }},
+      {"share beyond", kOwned, [](B& b) { b.owned_prefixes[0].share = 5; }},
+      {"uplink that is not the share's", kOwned, [](B& b) { b.owned_prefixes[0].uplink = 1; }},
+      {"owned by two tenants", kOwned, [](B& b) { b.owned_prefixes[1].prefix = b.owned_prefixes[0].prefix; }},
+      {"inside another tenant's", kOwned, [](B& b) { b.owned_prefixes[1].prefix = prefix("203.0.113.17/32"); }},
+      {"around another tenant's", kOwned, [](B& b) { b.owned_prefixes[1].prefix = prefix("203.0.113.0/24"); }},
+  });
+}
+
+TEST(SnapshotView, TakesAPrefixBesideAnotherTenantsAndInsideItsOwn) {
+  auto builder = one_of_everything();
+  builder.owned_prefixes.push_back({prefix("203.0.113.48/28"), {}, 0, 3});
+  builder.owned_prefixes.push_back({prefix("203.0.113.17/32"), {}, 0, 3});
+
+  EXPECT_TRUE(SnapshotView::parse(builder.finish(1)).has_value());
+}
+
+TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
+  constexpr auto kRules = Section::kRules;
+  constexpr auto kRanges = Section::kAddressRanges;
+  constexpr auto kServices = Section::kServices;
+  expect_all_refused({
+      {"id 0", kRules, [](B& b) { b.rules[0].id = 0; }},
+      {"id beyond", kRules, [](B& b) { b.rules[0].id = limits::kRuleIdMax + 1; }},
+      {"same id in two tenants", kRules, [](B& b) { b.rules[2].id = b.rules[0].id; }},
+      {"policy of another tenant", kRules, [](B& b) { b.rules[0].policy = 1; }},
+      {"no policy", kRules, [](B& b) { b.rules[0].policy = kNone; }},
+      {"final default with a policy", kRules, [](B& b) { b.rules[1].policy = 0; }},
+      {"final rule that is no default", kRules, [](B& b) { b.rules[1].is_default = 0; b.rules[1].number = 2; }},
+      {"final default that allows", kRules, [](B& b) { b.rules[1].action = snapshot::Action::kAllow; }},
+      {"final default that rejects", kRules, [](B& b) { b.rules[1].action = snapshot::Action::kReject; }},
+      {"final default without a source zone", kRules, [](B& b) { b.rules[1].source_zones = 1; }},
+      {"final default without a destination zone", kRules, [](B& b) { b.rules[1].destination_zones = 2; }},
+      {"final default with sources", kRules, [](B& b) { b.rules[1].sources = {0, 1}; b.rules[1].any_source = 0; }},
+      {"final default with destinations", kRules, [](B& b) { b.rules[1].destinations = {0, 1}; b.rules[1].any_destination = 0; }},
+      {"final default with services", kRules, [](B& b) { b.rules[1].services = {0, 1}; b.rules[1].any_service = 0; }},
+      {"no source zone", kRules, [](B& b) { b.rules[0].source_zones = 0; }},
+      {"no destination zone", kRules, [](B& b) { b.rules[0].destination_zones = 0; }},
+      {"any source with sources", kRules, [](B& b) { b.rules[0].any_source = 1; }},
+      {"sources empty but not any", kRules, [](B& b) { b.rules[0].sources = {}; }},
+      {"any destination with destinations", kRules, [](B& b) { b.rules[0].any_destination = 1; }},
+      {"any service with services", kRules, [](B& b) { b.rules[0].any_service = 1; }},
+      {"flag 2", kRules, [](B& b) { b.rules[0].any_service = 2; }},
+      {"sources beyond", kRules, [](B& b) { b.rules[0].sources.count = 1000; }},
+      {"destinations beyond", kRules, [](B& b) { b.rules[0].destinations.first = 1000; }},
+      {"services beyond", kRules, [](B& b) { b.rules[0].services.count = 1000; }},
+      {"action 0", kRules, [](B& b) { b.rules[0].action = static_cast<snapshot::Action>(0); }},
+      {"action 4", kRules, [](B& b) { b.rules[0].action = static_cast<snapshot::Action>(4); }},
+      {"log bits", kRules, [](B& b) { b.rules[0].log = 16; }},
+      {"default with a number", kRules, [](B& b) { b.rules[0].is_default = 1; }},
+      {"number 0", kRules, [](B& b) { b.rules[0].number = 0; }},
+      {"unsorted sources", kRules, [](B& b) { std::swap(b.address_ranges[0], b.address_ranges[1]); }},
+      {"overlapping sources", kRules, [](B& b) { b.address_ranges[1].low = b.address_ranges[0].high; }},
+      {"IPv6 before IPv4", kRules, [](B& b) { std::swap(b.address_ranges[1], b.address_ranges[2]); }},
+      {"range backwards", kRanges, [](B& b) { std::swap(b.address_ranges[0].low, b.address_ranges[0].high); }},
+      {"range of two families", kRanges, [](B& b) { b.address_ranges[0].high = address("fd00::1"); }},
+      {"range without a family", kRanges, [](B& b) { b.address_ranges[0].low = Address{}; }},
+      {"range reserved", kRanges, [](B& b) { b.address_ranges[0].reserved[1] = 1; }},
+      {"source ports backwards", kServices, [](B& b) { b.services[0].source_low = 2; b.services[0].source_high = 1; }},
+      {"destination ports backwards", kServices, [](B& b) { b.services[0].destination_low = 81; }},
+      {"types backwards", kServices, [](B& b) { b.services[1].icmp_type_low = 9; }},
+      {"codes backwards", kServices, [](B& b) { b.services[1].icmp_code_low = 2; b.services[1].icmp_code_high = 1; }},
+      {"any protocol 2", kServices, [](B& b) { b.services[0].any_protocol = 2; }},
+      {"service reserved", kServices, [](B& b) { b.services[0].reserved[0] = 1; }},
+  });
+}
+
+TEST(SnapshotView, NeverIndexesBeyondWhateverByteIsChanged) {
+  const Bytes whole = one_of_everything().finish(1);
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    for (const std::uint8_t value : {std::uint8_t{0}, std::uint8_t{0x7f}, std::uint8_t{0xff}}) {
+      Bytes changed = whole;
+      changed[at] = value;
+      seal_snapshot(changed);
+      static_cast<void>(SnapshotView::parse(changed));  // the sanitizers judge
+    }
+  }
+}
+
+TEST(SnapshotBuilder, GivesTheSameBytesForTheSameModel) {
+  const Bytes first = one_of_everything().finish(3);
+
+  EXPECT_EQ(first, one_of_everything().finish(3));
+  EXPECT_NE(first, one_of_everything().finish(4));
+}
+
+TEST(SnapshotBuilder, KeepsEqualTextsOnce) {
+  SnapshotBuilder builder;
+  const auto first = builder.string("servers");
+  const auto other = builder.string("office");
+  const auto again = builder.string("servers");
+
+  EXPECT_EQ(first.first, again.first);
+  EXPECT_NE(first.first, other.first);
+}
+
+}  // namespace
+}  // namespace sekisho::filters
