@@ -217,7 +217,8 @@ class Compiler {
     out.routes = run_since(first, builder_.routes.size());
     first = builder_.policies.size();
     const std::size_t first_rule = builder_.rules.size();
-    RuleCompiler(builder_, ids_, reporter_, tenant, index).compile(Path(Path(), "tenants", t));
+    const Path root;
+    RuleCompiler(builder_, ids_, reporter_, tenant, index).compile(Path(root, "tenants", t));
     out.policies = run_since(first, builder_.policies.size());
     out.rules = run_since(first_rule, builder_.rules.size());
     builder_.tenants.push_back(out);
@@ -266,9 +267,10 @@ class Compiler {
 
 /// An id written out must not be one that was given to another rule without an id: both would be one rule in the logs.
 void check_given_uuids(const model::Configuration& model, Ids& ids, Reporter& reporter) {
+  const Path root;
   for (int t = 0; t < model.tenants_size(); ++t) {
     const auto& tenant = model.tenants(t);
-    const Path tenant_path(Path(), "tenants", t);
+    const Path tenant_path(root, "tenants", t);
     std::map<Uuid, std::string_view> owners;
     for (int pass = 0; pass < 2; ++pass) {  // the written ones first
       for (int p = 0; p < tenant.policies_size(); ++p) {

@@ -141,6 +141,7 @@ class Decoder final : public YAML::EventHandler {
     const FieldDescriptor* field = nullptr;   // kMap: the field whose value comes next; kList: the list
     bool has_key = false;                     // kMap: a key was read, its value comes next
     bool skip_value = false;                  // kMap: that value belongs to no field
+    Place key_place;                          // kMap: of that key
     std::uint64_t seen = 0;                   // kMap: bit per field index
     int next_index = 0;                       // kList
     std::size_t path_size = 0;                // of the container itself
@@ -196,6 +197,7 @@ class Decoder final : public YAML::EventHandler {
     const Descriptor& type = *top.message->GetDescriptor();
     const FieldDescriptor* field = type.FindFieldByName(key);
     top.has_key = true;
+    top.key_place = lines_.place(mark);
     top.field = field;
     top.skip_value = true;
     const std::string path = path_.empty() ? std::string(cut_characters(key, 64)) : path_ + '.' + std::string(cut_characters(key, 64));
@@ -322,7 +324,8 @@ class Decoder final : public YAML::EventHandler {
     const FieldDescriptor& field = *top.field;
     const bool element = top.shape == Shape::kList;
     if (element) begin_element(top);
-    const Place place = lines_.place(mark);
+    // yaml-cpp puts a value that is not there at the token after it, maybe lines away.
+    const Place place = scalar.null && !element ? top.key_place : lines_.place(mark);
     out_.positions.add(path_, place);
     const bool fits = !scalar.null && (element || !field.is_repeated()) && set(*top.message, field, scalar);
     if (!fits) report(path_, place, shape_sentence(field, element, scalar.null ? "nothing" : quoted(scalar.text)));

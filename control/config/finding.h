@@ -52,11 +52,13 @@ class Positions {
   std::vector<Entry> entries_;
 };
 
-/// A path under construction, on the stack: made into text only when there is something to say.
+/// A path under construction, on the stack: made into text only when there is something to say. Borrows its parent and the
+/// field's name.
 class Path {
  public:
   Path() = default;
   Path(const Path& parent, std::string_view field) : parent_(&parent), field_(field) {}
+  Path(Path&& parent, std::string_view field, int index = -1) = delete;  // it would not outlive the line
   Path(const Path& parent, std::string_view field, int index) : parent_(&parent), field_(field), index_(index) {}
   [[nodiscard]] std::string text() const;
 

@@ -61,11 +61,11 @@ TEST(Codec, TakesAnEmptyMapAsTheEmptyConfiguration) {
 
 TEST(Codec, NamesAnUnknownFieldByLineAndColumn) {
   EXPECT_THAT(decode_lines("node: u0\nnics:\n  - { name: a, device: d, speed: 5 }\n"),
-              StartsWith("f:3:26: error: nics[0].speed: unknown field; the fields here are name, device, mtu"));
+              StartsWith("f:3:27: error: nics[0].speed: unknown field; the fields here are name, device, mtu"));
 }
 
 TEST(Codec, CountsColumnsInCharacters) {
-  EXPECT_THAT(decode_lines("tenants:\n  - { name: \"印刷\", bad: 1, service_code: x }\n"), StartsWith("f:2:17: error: tenants[0].bad:"));
+  EXPECT_THAT(decode_lines("tenants:\n  - { name: \"印刷\", bad: 1, service_code: x }\n"), StartsWith("f:2:19: error: tenants[0].bad:"));
 }
 
 TEST(Codec, ListsEveryFaultInOrder) {
@@ -82,7 +82,7 @@ TEST(Codec, ListsEveryFaultInOrder) {
 TEST(Codec, NamesAWrongTypeAtDepth) {
   const std::string text = with(kExample, "enabled: false", "enabled: 0");
 
-  EXPECT_EQ(decode_lines(text), "f:53:56: error: tenants[0].policies[0].rules[1].enabled: must be true or false, not \"0\"\n");
+  EXPECT_EQ(decode_lines(text), "f:51:59: error: tenants[0].policies[0].rules[1].enabled: must be true or false, not \"0\"\n");
 }
 
 TEST(Codec, RefusesAQuotedNumberAndTakesAPlainOne) {
@@ -114,7 +114,7 @@ TEST(Codec, RefusesAliasesAnchorsAndTags) {
 }
 
 TEST(Codec, RefusesNothingWhereSomethingIsNeeded) {
-  EXPECT_EQ(decode_lines("node:\n"), "f:1:6: error: node: must be a text, not nothing\n");
+  EXPECT_EQ(decode_lines("node:\n"), "f:1:1: error: node: must be a text, not nothing\n");
   EXPECT_THAT(decode_lines(""), HasSubstr("the document is empty"));
   EXPECT_THAT(decode_lines("# only a comment\n"), HasSubstr("the document is empty"));
 }
