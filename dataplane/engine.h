@@ -60,6 +60,7 @@ class Engine {
 
   [[nodiscard]] std::uint32_t shards() const { return static_cast<std::uint32_t>(shards_.size()); }
   [[nodiscard]] Shard& shard(std::uint32_t number) { return *shards_[number]; }
+  [[nodiscard]] const Shard& shard(std::uint32_t number) const { return *shards_[number]; }
   [[nodiscard]] const Shared& shared() const { return *shared_; }
   [[nodiscard]] const Slots& slots() const { return slots_; }
   /// The configuration in force; nullptr before the first. Control thread only.

@@ -6,8 +6,10 @@
 // Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the previous Classifier and
 // compiles the rest. A shard frees its contexts when the last Classifier that holds it dies, on the control thread.
 // Synchronisation. None: after build() everything is read-only.
-// Limits. kEntriesPerTrieMax entries, kTrieBytesMax of tables for each shard and family. rte_acl wants some 15 KB a rule for
-// a moment while it builds, so the bound on entries is one on memory.
+// Limits. kEntriesPerFamilyMax entries for each shard and family, in segments of at most kEntriesPerSegmentMax and kSegmentBytesMax
+// of tables. rte_acl wants some 15 KB a rule for a moment while it builds, so the bounds on entries are bounds on memory. It also
+// gives up on rule sets that overlap too wildly (more than 8 tries): those are halved until it takes them. A key is looked up in
+// every segment and the smallest ordinal wins, which is the first match.
 #include "dataplane/dpdk/classifier.h"
 
 #include <rte_acl.h>
@@ -41,8 +43,10 @@ constexpr std::uint32_t kBuckets = 64;
 constexpr std::size_t kSlotsPerShard = 256;             // the slot is one byte of the key
 constexpr std::uint32_t kLargeTenantRules = 2048;       // above it a tenant's commits should not rebuild its neighbours
 constexpr std::size_t kShardsMax = 192;                 // 200,000 rules / 2048 + 64 buckets + 1000 tenants / 256, rounded up
-constexpr std::size_t kEntriesPerTrieMax = 1U << 17;
-constexpr std::size_t kTrieBytesMax = std::size_t{128} << 20;
+constexpr std::size_t kEntriesPerFamilyMax = 1U << 17;
+constexpr std::size_t kEntriesPerSegmentMax = 1U << 14;
+constexpr std::size_t kSegmentsMax = 64;                // a wild rule set is refused rather than looked up forever
+constexpr std::size_t kSegmentBytesMax = std::size_t{128} << 20;
 constexpr std::size_t kFamilies = 2;
 
 Error unavailable(int error_number) {
@@ -188,7 +192,7 @@ rte_acl_config trie_config() {
   rte_acl_config config{};
   config.num_categories = 1;
   config.num_fields = F::kCount;
-  config.max_size = kTrieBytesMax;
+  config.max_size = kSegmentBytesMax;
   const auto define = [&](std::size_t field, std::uint8_t type, std::size_t size, std::size_t input, std::size_t offset) {
     config.defs[field] = {type, static_cast<std::uint8_t>(size), static_cast<std::uint8_t>(field),
                           static_cast<std::uint8_t>(input), static_cast<std::uint32_t>(offset)};
@@ -235,9 +239,9 @@ class EntryList {
     for (const std::size_t factor : {sources.size(), destinations.size(), services.size(), from_zones.size(), to_zones.size()}) {
       product *= factor;
       if (product == 0) return {};
-      if (product > kEntriesPerTrieMax) return too_many;
+      if (product > kEntriesPerFamilyMax) return too_many;
     }
-    if (entries_.size() + product > kEntriesPerTrieMax) return too_many;
+    if (entries_.size() + product > kEntriesPerFamilyMax) return too_many;
     for (const auto& zone_from : from_zones) {
       for (const auto& zone_to : to_zones) {
         Entry<Words> entry = blank(from.slot, ordinal, zone_from, zone_to);
@@ -308,16 +312,8 @@ std::array<char, RTE_ACL_NAMESIZE> unique_name() {
   return name;
 }
 
-/// Compiles the tenants' rules of one family; an empty Context when there is nothing to match.
 template <std::size_t Words>
-Result<Context> compile(std::span<const TenantRules> tenants, std::uint64_t& entry_count) {
-  EntryList<Words> list;
-  for (const auto& from : tenants) {
-    for (std::uint32_t ordinal = 0; ordinal + 1 < from.tenant->rules.count; ++ordinal) SEKISHO_CHECK_OK(list.add(from, ordinal));
-  }
-  const auto& entries = list.entries();
-  entry_count += entries.size();
-  if (entries.empty()) return Context{};
+Result<Context> build_context(std::span<const Entry<Words>> entries) {
   const auto name = unique_name();
   const rte_acl_param param{.name = name.data(),
                             .socket_id = SOCKET_ID_ANY,
@@ -333,6 +329,40 @@ Result<Context> compile(std::span<const TenantRules> tenants, std::uint64_t& ent
   if (status != 0) return unavailable(-status);
   choose_widest(context.get());
   return context;
+}
+
+using Segments = std::vector<Context>;
+
+/// Appends contexts that hold the entries between them. Halves what rte_acl cannot take in one: it says ENOMEM for too many tries
+/// as for too little memory, so a heap that is really full is found at the first single entry and reported.
+template <std::size_t Words>
+Result<void> build_segments(std::span<const Entry<Words>> entries, Segments& out) {
+  if (out.size() >= kSegmentsMax) return unavailable(ENOMEM);
+  if (entries.size() <= kEntriesPerSegmentMax) {
+    auto context = build_context<Words>(entries);
+    if (context) {
+      out.push_back(std::move(context).value());
+      return {};
+    }
+    const auto reason = context.error().detail;
+    if (entries.size() == 1 || (reason != ENOMEM && reason != ERANGE)) return context.error();
+  }
+  const std::size_t half = entries.size() / 2;
+  SEKISHO_CHECK_OK(build_segments<Words>(entries.first(half), out));
+  return build_segments<Words>(entries.subspan(half), out);
+}
+
+/// Compiles the tenants' rules of one family; no segment when there is nothing to match.
+template <std::size_t Words>
+Result<Segments> compile(std::span<const TenantRules> tenants, std::uint64_t& entry_count) {
+  EntryList<Words> list;
+  for (const auto& from : tenants) {
+    for (std::uint32_t ordinal = 0; ordinal + 1 < from.tenant->rules.count; ++ordinal) SEKISHO_CHECK_OK(list.add(from, ordinal));
+  }
+  entry_count += list.entries().size();
+  Segments out;
+  if (!list.entries().empty()) SEKISHO_CHECK_OK(build_segments<Words>(list.entries(), out));
+  return out;
 }
 
 // ---- Content -------------------------------------------------------------------------------------------------------
@@ -423,18 +453,18 @@ class Classifier::Shard {
                                                     std::uint64_t& entries) {
     auto shard = std::make_shared<Shard>();
     shard->content_ = content;
-    SEKISHO_TRY(shard->contexts_[0], compile<1>(tenants, entries));
-    SEKISHO_TRY(shard->contexts_[1], compile<4>(tenants, entries));
+    SEKISHO_TRY(shard->segments_[0], compile<1>(tenants, entries));
+    SEKISHO_TRY(shard->segments_[1], compile<4>(tenants, entries));
     return std::shared_ptr<const Shard>(std::move(shard));
   }
 
   [[nodiscard]] const Sha256Digest& content() const { return content_; }
-  /// Null when no rule of this family exists here.
-  [[nodiscard]] const rte_acl_ctx* context(bool is_v6) const { return contexts_[is_v6 ? 1 : 0].get(); }
+  /// Empty when no rule of this family (0: IPv4, 1: IPv6) exists here.
+  [[nodiscard]] const Segments& segments(std::size_t family) const { return segments_[family]; }
 
  private:
   Sha256Digest content_{};
-  std::array<Context, kFamilies> contexts_;
+  std::array<Segments, kFamilies> segments_;
 };
 
 Classifier::~Classifier() = default;
@@ -486,38 +516,41 @@ void Classifier::classify(std::span<ClassifyKey> keys, std::span<std::uint32_t> 
 void Classifier::classify_batch(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept {
   constexpr std::uint8_t kEnd = 0xff;
   static_assert(kBatchMax < kEnd);
-  // Keys of one trie form a chain: newest_[trie] -> before_[key] -> ...
+  // Keys of one shard and family form a chain: newest[group] -> before[key] -> ...
   std::array<std::uint8_t, kShardsMax * kFamilies> newest;
   std::array<std::uint8_t, kBatchMax> before;
-  std::array<std::uint16_t, kBatchMax> tries;
+  std::array<std::uint16_t, kBatchMax> groups;
   std::memset(newest.data(), kEnd, shards_.size() * kFamilies);
-  std::size_t trie_count = 0;
+  std::size_t group_count = 0;
   for (std::size_t i = 0; i < keys.size(); ++i) {
     auto& key = keys[i];
     SEKISHO_DCHECK(key.tenant_index < places_.size());
     const auto& place = places_[key.tenant_index];
     key.slot = place.slot;
     rules[i] = place.default_rule;
-    if (key.family != static_cast<std::uint8_t>(Family::kIpv4) && key.family != static_cast<std::uint8_t>(Family::kIpv6)) continue;
-    const auto trie = static_cast<std::uint16_t>(place.shard * kFamilies + (key.family == static_cast<std::uint8_t>(Family::kIpv6)));
-    if (newest[trie] == kEnd) tries[trie_count++] = trie;
-    before[i] = newest[trie];
-    newest[trie] = static_cast<std::uint8_t>(i);
+    const bool is_v6 = key.family == static_cast<std::uint8_t>(Family::kIpv6);
+    if (!is_v6 && key.family != static_cast<std::uint8_t>(Family::kIpv4)) continue;
+    const auto group = static_cast<std::uint16_t>(place.shard * kFamilies + (is_v6 ? 1 : 0));
+    if (newest[group] == kEnd) groups[group_count++] = group;
+    before[i] = newest[group];
+    newest[group] = static_cast<std::uint8_t>(i);
   }
-  for (std::size_t t = 0; t < trie_count; ++t) {
-    const auto* context = shards_[tries[t] / kFamilies]->context(tries[t] % kFamilies == 1);
-    if (context == nullptr) continue;
-    std::array<const std::uint8_t*, kBatchMax> data;
-    std::array<std::uint8_t, kBatchMax> order;
+  std::array<const std::uint8_t*, kBatchMax> data;
+  std::array<std::uint8_t, kBatchMax> order;
+  std::array<std::uint32_t, kBatchMax> found;
+  for (std::size_t g = 0; g < group_count; ++g) {
     std::uint32_t count = 0;
-    for (std::uint8_t i = newest[tries[t]]; i != kEnd; i = before[i]) {
+    for (std::uint8_t i = newest[groups[g]]; i != kEnd; i = before[i]) {
       order[count] = i;
       data[count++] = reinterpret_cast<const std::uint8_t*>(&keys[i]);
     }
-    std::array<std::uint32_t, kBatchMax> ordinals;
-    if (rte_acl_classify(context, data.data(), ordinals.data(), count, 1) != 0) continue;
-    for (std::uint32_t k = 0; k < count; ++k) {
-      if (ordinals[k] != 0) rules[order[k]] = places_[keys[order[k]].tenant_index].first_rule + ordinals[k] - 1;
+    for (const auto& context : shards_[groups[g] / kFamilies]->segments(groups[g] % kFamilies)) {
+      if (rte_acl_classify(context.get(), data.data(), found.data(), count, 1) != 0) continue;
+      for (std::uint32_t k = 0; k < count; ++k) {
+        if (found[k] == 0) continue;
+        const std::uint32_t rule = places_[keys[order[k]].tenant_index].first_rule + found[k] - 1;
+        rules[order[k]] = std::min(rules[order[k]], rule);  // the default deny is the tenant's last
+      }
     }
   }
 }

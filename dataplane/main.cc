@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// dataplaned: the only program that sees packets.
+#include <getopt.h>
+#include <pthread.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <sys/prctl.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/describe.h"
+#include "dataplane/service/control_loop.h"
+
+namespace {
+
+using sekisho::dataplane::ControlLoop;
+using sekisho::dataplane::Engine;
+using sekisho::dataplane::LoadError;
+
+constexpr const char* kUsage =
+    "usage: dataplaned --run-dir DIR --state-dir DIR [options] -- EAL-ARGUMENTS\n"
+    "  --workers N         packet threads (default 1)\n"
+    "  --sessions N        sessions of the whole box (default 65536)\n"
+    "  --mbufs N           packets in flight (default 16384)\n"
+    "  --idle-sleep-us N   sleep of an idle worker; 0 = always poll (default 0)\n"
+    "  --log-records N     size of each log ring, a power of two (default 16384)\n"
+    "  --allow-uid UID     who may connect besides root; repeatable\n"
+    "Everything behind -- goes to DPDK: --vdev=net_af_packet0,iface=..., -a PCI-ADDRESS, --no-huge ...\n";
+
+struct Arguments {
+  std::string state_dir;
+  Engine::Options engine;
+  ControlLoop::Options loop;
+};
+
+bool number(const char* text, std::uint32_t& out) {
+  const char* end = text + std::strlen(text);
+  const auto [stopped, status] = std::from_chars(text, end, out);
+  return status == std::errc{} && stopped == end;
+}
+
+bool take_option(int option, const char* value, Arguments& out) {
+  std::uint32_t uid = 0;
+  switch (option) {
+    case 'r': out.loop.run_dir = value; return true;
+    case 's': out.state_dir = value; return true;
+    case 'w': return number(value, out.engine.workers);
+    case 'n': return number(value, out.engine.shard.sessions);
+    case 'm': return number(value, out.engine.mbufs);
+    case 'i': return number(value, out.engine.idle_sleep_us);
+    case 'l': return number(value, out.engine.shard.log_records);
+    case 'u':
+      if (!number(value, uid)) return false;
+      out.loop.allowed.push_back(uid);
+      return true;
+    default: return false;
+  }
+}
+
+bool parse(int argc, char** argv, Arguments& out) {
+  const option known[] = {{"run-dir", required_argument, nullptr, 'r'},  {"state-dir", required_argument, nullptr, 's'},
+                          {"workers", required_argument, nullptr, 'w'},  {"sessions", required_argument, nullptr, 'n'},
+                          {"mbufs", required_argument, nullptr, 'm'},    {"idle-sleep-us", required_argument, nullptr, 'i'},
+                          {"log-records", required_argument, nullptr, 'l'}, {"allow-uid", required_argument, nullptr, 'u'},
+                          {nullptr, 0, nullptr, 0}};
+  for (int option = 0; (option = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
+    if (!take_option(option, optarg, out)) return false;
+  }
+  return !out.loop.run_dir.empty() && !out.state_dir.empty();
+}
+
+/// DPDK's own arguments: this program's name and what stands behind "--".
+bool start_eal(int argc, char** argv, int first) {
+  std::vector<char*> arguments{argv[0]};
+  for (int i = first; i < argc; ++i) arguments.push_back(argv[i]);
+  if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) >= 0) return true;
+  std::fprintf(stderr, "dataplaned: DPDK does not start: %s\n", rte_strerror(rte_errno));
+  return false;
+}
+
+/// SIGTERM and SIGINT come by descriptor, to the control loop alone.
+void block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int serve(const Arguments& arguments) {
+  auto engine = Engine::create(arguments.engine);
+  if (!engine) {
+    std::fprintf(stderr, "dataplaned: %s\n", sekisho::describe(engine.error()).c_str());
+    return 1;
+  }
+  // Deny is the initial value: without a snapshot no port starts. A former run's one is checked like any other.
+  LoadError error;
+  if (!apply_stored_snapshot(**engine, arguments.state_dir + "/snapshot.bin", error)) {
+    std::fprintf(stderr, "dataplaned: waiting for a snapshot (%s)\n", error.reason.c_str());
+  }
+  auto loop = ControlLoop::create(**engine, arguments.loop);
+  if (!loop) {
+    std::fprintf(stderr, "dataplaned: %s: %s\n", arguments.loop.run_dir.c_str(), sekisho::describe(loop.error()).c_str());
+    return 1;
+  }
+  std::vector<std::thread> workers;
+  for (std::uint32_t number = 0; number < (*engine)->shards(); ++number) {
+    workers.emplace_back([&engine, number] {
+      prctl(PR_SET_NAME, ("worker" + std::to_string(number)).c_str());
+      (*engine)->run(number);
+    });
+  }
+  const auto served = (*loop)->run();
+  (*engine)->stop();
+  for (std::thread& worker : workers) worker.join();
+  return served ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  if (!parse(argc, argv, arguments)) {
+    std::fputs(kUsage, stderr);
+    return 2;
+  }
+  block_signals();
+  if (!start_eal(argc, argv, optind)) return 1;
+  const int status = serve(arguments);
+  rte_eal_cleanup();
+  return status;
+}

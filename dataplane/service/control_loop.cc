@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/service/control_loop.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+
+#include "base/describe.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+constexpr std::size_t kPeersMax = 32;
+constexpr int kTickMs = 1000;
+constexpr mode_t kSocketMode = 0660;
+
+std::uint64_t wall_ns() {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+Result<Fd> signal_descriptor() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  Fd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.valid()) return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
+  return fd;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ControlLoop>> ControlLoop::create(Engine& engine, const Options& options) {
+  SEKISHO_TRY(IpcListener config, IpcListener::listen(options.run_dir + "/dataplane.sock", kSocketMode));
+  SEKISHO_TRY(IpcListener rings, IpcListener::listen(options.run_dir + "/rings.sock", kSocketMode));
+  SEKISHO_TRY(Fd signals, signal_descriptor());
+  return std::unique_ptr<ControlLoop>(new ControlLoop(engine, options, std::move(config), std::move(rings), std::move(signals)));
+}
+
+ControlLoop::ControlLoop(Engine& engine, Options options, IpcListener config, IpcListener rings, Fd signals)
+    : engine_(engine),
+      options_(std::move(options)),
+      service_(engine, wall_ns()),
+      config_(std::move(config)),
+      rings_(std::move(rings)),
+      signals_(std::move(signals)) {}
+
+bool ControlLoop::allowed(const IpcConnection& peer) const {
+  const Result<uid_t> uid = peer.peer_uid();
+  if (!uid) return false;
+  return *uid == 0 || *uid == getuid() || std::find(options_.allowed.begin(), options_.allowed.end(), *uid) != options_.allowed.end();
+}
+
+void ControlLoop::accept_config() {
+  Result<IpcConnection> peer = config_.accept();
+  if (peer && allowed(*peer) && peers_.size() < kPeersMax) peers_.push_back(std::move(peer).value());
+}
+
+void ControlLoop::accept_rings() {
+  Result<IpcConnection> peer = rings_.accept();
+  if (!peer || !allowed(*peer)) return;
+  const Result<void> sent = send_log_rings(engine_, *peer);
+  if (!sent) std::fprintf(stderr, "dataplaned: log rings: %s\n", describe(sent.error()).c_str());
+  // Kept open: the reader sees the end of this process as the end of its connection.
+  if (sent && peers_.size() < kPeersMax) peers_.push_back(std::move(peer).value());
+}
+
+void ControlLoop::serve(std::size_t number) {
+  Result<IpcMessage> message = peers_[number].receive(std::chrono::milliseconds(0));
+  Result<void> answered = message ? service_.answer(peers_[number], std::move(message).value()) : Result<void>(message.error());
+  if (answered) return;
+  if (answered.error().code != ErrorCode::kNotFound) {
+    std::fprintf(stderr, "dataplaned: peer closed: %s\n", describe(answered.error()).c_str());
+  }
+  peers_.erase(peers_.begin() + static_cast<std::ptrdiff_t>(number));
+}
+
+Result<void> ControlLoop::run() {
+  for (;;) {
+    std::vector<pollfd> waiting{{config_.fd(), POLLIN, 0}, {rings_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+    for (const IpcConnection& peer : peers_) waiting.push_back({peer.fd(), POLLIN, 0});
+    const int ready = poll(waiting.data(), waiting.size(), kTickMs);
+    if (ready < 0 && errno != EINTR) return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
+    engine_.sync_clock();
+    if (ready <= 0) continue;
+    if (waiting[2].revents != 0) return {};
+    for (std::size_t i = waiting.size(); i-- > 3;) {
+      if (waiting[i].revents != 0) serve(i - 3);
+    }
+    if (waiting[0].revents != 0) accept_config();
+    if (waiting[1].revents != 0) accept_rings();
+  }
+}
+
+}  // namespace sekisho::dataplane

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ipc/seqpacket.h"
+#include "dataplane/service/config_service.h"
+
+namespace sekisho::dataplane {
+
+/// The control thread of dataplaned: two local sockets, a signal descriptor and a clock tick, by poll(2).
+/// A peer that sends nonsense, or is not allowed by its uid, is closed; nobody else notices.
+class ControlLoop {
+ public:
+  struct Options {
+    std::string run_dir;
+    std::vector<uid_t> allowed;  ///< besides root and the own uid
+  };
+  static Result<std::unique_ptr<ControlLoop>> create(Engine& engine, const Options& options);
+  /// Serves until SIGTERM or SIGINT (which must be blocked in every thread before).
+  Result<void> run();
+
+ private:
+  ControlLoop(Engine& engine, Options options, IpcListener config, IpcListener rings, Fd signals);
+  void accept_config();
+  void accept_rings();
+  [[nodiscard]] bool allowed(const IpcConnection& peer) const;
+  void serve(std::size_t peer);
+
+  Engine& engine_;
+  Options options_;
+  ConfigService service_;
+  IpcListener config_;
+  IpcListener rings_;
+  Fd signals_;
+  std::vector<IpcConnection> peers_;
+};
+
+}  // namespace sekisho::dataplane

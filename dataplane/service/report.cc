@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/service/report.h"
+
+#include <string>
+
+#include "dataplane/path/record.h"
+#include "filters/state/datagram_tracker.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+std::string bytes_of(const Address& address) { return {address.wire().begin(), address.wire().end()}; }
+std::string bytes_of(const Mac& mac) { return {mac.bytes.begin(), mac.bytes.end()}; }
+
+std::uint32_t tenant_of(const Session& session) {
+  return static_cast<std::uint32_t>(session.key.low >> 56 << 16 | session.key.high >> 48) & ~kFlowIpv6Bit;
+}
+
+std::string state_of(const Session& session) {
+  if (session.protocol == filters::kProtocolTcp) return std::string(filters::name(session.tcp.state));
+  const bool replied = (session.flags & kSessionReplied) != 0;
+  return std::string(filters::name(replied ? filters::DatagramState::kReplied : filters::DatagramState::kNew));
+}
+
+std::uint64_t ticks_to_ms(std::uint32_t ticks) { return std::uint64_t{ticks} * 1000 / kTicksPerSecond; }
+
+/// The sum of one counter over all shards.
+template <typename Pick>
+std::uint64_t sum(const Engine& engine, Pick pick) {
+  std::uint64_t out = 0;
+  for (std::uint32_t i = 0; i < engine.shards(); ++i) out += pick(engine.shard(i)).read();
+  return out;
+}
+
+void fill_rules(const Engine& engine, ipc::Counters& out) {
+  for (const auto& [id, slot] : engine.slots().rules.all()) {
+    ipc::RuleCounter* entry = out.add_rules();
+    entry->set_rule(id);
+    const auto at = [slot = slot](const Shard& shard) -> const RuleCounters& { return shard.rules[slot]; };
+    entry->set_connections(sum(engine, [&](const Shard& shard) -> const Counter& { return at(shard).connections; }));
+    entry->set_packets(sum(engine, [&](const Shard& shard) -> const Counter& { return at(shard).packets; }));
+    entry->set_bytes(sum(engine, [&](const Shard& shard) -> const Counter& { return at(shard).bytes; }));
+    for (std::uint32_t i = 0; i < engine.shards(); ++i) {
+      const RuleCounters& counters = at(engine.shard(i));
+      const std::uint64_t first = counters.first_hit_ns.read();
+      if (first != 0 && (entry->first_hit_ns() == 0 || first < entry->first_hit_ns())) entry->set_first_hit_ns(first);
+      entry->set_last_hit_ns(std::max(entry->last_hit_ns(), counters.last_hit_ns.read()));
+    }
+  }
+}
+
+void fill_ports(const Engine& engine, ipc::Counters& out) {
+  for (const auto& [id, slot] : engine.slots().ports.all()) {
+    ipc::PortCounter* entry = out.add_ports();
+    entry->set_port(id);
+    const auto total = [&, slot = slot](Counter PortCounters::* member) {
+      return sum(engine, [&](const Shard& shard) -> const Counter& { return shard.ports[slot].*member; });
+    };
+    entry->set_rx_packets(total(&PortCounters::rx_packets));
+    entry->set_rx_bytes(total(&PortCounters::rx_bytes));
+    entry->set_tx_packets(total(&PortCounters::tx_packets));
+    entry->set_tx_bytes(total(&PortCounters::tx_bytes));
+  }
+}
+
+void fill_tenant(const Engine& engine, std::uint32_t id, std::uint32_t slot, ipc::Counters& out) {
+  for (std::size_t reason = 1; reason < static_cast<std::size_t>(filters::DropReason::kCount); ++reason) {
+    const std::uint64_t packets =
+        sum(engine, [&](const Shard& shard) -> const Counter& { return shard.tenants[slot].drops[reason]; });
+    if (packets == 0) continue;
+    ipc::DropCounter* entry = out.add_drops();
+    entry->set_tenant(id);
+    entry->set_reason(static_cast<std::uint32_t>(reason));
+    entry->set_name(std::string(filters::info(static_cast<filters::DropReason>(reason)).name));
+    entry->set_packets(packets);
+  }
+}
+
+void fill_conservation(const Engine& engine, ipc::Conservation& out) {
+  const auto total = [&](Counter PacketCounters::* member) {
+    return sum(engine, [&](const Shard& shard) -> const Counter& { return shard.packets.*member; });
+  };
+  out.set_received(total(&PacketCounters::received));
+  out.set_generated(total(&PacketCounters::generated));
+  out.set_sent(total(&PacketCounters::sent));
+  out.set_punted(total(&PacketCounters::punted));
+  out.set_held(total(&PacketCounters::held));
+  out.set_dropped(total(&PacketCounters::dropped));
+  out.set_violations(total(&PacketCounters::violations));
+}
+
+}  // namespace
+
+void fill_status(Engine& engine, std::uint64_t started_ns, ipc::Status& out) {
+  out.set_generation(engine.runtime() == nullptr ? 0 : engine.runtime()->generation);
+  out.set_workers(engine.shards());
+  out.set_forwarding(engine.runtime() != nullptr);
+  out.set_started_ns(started_ns);
+  out.set_version(SEKISHO_VERSION);
+  std::uint64_t capacity = 0;
+  std::uint64_t sessions = 0;
+  for (std::uint32_t i = 0; i < engine.shards(); ++i) {
+    capacity += engine.shard(i).limits.sessions;
+    for (std::uint32_t slot = 0; slot <= engine.shard(i).no_tenant(); ++slot) sessions += engine.shard(i).tenants[slot].sessions.read();
+  }
+  out.set_sessions(sessions);
+  out.set_sessions_max(capacity);
+}
+
+void fill_counters(const Engine& engine, ipc::Counters& out) {
+  out.set_generation(engine.runtime() == nullptr ? 0 : engine.runtime()->generation);
+  fill_rules(engine, out);
+  fill_ports(engine, out);
+  for (const auto& [id, slot] : engine.slots().bindings.all()) {
+    ipc::BindingCounter* entry = out.add_bindings();
+    entry->set_binding(id);
+    entry->set_violations(sum(engine, [slot = slot](const Shard& shard) -> const Counter& { return shard.violations[slot]; }));
+  }
+  for (const auto& [id, slot] : engine.slots().tenants.all()) {
+    fill_tenant(engine, id, slot, out);
+    ipc::TenantCounter* entry = out.add_tenants();
+    entry->set_tenant(id);
+    entry->set_sessions(sum(engine, [slot = slot](const Shard& shard) -> const Counter& { return shard.tenants[slot].sessions; }));
+    entry->set_log_lost(sum(engine, [slot = slot](const Shard& shard) -> const Counter& { return shard.tenants[slot].log_lost; }));
+  }
+  fill_tenant(engine, kNoIndex, engine.slots().tenants.capacity(), out);
+  fill_conservation(engine, *out.mutable_conservation());
+}
+
+void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uint32_t limit, ipc::SessionList& out) {
+  const std::uint32_t most = limit == 0 ? kSessionsListedMax : std::min(limit, kSessionsListedMax);
+  // The shard only copies; the strings are made here, while it goes on with its packets.
+  struct Copy {
+    Session session;
+    std::uint64_t flow_id;
+    std::uint32_t shard, now_tick;
+    std::uint64_t now_ns;
+  };
+  std::vector<Copy> copies;
+  copies.reserve(std::min<std::uint64_t>(most, engine.shards() * std::uint64_t{engine.shard(0).limits.sessions}));
+  engine.for_each_session([&](Shard& shard, std::uint32_t index) {
+    const Session& session = shard.sessions.at(index);
+    if (tenant.has_value() && tenant_of(session) != *tenant) return true;
+    if (copies.size() == copies.capacity() || copies.size() == most) {
+      out.set_truncated(true);
+      return false;
+    }
+    copies.push_back({session, path::flow_id(shard, session, index), shard.number, shard.now_tick, shard.now_ns});
+    return true;
+  });
+  for (const Copy& copy : copies) {
+    const Session& session = copy.session;
+    const path::SessionEnds ends = path::ends_of(session);
+    ipc::SessionEntry* entry = out.add_sessions();
+    entry->set_flow_id(copy.flow_id);
+    entry->set_tenant(tenant_of(session));
+    entry->set_shard(copy.shard);
+    entry->set_generation(session.generation);
+    entry->set_source(bytes_of(ends.source));
+    entry->set_destination(bytes_of(ends.destination));
+    entry->set_protocol(session.protocol);
+    entry->set_source_port(ends.source_port);
+    entry->set_destination_port(ends.destination_port);
+    entry->set_rule(session.rule);
+    entry->set_in_port(session.in_port);
+    entry->set_out_port(session.out_port);
+    entry->set_state(state_of(session));
+    entry->set_packets_forward(session.packets[0]);
+    entry->set_packets_reverse(session.packets[1]);
+    entry->set_bytes_forward(session.bytes[0]);
+    entry->set_bytes_reverse(session.bytes[1]);
+    entry->set_age_ms((copy.now_ns - session.start_ns) / 1'000'000);
+    const std::uint32_t idle = copy.now_tick - session.last_seen;
+    entry->set_idle_ms(ticks_to_ms(idle));
+    entry->set_expires_ms(idle >= session.timeout ? 0 : ticks_to_ms(session.timeout - idle));
+  }
+}
+
+void fill_neighbours(const Engine& engine, ipc::NeighbourList& out) {
+  const Runtime* runtime = engine.runtime();
+  if (runtime == nullptr) return;
+  for (const snapshot::Binding& binding : runtime->view.bindings()) {
+    for (const snapshot::BindingPair& pair : filters::slice(runtime->view.binding_pairs(), binding.pairs)) {
+      if (pair.prefix.length != pair.prefix.address.bits()) continue;
+      ipc::NeighbourEntry* entry = out.add_neighbours();
+      entry->set_port(runtime->ports[binding.port].id);
+      entry->set_address(bytes_of(pair.prefix.address));
+      entry->set_mac(bytes_of(pair.mac));
+      entry->set_state(binding.active != 0 ? "static" : "suspended");
+      entry->set_origin("binding");
+    }
+  }
+  for (std::uint32_t place = 0; place < NeighbourTable::kCapacity; ++place) {
+    const NeighbourTable::Listing listing = engine.shared().neighbours.list(place);
+    if (listing.reading.state == NeighbourState::kFree) continue;
+    ipc::NeighbourEntry* entry = out.add_neighbours();
+    entry->set_port(listing.port_id);
+    entry->set_address(bytes_of(listing.address));
+    const bool known = listing.reading.state == NeighbourState::kReachable;
+    if (known) entry->set_mac(bytes_of(listing.reading.mac));
+    entry->set_state(known ? "reachable" : "incomplete");
+    entry->set_origin("resolved");
+  }
+}
+
+std::uint64_t clear_sessions(Engine& engine, std::optional<std::uint32_t> tenant) {
+  std::uint64_t cleared = 0;
+  engine.for_each_session([&](Shard& shard, std::uint32_t index) {
+    if (tenant.has_value() && tenant_of(shard.sessions.at(index)) != *tenant) return true;
+    shard.end_session(index, EndReason::kCleared);
+    ++cleared;
+    return true;
+  });
+  return cleared;
+}
+
+}  // namespace sekisho::dataplane
