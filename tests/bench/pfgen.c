@@ -566,7 +566,7 @@ static uint16_t emit_replay(struct rx_queue *queue, struct rte_mbuf **out, uint1
 static uint16_t emit(struct rx_queue *queue, struct rte_mbuf **out, uint16_t count, struct account *account, uint64_t now) {
   struct port *port = queue->port;
   if (port->replay) return emit_replay(queue, out, count);
-  if (port->fresh) return emit_fresh(queue, out, count);
+  if (port->fresh) return port->side == SIDE_REVERSE ? 0 : emit_fresh(queue, out, count);
   struct conversation_queue *conversation = &port->conversation->queues[queue->id];
   if (conversation->stage == STAGE_STEADY) {
     enum direction direction = port->side == SIDE_BOTH && port->reply ? queue->turn : port->side == SIDE_REVERSE ? REVERSE : FORWARD;
