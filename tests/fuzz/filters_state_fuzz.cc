@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// First byte 0 or 1: an ICMPv4 or ICMPv6 error around the rest as quote. Otherwise: TCP segments of 16 bytes each against
+// one track, whose invariants must hold after every one.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "filters/packet/protocol.h"
+#include "filters/state/icmp_error.h"
+#include "filters/state/tcp_tracker.h"
+
+namespace {
+
+using namespace sekisho::filters;
+
+void fuzz_quote(bool ipv4, const std::uint8_t* data, std::size_t size) {
+  const std::size_t network = ipv4 ? 20 : 40;
+  std::vector<std::uint8_t> frame(14 + network + 8);
+  frame.insert(frame.end(), data, data + std::min<std::size_t>(size, 2000));
+  PacketMeta meta{};
+  meta.proof = static_cast<std::uint8_t>((ipv4 ? kProofIpv4 : kProofIpv6) | kProofL4);
+  meta.protocol = ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
+  meta.icmp_type = 3;
+  meta.l3_offset = 14;
+  meta.l4_offset = static_cast<std::uint16_t>(14 + network);
+  meta.l3_length = static_cast<std::uint16_t>(frame.size() - 14);
+  QuotedPacket out;
+  // The quoted source as the error's destination, so that the last check is passed too.
+  const std::size_t from = meta.l4_offset + std::size_t{8} + (ipv4 ? 12 : 8), to = meta.l3_offset + std::size_t{ipv4 ? 16U : 24U};
+  const std::size_t bytes = ipv4 ? 4 : 16;
+  if (from + bytes <= frame.size()) std::memcpy(&frame[to], &frame[from], bytes);
+  if (parse_icmp_error(frame, meta, out) == DropReason::kNone) SEKISHO_ASSERT(out.source.bits() == bytes * 8);
+}
+
+void fuzz_segments(const std::uint8_t* data, std::size_t size) {
+  TcpTrack track{};
+  for (std::size_t at = 0; at + 16 <= size; at += 16) {
+    TcpSegment segment{};
+    std::memcpy(&segment.sequence, data + at, 4);
+    std::memcpy(&segment.acknowledgement, data + at + 4, 4);
+    std::memcpy(&segment.window, data + at + 8, 2);
+    segment.payload_bytes = data[at + 10] * 257U;
+    segment.flags = data[at + 11];
+    segment.window_scale_option = parse_tcp_window_scale({data + at + 12, 3});
+    const auto direction = static_cast<Direction>(data[at + 15] & 1U);
+    const TcpTrack before = track;
+    const DropReason reason = track.state == TcpState::kNone ? tcp_first(track, segment) : tcp_next(track, direction, segment);
+    if (reason != DropReason::kNone) SEKISHO_ASSERT(std::memcmp(&before, &track, sizeof(track)) == 0);
+    SEKISHO_ASSERT(track.state < TcpState::kCount && track.scale[0] <= 14 && track.scale[1] <= 14);
+    if (track.state != TcpState::kNone) SEKISHO_ASSERT(track.flow[0].max_window >= 1 && track.flow[1].max_window >= 1);
+    (void)tcp_restarts(track, direction, segment);
+    (void)tcp_quoted_in_window(track, direction, segment.sequence);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  if (data[0] < 2) fuzz_quote(data[0] == 0, data + 1, size - 1);
+  else fuzz_segments(data + 1, size - 1);
+  return 0;
+}
