@@ -229,6 +229,8 @@ std::vector<Vector> ipv4_vectors() {
        DropReason::kIpv4TotalLength},
       {"v4: loose source route", v4("10.0.0.2", "10.0.1.5", {.options = {131, 7, 4, 10, 0, 0, 9}}).tcp(1, 2).build(),
        DropReason::kIpv4Options},
+      {"v4: loose source route, foreign source",
+       v4("10.0.0.9", "10.0.1.5", {.options = {131, 7, 4, 10, 0, 0, 9}}).tcp(1, 2).build(), DropReason::kIpv4Options},
       {"v4: record route", v4("10.0.0.2", "10.0.1.5", {.options = {7, 7, 4, 0, 0, 0, 0}}).tcp(1, 2).build(),
        DropReason::kNone},
       {"v4: dhcp discover", dhcp("0.0.0.0", "255.255.255.255", bootp(kOwn)), DropReason::kNone},
@@ -275,6 +277,8 @@ std::vector<Vector> ipv6_vectors() {
        DropReason::kIpv6PayloadLength},
       {"v6: routing header 0", v6("fd00:0:0:1::2").extension(43, {0, 0, 0, 0, 0, 0, 0}).tcp(1, 2).build(),
        DropReason::kIpv6RoutingHeader0},
+      {"v6: routing header 0, foreign source",
+       v6("fd00:0:0:1::9").extension(43, {0, 0, 0, 0, 0, 0, 0}).tcp(1, 2).build(), DropReason::kIpv6RoutingHeader0},
       {"v6: dad", ns("::", "fd00:0:0:1::2", {}), DropReason::kNone},
       {"v6: dad for the derived link-local", ns("::", kOwnLinkLocal, {}), DropReason::kNone},
       {"v6: dad for the gateway's address", ns("::", "fd00:0:0:1::1", {}), DropReason::kAeDadForeign},
@@ -334,6 +338,13 @@ std::vector<Vector> nd_vectors() {
       {"nd: fragment", to_gateway().fragment(1).nd(135, plain).build(), DropReason::kAeNdFragment},
       {"nd: atomic fragment", to_gateway().fragment(0).nd(135, plain).build(), DropReason::kAeNdFragment},
       {"nd: fragment behind options", to_gateway().destination_options().fragment(1).nd(135, plain).build(),
+       DropReason::kAeNdFragment},
+      {"nd: fragment behind long options",
+       to_gateway()
+           .extension(60, {1, 1, 12, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0})
+           .fragment(1)
+           .nd(135, plain)
+           .build(),
        DropReason::kAeNdFragment},
       {"nd: first fragment without header", to_gateway(64).fragment(1).protocol(58, Frame(7)).build(),
        DropReason::kAeNdFragment},
@@ -478,6 +489,20 @@ TEST(BindingGuard, APrefixNeverCoversGroupsBroadcastsOrNobody) {
     EXPECT_EQ(judge(v6(source).tcp(1, 2).build(), all), DropReason::kAeIp6) << source;
   }
   EXPECT_EQ(judge(v4("8.8.8.8").tcp(1, 2).build(), all), DropReason::kNone);
+}
+
+TEST(BindingGuard, APrefixOfNobodysAddressesBindsNothing) {
+  const std::vector<std::pair<std::string_view, std::string_view>> rows{
+      {"224.0.0.0/8", "224.0.0.0"}, {"0.0.0.0/8", "0.0.0.0"}, {"255.0.0.0/8", "255.255.255.255"},
+      {"ff02::/64", "ff02::1"},     {"::/64", "::"},
+  };
+  for (const auto& [prefix, source] : rows) {
+    Plan plan;
+    plan.pairs = {{kOwn, parse_prefix(prefix).value()}};
+    const bool six = prefix.find(':') != std::string_view::npos;
+    const Frame frame = (six ? v6(source) : v4(source)).tcp(1, 2).build();
+    EXPECT_EQ(judge(frame, plan), six ? DropReason::kAeIp6 : DropReason::kAeIp4) << prefix;
+  }
 }
 
 TEST(LinkLocalPolicy, ListAllowsTheListedAlone) {
