@@ -97,6 +97,40 @@ TEST(Classifier, AnswersAsTheLinearMatcherWithManyTenantsAndZones) {
   expect_same_answers({.seed = 8, .tenants = 150, .rules = 5, .zones_max = 16, .entries_max = 2, .hosts = 16}, 30'000);
 }
 
+TEST(Classifier, AnswersAsTheLinearMatcherAcrossSegments) {
+  // 6 rules of 64 x 64 entries: more than one segment takes, cut in the middle of a rule. Each is followed by a wider one of another
+  // verdict, so that taking a later segment's answer shows.
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 1);
+  std::vector<filters::snapshot::AddressRange> hosts;
+  for (std::uint32_t i = 0; i < 64; ++i) {
+    const auto host = Address::from_v4(0x0a000000U + i * 2);
+    hosts.push_back({host, host, {}});
+  }
+  const auto pairs = tests::add_ranges(b, hosts);
+  for (std::uint16_t i = 0; i < 6; ++i) {
+    Rule rule = tests::any_rule(i + 1U);
+    rule.sources = rule.destinations = pairs;
+    rule.any_source = rule.any_destination = rule.any_service = 0;
+    Service service = tests::any_service();
+    service.protocol = 6;
+    service.destination_low = static_cast<std::uint16_t>(100 * i);
+    service.destination_high = static_cast<std::uint16_t>(100 * i + 150);
+    rule.services = tests::add_services(b, {service});
+    tests::add_rule(b, rule);
+  }
+  const Block block(b);
+  ClassifierBuildStats stats;
+  const auto classifier = compile(block.view, stats);
+  tests::Random random(3);
+
+  EXPECT_EQ(stats.entries, 6U * 64 * 64);
+  for (int i = 0; i < 20'000; ++i) {
+    const auto query = tests::random_query(block.view, random);
+    ASSERT_EQ(classify_one(*classifier, query), filters::match_linear(block.view, query).rule) << text(query);
+  }
+}
+
 /// One tenant, one rule that is narrow in every field, and the query it takes.
 struct Narrow {
   SnapshotBuilder builder;
