@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -176,16 +177,26 @@ void LogRingReader::unmap() noexcept {
 }
 
 Result<std::size_t> LogRingReader::pop(std::span<LogRecord> out) noexcept {
+  SEKISHO_TRY(const std::size_t taken, peek(out));
+  consume(taken);
+  return taken;
+}
+
+Result<std::size_t> LogRingReader::peek(std::span<LogRecord> out) const noexcept {
   // acquire: pairs with the release in LogRingWriter::push
   const std::uint64_t head = static_cast<const RingHeader*>(records_)->head.load(std::memory_order_acquire);
   if (head < tail_ || head - tail_ > capacity_) return malformed(head);
-  std::size_t taken = 0;
-  for (; taken < out.size() && tail_ < head; ++taken, ++tail_) {
-    std::memcpy(&out[taken], &slots(records_)[tail_ & (capacity_ - 1)], sizeof(LogRecord));
+  const std::size_t count = std::min<std::uint64_t>(out.size(), head - tail_);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::memcpy(&out[i], &slots(records_)[(tail_ + i) & (capacity_ - 1)], sizeof(LogRecord));
   }
+  return count;
+}
+
+void LogRingReader::consume(std::size_t count) noexcept {
+  tail_ += count;
   // release: pairs with the acquire in LogRingWriter::push
   static_cast<Cursor*>(cursor_)->tail.store(tail_, std::memory_order_release);
-  return taken;
 }
 
 }  // namespace sekisho

@@ -57,6 +57,11 @@ class LogRingReader {
   /// impossible: the ring is then dead and the caller drops it.
   [[nodiscard]] Result<std::size_t> pop(std::span<LogRecord> out) noexcept;
 
+  /// Like pop, but the slots stay taken until consume(): a reader killed before it stored the records finds them again.
+  [[nodiscard]] Result<std::size_t> peek(std::span<LogRecord> out) const noexcept;
+  /// Frees the oldest `count` slots. `count` is at most what the last peek returned.
+  void consume(std::size_t count) noexcept;
+
  private:
   LogRingReader() = default;
   void unmap() noexcept;

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tree of commands. CLI11 stays in this file; its exceptions end in run_sekishoctl.
+#include "mgmt/cli/app.h"
+
+#include <CLI/CLI.hpp>
+#include <ostream>
+
+#include "mgmt/cli/commands.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  sekishoctl config check site.yaml                 would it be accepted? (nothing changes)
+  sekishoctl config diff site.yaml                  what would change against what runs
+  sekishoctl config commit site.yaml -m "open https" --confirm 120
+  sekishoctl config confirm                         keep it (else it is taken back after 120 s)
+  sekishoctl config rollback 41                     what revision 41 said, as a new revision
+  sekishoctl show rules --tenant acme               rules in order with their hit counters
+  sekishoctl show drops                             why packets ended
+  sekishoctl log follow --tenant acme --last 20     watch verdicts as they happen
+  sekishoctl log export --tenant acm00000001 --type comm --format csv --bom -o comm.csv
+  source <(sekishoctl completion bash)              tab completion for this shell
+
+Exit status: 0 done, 1 refused or findings, 2 wrong usage, 3 daemon unreachable.)";
+
+constexpr std::uint32_t kConfirmSecondsMax = 86'400;
+
+struct ShowCommand {
+  const char* name;
+  ipc::Show::What what;
+  const char* description;
+};
+constexpr ShowCommand kShowCommands[] = {
+    {"tenants", ipc::Show::TENANTS, "tenants with their ports, rules and sessions"},
+    {"ports", ipc::Show::PORTS, "ports with their traffic"},
+    {"bindings", ipc::Show::BINDINGS, "which MAC and IP may speak where, and violations"},
+    {"rules", ipc::Show::RULES, "rules in order with their hit counters"},
+    {"sessions", ipc::Show::SESSIONS, "connections being tracked"},
+    {"neighbours", ipc::Show::NEIGHBOURS, "ARP and ND entries: bound or resolved"},
+    {"drops", ipc::Show::DROPS, "why packets ended, per tenant"},
+    {"status", ipc::Show::STATUS, "revision in force, workers, sessions"},
+};
+
+/// What was parsed; `action` is set by the command that was chosen.
+struct Choice {
+  std::string run_dir;
+  bool json = false;
+  std::string file, tenant, shell;
+  std::uint32_t against = 0, limit = 0, revision = 0;
+  CommitRequest commit;
+  RollbackRequest rollback;
+  LogRequest log;
+  std::function<ExitStatus(Session&)> action;
+};
+
+/// Every word the shell may offer after one path of commands.
+void write_completion_case(std::ostream& out, const CLI::App& command, const std::string& path) {
+  std::string words, options;
+  for (const CLI::App* child : command.get_subcommands({})) words += (words.empty() ? "" : " ") + child->get_name();
+  for (const CLI::App* level = &command; level != nullptr; level = level->get_parent()) {
+    for (const CLI::Option* option : level->get_options()) {
+      for (const std::string& name : option->get_lnames()) options += (options.empty() ? "--" : " --") + name;
+      for (const std::string& name : option->get_snames()) options += (options.empty() ? "-" : " -") + name;
+    }
+  }
+  out << "    '" << path << "') words='" << words << "' options='" << options << "' ;;\n";
+  for (const CLI::App* child : command.get_subcommands({})) write_completion_case(out, *child, path + "/" + child->get_name());
+}
+
+void collect_paths(const CLI::App& command, const std::string& path, std::string& out) {
+  for (const CLI::App* child : command.get_subcommands({})) {
+    const std::string mine = path + "/" + child->get_name();
+    out += (out.empty() ? "" : "|") + ("'" + mine + "'");
+    collect_paths(*child, mine, out);
+  }
+}
+
+void write_bash_completion(std::ostream& out, const CLI::App& app) {
+  std::string paths;
+  collect_paths(app, "", paths);
+  out << "# bash completion of sekishoctl: source <(sekishoctl completion bash)\n"
+         "_sekishoctl() {\n"
+         "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} path= words= options= i\n"
+         "  COMPREPLY=()\n"
+         "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
+         "    case \"$path/${COMP_WORDS[i]}\" in\n"
+         "      " << paths << ") path+=/${COMP_WORDS[i]} ;;\n"
+         "    esac\n"
+         "  done\n"
+         "  case $previous in\n"
+         "    --format) COMPREPLY=($(compgen -W 'json csv' -- \"$current\")); return ;;\n"
+         "    --type) COMPREPLY=($(compgen -W 'comm sec loss' -- \"$current\")); return ;;\n"
+         "    --run-dir|-o|--output) return ;;\n"
+         "  esac\n"
+         "  case $path in\n";
+  write_completion_case(out, app, "");
+  out << "  esac\n"
+         "  [[ $current == -* ]] && words=$options\n"
+         "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+         "}\n"
+         "complete -o bashdefault -o default -F _sekishoctl sekishoctl\n";
+}
+
+void add_config(CLI::App& app, Choice& choice) {
+  CLI::App* config = app.add_subcommand("config", "check, compare, commit and roll back the configuration");
+  config->require_subcommand(1);
+
+  CLI::App* check = config->add_subcommand("check", "would this document be accepted? nothing changes");
+  check->add_option("FILE", choice.file, "YAML or JSON document; - reads standard input")->required();
+  check->callback([&] { choice.action = [&](Session& s) { return check_config(s, choice.file); }; });
+
+  CLI::App* diff = config->add_subcommand("diff", "what would change");
+  diff->add_option("FILE|REV", choice.file, "document or revision number")->required();
+  diff->add_option("--against", choice.against, "revision to compare with (default: the running one)");
+  diff->callback([&] { choice.action = [&](Session& s) { return diff_config(s, choice.file, choice.against); }; });
+
+  CLI::App* commit = config->add_subcommand("commit", "put a document into force as a new revision");
+  commit->add_option("FILE", choice.commit.file, "YAML or JSON document; - reads standard input")->required();
+  commit->add_option("-m,--message", choice.commit.comment, "why, for the list of revisions");
+  commit->add_option("--confirm", choice.commit.confirm_seconds, "take it back after SECONDS unless confirmed")
+      ->check(CLI::Range(1U, kConfirmSecondsMax));
+  commit->add_option("--base", choice.commit.base_revision, "refuse if another revision than REV runs")->check(CLI::PositiveNumber);
+  commit->callback([&] { choice.action = [&](Session& s) { return commit_config(s, choice.commit); }; });
+
+  CLI::App* confirm = config->add_subcommand("confirm", "keep the revision that waits for confirmation");
+  confirm->callback([&] { choice.action = [](Session& s) { return confirm_config(s); }; });
+
+  CLI::App* rollback = config->add_subcommand("rollback", "commit the content of an earlier revision again");
+  rollback->add_option("REV", choice.rollback.revision, "revision number")->required()->check(CLI::PositiveNumber);
+  rollback->add_option("-m,--message", choice.rollback.comment, "why, for the list of revisions");
+  rollback->add_option("--confirm", choice.rollback.confirm_seconds, "take it back after SECONDS unless confirmed")
+      ->check(CLI::Range(1U, kConfirmSecondsMax));
+  rollback->callback([&] { choice.action = [&](Session& s) { return rollback_config(s, choice.rollback); }; });
+
+  CLI::App* revisions = config->add_subcommand("revisions", "list the revisions that are kept");
+  revisions->add_option("--limit", choice.limit, "at most so many, newest first (0: all)");
+  revisions->callback([&] { choice.action = [&](Session& s) { return list_revisions(s, choice.limit); }; });
+
+  CLI::App* show = config->add_subcommand("show", "print the document of a revision");
+  show->add_option("REV", choice.revision, "revision number (default: the running one)");
+  show->callback([&] { choice.action = [&](Session& s) { return show_config(s, choice.revision); }; });
+}
+
+void add_show(CLI::App& app, Choice& choice) {
+  CLI::App* show = app.add_subcommand("show", "tables of what runs");
+  show->require_subcommand(1);
+  for (const ShowCommand& command : kShowCommands) {
+    CLI::App* one = show->add_subcommand(command.name, command.description);
+    one->add_option("--tenant", choice.tenant, "service code or name (default: all)");
+    one->add_option("--limit", choice.limit, "at most so many rows (0: controld's default)");
+    one->callback([&choice, what = command.what] {
+      choice.action = [&choice, what](Session& s) { return show_table(s, what, choice.tenant, choice.limit); };
+    });
+  }
+}
+
+void add_log_options(CLI::App& command, Choice& choice) {
+  command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
+  command.add_option("--type", choice.log.types, "comm, sec, loss, separated by commas (default: all)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"comm", "sec", "loss"}));
+  command.add_option("--last", choice.log.last, "begin with the last N stored records")->check(CLI::Range(1U, 10'000U));
+}
+
+void add_log(CLI::App& app, Choice& choice) {
+  CLI::App* log = app.add_subcommand("log", "read a tenant's records");
+  log->require_subcommand(1);
+
+  CLI::App* follow = log->add_subcommand("follow", "print records as they are stored, until interrupted");
+  add_log_options(*follow, choice);
+  follow->callback([&] {
+    choice.log.follow = true;
+    choice.action = [&](Session& s) { return read_log(s, choice.log); };
+  });
+
+  CLI::App* exported = log->add_subcommand("export", "write stored records as JSON lines or CSV");
+  add_log_options(*exported, choice);
+  exported->add_option("--format", choice.log.format, "json (lines) or csv")->check(CLI::IsMember({"json", "csv"}));
+  exported->add_flag("--bom", choice.log.byte_order_mark, "CSV: begin with a byte order mark, for spreadsheets");
+  exported->add_option("-o,--output", choice.log.file, "write to FILE (default: standard output)");
+  exported->callback([&] { choice.action = [&](Session& s) { return read_log(s, choice.log); }; });
+}
+
+void add_completion(CLI::App& app, Choice& choice) {
+  CLI::App* completion = app.add_subcommand("completion", "print a script for the shell's tab completion");
+  completion->add_option("SHELL", choice.shell, "bash")->required()->check(CLI::IsMember({"bash"}));
+  completion->callback([&app, &choice] {
+    choice.action = [&app](Session& s) { return write_bash_completion(s.out, app), ExitStatus::kOk; };
+  });
+}
+
+}  // namespace
+
+int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironment& environment, std::ostream& out,
+                   std::ostream& err) {
+  Choice choice;
+  choice.run_dir = environment.run_dir;
+  CLI::App app("sekishoctl - configures and observes a Sekisho gateway", "sekishoctl");
+  app.fallthrough();  // --json and --run-dir stand anywhere
+  app.require_subcommand(1);
+  app.footer(kExamples);
+  app.add_option("--run-dir", choice.run_dir, "folder of the daemons' sockets (SEKISHO_RUN_DIR)");
+  app.add_flag("--json", choice.json, "answers as JSON");
+  add_config(app, choice);
+  add_show(app, choice);
+  add_log(app, choice);
+  add_completion(app, choice);
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    const bool help = app.exit(error, out, err) == 0;
+    return static_cast<int>(help ? ExitStatus::kOk : ExitStatus::kUsage);
+  }
+  Session session{choice.run_dir, choice.json, environment.colour ? Colour::kYes : Colour::kNo, out, err};
+  return static_cast<int>(choice.action(session));
+}
+
+}  // namespace sekisho::mgmt

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/cli/render.h"
+
+#include "mgmt/log/format.h"
+#include "mgmt/log/time_text.h"
+#include "mgmt/log/utf8.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+using Findings = google::protobuf::RepeatedPtrField<ipc::Finding>;
+
+std::string clean(std::string_view text) {
+  std::string out;
+  append_escaped(out, text, Quote::kNone);
+  return out;
+}
+
+std::string_view severity_text(const ipc::Finding& finding) {
+  return finding.severity() == ipc::Finding::WARNING ? "warning" : "error";
+}
+
+std::string_view kind_text(ipc::Change::Kind kind) {
+  if (kind == ipc::Change::ADDED) return "added";
+  if (kind == ipc::Change::REMOVED) return "removed";
+  if (kind == ipc::Change::MOVED) return "moved";
+  return "changed";
+}
+
+/// Builds one JSON object; values are already JSON.
+class JsonObject {
+ public:
+  JsonObject& raw(std::string_view key, std::string_view value) {
+    out_ += out_.empty() ? "{" : ",";
+    out_ += json_text(key) + ":";
+    out_ += value;
+    return *this;
+  }
+  JsonObject& text(std::string_view key, std::string_view value) { return raw(key, json_text(value)); }
+  JsonObject& number(std::string_view key, std::uint64_t value) { return raw(key, std::to_string(value)); }
+  JsonObject& flag(std::string_view key, bool value) { return raw(key, value ? "true" : "false"); }
+  [[nodiscard]] std::string take() { return out_.empty() ? "{}" : out_ + "}"; }
+
+ private:
+  std::string out_;
+};
+
+template <typename List, typename One>
+std::string json_array(const List& list, One one) {
+  std::string out = "[";
+  for (int i = 0; i < list.size(); ++i) out += (i > 0 ? "," : "") + one(list[i]);
+  return out + "]";
+}
+
+std::string findings_json(const Findings& findings) {
+  return json_array(findings, [](const ipc::Finding& finding) {
+    return JsonObject()
+        .text("severity", severity_text(finding))
+        .text("file", finding.file_name())
+        .number("line", finding.line())
+        .number("column", finding.column())
+        .text("path", finding.path())
+        .text("sentence", finding.sentence())
+        .take();
+  });
+}
+
+std::string counted(std::size_t count, const std::string& what) {
+  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+std::string milliseconds(std::uint64_t microseconds) {
+  return std::to_string(microseconds / 1000) + "." + std::to_string(microseconds / 100 % 10) + " ms";
+}
+
+std::string change_line(const ipc::Change& change, Colour colour) {
+  const std::string path = clean(change.path());
+  switch (change.kind()) {
+    case ipc::Change::ADDED:
+      return painted("+ " + path + (change.after().empty() ? "" : ": " + clean(change.after())), Paint::kGreen, colour);
+    case ipc::Change::REMOVED:
+      return painted("- " + path + (change.before().empty() ? "" : ": " + clean(change.before())), Paint::kRed, colour);
+    default:
+      return painted((change.kind() == ipc::Change::MOVED ? "> " : "~ ") + path + ": " + clean(change.before()) + " -> " +
+                         clean(change.after()),
+                     Paint::kYellow, colour);
+  }
+}
+
+std::string flow_text(const Address& source, std::optional<std::uint16_t> source_port, const Address& destination,
+                      std::optional<std::uint16_t> destination_port) {
+  const auto end = [](const Address& address, std::optional<std::uint16_t> port) {
+    const std::string text = to_string(address);
+    if (!port) return text;
+    return (address.family == Family::kIpv6 ? "[" + text + "]" : text) + ":" + std::to_string(*port);
+  };
+  return end(source, source_port) + " > " + end(destination, destination_port);
+}
+
+std::string protocol_text(std::uint8_t protocol) {
+  if (protocol == 6) return "tcp";
+  if (protocol == 17) return "udp";
+  if (protocol == 1 || protocol == 58) return "icmp";
+  return "ip/" + std::to_string(protocol);
+}
+
+constexpr std::size_t kPhaseColumns = 6, kVerdictColumns = 14, kRuleColumns = 24;
+
+std::string log_columns(const LogEntry& entry, std::string_view phase, std::string_view verdict, Paint paint,
+                        std::string_view rule, Colour colour) {
+  // Date and zone are in the JSON form; people following want the time of day.
+  return to_text(entry.ts).substr(11, 12) + "  " + padded(phase, kPhaseColumns, Align::kLeft) + "  " +
+         painted(padded(verdict, kVerdictColumns, Align::kLeft), paint, colour) + "  " +
+         padded(rule, kRuleColumns, Align::kLeft) + "  ";
+}
+
+std::string log_text(const LogEntry& entry, const CommFields& body, Colour colour) {
+  const bool allowed = body.action == CommAction::kAllow;
+  std::string verdict(text_of(body.action));
+  if (!allowed) verdict += " " + std::string(text_of(body.reason));
+  std::string out = log_columns(entry, text_of(body.phase), verdict, allowed ? Paint::kGreen : Paint::kRed,
+                                body.rule_name.empty() ? "-" : body.rule_name, colour);
+  out += clean(body.in_if) + (body.out_if.empty() ? "" : ">" + clean(body.out_if)) + "  " + protocol_text(body.proto) + " " +
+         flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
+  if (body.icmp_type) out += " type " + std::to_string(*body.icmp_type);
+  if (body.bytes_fwd && body.bytes_rev) {
+    out += "  " + std::to_string(*body.bytes_fwd) + "/" + std::to_string(*body.bytes_rev) + " bytes";
+  }
+  if (body.count > 1) out += "  x" + std::to_string(body.count);
+  return out;
+}
+
+std::string log_text(const LogEntry& entry, const SecFields& body, Colour colour) {
+  const std::string_view who = body.binding.empty() ? body.in_if : body.binding;
+  std::string out = log_columns(entry, "sec", body.event, Paint::kYellow, who.empty() ? "-" : who, colour);
+  out += clean(body.msg);
+  if (body.eth_src != Mac{}) out += "  from " + to_string(body.eth_src);
+  if (body.arp_spa.family != Family::kNone) out += " claims " + to_string(body.arp_spa);
+  if (body.nd_target.family != Family::kNone) out += " target " + to_string(body.nd_target);
+  if (body.src_ip.family != Family::kNone) out += "  " + flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
+  if (body.count > 1) out += "  x" + std::to_string(body.count);
+  return out;
+}
+
+std::string log_text(const LogEntry& entry, const LossFields& body, Colour colour) {
+  return log_columns(entry, "loss", text_of(body.why), Paint::kRed, "-", colour) + std::to_string(body.count) + " " +
+         std::string(text_of(body.of)) + " records lost, seq " + std::to_string(body.seq_from) + " to " +
+         std::to_string(body.seq_to);
+}
+
+}  // namespace
+
+std::string render_findings(const Findings& findings, Colour colour) {
+  std::string out;
+  for (const ipc::Finding& finding : findings) {
+    const bool warning = finding.severity() == ipc::Finding::WARNING;
+    if (!finding.file_name().empty()) out += clean(finding.file_name()) + ":";
+    if (finding.line() > 0) out += std::to_string(finding.line()) + ":" + std::to_string(finding.column()) + ":";
+    if (!out.empty() && out.back() == ':') out += ' ';
+    out += painted(severity_text(finding), warning ? Paint::kYellow : Paint::kRed, colour) + ": ";
+    if (!finding.path().empty()) out += clean(finding.path()) + ": ";
+    out += clean(finding.sentence()) + '\n';
+  }
+  return out;
+}
+
+std::string render(const ipc::CheckResult& result, Colour colour) {
+  std::string out = render_findings(result.findings(), colour);
+  if (result.ok()) return out + painted("ok", Paint::kGreen, colour) + ": the document can be committed\n";
+  return out + painted("refused", Paint::kRed, colour) + ": " +
+         counted(static_cast<std::size_t>(result.findings_size()), "finding") + "\n";
+}
+
+std::string render(const ipc::DiffResult& result, Colour colour) {
+  std::string out = render_findings(result.findings(), colour);
+  if (!result.ok()) return out + painted("refused", Paint::kRed, colour) + ": the documents cannot be compared\n";
+  for (const ipc::Change& change : result.changes()) out += change_line(change, colour) + '\n';
+  return out + counted(static_cast<std::size_t>(result.changes_size()), "change") + '\n';
+}
+
+std::string render(const ipc::CommitResult& result, Colour colour) {
+  std::string out = render_findings(result.findings(), colour);
+  if (!result.ok()) {
+    return out + painted("refused", Paint::kRed, colour) + ": " +
+           (result.error().empty() ? "nothing was changed" : clean(result.error())) + '\n';
+  }
+  out += painted("revision " + std::to_string(result.revision()), Paint::kGreen, colour) + " is in force (compiled in " +
+         milliseconds(result.compile_microseconds()) + ", built in " + milliseconds(result.build_microseconds()) +
+         ", swapped in " + milliseconds(result.swap_microseconds()) + ")\n";
+  if (result.confirm_seconds() > 0) {
+    out += "it will be taken back in " + std::to_string(result.confirm_seconds()) +
+           " s unless you confirm: sekishoctl config confirm\n";
+  }
+  return out;
+}
+
+std::string render(const ipc::ConfirmResult& result, Colour colour) {
+  if (!result.ok()) return painted("refused", Paint::kRed, colour) + ": " + clean(result.error()) + '\n';
+  return painted("revision " + std::to_string(result.revision()), Paint::kGreen, colour) + " is confirmed\n";
+}
+
+std::string render_json(const ipc::CheckResult& result) {
+  return JsonObject().flag("ok", result.ok()).raw("findings", findings_json(result.findings())).take() + "\n";
+}
+
+std::string render_json(const ipc::DiffResult& result) {
+  const std::string changes = json_array(result.changes(), [](const ipc::Change& change) {
+    return JsonObject()
+        .text("kind", kind_text(change.kind()))
+        .text("path", change.path())
+        .text("before", change.before())
+        .text("after", change.after())
+        .take();
+  });
+  return JsonObject().flag("ok", result.ok()).raw("changes", changes).raw("findings", findings_json(result.findings())).take() +
+         "\n";
+}
+
+std::string render_json(const ipc::CommitResult& result) {
+  return JsonObject()
+             .flag("ok", result.ok())
+             .number("revision", result.revision())
+             .number("confirm_seconds", result.confirm_seconds())
+             .number("compile_us", result.compile_microseconds())
+             .number("build_us", result.build_microseconds())
+             .number("swap_us", result.swap_microseconds())
+             .text("error", result.error())
+             .raw("findings", findings_json(result.findings()))
+             .take() +
+         "\n";
+}
+
+std::string render_json(const ipc::ConfirmResult& result) {
+  return JsonObject().flag("ok", result.ok()).number("revision", result.revision()).text("error", result.error()).take() + "\n";
+}
+
+ipc::Table revisions_table(const ipc::RevisionList& list) {
+  ipc::Table table;
+  const auto column = [&table](const char* key, const char* title, bool number) {
+    ipc::Column& added = *table.add_columns();
+    added.set_key(key);
+    added.set_title(title);
+    added.set_number(number);
+    added.set_right(number);
+  };
+  column("revision", "REVISION", true);
+  column("state", "STATE", false);
+  column("created", "CREATED", false);
+  column("author", "AUTHOR", false);
+  column("copied_from", "COPIED FROM", true);
+  column("comment", "COMMENT", false);
+  for (const ipc::Revision& revision : list.revisions()) {
+    ipc::Row& row = *table.add_rows();
+    row.add_cells(std::to_string(revision.number()));
+    row.add_cells(revision.number() == list.running() ? "running" : revision.state());
+    row.add_cells(revision.created_ns() > 0 ? to_text(Timestamp{revision.created_ns()}) : "");
+    row.add_cells(revision.author());
+    row.add_cells(revision.copied_from() > 0 ? std::to_string(revision.copied_from()) : "");
+    row.add_cells(revision.comment());
+  }
+  if (list.waiting_confirmation() > 0) {
+    table.set_note("revision " + std::to_string(list.waiting_confirmation()) + " waits for confirmation until " +
+                   to_text(Timestamp{list.rollback_at_ns()}));
+  }
+  return table;
+}
+
+std::string render_log_line(std::string_view line, Colour colour) {
+  const auto entry = parse_json(line);
+  if (!entry) return clean(line);
+  return std::visit([&](const auto& body) { return log_text(*entry, body, colour); }, entry->body);
+}
+
+}  // namespace sekisho::mgmt

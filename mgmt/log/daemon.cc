@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Overview. A timer drives the turns: gather from the rings, hand over, release, write. Rings have no doorbell, so the
+// timer is 1 ms while records come and doubles up to 20 ms when none do.
+// Life-cycle. create -> run -> SIGTERM: the rings are drained, nothing waits for names any longer, all is synced.
+// Limits. A turn takes at most 4096 records of a ring; fdatasync runs once a second on this thread.
+#include "mgmt/log/daemon.h"
+
+#include <sys/stat.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include "base/describe.h"
+#include "mgmt/log/export_server.h"
+#include "mgmt/log/files.h"
+#include "mgmt/log/intake.h"
+#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/names_client.h"
+#include "mgmt/log/ring_source.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kTurnMin{1}, kTurnMax{20};
+constexpr std::chrono::seconds kSyncInterval{1}, kReportInterval{10}, kDrainMax{2};
+
+void note(const std::string& sentence) { std::fprintf(stderr, "logd: %s\n", sentence.c_str()); }
+
+Timestamp wall_clock() {
+  return {static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count())};
+}
+
+class Daemon final : public LogDaemon {
+ public:
+  explicit Daemon(const LogdOptions& options)
+      : log_dir_(options.state_dir + "/log"), names_file_(log_dir_ + "/names.bin"), store_(log_dir_),
+        journal_(store_, kernel_random()), spill_(log_dir_ + "/spill.bin"),
+        names_client_(loop_, options.run_dir + "/control.sock",
+                      [this](std::uint32_t generation, std::shared_ptr<const Names> names, ByteSpan bytes) {
+                        take_names(generation, std::move(names), bytes);
+                      }),
+        intake_(names_, journal_, spill_, [this](std::uint32_t generation) { names_client_.request(generation); }),
+        source_(options.run_dir + "/rings.sock"), timer_(loop_), signals_(loop_, SIGTERM, SIGINT) {}
+
+  Result<void> start(const LogdOptions& options) {
+    if (::mkdir(log_dir_.c_str(), 0750) != 0 && errno != EEXIST) {
+      return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
+    }
+    load_names();
+    SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
+    return {};
+  }
+
+  int run() override {
+    signals_.async_wait([this](const boost::system::error_code& failed, int) {
+      if (!failed) stop();
+    });
+    turn();
+    loop_.run();
+    return exit_status_;
+  }
+
+ private:
+  /// Names of the last run: a record can be attributed while controld is away.
+  void load_names() {
+    const auto bytes = read_file(names_file_, kNameTableBytesMax);
+    if (!bytes) return;
+    const ByteSpan span{reinterpret_cast<const std::uint8_t*>(bytes->data()), bytes->size()};
+    if (auto names = parse_names(span, std::nullopt)) names_.add(std::move(*names));
+    intake_.replay_spill(wall_clock());
+  }
+
+  void take_names(std::uint32_t generation, std::shared_ptr<const Names> names, ByteSpan bytes) {
+    if (names == nullptr) {
+      note("controld does not know revision " + std::to_string(generation) + "; its records get the nearest names");
+      names_.add_unknown(generation);
+      return;
+    }
+    names_.add(std::move(names));
+    if (const auto saved = replace_file(names_file_, bytes); !saved) note("names.bin: " + describe(saved.error()));
+    intake_.replay_spill(wall_clock());
+  }
+
+  /// One round; true when records came.
+  bool work() {
+    const auto now = Clock::now();
+    source_.poll(now);
+    batch_.clear();
+    source_.gather(batch_);
+    intake_.offer(batch_, now);
+    intake_.process(now, wall_clock());
+    source_.release();
+    return !batch_.empty();
+  }
+
+  void turn() {
+    const bool busy = work();
+    const auto now = Clock::now();
+    if (now >= next_sync_) {
+      next_sync_ = now + kSyncInterval;
+      journal_.retry(wall_clock());
+      if (const auto synced = journal_.sync(); !synced) note("sync: " + describe(synced.error()));
+    }
+    if (now >= next_report_) {
+      next_report_ = now + kReportInterval;
+      report();
+    }
+    if (journal_.stored() != shown_) {
+      shown_ = journal_.stored();
+      exports_->wake();
+    }
+    pause_ = busy ? kTurnMin : std::min(pause_ * 2, kTurnMax);
+    timer_.expires_after(pause_);
+    timer_.async_wait([this](const boost::system::error_code& failed) {
+      if (!failed) turn();
+    });
+  }
+
+  /// Says what went wrong since the last time, and nothing when nothing did.
+  void report() {
+    const Intake::Counters& now = intake_.counters();
+    const auto say = [](std::uint64_t count, const char* what) {
+      if (count > 0) note(std::to_string(count) + " " + what);
+    };
+    say(now.malformed - reported_.malformed, "malformed records refused");
+    say(now.spilled - reported_.spilled, "records of unknown tenants put aside until their names are known");
+    say(now.lost - reported_.lost, "records of unknown tenants lost: spill.bin is full");
+    say(source_.broken() - reported_broken_, "rings given up: impossible counters");
+    say(store_.torn_lines() - reported_torn_, "torn lines cut away after an unclean stop");
+    if (journal_.trouble()) note("the store refuses records: " + describe(*journal_.trouble()));
+    reported_ = now;
+    reported_broken_ = source_.broken();
+    reported_torn_ = store_.torn_lines();
+  }
+
+  void stop() {
+    timer_.cancel();
+    const auto deadline = Clock::now() + kDrainMax;
+    while (work() && Clock::now() < deadline) {
+    }
+    intake_.flush(wall_clock());
+    journal_.retry(wall_clock());
+    const auto synced = journal_.sync();
+    report();
+    if (!synced || !journal_.settled()) {
+      note("stopped with records that could not be stored");
+      exit_status_ = 1;
+    }
+    exports_->wake();
+    exports_->stop();
+    names_client_.stop();
+    loop_.stop();
+  }
+
+  boost::asio::io_context loop_{1};
+  std::string log_dir_, names_file_;
+  JsonlStore store_;
+  Journal journal_;
+  Spill spill_;
+  NameCache names_;
+  NamesClient names_client_;
+  Intake intake_;
+  RingSource source_;
+  std::unique_ptr<ExportServer> exports_;
+  boost::asio::steady_timer timer_;
+  boost::asio::signal_set signals_;
+  std::vector<LogRecord> batch_;
+  std::chrono::milliseconds pause_ = kTurnMin;
+  Clock::time_point next_sync_{}, next_report_{};
+  std::uint64_t shown_ = 0, reported_broken_ = 0, reported_torn_ = 0;
+  Intake::Counters reported_;
+  int exit_status_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<LogDaemon>> LogDaemon::create(const LogdOptions& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  auto daemon = std::make_unique<Daemon>(options);
+  SEKISHO_CHECK_OK(daemon->start(options));
+  return std::unique_ptr<LogDaemon>(std::move(daemon));
+}
+
+}  // namespace sekisho::mgmt

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/log/enrich.h"
+
+#include <algorithm>
+
+#include "mgmt/log/events.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+constexpr std::uint32_t kNoId = 0xffffffff;
+constexpr std::string_view kNoInterface = "unknown";
+constexpr std::string_view kDefaultDenyName = "既定拒否";
+constexpr std::uint8_t kSeverityLoss = 3, kSeverityDenied = 4, kSeverityInformation = 6;
+
+// IANA protocol numbers.
+constexpr std::uint8_t kIcmp = 1, kTcp = 6, kUdp = 17, kDccp = 33, kIcmpv6 = 58, kSctp = 132, kUdpLite = 136;
+
+/// Where one record's names come from.
+struct Lookup {
+  const NameCache& cache;
+  const Names& names;
+  std::uint32_t tenant;
+  bool exact;  ///< `names` is the record's own generation, or the tenant was removed by it
+
+  [[nodiscard]] const PortName* port(std::uint32_t id) const {
+    return id == kNoId ? nullptr : cache.port(names, id, tenant);
+  }
+  [[nodiscard]] const RuleName* rule(std::uint32_t id) const {
+    return id == kNoId ? nullptr : cache.rule(names, id, tenant);
+  }
+  [[nodiscard]] const BindingName* binding(std::uint32_t id) const {
+    return id == kNoId ? nullptr : cache.binding(names, id, tenant);
+  }
+};
+
+bool has_ports(std::uint8_t protocol) {
+  return protocol == kTcp || protocol == kUdp || protocol == kDccp || protocol == kSctp || protocol == kUdpLite;
+}
+
+Address address_of(const std::array<std::uint8_t, 16>& bytes, std::uint8_t ip_version) {
+  const std::size_t length = ip_version == 4 ? 4 : 16;
+  return *Address::from_wire(std::span(bytes).first(length));
+}
+
+bool is_zero(const std::array<std::uint8_t, 16>& bytes) {
+  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
+}
+
+filters::LogReason reason_of(const LogEnvelope& envelope, const CommBody& body, const RuleName* rule) {
+  if (body.action == CommAction::kAllow) return filters::LogReason::kRule;
+  const filters::LogReason reason = filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).log_reason;
+  if (reason != filters::LogReason::kNone) return reason;
+  return rule != nullptr && rule->number > 0 ? filters::LogReason::kRule : filters::LogReason::kDefault;
+}
+
+/// in = toward the protected side, lat = between protected segments, local = to the gateway itself. Without a way out
+/// the side the packet came from decides.
+Direction direction_of(const LogEnvelope& envelope, const PortName* in, const PortName* out) {
+  if (envelope.drop_reason == static_cast<std::uint8_t>(filters::DropReason::kLocalUnserved)) return Direction::kLocal;
+  const bool from_protected = in != nullptr && in->protected_side;
+  if (out == nullptr) return from_protected ? Direction::kOut : Direction::kIn;
+  if (from_protected && out->protected_side) return Direction::kLateral;
+  return out->protected_side ? Direction::kIn : Direction::kOut;
+}
+
+void fill_transport(CommFields& out, const CommBody& body) {
+  if (has_ports(body.protocol)) {
+    out.src_port = body.source_port;
+    out.dst_port = body.destination_port;
+  }
+  if (body.protocol == kIcmp || body.protocol == kIcmpv6) {
+    out.icmp_type = static_cast<std::uint8_t>(body.source_port >> 8);
+    out.icmp_code = static_cast<std::uint8_t>(body.source_port & 0xff);
+  }
+  if (body.protocol == kTcp) out.tcp_flags = body.tcp_flags;
+  if (body.packet_length > 0) out.pkt_len = body.packet_length;
+}
+
+void fill_rule(CommFields& out, const RuleName* rule, bool exact) {
+  const bool by_rule = out.reason == filters::LogReason::kRule || out.reason == filters::LogReason::kVpnAcl;
+  if (rule != nullptr) {
+    if (by_rule) out.rule_id = rule->uuid;
+    if (!exact) return;
+    out.rule_name = rule->name;
+    out.rule_no = rule->number;
+    out.policy = rule->policy;
+  } else if (out.reason == filters::LogReason::kDefault) {
+    out.rule_name = kDefaultDenyName;
+    out.rule_no = 0;
+  }
+}
+
+void fill_totals(CommFields& out, const LogEnvelope& envelope, const CommBody& body) {
+  if (body.phase != CommPhase::kUpdate && body.phase != CommPhase::kEnd) return;
+  out.bytes_fwd = body.bytes_forward;
+  out.bytes_rev = body.bytes_reverse;
+  out.pkts_fwd = body.packets_forward;
+  out.pkts_rev = body.packets_reverse;
+  out.start_ts = Timestamp{body.start_timestamp};
+  if (body.phase != CommPhase::kEnd) return;
+  out.end_reason = body.end_reason;
+  const std::uint64_t start = body.start_timestamp > 0 ? body.start_timestamp : envelope.timestamp;
+  out.dur_ms = envelope.timestamp > start ? (envelope.timestamp - start) / 1'000'000 : 0;
+}
+
+void fill(LogEntry& entry, const LogEnvelope& envelope, const CommBody& body, const Lookup& names) {
+  auto& out = std::get<CommFields>(entry.body);
+  const PortName* in = names.port(body.in_port);
+  const PortName* way_out = names.port(body.out_port);
+  const RuleName* rule = names.rule(body.rule);
+  out.phase = body.phase;
+  out.action = body.action;
+  out.reason = reason_of(envelope, body, rule);
+  if (body.phase != CommPhase::kDrop) out.flow_id = HexId{body.flow_id};
+  out.dir = direction_of(envelope, in, way_out);
+  out.in_if = in != nullptr ? in->name : kNoInterface;
+  out.in_zone = in != nullptr ? in->zone : kNoInterface;
+  if (way_out != nullptr) {
+    out.out_if = way_out->name;
+    out.out_zone = way_out->zone;
+  }
+  out.ip_ver = body.ip_version;
+  out.proto = body.protocol;
+  out.src_ip = address_of(body.source, body.ip_version);
+  out.dst_ip = address_of(body.destination, body.ip_version);
+  fill_transport(out, body);
+  fill_rule(out, rule, names.exact);
+  fill_totals(out, envelope, body);
+  out.count = envelope.count;
+  entry.sev = body.action == CommAction::kAllow ? kSeverityInformation : kSeverityDenied;
+}
+
+void fill_arp_and_nd(SecFields& out, const SecBody& body) {
+  if (body.arp_operation > 0) {
+    out.arp_op = body.arp_operation;
+    out.arp_sha = body.claimed_mac;
+    out.arp_spa = address_of(body.source, 4);
+    out.arp_tpa = address_of(body.destination, 4);
+  }
+  if (body.nd_type > 0) {
+    out.nd_type = body.nd_type;
+    if (!is_zero(body.nd_target)) out.nd_target = address_of(body.nd_target, 6);
+    out.nd_lla = body.claimed_mac;
+  }
+}
+
+void fill_ip(SecFields& out, const SecBody& body) {
+  if (body.ip_version == 0) return;
+  if (!is_zero(body.source) || !is_zero(body.destination)) {
+    out.src_ip = address_of(body.source, body.ip_version);
+    out.dst_ip = address_of(body.destination, body.ip_version);
+  }
+  out.proto = body.protocol;
+  if (has_ports(body.protocol)) {
+    out.src_port = body.source_port;
+    out.dst_port = body.destination_port;
+  }
+}
+
+void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, const Lookup& names) {
+  auto& out = std::get<SecFields>(entry.body);
+  out.event = filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).event;
+  const EventInfo* event = find_event(out.event);
+  out.cat = event != nullptr ? event->category : SecCategory::kProtocol;
+  out.msg = event != nullptr ? event->sentence : "Packet refused";
+  entry.sev = event != nullptr ? event->severity : kSeverityDenied;
+  out.action = SecAction::kDropped;
+  out.first_ts = Timestamp{body.first_timestamp > 0 ? body.first_timestamp : envelope.timestamp};
+  out.last_ts = Timestamp{std::max(body.last_timestamp, out.first_ts.ns)};
+  out.count = envelope.count;
+  if (const BindingName* binding = names.binding(body.binding)) {
+    out.binding = binding->name;
+    out.bind_mac = binding->mac;
+    out.bind_ips = binding->addresses;
+  }
+  if (const PortName* in = names.port(body.in_port)) out.in_if = in->name;
+  out.eth_src = body.ethernet_source;
+  out.eth_dst = body.ethernet_destination;
+  if (body.ether_type > 0) out.eth_type = body.ether_type;
+  fill_arp_and_nd(out, body);
+  fill_ip(out, body);
+}
+
+void fill(LogEntry& entry, const LogEnvelope& envelope, const LossBody& body, const Lookup&) {
+  auto& out = std::get<LossFields>(entry.body);
+  out.of = body.of;
+  out.count = body.count;
+  out.why = LossCause::kQueueFull;
+  out.from_ts = Timestamp{body.from_timestamp > 0 ? body.from_timestamp : envelope.timestamp};
+  out.to_ts = Timestamp{std::max(body.to_timestamp, out.from_ts.ns)};
+  entry.sev = kSeverityLoss;
+}
+
+}  // namespace
+
+std::optional<LogEntry> enrich(const RingRecord& record, const NameCache& cache) {
+  const LogEnvelope& envelope = record.envelope;
+  const Names* own = cache.find(envelope.generation);
+  const bool knows = own != nullptr && own->service_code(envelope.tenant) != nullptr;
+  const Names* names = knows ? own : cache.nearest(envelope.generation, envelope.tenant);
+  if (names == nullptr) return std::nullopt;
+  const Lookup lookup{cache, *names, envelope.tenant, own != nullptr};
+  LogEntry entry = make_entry(envelope.kind);
+  entry.ts = Timestamp{envelope.timestamp};
+  entry.svc = *names->service_code(envelope.tenant);
+  entry.node = names->node();
+  entry.rev = envelope.generation;
+  entry.core = envelope.shard;
+  std::visit([&](const auto& body) { fill(entry, envelope, body, lookup); }, record.body);
+  return entry;
+}
+
+}  // namespace sekisho::mgmt

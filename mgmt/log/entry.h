@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/net/address.h"
+#include "base/shm/log_record.h"
+#include "filters/drop_reason.h"
+
+/// The model of one log record, field for field docs/logs.md. An empty string, zero timestamp, zero id, zero MAC, address
+/// without family, empty list or enumerator 0 means: the field is absent. Plain numbers are always present.
+namespace sekisho::mgmt {
+
+/// Nanoseconds since 1970 UTC; shown as RFC 3339 with milliseconds at +09:00.
+struct Timestamp {
+  std::uint64_t ns = 0;
+  auto operator<=>(const Timestamp&) const = default;
+};
+
+/// Shown as 16 hex digits.
+struct HexId {
+  std::uint64_t value = 0;
+  auto operator<=>(const HexId&) const = default;
+};
+
+struct Uuid {
+  std::array<std::uint8_t, 16> bytes{};
+  auto operator<=>(const Uuid&) const = default;
+};
+
+enum class Direction : std::uint8_t { kNone = 0, kIn, kOut, kLateral, kLocal };
+enum class SecCategory : std::uint8_t {
+  kNone = 0, kAddress, kThreat, kDos, kScan, kProtocol, kVpn, kAuth, kConfig, kIntegrity, kCapacity,
+};
+enum class SecAction : std::uint8_t { kNone = 0, kDetected, kDropped, kReset, kRateLimited, kQuarantined, kLocked };
+enum class SignatureSeverity : std::uint8_t { kNone = 0, kInfo, kLow, kMedium, kHigh, kCritical };
+enum class LossCause : std::uint8_t { kNone = 0, kRateLimit, kQueueFull, kDiskFull, kRestart, kSampled };
+
+struct CommFields {
+  CommPhase phase{};
+  CommAction action{};
+  filters::LogReason reason{};
+  HexId flow_id;
+  Direction dir{};
+  std::string in_if, out_if, in_zone, out_zone;
+  std::uint8_t ip_ver = 0;
+  std::uint8_t proto = 0;
+  Address src_ip;
+  std::optional<std::uint16_t> src_port;
+  Address dst_ip;
+  std::optional<std::uint16_t> dst_port;
+  std::optional<std::uint8_t> icmp_type, icmp_code;
+  Address nat_src_ip;
+  std::optional<std::uint16_t> nat_src_port;
+  Address nat_dst_ip;
+  std::optional<std::uint16_t> nat_dst_port;
+  Uuid rule_id;
+  std::string rule_name;
+  std::optional<std::uint16_t> rule_no;
+  std::string policy, svc_obj, app, user, user_group;
+  HexId vpn_sid;
+  Mac src_mac, dst_mac;
+  std::string segment;
+  std::optional<std::uint16_t> pkt_len;
+  std::optional<std::uint8_t> tcp_flags;
+  std::optional<std::uint64_t> bytes_fwd, bytes_rev, pkts_fwd, pkts_rev;
+  Timestamp start_ts;
+  std::optional<std::uint64_t> dur_ms;
+  EndReason end_reason{};
+  std::uint32_t count = 1;
+  std::uint16_t sample_n = 1;
+  std::string src_cc, dst_cc;
+  bool operator==(const CommFields&) const = default;
+};
+
+struct SecFields {
+  std::string event;
+  SecCategory cat{};
+  SecAction action{};
+  Timestamp first_ts, last_ts;
+  std::uint32_t count = 1;
+  std::string binding;
+  Mac bind_mac;
+  std::vector<Address> bind_ips;
+  std::string segment, in_if;
+  Mac eth_src, eth_dst;
+  std::optional<std::uint16_t> eth_type, arp_op;
+  Mac arp_sha;
+  Address arp_spa, arp_tpa;
+  std::optional<std::uint8_t> nd_type;
+  Address nd_target;
+  Mac nd_lla;
+  Address src_ip;
+  std::optional<std::uint16_t> src_port;
+  Address dst_ip;
+  std::optional<std::uint16_t> dst_port;
+  std::optional<std::uint8_t> proto;
+  std::optional<std::uint32_t> sig_id;
+  std::string sig_name, sig_cat;
+  SignatureSeverity sig_sev{};
+  Uuid rule_id;
+  std::string rule_name;
+  HexId flow_id;
+  std::string user;
+  HexId vpn_sid;
+  std::string msg, sample;
+  Direction dir{};
+  std::string app, url, file_name, file_hash;
+  bool operator==(const SecFields&) const = default;
+};
+
+struct LossFields {
+  LogKind of{};
+  std::uint64_t seq_from = 0, seq_to = 0, count = 0;
+  LossCause why{};
+  Timestamp from_ts, to_ts;
+  bool operator==(const LossFields&) const = default;
+};
+
+struct LogEntry {
+  std::uint8_t version = 1;
+  LogKind type{};
+  Timestamp ts;
+  std::string svc, gw, node;
+  std::uint64_t seq = 0;
+  Uuid eid;
+  std::uint32_t rev = 0;
+  std::uint8_t sev = 6;
+  std::string host;                   ///< provider only
+  std::optional<std::uint16_t> core;  ///< provider only
+  std::variant<CommFields, SecFields, LossFields> body;  ///< the alternative that `type` names
+  bool operator==(const LogEntry&) const = default;
+};
+
+/// An entry of `type` with an empty body of that type.
+LogEntry make_entry(LogKind type);
+
+/// True for `[a-z]{3}[0-9]{8}`: anything else never becomes a folder name.
+bool is_service_code(std::string_view text);
+
+// Text of every enumerator, index = value; index 0 is the absent one.
+template <typename E>
+struct EnumText;
+#define SEKISHO_ENUM_TEXT(type, ...)                                            \
+  template <>                                                                   \
+  struct EnumText<type> {                                                       \
+    static constexpr auto kNames = std::to_array<std::string_view>({__VA_ARGS__}); \
+  };
+SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss")
+SEKISHO_ENUM_TEXT(CommPhase, "", "start", "update", "end", "drop")
+SEKISHO_ENUM_TEXT(CommAction, "", "allow", "drop", "reject")
+SEKISHO_ENUM_TEXT(EndReason, "", "tcp_fin", "tcp_rst", "aged", "policy", "cleared", "vpn_down", "quota", "failover")
+SEKISHO_ENUM_TEXT(filters::LogReason, "", "rule", "default", "state", "ae", "nat", "route", "frag", "malformed", "quota",
+                  "storm", "vpn_acl", "schedule")
+SEKISHO_ENUM_TEXT(Direction, "", "in", "out", "lat", "local")
+SEKISHO_ENUM_TEXT(SecCategory, "", "address", "threat", "dos", "scan", "protocol", "vpn", "auth", "config", "integrity",
+                  "capacity")
+SEKISHO_ENUM_TEXT(SecAction, "", "detected", "dropped", "reset", "rate_limited", "quarantined", "locked")
+SEKISHO_ENUM_TEXT(SignatureSeverity, "", "info", "low", "medium", "high", "critical")
+SEKISHO_ENUM_TEXT(LossCause, "", "rate_limit", "queue_full", "disk_full", "restart", "sampled")
+#undef SEKISHO_ENUM_TEXT
+
+template <typename E>
+std::string_view text_of(E value) {
+  const auto index = static_cast<std::size_t>(value);
+  return index < EnumText<E>::kNames.size() ? EnumText<E>::kNames[index] : std::string_view{};
+}
+
+template <typename E>
+std::optional<E> enum_from(std::string_view text) {
+  for (std::size_t i = 1; i < EnumText<E>::kNames.size(); ++i) {
+    if (EnumText<E>::kNames[i] == text) return static_cast<E>(i);
+  }
+  return std::nullopt;
+}
+
+}  // namespace sekisho::mgmt

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/log/events.h"
+
+#include <algorithm>
+
+namespace sekisho::mgmt {
+namespace {
+
+constexpr auto kAddress = SecCategory::kAddress;
+constexpr auto kProtocol = SecCategory::kProtocol;
+constexpr std::uint8_t kAddressSeverity = 4;
+constexpr std::uint8_t kDosSeverity = 3;
+constexpr std::uint8_t kProtocolSeverity = 5;
+
+constexpr EventInfo address(std::string_view code, std::string_view sentence) {
+  return {code, kAddress, kAddressSeverity, sentence};
+}
+constexpr EventInfo protocol(std::string_view code, std::string_view sentence) {
+  return {code, kProtocol, kProtocolSeverity, sentence};
+}
+
+constexpr auto kEvents = std::to_array<EventInfo>({
+    address("AE_UNBOUND", "Nothing is assigned to this port, so it neither sends nor receives"),
+    address("AE_STORM", "Frames of one class exceed the rate allowed on this port"),
+    address("AE_FRAME", "Ethernet frame with an impossible source address, tag or length"),
+    address("AE_ETYPE", "Ethernet type is not permitted on this port"),
+    address("AE_MAC", "Source MAC address is not assigned to this port"),
+    address("AE_ARP_FORMAT", "ARP message is malformed"),
+    address("AE_ARP_SHA", "ARP sender hardware address differs from the frame's source"),
+    address("AE_ARP_PROBE", "ARP probe for an address that is not assigned to this port"),
+    address("AE_ARP_SPA", "ARP sender address is not assigned to this port"),
+    address("AE_ARP_THA", "ARP reply target hardware address differs from the frame's destination"),
+    address("AE_IP_FORMAT", "IP header is malformed"),
+    address("AE_IPOPT", "IPv4 source routing option is not permitted"),
+    address("AE_DHCP_CHADDR", "DHCP client hardware address differs from the frame's source"),
+    address("AE_IP4", "IPv4 source address is not assigned to this port"),
+    address("AE_DHCP_SRV", "DHCP server message from a port without the dhcp role"),
+    address("AE_REDIRECT", "ICMP redirect from a port without the router role"),
+    address("AE_QUERY", "Multicast membership query from a port without the querier role"),
+    address("AE_VRRP", "VRRP message with a virtual router id that is not assigned to this port"),
+    address("AE_RH0", "IPv6 routing header type 0 is not permitted"),
+    address("AE_DAD_FOREIGN", "Duplicate address detection for an address that is not assigned to this port"),
+    address("AE_IP6", "IPv6 source address is not assigned to this port"),
+    address("AE_LLA", "IPv6 link-local address is not permitted on this port"),
+    address("AE_ND_HLIM", "Neighbour discovery message with a hop limit other than 255"),
+    address("AE_ND_FORMAT", "Neighbour discovery message is malformed"),
+    address("AE_ND_FRAG", "Neighbour discovery message in a fragment or behind an extension header"),
+    address("AE_ND_LLA", "Neighbour discovery link-layer option differs from the frame's source"),
+    address("AE_NA", "Neighbour advertisement for an address that is not assigned to this port"),
+    address("AE_RA", "Router advertisement from a port without the router role"),
+    address("AE_DST_FOREIGN", "Packet for an address that is not assigned to this port"),
+    address("AE_OTHER", "Further violations, folded because too many differ"),
+    address("RPF_FAIL", "Source address belongs to the protected side but came from outside"),
+    address("BOGON", "Source or destination address is never valid on this path"),
+    protocol("PROTO_TCP_FLAGS", "TCP header is malformed or has an impossible combination of flags"),
+    protocol("PROTO_LAND", "Source and destination address and port are the same"),
+    protocol("PROTO_ICMP_ERR", "ICMP error does not belong to a known connection"),
+    protocol("PROTO_EXT_HDR", "IPv6 extension headers are malformed or too many"),
+    EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
+});
+
+}  // namespace
+
+const EventInfo* find_event(std::string_view code) {
+  const auto* found = std::find_if(kEvents.begin(), kEvents.end(), [&](const EventInfo& e) { return e.code == code; });
+  return found == kEvents.end() ? nullptr : found;
+}
+
+}  // namespace sekisho::mgmt

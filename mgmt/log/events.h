@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "mgmt/log/entry.h"
+
+namespace sekisho::mgmt {
+
+/// What a security event code means to people: category, syslog severity and one fixed sentence (never packet bytes).
+struct EventInfo {
+  std::string_view code;
+  SecCategory category;
+  std::uint8_t severity;
+  std::string_view sentence;
+};
+
+/// The table's row for `code`; nullptr when it is not a code the data plane can report.
+const EventInfo* find_event(std::string_view code);
+
+}  // namespace sekisho::mgmt

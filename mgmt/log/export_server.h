@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/ipc/seqpacket.h"
+#include "mgmt/log/store.h"
+
+namespace sekisho::mgmt {
+
+/// export.sock: gives a reader the read end of a pipe and fills it with the records it selected.
+///
+/// A reader pulls from the store at its own speed, so a slow one costs a bounded buffer and never a record; one that takes
+/// nothing for a minute while text waits, or that has gone, is dropped and the reason said on stderr.
+/// Peers: root, our own uid, and the uids allowed. Thread: the loop's; never waits.
+class ExportServer {
+ public:
+  static constexpr std::size_t kConnectionsMax = 16;
+  static constexpr std::size_t kStreamsMax = 64;
+  static constexpr std::size_t kBufferBytes = 128U << 10;
+  static constexpr std::chrono::seconds kStallMax{60};
+
+  using Note = std::function<void(const std::string&)>;
+
+  static Result<std::unique_ptr<ExportServer>> listen(boost::asio::io_context& loop, const std::string& path,
+                                                      std::set<uid_t> allowed, LogStore& store, Note note);
+  ~ExportServer();
+  ExportServer(const ExportServer&) = delete;
+  ExportServer& operator=(const ExportServer&) = delete;
+
+  /// Records were appended: followers go on.
+  void wake();
+  /// Closes everything; the loop can end.
+  void stop();
+  [[nodiscard]] std::size_t streams() const;
+
+ private:
+  class Stream;
+  struct Peer;
+
+  ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store, Note note);
+  void wait_for_peer();
+  void accept();
+  void wait_for_request(Peer& peer);
+  bool serve(Peer& peer);
+  Result<std::string> open_stream(const IpcMessage& message, Fd& read_end);
+  void drop(Stream* stream, const std::string& reason);
+
+  struct Watch;
+  boost::asio::io_context& loop_;
+  IpcListener listener_;
+  std::unique_ptr<Watch> watch_;
+  std::set<uid_t> allowed_;
+  LogStore& store_;
+  Note note_;
+  std::list<std::unique_ptr<Peer>> peers_;
+  std::list<std::unique_ptr<Stream>> streams_;
+};
+
+}  // namespace sekisho::mgmt

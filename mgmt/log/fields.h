@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "mgmt/log/entry.h"
+
+/// The one place that names the fields and their order: JSON, CSV, its header and the reader all walk this list.
+namespace sekisho::mgmt {
+
+enum class FieldClass : std::uint8_t { kTenant, kProvider };
+
+struct Field {
+  std::string_view name;
+  std::uint16_t characters_max = 0;  ///< texts only: longer ones are cut
+  FieldClass field_class = FieldClass::kTenant;
+};
+
+// A field whose name is its member's.
+#define SEKISHO_FIELD(member) visit(Field{#member}, body.member)
+#define SEKISHO_TEXT(member, characters) visit(Field{#member, characters}, body.member)
+
+template <typename Visitor>
+void for_each_field_of(auto& body, Visitor& visit)
+  requires requires { body.phase; }
+{
+  SEKISHO_FIELD(phase), SEKISHO_FIELD(action), SEKISHO_FIELD(reason), SEKISHO_FIELD(flow_id), SEKISHO_FIELD(dir);
+  SEKISHO_TEXT(in_if, 32), SEKISHO_TEXT(out_if, 32), SEKISHO_TEXT(in_zone, 32), SEKISHO_TEXT(out_zone, 32);
+  SEKISHO_FIELD(ip_ver), SEKISHO_FIELD(proto);
+  SEKISHO_FIELD(src_ip), SEKISHO_FIELD(src_port), SEKISHO_FIELD(dst_ip), SEKISHO_FIELD(dst_port);
+  SEKISHO_FIELD(icmp_type), SEKISHO_FIELD(icmp_code);
+  SEKISHO_FIELD(nat_src_ip), SEKISHO_FIELD(nat_src_port), SEKISHO_FIELD(nat_dst_ip), SEKISHO_FIELD(nat_dst_port);
+  SEKISHO_FIELD(rule_id), SEKISHO_TEXT(rule_name, 64), SEKISHO_FIELD(rule_no);
+  SEKISHO_TEXT(policy, 64), SEKISHO_TEXT(svc_obj, 64), SEKISHO_TEXT(app, 32);
+  SEKISHO_TEXT(user, 128), SEKISHO_TEXT(user_group, 64), SEKISHO_FIELD(vpn_sid);
+  SEKISHO_FIELD(src_mac), SEKISHO_FIELD(dst_mac), SEKISHO_TEXT(segment, 32);
+  SEKISHO_FIELD(pkt_len), SEKISHO_FIELD(tcp_flags);
+  SEKISHO_FIELD(bytes_fwd), SEKISHO_FIELD(bytes_rev), SEKISHO_FIELD(pkts_fwd), SEKISHO_FIELD(pkts_rev);
+  SEKISHO_FIELD(start_ts), SEKISHO_FIELD(dur_ms), SEKISHO_FIELD(end_reason);
+  SEKISHO_FIELD(count), SEKISHO_FIELD(sample_n), SEKISHO_TEXT(src_cc, 2), SEKISHO_TEXT(dst_cc, 2);
+}
+
+template <typename Visitor>
+void for_each_field_of(auto& body, Visitor& visit)
+  requires requires { body.event; }
+{
+  SEKISHO_TEXT(event, 32), SEKISHO_FIELD(cat), SEKISHO_FIELD(action);
+  SEKISHO_FIELD(first_ts), SEKISHO_FIELD(last_ts), SEKISHO_FIELD(count);
+  SEKISHO_TEXT(binding, 64), SEKISHO_FIELD(bind_mac), SEKISHO_FIELD(bind_ips);
+  SEKISHO_TEXT(segment, 32), SEKISHO_TEXT(in_if, 32);
+  SEKISHO_FIELD(eth_src), SEKISHO_FIELD(eth_dst), SEKISHO_FIELD(eth_type);
+  SEKISHO_FIELD(arp_op), SEKISHO_FIELD(arp_sha), SEKISHO_FIELD(arp_spa), SEKISHO_FIELD(arp_tpa);
+  SEKISHO_FIELD(nd_type), SEKISHO_FIELD(nd_target), SEKISHO_FIELD(nd_lla);
+  SEKISHO_FIELD(src_ip), SEKISHO_FIELD(src_port), SEKISHO_FIELD(dst_ip), SEKISHO_FIELD(dst_port), SEKISHO_FIELD(proto);
+  SEKISHO_FIELD(sig_id), SEKISHO_TEXT(sig_name, 128), SEKISHO_TEXT(sig_cat, 64), SEKISHO_FIELD(sig_sev);
+  SEKISHO_FIELD(rule_id), SEKISHO_TEXT(rule_name, 64), SEKISHO_FIELD(flow_id);
+  SEKISHO_TEXT(user, 128), SEKISHO_FIELD(vpn_sid), SEKISHO_TEXT(msg, 256);
+  visit(Field{"sample", 256, FieldClass::kProvider}, body.sample);
+  SEKISHO_FIELD(dir), SEKISHO_TEXT(app, 32), SEKISHO_TEXT(url, 1024), SEKISHO_TEXT(file_name, 255);
+  SEKISHO_TEXT(file_hash, 64);
+}
+
+template <typename Visitor>
+void for_each_field_of(auto& body, Visitor& visit)
+  requires requires { body.seq_from; }
+{
+  SEKISHO_FIELD(of), SEKISHO_FIELD(seq_from), SEKISHO_FIELD(seq_to), SEKISHO_FIELD(count), SEKISHO_FIELD(why);
+  SEKISHO_FIELD(from_ts), SEKISHO_FIELD(to_ts);
+}
+#undef SEKISHO_FIELD
+#undef SEKISHO_TEXT
+
+/// Calls visit(Field, value&) for every field of the entry in table order, present or not.
+/// `Entry` is LogEntry or const LogEntry.
+template <typename Entry, typename Visitor>
+void for_each_field(Entry& entry, Visitor& visit) {
+  visit(Field{"v"}, entry.version);
+  visit(Field{"type"}, entry.type);
+  visit(Field{"ts"}, entry.ts);
+  visit(Field{"svc", 11}, entry.svc);
+  visit(Field{"gw", 11}, entry.gw);
+  visit(Field{"node", 4}, entry.node);
+  visit(Field{"seq"}, entry.seq);
+  visit(Field{"eid"}, entry.eid);
+  visit(Field{"rev"}, entry.rev);
+  visit(Field{"sev"}, entry.sev);
+  visit(Field{"host", 64, FieldClass::kProvider}, entry.host);
+  visit(Field{"core", 0, FieldClass::kProvider}, entry.core);
+  std::visit([&visit](auto& body) { for_each_field_of(body, visit); }, entry.body);
+}
+
+}  // namespace sekisho::mgmt

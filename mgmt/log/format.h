@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "mgmt/log/entry.h"
+
+/// Text forms of a log record: pure functions of the entry. Names, order and rules are the public contract docs/logs.md.
+namespace sekisho::mgmt {
+
+/// Who will read: tenants never see provider fields (host, core, sample).
+enum class Audience : std::uint8_t { kTenant, kProvider };
+
+/// Appends one JSON object without a newline. Absent fields are left out; control characters become \u00XX, bytes that
+/// are not UTF-8 become U+FFFD, texts are cut at their field's length between characters.
+void append_json(std::string& out, const LogEntry& entry, Audience audience);
+
+/// Reads one line as append_json writes it. Unknown names are skipped (fields may be added); a wrong type, a broken text
+/// or a missing v, type, ts, svc, node or seq is kMalformed with the byte offset, or 0 when a field is at fault.
+Result<LogEntry> parse_json(std::string_view line);
+
+/// The CSV header of one record type, without a newline. Provider fields never stand in CSV.
+std::string csv_header(LogKind type);
+/// Appends one CSV line without a newline: RFC 4180 quoting; a text that starts with = + - @ TAB or CR gets a leading
+/// apostrophe (spreadsheets run formulas, and names are chosen by strangers); lists are joined by one space.
+void append_csv(std::string& out, const LogEntry& entry);
+
+/// The UTF-8 byte order mark some spreadsheets want first.
+inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+/// Appends `text` with control characters as \u00XX and what is not UTF-8 as U+FFFD. `quote` also escapes " and \.
+enum class Quote : std::uint8_t { kNone, kJson };
+void append_escaped(std::string& out, std::string_view text, Quote quote);
+
+}  // namespace sekisho::mgmt

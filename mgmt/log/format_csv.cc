@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/log/fields.h"
+#include "mgmt/log/format.h"
+#include "mgmt/log/utf8.h"
+#include "mgmt/log/value_text.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+class CsvWriter {
+ public:
+  explicit CsvWriter(std::string& out) : out_(out) {}
+
+  template <typename T>
+  void operator()(const Field& field, const T& value) {
+    if (field.field_class == FieldClass::kProvider) return;
+    if (!first_) out_ += ',';
+    first_ = false;
+    if (!is_absent(value)) write(field, value);
+  }
+
+ private:
+  template <Number T>
+  void write(const Field&, T value) { out_ += std::to_string(value); }
+  template <Number T>
+  void write(const Field&, const std::optional<T>& value) { out_ += std::to_string(*value); }
+  void write(const Field& field, const std::string& value) {
+    std::string text;
+    if (std::string_view("=+-@\t\r").find(value.front()) != std::string_view::npos) text = "'";
+    append_escaped(text, cut_characters(value, field.characters_max), Quote::kNone);
+    if (text.find_first_of(",\"\r\n") == std::string::npos) {
+      out_ += text;
+      return;
+    }
+    out_ += '"';
+    for (const char character : text) {
+      if (character == '"') out_ += '"';
+      out_ += character;
+    }
+    out_ += '"';
+  }
+  void write(const Field&, const std::vector<Address>& list) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (i > 0) out_ += ' ';
+      out_ += to_string(list[i]);
+    }
+  }
+  template <typename T>
+    requires(!Number<T>)
+  void write(const Field&, const T& value) { out_ += plain_text(value); }
+
+  std::string& out_;
+  bool first_ = true;
+};
+
+struct HeaderWriter {
+  std::string out;
+
+  template <typename T>
+  void operator()(const Field& field, const T&) {
+    if (field.field_class == FieldClass::kProvider) return;
+    if (!out.empty()) out += ',';
+    out += field.name;
+  }
+};
+
+}  // namespace
+
+std::string csv_header(LogKind type) {
+  const LogEntry empty = make_entry(type);
+  HeaderWriter writer;
+  for_each_field(empty, writer);
+  return writer.out;
+}
+
+void append_csv(std::string& out, const LogEntry& entry) {
+  CsvWriter writer(out);
+  for_each_field(entry, writer);
+}
+
+}  // namespace sekisho::mgmt

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// logd: options, then the daemon.
+#include <getopt.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+
+#include "base/describe.h"
+#include "mgmt/log/daemon.h"
+
+namespace {
+
+constexpr int kExitFailed = 1, kExitUsage = 2;
+constexpr const char* kUsage =
+    "logd - takes the data plane's log records, names, numbers and keeps them\n\n"
+    "usage: logd [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]...\n\n"
+    "  --run-dir DIR    sockets: rings.sock and control.sock to connect to, export.sock to listen on (/run/sekisho)\n"
+    "  --state-dir DIR  records go to DIR/log (/var/lib/sekisho)\n"
+    "  --allow-uid UID  may read records through export.sock, besides root and logd's own user; repeatable\n"
+    "  --help           this text\n";
+
+bool parse_uid(const char* text, std::set<unsigned>& out) {
+  unsigned uid = 0;
+  const char* end = text + std::strlen(text);
+  const auto [stop, status] = std::from_chars(text, end, uid);
+  if (status != std::errc{} || stop != end) return false;
+  out.insert(uid);
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  sekisho::mgmt::LogdOptions options;
+  constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'}, {"state-dir", required_argument, nullptr, 's'},
+                                 {"allow-uid", required_argument, nullptr, 'u'}, {"help", no_argument, nullptr, 'h'},
+                                 {nullptr, 0, nullptr, 0}};
+  for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
+    if (chosen == 'r') options.run_dir = optarg;
+    if (chosen == 's') options.state_dir = optarg;
+    if (chosen == 'h') return std::fputs(kUsage, stdout), 0;
+    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids))) return std::fputs(kUsage, stderr), kExitUsage;
+  }
+  if (optind != argc) return std::fputs(kUsage, stderr), kExitUsage;
+  auto daemon = sekisho::mgmt::LogDaemon::create(options);
+  if (!daemon) {
+    std::fprintf(stderr, "logd: cannot start with --run-dir %s --state-dir %s: %s\n", options.run_dir.c_str(),
+                 options.state_dir.c_str(), sekisho::describe(daemon.error()).c_str());
+    return kExitFailed;
+  }
+  return (*daemon)->run();
+}

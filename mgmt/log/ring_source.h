@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ipc/seqpacket.h"
+#include "base/shm/log_ring.h"
+
+namespace sekisho::mgmt {
+
+/// The log rings of dataplaned, over rings.sock. Rings have no doorbell (the fast path makes no system call), so the owner
+/// polls: gather(), store, release().
+///
+/// When dataplaned goes away its rings stay mapped: they are drained to the end and given up only when they are empty and
+/// new ones are here. Thread: the loop's; never blocks.
+class RingSource {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::size_t kRecordsPerTurn = 4096;  ///< of one ring
+  static constexpr std::chrono::milliseconds kRetry{200};
+
+  explicit RingSource(std::string path) : path_(std::move(path)) {}
+
+  /// Connects, takes new rings, notices that dataplaned went away.
+  void poll(Clock::time_point now);
+  /// Appends copies of the oldest records of every ring; they stay in the ring until release().
+  void gather(std::vector<LogRecord>& out);
+  void release();
+
+  [[nodiscard]] bool connected() const { return connection_.has_value(); }
+  /// Rings given up because their writer's counters were impossible.
+  [[nodiscard]] std::uint64_t broken() const { return broken_; }
+
+ private:
+  struct Ring {
+    LogRingReader reader;
+    std::size_t gathered = 0;
+  };
+
+  void receive();
+  void adopt();
+  [[nodiscard]] bool drained() const;
+
+  std::string path_;
+  std::optional<IpcConnection> connection_;
+  std::vector<Ring> rings_;
+  std::vector<Fd> fresh_;  ///< of a new connection, not opened until rings_ are drained: it may be the same rings
+  Clock::time_point next_attempt_{};
+  std::uint64_t broken_ = 0;
+};
+
+}  // namespace sekisho::mgmt
