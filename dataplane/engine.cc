@@ -132,6 +132,7 @@ Engine::~Engine() {
   }
   shards_.clear();
   runtime_.reset();
+  rte_mempool_free(pool_);
 }
 
 bool Engine::start_nics(const Runtime& runtime, LoadError& error) {

@@ -8,14 +8,13 @@ namespace sekisho::dataplane {
 using filters::DropReason;
 
 bool TokenBucket::take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept {
-  const std::uint32_t ticks = now_tick - filled_tick;
-  const std::uint64_t gained = std::uint64_t{ticks} * per_second / kTicksPerSecond;
-  if (gained > 0) {
-    tokens = static_cast<std::uint32_t>(std::min<std::uint64_t>(burst, tokens + gained));
+  const std::uint64_t back = std::uint64_t{now_tick - filled_tick} * per_second / kTicksPerSecond;
+  if (back > 0) {
+    spent = back >= spent ? 0 : spent - static_cast<std::uint32_t>(back);
     filled_tick = now_tick;
   }
-  if (tokens == 0) return false;
-  --tokens;
+  if (spent >= burst) return false;
+  ++spent;
   return true;
 }
 

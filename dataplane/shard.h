@@ -54,9 +54,9 @@ struct HeldPacket {
   std::uint32_t deadline_tick;
 };
 
-/// Tokens that return at a steady rate; time is passed in.
+/// Tokens that return at a steady rate; full at first; time is passed in.
 struct TokenBucket {
-  std::uint32_t tokens = 0;
+  std::uint32_t spent = 0;
   std::uint32_t filled_tick = 0;
   bool take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept;
 };

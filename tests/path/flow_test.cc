@@ -33,7 +33,7 @@ FrameBuilder ip(const char* from, const char* to, FrameBuilder builder = {}) {
 
 class PathFlow : public testing::TestWithParam<std::uint32_t> {
  protected:
-  PathFlow() : world_({.workers = GetParam()}) {}
+  explicit PathFlow(std::uint32_t sessions_max = 4096) : world_({.workers = GetParam(), .sessions_max = sessions_max}) {}
   ~PathFlow() override { EXPECT_TRUE(world_.conserved()); }
 
   FrameBuilder from_client(const Flow& flow) {
@@ -206,8 +206,14 @@ TEST_P(PathFlow, RejectedSnapshotLeavesTheOldOneInForce) {
   world_.through(kClientNic, from_client(kFlow4).tcp(40000, 80, {.flags = kTcpSyn}).build(), kServerNic);
 }
 
-TEST_P(PathFlow, SessionLimitOfATenantIsNamedAndOthersGoOn) {
-  World small({.workers = GetParam(), .sessions_max = 4});
+class PathLimit : public PathFlow {
+ protected:
+  PathLimit() : PathFlow(4) {}
+};
+INSTANTIATE_TEST_SUITE_P(Workers, PathLimit, testing::Values(1U, 2U), [](const auto& test) { return "With" + std::to_string(test.param); });
+
+TEST_P(PathLimit, SessionLimitOfATenantIsNamedAndOthersGoOn) {
+  World& small = world_;
   small.apply(1, {{.id = 11, .protocol = 17}});
   const auto udp = [&](std::uint16_t port) {
     return FrameBuilder().ethernet(kClientMac, small.gateway(kClientNic)).ipv4("10.0.0.34", "10.0.0.2").udp(port, 53).build();

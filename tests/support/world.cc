@@ -201,7 +201,6 @@ World::World(WorldOptions options) : options_(options), tsc_(0) {
 }
 
 World::~World() {
-  engine_.reset();
   Wires& wires = Wires::get();
   for (std::uint16_t nic = 0; nic < kNics; ++nic) drain(wires.in[nic]), drain(wires.out[nic]);
 }
