@@ -8,7 +8,9 @@
 namespace sekisho {
 namespace {
 
-EVP_MD_CTX* as_evp(void* context) { return static_cast<EVP_MD_CTX*>(context); }
+EVP_MD_CTX* as_evp(void* context) {
+  return static_cast<EVP_MD_CTX*>(context);
+}
 
 }  // namespace
 
@@ -17,9 +19,13 @@ Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
   start();
 }
 
-Sha256::~Sha256() { EVP_MD_CTX_free(as_evp(context_)); }
+Sha256::~Sha256() {
+  EVP_MD_CTX_free(as_evp(context_));
+}
 
-void Sha256::start() { SEKISHO_ASSERT(EVP_DigestInit_ex(as_evp(context_), EVP_sha256(), nullptr) == 1); }
+void Sha256::start() {
+  SEKISHO_ASSERT(EVP_DigestInit_ex(as_evp(context_), EVP_sha256(), nullptr) == 1);
+}
 
 void Sha256::update(ByteSpan bytes) {
   SEKISHO_ASSERT(EVP_DigestUpdate(as_evp(context_), bytes.data(), bytes.size()) == 1);

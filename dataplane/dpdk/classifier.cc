@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Overview. A rule is a product of sets: source zones x destination zones x sources x destinations x services. rte_acl knows only
-// boxes (one interval or mask a field), so each rule expands to the product of its boxes; all share the rule's priority, and
-// earlier rules have higher ones. The final default deny is not compiled: no match means it.
-// Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the previous Classifier and
-// compiles the rest. A shard frees its contexts when the last Classifier that holds it dies, on the control thread.
+// Overview. A rule is a product of sets: source zones x destination zones x sources x destinations x services.
+// rte_acl knows only boxes (one interval or mask a field), so each rule expands to the product of its boxes; all
+// share the rule's priority, and earlier rules have higher ones. The final default deny is not compiled: no match
+// means it. Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the
+// previous Classifier and compiles the rest. A shard frees its contexts when the last Classifier that holds it dies,
+// on the control thread.
 // Synchronisation. None: after build() everything is read-only.
-// Limits. kEntriesPerFamilyMax entries for each shard and family, in segments of at most kEntriesPerSegmentMax and kSegmentBytesMax
-// of tables. rte_acl wants some 15 KB a rule for a moment while it builds, so the bounds on entries are bounds on memory. It also
-// gives up on rule sets that overlap too wildly (more than 8 tries): those are halved until it takes them. A key is looked up in
-// every segment and the smallest ordinal wins, which is the first match.
+// Limits. kEntriesPerFamilyMax entries for each shard and family, in segments of at most kEntriesPerSegmentMax and
+// kSegmentBytesMax of tables. rte_acl wants some 15 KB a rule for a moment while it builds, so the bounds on entries
+// are bounds on memory. It also gives up on rule sets that overlap too wildly (more than 8 tries): those are halved
+// until it takes them. A key is looked up in every segment and the smallest ordinal wins, which is the first match.
 #include "dataplane/dpdk/classifier.h"
 
 #include <rte_acl.h>
@@ -31,8 +32,8 @@
 namespace sekisho::dataplane {
 namespace {
 
-using filters::SnapshotView;
 using filters::slice;
+using filters::SnapshotView;
 using filters::snapshot::AddressRange;
 using filters::snapshot::Range;
 using filters::snapshot::Rule;
@@ -40,12 +41,12 @@ using filters::snapshot::Service;
 using filters::snapshot::Tenant;
 
 constexpr std::uint32_t kBuckets = 64;
-constexpr std::size_t kSlotsPerShard = 256;             // the slot is one byte of the key
-constexpr std::uint32_t kLargeTenantRules = 2048;       // above it a tenant's commits should not rebuild its neighbours
-constexpr std::size_t kShardsMax = 192;                 // 200,000 rules / 2048 + 64 buckets + 1000 tenants / 256, rounded up
+constexpr std::size_t kSlotsPerShard = 256;        // the slot is one byte of the key
+constexpr std::uint32_t kLargeTenantRules = 2048;  // above it a tenant's commits should not rebuild its neighbours
+constexpr std::size_t kShardsMax = 192;            // 200,000 rules / 2048 + 64 buckets + 1000 tenants / 256, rounded up
 constexpr std::size_t kEntriesPerFamilyMax = 1U << 17;
 constexpr std::size_t kEntriesPerSegmentMax = 1U << 14;
-constexpr std::size_t kSegmentsMax = 64;                // a wild rule set is refused rather than looked up forever
+constexpr std::size_t kSegmentsMax = 64;  // a wild rule set is refused rather than looked up forever
 constexpr std::size_t kSegmentBytesMax = std::size_t{128} << 20;
 constexpr std::size_t kFamilies = 2;
 
@@ -53,7 +54,8 @@ Error unavailable(int error_number) {
   return {ErrorCode::kUnavailable, ErrorSite::kDataplane, static_cast<std::uint32_t>(error_number)};
 }
 
-// ---- Boxes ---------------------------------------------------------------------------------------------------------
+// ---- Boxes
+// ---------------------------------------------------------------------------------------------------------
 
 struct Interval {
   std::uint32_t low;
@@ -76,9 +78,11 @@ WordsOf<Words> words_of(const Address& address) {
   return out;
 }
 
-/// Cuts low..high, numbers of base 2^32 whose digits before `word` agree with `box`, into at most 2 * Words - 1 boxes.
+/// Cuts low..high, numbers of base 2^32 whose digits before `word` agree with `box`, into at most 2 * Words - 1
+/// boxes.
 template <std::size_t Words>
-void cut(const WordsOf<Words>& low, const WordsOf<Words>& high, std::size_t word, Box<Words> box, std::vector<Box<Words>>& out) {
+void cut(const WordsOf<Words>& low, const WordsOf<Words>& high, std::size_t word, Box<Words> box,
+         std::vector<Box<Words>>& out) {
   while (word < Words && low[word] == high[word]) {
     box[word] = {low[word], high[word]};
     ++word;
@@ -118,7 +122,8 @@ std::vector<Box<Words>> address_boxes(std::span<const AddressRange> ranges, bool
   }
   constexpr Family kFamily = Words == 1 ? Family::kIpv4 : Family::kIpv6;
   for (const auto& range : ranges) {
-    if (range.low.family == kFamily) cut<Words>(words_of<Words>(range.low), words_of<Words>(range.high), 0, Box<Words>{}, out);
+    if (range.low.family == kFamily)
+      cut<Words>(words_of<Words>(range.low), words_of<Words>(range.high), 0, Box<Words>{}, out);
   }
   return out;
 }
@@ -158,7 +163,9 @@ std::vector<ServiceBox> service_boxes(std::span<const Service> services, bool an
       const Interval codes{service.icmp_code_low, service.icmp_code_high == 0xff ? 0xffffU : service.icmp_code_high};
       out.push_back({service.protocol, 0xff, types, codes});
     } else {
-      out.push_back({service.protocol, 0xff, {service.source_low, service.source_high},
+      out.push_back({service.protocol,
+                     0xff,
+                     {service.source_low, service.source_high},
                      {service.destination_low, service.destination_high}});
     }
   }
@@ -167,10 +174,12 @@ std::vector<ServiceBox> service_boxes(std::span<const Service> services, bool an
   return out;
 }
 
-// ---- Tries ---------------------------------------------------------------------------------------------------------
+// ---- Tries
+// ---------------------------------------------------------------------------------------------------------
 
-/// Fields of a rule in the order the trie reads them. Measured: what has few distinct values first (tenant, ports, protocol,
-/// zones), addresses last, gives the smallest tries; with addresses first the same rules take three times as long to build.
+/// Fields of a rule in the order the trie reads them. Measured: what has few distinct values first (tenant, ports,
+/// protocol, zones), addresses last, gives the smallest tries; with addresses first the same rules take three times
+/// as long to build.
 template <std::size_t Words>
 struct Fields {
   static constexpr std::size_t kSlot = 0, kSourcePort = 1, kDestinationPort = 2;
@@ -193,7 +202,8 @@ rte_acl_config trie_config() {
   config.num_categories = 1;
   config.num_fields = F::kCount;
   config.max_size = kSegmentBytesMax;
-  const auto define = [&](std::size_t field, std::uint8_t type, std::size_t size, std::size_t input, std::size_t offset) {
+  const auto define = [&](std::size_t field, std::uint8_t type, std::size_t size, std::size_t input,
+                          std::size_t offset) {
     config.defs[field] = {type, static_cast<std::uint8_t>(size), static_cast<std::uint8_t>(field),
                           static_cast<std::uint8_t>(input), static_cast<std::uint32_t>(offset)};
   };
@@ -206,7 +216,8 @@ rte_acl_config trie_config() {
   define(F::kUnused, RTE_ACL_FIELD_TYPE_BITMASK, 1, 2, offsetof(ClassifyKey, reserved2));
   for (std::size_t word = 0; word < Words; ++word) {
     define(F::kSource + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 3 + word, offsetof(ClassifyKey, source) + word * 4);
-    define(F::kDestination + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 3 + Words + word, offsetof(ClassifyKey, destination) + word * 4);
+    define(F::kDestination + word, RTE_ACL_FIELD_TYPE_RANGE, 4, 3 + Words + word,
+           offsetof(ClassifyKey, destination) + word * 4);
   }
   return config;
 }
@@ -236,7 +247,8 @@ class EntryList {
     // Factors are bounded by the snapshot's size, zones by 32: multiply in steps that cannot wrap.
     const Error too_many{ErrorCode::kLimit, ErrorSite::kDataplane, index};
     std::uint64_t product = 1;
-    for (const std::size_t factor : {sources.size(), destinations.size(), services.size(), from_zones.size(), to_zones.size()}) {
+    for (const std::size_t factor :
+         {sources.size(), destinations.size(), services.size(), from_zones.size(), to_zones.size()}) {
       product *= factor;
       if (product == 0) return {};
       if (product > kEntriesPerFamilyMax) return too_many;
@@ -278,7 +290,8 @@ class EntryList {
     set(entry.field[F::kSourcePort], service.source_ports);
     set(entry.field[F::kDestinationPort], service.destination_ports);
   }
-  void append_addresses(Entry<Words>& entry, const std::vector<Box<Words>>& sources, const std::vector<Box<Words>>& destinations) {
+  void append_addresses(Entry<Words>& entry, const std::vector<Box<Words>>& sources,
+                        const std::vector<Box<Words>>& destinations) {
     for (const auto& source : sources) {
       for (std::size_t word = 0; word < Words; ++word) set(entry.field[F::kSource + word], source[word]);
       for (const auto& destination : destinations) {
@@ -333,8 +346,9 @@ Result<Context> build_context(std::span<const Entry<Words>> entries) {
 
 using Segments = std::vector<Context>;
 
-/// Appends contexts that hold the entries between them. Halves what rte_acl cannot take in one: it says ENOMEM for too many tries
-/// as for too little memory, so a heap that is really full is found at the first single entry and reported.
+/// Appends contexts that hold the entries between them. Halves what rte_acl cannot take in one: it says ENOMEM for
+/// too many tries as for too little memory, so a heap that is really full is found at the first single entry and
+/// reported.
 template <std::size_t Words>
 Result<void> build_segments(std::span<const Entry<Words>> entries, Segments& out) {
   if (out.size() >= kSegmentsMax) return unavailable(ENOMEM);
@@ -357,7 +371,8 @@ template <std::size_t Words>
 Result<Segments> compile(std::span<const TenantRules> tenants, std::uint64_t& entry_count) {
   EntryList<Words> list;
   for (const auto& from : tenants) {
-    for (std::uint32_t ordinal = 0; ordinal + 1 < from.tenant->rules.count; ++ordinal) SEKISHO_CHECK_OK(list.add(from, ordinal));
+    for (std::uint32_t ordinal = 0; ordinal + 1 < from.tenant->rules.count; ++ordinal)
+      SEKISHO_CHECK_OK(list.add(from, ordinal));
   }
   entry_count += list.entries().size();
   Segments out;
@@ -365,7 +380,8 @@ Result<Segments> compile(std::span<const TenantRules> tenants, std::uint64_t& en
   return out;
 }
 
-// ---- Content -------------------------------------------------------------------------------------------------------
+// ---- Content
+// -------------------------------------------------------------------------------------------------------
 
 /// Hashes what decides a match and nothing else: names, ids, actions and log settings may change without a rebuild.
 class ContentHash {
@@ -469,8 +485,8 @@ class Classifier::Shard {
 
 Classifier::~Classifier() = default;
 
-Result<std::unique_ptr<const Classifier>> Classifier::build(const filters::SnapshotView& view, const Classifier* previous,
-                                                            ClassifierBuildStats& stats) {
+Result<std::unique_ptr<const Classifier>> Classifier::build(const filters::SnapshotView& view,
+                                                            const Classifier* previous, ClassifierBuildStats& stats) {
   const auto started = std::chrono::steady_clock::now();
   stats = {};
   std::unique_ptr<Classifier> out(new Classifier);

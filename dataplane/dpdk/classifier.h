@@ -15,21 +15,21 @@
 
 namespace sekisho::dataplane {
 
-/// What the classifier reads about one packet: the packet's own bytes, in network order, plus where it came from and goes to.
-/// The compiled tries read it byte by byte at fixed offsets, so the layout is the contract.
+/// What the classifier reads about one packet: the packet's own bytes, in network order, plus where it came from and
+/// goes to. The compiled tries read it byte by byte at fixed offsets, so the layout is the contract.
 struct ClassifyKey {
-  std::uint8_t slot = 0;              ///< written by classify(): the tenant inside its shard
-  std::uint8_t family = 0;            ///< sekisho::Family as a number: 4 or 6
+  std::uint8_t slot = 0;    ///< written by classify(): the tenant inside its shard
+  std::uint8_t family = 0;  ///< sekisho::Family as a number: 4 or 6
   std::uint16_t reserved = 0;
-  std::uint8_t protocol = 0;          ///< IANA
-  std::uint8_t source_zone = 0;       ///< index inside the tenant's zones, 0..63
+  std::uint8_t protocol = 0;     ///< IANA
+  std::uint8_t source_zone = 0;  ///< index inside the tenant's zones, 0..63
   std::uint8_t destination_zone = 0;
   std::uint8_t reserved2 = 0;
   Be16 source_port = Be16::from_host(0);       ///< ICMP and ICMPv6: the type, as a 16-bit number
   Be16 destination_port = Be16::from_host(0);  ///< ICMP and ICMPv6: the code
   std::array<std::uint8_t, 16> source{};       ///< network order; IPv4 uses the first four bytes, the rest is ignored
   std::array<std::uint8_t, 16> destination{};
-  std::uint32_t tenant_index = 0;     ///< host order: index in kTenants of the classifier's own snapshot
+  std::uint32_t tenant_index = 0;  ///< host order: index in kTenants of the classifier's own snapshot
 
   static ClassifyKey from(const filters::PolicyQuery& query);
 };
@@ -45,9 +45,9 @@ struct ClassifierBuildStats {
 
 /// First-match policy of all tenants, compiled to rte_acl tries: answers exactly as filters::match_linear.
 ///
-/// Tenants are spread over shards by id; a large tenant has one of its own. A shard holds one trie set per address family, keyed by
-/// tenant slot, and names rules by their ordinal inside the tenant, so that a shard whose content did not change is shared with the
-/// next generation although rule indices moved.
+/// Tenants are spread over shards by id; a large tenant has one of its own. A shard holds one trie set per address
+/// family, keyed by tenant slot, and names rules by their ordinal inside the tenant, so that a shard whose content
+/// did not change is shared with the next generation although rule indices moved.
 /// Thread: build and destruction on the control thread (EAL up); classify on any number of workers at once.
 /// Memory: rte_acl's, from the EAL heap; about 2 KB per simple rule.
 class Classifier {
@@ -56,17 +56,17 @@ class Classifier {
   static constexpr std::size_t kBatchMax = 128;
 
   /// Compiles a view's rules; `previous` (may be null) lends its unchanged shards. The view's bytes are not kept.
-  /// Errors, where kDataplane: kLimit (a shard expands beyond bounds; detail: the rule index that overflowed), kUnavailable (rte_acl
-  /// refused or memory ran out; detail: errno).
+  /// Errors, where kDataplane: kLimit (a shard expands beyond bounds; detail: the rule index that overflowed),
+  /// kUnavailable (rte_acl refused or memory ran out; detail: errno).
   static Result<std::unique_ptr<const Classifier>> build(const filters::SnapshotView& view, const Classifier* previous,
                                                          ClassifierBuildStats& stats);
   ~Classifier();
   Classifier(const Classifier&) = delete;
   Classifier& operator=(const Classifier&) = delete;
 
-  /// rules[i] = index in kRules of the first rule of its tenant that takes keys[i]; the tenant's final default deny when none does.
-  /// Writes keys[i].slot. No allocation, no locks, no failure. rules.size() >= keys.size(); tenant_index below the tenant count;
-  /// family 4 or 6 (anything else gets the default deny).
+  /// rules[i] = index in kRules of the first rule of its tenant that takes keys[i]; the tenant's final default deny
+  /// when none does. Writes keys[i].slot. No allocation, no locks, no failure. rules.size() >= keys.size();
+  /// tenant_index below the tenant count; family 4 or 6 (anything else gets the default deny).
   void classify(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept;
 
   class Shard;
@@ -84,7 +84,8 @@ class Classifier {
   void classify_batch(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept;
 
   std::vector<TenantPlace> places_;
-  /// Shared between generations: two Classifiers, old and new, live side by side until the workers have let go of the old one.
+  /// Shared between generations: two Classifiers, old and new, live side by side until the workers have let go of the
+  /// old one.
   std::vector<std::shared_ptr<const Shard>> shards_;
 };
 

@@ -8,7 +8,9 @@ namespace {
 
 using snapshot::kNone;
 
-bool has_zone(std::uint64_t zones, std::uint8_t zone) { return ((zones >> zone) & 1U) != 0; }
+bool has_zone(std::uint64_t zones, std::uint8_t zone) {
+  return ((zones >> zone) & 1U) != 0;
+}
 
 bool has_address(std::span<const snapshot::AddressRange> ranges, const Address& address) {
   for (const auto& range : ranges) {

@@ -13,10 +13,10 @@ struct PolicyQuery {
   std::uint32_t tenant_index;  ///< in kTenants; below tenants().size()
   std::uint8_t source_zone;    ///< index inside the tenant's zones, 0..63
   std::uint8_t destination_zone;
-  Address source;       ///< both of one family, kIpv4 or kIpv6
+  Address source;  ///< both of one family, kIpv4 or kIpv6
   Address destination;
-  std::uint8_t protocol;           ///< IANA
-  std::uint16_t source_port;       ///< 0 where the protocol has none; ignored for ICMP and ICMPv6
+  std::uint8_t protocol;      ///< IANA
+  std::uint16_t source_port;  ///< 0 where the protocol has none; ignored for ICMP and ICMPv6
   std::uint16_t destination_port;
   std::uint8_t icmp_type;  ///< looked at for ICMP and ICMPv6 only
   std::uint8_t icmp_code;
@@ -29,8 +29,9 @@ struct PolicyMatch {
   auto operator<=>(const PolicyMatch&) const = default;
 };
 
-/// The reference: the tenant's first rule, in kRules order, that takes the query. Always finds one, since a tenant ends in its
-/// default deny. Meant to be obviously right, not fast: it judges the compiled classifier and explains single verdicts.
+/// The reference: the tenant's first rule, in kRules order, that takes the query. Always finds one, since a tenant
+/// ends in its default deny. Meant to be obviously right, not fast: it judges the compiled classifier and explains
+/// single verdicts.
 /// Thread: any; reads only.
 [[nodiscard]] PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query);
 
@@ -41,6 +42,8 @@ struct PolicyMatch {
 [[nodiscard]] std::uint32_t service_of(const SnapshotView& view, std::uint32_t rule, const PolicyQuery& query);
 
 /// ICMP (1) and ICMPv6 (58): judged by type and code instead of ports.
-[[nodiscard]] constexpr bool is_icmp(std::uint8_t protocol) { return protocol == 1 || protocol == 58; }
+[[nodiscard]] constexpr bool is_icmp(std::uint8_t protocol) {
+  return protocol == 1 || protocol == 58;
+}
 
 }  // namespace sekisho::filters

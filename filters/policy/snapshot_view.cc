@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Overview. parse() first proves the layout, so that typed spans exist; SnapshotCheck then walks section after section and
-// proves everything a reader relies on. Nothing is indexed before its bound is proved.
+// Overview. parse() first proves the layout, so that typed spans exist; SnapshotCheck then walks section after
+// section and proves everything a reader relies on. Nothing is indexed before its bound is proved.
 // Limits. Scratch memory: 4 bytes per address range and rule, 16 per owned element; freed before parse() returns.
 #include "filters/policy/snapshot_view.h"
 
@@ -76,7 +76,11 @@ bool is_plain_utf8(std::string_view text) {
   while (i < text.size()) {
     const auto lead = static_cast<std::uint8_t>(text[i]);
     if (lead < 0x20 || lead == 0x7f) return false;
-    const std::size_t length = lead < 0x80 ? 1 : (lead & 0xe0U) == 0xc0 ? 2 : (lead & 0xf0U) == 0xe0 ? 3 : (lead & 0xf8U) == 0xf0 ? 4 : 0;
+    const std::size_t length = lead < 0x80              ? 1
+                               : (lead & 0xe0U) == 0xc0 ? 2
+                               : (lead & 0xf0U) == 0xe0 ? 3
+                               : (lead & 0xf8U) == 0xf0 ? 4
+                                                        : 0;
     if (length == 0 || length > text.size() - i) return false;
     std::uint32_t point = length == 1 ? lead : lead & (0x7fU >> length);
     for (std::size_t k = 1; k < length; ++k) {
@@ -95,10 +99,18 @@ bool is_valid(const Address& address) {
   if (address.family == Family::kIpv4) return all_zero(std::span(address.bytes).subspan(4));
   return address.family == Family::kIpv6;
 }
-bool is_valid(const Prefix& prefix) { return is_valid(prefix.address) && prefix.length <= prefix.address.bits(); }
-bool is_network(const Prefix& prefix) { return is_valid(prefix) && prefix.first() == prefix.address; }
-bool is_flag(std::uint8_t value) { return value <= 1; }
-bool contains(Range range, std::uint32_t index) { return index >= range.first && index - range.first < range.count; }
+bool is_valid(const Prefix& prefix) {
+  return is_valid(prefix.address) && prefix.length <= prefix.address.bits();
+}
+bool is_network(const Prefix& prefix) {
+  return is_valid(prefix) && prefix.first() == prefix.address;
+}
+bool is_flag(std::uint8_t value) {
+  return value <= 1;
+}
+bool contains(Range range, std::uint32_t index) {
+  return index >= range.first && index - range.first < range.count;
+}
 
 /// Proves that runs of one section belong to exactly one owner each and leave nothing unowned.
 class Ownership {
@@ -145,7 +157,8 @@ class SnapshotCheck {
  private:
   template <typename T>
   [[nodiscard]] Error at(const T& field, ErrorCode code = ErrorCode::kMalformed) const {
-    return malformed_at(static_cast<std::size_t>(reinterpret_cast<const std::uint8_t*>(&field) - view_.bytes().data()), code);
+    return malformed_at(static_cast<std::size_t>(reinterpret_cast<const std::uint8_t*>(&field) - view_.bytes().data()),
+                        code);
   }
   template <typename T>
   static bool fits(Range range, std::span<const T> section) {
@@ -186,7 +199,8 @@ class SnapshotCheck {
   [[nodiscard]] bool is_sorted_run(Range range) const;
 
   const SnapshotView& view_;
-  /// breaks_[i]: how many neighbours (k, k + 1) with k < i are out of order. Makes the check of a shared run constant.
+  /// breaks_[i]: how many neighbours (k, k + 1) with k < i are out of order. Makes the check of a shared run
+  /// constant.
   std::vector<std::uint32_t> breaks_;
 };
 
@@ -390,7 +404,8 @@ Result<void> SnapshotCheck::check_binding(std::uint32_t index) const {
   if (binding.lla_policy > snapshot::LlaPolicy::kPin) return at(binding.lla_policy);
   const bool pins = binding.lla_policy == snapshot::LlaPolicy::kPin;
   if (binding.lla_pins > 8 || (pins && binding.lla_pins == 0)) return at(binding.lla_pins);
-  constexpr unsigned kRoles = snapshot::kRoleRouter | snapshot::kRoleDhcp | snapshot::kRoleQuerier | snapshot::kRoleForwarding;
+  constexpr unsigned kRoles =
+      snapshot::kRoleRouter | snapshot::kRoleDhcp | snapshot::kRoleQuerier | snapshot::kRoleForwarding;
   if ((binding.roles & ~kRoles) != 0) return at(binding.roles);
   if (!is_flag(binding.active)) return at(binding.active);
   if (binding.reserved != 0) return at(binding.reserved);
@@ -438,7 +453,8 @@ Result<void> SnapshotCheck::check_owned_prefixes() const {
   for (const auto& owned : view_.owned_prefixes()) {
     if (!is_network(owned.prefix)) return at(owned.prefix);
     if (!all_zero(owned.reserved)) return at(owned.reserved);
-    if (owned.share >= view_.ports().size() || view_.ports()[owned.share].kind != PortKind::kShare) return at(owned.share);
+    if (owned.share >= view_.ports().size() || view_.ports()[owned.share].kind != PortKind::kShare)
+      return at(owned.share);
     if (view_.ports()[owned.share].uplink != owned.uplink) return at(owned.uplink);
     sorted.push_back(&owned);
   }
@@ -468,7 +484,8 @@ Result<void> SnapshotCheck::check_address_ranges() {
     if (!all_zero(range.reserved)) return at(range.reserved);
     if (i + 1 == ranges.size()) break;
     const auto& next = ranges[i + 1];
-    const bool in_order = range.high.family == next.low.family ? range.high < next.low : range.high.family < next.low.family;
+    const bool in_order =
+        range.high.family == next.low.family ? range.high < next.low : range.high.family < next.low.family;
     breaks_[i + 1] = breaks_[i] + (in_order ? 0U : 1U);
   }
   return {};
@@ -512,19 +529,22 @@ Result<void> SnapshotCheck::check_rule(const snapshot::Tenant& tenant, const sna
   }
   if (!is_flag(rule.any_service) || (rule.any_service == 1) != (rule.services.count == 0)) return at(rule.any_service);
   if (!fits(rule.sources, view_.address_ranges()) || !is_sorted_run(rule.sources)) return at(rule.sources);
-  if (!fits(rule.destinations, view_.address_ranges()) || !is_sorted_run(rule.destinations)) return at(rule.destinations);
+  if (!fits(rule.destinations, view_.address_ranges()) || !is_sorted_run(rule.destinations))
+    return at(rule.destinations);
   if (!fits(rule.services, view_.services())) return at(rule.services);
   if (!is_flag(rule.is_default) || (rule.is_default == 1) != (rule.number == 0)) return at(rule.is_default);
   if (rule.action < snapshot::Action::kAllow || rule.action > snapshot::Action::kReject) return at(rule.action);
   if (rule.is_default == 1 && rule.action == snapshot::Action::kAllow) return at(rule.action);
-  constexpr unsigned kLogs = snapshot::kLogStart | snapshot::kLogEnd | snapshot::kLogDropEach | snapshot::kLogDropFolded;
+  constexpr unsigned kLogs =
+      snapshot::kLogStart | snapshot::kLogEnd | snapshot::kLogDropEach | snapshot::kLogDropFolded;
   if ((rule.log & ~kLogs) != 0) return at(rule.log);
   return {};
 }
 
 Result<void> SnapshotCheck::check_final_default(const snapshot::Tenant& tenant) const {
   const auto& rule = view_.rules()[tenant.rules.first + tenant.rules.count - 1];
-  const std::uint64_t every_zone = tenant.zones.count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << tenant.zones.count) - 1;
+  const std::uint64_t every_zone =
+      tenant.zones.count == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << tenant.zones.count) - 1;
   if (rule.is_default != 1) return at(rule.is_default);
   if (rule.action != snapshot::Action::kDrop) return at(rule.action);
   if ((rule.source_zones & every_zone) != every_zone) return at(rule.source_zones);
@@ -538,7 +558,8 @@ Result<void> SnapshotCheck::check_final_default(const snapshot::Tenant& tenant) 
 Result<void> SnapshotCheck::check_rule_ids() const {
   std::vector<const snapshot::Rule*> sorted;
   for (const auto& rule : view_.rules()) sorted.push_back(&rule);
-  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return std::tie(a->id, a) < std::tie(b->id, b); });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto* a, const auto* b) { return std::tie(a->id, a) < std::tie(b->id, b); });
   for (std::size_t i = 1; i < sorted.size(); ++i) {
     if (sorted[i]->id == sorted[i - 1]->id) return at(sorted[i]->id);
   }
@@ -557,7 +578,9 @@ Result<SnapshotView> SnapshotView::parse(ByteSpan bytes) {
   return view;
 }
 
-const Header& SnapshotView::header() const { return *reinterpret_cast<const Header*>(bytes_.data()); }
+const Header& SnapshotView::header() const {
+  return *reinterpret_cast<const Header*>(bytes_.data());
+}
 
 template <typename T>
 std::span<const T> SnapshotView::section(Section section) const {
@@ -565,27 +588,51 @@ std::span<const T> SnapshotView::section(Section section) const {
   return {reinterpret_cast<const T*>(bytes_.data() + entry.offset), entry.count};
 }
 
-std::span<const char> SnapshotView::strings() const { return section<char>(Section::kStrings); }
-std::span<const snapshot::Nic> SnapshotView::nics() const { return section<snapshot::Nic>(Section::kNics); }
-std::span<const snapshot::Tenant> SnapshotView::tenants() const { return section<snapshot::Tenant>(Section::kTenants); }
-std::span<const snapshot::Zone> SnapshotView::zones() const { return section<snapshot::Zone>(Section::kZones); }
-std::span<const snapshot::Port> SnapshotView::ports() const { return section<snapshot::Port>(Section::kPorts); }
-std::span<const Prefix> SnapshotView::port_addresses() const { return section<Prefix>(Section::kPortAddresses); }
-std::span<const snapshot::Binding> SnapshotView::bindings() const { return section<snapshot::Binding>(Section::kBindings); }
+std::span<const char> SnapshotView::strings() const {
+  return section<char>(Section::kStrings);
+}
+std::span<const snapshot::Nic> SnapshotView::nics() const {
+  return section<snapshot::Nic>(Section::kNics);
+}
+std::span<const snapshot::Tenant> SnapshotView::tenants() const {
+  return section<snapshot::Tenant>(Section::kTenants);
+}
+std::span<const snapshot::Zone> SnapshotView::zones() const {
+  return section<snapshot::Zone>(Section::kZones);
+}
+std::span<const snapshot::Port> SnapshotView::ports() const {
+  return section<snapshot::Port>(Section::kPorts);
+}
+std::span<const Prefix> SnapshotView::port_addresses() const {
+  return section<Prefix>(Section::kPortAddresses);
+}
+std::span<const snapshot::Binding> SnapshotView::bindings() const {
+  return section<snapshot::Binding>(Section::kBindings);
+}
 std::span<const snapshot::BindingPair> SnapshotView::binding_pairs() const {
   return section<snapshot::BindingPair>(Section::kBindingPairs);
 }
-std::span<const Address> SnapshotView::link_locals() const { return section<Address>(Section::kLinkLocals); }
-std::span<const snapshot::Route> SnapshotView::routes() const { return section<snapshot::Route>(Section::kRoutes); }
+std::span<const Address> SnapshotView::link_locals() const {
+  return section<Address>(Section::kLinkLocals);
+}
+std::span<const snapshot::Route> SnapshotView::routes() const {
+  return section<snapshot::Route>(Section::kRoutes);
+}
 std::span<const snapshot::OwnedPrefix> SnapshotView::owned_prefixes() const {
   return section<snapshot::OwnedPrefix>(Section::kOwnedPrefixes);
 }
-std::span<const snapshot::Policy> SnapshotView::policies() const { return section<snapshot::Policy>(Section::kPolicies); }
-std::span<const snapshot::Rule> SnapshotView::rules() const { return section<snapshot::Rule>(Section::kRules); }
+std::span<const snapshot::Policy> SnapshotView::policies() const {
+  return section<snapshot::Policy>(Section::kPolicies);
+}
+std::span<const snapshot::Rule> SnapshotView::rules() const {
+  return section<snapshot::Rule>(Section::kRules);
+}
 std::span<const snapshot::AddressRange> SnapshotView::address_ranges() const {
   return section<snapshot::AddressRange>(Section::kAddressRanges);
 }
-std::span<const snapshot::Service> SnapshotView::services() const { return section<snapshot::Service>(Section::kServices); }
+std::span<const snapshot::Service> SnapshotView::services() const {
+  return section<snapshot::Service>(Section::kServices);
+}
 
 std::string_view SnapshotView::string(snapshot::StringRef ref) const {
   return {strings().data() + ref.first, ref.count};

@@ -14,8 +14,9 @@ namespace sekisho::filters {
 
 /// A snapshot whose every byte has been judged: the only way to read one.
 ///
-/// parse() checks the layout (canonical: sections in order, 8-byte aligned, nothing between or behind them), the SHA-256,
-/// and then every index, Range, string, enum, prefix, VLAN, id and order, so that readers index freely. What holds:
+/// parse() checks the layout (canonical: sections in order, 8-byte aligned, nothing between or behind them), the
+/// SHA-256, and then every index, Range, string, enum, prefix, VLAN, id and order, so that readers index freely. What
+/// holds:
 /// - ids are 1..limit and strictly rising for tenants, ports and bindings, and unique for rules;
 /// - what a tenant, port, policy or binding refers to is its own tenant's, and every grouped element has one owner;
 /// - a kSegment port and its binding name each other; a kRoute's port belongs to the route's tenant;
@@ -25,8 +26,9 @@ namespace sekisho::filters {
 /// Borrows the bytes, which must be 8-byte aligned, outlive the view and not change. Any thread.
 class SnapshotView {
  public:
-  /// Errors: kTruncated (shorter than a header), kMalformed, kUnsupported (version), kLimit; where kSnapshot, detail the
-  /// byte offset of the offending field or element. Cost: linear in the bytes but for sorting owners and rule ids.
+  /// Errors: kTruncated (shorter than a header), kMalformed, kUnsupported (version), kLimit; where kSnapshot, detail
+  /// the byte offset of the offending field or element. Cost: linear in the bytes but for sorting owners and rule
+  /// ids.
   static Result<SnapshotView> parse(ByteSpan bytes);
 
   [[nodiscard]] ByteSpan bytes() const { return bytes_; }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Any bytes as a snapshot: parse() refuses or every reader may index freely. The input is sealed first, so that the digest does
-// not stand between the fuzzer and the structural checks.
+// Any bytes as a snapshot: parse() refuses or every reader may index freely. The input is sealed first, so that the
+// digest does not stand between the fuzzer and the structural checks.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -15,8 +15,8 @@
 namespace {
 
 using sekisho::filters::PolicyQuery;
-using sekisho::filters::SnapshotView;
 using sekisho::filters::slice;
+using sekisho::filters::SnapshotView;
 
 /// Follows every reference a reader may follow; the sum keeps the reads alive.
 std::size_t read_everything(const SnapshotView& view) {
@@ -39,14 +39,23 @@ void ask(const SnapshotView& view) {
   for (std::uint32_t i = 0; i < tenants.size(); ++i) {
     const auto rules = slice(view.rules(), tenants[i].rules);
     for (const auto& rule : rules.first(std::min<std::size_t>(rules.size(), 32))) {
-      PolicyQuery query{.tenant_index = i, .source_zone = 0, .destination_zone = 0, .source = {}, .destination = {}, .protocol = 6,
-                        .source_port = 1, .destination_port = 80, .icmp_type = 0, .icmp_code = 0};
+      PolicyQuery query{.tenant_index = i,
+                        .source_zone = 0,
+                        .destination_zone = 0,
+                        .source = {},
+                        .destination = {},
+                        .protocol = 6,
+                        .source_port = 1,
+                        .destination_port = 80,
+                        .icmp_type = 0,
+                        .icmp_code = 0};
       query.source = query.destination = sekisho::Address::from_v4(0x0a000001);
       for (const auto& range : slice(view.address_ranges(), rule.sources).first(rule.sources.count == 0 ? 0 : 1)) {
         query.source = query.destination = range.low;
       }
       const auto match = match_linear(view, query);
-      if (match.rule < tenants[i].rules.first || match.rule - tenants[i].rules.first >= tenants[i].rules.count) __builtin_trap();
+      if (match.rule < tenants[i].rules.first || match.rule - tenants[i].rules.first >= tenants[i].rules.count)
+        __builtin_trap();
     }
   }
 }

@@ -22,9 +22,15 @@ void start_eal(int memory_mb) {
   SEKISHO_ASSERT(mkdtemp(pattern.data()) != nullptr);
   run_directory = pattern;
   setenv("XDG_RUNTIME_DIR", run_directory.c_str(), 1);
-  std::vector<std::string> words{"test",         "--no-huge",      "-m",
-                                 std::to_string(memory_mb), "--no-pci", "--no-telemetry",
-                                 "--lcores=0",   "--log-level=critical", "--file-prefix=sekisho-" + std::to_string(getpid())};
+  std::vector<std::string> words{"test",
+                                 "--no-huge",
+                                 "-m",
+                                 std::to_string(memory_mb),
+                                 "--no-pci",
+                                 "--no-telemetry",
+                                 "--lcores=0",
+                                 "--log-level=critical",
+                                 "--file-prefix=sekisho-" + std::to_string(getpid())};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   SEKISHO_ASSERT(rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0);

@@ -18,14 +18,24 @@ using filters::snapshot::Range;
 using filters::snapshot::Rule;
 using filters::snapshot::Service;
 
-Address address(std::string_view text) { return parse_address(text).value(); }
-Prefix prefix(std::string_view text) { return parse_prefix(text).value(); }
+Address address(std::string_view text) {
+  return parse_address(text).value();
+}
+Prefix prefix(std::string_view text) {
+  return parse_prefix(text).value();
+}
 
 namespace {
 
-std::uint32_t below(Random& random, std::uint64_t limit) { return static_cast<std::uint32_t>(random() % limit); }
-bool one_in(Random& random, std::uint32_t n) { return below(random, n) == 0; }
-std::uint16_t word(std::uint64_t value) { return static_cast<std::uint16_t>(value); }
+std::uint32_t below(Random& random, std::uint64_t limit) {
+  return static_cast<std::uint32_t>(random() % limit);
+}
+bool one_in(Random& random, std::uint32_t n) {
+  return below(random, n) == 0;
+}
+std::uint16_t word(std::uint64_t value) {
+  return static_cast<std::uint16_t>(value);
+}
 
 template <typename T>
 std::uint32_t size_of(const std::vector<T>& v) {
@@ -44,10 +54,16 @@ Address add(Address address, int step) {
 
 }  // namespace
 
-Address next(Address address) { return add(address, 1); }
-Address previous(Address address) { return add(address, -1); }
+Address next(Address address) {
+  return add(address, 1);
+}
+Address previous(Address address) {
+  return add(address, -1);
+}
 
-AddressRange range_of(const Prefix& prefix) { return {prefix.first(), prefix.last(), {}}; }
+AddressRange range_of(const Prefix& prefix) {
+  return {prefix.first(), prefix.last(), {}};
+}
 
 std::vector<AddressRange> normalised(std::vector<AddressRange> ranges) {
   const auto key = [](const AddressRange& r) { return std::pair(r.low.family, r.low); };
@@ -79,7 +95,8 @@ std::vector<AddressRange> complement(const std::vector<AddressRange>& ranges) {
   return out;
 }
 
-// ---- Building ------------------------------------------------------------------------------------------------------
+// ---- Building
+// ------------------------------------------------------------------------------------------------------
 
 Rule any_rule(std::uint32_t id) {
   Rule rule{};
@@ -140,7 +157,8 @@ Range add_services(SnapshotBuilder& b, const std::vector<Service>& services) {
   return out;
 }
 
-// ---- One of everything ---------------------------------------------------------------------------------------------
+// ---- One of everything
+// ---------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -208,7 +226,8 @@ void add_binding(SnapshotBuilder& b) {
 void add_web_rules(SnapshotBuilder& b, std::uint32_t id) {
   Rule web = any_rule(id);
   web.source_zones = 1;
-  web.sources = add_ranges(b, {range_of(prefix("10.0.0.0/26")), range_of(prefix("10.0.0.77/32")), range_of(prefix("fd00::/64"))});
+  web.sources =
+      add_ranges(b, {range_of(prefix("10.0.0.0/26")), range_of(prefix("10.0.0.77/32")), range_of(prefix("fd00::/64"))});
   web.any_source = 0;
   web.destinations = add_ranges(b, {range_of(prefix("203.0.113.0/24"))});
   web.any_destination = 0;
@@ -251,7 +270,8 @@ SnapshotBuilder one_of_everything() {
   return b;
 }
 
-// ---- Random policies -----------------------------------------------------------------------------------------------
+// ---- Random policies
+// -----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -267,7 +287,8 @@ Address random_host(const PolicyShape& shape, Random& random) {
   return out;
 }
 
-/// As people write them: hosts, server subnets, office networks and sites of a private network with some hundred subnets.
+/// As people write them: hosts, server subnets, office networks and sites of a private network with some hundred
+/// subnets.
 AddressRange realistic_range(const PolicyShape& shape, Random& random) {
   const std::uint32_t net = below(random, 256);
   const std::uint32_t host = below(random, shape.hosts);
@@ -419,11 +440,16 @@ Address near(std::span<const AddressRange> ranges, Family family, Random& random
   }
   const auto& range = own[below(random, own.size())];
   switch (below(random, 6)) {
-    case 0: return range.low;
-    case 1: return range.high;
-    case 2: return previous(range.low);
-    case 3: return next(range.high);
-    case 4: return next(range.low);
+    case 0:
+      return range.low;
+    case 1:
+      return range.high;
+    case 2:
+      return previous(range.low);
+    case 3:
+      return next(range.high);
+    case 4:
+      return next(range.low);
     default: {
       Address out = range.low;  // anywhere: the tail random, which mostly stays inside
       const unsigned last = out.bits() / 8 - 1;
@@ -435,11 +461,16 @@ Address near(std::span<const AddressRange> ranges, Family family, Random& random
 
 std::uint32_t near(std::uint32_t low, std::uint32_t high, std::uint32_t most, Random& random) {
   switch (below(random, 5)) {
-    case 0: return low;
-    case 1: return high;
-    case 2: return low == 0 ? most : low - 1;
-    case 3: return high == most ? 0 : high + 1;
-    default: return low + below(random, std::uint64_t{high} - low + 1);
+    case 0:
+      return low;
+    case 1:
+      return high;
+    case 2:
+      return low == 0 ? most : low - 1;
+    case 3:
+      return high == most ? 0 : high + 1;
+    default:
+      return low + below(random, std::uint64_t{high} - low + 1);
   }
 }
 

@@ -11,7 +11,9 @@
 namespace sekisho {
 namespace {
 
-ByteSpan bytes_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan bytes_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 std::string hex(const Sha256Digest& digest) {
   std::string out;

@@ -71,7 +71,8 @@ void expect_same_answers(const tests::PolicyShape& shape, std::size_t queries) {
     std::vector<std::uint32_t> rules(kChunk, 0xdeadbeef);
     classifier->classify(keys, rules);
     for (std::size_t i = 0; i < kChunk; ++i) {
-      ASSERT_EQ(rules[i], filters::match_linear(block.view, asked[i]).rule) << "seed " << shape.seed << ": " << text(asked[i]);
+      ASSERT_EQ(rules[i], filters::match_linear(block.view, asked[i]).rule)
+          << "seed " << shape.seed << ": " << text(asked[i]);
       hit[rules[i]] = true;
     }
   }
@@ -90,7 +91,8 @@ TEST(Classifier, AnswersAsTheLinearMatcherOnALargerPolicy) {
 }
 
 TEST(Classifier, AnswersAsTheLinearMatcherOnAPolicyOfTheUsualKind) {
-  expect_same_answers({.seed = 9, .tenants = 2, .rules = 500, .zones_max = 4, .entries_max = 1, .realistic = true}, 10'000);
+  expect_same_answers({.seed = 9, .tenants = 2, .rules = 500, .zones_max = 4, .entries_max = 1, .realistic = true},
+                      10'000);
 }
 
 TEST(Classifier, AnswersAsTheLinearMatcherWithManyTenantsAndZones) {
@@ -98,8 +100,8 @@ TEST(Classifier, AnswersAsTheLinearMatcherWithManyTenantsAndZones) {
 }
 
 TEST(Classifier, AnswersAsTheLinearMatcherAcrossSegments) {
-  // 6 rules of 64 x 64 entries: more than one segment takes, cut in the middle of a rule. Each is followed by a wider one of another
-  // verdict, so that taking a later segment's answer shows.
+  // 6 rules of 64 x 64 entries: more than one segment takes, cut in the middle of a rule. Each is followed by a wider
+  // one of another verdict, so that taking a later segment's answer shows.
   SnapshotBuilder b;
   tests::add_tenant(b, 1, 1);
   std::vector<filters::snapshot::AddressRange> hosts;
@@ -175,9 +177,15 @@ TEST_P(NearestNonMatch, OfEachFieldGetsTheDefaultDeny) {
       {"destination zone above", [](auto& q) { q.destination_zone = 6; }},
       {"zones exchanged", [](auto& q) { std::swap(q.source_zone, q.destination_zone); }},
       {"source below", [](auto& q) { q.source = tests::previous(q.source); }},
-      {"source above", [](auto& q) { for (int i = 0; i < 16; ++i) q.source = tests::next(q.source); }},
+      {"source above",
+       [](auto& q) {
+         for (int i = 0; i < 16; ++i) q.source = tests::next(q.source);
+       }},
       {"destination below", [](auto& q) { q.destination = tests::previous(q.destination); }},
-      {"destination above", [](auto& q) { for (int i = 0; i < 16; ++i) q.destination = tests::next(q.destination); }},
+      {"destination above",
+       [](auto& q) {
+         for (int i = 0; i < 16; ++i) q.destination = tests::next(q.destination);
+       }},
       {"protocol", [](auto& q) { q.protocol = 17; }},
       {"protocol below", [](auto& q) { q.protocol = 5; }},
       {"source port below", [](auto& q) { q.source_port = 999; }},
@@ -309,6 +317,32 @@ TEST(Classifier, KeepsEveryShardWhenOnlyNamesIdsAndActionsChange) {
 
   EXPECT_EQ(stats.shards_built, 0U);
   EXPECT_EQ(stats.shards_reused, 4U);
+}
+
+TEST(Classifier, RebuildsForAChangeOfAnyFieldThatDecidesAMatch) {
+  const auto [original, taken] = narrow(true);
+  const Block before(original);
+  ClassifierBuildStats stats;
+  const auto old = compile(before.view, stats);
+  const std::vector<std::pair<const char*, std::function<void(SnapshotBuilder&)>>> changes{
+      {"source zones", [](auto& b) { b.rules[0].source_zones <<= 1; }},
+      {"destination zones", [](auto& b) { b.rules[0].destination_zones <<= 1; }},
+      {"sources", [](auto& b) { b.address_ranges[0].low = tests::next(b.address_ranges[0].low); }},
+      {"destinations", [](auto& b) { b.address_ranges[1].high = tests::next(b.address_ranges[1].high); }},
+      {"protocol", [](auto& b) { b.services[0].protocol = 17; }},
+      {"any protocol", [](auto& b) { b.services[0].any_protocol = 1; }},
+      {"source ports", [](auto& b) { b.services[0].source_low = 0; }},
+      {"destination ports", [](auto& b) { b.services[0].destination_high = 444; }},
+      {"ICMP types", [](auto& b) { b.services[0].icmp_type_low = 1; }},
+      {"ICMP codes", [](auto& b) { b.services[0].icmp_code_low = 1; }},
+  };
+  for (const auto& [name, change] : changes) {
+    auto builder = original;
+    change(builder);
+    const Block after(builder);
+    const auto fresh = compile(after.view, stats, old.get());
+    EXPECT_EQ(stats.shards_built, 1U) << name;
+  }
 }
 
 TEST(Classifier, SharedShardsOutliveTheGenerationThatBuiltThem) {

@@ -12,7 +12,8 @@ namespace {
 using snapshot::kNone;
 using tests::address;
 
-/// one_of_everything: rule 0 (tenant 0, zone 0 to any): 10.0.0.0/26, 10.0.0.77, fd00::/64 to 203.0.113.0/24; http or ping.
+/// one_of_everything: rule 0 (tenant 0, zone 0 to any): 10.0.0.0/26, 10.0.0.77, fd00::/64 to 203.0.113.0/24; http or
+/// ping.
 class LinearMatcher : public testing::Test {
  protected:
   const std::vector<std::uint8_t> bytes_ = tests::one_of_everything().finish(1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A snapshot is taken whole or refused with the place that is wrong. Corruptions are re-sealed, so that the structural check and
-// not the digest must find them.
+// A snapshot is taken whole or refused with the place that is wrong. Corruptions are re-sealed, so that the
+// structural check and not the digest must find them.
 #include "filters/policy/snapshot_view.h"
 
 #include <gtest/gtest.h>
@@ -82,6 +82,21 @@ TEST(SnapshotView, RefusesEveryChangedByteByItsDigest) {
   }
 }
 
+TEST(SnapshotView, RefusesBytesHiddenBetweenSections) {
+  auto builder = one_of_everything();
+  Bytes bytes = builder.finish(1);
+  Header header;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  const auto& strings = header.sections[static_cast<std::size_t>(Section::kStrings)];
+  ASSERT_NE(strings.count % 8, 0U) << "the specimen needs a gap behind its strings";
+  bytes[strings.offset + strings.count] = 1;
+  seal_snapshot(bytes);
+  const auto view = SnapshotView::parse(bytes);
+
+  ASSERT_FALSE(view.has_value());
+  EXPECT_EQ(view.error().detail, strings.offset + strings.count);
+}
+
 TEST(SnapshotView, RefusesMisalignedBytes) {
   const Bytes whole = one_of_everything().finish(1);
   Bytes room(whole.size() + 8);
@@ -92,7 +107,8 @@ TEST(SnapshotView, RefusesMisalignedBytes) {
 
 TEST(SnapshotView, RefusesEveryWrongHeaderField) {
   const Bytes whole = one_of_everything().finish(1);
-  const auto expect_refused = [&](const char* name, std::size_t index, const std::function<void(Header&)>& change, ErrorCode code) {
+  const auto expect_refused = [&](const char* name, std::size_t index, const std::function<void(Header&)>& change,
+                                  ErrorCode code) {
     Bytes bytes = whole;
     Header header;
     std::memcpy(&header, bytes.data(), sizeof(header));
@@ -105,19 +121,32 @@ TEST(SnapshotView, RefusesEveryWrongHeaderField) {
     EXPECT_EQ(view.error().where, ErrorSite::kSnapshot);
   };
   constexpr auto kMalformed = ErrorCode::kMalformed;
-  for (std::size_t i = 0; i < 8; ++i) expect_refused("magic", i, [&](Header& h) { h.magic[i] ^= 1; }, kMalformed);
-  expect_refused("version", 0, [](Header& h) { ++h.version; }, ErrorCode::kUnsupported);
-  expect_refused("generation", 0, [](Header& h) { h.generation = 0; }, kMalformed);
-  expect_refused("size", 0, [](Header& h) { ++h.size; }, kMalformed);
-  expect_refused("size", 1, [](Header& h) { --h.size; }, kMalformed);
+  for (std::size_t i = 0; i < 8; ++i)
+    expect_refused(
+        "magic", i, [&](Header& h) { h.magic[i] ^= 1; }, kMalformed);
+  expect_refused(
+      "version", 0, [](Header& h) { ++h.version; }, ErrorCode::kUnsupported);
+  expect_refused(
+      "generation", 0, [](Header& h) { h.generation = 0; }, kMalformed);
+  expect_refused(
+      "size", 0, [](Header& h) { ++h.size; }, kMalformed);
+  expect_refused(
+      "size", 1, [](Header& h) { --h.size; }, kMalformed);
   for (std::size_t i = 0; i < snapshot::kSectionCount; ++i) {
-    expect_refused("offset + 8", i, [&](Header& h) { h.sections[i].offset += 8; }, kMalformed);
-    expect_refused("offset - 8", i, [&](Header& h) { h.sections[i].offset -= 8; }, kMalformed);
-    expect_refused("offset + 1", i, [&](Header& h) { h.sections[i].offset += 1; }, kMalformed);
-    expect_refused("offset at 2^64", i, [&](Header& h) { h.sections[i].offset = ~std::uint64_t{7}; }, kMalformed);
-    expect_refused("element size + 1", i, [&](Header& h) { ++h.sections[i].element_size; }, kMalformed);
-    expect_refused("element size 0", i, [&](Header& h) { h.sections[i].element_size = 0; }, kMalformed);
-    expect_refused("count huge", i, [&](Header& h) { h.sections[i].count = 0xffffffffU; }, kMalformed);
+    expect_refused(
+        "offset + 8", i, [&](Header& h) { h.sections[i].offset += 8; }, kMalformed);
+    expect_refused(
+        "offset - 8", i, [&](Header& h) { h.sections[i].offset -= 8; }, kMalformed);
+    expect_refused(
+        "offset + 1", i, [&](Header& h) { h.sections[i].offset += 1; }, kMalformed);
+    expect_refused(
+        "offset at 2^64", i, [&](Header& h) { h.sections[i].offset = ~std::uint64_t{7}; }, kMalformed);
+    expect_refused(
+        "element size + 1", i, [&](Header& h) { ++h.sections[i].element_size; }, kMalformed);
+    expect_refused(
+        "element size 0", i, [&](Header& h) { h.sections[i].element_size = 0; }, kMalformed);
+    expect_refused(
+        "count huge", i, [&](Header& h) { h.sections[i].count = 0xffffffffU; }, kMalformed);
   }
 }
 
@@ -152,9 +181,15 @@ using B = SnapshotBuilder;
 TEST(SnapshotView, RefusesWrongStrings) {
   constexpr auto kNics = Section::kNics;
   expect_all_refused({
-      {"beyond the section", kNics, [](B& b) { b.nics[0].name = {100'000, 1}; }},
+      {"beyond the section", kNics,
+       [](B& b) {
+         b.nics[0].name = {100'000, 1};
+       }},
       {"end beyond the section", kNics, [](B& b) { b.nics[0].name.count = 100'000; }},
-      {"first + count wraps", kNics, [](B& b) { b.nics[0].name = {2, 0xffffffffU}; }},
+      {"first + count wraps", kNics,
+       [](B& b) {
+         b.nics[0].name = {2, 0xffffffffU};
+       }},
       {"too long", kNics, [](B& b) { b.nics[0].name = b.string(std::string(limits::kNameBytesMax + 1, 'a')); }},
       {"lone continuation", kNics, [](B& b) { b.nics[0].name = b.string("a\x80"); }},
       {"cut sequence", kNics, [](B& b) { b.nics[0].name = b.string("\xe6\x97"); }},
@@ -192,7 +227,11 @@ TEST(SnapshotView, RefusesWrongNicsAndTenants) {
       {"zones beyond", kTenants, [](B& b) { b.tenants[1].zones.count = 3; }},
       {"zone owned twice", Section::kZones, [](B& b) { b.tenants[1].zones = b.tenants[0].zones; }},
       {"zone owned by nobody", Section::kZones, [](B& b) { b.zones.push_back(b.zones[0]); }},
-      {"65 zones", kTenants, [](B& b) { b.zones.resize(67, b.zones[0]); b.tenants[1].zones.count = 65; }},
+      {"65 zones", kTenants,
+       [](B& b) {
+         b.zones.resize(67, b.zones[0]);
+         b.tenants[1].zones.count = 65;
+       }},
       {"routes beyond", kTenants, [](B& b) { b.tenants[0].routes.first = 100; }},
       {"routes owned twice", Section::kRoutes, [](B& b) { b.tenants[1].routes = b.tenants[0].routes; }},
       {"policies beyond", kTenants, [](B& b) { b.tenants[0].policies.count = 9; }},
@@ -228,20 +267,33 @@ TEST(SnapshotView, RefusesWrongPorts) {
       {"share with a binding", kPorts, [](B& b) { b.ports[3].binding = 0; }},
       {"binding beyond", kPorts, [](B& b) { b.ports[1].binding = 1; }},
       {"routed port with a binding", kPorts, [](B& b) { b.ports[2].binding = 0; }},
-      {"binding of another port", kPorts, [](B& b) { b.ports[2].kind = PortKind::kSegment; b.ports[2].binding = 0; }},
+      {"binding of another port", kPorts,
+       [](B& b) {
+         b.ports[2].kind = PortKind::kSegment;
+         b.ports[2].binding = 0;
+       }},
       {"mtu small", kPorts, [](B& b) { b.ports[1].mtu = 0; }},
       {"mtu large", kPorts, [](B& b) { b.ports[1].mtu = limits::kFrameBytesMax + 1; }},
       {"addresses beyond", kPorts, [](B& b) { b.ports[1].addresses.count = 100; }},
       {"address owned twice", Section::kPortAddresses, [](B& b) { b.ports[2].addresses = b.ports[1].addresses; }},
       {"outer vlan 4095", kPorts, [](B& b) { b.ports[1].outer_vlan = 4095; }},
       {"inner vlan 4095", kPorts, [](B& b) { b.ports[2].inner_vlan = 4095; }},
-      {"inner without outer", kPorts, [](B& b) { b.ports[2].outer_vlan = 0; b.ports[2].outer_is_svlan = 0; }},
+      {"inner without outer", kPorts,
+       [](B& b) {
+         b.ports[2].outer_vlan = 0;
+         b.ports[2].outer_is_svlan = 0;
+       }},
       {"svlan flag 2", kPorts, [](B& b) { b.ports[2].outer_is_svlan = 2; }},
       {"svlan without a tag", kPorts, [](B& b) { b.ports[0].outer_is_svlan = 1; }},
       {"reserved", kPorts, [](B& b) { b.ports[0].reserved = 1; }},
-      {"two ports on one wire", kPorts, [](B& b) { b.ports[2].inner_vlan = 0; b.ports[2].outer_is_svlan = 0; }},
+      {"two ports on one wire", kPorts,
+       [](B& b) {
+         b.ports[2].inner_vlan = 0;
+         b.ports[2].outer_is_svlan = 0;
+       }},
       {"address prefix length", Section::kPortAddresses, [](B& b) { b.port_addresses[0].length = 33; }},
-      {"address family", Section::kPortAddresses, [](B& b) { b.port_addresses[0].address.family = static_cast<Family>(5); }},
+      {"address family", Section::kPortAddresses,
+       [](B& b) { b.port_addresses[0].address.family = static_cast<Family>(5); }},
       {"bytes behind an IPv4 address", Section::kPortAddresses, [](B& b) { b.port_addresses[0].address.bytes[4] = 1; }},
   });
 }
@@ -257,8 +309,13 @@ TEST(SnapshotView, RefusesWrongBindings) {
       {"routed beyond", kBindings, [](B& b) { b.bindings[0].routed.first = 9; }},
       {"pair owned twice", kPairs, [](B& b) { b.bindings[0].routed.first = 1; }},
       {"pair owned by nobody", kPairs, [](B& b) { b.bindings[0].routed.count = 0; }},
-      {"65 pairs", kBindings, [](B& b) { b.binding_pairs.resize(67, b.binding_pairs[0]); b.bindings[0].pairs = {2, 65}; }},
-      {"9 MACs", kPairs, [](B& b) {
+      {"65 pairs", kBindings,
+       [](B& b) {
+         b.binding_pairs.resize(67, b.binding_pairs[0]);
+         b.bindings[0].pairs = {2, 65};
+       }},
+      {"9 MACs", kPairs,
+       [](B& b) {
          b.binding_pairs.resize(2);
          for (std::uint8_t i = 0; i < 9; ++i) {
            b.binding_pairs.push_back(b.binding_pairs[0]);
@@ -332,14 +389,30 @@ TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
       {"policy of another tenant", kRules, [](B& b) { b.rules[0].policy = 1; }},
       {"no policy", kRules, [](B& b) { b.rules[0].policy = kNone; }},
       {"final default with a policy", kRules, [](B& b) { b.rules[1].policy = 0; }},
-      {"final rule that is no default", kRules, [](B& b) { b.rules[1].is_default = 0; b.rules[1].number = 2; }},
+      {"final rule that is no default", kRules,
+       [](B& b) {
+         b.rules[1].is_default = 0;
+         b.rules[1].number = 2;
+       }},
       {"final default that allows", kRules, [](B& b) { b.rules[1].action = snapshot::Action::kAllow; }},
       {"final default that rejects", kRules, [](B& b) { b.rules[1].action = snapshot::Action::kReject; }},
       {"final default without a source zone", kRules, [](B& b) { b.rules[1].source_zones = 1; }},
       {"final default without a destination zone", kRules, [](B& b) { b.rules[1].destination_zones = 2; }},
-      {"final default with sources", kRules, [](B& b) { b.rules[1].sources = {0, 1}; b.rules[1].any_source = 0; }},
-      {"final default with destinations", kRules, [](B& b) { b.rules[1].destinations = {0, 1}; b.rules[1].any_destination = 0; }},
-      {"final default with services", kRules, [](B& b) { b.rules[1].services = {0, 1}; b.rules[1].any_service = 0; }},
+      {"final default with sources", kRules,
+       [](B& b) {
+         b.rules[1].sources = {0, 1};
+         b.rules[1].any_source = 0;
+       }},
+      {"final default with destinations", kRules,
+       [](B& b) {
+         b.rules[1].destinations = {0, 1};
+         b.rules[1].any_destination = 0;
+       }},
+      {"final default with services", kRules,
+       [](B& b) {
+         b.rules[1].services = {0, 1};
+         b.rules[1].any_service = 0;
+       }},
       {"no source zone", kRules, [](B& b) { b.rules[0].source_zones = 0; }},
       {"no destination zone", kRules, [](B& b) { b.rules[0].destination_zones = 0; }},
       {"any source with sources", kRules, [](B& b) { b.rules[0].any_source = 1; }},
@@ -355,6 +428,11 @@ TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
       {"log bits", kRules, [](B& b) { b.rules[0].log = 16; }},
       {"default with a number", kRules, [](B& b) { b.rules[0].is_default = 1; }},
       {"number 0", kRules, [](B& b) { b.rules[0].number = 0; }},
+      {"a policy's default that allows", kRules,
+       [](B& b) {
+         b.rules[0].is_default = 1;
+         b.rules[0].number = 0;
+       }},
       {"unsorted sources", kRules, [](B& b) { std::swap(b.address_ranges[0], b.address_ranges[1]); }},
       {"overlapping sources", kRules, [](B& b) { b.address_ranges[1].low = b.address_ranges[0].high; }},
       {"IPv6 before IPv4", kRules, [](B& b) { std::swap(b.address_ranges[1], b.address_ranges[2]); }},
@@ -362,10 +440,18 @@ TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
       {"range of two families", kRanges, [](B& b) { b.address_ranges[0].high = address("fd00::1"); }},
       {"range without a family", kRanges, [](B& b) { b.address_ranges[0].low = Address{}; }},
       {"range reserved", kRanges, [](B& b) { b.address_ranges[0].reserved[1] = 1; }},
-      {"source ports backwards", kServices, [](B& b) { b.services[0].source_low = 2; b.services[0].source_high = 1; }},
+      {"source ports backwards", kServices,
+       [](B& b) {
+         b.services[0].source_low = 2;
+         b.services[0].source_high = 1;
+       }},
       {"destination ports backwards", kServices, [](B& b) { b.services[0].destination_low = 81; }},
       {"types backwards", kServices, [](B& b) { b.services[1].icmp_type_low = 9; }},
-      {"codes backwards", kServices, [](B& b) { b.services[1].icmp_code_low = 2; b.services[1].icmp_code_high = 1; }},
+      {"codes backwards", kServices,
+       [](B& b) {
+         b.services[1].icmp_code_low = 2;
+         b.services[1].icmp_code_high = 1;
+       }},
       {"any protocol 2", kServices, [](B& b) { b.services[0].any_protocol = 2; }},
       {"service reserved", kServices, [](B& b) { b.services[0].reserved[0] = 1; }},
   });
