@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/config/store.h"
+
+#include <sqlite3.h>
+
+#include <cstring>
+
+#include "base/limits.h"
+
+namespace sekisho::control {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+constexpr const char* kSchema = R"(
+CREATE TABLE revisions(number INTEGER PRIMARY KEY, state INTEGER NOT NULL, confirmed INTEGER NOT NULL, created_ns INTEGER NOT NULL,
+  rollback_at_ns INTEGER NOT NULL, copied_from INTEGER NOT NULL, comment TEXT NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL) STRICT;
+CREATE UNIQUE INDEX one_pending ON revisions(state) WHERE state = 0;
+CREATE UNIQUE INDEX one_running ON revisions(state) WHERE state = 1;
+CREATE TABLE numbers(kind INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(kind, key), UNIQUE(kind, number)) STRICT;
+CREATE TABLE uuids(key TEXT PRIMARY KEY, uuid BLOB NOT NULL UNIQUE) STRICT;
+PRAGMA user_version = 1;
+)";
+constexpr const char* kColumns = "number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author";
+
+Error store_error(int code) { return {ErrorCode::kUnavailable, ErrorSite::kStore, static_cast<std::uint32_t>(code)}; }
+
+/// One prepared statement: bound in order, stepped, finalised.
+class Statement {
+ public:
+  Statement(sqlite3* db, const std::string& sql) {
+    status_ = sqlite3_prepare_v2(db, sql.c_str(), static_cast<int>(sql.size()), &statement_, nullptr);
+  }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement() { sqlite3_finalize(statement_); }
+
+  Statement& bind(std::uint64_t value) { return note(sqlite3_bind_int64(statement_, ++bound_, static_cast<sqlite3_int64>(value))); }
+  Statement& bind(std::string_view value) {
+    return note(sqlite3_bind_text(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
+  }
+  Statement& bind(const Uuid& value) {
+    return note(sqlite3_bind_blob(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
+  }
+  /// True while there is a row.
+  Result<bool> step() {
+    if (status_ != SQLITE_OK) return store_error(status_);
+    const int code = sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    return store_error(code);
+  }
+  Result<void> run() {
+    auto row = step();
+    if (!row) return row.error();
+    return {};
+  }
+  void again() {
+    sqlite3_reset(statement_);
+    bound_ = 0;
+  }
+  [[nodiscard]] std::uint64_t number(int column) const { return static_cast<std::uint64_t>(sqlite3_column_int64(statement_, column)); }
+  [[nodiscard]] std::string text(int column) const {
+    const void* bytes = sqlite3_column_blob(statement_, column);
+    const int size = sqlite3_column_bytes(statement_, column);
+    return size > 0 ? std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size)) : std::string();
+  }
+
+ private:
+  Statement& note(int status) {
+    if (status_ == SQLITE_OK) status_ = status;
+    return *this;
+  }
+  sqlite3_stmt* statement_ = nullptr;
+  int status_ = SQLITE_OK;
+  int bound_ = 0;
+};
+
+Result<void> execute(sqlite3* db, const char* sql) {
+  const int code = sqlite3_exec(db, sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return store_error(code);
+  return {};
+}
+
+/// Rolls back unless commit() was reached.
+class Transaction {
+ public:
+  explicit Transaction(sqlite3* db) : db_(db), begun_(execute(db, "BEGIN IMMEDIATE")) {}
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction() {
+    if (begun_.has_value() && !done_) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  [[nodiscard]] Result<void> begun() const { return begun_; }
+  Result<void> commit() {
+    SEKISHO_CHECK_OK(execute(db_, "COMMIT"));
+    done_ = true;
+    return {};
+  }
+
+ private:
+  sqlite3* db_;
+  Result<void> begun_;
+  bool done_ = false;
+};
+
+RevisionInfo read_revision(const Statement& row) {
+  RevisionInfo out;
+  out.number = static_cast<std::uint32_t>(row.number(0));
+  out.state = static_cast<RevisionState>(row.number(1));
+  out.confirmed = row.number(2) != 0;
+  out.created_ns = row.number(3);
+  out.rollback_at_ns = row.number(4);
+  out.copied_from = static_cast<std::uint32_t>(row.number(5));
+  out.comment = row.text(6);
+  out.author = row.text(7);
+  return out;
+}
+
+}  // namespace
+
+struct Store::Handle {
+  sqlite3* db = nullptr;
+  Handle() = default;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() { sqlite3_close(db); }
+};
+
+const char* to_text(RevisionState state) {
+  switch (state) {
+    case RevisionState::kPending: return "pending";
+    case RevisionState::kRunning: return "running";
+    case RevisionState::kSuperseded: return "superseded";
+    case RevisionState::kFailed: return "failed";
+  }
+  return "unknown";
+}
+
+Store::Store(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<Store> Store::open(const std::string& directory) {
+  auto handle = std::make_unique<Handle>();
+  const std::string path = directory + "/config.db";
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+  if (const int code = sqlite3_open_v2(path.c_str(), &handle->db, flags, nullptr); code != SQLITE_OK) return store_error(code);
+  sqlite3_extended_result_codes(handle->db, 1);
+  // EXCLUSIVE: a second controld on one state directory is refused at its first write.
+  SEKISHO_CHECK_OK(execute(handle->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  int version = 0;
+  {
+    Statement query(handle->db, "PRAGMA user_version");
+    SEKISHO_TRY(const bool row, query.step());
+    if (row) version = static_cast<int>(query.number(0));
+  }
+  if (version == 0) {
+    Transaction transaction(handle->db);
+    SEKISHO_CHECK_OK(transaction.begun());
+    SEKISHO_CHECK_OK(execute(handle->db, kSchema));
+    SEKISHO_CHECK_OK(transaction.commit());
+  } else if (version != kSchemaVersion) {
+    return Error{ErrorCode::kUnsupported, ErrorSite::kStore, static_cast<std::uint32_t>(version)};
+  }
+  return Store(std::move(handle));
+}
+
+Result<void> Store::load_ids(Ids& ids) {
+  Statement numbers(handle_->db, "SELECT kind, key, number FROM numbers");
+  for (;;) {
+    SEKISHO_TRY(const bool row, numbers.step());
+    if (!row) break;
+    if (numbers.number(0) >= kIdKinds) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+    ids.load_number(static_cast<IdKind>(numbers.number(0)), numbers.text(1), static_cast<std::uint32_t>(numbers.number(2)));
+  }
+  Statement uuids(handle_->db, "SELECT key, uuid FROM uuids");
+  for (;;) {
+    SEKISHO_TRY(const bool row, uuids.step());
+    if (!row) return {};
+    const std::string bytes = uuids.text(1);
+    Uuid uuid{};
+    if (bytes.size() != uuid.size()) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+    std::memcpy(uuid.data(), bytes.data(), uuid.size());
+    ids.load_uuid(uuids.text(0), uuid);
+  }
+}
+
+Result<std::uint32_t> Store::next_number() {
+  Statement query(handle_->db, "SELECT coalesce(max(number), 0) FROM revisions");
+  SEKISHO_TRY(const bool row, query.step());
+  return row ? static_cast<std::uint32_t>(query.number(0)) + 1 : 1U;
+}
+
+Result<void> Store::insert_ids(const Ids& ids) {
+  Statement number(handle_->db, "INSERT INTO numbers(kind, key, number) VALUES(?, ?, ?)");
+  for (const auto& fresh : ids.new_numbers()) {
+    number.again();
+    SEKISHO_CHECK_OK(number.bind(static_cast<std::uint64_t>(fresh.kind)).bind(fresh.key).bind(fresh.number).run());
+  }
+  Statement uuid(handle_->db, "INSERT INTO uuids(key, uuid) VALUES(?, ?)");
+  for (const auto& fresh : ids.new_uuids()) {
+    uuid.again();
+    SEKISHO_CHECK_OK(uuid.bind(fresh.key).bind(fresh.uuid).run());
+  }
+  return {};
+}
+
+Result<void> Store::add_pending(const RevisionInfo& revision, const std::string& text, Ids& ids) {
+  Transaction transaction(handle_->db);
+  SEKISHO_CHECK_OK(transaction.begun());
+  Statement insert(handle_->db, "INSERT INTO revisions(number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author, text) "
+                                "VALUES(?, 0, 0, ?, ?, ?, ?, ?, ?)");
+  SEKISHO_CHECK_OK(insert.bind(revision.number)
+                       .bind(revision.created_ns)
+                       .bind(revision.rollback_at_ns)
+                       .bind(revision.copied_from)
+                       .bind(revision.comment)
+                       .bind(revision.author)
+                       .bind(text)
+                       .run());
+  SEKISHO_CHECK_OK(insert_ids(ids));
+  Statement prune(handle_->db,
+                  "DELETE FROM revisions WHERE state > 1 "
+                  "AND number NOT IN (SELECT number FROM revisions ORDER BY number DESC LIMIT ?) "
+                  "AND number IS NOT (SELECT max(number) FROM revisions WHERE confirmed = 1)");
+  SEKISHO_CHECK_OK(prune.bind(limits::kRevisionsKeptMax).run());
+  SEKISHO_CHECK_OK(transaction.commit());
+  ids.settle();
+  return {};
+}
+
+Result<void> Store::mark_running(std::uint32_t number) {
+  Transaction transaction(handle_->db);
+  SEKISHO_CHECK_OK(transaction.begun());
+  SEKISHO_CHECK_OK(execute(handle_->db, "UPDATE revisions SET state = 2 WHERE state = 1"));
+  Statement update(handle_->db, "UPDATE revisions SET state = 1, confirmed = (rollback_at_ns = 0) WHERE number = ? AND state = 0");
+  SEKISHO_CHECK_OK(update.bind(number).run());
+  if (sqlite3_changes(handle_->db) != 1) return Error{ErrorCode::kNotFound, ErrorSite::kStore, number};
+  return transaction.commit();
+}
+
+Result<void> Store::mark_failed(std::uint32_t number) {
+  Statement update(handle_->db, "UPDATE revisions SET state = 3 WHERE number = ? AND state = 0");
+  return update.bind(number).run();
+}
+
+Result<void> Store::mark_confirmed(std::uint32_t number) {
+  Statement update(handle_->db, "UPDATE revisions SET confirmed = 1, rollback_at_ns = 0 WHERE number = ? AND state = 1");
+  return update.bind(number).run();
+}
+
+Result<std::optional<RevisionInfo>> Store::first(const char* where, std::uint32_t number) {
+  Statement query(handle_->db, std::string("SELECT ") + kColumns + " FROM revisions WHERE " + where + " ORDER BY number DESC LIMIT 1");
+  if (number != 0) query.bind(number);
+  SEKISHO_TRY(const bool row, query.step());
+  if (!row) return std::optional<RevisionInfo>();
+  return std::optional<RevisionInfo>(read_revision(query));
+}
+
+Result<std::optional<RevisionInfo>> Store::pending() { return first("state = 0", 0); }
+Result<std::optional<RevisionInfo>> Store::running() { return first("state = 1", 0); }
+Result<std::optional<RevisionInfo>> Store::last_confirmed() { return first("confirmed = 1", 0); }
+Result<std::optional<RevisionInfo>> Store::find(std::uint32_t number) {
+  if (number == 0) return std::optional<RevisionInfo>();
+  return first("number = ?", number);
+}
+
+Result<std::vector<RevisionInfo>> Store::list(std::uint32_t limit) {
+  Statement query(handle_->db, std::string("SELECT ") + kColumns + " FROM revisions ORDER BY number DESC LIMIT ?");
+  query.bind(limit);
+  std::vector<RevisionInfo> out;
+  for (;;) {
+    SEKISHO_TRY(const bool row, query.step());
+    if (!row) return out;
+    out.push_back(read_revision(query));
+  }
+}
+
+Result<std::string> Store::text(std::uint32_t number) {
+  Statement query(handle_->db, "SELECT text FROM revisions WHERE number = ?");
+  query.bind(number);
+  SEKISHO_TRY(const bool row, query.step());
+  if (!row) return Error{ErrorCode::kNotFound, ErrorSite::kStore, number};
+  return query.text(0);
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "control/compile/ids.h"
+
+namespace sekisho::control {
+
+enum class RevisionState : std::uint8_t {
+  kPending = 0,     ///< stored, and maybe sent; the data plane has not said so
+  kRunning = 1,     ///< in force; at most one
+  kSuperseded = 2,  ///< was in force
+  kFailed = 3,      ///< never was
+};
+const char* to_text(RevisionState state);
+
+struct RevisionInfo {
+  std::uint32_t number = 0;  ///< the generation it is compiled with
+  RevisionState state = RevisionState::kPending;
+  bool confirmed = false;               ///< running or superseded, and meant to stay
+  std::uint64_t created_ns = 0;         ///< Unix time
+  std::uint64_t rollback_at_ns = 0;     ///< Unix time; 0 = needs no confirmation
+  std::uint32_t copied_from = 0;        ///< 0 = none
+  std::string comment;
+  std::string author;
+};
+
+/// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
+/// from survives kill -9 and power loss. Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is
+/// locked). Errors: kStore with SQLite's result code.
+class Store {
+ public:
+  /// Opens or makes DIRECTORY/config.db.
+  static Result<Store> open(const std::string& directory);
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  Result<void> load_ids(Ids& ids);
+  /// Above every number ever given.
+  Result<std::uint32_t> next_number();
+  /// Stores `revision` as pending with the ids that are new with it, in one transaction.
+  Result<void> add_pending(const RevisionInfo& revision, const std::string& text, Ids& ids);
+  /// Pending to running, the former running one to superseded; confirmed if it needs no confirmation.
+  Result<void> mark_running(std::uint32_t number);
+  Result<void> mark_failed(std::uint32_t number);
+  Result<void> mark_confirmed(std::uint32_t number);
+
+  Result<std::optional<RevisionInfo>> pending();
+  Result<std::optional<RevisionInfo>> running();
+  /// The newest revision that was in force and meant to stay.
+  Result<std::optional<RevisionInfo>> last_confirmed();
+  Result<std::optional<RevisionInfo>> find(std::uint32_t number);
+  /// Newest first.
+  Result<std::vector<RevisionInfo>> list(std::uint32_t limit);
+  /// kNotFound: no such revision is kept.
+  Result<std::string> text(std::uint32_t number);
+
+ private:
+  struct Handle;
+  explicit Store(std::unique_ptr<Handle> handle);
+  Result<std::optional<RevisionInfo>> first(const char* where, std::uint32_t number);
+  Result<void> insert_ids(const Ids& ids);
+  std::unique_ptr<Handle> handle_;
+};
+
+}  // namespace sekisho::control

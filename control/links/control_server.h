@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ipc/seqpacket.h"
+#include "base/proto/control_mgmt.pb.h"
+
+namespace sekisho::control {
+
+/// What one client asks, with what came along.
+struct ControlRequest {
+  ipc::ToControl message;
+  std::vector<Fd> fds;
+  uid_t uid = 0;
+};
+
+/// An answer and at most one descriptor.
+struct ControlAnswer {
+  ipc::FromControl message;
+  Fd fd;
+};
+
+/// control.sock: admits peers by uid, reads one request at a time from each, writes one answer. A client that sends what
+/// cannot be read, or does not take its answer, is closed. At most kClientsMax at once.
+/// Thread: that of `io`.
+class ControlServer {
+ public:
+  using Reply = std::function<void(ControlAnswer)>;
+  /// Calls the reply exactly once, at once or later.
+  using Handler = std::function<void(ControlRequest, Reply)>;
+  static constexpr std::size_t kClientsMax = 64;
+
+  /// root and `allowed_uids` may connect.
+  ControlServer(boost::asio::io_context& io, std::vector<uid_t> allowed_uids, Handler handler);
+  Result<void> listen(const std::string& path);
+  void stop();
+
+ private:
+  struct Client {
+    Client(boost::asio::io_context& io, IpcConnection c, uid_t u) : connection(std::move(c)), readable(io), uid(u) {}
+    IpcConnection connection;
+    boost::asio::posix::stream_descriptor readable;
+    uid_t uid;
+  };
+  void wait_accept();
+  void accept_all();
+  void admit(IpcConnection connection);
+  void wait_request(std::uint64_t client);
+  void read_request(std::uint64_t client);
+  void answer(std::uint64_t client, std::uint64_t correlation, ControlAnswer answer);
+
+  boost::asio::io_context& io_;
+  std::vector<uid_t> allowed_uids_;
+  Handler handler_;
+  std::optional<IpcListener> listener_;
+  boost::asio::posix::stream_descriptor acceptable_;
+  boost::asio::steady_timer pause_;
+  std::map<std::uint64_t, std::unique_ptr<Client>> clients_;
+  std::uint64_t last_client_ = 0;
+};
+
+}  // namespace sekisho::control

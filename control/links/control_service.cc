@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/links/control_service.h"
+
+#include <pwd.h>
+
+#include <chrono>
+
+#include "base/describe.h"
+#include "base/ipc/sealed_blob.h"
+#include "base/limits.h"
+#include "control/compile/compiler.h"
+#include "control/config/diff.h"
+#include "control/links/log_link.h"
+#include "control/show/tables.h"
+
+namespace sekisho::control {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kQueryDeadline = 3s;
+constexpr std::uint32_t kSessionsShownMax = 100'000;
+// What a reply may hold beside the list: file names, numbers, protobuf's own bytes.
+constexpr std::size_t kListBytesMax = limits::kIpcMessageBytesMax - (8U << 10);
+
+ControlAnswer failure(std::string reason) {
+  ControlAnswer out;
+  out.message.mutable_failure()->set_reason(std::move(reason));
+  return out;
+}
+
+ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+
+void set(ipc::Finding& out, const Finding& finding, const std::string& file) {
+  out.set_severity(finding.severity == Severity::kError ? ipc::Finding::ERROR : ipc::Finding::WARNING);
+  out.set_path(finding.path);
+  out.set_line(finding.line);
+  out.set_column(finding.column);
+  out.set_sentence(finding.sentence);
+  out.set_file_name(file);
+}
+
+/// As many as fit one datagram; the rest is said in a last one.
+void add_findings(google::protobuf::RepeatedPtrField<ipc::Finding>& out, const std::vector<Finding>& findings, const std::string& file) {
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < findings.size(); ++i) {
+    ipc::Finding next;
+    set(next, findings[i], file);
+    bytes += next.ByteSizeLong() + 8;
+    if (bytes > kListBytesMax) {
+      const Finding rest{Severity::kWarning, "", 0, 0, std::to_string(findings.size() - i) + " further findings are left out"};
+      return set(*out.Add(), rest, "");
+    }
+    *out.Add() = std::move(next);
+  }
+}
+
+void add_changes(google::protobuf::RepeatedPtrField<ipc::Change>& out, const std::vector<Change>& changes) {
+  constexpr std::size_t kShown = 400;  // characters of one side
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    ipc::Change next;
+    next.set_kind(static_cast<ipc::Change::Kind>(changes[i].kind));
+    next.set_path(changes[i].path);
+    next.set_before(std::string(cut_characters(changes[i].before, kShown)));
+    next.set_after(std::string(cut_characters(changes[i].after, kShown)));
+    bytes += next.ByteSizeLong() + 8;
+    if (bytes > kListBytesMax / 2) {  // findings may stand beside them
+      out.Add()->set_path("(" + std::to_string(changes.size() - i) + " further changes)");
+      return;
+    }
+    *out.Add() = std::move(next);
+  }
+}
+
+static_assert(static_cast<int>(ChangeKind::kMoved) == ipc::Change::MOVED && static_cast<int>(ChangeKind::kAdded) == ipc::Change::ADDED);
+
+std::string user_name(uid_t uid) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> buffer{};
+  if (getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_name;
+  return "uid " + std::to_string(uid);
+}
+
+ControlAnswer commit_answer(const CommitAnswer& answer, const std::string& file) {
+  ControlAnswer out;
+  auto& body = *out.message.mutable_commit_result();
+  body.set_ok(answer.ok);
+  body.set_revision(answer.revision);
+  add_findings(*body.mutable_findings(), answer.findings, file);
+  body.set_error(answer.error);
+  body.set_confirm_seconds(answer.confirm_seconds);
+  body.set_compile_microseconds(answer.compile_microseconds);
+  body.set_build_microseconds(answer.build_microseconds);
+  body.set_swap_microseconds(answer.swap_microseconds);
+  return out;
+}
+
+ControlAnswer table_answer(ipc::Table table) {
+  ControlAnswer out;
+  auto& body = *out.message.mutable_show_result();
+  if (table.ByteSizeLong() <= kListBytesMax) {
+    *body.mutable_table() = std::move(table);
+    return out;
+  }
+  auto blob = make_sealed_blob("sekisho-table", as_bytes(table.SerializeAsString()));
+  if (!blob) return failure("the answer cannot be handed over: " + describe(blob.error()));
+  body.set_in_fd(true);
+  out.fd = std::move(*blob);
+  return out;
+}
+
+void add_note(ipc::Table& table, const std::string& note) {
+  if (note.empty()) return;
+  table.set_note(table.note().empty() ? note : table.note() + "; " + note);
+}
+
+}  // namespace
+
+struct ControlService::Running {
+  std::uint32_t revision = 0;
+  model::Configuration model;
+  ipc::NameTable names;
+};
+
+ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
+                               std::string export_socket)
+    : io_(io), store_(store), ids_(ids), committer_(committer), dataplane_(dataplane), export_socket_(std::move(export_socket)) {}
+
+ControlService::~ControlService() = default;
+
+void ControlService::handle(ControlRequest request, ControlServer::Reply reply) {
+  switch (request.message.body_case()) {
+    case ipc::ToControl::kCheckConfig:
+    case ipc::ToControl::kDiffConfig:
+    case ipc::ToControl::kCommitConfig: return with_document(std::move(request), std::move(reply));
+    case ipc::ToControl::kConfirmCommit: return confirm(request, reply);
+    case ipc::ToControl::kRollbackConfig: return rollback(request, std::move(reply));
+    case ipc::ToControl::kListRevisions: return list(request, reply);
+    case ipc::ToControl::kGetConfig: return get_config(request, reply);
+    case ipc::ToControl::kShow: return show(request, std::move(reply));
+    case ipc::ToControl::kGetNames: return get_names(request, reply);
+    case ipc::ToControl::kOpenLogStream:
+      return open_log_stream(io_, export_socket_, request.message.open_log_stream(), [reply = std::move(reply)](ipc::LogStream stream, Fd fd) {
+        ControlAnswer out;
+        *out.message.mutable_log_stream() = std::move(stream);
+        out.fd = std::move(fd);
+        reply(std::move(out));
+      });
+    case ipc::ToControl::BODY_NOT_SET: break;
+  }
+  reply(failure("a request without a question"));
+}
+
+void ControlService::with_document(ControlRequest request, ControlServer::Reply reply) {
+  if (request.fds.size() != 1) return reply(failure("the document comes as one descriptor"));
+  auto blob = SealedBlob::open(std::move(request.fds[0]), limits::kDocumentBytesMax);
+  if (!blob) return reply(failure("the document cannot be taken: " + describe(blob.error())));
+  std::string text(reinterpret_cast<const char*>(blob->bytes().data()), blob->bytes().size());
+  if (request.message.has_check_config()) return check(request, text, reply);
+  if (request.message.has_diff_config()) return diff(request, text, reply);
+  commit(request, std::move(text), std::move(reply));
+}
+
+void ControlService::check(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply) {
+  const std::vector<Finding> findings = check_document(decode_document(text));
+  ControlAnswer out;
+  auto& body = *out.message.mutable_check_result();
+  body.set_ok(!has_errors(findings));
+  add_findings(*body.mutable_findings(), findings, request.message.check_config().file_name());
+  reply(std::move(out));
+}
+
+void ControlService::diff(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply) {
+  const auto& question = request.message.diff_config();
+  model::Configuration before;
+  if (question.against() != 0) {
+    const auto stored = store_.text(question.against());
+    if (!stored) return reply(failure("revision " + std::to_string(question.against()) + " is not kept"));
+    before = decode_document(*stored).model;
+  } else if (const Running* now = running()) {
+    before = now->model;
+  }
+  const Decoded after = decode_document(text);
+  std::vector<Finding> findings = check_document(after);
+  ControlAnswer out;
+  auto& body = *out.message.mutable_diff_result();
+  body.set_ok(!has_errors(findings));
+  if (body.ok()) {
+    add_changes(*body.mutable_changes(), diff_models(before, after.model));
+    findings.resize(std::min<std::size_t>(findings.size(), 50));  // warnings only; check lists them all
+  }
+  add_findings(*body.mutable_findings(), findings, question.file_name());
+  reply(std::move(out));
+}
+
+void ControlService::commit(const ControlRequest& request, std::string text, ControlServer::Reply reply) {
+  const auto& question = request.message.commit_config();
+  CommitRequest commit{.text = std::move(text), .comment = question.comment(), .author = user_name(request.uid),
+                       .confirm_seconds = question.confirm_seconds(), .base_revision = question.base_revision()};
+  committer_.commit(std::move(commit), [reply = std::move(reply), file = question.file_name()](const CommitAnswer& answer) {
+    reply(commit_answer(answer, file));
+  });
+}
+
+void ControlService::confirm(const ControlRequest& request, ControlServer::Reply& reply) {
+  const CommitAnswer answer = committer_.confirm(request.message.confirm_commit().revision());
+  ControlAnswer out;
+  auto& body = *out.message.mutable_confirm_result();
+  body.set_ok(answer.ok);
+  body.set_revision(answer.revision);
+  body.set_error(answer.error);
+  reply(std::move(out));
+}
+
+void ControlService::rollback(const ControlRequest& request, ControlServer::Reply reply) {
+  const auto& question = request.message.rollback_config();
+  CommitRequest commit{.text = {}, .comment = question.comment(), .author = user_name(request.uid),
+                       .confirm_seconds = question.confirm_seconds(), .base_revision = 0};
+  committer_.rollback(question.revision(), std::move(commit), [reply = std::move(reply)](const CommitAnswer& answer) {
+    reply(commit_answer(answer, ""));
+  });
+}
+
+void ControlService::list(const ControlRequest& request, ControlServer::Reply& reply) {
+  const std::uint32_t asked = request.message.list_revisions().limit();
+  const std::uint32_t most = static_cast<std::uint32_t>(limits::kRevisionsKeptMax) + 1;
+  const auto revisions = store_.list(asked == 0 ? most : std::min(asked, most));
+  if (!revisions) return reply(failure("the store cannot be read: " + describe(revisions.error())));
+  ControlAnswer out;
+  auto& body = *out.message.mutable_revisions();
+  for (const RevisionInfo& info : *revisions) {
+    auto& revision = *body.add_revisions();
+    revision.set_number(info.number);
+    revision.set_state(to_text(info.state));
+    revision.set_created_ns(info.created_ns);
+    revision.set_comment(info.comment);
+    revision.set_author(info.author);
+    revision.set_copied_from(info.copied_from);
+  }
+  const auto now = store_.running();
+  if (now && *now) {
+    body.set_running((*now)->number);
+    if (!(*now)->confirmed) {
+      body.set_waiting_confirmation((*now)->number);
+      body.set_rollback_at_ns((*now)->rollback_at_ns);
+    }
+  }
+  reply(std::move(out));
+}
+
+void ControlService::get_config(const ControlRequest& request, ControlServer::Reply& reply) {
+  std::uint32_t revision = request.message.get_config().revision();
+  if (revision == 0) {
+    const auto now = store_.running();
+    if (!now || !*now) return reply(failure("no revision is running"));
+    revision = (*now)->number;
+  }
+  auto text = store_.text(revision);
+  if (!text) return reply(failure("revision " + std::to_string(revision) + " is not kept"));
+  ControlAnswer out;
+  auto& body = *out.message.mutable_document();
+  body.set_revision(revision);
+  if (text->size() <= kListBytesMax) {
+    body.set_text(std::move(*text));
+    return reply(std::move(out));
+  }
+  auto blob = make_sealed_blob("sekisho-document", as_bytes(*text));
+  if (!blob) return reply(failure("the document cannot be handed over: " + describe(blob.error())));
+  body.set_in_fd(true);
+  out.fd = std::move(*blob);
+  reply(std::move(out));
+}
+
+void ControlService::get_names(const ControlRequest& request, ControlServer::Reply& reply) {
+  const std::uint32_t generation = request.message.get_names().generation();
+  ControlAnswer out;
+  auto& body = *out.message.mutable_names();
+  body.set_generation(generation);
+  const auto text = store_.text(generation);
+  if (!text) return reply(std::move(out));
+  const Decoded decoded = decode_document(*text);
+  const std::string names = make_name_table(decoded.model, ids_, generation).SerializeAsString();
+  auto blob = make_sealed_blob("sekisho-names", as_bytes(names));
+  if (!blob) return reply(failure("the names cannot be handed over: " + describe(blob.error())));
+  body.set_size(names.size());
+  out.fd = std::move(*blob);
+  reply(std::move(out));
+}
+
+ControlService::Running* ControlService::running() {
+  const auto now = store_.running();
+  if (!now || !*now) return nullptr;
+  if (running_ && running_->revision == (*now)->number) return running_.get();
+  const auto text = store_.text((*now)->number);
+  if (!text) return nullptr;
+  running_ = std::make_unique<Running>();
+  running_->revision = (*now)->number;
+  running_->model = decode_document(*text).model;
+  running_->names = make_name_table(running_->model, ids_, running_->revision);
+  return running_.get();
+}
+
+namespace {
+
+/// The question a table needs answered.
+ipc::ToDataplane question_for(const ipc::Show& show, const ipc::NameTable& names) {
+  ipc::ToDataplane out;
+  if (show.what() == ipc::Show::NEIGHBOURS) {
+    out.mutable_query_neighbours();
+  } else if (show.what() == ipc::Show::SESSIONS) {
+    auto& query = *out.mutable_query_sessions();
+    query.set_limit(show.limit() == 0 ? 1000 : std::min(show.limit(), kSessionsShownMax));
+    for (const auto& tenant : names.tenants()) {
+      if (!show.tenant().empty() && (tenant.service_code() == show.tenant() || tenant.name() == show.tenant())) query.set_tenant(tenant.id());
+    }
+  } else {
+    out.mutable_read_counters();
+  }
+  return out;
+}
+
+template <typename Message>
+Message parsed(const DataplaneLink::Reply& reply) {
+  Message out;
+  if (!reply.error.empty() || !out.ParseFromString(reply.bulk)) out.Clear();
+  return out;
+}
+
+ipc::Table make_table(const ShowContext& context, ipc::Show::What what, const DataplaneLink::Reply& reply) {
+  switch (what) {
+    case ipc::Show::TENANTS: return show_tenants(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::PORTS: return show_ports(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::BINDINGS: return show_bindings(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::RULES: return show_rules(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::DROPS: return show_drops(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::SESSIONS: return show_sessions(context, parsed<ipc::SessionList>(reply));
+    case ipc::Show::NEIGHBOURS: return show_neighbours(context, parsed<ipc::NeighbourList>(reply));
+    case ipc::Show::STATUS:
+    case ipc::Show_What_Show_What_INT_MIN_SENTINEL_DO_NOT_USE_:
+    case ipc::Show_What_Show_What_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+  }
+  return {};
+}
+
+std::string missing_note(const DataplaneLink::Reply& reply) {
+  if (!reply.error.empty()) return "nothing counted is shown: " + reply.error;
+  if (reply.message.has_failure()) return "nothing counted is shown: " + reply.message.failure().reason();
+  return {};
+}
+
+bool known_tenant(const ipc::NameTable& names, const std::string& tenant) {
+  return tenant.empty() || std::any_of(names.tenants().begin(), names.tenants().end(), [&](const auto& t) {
+           return t.service_code() == tenant || t.name() == tenant;
+         });
+}
+
+}  // namespace
+
+void ControlService::show(const ControlRequest& request, ControlServer::Reply reply) {
+  const ipc::Show question = request.message.show();
+  if (question.what() == ipc::Show::STATUS) return show_status(std::move(reply));
+  const Running* now = running();
+  ControlAnswer none;
+  if (now == nullptr) {
+    none.message.mutable_show_result()->set_error("no revision is running: commit a document first");
+    return reply(std::move(none));
+  }
+  if (!known_tenant(now->names, question.tenant())) {
+    none.message.mutable_show_result()->set_error("there is no tenant \"" + question.tenant() + '"');
+    return reply(std::move(none));
+  }
+  dataplane_.ask(question_for(question, now->names), kQueryDeadline, [this, question, reply = std::move(reply)](const DataplaneLink::Reply& answer) {
+    const Running* current = running();
+    if (current == nullptr) return reply(failure("no revision is running"));
+    ipc::Table table = make_table({current->model, current->names, ids_, question.tenant()}, question.what(), answer);
+    if (question.limit() != 0 && table.rows_size() > static_cast<int>(question.limit())) {
+      table.mutable_rows()->DeleteSubrange(static_cast<int>(question.limit()), table.rows_size() - static_cast<int>(question.limit()));
+      add_note(table, "there are more rows than are shown");
+    }
+    add_note(table, missing_note(answer));
+    reply(table_answer(std::move(table)));
+  });
+}
+
+void ControlService::show_status(ControlServer::Reply reply) {
+  ipc::ToDataplane status;
+  status.mutable_get_status();
+  dataplane_.ask(std::move(status), kQueryDeadline, [this, reply = std::move(reply)](const DataplaneLink::Reply& first) {
+    ipc::ToDataplane counters;
+    counters.mutable_read_counters();
+    dataplane_.ask(std::move(counters), kQueryDeadline, [this, reply, first](const DataplaneLink::Reply& second) {
+      const auto now = store_.running();
+      const bool any = now.has_value() && now->has_value();
+      const std::uint32_t number = any ? (*now)->number : 0;
+      const std::uint32_t waiting = any && !(*now)->confirmed ? number : 0;
+      ipc::Table table = control::show_status(first.message.status(), parsed<ipc::Counters>(second), number, waiting);
+      add_note(table, missing_note(first));
+      reply(table_answer(std::move(table)));
+    });
+  });
+}
+
+}  // namespace sekisho::control

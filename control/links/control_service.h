@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <memory>
+#include <string>
+
+#include "control/config/commit.h"
+#include "control/config/store.h"
+#include "control/links/control_server.h"
+#include "control/links/dataplane_link.h"
+
+namespace sekisho::control {
+
+/// Answers control.sock: documents to the committer, questions to the data plane, streams to logd. Every request is
+/// answered, at the latest when its deadline passes; answers too large for a datagram go in a sealed memfd.
+/// Thread: that of `io`.
+class ControlService {
+ public:
+  ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
+                 std::string export_socket);
+  ~ControlService();
+  void handle(ControlRequest request, ControlServer::Reply reply);
+
+ private:
+  struct Running;  // the model in force and its names, kept until another revision runs
+  void check(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply);
+  void diff(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply);
+  void commit(const ControlRequest& request, std::string text, ControlServer::Reply reply);
+  void confirm(const ControlRequest& request, ControlServer::Reply& reply);
+  void rollback(const ControlRequest& request, ControlServer::Reply reply);
+  void list(const ControlRequest& request, ControlServer::Reply& reply);
+  void get_config(const ControlRequest& request, ControlServer::Reply& reply);
+  void get_names(const ControlRequest& request, ControlServer::Reply& reply);
+  void show(const ControlRequest& request, ControlServer::Reply reply);
+  void show_status(ControlServer::Reply reply);
+  void with_document(ControlRequest request, ControlServer::Reply reply);
+  Running* running();
+
+  boost::asio::io_context& io_;
+  Store& store_;
+  Ids& ids_;
+  Committer& committer_;
+  DataplaneLink& dataplane_;
+  std::string export_socket_;
+  std::unique_ptr<Running> running_;
+};
+
+}  // namespace sekisho::control

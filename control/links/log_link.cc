@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/links/log_link.h"
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <unistd.h>
+
+#include "base/describe.h"
+#include "base/ipc/seqpacket.h"
+
+namespace sekisho::control {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+constexpr auto kDeadline = 2s;
+
+struct Answer {
+  ipc::LogStream stream;
+  Fd pipe;
+};
+
+Answer refused(std::string reason) {
+  Answer out;
+  out.stream.set_error(std::move(reason));
+  return out;
+}
+
+Answer read_answer(IpcConnection& connection) {
+  auto message = connection.receive(0ms);
+  if (!message) return refused("logd did not answer: " + describe(message.error()));
+  Answer out;
+  if (!out.stream.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) {
+    return refused("logd answered what cannot be read");
+  }
+  if (out.stream.ok() && message->fds.size() != 1) return refused("logd answered without a stream");
+  if (out.stream.ok()) out.pipe = std::move(message->fds[0]);
+  return out;
+}
+
+asio::awaitable<Answer> ask(std::string path, std::string request) {
+  using namespace asio::experimental::awaitable_operators;
+  auto connection = IpcConnection::connect(path);
+  if (!connection) co_return refused("logd is not there (" + path + ")");
+  const ByteSpan bytes(reinterpret_cast<const std::uint8_t*>(request.data()), request.size());
+  if (const auto sent = connection->send(bytes, {}, 100ms); !sent) co_return refused("logd takes no requests");
+  const auto executor = co_await asio::this_coro::executor;
+  asio::posix::stream_descriptor readable(executor, ::dup(connection->fd()));
+  asio::steady_timer timer(executor, kDeadline);
+  const auto first = co_await (readable.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
+                               timer.async_wait(asio::use_awaitable));
+  if (first.index() == 1) co_return refused("logd did not answer in time");
+  co_return read_answer(*connection);
+}
+
+}  // namespace
+
+void open_log_stream(asio::io_context& io, const std::string& path, const ipc::OpenLogStream& request,
+                     std::function<void(ipc::LogStream, Fd)> done) {
+  const auto run = [](std::string where, std::string what, std::function<void(ipc::LogStream, Fd)> then) -> asio::awaitable<void> {
+    Answer answer;
+    try {
+      answer = co_await ask(std::move(where), std::move(what));
+    } catch (const std::exception& error) {  // Boost's, from a descriptor that cannot be watched
+      answer = refused(std::string("logd cannot be asked: ") + error.what());
+    }
+    then(std::move(answer.stream), std::move(answer.pipe));
+  };
+  asio::co_spawn(io, run(path, request.SerializeAsString(), std::move(done)), asio::detached);
+}
+
+}  // namespace sekisho::control
