@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "base/net/checksum.h"
 
@@ -37,6 +38,34 @@ struct Frame {
     return offset < end ? end - offset : 0;
   }
 };
+
+/// One word of the checksum sum as it lies in memory.
+template <typename T>
+std::uint64_t raw(ByteSpan bytes, std::size_t offset) {
+  T word;
+  std::memcpy(&word, bytes.data() + offset, sizeof(word));
+  return word;
+}
+
+/// Adds `bytes` to a running sum of 32-bit words in memory order. The tail counts as if zeros followed it.
+std::uint64_t add_words(std::uint64_t sum, ByteSpan bytes) {
+  std::size_t at = 0;
+  for (; at + 8 <= bytes.size(); at += 8) {
+    const auto word = raw<std::uint64_t>(bytes, at);
+    sum += (word & 0xffffffffU) + (word >> 32);
+  }
+  if (at + 4 <= bytes.size()) sum += raw<std::uint32_t>(bytes, at), at += 4;
+  if (at + 2 <= bytes.size()) sum += raw<std::uint16_t>(bytes, at), at += 2;
+  if (at < bytes.size()) sum += bytes[at];
+  return sum;
+}
+
+std::uint64_t fold(std::uint64_t sum) {
+  sum = (sum >> 32) + (sum & 0xffffffffU);
+  sum = (sum >> 16) + (sum & 0xffffU);
+  sum = (sum >> 16) + (sum & 0xffffU);
+  return (sum >> 16) + (sum & 0xffffU);
+}
 
 void add_proof(PacketMeta& meta, unsigned bits) { meta.proof = static_cast<std::uint8_t>(meta.proof | bits); }
 
@@ -279,9 +308,12 @@ namespace packet_detail {
 
 bool l4_checksum_good(ByteSpan bytes, ByteSpan addresses, std::size_t l4, std::size_t length,
                       std::uint8_t protocol) noexcept {
-  std::uint32_t sum = checksum_add(0, addresses);
-  sum += protocol + static_cast<std::uint32_t>(length);
-  return checksum_fold(checksum_add(sum, bytes.subspan(l4, length))) == 0;
+  // In memory order: a right sum is 0xffff in either byte order (RFC 1071 section 2), so nothing is swapped but the
+  // pseudo header's two numbers. 65,535 bytes of 32-bit words cannot overflow 64 bits.
+  const auto numbers = static_cast<std::uint32_t>(protocol + length);
+  std::uint64_t sum = __builtin_bswap16(static_cast<std::uint16_t>(numbers)) + (numbers >> 16 << 8);
+  sum = fold(add_words(add_words(sum, addresses), bytes.subspan(l4, length)));
+  return sum == 0xffff;
 }
 
 DropReason decode_any(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,

@@ -57,11 +57,12 @@ constexpr bool tcp_flags_legal_slow(unsigned flags) {
   if ((flags & kTcpAck) != 0) return true;
   return rst && (flags & (kTcpFin | kTcpPsh | kTcpUrg)) == 0;
 }
-constexpr std::uint64_t legal_tcp_flags() {
+/// Bit n is set when the flags n (FIN to URG) may stand together.
+inline constexpr std::uint64_t kLegalTcpFlags = [] {
   std::uint64_t set = 0;
   for (unsigned flags = 0; flags < 64; ++flags) set |= std::uint64_t{tcp_flags_legal_slow(flags)} << flags;
   return set;
-}
+}();
 
 /// Writes the [D] fields in four stores. The two asserts below hold its idea of the layout.
 struct Decoded {
@@ -100,7 +101,8 @@ inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
 }
 
 /// TCP or UDP at `d.l4_offset`, `room` bytes of L4 by the IP header. False: not the plain good case.
-inline bool decode_plain_l4(ByteSpan bytes, ByteSpan addresses, std::size_t room, ChecksumTrust trust, Decoded& d) {
+[[gnu::always_inline]] inline bool decode_plain_l4(ByteSpan bytes, ByteSpan addresses, std::size_t room,
+                                                   ChecksumTrust trust, Decoded& d) {
   const std::size_t l4 = d.l4_offset;
   std::size_t summed = room;
   std::size_t header = kUdpHeaderBytes;
@@ -108,7 +110,7 @@ inline bool decode_plain_l4(ByteSpan bytes, ByteSpan addresses, std::size_t room
     if (bytes.size() < l4 + kTcpHeaderBytes) return false;
     const unsigned word = load_be<std::uint16_t>(bytes, l4 + 12);
     header = word >> 12 << 2;
-    if (header < kTcpHeaderBytes || ((legal_tcp_flags() >> (word & 63U)) & 1U) == 0) return false;
+    if (header < kTcpHeaderBytes || ((kLegalTcpFlags >> (word & 63U)) & 1U) == 0) return false;
     d.tcp_flags = static_cast<std::uint8_t>(word);
   } else if (d.protocol == kProtocolUdp) {
     if (bytes.size() < l4 + kUdpHeaderBytes) return false;
@@ -125,49 +127,55 @@ inline bool decode_plain_l4(ByteSpan bytes, ByteSpan addresses, std::size_t room
   return l4 + summed <= bytes.size() && l4_checksum_good(bytes, addresses, l4, summed, d.protocol);
 }
 
-/// The common case: at most one tag with a VLAN id; IPv4 without options or fragments, or IPv6 without extension
-/// headers; TCP or UDP; nothing wrong. False: nothing is written, decode_any() decides.
-inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust, PacketMeta& meta) {
-  if (bytes.size() < 42 || bytes.size() > frame_bytes) return false;
+/// The IP packet at kL3, a constant so that the offsets need no arithmetic. `type` is the EtherType before it.
+template <std::size_t kL3>
+[[gnu::always_inline]] inline bool decode_plain_ip(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust,
+                                                   unsigned type, std::uint32_t vlans, PacketMeta& meta) {
   Decoded d;
-  d.l3_offset = kEthernetHeaderBytes;
-  d.vlans = 0;
-  unsigned type = load_be<std::uint16_t>(bytes, 12);
-  if (type == kEtherTypeVlan || type == kEtherTypeSvlan) {
-    d.vlans = load_be<std::uint16_t>(bytes, 14) & 0xfffU;
-    type = load_be<std::uint16_t>(bytes, 16);
-    d.l3_offset = kEthernetHeaderBytes + kVlanTagBytes;
-    if (bytes.size() < 46) return false;
-  }
-  const std::size_t l3 = d.l3_offset;
+  d.l3_offset = kL3;
+  d.vlans = vlans;
+  const auto first = load_be<std::uint64_t>(bytes, kL3);
   if (type == kEtherTypeIpv4) {
-    const auto first = load_be<std::uint64_t>(bytes, l3);
-    const auto second = load_be<std::uint32_t>(bytes, l3 + 8);
+    const auto second = load_be<std::uint32_t>(bytes, kL3 + 8);
     if ((first & 0xff00000000003fffU) != 0x4500000000000000U) return false;
     d.l3_length = static_cast<std::uint16_t>(first >> 32);
-    if (d.l3_length < kIpv4HeaderBytes || l3 + d.l3_length > frame_bytes) return false;
-    if (!trust.ip && !ipv4_header_sum_good(bytes, l3)) return false;
+    if (d.l3_length < kIpv4HeaderBytes || kL3 + d.l3_length > frame_bytes) return false;
+    if (!trust.ip && !ipv4_header_sum_good(bytes, kL3)) return false;
     d.ttl = static_cast<std::uint8_t>(second >> 24);
     d.protocol = static_cast<std::uint8_t>(second >> 16);
     d.proof = kProofIpv4 | kProofL4;
-    d.l4_offset = l3 + kIpv4HeaderBytes;
-    if (!decode_plain_l4(bytes, bytes.subspan(l3 + 12, 8), d.l3_length - kIpv4HeaderBytes, trust, d)) return false;
+    d.l4_offset = kL3 + kIpv4HeaderBytes;
+    if (!decode_plain_l4(bytes, bytes.subspan(kL3 + 12, 8), d.l3_length - kIpv4HeaderBytes, trust, d)) return false;
   } else if (type == kEtherTypeIpv6) {
-    if (bytes.size() < l3 + kIpv6HeaderBytes) return false;
-    const auto first = load_be<std::uint64_t>(bytes, l3);
+    if (bytes.size() < kL3 + kIpv6HeaderBytes) return false;
     const std::size_t room = first >> 16 & 0xffffU;
     d.l3_length = kIpv6HeaderBytes + room;
-    if (first >> 60 != 6 || d.l3_length > 0xffff || l3 + d.l3_length > frame_bytes) return false;
+    if (first >> 60 != 6 || d.l3_length > 0xffff || kL3 + d.l3_length > frame_bytes) return false;
     d.ttl = static_cast<std::uint8_t>(first);
     d.protocol = static_cast<std::uint8_t>(first >> 8);
     d.proof = kProofIpv6 | kProofL4;
-    d.l4_offset = l3 + kIpv6HeaderBytes;
-    if (!decode_plain_l4(bytes, bytes.subspan(l3 + 8, 32), room, trust, d)) return false;
+    d.l4_offset = kL3 + kIpv6HeaderBytes;
+    if (!decode_plain_l4(bytes, bytes.subspan(kL3 + 8, 32), room, trust, d)) return false;
   } else {
     return false;
   }
   store_decoded(meta, d);
   return true;
+}
+
+/// The common case: at most one tag with a VLAN id; IPv4 without options or fragments, or IPv6 without extension
+/// headers; TCP or UDP; nothing wrong. False: nothing is written, decode_any() decides.
+[[gnu::always_inline]] inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust,
+                                                PacketMeta& meta) {
+  constexpr std::size_t kTagged = kEthernetHeaderBytes + kVlanTagBytes;
+  constexpr std::size_t kLeast = kTagged + kIpv4HeaderBytes;  // any UDP packet without tag is longer
+  if (bytes.size() < kLeast || bytes.size() > frame_bytes) return false;
+  const unsigned type = load_be<std::uint16_t>(bytes, 12);
+  if (type != kEtherTypeVlan && type != kEtherTypeSvlan) {
+    return decode_plain_ip<kEthernetHeaderBytes>(bytes, frame_bytes, trust, type, 0, meta);
+  }
+  const auto tag = load_be<std::uint32_t>(bytes, kEthernetHeaderBytes);
+  return decode_plain_ip<kTagged>(bytes, frame_bytes, trust, tag & 0xffffU, tag >> 16 & 0xfffU, meta);
 }
 
 }  // namespace packet_detail
@@ -176,13 +184,20 @@ inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrus
 ///
 /// `first_segment` are the contiguous bytes that may be read, from the Ethernet destination on; `frame_bytes` the
 /// length of the whole frame, without FCS. Headers must lie in the first segment. When `trust.l4` is false and the L4
-/// part goes on beyond it, the packet passes with kProofL4 and kProofL4Unsummed. An IP packet shorter than its frame is
-/// followed by Ethernet padding; a longer one is refused. Up to two VLAN tags. A tag with VLAN id 0 (priority tag) is
-/// stepped over: it counts for the depth and names no VLAN. Another EtherType returns kNone with proof == 0: the
-/// binding stage names it. l3_offset then points behind its EtherType. Fragments: kProofFragment without kProofL4,
-/// ports 0, l4_offset at the fragment's data; a first fragment must hold its whole upper-layer header (RFC 7112, RFC
-/// 1858), else kL4Truncated. An IPv6 atomic fragment (RFC 6946) is decoded whole: both bits. On a drop the fields
-/// proved so far stay filled, so that the binding guard and the log can still name the sender. Thread: any; pure.
+/// part goes on beyond it, the packet passes with kProofL4 and kProofL4Unsummed.
+///
+/// An IP packet shorter than its frame is followed by Ethernet padding; a longer one is refused.
+///
+/// Up to two VLAN tags. A tag with VLAN id 0 (priority tag) is stepped over: it counts for the depth and names no VLAN.
+///
+/// Another EtherType returns kNone with proof == 0: the binding stage names it. l3_offset points behind the EtherType.
+///
+/// Fragments: kProofFragment without kProofL4, ports 0, l4_offset at the fragment's data. A first fragment must hold
+/// its whole upper-layer header (RFC 7112, RFC 1858), else kL4Truncated. An IPv6 atomic fragment (RFC 6946) is decoded
+/// whole: both bits.
+///
+/// On a drop the fields proved so far stay filled, so that the binding guard and the log can still name the sender.
+/// Thread: any; pure.
 [[nodiscard]] inline DropReason decode(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,
                                        PacketMeta& meta) noexcept {
   if (packet_detail::decode_plain(first_segment, frame_bytes, trust, meta)) [[likely]]

@@ -280,6 +280,21 @@ TEST(Decode, VerifiesL4ChecksumsUnlessTheNicDid) {
   EXPECT_EQ(run(v6().udp(1, 2, {.checksum = 0}).build(), kTrust).reason, DropReason::kL4Checksum);
 }
 
+TEST(Decode, VerifiesPayloadsOfEveryLengthAndSeesEveryFlippedByte) {
+  for (std::size_t length = 0; length < 40; ++length) {
+    EXPECT_EQ(reason_of(v4().udp(1, 2).payload(length).build()), DropReason::kNone) << length;
+    EXPECT_EQ(reason_of(v6().tcp(1, 2).payload(length).build()), DropReason::kNone) << length;
+  }
+  EXPECT_EQ(reason_of(v6().udp(1, 2).payload(65000).build()), DropReason::kNone);
+  EXPECT_EQ(reason_of(v4().tcp(1, 2).payload(65495).build()), DropReason::kNone);
+  const Frame good = v6().tcp(1, 2).payload(19).build();
+  for (std::size_t at = 14 + 40 + 20; at < good.size(); ++at) {
+    Frame bad = good;
+    bad[at] ^= 0x10;
+    EXPECT_EQ(reason_of(bad), DropReason::kL4Checksum) << at;
+  }
+}
+
 TEST(Decode, SaysWhenTheChecksumLiesBeyondTheFirstSegment) {
   const Frame frame = v4().tcp(1, 2, {.checksum = 1}).payload(100).build();
 
