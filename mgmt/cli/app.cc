@@ -97,7 +97,7 @@ void write_bash_completion(std::ostream& out, const CLI::App& app) {
   write_completion_case(out, app, "");
   out << "  esac\n"
          "  [[ $current == -* ]] && words=$options\n"
-         "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+         "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\" || true))\n"
          "}\n"
          "complete -o bashdefault -o default -F _sekishoctl sekishoctl\n";
 }

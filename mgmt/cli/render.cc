@@ -75,16 +75,14 @@ std::string milliseconds(std::uint64_t microseconds) {
 
 std::string change_line(const ipc::Change& change, Colour colour) {
   const std::string path = clean(change.path());
-  switch (change.kind()) {
-    case ipc::Change::ADDED:
-      return painted("+ " + path + (change.after().empty() ? "" : ": " + clean(change.after())), Paint::kGreen, colour);
-    case ipc::Change::REMOVED:
-      return painted("- " + path + (change.before().empty() ? "" : ": " + clean(change.before())), Paint::kRed, colour);
-    default:
-      return painted((change.kind() == ipc::Change::MOVED ? "> " : "~ ") + path + ": " + clean(change.before()) + " -> " +
-                         clean(change.after()),
-                     Paint::kYellow, colour);
+  if (change.kind() == ipc::Change::ADDED) {
+    return painted("+ " + path + (change.after().empty() ? "" : ": " + clean(change.after())), Paint::kGreen, colour);
   }
+  if (change.kind() == ipc::Change::REMOVED) {
+    return painted("- " + path + (change.before().empty() ? "" : ": " + clean(change.before())), Paint::kRed, colour);
+  }
+  const std::string mark = change.kind() == ipc::Change::MOVED ? "> " : "~ ";
+  return painted(mark + path + ": " + clean(change.before()) + " -> " + clean(change.after()), Paint::kYellow, colour);
 }
 
 std::string flow_text(const Address& source, std::optional<std::uint16_t> source_port, const Address& destination,

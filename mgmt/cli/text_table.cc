@@ -55,12 +55,12 @@ bool is_json_number(std::string_view text) {
   return !digits.empty() && all && (digits == "0" || digits[0] != '0');
 }
 
-std::string_view cell(const ipc::Row& row, int column) {
+std::string_view cell_of(const ipc::Row& row, int column) {
   return column < row.cells_size() ? std::string_view(row.cells(column)) : std::string_view{};
 }
 
 std::string without_end_spaces(std::string line) {
-  line.erase(line.find_last_not_of(' ') + 1);
+  line.resize(line.find_last_not_of(' ') + 1);
   return line;
 }
 
@@ -71,7 +71,7 @@ std::size_t display_width(std::string_view text) {
   for (std::size_t offset = 0; offset < text.size();) {
     const Character character = character_at(text, offset);
     offset += character.bytes;
-    if (!in(kZero, character.code)) width += in(kWide, character.code) ? 2 : 1;
+    if (!in(kZero, character.code)) width += in(kWide, character.code) ? 2U : 1U;
   }
   return width;
 }
@@ -87,7 +87,7 @@ std::string render_table(const ipc::Table& table, Colour colour) {
   std::vector<std::size_t> widths;
   for (int c = 0; c < table.columns_size(); ++c) {
     std::size_t width = display_width(printable(table.columns(c).title()));
-    for (const ipc::Row& row : table.rows()) width = std::max(width, display_width(printable(cell(row, c))));
+    for (const ipc::Row& row : table.rows()) width = std::max(width, display_width(printable(cell_of(row, c))));
     widths.push_back(width);
   }
   const auto line = [&](const auto& text_of_column) {
@@ -101,7 +101,7 @@ std::string render_table(const ipc::Table& table, Colour colour) {
   };
   std::string out = painted(line([&](int c) { return std::string_view(table.columns(c).title()); }), Paint::kBold, colour);
   out += '\n';
-  for (const ipc::Row& row : table.rows()) out += line([&](int c) { return cell(row, c); }) + '\n';
+  for (const ipc::Row& row : table.rows()) out += line([&](int c) { return cell_of(row, c); }) + '\n';
   if (!table.note().empty()) out += painted(printable(table.note()), Paint::kFaint, colour) + '\n';
   return out;
 }
@@ -111,7 +111,7 @@ std::string render_table_json(const ipc::Table& table) {
   for (int r = 0; r < table.rows_size(); ++r) {
     out += r > 0 ? ",{" : "{";
     for (int c = 0; c < table.columns_size(); ++c) {
-      const std::string_view value = cell(table.rows(r), c);
+      const std::string_view value = cell_of(table.rows(r), c);
       out += (c > 0 ? "," : "") + json_text(table.columns(c).key()) + ":";
       if (value.empty()) {
         out += "null";

@@ -17,8 +17,8 @@ inline constexpr std::size_t kLastMax = 10'000;
 
 /// What a reader asked for.
 struct Selection {
-  std::string service_code;
-  std::vector<LogKind> types;  ///< empty = all
+  std::string service_code{};
+  std::vector<LogKind> types{};  ///< empty = all
   enum class Format : std::uint8_t { kJsonLines, kCsv } format = Format::kJsonLines;
   bool follow = false;
   std::size_t last = 0;  ///< begin with the last N stored; 0 with follow: only new ones; 0 without: all
