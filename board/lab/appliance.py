@@ -105,11 +105,12 @@ class Appliance:
         return str(pwd.getpwnam(_USERS[daemon]).pw_uid)
 
     def _dataplaned_argv(self):
+        cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         devices = [f"--vdev=net_af_packet{number},iface={name}" for number, name in enumerate(gateway_interfaces())]
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
                 "--allow-uid", self._uid("controld"), "--allow-uid", self._uid("logd"), "--",
-                "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", f"--file-prefix=sekisho{self.topology.tag}", *devices]
+                f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", f"--file-prefix=sekisho{self.topology.tag}", *devices]
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),

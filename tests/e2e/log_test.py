@@ -151,7 +151,7 @@ def test_a_tenant_sees_no_line_of_the_other(lab):
 def test_export_as_csv_has_one_header_and_as_many_lines_as_json(lab):
     import csv
     import io
-    text = lab.appliance.ctl("log", "export", "--tenant", ACME, "--type", "comm", "--csv").stdout
+    text = lab.appliance.ctl("log", "export", "--tenant", ACME, "--type", "comm", "--format", "csv").stdout
     rows = list(csv.DictReader(io.StringIO(text)))
 
     assert rows and {"ts", "svc", "seq", "src_ip", "rule_name"} <= set(rows[0])
