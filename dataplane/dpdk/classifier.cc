@@ -3,9 +3,10 @@
 // Overview. A rule is a product of sets: source zones x destination zones x sources x destinations x services.
 // rte_acl knows only boxes (one interval or mask a field), so each rule expands to the product of its boxes; all
 // share the rule's priority, and earlier rules have higher ones. The final default deny is not compiled: no match
-// means it. Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the
-// previous Classifier and compiles the rest. A shard frees its contexts when the last Classifier that holds it dies,
-// on the control thread.
+// means it.
+// Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the previous
+// Classifier and compiles the rest. A shard frees its contexts when the last Classifier that holds it dies, on the
+// control thread.
 // Synchronisation. None: after build() everything is read-only.
 // Limits. kEntriesPerFamilyMax entries for each shard and family, in segments of at most kEntriesPerSegmentMax and
 // kSegmentBytesMax of tables. rte_acl wants some 15 KB a rule for a moment while it builds, so the bounds on entries
