@@ -49,7 +49,7 @@ struct ClassifierBuildStats {
 /// family, keyed by tenant slot, and names rules by their ordinal inside the tenant, so that a shard whose content
 /// did not change is shared with the next generation although rule indices moved.
 /// Thread: build and destruction on the control thread (EAL up); classify on any number of workers at once.
-/// Memory: rte_acl's, from the EAL heap: measured 1.4 KB a rule at 100 rules of one tenant, 3 KB at 1000, 12 KB at 10,000;
+/// Memory: rte_acl's, from the EAL heap: measured 1.4 KB a rule at 100 rules, 3 KB at 1000, 12 KB at 10,000;
 /// the old and the new generation live side by side for a moment.
 class Classifier {
  public:
