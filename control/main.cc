@@ -89,7 +89,8 @@ class Daemon {
  public:
   Daemon(const Options& options, Store store, Ids ids)
       : store_(std::move(store)), ids_(std::move(ids)),
-        dataplane_(io_, options.run_dir + "/dataplane.sock", [this](std::uint32_t generation) { committer_.connected(generation); }, complain),
+        dataplane_(io_, options.run_dir + "/dataplane.sock", [this](std::uint32_t generation) { committer_.connected(generation); }, complain,
+                   DataplaneLink::Deadlines{}),
         committer_(store_, ids_, dataplane_, environment(options)),
         service_(io_, store_, ids_, committer_, dataplane_, options.run_dir + "/export.sock"),
         server_(io_, options.allowed_uids, [this](ControlRequest request, ControlServer::Reply reply) {

@@ -14,10 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kRetryAfter = 250ms;
-constexpr auto kGreetDeadline = 5s;
 constexpr auto kSendDeadline = 200ms;
-constexpr auto kApplyDeadline = 60s;  // building classifiers for 200,000 rules takes seconds
 constexpr std::size_t kBulkBytesMax = std::size_t{256} << 20;
 constexpr std::size_t kWaitingMax = 1024;
 
@@ -41,8 +38,8 @@ SnapshotSink::Outcome outcome_of(const DataplaneLink::Reply& reply) {
 }  // namespace
 
 DataplaneLink::DataplaneLink(boost::asio::io_context& io, std::string path, std::function<void(std::uint32_t)> on_connected,
-                             std::function<void(const std::string&)> complain)
-    : io_(io), path_(std::move(path)), on_connected_(std::move(on_connected)), complain_(std::move(complain)), readable_(io),
+                             std::function<void(const std::string&)> complain, Deadlines deadlines)
+    : io_(io), path_(std::move(path)), on_connected_(std::move(on_connected)), complain_(std::move(complain)), deadlines_(deadlines), readable_(io),
       retry_timer_(io), deadline_timer_(io) {}
 
 DataplaneLink::~DataplaneLink() = default;
@@ -76,7 +73,7 @@ void DataplaneLink::connect() {
 }
 
 void DataplaneLink::retry_later() {
-  retry_timer_.expires_after(kRetryAfter);
+  retry_timer_.expires_after(deadlines_.retry);
   retry_timer_.async_wait([this](const boost::system::error_code& failed) {
     if (!failed) connect();
   });
@@ -85,7 +82,7 @@ void DataplaneLink::retry_later() {
 void DataplaneLink::greet() {
   ipc::ToDataplane request;
   request.mutable_get_status();
-  send(std::move(request), nullptr, kGreetDeadline, [this](const Reply& reply) {
+  send(std::move(request), nullptr, deadlines_.greet, [this](const Reply& reply) {
     if (!reply.error.empty()) return;
     if (!reply.message.has_status()) return close("no status in answer to a question for it");
     ready_ = true;
@@ -158,7 +155,7 @@ void DataplaneLink::apply(std::uint32_t generation, std::span<const std::uint8_t
   body.set_size(snapshot.size());
   const Sha256Digest digest = sha256(snapshot);
   body.set_sha256(digest.data(), digest.size());
-  send(std::move(request), &*blob, kApplyDeadline, on_reply);
+  send(std::move(request), &*blob, deadlines_.apply, on_reply);
 }
 
 void DataplaneLink::ask(ipc::ToDataplane request, std::chrono::milliseconds deadline, OnReply on_reply) {

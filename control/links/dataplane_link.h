@@ -28,10 +28,15 @@ class DataplaneLink final : public SnapshotSink {
     std::string error;
   };
   using OnReply = std::function<void(const Reply&)>;
+  struct Deadlines {
+    std::chrono::milliseconds greet = std::chrono::seconds(5);
+    std::chrono::milliseconds apply = std::chrono::seconds(60);  ///< classifiers for 200,000 rules take seconds
+    std::chrono::milliseconds retry = std::chrono::milliseconds(250);
+  };
 
   /// `on_connected(generation)` is called when a data plane has said what is in force.
   DataplaneLink(boost::asio::io_context& io, std::string path, std::function<void(std::uint32_t)> on_connected,
-                std::function<void(const std::string&)> complain);
+                std::function<void(const std::string&)> complain, Deadlines deadlines);
   ~DataplaneLink() override;
 
   void start();
@@ -62,6 +67,7 @@ class DataplaneLink final : public SnapshotSink {
   std::string path_;
   std::function<void(std::uint32_t)> on_connected_;
   std::function<void(const std::string&)> complain_;
+  Deadlines deadlines_;
   std::optional<IpcConnection> connection_;
   boost::asio::posix::stream_descriptor readable_;
   boost::asio::steady_timer retry_timer_;
