@@ -92,7 +92,8 @@ class Appliance:
 
     def _as_user(self, name):
         space = self.topology.gateway if name == "dataplaned" else self.topology.office
-        capabilities = "-all,+net_raw" if name == "dataplaned" else "-all"  # af_packet opens packet sockets; nobody else needs a thing
+        # The af_packet driver opens packet sockets and sets its interface's promiscuous flag; nobody else needs a thing.
+        capabilities = "-all,+net_raw,+net_admin" if name == "dataplaned" else "-all"
         return ["ip", "netns", "exec", space, "setpriv", "--reuid", _USERS[name], "--regid", _USERS[name], "--init-groups",
                 "--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs", "--"]
 
