@@ -43,6 +43,9 @@ Address address_of(const std::array<std::uint8_t, 16>& bytes, std::uint8_t ip_ve
   return *Address::from_wire(std::span(bytes).first(length));
 }
 
+/// A time of a body, or `otherwise` when it is none.
+Timestamp time_or(std::uint64_t ns, std::uint64_t otherwise) { return Timestamp{ns >= kTimestampMin ? ns : otherwise}; }
+
 bool is_zero(const std::array<std::uint8_t, 16>& bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
 }
@@ -97,10 +100,10 @@ void fill_totals(CommFields& out, const LogEnvelope& envelope, const CommBody& b
   out.bytes_rev = body.bytes_reverse;
   out.pkts_fwd = body.packets_forward;
   out.pkts_rev = body.packets_reverse;
-  out.start_ts = Timestamp{body.start_timestamp};
+  out.start_ts = time_or(body.start_timestamp, 0);
   if (body.phase != CommPhase::kEnd) return;
   out.end_reason = body.end_reason;
-  const std::uint64_t start = body.start_timestamp > 0 ? body.start_timestamp : envelope.timestamp;
+  const std::uint64_t start = time_or(body.start_timestamp, envelope.timestamp).ns;
   out.dur_ms = envelope.timestamp > start ? (envelope.timestamp - start) / 1'000'000 : 0;
 }
 
@@ -166,7 +169,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, con
   out.msg = event != nullptr ? event->sentence : "Packet refused";
   entry.sev = event != nullptr ? event->severity : kSeverityDenied;
   out.action = SecAction::kDropped;
-  out.first_ts = Timestamp{body.first_timestamp > 0 ? body.first_timestamp : envelope.timestamp};
+  out.first_ts = time_or(body.first_timestamp, envelope.timestamp);
   out.last_ts = Timestamp{std::max(body.last_timestamp, out.first_ts.ns)};
   out.count = envelope.count;
   if (const BindingName* binding = names.binding(body.binding)) {
@@ -187,7 +190,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const LossBody& body, co
   out.of = body.of;
   out.count = body.count;
   out.why = LossCause::kQueueFull;
-  out.from_ts = Timestamp{body.from_timestamp > 0 ? body.from_timestamp : envelope.timestamp};
+  out.from_ts = time_or(body.from_timestamp, envelope.timestamp);
   out.to_ts = Timestamp{std::max(body.to_timestamp, out.from_ts.ns)};
   entry.sev = kSeverityLoss;
 }

@@ -25,7 +25,7 @@ template <typename E>
 bool is_named(E value) { return !text_of(value).empty(); }
 
 Result<void> check_envelope(const LogEnvelope& envelope) {
-  if (envelope.timestamp == 0) return SEKISHO_ENVELOPE(timestamp);
+  if (envelope.timestamp < kTimestampMin) return SEKISHO_ENVELOPE(timestamp);
   if (envelope.tenant > limits::kTenantIdMax) return SEKISHO_ENVELOPE(tenant);
   if (envelope.generation == 0) return SEKISHO_ENVELOPE(generation);
   if (!is_named(envelope.kind)) return SEKISHO_ENVELOPE(kind);

@@ -63,6 +63,8 @@ std::string text(const LogEntry& entry) {
 TEST(Record, EnvelopeOutOfRangeIsRefused) {
   EXPECT_TRUE(comm_accepted([](LogEnvelope&, CommBody&) {}));
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.timestamp = 0; }));
+  EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.timestamp = kTimestampMin - 1; }));
+  EXPECT_TRUE(comm_accepted([](LogEnvelope& e, CommBody&) { e.timestamp = kTimestampMin; }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.tenant = 1U << 20; }));
   EXPECT_TRUE(comm_accepted([](LogEnvelope& e, CommBody&) { e.tenant = (1U << 20) - 1; }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.generation = 0; }));
