@@ -88,16 +88,17 @@ class NetworkWriter {
     tenant.name = tenant.service_code;
     tenant.zones = append(out_.zones, {snapshot::Zone{out_.string("inside")}, snapshot::Zone{out_.string("outside")}});
     const std::uint32_t first_route = size_of(out_.routes);
-    write_port(index, 0, prefix("10.0.0.1/8"), prefix("fd00:a::1/64"));
-    write_port(index, 1, prefix("172.16.0.1/12"), prefix("fd00:b::1/64"));
+    write_port(index, 0, {prefix("10.0.0.1/8"), prefix("fd00:a::1/64")}, {prefix("10.16.0.0/12"), prefix("fd00:a::1:0:0/96")});
+    write_port(index, 1, {prefix("172.16.0.1/12"), prefix("fd00:b::1/64")}, {prefix("172.20.0.0/15"), prefix("fd00:b::1:0:0/96")});
     tenant.routes = {first_route, size_of(out_.routes) - first_route};
     tenant.policies = append(out_.policies, {snapshot::Policy{out_.string("measured"), index, 0}});
     tenant.rules = write_rules(index, tenant.policies.first);
     out_.tenants.push_back(tenant);
   }
 
-  /// A segment on device `side` with the gateway's addresses and one Binding for everything the generator pretends to be.
-  void write_port(std::uint32_t tenant, std::uint8_t side, const Prefix& address4, const Prefix& address6) {
+  /// A segment on device `side` with the gateway's `own` addresses and one Binding, of what the generator pretends to be. Like a
+  /// server's own address, the `bound` prefixes leave out the segment's broadcast address.
+  void write_port(std::uint32_t tenant, std::uint8_t side, const std::array<Prefix, 2>& own, const std::array<Prefix, 2>& bound) {
     const Mac mac = Mac::from_number(0x020000000001 + std::uint64_t{side});
     const std::uint32_t index = size_of(out_.ports);
     snapshot::Port port{};
@@ -108,7 +109,7 @@ class NetworkWriter {
     port.binding = size_of(out_.bindings);
     port.mtu = 1500;
     port.name = out_.string(side == 0 ? "inside" : "outside");
-    port.addresses = append(out_.port_addresses, {address4, address6});
+    port.addresses = append(out_.port_addresses, {own[0], own[1]});
     port.outer_vlan = static_cast<std::uint16_t>(plan_.tenants > 1 ? 1 + tenant : 0);
     port.kind = snapshot::PortKind::kSegment;
     port.zone = side;
@@ -118,7 +119,7 @@ class NetworkWriter {
     binding.id = index + 1;
     binding.port = index;
     binding.name = port.name;
-    binding.pairs = append(out_.binding_pairs, {snapshot::BindingPair{mac, network(address4)}, snapshot::BindingPair{mac, network(address6)}});
+    binding.pairs = append(out_.binding_pairs, {snapshot::BindingPair{mac, bound[0]}, snapshot::BindingPair{mac, bound[1]}});
     binding.routed = {size_of(out_.binding_pairs), 0};
     binding.link_locals = {size_of(out_.link_locals), 0};
     binding.meters.fill({.rate = 1000, .burst = 1000});
@@ -127,7 +128,7 @@ class NetworkWriter {
     binding.active = 1;
     out_.bindings.push_back(binding);
 
-    for (const Prefix& address : {address4, address6}) {
+    for (const Prefix& address : own) {
       snapshot::Route route{};
       route.prefix = network(address);
       route.port = index;

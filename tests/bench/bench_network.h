@@ -40,8 +40,8 @@ struct NetworkPlan {
   std::array<std::string, 2> devices{"net_pfgen0", "net_pfgen1"};
 };
 
-/// The compiled snapshot: per tenant two segments with Bindings (MAC 02:00:00:00:00:01 and :02; 10.0.0.0/8 and
-/// fd00:a::/64 here, 172.16.0.0/12 and fd00:b::/64 there), connected routes, the filler rules and those of the measured
+/// The compiled snapshot: per tenant two segments with Bindings (MAC 02:00:00:00:00:01 and :02; 10.16.0.0/12
+/// and fd00:a::1:0:0/96 here, 172.20.0.0/15 and fd00:b::1:0:0/96 there), connected routes, the filler rules and those of the measured
 /// flows (log on end). Even generations have the measured flows' rules last, odd ones first and in the opposite order, so
 /// that every rule's index changes from one to the next.
 std::vector<std::uint8_t> make_snapshot(const NetworkPlan& plan, std::uint32_t generation);
