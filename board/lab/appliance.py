@@ -154,13 +154,21 @@ class Appliance:
         return run(self.ctl_argv(*arguments), check=check, timeout=timeout)
 
     def show(self, what, *arguments):
-        """`sekishoctl show WHAT --json`, parsed."""
-        return json.loads(self.ctl("--json", "show", what, *arguments).stdout)
+        """The rows of `sekishoctl show WHAT --json`."""
+        return json.loads(self.ctl("--json", "show", what, *arguments).stdout)["rows"]
 
-    def status(self, check=True):
-        """`show status` as one object: {key: value}; None when nobody answers and `check` is off."""
-        done = self.ctl("--json", "show", "status", check=check)
-        return _as_object(json.loads(done.stdout)) if done.returncode == 0 else None
+    def status(self):
+        """`show status` as {item: value}."""
+        return {row["item"]: row["value"] for row in self.show("status")}
+
+    def generation(self):
+        """Number of the configuration that is in force in the data plane; 0 when none is."""
+        value = self.status()["generation in force"]
+        return int(value) if value.isdigit() else 0
+
+    def answers(self):
+        """True when controld answers."""
+        return self.ctl("show", "status", check=False).returncode == 0
 
     def commit(self, path, *arguments, check=True):
         return self.ctl("config", "commit", path, *arguments, check=check, timeout=60)
@@ -168,12 +176,3 @@ class Appliance:
     def records(self, tenant):
         """All log records of `tenant` so far, oldest first."""
         return [json.loads(line) for line in self.ctl("log", "export", "--tenant", tenant, "--json").stdout.splitlines() if line.strip()]
-
-
-def _as_object(rows):
-    """One row of facts, whether it comes as a list of one row or as rows of key and value."""
-    if isinstance(rows, dict):
-        rows = rows.get("rows", [rows])
-    if rows and set(rows[0]) == {"key", "value"}:
-        return {row["key"]: row["value"] for row in rows}
-    return rows[0]

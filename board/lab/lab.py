@@ -43,7 +43,7 @@ class Lab:
         self.topology.build()
         self.appliance = Appliance(self.root, self.topology, **self._options)
         self.appliance.start()
-        wait_until(lambda: self.appliance.ctl("show", "status", check=False).returncode == 0, 15, "controld answering")
+        wait_until(self.appliance.answers, 15, "controld answering")
         if self._commit:
             self.appliance.commit(self.config)
         self.topology.serve(self.root / "pages")

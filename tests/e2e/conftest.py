@@ -25,5 +25,6 @@ def lab():
     """One configured and serving world per test file."""
     with Lab() as built:
         yield built
+        assert built.appliance.status()["conservation violations"] == "0"
         for name in ("dataplaned", "controld", "logd"):
             print(f"--- {name}\n{built.appliance.output(name)[-3000:]}")

@@ -20,16 +20,12 @@ def traffic(lab):
         assert running.knocks_heard() == []
 
 
-def _generation(lab):
-    return int(lab.appliance.status()["generation"])
-
-
 def test_restart_of_control_does_not_touch_forwarding(lab, traffic):
     lab.appliance.kill("controld")
     traffic.wait_for_answers(100)
     lab.appliance.start_daemon("controld")
 
-    wait_until(lambda: lab.appliance.ctl("show", "status", check=False).returncode == 0, 15, "controld answering again")
+    wait_until(lab.appliance.answers, 15, "controld answering again")
     assert lab.appliance.commit(lab.config).returncode == 0
     traffic.wait_for_answers()
 
@@ -53,7 +49,7 @@ def test_restart_of_the_data_plane_stops_traffic_then_the_stored_snapshot_rules_
     assert lab["acme-pc"].curl("http://10.0.0.2/") == (0, "acme web1")
     assert lab["acme-pc"].curl("http://10.0.0.2:22/")[0] == 7
     lab.appliance.start_daemon("controld")
-    wait_until(lambda: lab.appliance.ctl("show", "status", check=False).returncode == 0, 15, "controld answering again")
+    wait_until(lab.appliance.answers, 15, "controld answering again")
     assert lab.appliance.commit(lab.config).returncode == 0
 
 
@@ -80,5 +76,7 @@ def test_restart_in_the_middle_of_a_commit_converges_to_the_old_or_the_new(lab, 
 
 def _agreed(lab):
     """The status once the revision in force is the one controld calls running."""
-    status = lab.appliance.status(check=False)
-    return status if status and status.get("generation") == status.get("revision") else None
+    if not lab.appliance.answers():
+        return None
+    status = lab.appliance.status()
+    return status if status["generation in force"] == status["running revision"] != "none" else None
