@@ -3,28 +3,19 @@
 #include <getopt.h>
 #include <sys/stat.h>
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <iostream>
+#include <optional>
 #include <sstream>
 
 #include "base/describe.h"
-#include "base/limits.h"
-#include "control/config/commit.h"
-#include "control/links/control_server.h"
-#include "control/links/control_service.h"
-#include "control/links/dataplane_link.h"
+#include "control/daemon.h"
 
 namespace sekisho::control {
 namespace {
-
-using namespace std::chrono_literals;
 
 struct Options {
   std::string run_dir = "/run/sekisho";
@@ -84,73 +75,6 @@ int check_file(const std::string& path) {
   return has_errors(findings) ? 1 : 0;
 }
 
-/// Everything controld is made of, on one thread.
-class Daemon {
- public:
-  Daemon(const Options& options, Store store, Ids ids)
-      : store_(std::move(store)), ids_(std::move(ids)),
-        dataplane_(io_, options.run_dir + "/dataplane.sock", [this](std::uint32_t generation) { committer_.connected(generation); }, complain,
-                   DataplaneLink::Deadlines{}),
-        committer_(store_, ids_, dataplane_, environment(options)),
-        service_(io_, store_, ids_, committer_, dataplane_, options.run_dir + "/export.sock"),
-        server_(io_, options.allowed_uids, [this](ControlRequest request, ControlServer::Reply reply) {
-          service_.handle(std::move(request), std::move(reply));
-        }),
-        signals_(io_, SIGTERM, SIGINT), tick_timer_(io_) {}
-
-  int run(const std::string& socket_path) {
-    committer_.start();
-    if (const auto listening = server_.listen(socket_path); !listening) {
-      complain("cannot listen at " + socket_path + ": " + describe(listening.error()));
-      return 1;
-    }
-    signals_.async_wait([this](const boost::system::error_code& failed, int) {
-      if (!failed) stop();
-    });
-    dataplane_.start();
-    tick_later();
-    complain("ready");
-    io_.run();
-    return 0;
-  }
-
- private:
-  static Committer::Environment environment(const Options& options) {
-    return {.snapshot_path = options.state_dir + "/snapshot.bin",
-            .now_ns = [] {
-              const auto now = std::chrono::system_clock::now().time_since_epoch();
-              return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
-            },
-            .complain = complain,
-            .at_step = {}};
-  }
-  /// The wall clock may be set at any time, so the deadline is looked at every second instead of once.
-  void tick_later() {
-    tick_timer_.expires_after(1s);
-    tick_timer_.async_wait([this](const boost::system::error_code& failed) {
-      if (failed) return;
-      committer_.tick();
-      tick_later();
-    });
-  }
-  void stop() {
-    server_.stop();
-    dataplane_.stop();
-    tick_timer_.cancel();
-    io_.stop();
-  }
-
-  boost::asio::io_context io_{1};
-  Store store_;
-  Ids ids_;
-  DataplaneLink dataplane_;
-  Committer committer_;
-  ControlService service_;
-  ControlServer server_;
-  boost::asio::signal_set signals_;
-  boost::asio::steady_timer tick_timer_;
-};
-
 int run_daemon(const Options& options) {
   umask(0027);
   auto store = Store::open(options.state_dir);
@@ -163,8 +87,19 @@ int run_daemon(const Options& options) {
     complain("cannot read the store in " + options.state_dir + ": " + describe(loaded.error()));
     return 1;
   }
-  Daemon daemon(options, std::move(*store), std::move(ids));
-  return daemon.run(options.run_dir + "/control.sock");
+  Daemon daemon({.run_dir = options.run_dir, .state_dir = options.state_dir, .allowed_uids = options.allowed_uids, .deadlines = {}},
+                std::move(*store), std::move(ids), complain);
+  if (const auto listening = daemon.start(); !listening) {
+    complain("cannot listen in " + options.run_dir + ": " + describe(listening.error()));
+    return 1;
+  }
+  boost::asio::signal_set signals(daemon.io(), SIGTERM, SIGINT);
+  signals.async_wait([&daemon](const boost::system::error_code& failed, int) {
+    if (!failed) daemon.stop();
+  });
+  complain("ready");
+  daemon.io().run();
+  return 0;
 }
 
 }  // namespace

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: controld keeps its promises over real sockets: one answer a request, in time, whoever else is there, silent or mad.
+// Method: the daemon on a thread of its own, a data plane and a logd that do as told on two more, and the test as client.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+
+#include "base/ipc/sealed_blob.h"
+#include "control/daemon.h"
+#include "filters/policy/snapshot_view.h"
+#include "tests/unit/control/documents.h"
+
+namespace sekisho::control::test {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+constexpr auto kPatience = 10s;
+
+ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+
+/// Sends one serialized message, in a memfd too when there is one.
+template <typename Message>
+bool send(IpcConnection& connection, const Message& message, const Fd* fd = nullptr) {
+  const std::string bytes = message.SerializeAsString();
+  const int number = fd != nullptr ? fd->get() : -1;
+  return connection.send(as_bytes(bytes), fd != nullptr ? std::span<const int>(&number, 1) : std::span<const int>()).has_value();
+}
+
+/// Listens and lets `serve` have each connection until it returns; ends with the object.
+class Server {
+ public:
+  Server(const std::string& path, std::function<void(IpcConnection&, const std::atomic<bool>&)> serve)
+      : listener_(IpcListener::listen(path, 0600).value()), thread_([this, serve = std::move(serve)] {
+          while (!ending_) {
+            auto connection = listener_.accept();
+            if (!connection) {
+              std::this_thread::yield();
+              continue;
+            }
+            serve(*connection, ending_);
+          }
+        }) {}
+  ~Server() {
+    ending_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> ending_ = false;
+  IpcListener listener_;
+  std::thread thread_;
+};
+
+/// A data plane that applies what it gets, unless told otherwise.
+struct FakeDataplane {
+  std::atomic<std::uint32_t> generation = 0;
+  std::atomic<bool> reject = false;
+  std::atomic<int> silent_applies = 0;  ///< applied, but not answered
+  std::atomic<int> garbage_answers = 0;
+  std::uint32_t counted_rule = 0;
+
+  void serve(IpcConnection& connection, const std::atomic<bool>& ending) {
+    while (!ending) {
+      auto message = connection.receive(20ms);
+      if (!message && message.error().detail == ETIMEDOUT) continue;
+      if (!message) return;
+      ipc::ToDataplane request;
+      if (!request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return;
+      if (!answer(connection, request, *message)) return;
+    }
+  }
+
+  bool answer(IpcConnection& connection, const ipc::ToDataplane& request, IpcMessage& message) {
+    if (garbage_answers > 0) {
+      --garbage_answers;
+      return connection.send(as_bytes("\xff\xff\xff")).has_value();
+    }
+    ipc::FromDataplane out;
+    out.set_correlation(request.correlation());
+    if (request.has_get_status()) out.mutable_status()->set_generation(generation);
+    if (request.has_read_counters()) return bulk(connection, out);
+    if (request.has_query_neighbours()) out.mutable_failure()->set_reason("no neighbours today");
+    if (request.has_apply_snapshot()) {
+      auto blob = SealedBlob::open(std::move(message.fds.at(0)), std::size_t{1} << 30).value();
+      EXPECT_EQ(blob.bytes().size(), request.apply_snapshot().size());
+      EXPECT_TRUE(filters::SnapshotView::parse(blob.bytes()).has_value());
+      if (reject) {
+        out.mutable_rejected()->set_reason("not today");
+      } else {
+        generation = request.apply_snapshot().generation();
+        out.mutable_applied()->set_generation(generation);
+      }
+      if (silent_applies > 0) {
+        --silent_applies;
+        return true;
+      }
+    }
+    return send(connection, out);
+  }
+
+  bool bulk(IpcConnection& connection, ipc::FromDataplane& out) const {
+    ipc::Counters counters;
+    auto& rule = *counters.add_rules();
+    rule.set_rule(counted_rule);
+    rule.set_connections(42);
+    rule.set_first_hit_ns(1'000'000'000);
+    auto& drop = *counters.add_drops();
+    drop.set_tenant(0xffffffffU);
+    drop.set_name("bad_vlan");
+    drop.set_packets(3);
+    const std::string bytes = counters.SerializeAsString();
+    out.mutable_bulk()->set_size(bytes.size());
+    const Fd fd = make_sealed_blob("counters", as_bytes(bytes)).value();
+    return send(connection, out, &fd);
+  }
+};
+
+class DaemonTest : public testing::Test {
+ protected:
+  DaemonTest() {
+    std::string pattern = testing::TempDir() + "sekisho-daemon-XXXXXX";
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~DaemonTest() override {
+    end();
+    std::filesystem::remove_all(directory_);
+  }
+  void begin() {
+    Store store = Store::open(directory_).value();
+    Ids ids;
+    EXPECT_TRUE(store.load_ids(ids).has_value());
+    daemon_ = std::make_unique<Daemon>(
+        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .allowed_uids = {getuid()},
+                        .deadlines = {.greet = 2s, .apply = 300ms, .retry = 10ms}},
+        std::move(store), std::move(ids), [](const std::string&) {});
+    ASSERT_TRUE(daemon_->start().has_value());
+    thread_ = std::thread([this] { daemon_->io().run(); });
+  }
+  void end() {
+    if (!thread_.joinable()) return;
+    boost::asio::post(daemon_->io(), [this] { daemon_->stop(); });
+    thread_.join();
+    daemon_.reset();
+  }
+  void begin_dataplane() {
+    dataplane_server_ = std::make_unique<Server>(directory_ + "/dataplane.sock", [this](IpcConnection& c, const std::atomic<bool>& ending) {
+      dataplane_.serve(c, ending);
+    });
+  }
+  IpcConnection client() const { return IpcConnection::connect(directory_ + "/control.sock").value(); }
+
+  struct Answer {
+    ipc::FromControl message;
+    std::vector<Fd> fds;
+  };
+  static Answer ask(IpcConnection& connection, const ipc::ToControl& request, std::string_view document = {}) {
+    const Fd fd = document.empty() ? Fd() : make_sealed_blob("document", as_bytes(std::string(document))).value();
+    EXPECT_TRUE(send(connection, request, document.empty() ? nullptr : &fd));
+    auto message = connection.receive(kPatience);
+    Answer out;
+    if (!message) {
+      ADD_FAILURE() << "no answer";
+      return out;
+    }
+    EXPECT_TRUE(out.message.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())));
+    EXPECT_EQ(out.message.correlation(), request.correlation());
+    out.fds = std::move(message->fds);
+    return out;
+  }
+  ipc::CommitResult commit(std::string_view document) {
+    ipc::ToControl request;
+    request.set_correlation(77);
+    request.mutable_commit_config()->set_file_name("doc.yaml");
+    auto connection = client();
+    return ask(connection, request, document).message.commit_result();
+  }
+  /// Repeats until the daemon has found the data plane; each try waits for an answer.
+  ipc::CommitResult commit_when_connected(std::string_view document) {
+    for (;;) {
+      const ipc::CommitResult result = commit(document);
+      if (result.error().find("is not there") == std::string::npos) return result;
+      std::this_thread::yield();
+    }
+  }
+  ipc::ShowResult show(ipc::Show::What what, const std::string& tenant = {}) {
+    ipc::ToControl request;
+    request.mutable_show()->set_what(what);
+    request.mutable_show()->set_tenant(tenant);
+    auto connection = client();
+    return ask(connection, request).message.show_result();
+  }
+
+  std::string directory_;
+  FakeDataplane dataplane_;
+  std::unique_ptr<Server> dataplane_server_;
+  std::unique_ptr<Daemon> daemon_;
+  std::thread thread_;
+};
+
+std::string cell(const ipc::Table& table, int row, std::string_view key) {
+  for (int i = 0; i < table.columns_size(); ++i) {
+    if (table.columns(i).key() == key) return table.rows(row).cells(i);
+  }
+  return "no such column";
+}
+
+TEST_F(DaemonTest, CommitsAndAnswersQuestionsAboutIt) {
+  begin_dataplane();
+  begin();
+  const ipc::CommitResult result = commit_when_connected(kExample);
+  ASSERT_TRUE(result.ok()) << result.error();
+  EXPECT_EQ(dataplane_.generation, 1U);
+
+  auto connection = client();
+  ipc::ToControl request;
+  request.mutable_list_revisions();
+  const Answer revisions = ask(connection, request);
+  EXPECT_EQ(revisions.message.revisions().running(), 1U);
+  EXPECT_EQ(revisions.message.revisions().revisions(0).state(), "running");
+  request.mutable_get_config();
+  EXPECT_EQ(ask(connection, request).message.document().text(), kExample);
+  request.mutable_get_names()->set_generation(1);
+  Answer names = ask(connection, request);
+  auto blob = SealedBlob::open(std::move(names.fds.at(0)), std::size_t{1} << 20).value();
+  ipc::NameTable table;
+  ASSERT_TRUE(table.ParseFromArray(blob.bytes().data(), static_cast<int>(blob.bytes().size())));
+  EXPECT_EQ(table.rules_size(), 10);
+  request.mutable_get_names()->set_generation(9);
+  EXPECT_EQ(ask(connection, request).message.names().size(), 0U);
+}
+
+TEST_F(DaemonTest, ShowsWhatIsCountedBesideItsName) {
+  begin_dataplane();
+  begin();
+  dataplane_.counted_rule = 1;
+  ASSERT_TRUE(commit_when_connected(kExample).ok());
+
+  const ipc::Table rules = show(ipc::Show::RULES).table();
+
+  ASSERT_EQ(rules.rows_size(), 10);
+  EXPECT_EQ(cell(rules, 0, "name"), "web allowed");
+  EXPECT_EQ(cell(rules, 0, "connections"), "42");
+  EXPECT_EQ(cell(rules, 0, "first_hit"), "1970-01-01 09:00:01");
+  EXPECT_EQ(cell(rules, 1, "connections"), "0");
+  EXPECT_EQ(cell(rules, 3, "name"), "既定拒否");
+  EXPECT_EQ(show(ipc::Show::RULES, "globex").table().rows_size(), 1);
+  EXPECT_EQ(show(ipc::Show::RULES, "glo00000001").table().rows_size(), 1);
+  EXPECT_THAT(show(ipc::Show::RULES, "nobody").error(), HasSubstr("there is no tenant \"nobody\""));
+  EXPECT_EQ(show(ipc::Show::PORTS).table().rows_size(), 6);
+  EXPECT_EQ(show(ipc::Show::PORTS, "globex").table().rows_size(), 2);
+  EXPECT_EQ(show(ipc::Show::TENANTS).table().rows_size(), 2);
+  EXPECT_EQ(show(ipc::Show::BINDINGS).table().rows_size(), 4);
+  EXPECT_EQ(cell(show(ipc::Show::DROPS).table(), 0, "reason"), "bad_vlan");
+  EXPECT_EQ(show(ipc::Show::DROPS, "globex").table().rows_size(), 0);
+  EXPECT_THAT(show(ipc::Show::NEIGHBOURS).table().note(), HasSubstr("no neighbours today"));
+  EXPECT_EQ(cell(show(ipc::Show::STATUS).table(), 2, "value"), "1");
+}
+
+TEST_F(DaemonTest, SaysSoWhenThereIsNoDataPlane) {
+  begin();
+
+  EXPECT_THAT(commit(kExample).error(), HasSubstr("the data plane is not there"));
+  EXPECT_THAT(show(ipc::Show::RULES).error(), HasSubstr("no revision is running"));
+  EXPECT_THAT(show(ipc::Show::STATUS).table().note(), HasSubstr("the data plane is not there"));
+}
+
+TEST_F(DaemonTest, ListsTheFindingsOfAWrongDocument) {
+  begin();
+
+  const ipc::CommitResult result = commit("node: u0\nnics:\n  - { name: a }\n");
+
+  EXPECT_FALSE(result.ok());
+  ASSERT_EQ(result.findings_size(), 1);
+  EXPECT_EQ(result.findings(0).path(), "nics[0].device");
+  EXPECT_EQ(result.findings(0).line(), 3U);
+  EXPECT_EQ(result.findings(0).file_name(), "doc.yaml");
+}
+
+TEST_F(DaemonTest, AnswersWithinADatagramHoweverMuchIsWrong) {
+  begin();
+  std::string text;
+  for (int i = 0; i < 900; ++i) text += std::string(60, 'x') + std::to_string(i) + ": 1\n";
+
+  const ipc::CommitResult result = commit(text);
+
+  EXPECT_FALSE(result.ok());
+  EXPECT_GT(result.findings_size(), 100);
+  EXPECT_THAT(result.findings(result.findings_size() - 1).sentence(), HasSubstr("further findings are left out"));
+}
+
+TEST_F(DaemonTest, TellsWhyTheDataPlaneRejected) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected("{}").ok());
+  dataplane_.reject = true;
+
+  EXPECT_THAT(commit(kExample).error(), HasSubstr("not today"));
+  EXPECT_EQ(dataplane_.generation, 1U);
+}
+
+TEST_F(DaemonTest, AsksWhatIsInForceAfterSilence) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected("{}").ok());
+  dataplane_.silent_applies = 1;
+
+  EXPECT_THAT(commit(kExample).error(), HasSubstr("did not answer"));
+
+  const ipc::CommitResult next = [&] {
+    for (;;) {
+      const ipc::CommitResult result = commit_when_connected("{}");
+      if (result.error().find("waits for the data plane") == std::string::npos) return result;
+    }
+  }();
+  EXPECT_TRUE(next.ok()) << next.error();
+  EXPECT_EQ(next.revision(), 3U);
+  auto connection = client();
+  ipc::ToControl request;
+  request.mutable_list_revisions();
+  EXPECT_EQ(ask(connection, request).message.revisions().revisions(1).state(), "superseded") << "it had come into force";
+}
+
+TEST_F(DaemonTest, OutlivesAMadDataPlane) {
+  dataplane_.garbage_answers = 3;
+  begin_dataplane();
+  begin();
+
+  EXPECT_TRUE(commit_when_connected("{}").ok());
+}
+
+TEST_F(DaemonTest, GivesARestartedDataPlaneTheRunningRevision) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kExample).ok());
+  dataplane_server_.reset();
+  dataplane_.generation = 0;
+
+  begin_dataplane();
+
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (dataplane_.generation != 1U && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  EXPECT_EQ(dataplane_.generation, 1U);
+}
+
+TEST_F(DaemonTest, ClosesAClientThatSendsNonsenseAndServesTheOthers) {
+  begin();
+  auto mad = client();
+  auto sane = client();
+  ASSERT_TRUE(mad.send(as_bytes("\xff\xff\xff\xff")).has_value());
+
+  EXPECT_FALSE(mad.receive(kPatience).has_value());
+
+  ipc::ToControl request;
+  request.set_correlation(5);
+  EXPECT_THAT(ask(sane, request).message.failure().reason(), HasSubstr("without a question"));
+  request.mutable_check_config();
+  EXPECT_THAT(ask(sane, request).message.failure().reason(), HasSubstr("one descriptor"));
+  EXPECT_TRUE(ask(sane, request, "{}").message.check_result().ok());
+}
+
+TEST_F(DaemonTest, DiffsAgainstTheRunningRevision) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kExample).ok());
+  ipc::ToControl request;
+  request.mutable_diff_config();
+  auto connection = client();
+
+  const Answer answer = ask(connection, request, with(kExample, "action: reject", "action: drop"));
+
+  ASSERT_EQ(answer.message.diff_result().changes_size(), 1);
+  EXPECT_EQ(answer.message.diff_result().changes(0).path(), "tenants[acme].policies[inside].rules[印刷機は拒否].action");
+}
+
+TEST_F(DaemonTest, HandsOnTheStreamLogdOpens) {
+  begin();
+  ipc::ToControl request;
+  request.mutable_open_log_stream()->set_service_code("acm00000001");
+  auto connection = client();
+  EXPECT_THAT(ask(connection, request).message.log_stream().error(), HasSubstr("logd is not there"));
+
+  Server logd(directory_ + "/export.sock", [](IpcConnection& c, const std::atomic<bool>&) {
+    auto message = c.receive(kPatience);
+    ipc::OpenLogStream asked;
+    if (!message || !asked.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return;
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    const Fd read_end(ends[0]);
+    const Fd write_end(ends[1]);
+    ASSERT_EQ(::write(write_end.get(), asked.service_code().data(), asked.service_code().size()), 11);
+    ipc::LogStream out;
+    out.set_ok(true);
+    send(c, out, &read_end);
+  });
+  Answer answer = ask(connection, request);
+
+  ASSERT_TRUE(answer.message.log_stream().ok()) << answer.message.log_stream().error();
+  char text[16] = {};
+  EXPECT_EQ(::read(answer.fds.at(0).get(), text, sizeof(text)), 11);
+  EXPECT_STREQ(text, "acm00000001");
+}
+
+TEST_F(DaemonTest, TurnsAwayAPeerThatIsNotAllowed) {
+  if (getuid() != 0) GTEST_SKIP() << "only root can be somebody else";
+  begin();
+  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod((directory_ + "/control.sock").c_str(), 0666), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (setuid(65534) != 0) ::_exit(2);
+    auto connection = IpcConnection::connect(directory_ + "/control.sock");
+    if (!connection) ::_exit(3);
+    const auto answer = connection->receive(kPatience);
+    ::_exit(!answer && answer.error().code == ErrorCode::kNotFound ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace sekisho::control::test
