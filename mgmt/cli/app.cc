@@ -65,7 +65,8 @@ void write_completion_case(std::ostream& out, const CLI::App& command, const std
     }
   }
   out << "    '" << path << "') words='" << words << "' options='" << options << "' ;;\n";
-  for (const CLI::App* child : command.get_subcommands({})) write_completion_case(out, *child, path + "/" + child->get_name());
+  for (const CLI::App* child : command.get_subcommands({}))
+    write_completion_case(out, *child, path + "/" + child->get_name());
 }
 
 void collect_paths(const CLI::App& command, const std::string& path, std::string& out) {
@@ -85,7 +86,9 @@ void write_bash_completion(std::ostream& out, const CLI::App& app) {
          "  COMPREPLY=()\n"
          "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
          "    case \"$path/${COMP_WORDS[i]}\" in\n"
-         "      " << paths << ") path+=/${COMP_WORDS[i]} ;;\n"
+         "      "
+      << paths
+      << ") path+=/${COMP_WORDS[i]} ;;\n"
          "    esac\n"
          "  done\n"
          "  case $previous in\n"
@@ -120,7 +123,8 @@ void add_config(CLI::App& app, Choice& choice) {
   commit->add_option("-m,--message", choice.commit.comment, "why, for the list of revisions");
   commit->add_option("--confirm", choice.commit.confirm_seconds, "take it back after SECONDS unless confirmed")
       ->check(CLI::Range(1U, kConfirmSecondsMax));
-  commit->add_option("--base", choice.commit.base_revision, "refuse if another revision than REV runs")->check(CLI::PositiveNumber);
+  commit->add_option("--base", choice.commit.base_revision, "refuse if another revision than REV runs")
+      ->check(CLI::PositiveNumber);
   commit->callback([&] { choice.action = [&](Session& s) { return commit_config(s, choice.commit); }; });
 
   CLI::App* confirm = config->add_subcommand("confirm", "keep the revision that waits for confirmation");
@@ -199,13 +203,13 @@ int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironme
   CLI::App app("sekishoctl - configures and observes a Sekisho gateway", "sekishoctl");
   app.fallthrough();  // --json and --run-dir stand anywhere
   app.require_subcommand(1);
-  app.footer(kExamples);
   app.add_option("--run-dir", choice.run_dir, "folder of the daemons' sockets (SEKISHO_RUN_DIR)");
   app.add_flag("--json", choice.json, "answers as JSON");
   add_config(app, choice);
   add_show(app, choice);
   add_log(app, choice);
   add_completion(app, choice);
+  app.footer(kExamples);  // last: commands made later would inherit it
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     app.parse(reversed);

@@ -26,7 +26,9 @@ ExitStatus fail(Session& session, const ControlError& error) {
   return error.unreachable ? ExitStatus::kUnreachable : ExitStatus::kRefused;
 }
 
-ExitStatus unexpected(Session& session) { return fail(session, {true, "controld gave an answer to another question"}); }
+ExitStatus unexpected(Session& session) {
+  return fail(session, {true, "controld gave an answer to another question"});
+}
 
 std::variant<std::string, ControlError> read_document(const std::string& file) {
   if (file == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
@@ -49,7 +51,8 @@ ExitStatus print_table(Session& session, const ipc::Table& table) {
   return ExitStatus::kOk;
 }
 
-std::variant<std::string, ControlError> fetch_document(Session& session, std::uint32_t revision, std::uint32_t& number) {
+std::variant<std::string, ControlError> fetch_document(Session& session, std::uint32_t revision,
+                                                       std::uint32_t& number) {
   ipc::ToControl question;
   question.mutable_get_config()->set_revision(revision);
   auto asked = ask_control(session.run_dir, std::move(question));
@@ -90,7 +93,8 @@ std::variant<std::string, ControlError> service_code_of(Session& session, const 
   const auto& table = std::get<ipc::Table>(asked);
   if (table.rows_size() == 1) {
     const auto& cells = table.rows(0).cells();
-    const auto found = std::find_if(cells.begin(), cells.end(), [](const std::string& cell) { return is_service_code(cell); });
+    const auto found =
+        std::find_if(cells.begin(), cells.end(), [](const std::string& cell) { return is_service_code(cell); });
     if (found != cells.end()) return *found;
   }
   return ControlError{false, "no tenant is called " + tenant + "; see: sekishoctl show tenants"};
@@ -244,7 +248,8 @@ ExitStatus read_log(Session& session, const LogRequest& request) {
   if (answer.fds.size() != 1) return fail(session, {true, "controld announced a stream and sent none"});
   const bool readable = request.follow && !session.json;
   if (request.file.empty()) {
-    return copy_stream(answer.fds[0].get(), session.out, readable, session.colour) ? ExitStatus::kOk : ExitStatus::kRefused;
+    return copy_stream(answer.fds[0].get(), session.out, readable, session.colour) ? ExitStatus::kOk
+                                                                                   : ExitStatus::kRefused;
   }
   std::ofstream file(request.file, std::ios::binary | std::ios::trunc);
   const bool copied = file && copy_stream(answer.fds[0].get(), file, readable, Colour::kNo);

@@ -12,7 +12,9 @@ namespace {
 constexpr std::chrono::seconds kPatience{120};
 constexpr std::size_t kAnswerBytesMax = std::size_t{256} << 20;
 
-ByteSpan bytes_of(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 ControlError unreachable(const std::string& path, Error error) {
   return {true, "controld does not answer on " + path + ": " + describe(error)};

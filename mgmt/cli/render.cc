@@ -118,8 +118,8 @@ std::string log_text(const LogEntry& entry, const CommFields& body, Colour colou
   if (!allowed) verdict += " " + std::string(text_of(body.reason));
   std::string out = log_columns(entry, text_of(body.phase), verdict, allowed ? Paint::kGreen : Paint::kRed,
                                 body.rule_name.empty() ? "-" : body.rule_name, colour);
-  out += clean(body.in_if) + (body.out_if.empty() ? "" : ">" + clean(body.out_if)) + "  " + protocol_text(body.proto) + " " +
-         flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
+  out += clean(body.in_if) + (body.out_if.empty() ? "" : ">" + clean(body.out_if)) + "  " + protocol_text(body.proto) +
+         " " + flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
   if (body.icmp_type) out += " type " + std::to_string(*body.icmp_type);
   if (body.bytes_fwd && body.bytes_rev) {
     out += "  " + std::to_string(*body.bytes_fwd) + "/" + std::to_string(*body.bytes_rev) + " bytes";
@@ -135,7 +135,8 @@ std::string log_text(const LogEntry& entry, const SecFields& body, Colour colour
   if (body.eth_src != Mac{}) out += "  from " + to_string(body.eth_src);
   if (body.arp_spa.family != Family::kNone) out += " claims " + to_string(body.arp_spa);
   if (body.nd_target.family != Family::kNone) out += " target " + to_string(body.nd_target);
-  if (body.src_ip.family != Family::kNone) out += "  " + flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
+  if (body.src_ip.family != Family::kNone)
+    out += "  " + flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
   if (body.count > 1) out += "  x" + std::to_string(body.count);
   return out;
 }
@@ -182,9 +183,9 @@ std::string render(const ipc::CommitResult& result, Colour colour) {
     return out + painted("refused", Paint::kRed, colour) + ": " +
            (result.error().empty() ? "nothing was changed" : clean(result.error())) + '\n';
   }
-  out += painted("revision " + std::to_string(result.revision()), Paint::kGreen, colour) + " is in force (compiled in " +
-         milliseconds(result.compile_microseconds()) + ", built in " + milliseconds(result.build_microseconds()) +
-         ", swapped in " + milliseconds(result.swap_microseconds()) + ")\n";
+  out += painted("revision " + std::to_string(result.revision()), Paint::kGreen, colour) +
+         " is in force (compiled in " + milliseconds(result.compile_microseconds()) + ", built in " +
+         milliseconds(result.build_microseconds()) + ", swapped in " + milliseconds(result.swap_microseconds()) + ")\n";
   if (result.confirm_seconds() > 0) {
     out += "it will be taken back in " + std::to_string(result.confirm_seconds()) +
            " s unless you confirm: sekishoctl config confirm\n";
@@ -210,7 +211,11 @@ std::string render_json(const ipc::DiffResult& result) {
         .text("after", change.after())
         .take();
   });
-  return JsonObject().flag("ok", result.ok()).raw("changes", changes).raw("findings", findings_json(result.findings())).take() +
+  return JsonObject()
+             .flag("ok", result.ok())
+             .raw("changes", changes)
+             .raw("findings", findings_json(result.findings()))
+             .take() +
          "\n";
 }
 
@@ -229,7 +234,12 @@ std::string render_json(const ipc::CommitResult& result) {
 }
 
 std::string render_json(const ipc::ConfirmResult& result) {
-  return JsonObject().flag("ok", result.ok()).number("revision", result.revision()).text("error", result.error()).take() + "\n";
+  return JsonObject()
+             .flag("ok", result.ok())
+             .number("revision", result.revision())
+             .text("error", result.error())
+             .take() +
+         "\n";
 }
 
 ipc::Table revisions_table(const ipc::RevisionList& list) {

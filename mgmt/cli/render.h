@@ -24,7 +24,8 @@ std::string render_json(const ipc::ConfirmResult& result);
 /// Revisions as a table; the running one is marked, a waiting confirmation is the note.
 ipc::Table revisions_table(const ipc::RevisionList& list);
 
-/// One stored JSON line of a log for people: time, type, verdict, rule, flow. A line that is no record comes back as it is.
+/// One stored JSON line of a log for people: time, type, verdict, rule, flow. A line that is no record comes back as it
+/// is.
 std::string render_log_line(std::string_view line, Colour colour);
 
 }  // namespace sekisho::mgmt

@@ -29,31 +29,40 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTurnMin{1}, kTurnMax{20};
 constexpr std::chrono::seconds kSyncInterval{1}, kReportInterval{10}, kDrainMax{2};
 
-void note(const std::string& sentence) { std::fprintf(stderr, "logd: %s\n", sentence.c_str()); }
+void note(const std::string& sentence) {
+  std::fprintf(stderr, "logd: %s\n", sentence.c_str());
+}
 
 Timestamp wall_clock() {
   return {static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count())};
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count())};
 }
 
 class Daemon final : public LogDaemon {
  public:
   explicit Daemon(const LogdOptions& options)
-      : log_dir_(options.state_dir + "/log"), names_file_(log_dir_ + "/names.bin"), store_(log_dir_),
-        journal_(store_, kernel_random()), spill_(log_dir_ + "/spill.bin"),
+      : log_dir_(options.state_dir + "/log"),
+        names_file_(log_dir_ + "/names.bin"),
+        store_(log_dir_),
+        journal_(store_, kernel_random()),
+        spill_(log_dir_ + "/spill.bin"),
         names_client_(loop_, options.run_dir + "/control.sock",
                       [this](std::uint32_t generation, std::shared_ptr<const Names> names, ByteSpan bytes) {
                         take_names(generation, std::move(names), bytes);
                       }),
         intake_(names_, journal_, spill_, [this](std::uint32_t generation) { names_client_.request(generation); }),
-        source_(options.run_dir + "/rings.sock"), timer_(loop_), signals_(loop_, SIGTERM, SIGINT) {}
+        source_(options.run_dir + "/rings.sock"),
+        timer_(loop_),
+        signals_(loop_, SIGTERM, SIGINT) {}
 
   Result<void> start(const LogdOptions& options) {
     if (::mkdir(log_dir_.c_str(), 0750) != 0 && errno != EEXIST) {
       return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     }
     load_names();
-    SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
+    SEKISHO_TRY(exports_,
+                ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
     return {};
   }
 

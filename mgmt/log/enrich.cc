@@ -44,7 +44,9 @@ Address address_of(const std::array<std::uint8_t, 16>& bytes, std::uint8_t ip_ve
 }
 
 /// A time of a body, or `otherwise` when it is none.
-Timestamp time_or(std::uint64_t ns, std::uint64_t otherwise) { return Timestamp{ns >= kTimestampMin ? ns : otherwise}; }
+Timestamp time_or(std::uint64_t ns, std::uint64_t otherwise) {
+  return Timestamp{ns >= kTimestampMin ? ns : otherwise};
+}
 
 bool is_zero(const std::array<std::uint8_t, 16>& bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });

@@ -9,9 +9,15 @@ LogEntry make_entry(LogKind type) {
   LogEntry entry;
   entry.type = type;
   switch (type) {
-    case LogKind::kComm: entry.body = CommFields{}; break;
-    case LogKind::kSec: entry.body = SecFields{}; break;
-    case LogKind::kLoss: entry.body = LossFields{}; break;
+    case LogKind::kComm:
+      entry.body = CommFields{};
+      break;
+    case LogKind::kSec:
+      entry.body = SecFields{};
+      break;
+    case LogKind::kLoss:
+      entry.body = LossFields{};
+      break;
   }
   return entry;
 }

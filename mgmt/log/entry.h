@@ -14,8 +14,8 @@
 #include "base/shm/log_record.h"
 #include "filters/drop_reason.h"
 
-/// The model of one log record, field for field docs/logs.md. An empty string, zero timestamp, zero id, zero MAC, address
-/// without family, empty list or enumerator 0 means: the field is absent. Plain numbers are always present.
+/// The model of one log record, field for field docs/logs.md. An empty string, zero timestamp, zero id, zero MAC,
+/// address without family, empty list or enumerator 0 means: the field is absent. Plain numbers are always present.
 namespace sekisho::mgmt {
 
 /// Nanoseconds since 1970 UTC; shown as RFC 3339 with milliseconds at +09:00.
@@ -37,7 +37,17 @@ struct Uuid {
 
 enum class Direction : std::uint8_t { kNone = 0, kIn, kOut, kLateral, kLocal };
 enum class SecCategory : std::uint8_t {
-  kNone = 0, kAddress, kThreat, kDos, kScan, kProtocol, kVpn, kAuth, kConfig, kIntegrity, kCapacity,
+  kNone = 0,
+  kAddress,
+  kThreat,
+  kDos,
+  kScan,
+  kProtocol,
+  kVpn,
+  kAuth,
+  kConfig,
+  kIntegrity,
+  kCapacity,
 };
 enum class SecAction : std::uint8_t { kNone = 0, kDetected, kDropped, kReset, kRateLimited, kQuarantined, kLocked };
 enum class SignatureSeverity : std::uint8_t { kNone = 0, kInfo, kLow, kMedium, kHigh, kCritical };
@@ -133,8 +143,8 @@ struct LogEntry {
   Uuid eid;
   std::uint32_t rev = 0;
   std::uint8_t sev = 6;
-  std::string host;                   ///< provider only
-  std::optional<std::uint16_t> core;  ///< provider only
+  std::string host;                                      ///< provider only
+  std::optional<std::uint16_t> core;                     ///< provider only
   std::variant<CommFields, SecFields, LossFields> body;  ///< the alternative that `type` names
   bool operator==(const LogEntry&) const = default;
 };
@@ -148,17 +158,17 @@ bool is_service_code(std::string_view text);
 // Text of every enumerator, index = value; index 0 is the absent one.
 template <typename E>
 struct EnumText;
-#define SEKISHO_ENUM_TEXT(type, ...)                                            \
-  template <>                                                                   \
-  struct EnumText<type> {                                                       \
+#define SEKISHO_ENUM_TEXT(type, ...)                                               \
+  template <>                                                                      \
+  struct EnumText<type> {                                                          \
     static constexpr auto kNames = std::to_array<std::string_view>({__VA_ARGS__}); \
   };
 SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss")
 SEKISHO_ENUM_TEXT(CommPhase, "", "start", "update", "end", "drop")
 SEKISHO_ENUM_TEXT(CommAction, "", "allow", "drop", "reject")
 SEKISHO_ENUM_TEXT(EndReason, "", "tcp_fin", "tcp_rst", "aged", "policy", "cleared", "vpn_down", "quota", "failover")
-SEKISHO_ENUM_TEXT(filters::LogReason, "", "rule", "default", "state", "ae", "nat", "route", "frag", "malformed", "quota",
-                  "storm", "vpn_acl", "schedule")
+SEKISHO_ENUM_TEXT(filters::LogReason, "", "rule", "default", "state", "ae", "nat", "route", "frag", "malformed",
+                  "quota", "storm", "vpn_acl", "schedule")
 SEKISHO_ENUM_TEXT(Direction, "", "in", "out", "lat", "local")
 SEKISHO_ENUM_TEXT(SecCategory, "", "address", "threat", "dos", "scan", "protocol", "vpn", "auth", "config", "integrity",
                   "capacity")

@@ -27,7 +27,9 @@ using boost::system::error_code;
 constexpr std::chrono::milliseconds kNow{0};
 constexpr int kPipeBytes = 256 << 10;
 
-Error os_error() { return {ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)}; }
+Error os_error() {
+  return {ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
+}
 
 struct Pipe {
   Fd read_end, write_end;
@@ -142,14 +144,20 @@ Result<std::unique_ptr<ExportServer>> ExportServer::listen(boost::asio::io_conte
   return server;
 }
 
-ExportServer::ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store,
-                           Note note)
-    : loop_(loop), listener_(std::move(listener)), watch_(new Watch{stream_descriptor(loop, ::dup(listener_.fd()))}),
-      allowed_(std::move(allowed)), store_(store), note_(std::move(note)) {}
+ExportServer::ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed,
+                           LogStore& store, Note note)
+    : loop_(loop),
+      listener_(std::move(listener)),
+      watch_(new Watch{stream_descriptor(loop, ::dup(listener_.fd()))}),
+      allowed_(std::move(allowed)),
+      store_(store),
+      note_(std::move(note)) {}
 
 ExportServer::~ExportServer() = default;
 
-std::size_t ExportServer::streams() const { return streams_.size(); }
+std::size_t ExportServer::streams() const {
+  return streams_.size();
+}
 
 void ExportServer::stop() {
   watch_.reset();
@@ -177,7 +185,8 @@ void ExportServer::accept() {
   auto connection = listener_.accept();
   if (!connection) return;
   const auto uid = connection->peer_uid();
-  if (!uid || !allowed_.contains(*uid)) return note_("export: a peer of uid " + (uid ? std::to_string(*uid) : "?") + " was refused");
+  if (!uid || !allowed_.contains(*uid))
+    return note_("export: a peer of uid " + (uid ? std::to_string(*uid) : "?") + " was refused");
   if (peers_.size() >= kConnectionsMax) return note_("export: too many connections, one was refused");
   const int watched = ::dup(connection->fd());
   peers_.push_back(std::make_unique<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched)}));
@@ -204,7 +213,8 @@ bool ExportServer::serve(Peer& peer) {
   const std::string bytes = answer.SerializeAsString();
   const int fd = read_end.get();
   const std::span<const int> fds(&fd, read_end.valid() ? 1 : 0);
-  return peer.connection.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, fds, kNow).has_value();
+  return peer.connection.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, fds, kNow)
+      .has_value();
 }
 
 /// Starts a stream; the text is why it was refused, empty when it was not.
@@ -223,7 +233,8 @@ Result<std::string> ExportServer::open_stream(const IpcMessage& message, Fd& rea
   streams_.push_back(std::make_unique<Stream>(*this, loop_, std::move(pipe.write_end), std::move(*source)));
   // After the answer: the first pump may end and drop the stream.
   boost::asio::post(loop_, [this, stream = streams_.back().get()] {
-    const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& one) { return one.get() == stream; });
+    const auto found =
+        std::find_if(streams_.begin(), streams_.end(), [&](const auto& one) { return one.get() == stream; });
     if (found != streams_.end()) stream->start();
   });
   return std::string();
@@ -232,7 +243,8 @@ Result<std::string> ExportServer::open_stream(const IpcMessage& message, Fd& rea
 void ExportServer::drop(Stream* stream, const std::string& reason) {
   if (!reason.empty()) note_("export: reader dropped: " + reason);
   // Not before its handler has returned.
-  const auto found = std::find_if(streams_.begin(), streams_.end(), [&](const auto& one) { return one.get() == stream; });
+  const auto found =
+      std::find_if(streams_.begin(), streams_.end(), [&](const auto& one) { return one.get() == stream; });
   if (found == streams_.end()) return;
   std::shared_ptr<Stream> last(std::move(*found));
   streams_.erase(found);

@@ -16,9 +16,9 @@ namespace sekisho::mgmt {
 
 /// export.sock: gives a reader the read end of a pipe and fills it with the records it selected.
 ///
-/// A reader pulls from the store at its own speed, so a slow one costs a bounded buffer and never a record; one that takes
-/// nothing for a minute while text waits, or that has gone, is dropped and the reason said on stderr.
-/// Peers: root, our own uid, and the uids allowed. Thread: the loop's; never waits.
+/// A reader pulls from the store at its own speed, so a slow one costs a bounded buffer and never a record; one that
+/// takes nothing for a minute while text waits, or that has gone, is dropped and the reason said on stderr. Peers:
+/// root, our own uid, and the uids allowed. Thread: the loop's; never waits.
 class ExportServer {
  public:
   static constexpr std::size_t kConnectionsMax = 16;
@@ -44,7 +44,8 @@ class ExportServer {
   class Stream;
   struct Peer;
 
-  ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store, Note note);
+  ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store,
+               Note note);
   void wait_for_peer();
   void accept();
   void wait_for_request(Peer& peer);

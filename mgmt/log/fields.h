@@ -19,8 +19,9 @@ struct Field {
 #define SEKISHO_TEXT(member, characters) visit(Field{#member, characters}, body.member)
 
 template <typename Visitor>
-void for_each_field_of(auto& body, Visitor& visit)
-  requires requires { body.phase; }
+void for_each_field_of(auto& body, Visitor& visit) requires requires {
+  body.phase;
+}
 {
   SEKISHO_FIELD(phase), SEKISHO_FIELD(action), SEKISHO_FIELD(reason), SEKISHO_FIELD(flow_id), SEKISHO_FIELD(dir);
   SEKISHO_TEXT(in_if, 32), SEKISHO_TEXT(out_if, 32), SEKISHO_TEXT(in_zone, 32), SEKISHO_TEXT(out_zone, 32);
@@ -39,8 +40,9 @@ void for_each_field_of(auto& body, Visitor& visit)
 }
 
 template <typename Visitor>
-void for_each_field_of(auto& body, Visitor& visit)
-  requires requires { body.event; }
+void for_each_field_of(auto& body, Visitor& visit) requires requires {
+  body.event;
+}
 {
   SEKISHO_TEXT(event, 32), SEKISHO_FIELD(cat), SEKISHO_FIELD(action);
   SEKISHO_FIELD(first_ts), SEKISHO_FIELD(last_ts), SEKISHO_FIELD(count);
@@ -59,8 +61,9 @@ void for_each_field_of(auto& body, Visitor& visit)
 }
 
 template <typename Visitor>
-void for_each_field_of(auto& body, Visitor& visit)
-  requires requires { body.seq_from; }
+void for_each_field_of(auto& body, Visitor& visit) requires requires {
+  body.seq_from;
+}
 {
   SEKISHO_FIELD(of), SEKISHO_FIELD(seq_from), SEKISHO_FIELD(seq_to), SEKISHO_FIELD(count), SEKISHO_FIELD(why);
   SEKISHO_FIELD(from_ts), SEKISHO_FIELD(to_ts);

@@ -6,7 +6,8 @@
 #include "base/result.h"
 #include "mgmt/log/entry.h"
 
-/// Text forms of a log record: pure functions of the entry. Names, order and rules are the public contract docs/logs.md.
+/// Text forms of a log record: pure functions of the entry. Names, order and rules are the public contract
+/// docs/logs.md.
 namespace sekisho::mgmt {
 
 /// Who will read: tenants never see provider fields (host, core, sample).
@@ -16,8 +17,8 @@ enum class Audience : std::uint8_t { kTenant, kProvider };
 /// are not UTF-8 become U+FFFD, texts are cut at their field's length between characters.
 void append_json(std::string& out, const LogEntry& entry, Audience audience);
 
-/// Reads one line as append_json writes it. Unknown names are skipped (fields may be added); a wrong type, a broken text
-/// or a missing v, type, ts, svc, node or seq is kMalformed with the byte offset, or 0 when a field is at fault.
+/// Reads one line as append_json writes it. Unknown names are skipped (fields may be added); a wrong type, a broken
+/// text or a missing v, type, ts, svc, node or seq is kMalformed with the byte offset, or 0 when a field is at fault.
 Result<LogEntry> parse_json(std::string_view line);
 
 /// The CSV header of one record type, without a newline. Provider fields never stand in CSV.

@@ -21,9 +21,13 @@ class CsvWriter {
 
  private:
   template <Number T>
-  void write(const Field&, T value) { out_ += std::to_string(value); }
+  void write(const Field&, T value) {
+    out_ += std::to_string(value);
+  }
   template <Number T>
-  void write(const Field&, const std::optional<T>& value) { out_ += std::to_string(*value); }
+  void write(const Field&, const std::optional<T>& value) {
+    out_ += std::to_string(*value);
+  }
   void write(const Field& field, const std::string& value) {
     std::string text;
     if (std::string_view("=+-@\t\r").find(value.front()) != std::string_view::npos) text = "'";
@@ -46,8 +50,7 @@ class CsvWriter {
     }
   }
   template <typename T>
-    requires(!Number<T>)
-  void write(const Field&, const T& value) { out_ += plain_text(value); }
+  requires(!Number<T>) void write(const Field&, const T& value) { out_ += plain_text(value); }
 
   std::string& out_;
   bool first_ = true;

@@ -25,9 +25,13 @@ class JsonWriter {
 
  private:
   template <Number T>
-  void write(const Field&, T value) { out_ += std::to_string(value); }
+  void write(const Field&, T value) {
+    out_ += std::to_string(value);
+  }
   template <Number T>
-  void write(const Field&, const std::optional<T>& value) { out_ += std::to_string(*value); }
+  void write(const Field&, const std::optional<T>& value) {
+    out_ += std::to_string(*value);
+  }
   void write(const Field& field, const std::string& value) {
     out_ += '"';
     append_escaped(out_, cut_characters(value, field.characters_max), Quote::kJson);
@@ -43,8 +47,7 @@ class JsonWriter {
     out_ += ']';
   }
   template <typename T>
-    requires(!Number<T>)
-  void write(const Field&, const T& value) { out_ += '"' + plain_text(value) + '"'; }
+  requires(!Number<T>) void write(const Field&, const T& value) { out_ += '"' + plain_text(value) + '"'; }
 
   std::string& out_;
   Audience audience_;

@@ -45,7 +45,9 @@ void Intake::process(Clock::time_point now, Timestamp wall) {
   keep(unnamed);
 }
 
-void Intake::flush(Timestamp wall) { process(Clock::time_point::max(), wall); }
+void Intake::flush(Timestamp wall) {
+  process(Clock::time_point::max(), wall);
+}
 
 Intake::Fate Intake::decide(const RingRecord& record, bool patient, std::vector<LogEntry>& entries) {
   const std::uint32_t generation = record.envelope.generation;

@@ -16,9 +16,9 @@ namespace sekisho::mgmt {
 
 /// Between the rings and the journal: checks records, waits a bounded time for their names, keeps them in order.
 ///
-/// A record whose generation's names are not here yet waits, and those behind it wait with it (order of time). After 2 s,
-/// or when 65,536 wait, or when controld does not know the generation, it goes on with the nearest generation that knows
-/// its tenant; a record whose tenant no generation knows goes to the spill and comes back when new names arrive.
+/// A record whose generation's names are not here yet waits, and those behind it wait with it (order of time). After 2
+/// s, or when 65,536 wait, or when controld does not know the generation, it goes on with the nearest generation that
+/// knows its tenant; a record whose tenant no generation knows goes to the spill and comes back when new names arrive.
 /// Never blocks. Thread: the loop's.
 class Intake {
  public:
@@ -32,7 +32,7 @@ class Intake {
     std::uint64_t accepted = 0;
     std::uint64_t malformed = 0;  ///< refused by decode_record, or of a tenant its own generation does not have
     std::uint64_t spilled = 0;
-    std::uint64_t lost = 0;       ///< the spill was full or could not be written
+    std::uint64_t lost = 0;  ///< the spill was full or could not be written
   };
 
   Intake(NameCache& names, Journal& journal, Spill& spill, RequestNames request);

@@ -27,7 +27,8 @@ Journal::Random kernel_random() {
     std::array<std::uint8_t, 10> out{};
     if (pool->used + out.size() > pool->bytes.size()) {
       // At most 256 bytes are never interrupted and never short once the kernel's pool is ready.
-      SEKISHO_ASSERT(::getrandom(pool->bytes.data(), pool->bytes.size(), 0) == static_cast<ssize_t>(pool->bytes.size()));
+      SEKISHO_ASSERT(::getrandom(pool->bytes.data(), pool->bytes.size(), 0) ==
+                     static_cast<ssize_t>(pool->bytes.size()));
       pool->used = 0;
     }
     std::copy_n(pool->bytes.begin() + static_cast<std::ptrdiff_t>(pool->used), out.size(), out.begin());
@@ -101,7 +102,8 @@ Result<void> Journal::recover(const Key& key, State& state) {
   if (key.stream.type == LogKind::kLoss) return {};
   // A loss may reach beyond the last stored record; it was made no earlier.
   const StreamName losses{key.stream.service_code, LogKind::kLoss};
-  SEKISHO_TRY(const auto cursor, store_.open(losses, {since.ns > 0 ? StartAt::Kind::kDay : StartAt::Kind::kOldest, 0, since}));
+  SEKISHO_TRY(const auto cursor,
+              store_.open(losses, {since.ns > 0 ? StartAt::Kind::kDay : StartAt::Kind::kOldest, 0, since}));
   for (;;) {
     SEKISHO_TRY(const auto entry, cursor->next());
     if (!entry) return {};

@@ -229,7 +229,8 @@ Result<JsonlStore::Tail*> JsonlStore::tail_for(const StreamName& stream, const s
     found = tails_.emplace(stream, std::move(tail)).first;
   }
   Tail& tail = found->second;
-  // Times of one stream never fall, so an earlier date than the file's only comes from a file that is ahead: go on with it.
+  // Times of one stream never fall, so an earlier date than the file's only comes from a file that is ahead: go on with
+  // it.
   if (!tail.fd.valid() || date > tail.date) {
     SEKISHO_CHECK_OK(start_file(stream, tail, date, 1));
   } else if (tail.bytes >= options_.file_bytes_max) {
@@ -297,7 +298,8 @@ Result<void> JsonlStore::write_all(Tail& tail, std::string_view text) {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       const int number = n < 0 ? errno : ENOSPC;
-      if (left.size() != text.size() && ::ftruncate(tail.fd.get(), static_cast<off_t>(tail.bytes)) != 0) return os_error();
+      if (left.size() != text.size() && ::ftruncate(tail.fd.get(), static_cast<off_t>(tail.bytes)) != 0)
+        return os_error();
       return os_error(number);
     }
     left.remove_prefix(static_cast<std::size_t>(n));

@@ -10,9 +10,9 @@
 
 namespace sekisho::mgmt {
 
-/// LogStore on plain files: ROOT/<svc>/<type>/<date>-<n>.jsonl, one JSON object a line, appended only. <date> is the civil
-/// day in Japan of the first record, <n> counts from 0001 and rises when a file is full.
-/// A line torn by a crash is cut away before the first append to its stream, so that the file always ends in a whole one.
+/// LogStore on plain files: ROOT/<svc>/<type>/<date>-<n>.jsonl, one JSON object a line, appended only. <date> is the
+/// civil day in Japan of the first record, <n> counts from 0001 and rises when a file is full. A line torn by a crash
+/// is cut away before the first append to its stream, so that the file always ends in a whole one.
 class JsonlStore final : public LogStore {
  public:
   struct Options {

@@ -33,14 +33,17 @@ bool parse_uid(const char* text, std::set<unsigned>& out) {
 
 int main(int argc, char** argv) {
   sekisho::mgmt::LogdOptions options;
-  constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'}, {"state-dir", required_argument, nullptr, 's'},
-                                 {"allow-uid", required_argument, nullptr, 'u'}, {"help", no_argument, nullptr, 'h'},
+  constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'},
+                                 {"state-dir", required_argument, nullptr, 's'},
+                                 {"allow-uid", required_argument, nullptr, 'u'},
+                                 {"help", no_argument, nullptr, 'h'},
                                  {nullptr, 0, nullptr, 0}};
   for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
     if (chosen == 'r') options.run_dir = optarg;
     if (chosen == 's') options.state_dir = optarg;
     if (chosen == 'h') return std::fputs(kUsage, stdout), 0;
-    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids))) return std::fputs(kUsage, stderr), kExitUsage;
+    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)))
+      return std::fputs(kUsage, stderr), kExitUsage;
   }
   if (optind != argc) return std::fputs(kUsage, stderr), kExitUsage;
   auto daemon = sekisho::mgmt::LogDaemon::create(options);

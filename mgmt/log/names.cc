@@ -57,7 +57,9 @@ Names::Names(const ipc::NameTable& table) : generation_(table.generation()), nod
   for (const auto& binding : table.bindings()) bindings_.emplace(binding.id(), binding_of(binding));
 }
 
-const std::string* Names::service_code(std::uint32_t tenant) const { return find_in(tenants_, tenant); }
+const std::string* Names::service_code(std::uint32_t tenant) const {
+  return find_in(tenants_, tenant);
+}
 
 const PortName* Names::port(std::uint32_t id, std::uint32_t tenant) const {
   const PortName* found = find_in(ports_, id);

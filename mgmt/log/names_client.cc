@@ -14,7 +14,9 @@ namespace {
 constexpr std::chrono::milliseconds kRetry{500};
 constexpr std::chrono::milliseconds kNow{0};
 
-Error malformed() { return {ErrorCode::kMalformed, ErrorSite::kIpc, 0}; }
+Error malformed() {
+  return {ErrorCode::kMalformed, ErrorSite::kIpc, 0};
+}
 
 }  // namespace
 
@@ -54,7 +56,8 @@ void NamesClient::ask() {
   question.set_correlation(++correlation_);
   question.mutable_get_names()->set_generation(generation);
   const std::string bytes = question.SerializeAsString();
-  if (!connection_->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, {}, kNow)) return try_later();
+  if (!connection_->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, {}, kNow))
+    return try_later();
   asked_ = generation;
   wait_for_answer();
 }

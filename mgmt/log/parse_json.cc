@@ -17,7 +17,7 @@ constexpr std::size_t kListMax = 64;
 
 struct Value {
   enum class Kind : std::uint8_t { kText, kBare, kList } kind = Kind::kBare;
-  std::string text;               ///< of a text (unescaped), or the digits or word of a bare value
+  std::string text;  ///< of a text (unescaped), or the digits or word of a bare value
   std::vector<std::string> list;
 };
 using Object = std::map<std::string, Value, std::less<>>;
@@ -133,13 +133,21 @@ class FieldReader {
     return from.kind == Value::Kind::kBare && status == std::errc{} && stop == end;
   }
   template <Number T>
-  static bool read(const Value& from, std::optional<T>& value) { return read(from, value.emplace()); }
+  static bool read(const Value& from, std::optional<T>& value) {
+    return read(from, value.emplace());
+  }
   template <Enumeration T>
-  static bool read(const Value& from, T& value) { return assign(value, enum_from<T>(from.text)) && is_text(from); }
+  static bool read(const Value& from, T& value) {
+    return assign(value, enum_from<T>(from.text)) && is_text(from);
+  }
   static bool read(const Value& from, std::string& value) { return value = from.text, is_text(from); }
-  static bool read(const Value& from, Timestamp& value) { return assign(value, parse_timestamp(from.text)) && is_text(from); }
+  static bool read(const Value& from, Timestamp& value) {
+    return assign(value, parse_timestamp(from.text)) && is_text(from);
+  }
   static bool read(const Value& from, Uuid& value) { return assign(value, parse_uuid(from.text)) && is_text(from); }
-  static bool read(const Value& from, Address& value) { return assign(value, parse_address(from.text)) && is_text(from); }
+  static bool read(const Value& from, Address& value) {
+    return assign(value, parse_address(from.text)) && is_text(from);
+  }
   static bool read(const Value& from, Mac& value) { return assign(value, parse_mac(from.text)) && is_text(from); }
   static bool read(const Value& from, HexId& value) {
     const char* end = from.text.data() + from.text.size();

@@ -12,7 +12,8 @@ namespace sekisho::mgmt {
 namespace {
 
 constexpr std::size_t kBodyOffset = sizeof(LogEnvelope);
-static_assert(kBodyOffset + sizeof(CommBody) <= sizeof(LogRecord) && kBodyOffset + sizeof(SecBody) <= sizeof(LogRecord) &&
+static_assert(kBodyOffset + sizeof(CommBody) <= sizeof(LogRecord) &&
+              kBodyOffset + sizeof(SecBody) <= sizeof(LogRecord) &&
               kBodyOffset + sizeof(LossBody) <= sizeof(LogRecord));
 
 Error bad(std::size_t offset) {
@@ -22,7 +23,9 @@ Error bad(std::size_t offset) {
 #define SEKISHO_BODY(type, member) bad(kBodyOffset + offsetof(type, member))
 
 template <typename E>
-bool is_named(E value) { return !text_of(value).empty(); }
+bool is_named(E value) {
+  return !text_of(value).empty();
+}
 
 Result<void> check_envelope(const LogEnvelope& envelope) {
   if (envelope.timestamp < kTimestampMin) return SEKISHO_ENVELOPE(timestamp);
@@ -30,7 +33,8 @@ Result<void> check_envelope(const LogEnvelope& envelope) {
   if (envelope.generation == 0) return SEKISHO_ENVELOPE(generation);
   if (!is_named(envelope.kind)) return SEKISHO_ENVELOPE(kind);
   if (envelope.shard >= limits::kShardsMax) return SEKISHO_ENVELOPE(shard);
-  if (envelope.drop_reason >= static_cast<std::uint8_t>(filters::DropReason::kCount)) return SEKISHO_ENVELOPE(drop_reason);
+  if (envelope.drop_reason >= static_cast<std::uint8_t>(filters::DropReason::kCount))
+    return SEKISHO_ENVELOPE(drop_reason);
   if (envelope.count == 0) return SEKISHO_ENVELOPE(count);
   return {};
 }
@@ -76,9 +80,12 @@ Result<RingRecord> decode_record(const LogRecord& record) {
   SEKISHO_TRY(const LogEnvelope envelope, reader.copy<LogEnvelope>());
   SEKISHO_CHECK_OK(check_envelope(envelope));
   switch (envelope.kind) {
-    case LogKind::kComm: return with_body<CommBody>(envelope, reader);
-    case LogKind::kSec: return with_body<SecBody>(envelope, reader);
-    case LogKind::kLoss: return with_body<LossBody>(envelope, reader);
+    case LogKind::kComm:
+      return with_body<CommBody>(envelope, reader);
+    case LogKind::kSec:
+      return with_body<SecBody>(envelope, reader);
+    case LogKind::kLoss:
+      return with_body<LossBody>(envelope, reader);
   }
   return bad(offsetof(LogEnvelope, kind));
 }

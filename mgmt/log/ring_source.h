@@ -11,11 +11,11 @@
 
 namespace sekisho::mgmt {
 
-/// The log rings of dataplaned, over rings.sock. Rings have no doorbell (the fast path makes no system call), so the owner
-/// polls: gather(), store, release().
+/// The log rings of dataplaned, over rings.sock. Rings have no doorbell (the fast path makes no system call), so the
+/// owner polls: gather(), store, release().
 ///
-/// When dataplaned goes away its rings stay mapped: they are drained to the end and given up only when they are empty and
-/// new ones are here. Thread: the loop's; never blocks.
+/// When dataplaned goes away its rings stay mapped: they are drained to the end and given up only when they are empty
+/// and new ones are here. Thread: the loop's; never blocks.
 class RingSource {
  public:
   using Clock = std::chrono::steady_clock;

@@ -9,8 +9,8 @@
 
 namespace sekisho::mgmt {
 
-/// Raw ring records whose tenant nobody could name yet, kept in one file (128 bytes each, at most 64 MiB) until somebody
-/// can. Only logd reads it.
+/// Raw ring records whose tenant nobody could name yet, kept in one file (128 bytes each, at most 64 MiB) until
+/// somebody can. Only logd reads it.
 class Spill {
  public:
   static constexpr std::size_t kRecordsMax = (64U << 20) / sizeof(LogRecord);

@@ -33,8 +33,8 @@ class LogCursor {
   virtual Result<std::optional<LogEntry>> next() = 0;
 };
 
-/// The history of records. Storage is behind this interface so that readers never see how it is kept (today JSON lines).
-/// Thread: the loop's; calls may wait for the disk.
+/// The history of records. Storage is behind this interface so that readers never see how it is kept (today JSON
+/// lines). Thread: the loop's; calls may wait for the disk.
 class LogStore {
  public:
   struct Appended {

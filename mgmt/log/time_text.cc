@@ -54,7 +54,9 @@ std::string to_text(Timestamp time) {
   return buffer;
 }
 
-std::string japan_date(Timestamp time) { return to_text(time).substr(0, 10); }
+std::string japan_date(Timestamp time) {
+  return to_text(time).substr(0, 10);
+}
 
 std::optional<Timestamp> parse_timestamp(std::string_view text) {
   constexpr std::string_view kShape = "dddd-dd-ddTdd:dd:dd.ddd+09:00";

@@ -20,6 +20,8 @@ Character character_at(std::string_view text, std::size_t offset);
 std::string_view cut_characters(std::string_view text, std::size_t characters);
 
 /// C0, DEL and C1: what a terminal or a spreadsheet may act upon.
-inline bool is_control(std::uint32_t code) { return code < 0x20 || (code >= 0x7f && code < 0xa0); }
+inline bool is_control(std::uint32_t code) {
+  return code < 0x20 || (code >= 0x7f && code < 0xa0);
+}
 
 }  // namespace sekisho::mgmt

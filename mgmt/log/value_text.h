@@ -17,26 +17,58 @@ template <typename T>
 concept Enumeration = std::is_enum_v<T>;
 
 template <Number T>
-bool is_absent(T) { return false; }
+bool is_absent(T) {
+  return false;
+}
 template <Enumeration T>
-bool is_absent(T value) { return static_cast<unsigned>(value) == 0; }
+bool is_absent(T value) {
+  return static_cast<unsigned>(value) == 0;
+}
 template <Number T>
-bool is_absent(const std::optional<T>& value) { return !value.has_value(); }
-inline bool is_absent(const std::string& value) { return value.empty(); }
-inline bool is_absent(const Address& value) { return value.family == Family::kNone; }
-inline bool is_absent(const Mac& value) { return value.is_zero(); }
-inline bool is_absent(HexId value) { return value.value == 0; }
-inline bool is_absent(Timestamp value) { return value.ns == 0; }
-inline bool is_absent(const Uuid& value) { return value == Uuid{}; }
-inline bool is_absent(const std::vector<Address>& value) { return value.empty(); }
+bool is_absent(const std::optional<T>& value) {
+  return !value.has_value();
+}
+inline bool is_absent(const std::string& value) {
+  return value.empty();
+}
+inline bool is_absent(const Address& value) {
+  return value.family == Family::kNone;
+}
+inline bool is_absent(const Mac& value) {
+  return value.is_zero();
+}
+inline bool is_absent(HexId value) {
+  return value.value == 0;
+}
+inline bool is_absent(Timestamp value) {
+  return value.ns == 0;
+}
+inline bool is_absent(const Uuid& value) {
+  return value == Uuid{};
+}
+inline bool is_absent(const std::vector<Address>& value) {
+  return value.empty();
+}
 
 /// Text of the values that need no escaping: digits, letters, colons, dots and dashes only.
 template <Enumeration T>
-std::string plain_text(T value) { return std::string(text_of(value)); }
-inline std::string plain_text(const Address& value) { return to_string(value); }
-inline std::string plain_text(const Mac& value) { return to_string(value); }
-inline std::string plain_text(HexId value) { return to_text(value); }
-inline std::string plain_text(Timestamp value) { return to_text(value); }
-inline std::string plain_text(const Uuid& value) { return to_text(value); }
+std::string plain_text(T value) {
+  return std::string(text_of(value));
+}
+inline std::string plain_text(const Address& value) {
+  return to_string(value);
+}
+inline std::string plain_text(const Mac& value) {
+  return to_string(value);
+}
+inline std::string plain_text(HexId value) {
+  return to_text(value);
+}
+inline std::string plain_text(Timestamp value) {
+  return to_text(value);
+}
+inline std::string plain_text(const Uuid& value) {
+  return to_text(value);
+}
 
 }  // namespace sekisho::mgmt

@@ -21,7 +21,8 @@ NameCache make_cache() {
   auto& port = *table.add_ports();
   port.set_id(11), port.set_tenant(1), port.set_name("web1"), port.set_zone("servers"), port.set_protected_side(true);
   auto& rule = *table.add_rules();
-  rule.set_id(5), rule.set_tenant(1), rule.set_uuid(std::string(16, 'u')), rule.set_name("=許可\x1b"), rule.set_number(3);
+  rule.set_id(5), rule.set_tenant(1), rule.set_uuid(std::string(16, 'u')), rule.set_name("=許可\x1b"),
+      rule.set_number(3);
   NameCache cache;
   cache.add(std::make_shared<Names>(table));
   return cache;

@@ -65,9 +65,10 @@ TEST(TextTable, JsonHasTypedCells) {
   ipc::Table table = rules_table();
   table.mutable_rows(1)->set_cells(0, "007");
   table.set_note("n");
-  EXPECT_EQ(render_table_json(table),
-            R"({"rows":[{"number":12,"rule":"公開Web許可","packets":71},{"number":"007","rule":"default","packets":null}],"note":"n"})"
-            "\n");
+  EXPECT_EQ(
+      render_table_json(table),
+      R"({"rows":[{"number":12,"rule":"公開Web許可","packets":71},{"number":"007","rule":"default","packets":null}],"note":"n"})"
+      "\n");
 }
 
 TEST(TextTable, WidthCountsColumnsNotBytes) {
@@ -104,9 +105,10 @@ TEST(Render, CommitTellsItsRevisionAndThatItMustBeConfirmed) {
   EXPECT_EQ(render(result, Colour::kNo),
             "revision 42 is in force (compiled in 1.5 ms, built in 2.0 ms, swapped in 0.0 ms)\n"
             "it will be taken back in 120 s unless you confirm: sekishoctl config confirm\n");
-  EXPECT_EQ(render_json(result),
-            R"({"ok":true,"revision":42,"confirm_seconds":120,"compile_us":1500,"build_us":2000,"swap_us":90,"error":"","findings":[]})"
-            "\n");
+  EXPECT_EQ(
+      render_json(result),
+      R"({"ok":true,"revision":42,"confirm_seconds":120,"compile_us":1500,"build_us":2000,"swap_us":90,"error":"","findings":[]})"
+      "\n");
 }
 
 TEST(Render, DiffShowsEachKindOfChange) {
@@ -131,8 +133,9 @@ TEST(Render, LogLineIsReadable) {
   std::string line;
   append_json(line, entry, Audience::kTenant);
 
-  EXPECT_EQ(render_log_line(line, Colour::kNo),
-            "12:00:00.000  drop    drop default    既定拒否                  net  tcp 203.0.113.77:50000 > 10.0.0.2:23  x37");
+  EXPECT_EQ(
+      render_log_line(line, Colour::kNo),
+      "12:00:00.000  drop    drop default    既定拒否                  net  tcp 203.0.113.77:50000 > 10.0.0.2:23  x37");
   EXPECT_EQ(render_log_line("not json", Colour::kNo), "not json");
 }
 
@@ -294,11 +297,21 @@ TEST(Sekishoctl, RefusalOfControldIsExitStatusOne) {
 
 TEST(Sekishoctl, WrongUsageIsExitStatusTwo) {
   const TempDir dir;
-  const std::vector<std::vector<std::string>> wrong = {
-      {}, {"nonsense"}, {"config"}, {"config", "commit"}, {"config", "commit", "f", "--confirm", "0"},
-      {"config", "rollback"}, {"config", "rollback", "x"}, {"show"}, {"show", "everything"}, {"show", "rules", "--limit", "-1"},
-      {"log", "follow"}, {"log", "follow", "--tenant", "a", "--type", "vpn"}, {"log", "export", "--tenant", "a", "--format", "xml"},
-      {"completion", "fish"}, {"log", "follow", "--tenant", "a", "--last", "10001"}};
+  const std::vector<std::vector<std::string>> wrong = {{},
+                                                       {"nonsense"},
+                                                       {"config"},
+                                                       {"config", "commit"},
+                                                       {"config", "commit", "f", "--confirm", "0"},
+                                                       {"config", "rollback"},
+                                                       {"config", "rollback", "x"},
+                                                       {"show"},
+                                                       {"show", "everything"},
+                                                       {"show", "rules", "--limit", "-1"},
+                                                       {"log", "follow"},
+                                                       {"log", "follow", "--tenant", "a", "--type", "vpn"},
+                                                       {"log", "export", "--tenant", "a", "--format", "xml"},
+                                                       {"completion", "fish"},
+                                                       {"log", "follow", "--tenant", "a", "--last", "10001"}};
   for (const auto& arguments : wrong) {
     const Ran ran = run(dir.path(), arguments);
     EXPECT_EQ(ran.status, 2) << (arguments.empty() ? "(nothing)" : arguments.back());

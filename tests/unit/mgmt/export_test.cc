@@ -29,7 +29,8 @@ struct Fixture {
 
   void add(int records, std::uint64_t first = kNoon) {
     std::vector<LogEntry> entries;
-    for (int i = 0; i < records; ++i) entries.push_back(comm_entry("acm00000001", first + static_cast<unsigned>(i) * 1'000'000U));
+    for (int i = 0; i < records; ++i)
+      entries.push_back(comm_entry("acm00000001", first + static_cast<unsigned>(i) * 1'000'000U));
     journal.write(std::move(entries), kNow);
   }
   void add_sec(std::uint64_t timestamp) {
@@ -87,14 +88,18 @@ TEST(ExportStream, CsvHasASectionWithItsHeaderPerType) {
   EXPECT_NE(csv.find("\nv,type,ts,svc,gw,node,seq,eid,rev,sev,event,"), std::string::npos);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 4);
   Fixture empty;
-  EXPECT_EQ(empty.text({.types = {LogKind::kLoss}, .format = Selection::Format::kCsv}), csv_header(LogKind::kLoss) + "\n");
+  EXPECT_EQ(empty.text({.types = {LogKind::kLoss}, .format = Selection::Format::kCsv}),
+            csv_header(LogKind::kLoss) + "\n");
 }
 
 TEST(ExportStream, RefusesWhatItCannotWrite) {
   Fixture f;
-  const auto code = [&f](Selection selection) { return ExportStream::open(f.store, std::move(selection)).error().code; };
+  const auto code = [&f](Selection selection) {
+    return ExportStream::open(f.store, std::move(selection)).error().code;
+  };
   EXPECT_EQ(code({.service_code = "../acm"}), ErrorCode::kMalformed);
-  EXPECT_EQ(code({.service_code = "acm00000001", .format = Selection::Format::kCsv, .follow = true}), ErrorCode::kMalformed);
+  EXPECT_EQ(code({.service_code = "acm00000001", .format = Selection::Format::kCsv, .follow = true}),
+            ErrorCode::kMalformed);
   EXPECT_EQ(code({.service_code = "acm00000001", .last = kLastMax + 1}), ErrorCode::kLimit);
 }
 
@@ -191,7 +196,10 @@ TEST_F(ExportServerTest, SlowFollowerBlocksNobodyAndMissesNothing) {
 }
 
 TEST_F(ExportServerTest, VanishedFollowerIsDroppedWithAReason) {
-  { const Fd gone = open(true); loop_.poll(); }
+  {
+    const Fd gone = open(true);
+    loop_.poll();
+  }
   while (server_->streams() > 0) loop_.run_one();
 
   EXPECT_NE(notes_.find("reader dropped: the reader closed its end"), std::string::npos);

@@ -87,7 +87,7 @@ class FakeControld {
     const std::string bytes = answer.SerializeAsString();
     const int fd = attach.get();
     ASSERT_TRUE(peer.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()},
-                           std::span<const int>(&fd, attach.valid() ? 1 : 0)));
+                          std::span<const int>(&fd, attach.valid() ? 1 : 0)));
   }
 
   IpcListener listener_;

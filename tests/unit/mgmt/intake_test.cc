@@ -136,7 +136,8 @@ TEST(Intake, MergesShardsByTime) {
   Fixture f;
   f.cache.add(names(7));
 
-  f.offer({comm_record(kAcme, 7, kNoon + 3), comm_record(kAcme, 7, kNoon + 3'000'000), comm_record(kAcme, 7, kNoon + 2'000'000)});
+  f.offer({comm_record(kAcme, 7, kNoon + 3), comm_record(kAcme, 7, kNoon + 3'000'000),
+           comm_record(kAcme, 7, kNoon + 2'000'000)});
 
   const auto stored = f.stored();
   ASSERT_EQ(stored.size(), 3U);

@@ -23,7 +23,9 @@ bool accepted(LogKind kind, Body body, Change change) {
   return decode_record(pack(head, body)).has_value();
 }
 
-bool comm_accepted(auto change) { return accepted(LogKind::kComm, comm_body(), change); }
+bool comm_accepted(auto change) {
+  return accepted(LogKind::kComm, comm_body(), change);
+}
 
 SecBody sec_body() {
   SecBody body{};
@@ -71,9 +73,8 @@ TEST(Record, EnvelopeOutOfRangeIsRefused) {
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.kind = LogKind{0}; }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.kind = LogKind{4}; }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.shard = 16; }));
-  EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) {
-    e.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kCount);
-  }));
+  EXPECT_FALSE(comm_accepted(
+      [](LogEnvelope& e, CommBody&) { e.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kCount); }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope& e, CommBody&) { e.count = 0; }));
 }
 
@@ -92,7 +93,8 @@ TEST(Record, SecMembersOutOfRangeAreRefused) {
   const auto sec = [](auto change) { return accepted(LogKind::kSec, sec_body(), change); };
   EXPECT_TRUE(sec([](LogEnvelope&, SecBody&) {}));
   EXPECT_FALSE(sec([](LogEnvelope& e, SecBody&) { e.drop_reason = 0; }));
-  EXPECT_FALSE(sec([](LogEnvelope& e, SecBody&) { e.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kTcpWindow); }));
+  EXPECT_FALSE(sec(
+      [](LogEnvelope& e, SecBody&) { e.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kTcpWindow); }));
   EXPECT_FALSE(sec([](LogEnvelope&, SecBody& b) { b.ip_version = 7; }));
   EXPECT_FALSE(sec([](LogEnvelope&, SecBody& b) { b.arp_operation = 3; }));
   EXPECT_FALSE(sec([](LogEnvelope&, SecBody& b) { b.nd_type = 132; }));
@@ -111,13 +113,14 @@ TEST(Record, LossMembersOutOfRangeAreRefused) {
 TEST(Enrich, AllowedFlowSpeaksByNames) {
   const LogEntry entry = enriched(comm_record(), cache_with({names(7)}));
 
-  EXPECT_EQ(text(entry),
-            R"({"v":1,"type":"comm","ts":"2024-11-28T12:00:00.000+09:00","svc":"acm00000001","node":"u0","seq":0,"rev":7,)"
-            R"("sev":6,"phase":"start","action":"allow","reason":"rule","flow_id":"0000000000000abc","dir":"in",)"
-            R"("in_if":"net","out_if":"web1","in_zone":"internet","out_zone":"servers","ip_ver":4,"proto":6,)"
-            R"("src_ip":"203.0.113.77","src_port":50000,"dst_ip":"10.0.0.2","dst_port":80,)"
-            R"("rule_id":"42424242-4242-4242-4242-424242424242","rule_name":"web allowed","rule_no":3,"policy":"inside",)"
-            R"("pkt_len":60,"tcp_flags":2,"count":1,"sample_n":1})");
+  EXPECT_EQ(
+      text(entry),
+      R"({"v":1,"type":"comm","ts":"2024-11-28T12:00:00.000+09:00","svc":"acm00000001","node":"u0","seq":0,"rev":7,)"
+      R"("sev":6,"phase":"start","action":"allow","reason":"rule","flow_id":"0000000000000abc","dir":"in",)"
+      R"("in_if":"net","out_if":"web1","in_zone":"internet","out_zone":"servers","ip_ver":4,"proto":6,)"
+      R"("src_ip":"203.0.113.77","src_port":50000,"dst_ip":"10.0.0.2","dst_port":80,)"
+      R"("rule_id":"42424242-4242-4242-4242-424242424242","rule_name":"web allowed","rule_no":3,"policy":"inside",)"
+      R"("pkt_len":60,"tcp_flags":2,"count":1,"sample_n":1})");
 }
 
 TEST(Enrich, EndCarriesTotalsAndDuration) {
@@ -221,13 +224,14 @@ TEST(Enrich, ArpViolationNamesBindingAndClaims) {
 
   const std::string line = text(enriched(pack(head, sec_body()), cache_with({names(7)})));
 
-  EXPECT_EQ(line,
-            R"({"v":1,"type":"sec","ts":"2024-11-28T12:00:00.000+09:00","svc":"acm00000001","node":"u0","seq":0,"rev":7,)"
-            R"("sev":4,"event":"AE_ARP_SPA","cat":"address","action":"dropped","first_ts":"2024-11-28T11:59:59.000+09:00",)"
-            R"("last_ts":"2024-11-28T12:00:00.000+09:00","count":56,"binding":"web1-eth0","bind_mac":"52:54:00:00:01:11",)"
-            R"("bind_ips":["10.0.0.2"],"in_if":"web1","eth_src":"52:54:00:00:01:11","eth_dst":"ff:ff:ff:ff:ff:ff",)"
-            R"("eth_type":2054,"arp_op":2,"arp_sha":"52:54:00:00:01:11","arp_spa":"10.0.0.1","arp_tpa":"10.0.0.1",)"
-            R"("msg":"ARP sender address is not assigned to this port"})");
+  EXPECT_EQ(
+      line,
+      R"({"v":1,"type":"sec","ts":"2024-11-28T12:00:00.000+09:00","svc":"acm00000001","node":"u0","seq":0,"rev":7,)"
+      R"("sev":4,"event":"AE_ARP_SPA","cat":"address","action":"dropped","first_ts":"2024-11-28T11:59:59.000+09:00",)"
+      R"("last_ts":"2024-11-28T12:00:00.000+09:00","count":56,"binding":"web1-eth0","bind_mac":"52:54:00:00:01:11",)"
+      R"("bind_ips":["10.0.0.2"],"in_if":"web1","eth_src":"52:54:00:00:01:11","eth_dst":"ff:ff:ff:ff:ff:ff",)"
+      R"("eth_type":2054,"arp_op":2,"arp_sha":"52:54:00:00:01:11","arp_spa":"10.0.0.1","arp_tpa":"10.0.0.1",)"
+      R"("msg":"ARP sender address is not assigned to this port"})");
 }
 
 TEST(Enrich, NeighbourDiscoveryViolationNamesItsTarget) {

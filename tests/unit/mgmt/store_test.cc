@@ -3,8 +3,8 @@
 // Method: a real folder, a write() that fails when told to, a store opened again and again.
 #include <gtest/gtest.h>
 
-#include <cerrno>
 #include <unistd.h>
+#include <cerrno>
 
 #include "mgmt/log/jsonl_store.h"
 #include "tests/unit/mgmt/support.h"
@@ -177,7 +177,8 @@ TEST(JsonlStore, StartsAFilePerJapaneseDayAndPerSize) {
   {
     JsonlStore store(dir.path(), {.file_bytes_max = 1, .open_files_max = 2}, ::write);
     const Timestamp later{kNoon + kTwelveHours};
-    write(store, {comm_entry("acm00000001", kNoon + kTwelveHours - 1), comm_entry("acm00000001", kNoon + kTwelveHours)}, later);
+    write(store, {comm_entry("acm00000001", kNoon + kTwelveHours - 1), comm_entry("acm00000001", kNoon + kTwelveHours)},
+          later);
     write(store, {comm_entry("acm00000001", kNoon + kTwelveHours)}, later);
   }
   EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-28-0001.jsonl")));

@@ -43,7 +43,8 @@ T must(Result<T> result) {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kNoon = 1'732'762'800 * kSecond;  // 2024-11-28T12:00:00+09:00
-constexpr std::uint32_t kAcme = 1, kGlobex = 2, kInside = 11, kOutside = 12, kForeign = 21, kRule = 5, kDefaultRule = 6, kBinding = 9;
+constexpr std::uint32_t kAcme = 1, kGlobex = 2, kInside = 11, kOutside = 12, kForeign = 21, kRule = 5, kDefaultRule = 6,
+                        kBinding = 9;
 
 inline ipc::NameTable name_table(std::uint32_t generation, const std::string& rule_name = "web allowed") {
   ipc::NameTable table;
@@ -70,7 +71,8 @@ inline ipc::NameTable name_table(std::uint32_t generation, const std::string& ru
   deny.set_number(0), deny.set_policy("inside");
   auto& binding = *table.add_bindings();
   binding.set_id(kBinding), binding.set_port(kInside), binding.set_name("web1-eth0");
-  binding.set_mac(std::string("\x52\x54\x00\x00\x01\x11", 6)), binding.add_addresses(std::string("\x0a\x00\x00\x02", 4));
+  binding.set_mac(std::string("\x52\x54\x00\x00\x01\x11", 6)),
+      binding.add_addresses(std::string("\x0a\x00\x00\x02", 4));
   return table;
 }
 
@@ -110,7 +112,8 @@ inline CommBody comm_body() {
   return body;
 }
 
-inline LogRecord comm_record(std::uint32_t tenant = kAcme, std::uint32_t generation = 7, std::uint64_t timestamp = kNoon) {
+inline LogRecord comm_record(std::uint32_t tenant = kAcme, std::uint32_t generation = 7,
+                             std::uint64_t timestamp = kNoon) {
   return pack(envelope(LogKind::kComm, tenant, generation, timestamp), comm_body());
 }
 
@@ -143,7 +146,8 @@ inline LogEntry loss_entry(std::uint64_t count, const std::string& svc = "acm000
   entry.node = "u0";
   entry.rev = 7;
   entry.sev = 3;
-  entry.body = LossFields{LogKind::kComm, 0, 0, count, LossCause::kQueueFull, Timestamp{kNoon - kSecond}, Timestamp{kNoon}};
+  entry.body =
+      LossFields{LogKind::kComm, 0, 0, count, LossCause::kQueueFull, Timestamp{kNoon - kSecond}, Timestamp{kNoon}};
   return entry;
 }
 
