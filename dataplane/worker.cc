@@ -8,14 +8,25 @@ namespace {
 
 constexpr unsigned kExpirePerTurnMax = 64;
 
+/// Connections that begin anew on the numbers of a finished one.
+void carry_restarted(Shard& shard, const Runtime& config, Burst& restarted) {
+  Burst known;
+  path::admit(shard, config, restarted, known);
+  path::track(shard, config, known, nullptr);
+  path::forward(shard, config, restarted);
+  path::forward(shard, config, known);
+}
+
 /// From a flow's packets to the outlets.
 void carry(Shard& shard, const Runtime& config, Burst& burst) {
   Burst first;                                         // packets that need a verdict
+  Burst restarted;
   path::find_session(shard, config, burst, first);     // the session table, a burst at a time
   if (first.count > 0) path::admit(shard, config, first, burst);
-  path::track(shard, config, burst);                   // windows, states, counters
+  path::track(shard, config, burst, &restarted);       // windows, states, counters
   path::forward(shard, config, first);                 // hop count, neighbour, link header
   path::forward(shard, config, burst);
+  if (restarted.count > 0) carry_restarted(shard, config, restarted);
 }
 
 }  // namespace

@@ -32,8 +32,9 @@ void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& firs
 /// Judges by policy: new flows, ICMP errors, sessions of an older generation, packets to the gateway itself. Packets
 /// that may pass and are counted are left in `first`; those whose session still has to be tracked are moved to `known`.
 void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept;
-/// TCP windows and states, counters, time.
-void track(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+/// TCP windows and states, counters, time. A SYN that begins a finished connection anew ends the old session and is moved
+/// to `restarted`, to be admitted; with nullptr it is refused.
+void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept;
 /// TTL, MTU, neighbour, link header; hands to the outlet.
 void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Sends what the turn collected.

@@ -38,6 +38,23 @@ DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta
   return DropReason::kNone;
 }
 
+/// True when the segment tracking refused opens its connection anew (RFC 9293 3.6.1), or follows one that did: the old
+/// session has ended.
+bool restart(Shard& shard, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  const Session& session = shard.sessions.at(meta.session);
+  if (session.timeout == 0) {
+    meta.session = kNoIndex;
+    return true;
+  }
+  if (session.protocol != filters::kProtocolTcp) return false;
+  const filters::TcpSegment segment = filters::parse_tcp_segment(frame_of(packet), meta);
+  if (!filters::tcp_restarts(session.tcp, static_cast<Direction>(meta.reverse), segment)) return false;
+  shard.end_session(meta.session, end_reason_of(session));
+  meta.session = kNoIndex;
+  return true;
+}
+
 /// A session's packets come in where they always did, or at least from the same zone (two uplinks).
 bool right_port(const Runtime& config, const Session& session, const PacketMeta& meta) {
   const std::uint32_t expected = session.port[meta.reverse];
@@ -62,14 +79,16 @@ void count_packet(Shard& shard, Session& session, PacketMeta& meta) noexcept {
   meta.next_hop = session.next_hop[meta.reverse];
 }
 
-void track(Shard& shard, const Runtime& config, Burst& burst) noexcept {
+void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept {
   std::uint16_t kept = 0;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     PacketMeta& meta = meta_of(packet);
     Session& session = shard.sessions.at(meta.session);
     DropReason reason = DropReason::kNone;
-    if (!right_port(config, session, meta)) [[unlikely]] {
+    if (session.timeout == 0) [[unlikely]] {  // ended by an earlier packet of this burst
+      reason = DropReason::kNotFirst;
+    } else if (!right_port(config, session, meta)) [[unlikely]] {
       reason = DropReason::kWrongPort;
     } else if (session.protocol == filters::kProtocolTcp) {
       reason = track_tcp(shard, session, packet);
@@ -77,7 +96,12 @@ void track(Shard& shard, const Runtime& config, Burst& burst) noexcept {
       reason = track_datagram(shard, session, meta);
     }
     if (reason != DropReason::kNone) [[unlikely]] {
-      refuse(shard, config, packet, reason);
+      const bool anew = reason != DropReason::kWrongPort && restarted != nullptr && restart(shard, packet);
+      if (anew) {
+        restarted->packets[restarted->count++] = packet;
+      } else {
+        refuse(shard, config, packet, reason);
+      }
       continue;
     }
     count_packet(shard, session, meta);
