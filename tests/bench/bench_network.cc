@@ -39,12 +39,15 @@ Prefix prefix_inside(const Prefix& around, std::uint8_t length, std::mt19937& ra
 /// An object people give a name and use in many rules: half hosts, a third subnets, the rest sites.
 using AddressObject = std::array<Prefix, 2>;
 
-std::vector<AddressObject> address_objects(std::uint32_t count, const Prefix& inside4, const Prefix& inside6, std::mt19937& random) {
+std::vector<AddressObject> address_objects(std::uint32_t count, const Prefix& inside4, const Prefix& inside6,
+                                           std::mt19937& random) {
   std::vector<AddressObject> objects;
   for (std::uint32_t i = 0; i < count; ++i) {
     const bool host = i % 6 < 3;
     const bool subnet = i % 6 == 3 || i % 6 == 4;
-    const auto length4 = static_cast<std::uint8_t>(host ? 32 : subnet ? 24 + random() % 5 : inside4.length + random() % 8);
+    const auto length4 = static_cast<std::uint8_t>(host     ? 32
+                                                   : subnet ? 24 + random() % 5
+                                                            : inside4.length + random() % 8);
     const auto length6 = static_cast<std::uint8_t>(host ? 128 : subnet ? 64 : inside6.length + random() % 8);
     objects.push_back({prefix_inside(inside4, length4, random), prefix_inside(inside6, length6, random)});
   }
@@ -63,7 +66,9 @@ Range append(std::vector<T>& section, std::initializer_list<T> elements) {
   return range;
 }
 
-snapshot::AddressRange range_of(const Prefix& prefix) { return {prefix.first(), prefix.last(), {}}; }
+snapshot::AddressRange range_of(const Prefix& prefix) {
+  return {prefix.first(), prefix.last(), {}};
+}
 
 /// Lays out one tenant after the other.
 class NetworkWriter {
@@ -88,17 +93,20 @@ class NetworkWriter {
     tenant.name = tenant.service_code;
     tenant.zones = append(out_.zones, {snapshot::Zone{out_.string("inside")}, snapshot::Zone{out_.string("outside")}});
     const std::uint32_t first_route = size_of(out_.routes);
-    write_port(index, 0, {prefix("10.0.0.1/8"), prefix("fd00:a::1/64")}, {prefix("10.16.0.0/12"), prefix("fd00:a::1:0:0/96")});
-    write_port(index, 1, {prefix("172.16.0.1/12"), prefix("fd00:b::1/64")}, {prefix("172.20.0.0/15"), prefix("fd00:b::1:0:0/96")});
+    write_port(index, 0, {prefix("10.0.0.1/8"), prefix("fd00:a::1/64")},
+               {prefix("10.16.0.0/12"), prefix("fd00:a::1:0:0/96")});
+    write_port(index, 1, {prefix("172.16.0.1/12"), prefix("fd00:b::1/64")},
+               {prefix("172.20.0.0/15"), prefix("fd00:b::1:0:0/96")});
     tenant.routes = {first_route, size_of(out_.routes) - first_route};
     tenant.policies = append(out_.policies, {snapshot::Policy{out_.string("measured"), index, 0}});
     tenant.rules = write_rules(index, tenant.policies.first);
     out_.tenants.push_back(tenant);
   }
 
-  /// A segment on device `side` with the gateway's `own` addresses and one Binding, of what the generator pretends to be. Like a
-  /// server's own address, the `bound` prefixes leave out the segment's broadcast address.
-  void write_port(std::uint32_t tenant, std::uint8_t side, const std::array<Prefix, 2>& own, const std::array<Prefix, 2>& bound) {
+  /// A segment on device `side` with the gateway's `own` addresses and one Binding, of what the generator pretends to
+  /// be. Like a server's own address, the `bound` prefixes leave out the segment's broadcast address.
+  void write_port(std::uint32_t tenant, std::uint8_t side, const std::array<Prefix, 2>& own,
+                  const std::array<Prefix, 2>& bound) {
     const Mac mac = Mac::from_number(0x020000000001 + std::uint64_t{side});
     const std::uint32_t index = size_of(out_.ports);
     snapshot::Port port{};
@@ -119,7 +127,8 @@ class NetworkWriter {
     binding.id = index + 1;
     binding.port = index;
     binding.name = port.name;
-    binding.pairs = append(out_.binding_pairs, {snapshot::BindingPair{mac, bound[0]}, snapshot::BindingPair{mac, bound[1]}});
+    binding.pairs =
+        append(out_.binding_pairs, {snapshot::BindingPair{mac, bound[0]}, snapshot::BindingPair{mac, bound[1]}});
     binding.routed = {size_of(out_.binding_pairs), 0};
     binding.link_locals = {size_of(out_.link_locals), 0};
     binding.meters.fill({.rate = 1000, .burst = 1000});
@@ -192,8 +201,8 @@ class NetworkWriter {
     rule.any_source = rule.any_destination = rule.any_service = 0;
     rule.sources = append(out_.address_ranges, {range_of(filler.source[0]), range_of(filler.source[1])});
     rule.destinations = append(out_.address_ranges, {range_of(filler.destination[0]), range_of(filler.destination[1])});
-    rule.services = append(out_.services, {service(filler.protocol, filler.source_low, filler.source_high, filler.destination_low,
-                                                   filler.destination_high)});
+    rule.services = append(out_.services, {service(filler.protocol, filler.source_low, filler.source_high,
+                                                   filler.destination_low, filler.destination_high)});
     out_.rules.push_back(rule);
   }
 
@@ -217,8 +226,8 @@ class NetworkWriter {
 };
 
 std::string l3fwd_line(const FillerRule& rule) {
-  return to_string(rule.source[0]) + " " + to_string(rule.destination[0]) + " " + std::to_string(rule.source_low) + " : " +
-         std::to_string(rule.source_high) + " " + std::to_string(rule.destination_low) + " : " +
+  return to_string(rule.source[0]) + " " + to_string(rule.destination[0]) + " " + std::to_string(rule.source_low) +
+         " : " + std::to_string(rule.source_high) + " " + std::to_string(rule.destination_low) + " : " +
          std::to_string(rule.destination_high) + " " + std::to_string(rule.protocol) + "/0xff";
 }
 
@@ -233,9 +242,12 @@ std::string nft_line(const FillerRule& rule) {
 std::vector<FillerRule> filler_rules(std::uint32_t count, std::uint32_t seed) {
   std::mt19937 random(seed);
   const std::uint32_t objects = count / 8 + 16;
-  const std::vector<AddressObject> sources = address_objects(objects, prefix("10.0.0.0/8"), prefix("fd00:a::/48"), random);
-  const std::vector<AddressObject> measured = address_objects(objects, prefix("172.20.0.0/16"), prefix("fd00:b::/48"), random);
-  const std::vector<AddressObject> others = address_objects(objects, prefix("172.24.0.0/13"), prefix("fd00:b:8000::/33"), random);
+  const std::vector<AddressObject> sources =
+      address_objects(objects, prefix("10.0.0.0/8"), prefix("fd00:a::/48"), random);
+  const std::vector<AddressObject> measured =
+      address_objects(objects, prefix("172.20.0.0/16"), prefix("fd00:b::/48"), random);
+  const std::vector<AddressObject> others =
+      address_objects(objects, prefix("172.24.0.0/13"), prefix("fd00:b:8000::/33"), random);
   std::vector<FillerRule> rules;
   rules.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -249,8 +261,10 @@ std::vector<FillerRule> filler_rules(std::uint32_t count, std::uint32_t seed) {
     rule.protocol = service % 3 == 0 ? kUdp : kTcp;
     rule.allow = random() % 4 != 0;
     // Other services than the measured ones; every fourth is a range.
-    rule.destination_low = static_cast<std::uint16_t>(elsewhere && service < 4 ? kServicePort + service : 1024 + service * 700U);
-    rule.destination_high = static_cast<std::uint16_t>(rule.destination_low + (service % 4 == 3 && service > 4 ? 500 : 0));
+    rule.destination_low =
+        static_cast<std::uint16_t>(elsewhere && service < 4 ? kServicePort + service : 1024 + service * 700U);
+    rule.destination_high =
+        static_cast<std::uint16_t>(rule.destination_low + (service % 4 == 3 && service > 4 ? 500 : 0));
     rules.push_back(rule);
   }
   return rules;
@@ -281,11 +295,13 @@ std::string l3fwd_rules(const NetworkPlan& plan) {
 }
 
 std::string nft_rules(const NetworkPlan& plan) {
-  std::string text = "table inet bench {\n  chain forward {\n    type filter hook forward priority filter; policy drop;\n";
+  std::string text =
+      "table inet bench {\n  chain forward {\n    type filter hook forward priority filter; policy drop;\n";
   text += "    ct state established,related accept\n    ct state invalid drop\n";
   for (const FillerRule& rule : filler_rules(plan.rules - kClasses, 1)) text += nft_line(rule);
   for (std::uint32_t service = 0; service < kClasses; ++service) {
-    text += "    meta l4proto { tcp, udp } th dport " + std::to_string(kServicePort + service) + (service % 2 == 0 ? " accept\n" : " drop\n");
+    text += "    meta l4proto { tcp, udp } th dport " + std::to_string(kServicePort + service) +
+            (service % 2 == 0 ? " accept\n" : " drop\n");
   }
   return text + "  }\n}\n";
 }

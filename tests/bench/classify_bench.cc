@@ -31,8 +31,8 @@ constexpr std::size_t kQueries = 8192;
 constexpr std::size_t kBatch = 64;
 constexpr std::size_t kCompared = 512;
 
-/// First packets: three of four are a measured flow (allowed by the last rule, the dearest), one is aimed at a filler rule.
-/// `tenants` queries are spread over that many tenants. Every eighth is IPv6.
+/// First packets: three of four are a measured flow (allowed by the last rule, the dearest), one is aimed at a filler
+/// rule. `tenants` queries are spread over that many tenants. Every eighth is IPv6.
 std::vector<filters::PolicyQuery> make_queries(const NetworkPlan& plan, std::uint32_t tenants) {
   std::mt19937 random(7);
   const std::vector<FillerRule> fillers = bench::filler_rules(plan.rules - bench::kClasses, 1);
@@ -45,8 +45,10 @@ std::vector<filters::PolicyQuery> make_queries(const NetworkPlan& plan, std::uin
     query.protocol = i % 2 == 0 ? 6 : 17;
     query.source_port = static_cast<std::uint16_t>(1024 + random() % 60000);
     query.destination_port = bench::kServicePort;
-    query.source = family == 1 ? parse_address("fd00:a::1:0:0").value() : Address::from_v4(0x0a100000U + random() % (1U << 20));
-    query.destination = family == 1 ? parse_address("fd00:b::1:0:0").value() : Address::from_v4(0xac140000U + random() % (1U << 16));
+    query.source =
+        family == 1 ? parse_address("fd00:a::1:0:0").value() : Address::from_v4(0x0a100000U + random() % (1U << 20));
+    query.destination =
+        family == 1 ? parse_address("fd00:b::1:0:0").value() : Address::from_v4(0xac140000U + random() % (1U << 16));
     if (i % 4 == 3 && !fillers.empty()) {
       const FillerRule& aim = fillers[random() % fillers.size()];
       query.source = aim.source[family].last();
@@ -59,8 +61,8 @@ std::vector<filters::PolicyQuery> make_queries(const NetworkPlan& plan, std::uin
   return queries;
 }
 
-bool agrees_with_reference(const Classifier& classifier, const filters::SnapshotView& view, std::vector<ClassifyKey> keys,
-                           const std::vector<filters::PolicyQuery>& queries) {
+bool agrees_with_reference(const Classifier& classifier, const filters::SnapshotView& view,
+                           std::vector<ClassifyKey> keys, const std::vector<filters::PolicyQuery>& queries) {
   std::vector<std::uint32_t> rules(keys.size());
   classifier.classify(keys, rules);
   for (std::size_t i = 0; i < kCompared; ++i) {
@@ -76,7 +78,8 @@ std::vector<double> measure(const Classifier& classifier, std::vector<ClassifyKe
   std::vector<double> cycles;
   for (unsigned round = 0; round < rounds; ++round) {
     const std::uint64_t start = __rdtsc();
-    for (std::size_t at = 0; at < keys.size(); at += kBatch) classifier.classify(std::span(keys).subspan(at, kBatch), rules);
+    for (std::size_t at = 0; at < keys.size(); at += kBatch)
+      classifier.classify(std::span(keys).subspan(at, kBatch), rules);
     cycles.push_back(static_cast<double>(__rdtsc() - start) / static_cast<double>(keys.size()));
   }
   std::sort(cycles.begin(), cycles.end());
@@ -106,8 +109,8 @@ bool run(const NetworkPlan& plan, const char* spread, unsigned rounds) {
   auto classifier = Classifier::build(*view, nullptr, stats);
   const std::chrono::duration<double, std::milli> built = std::chrono::steady_clock::now() - start;
   if (!classifier.has_value()) {
-    std::fprintf(stderr, "classify_bench: %u tenants, %u rules: the classifier does not build (detail %u)\n", plan.tenants, plan.rules,
-                 classifier.error().detail);
+    std::fprintf(stderr, "classify_bench: %u tenants, %u rules: the classifier does not build (detail %u)\n",
+                 plan.tenants, plan.rules, classifier.error().detail);
     return false;
   }
   const std::size_t heap = heap_bytes() - before;
@@ -115,15 +118,18 @@ bool run(const NetworkPlan& plan, const char* spread, unsigned rounds) {
   std::vector<ClassifyKey> keys;
   for (const auto& query : queries) keys.push_back(ClassifyKey::from(query));
   if (!agrees_with_reference(**classifier, *view, keys, queries)) {
-    std::fprintf(stderr, "classify_bench: %u tenants, %u rules: the classifier and the linear reference differ\n", plan.tenants, plan.rules);
+    std::fprintf(stderr, "classify_bench: %u tenants, %u rules: the classifier and the linear reference differ\n",
+                 plan.tenants, plan.rules);
     return false;
   }
   const std::vector<double> cycles = measure(**classifier, keys, rounds);
   const std::size_t rules = view->rules().size();
-  std::printf("{\"bench\":\"classify\",\"tenants\":%u,\"rules\":%u,\"rules_total\":%zu,\"queries\":\"%s\",\"best\":%.1f,\"median\":%.1f,"
-              "\"build_ms\":%.1f,\"heap_bytes_per_rule\":%.0f}\n",
-              plan.tenants, plan.rules, rules, spread, cycles.front(), cycles[cycles.size() / 2], built.count(),
-              static_cast<double>(heap) / static_cast<double>(rules));
+  std::printf(
+      "{\"bench\":\"classify\",\"tenants\":%u,\"rules\":%u,\"rules_total\":%zu,\"queries\":\"%s\",\"best\":%.1f,"
+      "\"median\":%.1f,"
+      "\"build_ms\":%.1f,\"heap_bytes_per_rule\":%.0f}\n",
+      plan.tenants, plan.rules, rules, spread, cycles.front(), cycles[cycles.size() / 2], built.count(),
+      static_cast<double>(heap) / static_cast<double>(rules));
   std::fflush(stdout);
   return true;
 }
@@ -133,7 +139,8 @@ bool run(const NetworkPlan& plan, const char* spread, unsigned rounds) {
 int main(int argc, char** argv) {
   const int used = rte_eal_init(argc, argv);
   if (used < 0) return 2;
-  const unsigned rounds = argc - used > 1 ? static_cast<unsigned>(std::max(1L, std::strtol(argv[used + 1], nullptr, 10))) : 51;
+  const unsigned rounds =
+      argc - used > 1 ? static_cast<unsigned>(std::max(1L, std::strtol(argv[used + 1], nullptr, 10))) : 51;
   bool good = true;
   for (const std::uint32_t rules : {100U, 1000U, 10000U}) {
     NetworkPlan plan;

@@ -8,10 +8,10 @@
 //   sessions=N     session table (default 65536)
 //   rules=N        of the tenant, default 1000; tenants=N others of 10 rules each, default 1
 //   devices=A,B    DPDK names of the two ports (default net_pfgen0,net_pfgen1)
-//   swap_ms=N      apply the next generation every N ms (default 0: never); each differs from the one before in every rule index
-//   memory=1       no packets: measure what sessions, tenants and rules cost in memory
-// With two lcores the worker has the second and the main one sleeps or swaps; with one, the main lcore is the worker and
-// swap_ms is refused. Ends on SIGINT or SIGTERM.
+//   swap_ms=N      apply the next generation every N ms (default 0: never); each differs from the one before in every
+//   rule index memory=1       no packets: measure what sessions, tenants and rules cost in memory
+// With two lcores the worker has the second and the main one sleeps or swaps; with one, the main lcore is the worker
+// and swap_ms is refused. Ends on SIGINT or SIGTERM.
 #include <malloc.h>
 #include <rte_eal.h>
 #include <rte_launch.h>
@@ -63,12 +63,18 @@ bool parse_word(std::string_view word, Arguments& out) {
   char* end = nullptr;
   const auto number = static_cast<std::uint32_t>(std::strtoul(value.c_str(), &end, 10));
   if (value.empty() || *end != '\0') return false;
-  if (key == "sessions") out.sessions = number;
-  else if (key == "rules") out.plan.rules = number;
-  else if (key == "tenants") out.plan.tenants = number;
-  else if (key == "swap_ms") out.swap_ms = number;
-  else if (key == "memory") out.memory = number != 0;
-  else return false;
+  if (key == "sessions")
+    out.sessions = number;
+  else if (key == "rules")
+    out.plan.rules = number;
+  else if (key == "tenants")
+    out.plan.tenants = number;
+  else if (key == "swap_ms")
+    out.swap_ms = number;
+  else if (key == "memory")
+    out.memory = number != 0;
+  else
+    return false;
   return true;
 }
 
@@ -82,15 +88,16 @@ Engine::Options options_for(const Arguments& arguments) {
 bool apply(Engine& engine, const NetworkPlan& plan, std::uint32_t number, Engine::Applied& applied) {
   dataplane::LoadError error;
   if (engine.apply(bench::make_snapshot(plan, number), applied, error)) return true;
-  std::fprintf(stderr, "dataplane_bench: generation %u is refused: %s (byte %u)\n", number, error.reason.c_str(), error.offset);
+  std::fprintf(stderr, "dataplane_bench: generation %u is refused: %s (byte %u)\n", number, error.reason.c_str(),
+               error.offset);
   return false;
 }
 
 std::unique_ptr<Engine> make_engine(const Arguments& arguments) {
   auto engine = Engine::create(options_for(arguments));
   if (engine.has_value()) return std::move(*engine);
-  std::fprintf(stderr, "dataplane_bench: no engine for %u sessions (detail %u): is there memory enough?\n", arguments.sessions,
-               engine.error().detail);
+  std::fprintf(stderr, "dataplane_bench: no engine for %u sessions (detail %u): is there memory enough?\n",
+               arguments.sessions, engine.error().detail);
   return nullptr;
 }
 
@@ -106,8 +113,9 @@ void print_swaps(Swaps& swaps) {
   std::sort(swaps.build_us.begin(), swaps.build_us.end());
   std::sort(swaps.swap_us.begin(), swaps.swap_us.end());
   const std::size_t middle = swaps.build_us.size() / 2;
-  std::printf(",\"swaps\":%zu,\"build_us\":[%lu,%lu,%lu],\"swap_us\":[%lu,%lu,%lu]", swaps.build_us.size(), swaps.build_us.front(),
-              swaps.build_us[middle], swaps.build_us.back(), swaps.swap_us.front(), swaps.swap_us[middle], swaps.swap_us.back());
+  std::printf(",\"swaps\":%zu,\"build_us\":[%lu,%lu,%lu],\"swap_us\":[%lu,%lu,%lu]", swaps.build_us.size(),
+              swaps.build_us.front(), swaps.build_us[middle], swaps.build_us.back(), swaps.swap_us.front(),
+              swaps.swap_us[middle], swaps.swap_us.back());
 }
 
 void print_counters(Engine& engine, Swaps& swaps) {
@@ -116,11 +124,14 @@ void print_counters(Engine& engine, Swaps& swaps) {
   std::array<std::uint64_t, static_cast<std::size_t>(filters::DropReason::kCount)> drops{};
   for (std::size_t tenant = 0; tenant < shard.tenants.size(); ++tenant) {
     sessions += shard.tenants[tenant].sessions.read();
-    for (std::size_t reason = 0; reason < drops.size(); ++reason) drops[reason] += shard.tenants[tenant].drops[reason].read();
+    for (std::size_t reason = 0; reason < drops.size(); ++reason)
+      drops[reason] += shard.tenants[tenant].drops[reason].read();
   }
-  std::printf("{\"bench\":\"dataplane\",\"received\":%lu,\"sent\":%lu,\"dropped\":%lu,\"punted\":%lu,\"violations\":%lu,\"sessions\":%lu",
-              shard.packets.received.read(), shard.packets.sent.read(), shard.packets.dropped.read(), shard.packets.punted.read(),
-              shard.packets.violations.read(), sessions);
+  std::printf(
+      "{\"bench\":\"dataplane\",\"received\":%lu,\"sent\":%lu,\"dropped\":%lu,\"punted\":%lu,\"violations\":%lu,"
+      "\"sessions\":%lu",
+      shard.packets.received.read(), shard.packets.sent.read(), shard.packets.dropped.read(),
+      shard.packets.punted.read(), shard.packets.violations.read(), sessions);
   print_swaps(swaps);
   std::printf(",\"drops\":{");
   const char* comma = "";
@@ -146,7 +157,8 @@ bool wait_and_swap(Engine& engine, const Arguments& arguments, const sigset_t& s
   pause.tv_sec = static_cast<time_t>(arguments.swap_ms / 1000);
   pause.tv_nsec = static_cast<long>(arguments.swap_ms % 1000) * 1'000'000;
   for (std::uint32_t generation = kFirstGeneration + 1;; ++generation) {
-    const int caught = arguments.swap_ms == 0 ? sigwaitinfo(&signals, nullptr) : sigtimedwait(&signals, nullptr, &pause);
+    const int caught =
+        arguments.swap_ms == 0 ? sigwaitinfo(&signals, nullptr) : sigtimedwait(&signals, nullptr, &pause);
     if (caught > 0) return true;
     if (arguments.swap_ms == 0) continue;
     Engine::Applied applied;
@@ -220,10 +232,12 @@ int measure_memory(const Arguments& arguments) {
   const std::int64_t rules = engine_bytes(arguments, kSessions, many_rules);
   const std::int64_t tenants = engine_bytes(arguments, kSessions, many_tenants);
   if (base < 0 || twice < 0 || rules < 0 || tenants < 0) return 1;
-  std::printf("{\"bench\":\"memory\",\"session\":%.1f,\"session_record\":%zu,\"rule\":%.0f,\"tenant_of_10_rules\":%.0f,\"base_mib\":%.0f}\n",
-              static_cast<double>(twice - base) / kSessions, sizeof(dataplane::Session),
-              static_cast<double>(rules - base) / (kManyRules - kFewRules), static_cast<double>(tenants - base) / (kManyTenants - 1),
-              static_cast<double>(base) / (1 << 20));
+  std::printf(
+      "{\"bench\":\"memory\",\"session\":%.1f,\"session_record\":%zu,\"rule\":%.0f,\"tenant_of_10_rules\":%.0f,\"base_"
+      "mib\":%.0f}\n",
+      static_cast<double>(twice - base) / kSessions, sizeof(dataplane::Session),
+      static_cast<double>(rules - base) / (kManyRules - kFewRules),
+      static_cast<double>(tenants - base) / (kManyTenants - 1), static_cast<double>(base) / (1 << 20));
   return 0;
 }
 
@@ -235,7 +249,8 @@ int main(int argc, char** argv) {
   Arguments arguments;
   for (int i = used + 1; i < argc; ++i) {
     if (!parse_word(argv[i], arguments)) {
-      std::fprintf(stderr, "dataplane_bench: '%s' is not understood; see the head of tests/bench/dataplane_bench.cc\n", argv[i]);
+      std::fprintf(stderr, "dataplane_bench: '%s' is not understood; see the head of tests/bench/dataplane_bench.cc\n",
+                   argv[i]);
       return 2;
     }
   }

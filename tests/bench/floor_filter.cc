@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The floor: the least a stateful filter can do. One tenant, UDP over IPv4, no policy, no Bindings, no TCP states, no
-// timers, no log; every flow is in the table before the first packet. Parse, look the flow up in both directions' common
-// key, count, set the time, decrement TTL, rewrite the MAC addresses, send. Nothing real can be faster on this machine,
-// so it stands in the same run beside what is measured: when the floor moves, the machine moved.
+// timers, no log; every flow is in the table before the first packet. Parse, look the flow up in both directions'
+// common key, count, set the time, decrement TTL, rewrite the MAC addresses, send. Nothing real can be faster on this
+// machine, so it stands in the same run beside what is measured: when the floor moves, the machine moved.
 //
 // Usage: floor_filter EAL-ARGUMENTS -- FLOWS [BURST]
 // Flows are those of net_pfgen's defaults (src 10.0.0.0, dst 198.18.0.0, sbits 24, dbits 16, dport 80).
@@ -79,14 +79,15 @@ inline void store(std::uint8_t* at, T value) {
 }
 
 /// The same key for both directions: the two ends in numeric order. Numbers as they are on the wire.
-inline __m128i make_key(std::uint32_t source, std::uint32_t destination, std::uint16_t source_port, std::uint16_t destination_port,
-                        std::uint8_t protocol, bool& reversed) {
+inline __m128i make_key(std::uint32_t source, std::uint32_t destination, std::uint16_t source_port,
+                        std::uint16_t destination_port, std::uint8_t protocol, bool& reversed) {
   const std::uint64_t a = std::uint64_t{source} << 16 | source_port;
   const std::uint64_t b = std::uint64_t{destination} << 16 | destination_port;
   reversed = a > b;
   const std::uint64_t low = reversed ? b : a;
   const std::uint64_t high = reversed ? a : b;
-  return _mm_set_epi64x(static_cast<long long>(high | kTenant << 48), static_cast<long long>(low | std::uint64_t{protocol} << 48));
+  return _mm_set_epi64x(static_cast<long long>(high | kTenant << 48),
+                        static_cast<long long>(low | std::uint64_t{protocol} << 48));
 }
 
 inline std::uint64_t hash_key(__m128i key) {
@@ -96,17 +97,22 @@ inline std::uint64_t hash_key(__m128i key) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-inline std::uint16_t tag_of(std::uint64_t hash) { return static_cast<std::uint16_t>(hash >> 48 | 1); }
+inline std::uint16_t tag_of(std::uint64_t hash) {
+  return static_cast<std::uint16_t>(hash >> 48 | 1);
+}
 
-inline bool same_key(__m128i a, __m128i b) { return _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) == 0xffff; }
+inline bool same_key(__m128i a, __m128i b) {
+  return _mm_movemask_epi8(_mm_cmpeq_epi8(a, b)) == 0xffff;
+}
 
 /// Puts flow number `index` of net_pfgen into the first free place of its bucket or the following ones.
 void install_flow(Table& table, std::uint32_t index) {
   const std::uint32_t spread = index * 0x9E3779B1U;
   bool reversed;
-  const __m128i key = make_key(__builtin_bswap32(0x0a000000 + (index & 0xffffff)), __builtin_bswap32(0xc6120000 + (spread >> 16)),
-                               __builtin_bswap16(static_cast<std::uint16_t>(1024 + ((spread ^ (index >> 24)) & 0x7fff))),
-                               __builtin_bswap16(80), 17, reversed);
+  const __m128i key =
+      make_key(__builtin_bswap32(0x0a000000 + (index & 0xffffff)), __builtin_bswap32(0xc6120000 + (spread >> 16)),
+               __builtin_bswap16(static_cast<std::uint16_t>(1024 + ((spread ^ (index >> 24)) & 0x7fff))),
+               __builtin_bswap16(80), 17, reversed);
   const std::uint64_t hash = hash_key(key);
   for (std::uint64_t at = hash & table.mask;; at = (at + 1) & table.mask) {
     Bucket& bucket = table.buckets[at];
@@ -138,11 +144,14 @@ void install_flow(Table& table, std::uint32_t index) {
 
 inline void parse(Lanes& lanes, const Table& table, unsigned lane) {
   const std::uint8_t* frame = lanes.frames[lane];
-  const __m128i key = make_key(load<std::uint32_t>(frame + 26), load<std::uint32_t>(frame + 30), load<std::uint16_t>(frame + 34),
-                               load<std::uint16_t>(frame + 36), frame[23], lanes.reversed[lane]);
+  const __m128i key =
+      make_key(load<std::uint32_t>(frame + 26), load<std::uint32_t>(frame + 30), load<std::uint16_t>(frame + 34),
+               load<std::uint16_t>(frame + 36), frame[23], lanes.reversed[lane]);
   std::uint64_t hash = hash_key(key);
-  const bool plain = load<std::uint16_t>(frame + 12) == 8 && frame[14] == 0x45 && (load<std::uint16_t>(frame + 20) & 0xff3f) == 0;
-  if (!plain) [[unlikely]] hash = 0;
+  const bool plain =
+      load<std::uint16_t>(frame + 12) == 8 && frame[14] == 0x45 && (load<std::uint16_t>(frame + 20) & 0xff3f) == 0;
+  if (!plain) [[unlikely]]
+    hash = 0;
   lanes.keys[lane] = key;
   lanes.buckets[lane] = static_cast<std::uint32_t>(hash & table.mask);
   lanes.tags[lane] = tag_of(hash);
@@ -206,7 +215,8 @@ void run(const Table& table, unsigned burst) {
 bool start_port() {
   rte_mempool* pool = rte_pktmbuf_pool_create("floor", 16383, 512, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
   const rte_eth_conf conf{};
-  return pool != nullptr && rte_eth_dev_configure(0, 1, 1, &conf) == 0 && rte_eth_rx_queue_setup(0, 0, 1024, 0, nullptr, pool) == 0 &&
+  return pool != nullptr && rte_eth_dev_configure(0, 1, 1, &conf) == 0 &&
+         rte_eth_rx_queue_setup(0, 0, 1024, 0, nullptr, pool) == 0 &&
          rte_eth_tx_queue_setup(0, 0, 1024, 0, nullptr) == 0 && rte_eth_dev_start(0) == 0;
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Counts instructions of established packets, from receive to transmit: the library dataplaned runs, turned by hand at
-// times of our choosing, between two ring ports. Only the turns are counted: callgrind is told when (client requests), and
-// instructions.py reads its files. Outside callgrind the program does the same and prints only that the packets passed.
-// The ring driver's own instructions (about five a packet) are counted with it.
+// times of our choosing, between two ring ports. Only the turns are counted: callgrind is told when (client requests),
+// and instructions.py reads its files. Outside callgrind the program does the same and prints only that the packets
+// passed. The ring driver's own instructions (about five a packet) are counted with it.
 //
 // Usage: instructions EAL-ARGUMENTS
 #include <rte_cycles.h>
@@ -51,16 +51,19 @@ struct Case {
   bool ipv6;
   bool tcp;
 };
-constexpr std::array kCases{Case{"ipv4 udp", false, false}, Case{"ipv4 tcp", false, true}, Case{"ipv6 udp", true, false},
-                            Case{"ipv6 tcp", true, true}};
+constexpr std::array kCases{Case{"ipv4 udp", false, false}, Case{"ipv4 tcp", false, true},
+                            Case{"ipv6 udp", true, false}, Case{"ipv6 tcp", true, true}};
 
 bool make_wires(std::array<Wire, 2>& wires) {
   for (std::size_t side = 0; side < wires.size(); ++side) {
     const std::string name = kNames[side];
-    wires[side].to_dataplane = rte_ring_create((name + "_in").c_str(), kRingEntries, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-    wires[side].from_dataplane = rte_ring_create((name + "_out").c_str(), kRingEntries, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    wires[side].to_dataplane =
+        rte_ring_create((name + "_in").c_str(), kRingEntries, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    wires[side].from_dataplane =
+        rte_ring_create((name + "_out").c_str(), kRingEntries, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
     if (wires[side].to_dataplane == nullptr || wires[side].from_dataplane == nullptr) return false;
-    if (rte_eth_from_rings(kNames[side], &wires[side].to_dataplane, 1, &wires[side].from_dataplane, 1, 0) < 0) return false;
+    if (rte_eth_from_rings(kNames[side], &wires[side].to_dataplane, 1, &wires[side].from_dataplane, 1, 0) < 0)
+      return false;
   }
   return true;
 }
@@ -75,14 +78,16 @@ struct Step {
 
 class Conversations {
  public:
-  Conversations(Engine& engine, std::array<Wire, 2>& wires, Case which) : engine_(engine), wires_(wires), case_(which) {}
+  Conversations(Engine& engine, std::array<Wire, 2>& wires, Case which)
+      : engine_(engine), wires_(wires), case_(which) {}
 
   /// Opens every flow, then counts `kPasses` passes in both directions. False when a packet did not come out.
   bool run() {
     const Step data{0, kPush | kAck, 1001, 5001, 10};
     const Step answer{1, kPush | kAck, 5001, 1001, 10};
     if (case_.tcp) {
-      if (!pass({0, kSyn, 1000, 0, 0}) || !pass({1, kSyn | kAck, 5000, 1001, 0}) || !pass({0, kAck, 1001, 5001, 0})) return false;
+      if (!pass({0, kSyn, 1000, 0, 0}) || !pass({1, kSyn | kAck, 5000, 1001, 0}) || !pass({0, kAck, 1001, 5001, 0}))
+        return false;
     }
     if (!pass(data) || !pass(answer) || !pass(data)) return false;  // states settled, tables warm
     CALLGRIND_START_INSTRUMENTATION;
@@ -130,12 +135,17 @@ class Conversations {
     builder.ethernet(Mac::from_number(0x020000000001 + std::uint64_t{step.side}), own);
     const std::string& from = step.side == 0 ? inside : outside;
     const std::string& to = step.side == 0 ? outside : inside;
-    if (case_.ipv6) builder.ipv6(from, to);
-    else builder.ipv4(from, to);
+    if (case_.ipv6)
+      builder.ipv6(from, to);
+    else
+      builder.ipv4(from, to);
     const unsigned from_port = step.side == 0 ? inside_port : bench::kServicePort;
     const unsigned to_port = step.side == 0 ? bench::kServicePort : inside_port;
-    if (case_.tcp) builder.tcp(from_port, to_port, {.flags = step.flags, .sequence = step.sequence, .acknowledgement = step.acknowledgement});
-    else builder.udp(from_port, to_port);
+    if (case_.tcp)
+      builder.tcp(from_port, to_port,
+                  {.flags = step.flags, .sequence = step.sequence, .acknowledgement = step.acknowledgement});
+    else
+      builder.udp(from_port, to_port);
     return builder.payload(Frame(case_.tcp ? step.payload : 22, 0x5a)).build();
   }
 
@@ -153,7 +163,8 @@ class Conversations {
   unsigned drain(unsigned side) {
     void* packet = nullptr;
     unsigned count = 0;
-    for (; rte_ring_sc_dequeue(wires_[side].from_dataplane, &packet) == 0; ++count) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    for (; rte_ring_sc_dequeue(wires_[side].from_dataplane, &packet) == 0; ++count)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     return count;
   }
 
@@ -166,7 +177,8 @@ class Conversations {
 void print_drops(dataplane::Shard& shard) {
   for (std::size_t reason = 0; reason < static_cast<std::size_t>(filters::DropReason::kCount); ++reason) {
     std::uint64_t count = 0;
-    for (std::size_t tenant = 0; tenant < shard.tenants.size(); ++tenant) count += shard.tenants[tenant].drops[reason].read();
+    for (std::size_t tenant = 0; tenant < shard.tenants.size(); ++tenant)
+      count += shard.tenants[tenant].drops[reason].read();
     if (count == 0) continue;
     const std::string name(filters::info(static_cast<filters::DropReason>(reason)).name);
     std::fprintf(stderr, " %lu %s", count, name.c_str());
