@@ -120,7 +120,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const CommBody& body, co
   if (body.phase != CommPhase::kDrop) out.flow_id = HexId{body.flow_id};
   out.dir = direction_of(envelope, in, way_out);
   out.in_if = in != nullptr ? in->name : kNoInterface;
-  out.in_zone = in != nullptr ? in->zone : kNoInterface;
+  out.in_zone = in != nullptr && !in->zone.empty() ? in->zone : kNoInterface;
   if (way_out != nullptr) {
     out.out_if = way_out->name;
     out.out_zone = way_out->zone;

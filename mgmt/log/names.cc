@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kGenerationsMax = 64;
 constexpr std::size_t kNamesMax = 1'000'000;  // about 200 MB
 constexpr std::size_t kUnknownMax = 1024;
+constexpr std::uint32_t kShared = 0xffffffff;  // a port of the platform: an uplink
 constexpr std::string_view kNodeWithoutName = "u0";
 
 /// An opaque alias of one to four letters and digits: it is part of the key of sequence numbers.
@@ -63,7 +64,7 @@ const std::string* Names::service_code(std::uint32_t tenant) const {
 
 const PortName* Names::port(std::uint32_t id, std::uint32_t tenant) const {
   const PortName* found = find_in(ports_, id);
-  return found != nullptr && found->tenant == tenant ? found : nullptr;
+  return found != nullptr && (found->tenant == tenant || found->tenant == kShared) ? found : nullptr;
 }
 
 const RuleName* Names::rule(std::uint32_t id, std::uint32_t tenant) const {

@@ -43,7 +43,7 @@ class Names {
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::string& node() const { return node_; }
   [[nodiscard]] std::size_t size() const { return tenants_.size() + ports_.size() + rules_.size() + bindings_.size(); }
-  /// nullptr when the generation has no such object.
+  /// nullptr when the generation has no such object of this tenant; a shared uplink is everybody's.
   [[nodiscard]] const std::string* service_code(std::uint32_t tenant) const;
   [[nodiscard]] const PortName* port(std::uint32_t id, std::uint32_t tenant) const;
   [[nodiscard]] const RuleName* rule(std::uint32_t id, std::uint32_t tenant) const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/log/ring_source.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -17,6 +19,16 @@ bool is_empty(const LogRingReader& reader) {
   std::array<LogRecord, 1> one{};
   const auto count = reader.peek(one);
   return !count || *count == 0;
+}
+
+/// What tells one memfd from another.
+std::vector<ino_t> inodes_of(const std::vector<Fd>& fds) {
+  std::vector<ino_t> out;
+  for (const Fd& fd : fds) {
+    struct stat status {};
+    out.push_back(::fstat(fd.get(), &status) == 0 ? status.st_ino : 0);
+  }
+  return out;
 }
 
 }  // namespace
@@ -43,13 +55,14 @@ void RingSource::receive() {
                     rings.shards() > 0 && rings.shards() <= limits::kShardsMax &&
                     message->fds.size() == std::size_t{2} * rings.shards();
   if (!sane) return connection_.reset();
-  fresh_ = std::move(message->fds);
+  if (inodes_of(message->fds) != known_) fresh_ = std::move(message->fds);
 }
 
 /// A ring handed out twice has one cursor: the old reader is gone before the new one reads it.
 void RingSource::adopt() {
   rings_.clear();
   std::vector<Fd> fds = std::exchange(fresh_, {});
+  known_ = inodes_of(fds);
   for (std::size_t i = 0; i + 1 < fds.size(); i += 2) {
     auto reader = LogRingReader::open(std::move(fds[i]), std::move(fds[i + 1]));
     if (reader) {
@@ -73,6 +86,7 @@ void RingSource::gather(std::vector<LogRecord>& out) {
     out.resize(before + (count ? *count : 0));
     if (!count) {
       ++broken_;
+      known_.clear();
       rings_.erase(rings_.begin() + static_cast<std::ptrdiff_t>(i));
       connection_.reset();
       continue;

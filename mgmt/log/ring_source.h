@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <optional>
 #include <string>
@@ -20,7 +22,7 @@ class RingSource {
  public:
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kRecordsPerTurn = 4096;  ///< of one ring
-  static constexpr std::chrono::milliseconds kRetry{200};
+  static constexpr std::chrono::milliseconds kRetry{500};
 
   explicit RingSource(std::string path) : path_(std::move(path)) {}
 
@@ -47,7 +49,8 @@ class RingSource {
   std::string path_;
   std::optional<IpcConnection> connection_;
   std::vector<Ring> rings_;
-  std::vector<Fd> fresh_;  ///< of a new connection, not opened until rings_ are drained: it may be the same rings
+  std::vector<ino_t> known_;  ///< the memfds behind rings_: dataplaned may hand out the same ones at every connection
+  std::vector<Fd> fresh_;     ///< of a new connection, not opened until rings_ are drained: it may be the same rings
   Clock::time_point next_attempt_{};
   std::uint64_t broken_ = 0;
 };

@@ -196,6 +196,18 @@ TEST(Enrich, NeverShowsAnotherTenantsNames) {
   EXPECT_EQ(globex.find("web allowed"), std::string::npos);
 }
 
+TEST(Enrich, SharedUplinkIsEverybodys) {
+  ipc::NameTable table = name_table(7);
+  table.mutable_ports(2)->set_tenant(0xffffffff);
+  NameCache cache = cache_with({std::make_shared<Names>(table)});
+  CommBody body = comm_body();
+  body.in_port = kForeign;
+
+  const auto comm = std::get<CommFields>(enriched(pack(envelope(LogKind::kComm), body), cache).body);
+
+  EXPECT_EQ(comm.in_if, "secret-port");
+}
+
 TEST(Enrich, OfAnotherGenerationLeavesOutWhatMayHaveBeenRenamed) {
   const auto exact = std::get<CommFields>(enriched(comm_record(), cache_with({names(6, "old"), names(7, "new")})).body);
   const auto nearest = std::get<CommFields>(enriched(comm_record(), cache_with({names(6, "old")})).body);
