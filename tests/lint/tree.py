@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("base", "filters", "dataplane", "control", "vpn", "mgmt", "board")
-_SKIPPED = {"build", "state", ".git", "__pycache__", ".pytest_cache"}
+_SKIPPED_TOPS = {"build", "state", ".git"}
+_SKIPPED = {"__pycache__", ".pytest_cache"}
 
 
 def files(*suffixes, under=("",)):
@@ -17,7 +18,7 @@ def files(*suffixes, under=("",)):
     for folder in under:
         for path in sorted((ROOT / folder).rglob("*")):
             inside = path.relative_to(ROOT).parts
-            if path.is_file() and not _SKIPPED & set(inside) and (not suffixes or path.suffix in suffixes):
+            if path.is_file() and inside[0] not in _SKIPPED_TOPS and not _SKIPPED & set(inside) and (not suffixes or path.suffix in suffixes):
                 found.append(path)
     return found
 
