@@ -164,15 +164,22 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
   };
   LoadReport report;
   std::unique_ptr<Runtime> next = Loader(slots_, find_nic).build(std::move(bytes), runtime_.get(), report, error);
-  if (next == nullptr) return false;
+  if (next == nullptr) {
+    free_unused_slots();
+    return false;
+  }
   if (runtime_ != nullptr && next->generation <= runtime_->generation) {
+    free_unused_slots();
     error.reason = "generation " + std::to_string(next->generation) + " is not newer than " + std::to_string(runtime_->generation) + ", which is in force";
     return false;
   }
   const std::uint64_t built = microseconds_since(start);
   // Workers take nothing from a NIC before the first snapshot is in force, so a NIC may start a moment earlier: when it
   // cannot, the old generation is still untouched.
-  if (!start_nics(*next, error)) return false;
+  if (!start_nics(*next, error)) {
+    free_unused_slots();
+    return false;
+  }
   const auto swap = std::chrono::steady_clock::now();
   publish(std::move(next));
   applied = {runtime_->generation, built, microseconds_since(swap), report.classifier};
@@ -184,10 +191,36 @@ void Engine::publish(std::unique_ptr<Runtime> next) {
   shared_->runtime.store(next.get(), std::memory_order_release);
   wait_for_workers();
   runtime_ = std::move(next);  // frees the old one
-  slots_.tenants.keep_only(ids_of(runtime_->tenants));
-  slots_.ports.keep_only(ids_of(runtime_->ports));
-  slots_.rules.keep_only(ids_of(runtime_->rules));
-  slots_.bindings.keep_only(ids_of(runtime_->bindings));
+  free_unused_slots();
+}
+
+/// Gives back the places of everything the configuration in force does not name, and empties them for whoever comes next.
+/// A shard may at this moment count a last session of a removed rule there: the next owner starts with that one.
+void Engine::free_unused_slots() {
+  const auto in_all = [this](auto clear) {
+    return [this, clear](std::uint32_t slot) {
+      for (const auto& shard : shards_) clear(*shard, slot);
+    };
+  };
+  const auto used = [this](auto objects) {
+    return runtime_ == nullptr ? std::unordered_set<std::uint32_t>{} : ids_of((*runtime_).*objects);
+  };
+  slots_.tenants.keep_only(used(&Runtime::tenants), in_all([](Shard& shard, std::uint32_t slot) {
+    for (Counter& counter : shard.tenants[slot].drops) counter.set(0);
+    shard.tenants[slot].log_lost.set(0);  // not `sessions`: those still open end there
+  }));
+  slots_.ports.keep_only(used(&Runtime::ports), in_all([](Shard& shard, std::uint32_t slot) {
+    PortCounters& port = shard.ports[slot];
+    for (Counter* counter : {&port.rx_packets, &port.rx_bytes, &port.tx_packets, &port.tx_bytes}) counter->set(0);
+  }));
+  slots_.rules.keep_only(used(&Runtime::rules), in_all([](Shard& shard, std::uint32_t slot) {
+    RuleCounters& rule = shard.rules[slot];
+    for (Counter* counter : {&rule.connections, &rule.packets, &rule.bytes, &rule.first_hit_ns, &rule.last_hit_ns}) counter->set(0);
+  }));
+  slots_.bindings.keep_only(used(&Runtime::bindings), in_all([](Shard& shard, std::uint32_t slot) {
+    shard.violations[slot].set(0);
+    shard.shared.pins[slot].reset();
+  }));
 }
 
 void Engine::wait_for_workers() {

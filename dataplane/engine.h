@@ -74,6 +74,7 @@ class Engine {
   void connect_queues();
   bool start_nics(const Runtime& runtime, LoadError& error);
   void publish(std::unique_ptr<Runtime> next);
+  void free_unused_slots();
   void wait_for_workers();
 
   Options options_;

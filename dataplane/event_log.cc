@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dataplane/session/flow_key.h"
+#include "filters/link/binding_guard.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -43,12 +44,8 @@ struct DenyKey {
 };
 
 struct ViolationKey {
-  std::uint32_t tenant, binding, in_port;
-  std::uint8_t reason;
-  std::array<std::uint8_t, 3> reserved;
-  Mac ethernet_source, claimed;
-  std::array<std::uint8_t, 16> source, target;
-  std::uint32_t reserved2;
+  std::uint32_t tenant, binding, in_port, reason;
+  std::uint64_t offending;
 };
 
 }  // namespace
@@ -79,8 +76,8 @@ void EventLog::write_folded(LogEnvelope envelope, const CommBody& body, std::uin
 
 void EventLog::write_folded(LogEnvelope envelope, const SecBody& body, std::uint32_t tenant_slot) noexcept {
   envelope.shard = shard_;
-  const ViolationKey key{envelope.tenant, body.binding, body.in_port, envelope.drop_reason, {}, body.ethernet_source,
-                         body.claimed_mac, body.source, body.nd_target, 0};
+  const ViolationKey key{envelope.tenant, body.binding, body.in_port, envelope.drop_reason,
+                         filters::offending_value(static_cast<filters::DropReason>(envelope.drop_reason), body)};
   fold(digest(key, 2), pack(envelope, body), kViolationWindowNs, envelope.timestamp, tenant_slot);
 }
 
@@ -90,16 +87,17 @@ void EventLog::fold(std::uint64_t key, const LogRecord& record, std::uint64_t wi
   Fold* victim = nullptr;
   for (std::uint32_t way = 0; way < kWays; ++way) {
     Fold& entry = folds_[((key >> 8) + way) % kFolds];
-    if (entry.key == key && now_ns < entry.ends_ns) {
-      ++entry.count;
-      entry.last_ns = now_ns;
-      return;
-    }
-    if (entry.key == key || entry.key == 0) {
+    if (entry.key == key) {
+      if (now_ns < entry.ends_ns && entry.ends_ns - now_ns <= window_ns) {  // a clock set back ends the window too
+        ++entry.count;
+        entry.last_ns = now_ns;
+        return;
+      }
       victim = &entry;
       break;
     }
-    if (victim == nullptr || entry.ends_ns < victim->ends_ns) victim = &entry;
+    // A free place is best, but the key may stand behind it: look at every way.
+    if (victim == nullptr || (victim->key != 0 && (entry.key == 0 || entry.ends_ns < victim->ends_ns))) victim = &entry;
   }
   end(*victim);
   *victim = {record, key, now_ns + window_ns, now_ns, 0, tenant_slot};

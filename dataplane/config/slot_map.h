@@ -32,12 +32,14 @@ class SlotMap {
     slots_.emplace(id, slot);
     return slot;
   }
-  /// Frees every place whose id is not in `alive`.
-  void keep_only(const std::unordered_set<std::uint32_t>& alive) {
+  /// Frees every place whose id is not in `alive` and tells `freed` which.
+  template <typename Freed>
+  void keep_only(const std::unordered_set<std::uint32_t>& alive, Freed freed) {
     for (auto it = slots_.begin(); it != slots_.end();) {
       if (alive.contains(it->first)) {
         ++it;
       } else {
+        freed(it->second);
         free_.push_back(it->second);
         it = slots_.erase(it);
       }

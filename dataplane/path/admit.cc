@@ -117,6 +117,10 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   const RuleEntry& entry = config.rules[rule];
   if (entry.action != snapshot::Action::kAllow) return false;
 
+  if (session.tenant_slot != tenant.slot) {  // the tenant was away for some generations and has another place now
+    shard.tenants[session.tenant_slot].sessions.subtract(1);
+    shard.tenants[tenant.slot].sessions.add(1);
+  }
   session.generation = config.generation;
   session.port = {in_port, out.port};
   session.next_hop = {out.next_hop, back.next_hop};

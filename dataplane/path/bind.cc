@@ -32,8 +32,8 @@ std::uint32_t share_of(Shard& shard, const Runtime& config, rte_mbuf* packet, st
   DropReason reason = DropReason::kNone;
   if (share == kNoIndex) {
     reason = DropReason::kUplinkNoOwner;
-  } else if (config.owner(uplink, source_of(packet)) != kNoIndex) {
-    reason = DropReason::kUplinkSource;  // one of ours never speaks from outside
+  } else if (config.owner(uplink, source_of(packet)) != kNoIndex || local::is_own(config.ports[uplink], source_of(packet))) {
+    reason = DropReason::kUplinkSource;  // one of ours never speaks from outside, nor do we
   }
   if (reason == DropReason::kNone) return share;
   if (share == kNoIndex) {

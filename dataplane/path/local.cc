@@ -9,6 +9,7 @@
 #include "filters/packet/arp.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/nd.h"
+#include "filters/state/datagram_tracker.h"
 
 namespace sekisho::dataplane::path::local {
 namespace {
@@ -148,10 +149,15 @@ void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
   const PortEntry& wire = config.ports[port.wire];
-  if (shard.echo_budget[port.tenant_slot].take(kEchoesPerSecond, kEchoesPerSecond, shard.now_tick) &&
-      filters::echo_reply_in_place(frame_of(packet), meta, wire.mac)) {
-    to_outlet(shard, packet, wire);
-    return;
+  if (filters::is_echo_request(meta.protocol, meta.icmp_type)) {
+    if (!shard.echo_budget[port.tenant_slot].take(kEchoesPerSecond, kEchoesPerSecond, shard.now_tick)) {
+      unwanted(shard, config, packet, meta.ingress, DropReason::kPuntLimit);
+      return;
+    }
+    if (filters::echo_reply_in_place(frame_of(packet), meta, wire.mac)) {
+      to_outlet(shard, packet, wire);
+      return;
+    }
   }
   unwanted(shard, config, packet, meta.ingress, DropReason::kLocalUnserved);
 }

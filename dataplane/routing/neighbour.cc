@@ -53,6 +53,28 @@ NeighbourTable::Handle NeighbourTable::find(std::uint32_t port_id, const Address
   return find(key_of(port_id, address));
 }
 
+std::uint32_t NeighbourTable::choose(std::uint32_t start, std::uint32_t port_id, std::uint32_t now_tick) const noexcept {
+  std::uint32_t chosen = kNone;
+  std::uint32_t open = 0;
+  std::uint32_t taken = 0;
+  for (std::uint32_t probe = 0; probe < kProbesMax; ++probe) {
+    const std::uint32_t place = (start + probe) % kCapacity;
+    const Entry& entry = entries_[place];
+    const NeighbourState state = state_of(entry.value.load(std::memory_order_relaxed));
+    const bool unanswered = state == NeighbourState::kIncomplete &&
+                            now_tick - entry.asked.load(std::memory_order_relaxed) > kUnansweredTicks;
+    const bool forgotten = state == NeighbourState::kReachable &&
+                           now_tick - entry.confirmed.load(std::memory_order_relaxed) > kForgottenTicks;
+    if (state == NeighbourState::kFree || unanswered || forgotten) {
+      if (chosen == kNone) chosen = place;
+    } else if (entry.port_and_family.load(std::memory_order_relaxed) >> 8 == port_id) {
+      ++taken;
+      open += state == NeighbourState::kIncomplete ? 1U : 0U;
+    }
+  }
+  return open < kOpenPerPortMax && taken < kPlacesPerPortMax ? chosen : kNone;
+}
+
 NeighbourTable::Handle NeighbourTable::find_or_make(std::uint32_t port_id, const Address& address,
                                                     std::uint32_t now_tick) noexcept {
   const Key key = key_of(port_id, address);
@@ -60,17 +82,9 @@ NeighbourTable::Handle NeighbourTable::find_or_make(std::uint32_t port_id, const
   if (handle != kNone || rte_spinlock_trylock(&inserting_) == 0) return handle;
 
   handle = find(key);  // another shard may have been faster
-  const std::uint32_t start = home(key);
-  for (std::uint32_t probe = 0; probe < kProbesMax && handle == kNone; ++probe) {
-    const std::uint32_t place = (start + probe) % kCapacity;
+  const std::uint32_t place = handle == kNone ? choose(home(key), port_id, now_tick) : kNone;
+  if (place != kNone) {
     Entry& entry = entries_[place];
-    const NeighbourState state = state_of(entry.value.load(std::memory_order_relaxed));
-    const bool unanswered = state == NeighbourState::kIncomplete &&
-                            now_tick - entry.asked.load(std::memory_order_relaxed) > kUnansweredTicks;
-    const bool forgotten = state == NeighbourState::kReachable &&
-                           now_tick - entry.confirmed.load(std::memory_order_relaxed) > kForgottenTicks;
-    if (state != NeighbourState::kFree && !unanswered && !forgotten) continue;
-
     const std::uint32_t version = (entry.version.load(std::memory_order_relaxed) | 1U) + 1;
     entry.version.store(version - 1, std::memory_order_release);
     entry.value.store(0, std::memory_order_release);
@@ -98,6 +112,7 @@ NeighbourTable::Reading NeighbourTable::read(Handle handle) const noexcept {
 
 bool NeighbourTable::should_ask(Handle handle, std::uint32_t now_tick) noexcept {
   Entry& entry = entries_[place_of(handle)];
+  if (handle_of(place_of(handle), entry.version.load(std::memory_order_acquire)) != handle) return false;
   std::uint64_t value = entry.value.load(std::memory_order_relaxed);
   if (state_of(value) == NeighbourState::kReachable) {
     const std::uint32_t age = now_tick - entry.confirmed.load(std::memory_order_relaxed);

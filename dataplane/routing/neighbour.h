@@ -48,6 +48,7 @@ class NeighbourTable {
   [[nodiscard]] Reading read(Handle handle) const noexcept;
   /// True when this caller shall send a question now: not asked within kAskAgainTicks, and either incomplete or due for
   /// confirmation. At most one shard gets true for one period. A neighbour that stays silent becomes kIncomplete.
+  /// False for the handle of an entry that was given to another address.
   [[nodiscard]] bool should_ask(Handle handle, std::uint32_t now_tick) noexcept;
   /// An answer came in. Ignored (false) unless a question is open: nobody volunteers a MAC.
   bool answer(std::uint32_t port_id, const Address& address, const Mac& mac, std::uint32_t now_tick) noexcept;
@@ -86,11 +87,16 @@ class NeighbourTable {
   /// The handle when the entry holds `key`, else kNone.
   [[nodiscard]] Handle match(std::uint32_t place, const Key& key) const noexcept;
   [[nodiscard]] Handle find(const Key& key) const noexcept;
+  /// The place a new key of `port_id` may take, or kNone. Under the lock.
+  [[nodiscard]] std::uint32_t choose(std::uint32_t start, std::uint32_t port_id, std::uint32_t now_tick) const noexcept;
   static std::uint64_t pack(const Mac& mac, NeighbourState state) {
     return mac.number() << 16 | static_cast<std::uint64_t>(state);
   }
 
   static constexpr std::uint32_t kProbesMax = 16;
+  // Of the places looked at, those one port may take: its questions a quarter, so that nobody's scan closes the table.
+  static constexpr std::uint32_t kOpenPerPortMax = 4;
+  static constexpr std::uint32_t kPlacesPerPortMax = 12;
   std::unique_ptr<std::array<Entry, kCapacity>> storage_;
   std::array<Entry, kCapacity>& entries_;
   rte_spinlock_t inserting_;

@@ -30,7 +30,7 @@ class ExpiryWheel {
   /// silent too long. `expire` must remove() and erase it.
   template <typename Expire>
   void advance(SessionTable& table, std::uint32_t now, unsigned budget, Expire expire) {
-    while (now_ != now) {
+    while (static_cast<std::int32_t>(now - now_) > 0) {
       std::uint32_t& head = heads_[now_ & (kSlots - 1)];
       while (head != 0) {
         if (budget-- == 0) return;

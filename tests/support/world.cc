@@ -173,8 +173,11 @@ void add_tenant(SnapshotBuilder& builder, const TenantText& text, std::uint32_t 
   add_rule(builder, {.id = default_rule, .action = snapshot::Action::kDrop, .log = snapshot::kLogDropFolded}, snapshot::kNone, 0, true);
   tenant.rules.count = static_cast<std::uint32_t>(builder.rules.size()) - tenant.rules.first;
 
-  const auto share = static_cast<std::uint32_t>(text.id == kTenantA ? 2 : 6);
-  tenant.routes = {static_cast<std::uint32_t>(builder.routes.size()), 2};
+  const auto server = static_cast<std::uint32_t>(text.id == kTenantA ? 0 : 4);
+  const std::uint32_t share = server + 2;
+  tenant.routes = {static_cast<std::uint32_t>(builder.routes.size()), 6};
+  for (const char* connected : {"10.0.0.0/28", "fd00:0:0:1::/64"}) builder.routes.push_back({prefix(connected), 0, 0, server, {}, {}});
+  for (const char* connected : {"10.0.0.32/28", "fd00:0:0:2::/64"}) builder.routes.push_back({prefix(connected), 0, 0, server + 1, {}, {}});
   builder.routes.push_back({prefix("0.0.0.0/0"), 1, 0, share, address("192.0.2.2"), {}});
   builder.routes.push_back({prefix("::/0"), 1, 0, share, address("2001:db8:0:1::2"), {}});
   for (const char* block : {text.block4, text.block6}) builder.owned_prefixes.push_back({prefix(block), {}, kUplinkIndex, share});
@@ -205,7 +208,7 @@ World::~World() {
   for (std::uint16_t nic = 0; nic < kNics; ++nic) drain(wires.in[nic]), drain(wires.out[nic]);
 }
 
-std::vector<std::uint8_t> World::snapshot(std::uint32_t generation, const std::vector<RuleText>& rules) const {
+std::vector<std::uint8_t> World::snapshot(std::uint32_t generation, const std::vector<RuleText>& rules, const Shape& shape) const {
   SnapshotBuilder builder;
   for (std::uint16_t nic = 0; nic < kNics; ++nic) {
     builder.nics.push_back({builder.string("nic" + std::to_string(nic)), builder.string(engine_->nics()[nic].device()), 1500, 0});
@@ -217,16 +220,17 @@ std::vector<std::uint8_t> World::snapshot(std::uint32_t generation, const std::v
   uplink.tenant = uplink.uplink = uplink.binding = filters::snapshot::kNone;
   uplink.nic = kUplinkNic;
   add_port(builder, uplink, {"192.0.2.1/24", "2001:db8:0:1::1/64"});
-  add_tenant_ports(builder, kTexts[1], 1);
+  if (shape.tenant_b) add_tenant_ports(builder, kTexts[1], 1);
   add_tenant(builder, kTexts[0], 0, options_.sessions_max, rules, kDefaultRuleA);
-  add_tenant(builder, kTexts[1], 1, options_.sessions_max, {{.id = 201}}, kDefaultRuleB);
+  if (shape.tenant_b) add_tenant(builder, kTexts[1], 1, options_.sessions_max, {{.id = 201}}, kDefaultRuleB);
+  if (shape.edit) shape.edit(builder);
   return builder.finish(generation);
 }
 
-void World::apply(std::uint32_t generation, const std::vector<RuleText>& rules) {
+void World::apply(std::uint32_t generation, const std::vector<RuleText>& rules, const Shape& shape) {
   Engine::Applied applied;
   dataplane::LoadError error;
-  ASSERT_TRUE(engine_->apply(snapshot(generation, rules), applied, error)) << error.reason << " at " << error.offset;
+  ASSERT_TRUE(engine_->apply(snapshot(generation, rules, shape), applied, error)) << error.reason << " at " << error.offset;
   ASSERT_EQ(applied.generation, generation);
 }
 
@@ -240,6 +244,8 @@ void World::queue(std::uint16_t nic, const Frame& frame) {
   packet->port = nic;  // what a driver does on receive; the ring driver leaves it to the sender
   ASSERT_EQ(rte_ring_enqueue(wires.in[nic], packet), 0);
 }
+
+void World::turn(std::uint32_t shard) { engine_->turn(shard, tsc_); }
 
 void World::settle() {
   for (bool moved = true; moved;) {

@@ -4,6 +4,7 @@
 #include <rte_ring.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -43,21 +44,29 @@ struct WorldOptions {
   std::uint32_t log_records = 4096;
 };
 
+/// How a snapshot differs from the topology above.
+struct Shape {
+  bool tenant_b = true;
+  std::function<void(filters::SnapshotBuilder&)> edit = {};  ///< last word before it is sealed
+};
+
 class World {
  public:
   explicit World(WorldOptions options = {});
   ~World();
 
   /// The snapshot of this topology with these rules for tenant A; B allows everything inside.
-  [[nodiscard]] std::vector<std::uint8_t> snapshot(std::uint32_t generation, const std::vector<RuleText>& rules) const;
+  [[nodiscard]] std::vector<std::uint8_t> snapshot(std::uint32_t generation, const std::vector<RuleText>& rules, const Shape& shape = {}) const;
   /// Builds and applies; fails the test when it is refused.
-  void apply(std::uint32_t generation, const std::vector<RuleText>& rules);
+  void apply(std::uint32_t generation, const std::vector<RuleText>& rules, const Shape& shape = {});
 
   [[nodiscard]] Mac gateway(std::uint16_t nic) const { return engine_->nics()[nic].mac(); }
   /// Sends one frame in and lets the data plane work until nothing moves.
   void inject(std::uint16_t nic, const Frame& frame);
   /// Puts a frame on the wire without a turn.
   void queue(std::uint16_t nic, const Frame& frame);
+  /// One turn of one shard.
+  void turn(std::uint32_t shard);
   /// Turns of all shards until nothing moves.
   void settle();
   /// Lets time pass, then settles.

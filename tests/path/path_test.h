@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "filters/packet/decode.h"
+#include "filters/packet/fields.h"
+#include "tests/support/world.h"
+
+/// What the tests of the whole path share: the fixture with one and two workers, and the hosts of the topology.
+namespace sekisho::tests {
+
+/// A world whose packets are all accounted for when the test ends.
+class PathTest : public testing::TestWithParam<std::uint32_t> {
+ protected:
+  explicit PathTest(WorldOptions options = {}) : world_(dealt(options)) {}
+  ~PathTest() override { EXPECT_TRUE(world_.conserved()); }
+
+  static FrameBuilder ip(FrameBuilder builder, std::string_view from, std::string_view to) {
+    return from.find(':') == std::string_view::npos ? builder.ipv4(from, to) : builder.ipv6(from, to);
+  }
+  [[nodiscard]] FrameBuilder on_client(std::uint32_t tenant) const {
+    FrameBuilder out = FrameBuilder().ethernet(kClientMac, world_.gateway(kClientNic));
+    return tenant == kTenantA ? out : out.vlan(300, 0x88a8).vlan(7);
+  }
+  [[nodiscard]] FrameBuilder on_server(std::uint32_t tenant) const {
+    FrameBuilder out = FrameBuilder().ethernet(kServerMac, world_.gateway(kServerNic));
+    return tenant == kTenantA ? out : out.vlan(200);
+  }
+  [[nodiscard]] FrameBuilder client(std::string_view from, std::string_view to, std::uint32_t tenant = kTenantA) const {
+    return ip(on_client(tenant), from, to);
+  }
+  [[nodiscard]] FrameBuilder server(std::string_view from, std::string_view to, std::uint32_t tenant = kTenantA) const {
+    return ip(on_server(tenant), from, to);
+  }
+  [[nodiscard]] FrameBuilder outside(std::string_view from, std::string_view to) const {
+    return ip(FrameBuilder().ethernet(kRouterMac, world_.gateway(kUplinkNic)), from, to);
+  }
+  /// The router's answer to our question about it.
+  [[nodiscard]] Frame router_answer(std::string_view who, std::string_view asker, Mac is_at = kRouterMac) const {
+    if (who.find(':') == std::string_view::npos) {
+      return FrameBuilder().ethernet(kRouterMac, world_.gateway(kUplinkNic))
+          .arp({.operation = 2, .sender_mac = is_at, .sender = address(who), .target_mac = world_.gateway(kUplinkNic), .target = address(asker)})
+          .build();
+    }
+    return FrameBuilder().ethernet(kRouterMac, world_.gateway(kUplinkNic)).ipv6(who, asker, {.hop_limit = 255})
+        .nd(136, {.target = address(who), .target_link_layer = is_at, .flags = 0x60000000U}).build();
+  }
+  static filters::PacketMeta read(const Frame& frame) {
+    filters::PacketMeta meta{};
+    EXPECT_EQ(filters::decode(frame, static_cast<std::uint32_t>(frame.size()), {false, false}, meta), filters::DropReason::kNone);
+    return meta;
+  }
+  static std::size_t count(const std::vector<World::Record>& records, CommPhase phase) {
+    return static_cast<std::size_t>(std::count_if(records.begin(), records.end(), [&](const World::Record& record) {
+      return record.envelope.kind == LogKind::kComm && record.comm.phase == phase;
+    }));
+  }
+  /// Frames that came out of any NIC.
+  std::size_t collect_all() {
+    std::size_t out = 0;
+    for (std::uint16_t nic = 0; nic < kNics; ++nic) out += world_.collect(nic).size();
+    return out;
+  }
+  [[nodiscard]] std::uint64_t drops(filters::DropReason reason) const { return world_.drops(reason); }
+
+  World world_;
+
+ private:
+  static WorldOptions dealt(WorldOptions options) {
+    options.workers = GetParam();
+    return options;
+  }
+};
+
+#define SEKISHO_PATH_WORKERS(fixture)                                              \
+  INSTANTIATE_TEST_SUITE_P(Workers, fixture, testing::Values(1U, 2U),              \
+                           [](const auto& test) { return "With" + std::to_string(test.param); })
+
+}  // namespace sekisho::tests
