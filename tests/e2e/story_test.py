@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demonstration comes true, row by row, and leaves nothing behind. Two packet threads tell the same story as one."""
 
+import json
 import os
 import signal
 import subprocess
@@ -48,20 +49,30 @@ def _mine(process):
     return {name for name in _namespaces() if f"-{process.pid}-" in name}
 
 
+def _folders(process):
+    """The folders the demo noted as its own; in state/, or elsewhere when the tree is closed to the daemons' users."""
+    try:
+        return [Path(folder) for folder in json.loads((NOTES / f"{process.pid}.json").read_text())["folders"]]
+    except (OSError, ValueError):
+        return []
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_ended_half_way_leaves_nothing_behind(sign):
     demo = _demo()
     wait_until(lambda: _mine(demo), 20, "namespaces of the demo")
+    folders = _folders(demo)
     demo.send_signal(sign)
     demo.wait(30)
 
+    assert folders and not any(folder.exists() for folder in folders)
     assert not _mine(demo)
-    assert not (TREE / "state" / f"lab-{demo.pid}").exists()
 
 
 def test_a_killed_demo_is_swept_by_the_next_run():
     demo = _demo()
-    wait_until(lambda: list((TREE / "state" / f"lab-{demo.pid}" / "run").glob("*.sock")), 30, "daemons of the demo")
+    wait_until(lambda: [sock for folder in _folders(demo) for sock in folder.glob("run/*.sock")], 30, "daemons of the demo")
+    folders = _folders(demo)
     demo.kill()
     demo.wait()
     assert _mine(demo)
@@ -69,8 +80,8 @@ def test_a_killed_demo_is_swept_by_the_next_run():
     sweep(NOTES)
 
     assert not _mine(demo)
-    assert not (TREE / "state" / f"lab-{demo.pid}").exists()
-    assert not any(f"/lab-{demo.pid}/" in words for words in _command_lines())
+    assert not any(folder.exists() for folder in folders)
+    assert not any(f"{folder}/" in words for folder in folders for words in _command_lines())
 
 
 def _command_lines():
