@@ -12,6 +12,7 @@ FENCES = [
     (r"^rte_", ("dataplane/", "tests/")),
     (r"^sqlite3\.h$", ("control/config/store.cc",)),
     (r"^yaml-cpp/", ("control/config/decode", "control/config/codec")),
+    (r"^unicode/", ("control/config/",)),
     (r"^CLI/", ("mgmt/cli/",)),
     (r"^boost/", ("control/", "mgmt/", "tests/unit/control/", "tests/unit/mgmt/")),
     (r"^boost/beast", ("mgmt/http/",)),
