@@ -103,7 +103,7 @@ std::unique_ptr<Engine> make_engine(const Arguments& arguments) {
 
 // ---- Traffic -------------------------------------------------------------------------------------------------------
 
-/// The quarter-open history of swaps: how long each took.
+/// How long each change of the configuration took.
 struct Swaps {
   std::vector<std::uint64_t> build_us, swap_us;
 };
@@ -150,8 +150,8 @@ int run_worker(void* engine) {
   return 0;
 }
 
-/// Waits for SIGINT or SIGTERM, which main() has blocked; with `swap_ms`, applies the next generation after each wait.
-/// False when a generation was refused.
+/// Waits for SIGINT or SIGTERM, which every thread has blocked; with `swap_ms`, applies the next generation after each
+/// wait. False when a generation was refused.
 bool wait_and_swap(Engine& engine, const Arguments& arguments, const sigset_t& signals, Swaps& swaps) {
   timespec pause{};
   pause.tv_sec = static_cast<time_t>(arguments.swap_ms / 1000);
@@ -170,19 +170,23 @@ bool wait_and_swap(Engine& engine, const Arguments& arguments, const sigset_t& s
 
 Engine* g_engine = nullptr;
 
-int measure_traffic(const Arguments& arguments) {
-  const auto engine = make_engine(arguments);
-  Engine::Applied applied;
-  if (engine == nullptr || !apply(*engine, arguments.plan, kFirstGeneration, applied)) return 1;
+sigset_t ending_signals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  return signals;
+}
+
+int measure_traffic(const Arguments& arguments) {
+  const auto engine = make_engine(arguments);
+  Engine::Applied applied;
+  if (engine == nullptr || !apply(*engine, arguments.plan, kFirstGeneration, applied)) return 1;
+  const sigset_t signals = ending_signals();
   Swaps swaps;
   bool good = true;
   const unsigned worker = rte_get_next_lcore(-1U, 1, 0);
   if (worker < RTE_MAX_LCORE) {
-    sigprocmask(SIG_BLOCK, &signals, nullptr);
     rte_eal_remote_launch(run_worker, engine.get(), worker);
     good = wait_and_swap(*engine, arguments, signals, swaps);
     engine->stop();
@@ -190,6 +194,7 @@ int measure_traffic(const Arguments& arguments) {
   } else {
     g_engine = engine.get();
     for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { g_engine->stop(); });
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
     engine->run(0);
   }
   print_counters(*engine, swaps);
@@ -244,6 +249,9 @@ int measure_memory(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Before EAL makes its threads: they inherit it, so that only main() ever takes these signals.
+  const sigset_t signals = ending_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   const int used = rte_eal_init(argc, argv);
   if (used < 0) return 2;
   Arguments arguments;

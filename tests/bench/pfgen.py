@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 WINDOWS_SKIPPED = 1
 SECONDS_MAX = 60
+STOP_SECONDS_MAX = 60  # a policy being compiled is finished first
 
 # Where the flows of both sides live; tests/bench/bench_network.h binds and routes these.
 ENDS = {4: "src=10.16.0.0,dst=172.20.0.0,sbits=20,dbits=16", 6: "src=fd00:a::1:0:0,dst=fd00:b::1:0:0,sbits=20,dbits=16"}
@@ -35,6 +36,7 @@ class Run:
     ports: dict = field(default_factory=dict)    # port -> {"generated": n, "sent": n, "classes": [(generated, sent)]}
     output: str = ""
     json_lines: list = field(default_factory=list)
+    status: int | None = None
 
     @property
     def cycles(self):
@@ -49,7 +51,7 @@ class Run:
 
     def why_invalid(self, loss_max):
         if not self.windows:
-            return "no steady window; its last words: " + " | ".join(self.output.strip().splitlines()[-3:])
+            return f"no steady window, exit status {self.status}; its last words: " + " | ".join(self.output.strip().splitlines()[-3:])
         if self.lost is None or self.lost > loss_max:
             return f"{100 * (self.lost or 0):.2f} % of the packets did not come out again"
         return None
@@ -82,7 +84,7 @@ def start(command, library, windows, seconds_max=SECONDS_MAX, keep_stdin=False):
             os.killpg(process.pid, signal.SIGINT)
             killer.start()
 
-    killer = threading.Timer(10, lambda: os.killpg(process.pid, signal.SIGKILL))
+    killer = threading.Timer(STOP_SECONDS_MAX, lambda: os.killpg(process.pid, signal.SIGKILL))
     limit = threading.Timer(seconds_max, stop)
     limit.start()
     lines = []
@@ -99,6 +101,7 @@ def start(command, library, windows, seconds_max=SECONDS_MAX, keep_stdin=False):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+    run.status = process.returncode
     run.windows = run.windows[WINDOWS_SKIPPED:]
     run.output = "".join(lines[-60:])
     return run
