@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/shard.h"
 
+#include "dataplane/dpdk/ring_order.h"
 #include "dataplane/path/record.h"
 
 namespace sekisho::dataplane {
@@ -91,6 +92,7 @@ rte_mbuf* Shard::generate() noexcept {
 
 void Shard::hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::uint32_t tenant_slot) noexcept {
   meta_of(packet).resume = static_cast<std::uint8_t>(resume);
+  before_given(shared.handoff[shard]);
   if (rte_ring_mp_enqueue(shared.handoff[shard], packet) != 0) {
     drop(packet, DropReason::kHandoffFull, tenant_slot);
     return;

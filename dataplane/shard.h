@@ -52,6 +52,7 @@ struct Outlet {
 struct HeldPacket {
   rte_mbuf* packet;
   std::uint32_t deadline_tick;
+  std::uint32_t tenant;  ///< TenantId value: nobody waits in all the places
 };
 
 /// Tokens that return at a steady rate; full at first; time is passed in.

@@ -7,6 +7,7 @@ namespace sekisho::dataplane {
 namespace {
 
 constexpr unsigned kExpirePerTurnMax = 64;
+constexpr unsigned kHandedBurstsMax = 4;
 
 /// Connections that begin anew on the numbers of a finished one.
 void carry_restarted(Shard& shard, const Runtime& config, Burst& restarted) {
@@ -35,7 +36,10 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   shard.begin_turn(tsc);
   // acquire: pairs with the release in Engine::publish; stable for this turn
   const Runtime* config = shard.shared.runtime.load(std::memory_order_acquire);
-  if (config == nullptr) return 0;                     // nothing passes before the first snapshot
+  if (config == nullptr) {                             // nothing passes before the first snapshot
+    shard.serve_request();
+    return 0;
+  }
   unsigned packets = 0;
 
   for (const Inlet& inlet : shard.inlets) {
@@ -49,10 +53,14 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
     carry(shard, *config, burst);
   }
   if (shard.shared.shards > 1) {
-    Burst handed;
-    path::receive_handed(shard, *config, handed);
-    packets += handed.count;
-    carry(shard, *config, handed);
+    // More than one burst: the other shards together hand over more in a turn than one inlet brings.
+    unsigned taken = kBurstMax;
+    for (unsigned round = 0; round < kHandedBurstsMax && taken == kBurstMax; ++round) {
+      Burst handed;
+      taken = path::receive_handed(shard, *config, handed);
+      packets += taken;
+      carry(shard, *config, handed);
+    }
   }
   if (shard.held_count > 0) {
     Burst stale;

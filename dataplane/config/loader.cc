@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/describe.h"
+#include "base/net/endian.h"
 #include "filters/packet/decode.h"
 
 namespace sekisho::dataplane {
@@ -41,8 +42,23 @@ std::span<const snapshot::BindingPair> pairs_of(const Runtime& runtime, std::uin
 
 /// A neighbour whose MAC a Binding gives.
 RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac) {
-  runtime.static_hops.push_back(mac);
+  runtime.static_hops.push_back(raw_mac(mac));
   return {RouteKind::kStatic, port, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), Address{}};
+}
+
+/// The bytes of a frame's link header behind the destination MAC.
+std::array<std::uint8_t, 16> link_header(const PortEntry& port, std::uint16_t type) {
+  std::array<std::uint8_t, 16> out{};
+  std::copy(port.mac.bytes.begin(), port.mac.bytes.end(), out.begin());
+  std::size_t at = port.mac.bytes.size();
+  const auto append = [&](std::uint16_t value) {
+    store_be<std::uint16_t>(out, at, value);
+    at += 2;
+  };
+  if (port.outer_vlan != 0) append(port.outer_type), append(port.outer_vlan);
+  if (port.inner_vlan != 0) append(filters::kEtherTypeVlan), append(port.inner_vlan);
+  append(type);
+  return out;
 }
 
 /// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
@@ -110,11 +126,14 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.inner_vlan = carrier.inner_vlan;
     port.outer_type = carrier.outer_is_svlan != 0 ? filters::kEtherTypeSvlan : filters::kEtherTypeVlan;
     port.mac = nic->mac;
+    port.raw_mac = raw_mac(nic->mac);
     port.kind = source.kind;
     port.zone = source.zone;
     port.l2_bytes = static_cast<std::uint8_t>(14 + (carrier.outer_vlan != 0 ? 4 : 0) + (carrier.inner_vlan != 0 ? 4 : 0));
     port.addresses = filters::slice(view.port_addresses(), carrier.addresses);
     port.link_local = eui64_link_local(nic->mac);
+    port.link4 = link_header(port, filters::kEtherTypeIpv4);
+    port.link6 = link_header(port, filters::kEtherTypeIpv6);
     runtime.ports.push_back(port);
   }
   runtime.wires.build(runtime.ports);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 #include <vector>
@@ -35,12 +36,16 @@ struct alignas(64) PortEntry {
   std::uint16_t inner_vlan;
   std::uint16_t outer_type;     ///< ethertype of the outer tag, host order
   Mac mac;                      ///< the gateway's address there
+  std::uint64_t raw_mac;        ///< the same as it lies in memory
   snapshot::PortKind kind;
   std::uint8_t zone;
   std::uint8_t l2_bytes;        ///< Ethernet header with tags: 14, 18 or 22
   std::uint8_t reserved;
   std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
   Address link_local;           ///< the gateway's fe80:: there
+  /// What every frame sent here begins with behind the destination MAC, ready to copy: source MAC, tags, EtherType.
+  std::array<std::uint8_t, 16> link4;
+  std::array<std::uint8_t, 16> link6;
 };
 static_assert(sizeof(PortEntry) % 64 == 0);
 
@@ -123,7 +128,7 @@ struct Runtime {
   std::vector<BindingEntry> bindings;
   std::vector<TenantEntry> tenants;
   std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
-  std::vector<Mac> static_hops;
+  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac)
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
   std::shared_ptr<const Classifier> classifier;
@@ -133,6 +138,21 @@ struct Runtime {
     return owners[port].find(destination);
   }
 };
+
+/// The six bytes of a MAC as they lie in memory, in the low 48 bits: written to a frame with one store.
+inline std::uint64_t raw_mac(const Mac& mac) {
+  std::uint64_t out = 0;
+  std::memcpy(&out, mac.bytes.data(), mac.bytes.size());
+  return out;
+}
+
+/// The destination MAC of a frame (of at least eight bytes: decode has proved more) in the form of raw_mac.
+inline std::uint64_t raw_mac_at(std::span<const std::uint8_t> frame) {
+  std::uint64_t out;
+  SEKISHO_DCHECK(frame.size() >= sizeof(out));
+  std::memcpy(&out, frame.data(), sizeof(out));
+  return out & 0xffff'ffff'ffffU;
+}
 
 /// next_hop values of sessions and packets: a static hop of this generation, or a handle of the neighbour table.
 inline constexpr std::uint32_t kDynamicHop = 0x80000000U;

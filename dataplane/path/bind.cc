@@ -53,21 +53,41 @@ DropReason guard(Shard& shard, const Runtime& config, const PortEntry& port, rte
                             meta_of(packet), shard.now_ms);
 }
 
-/// Places one packet. True: it goes on to its flow; false: it has ended.
-bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, Count count) {
+/// The attachment of the packets of a run: bursts come from one NIC and mostly carry the same tags.
+struct Attachment {
+  std::uint32_t tags = kNoIndex;    ///< outer | inner << 16 of the run
+  std::uint16_t nic = 0;
+  std::uint32_t at = kNoIndex;      ///< port index; kNoIndex: nobody's
+  bool counts = true;
+  std::uint64_t packets = 0, bytes = 0;
+
+  /// Moves on to the packet's attachment.
+  void seek(Shard& shard, const Runtime& config, const rte_mbuf* packet, const PacketMeta& meta) {
+    const std::uint32_t wanted = std::uint32_t{meta.outer_vlan} | std::uint32_t{meta.inner_vlan} << 16;
+    if (wanted == tags && packet->port == nic) [[likely]] return;
+    flush(shard, config);
+    tags = wanted;
+    nic = packet->port;
+    at = config.wires.find(nic, meta.outer_vlan, meta.inner_vlan);
+  }
+  void flush(Shard& shard, const Runtime& config) {
+    if (at != kNoIndex && counts) {
+      PortCounters& counters = shard.ports[config.ports[at].slot];
+      counters.rx_packets.add(packets);
+      counters.rx_bytes.add(bytes);
+    }
+    packets = bytes = 0;
+  }
+};
+
+/// Places one packet that came in at port `at`. True: it goes on to its flow; false: it has ended.
+bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
   PacketMeta& meta = meta_of(packet);
-  std::uint32_t at = config.wires.find(packet->port, meta.outer_vlan, meta.inner_vlan);
   if (at == kNoIndex) [[unlikely]] {
     shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
     return false;
   }
-  if (count == Count::kYes) {
-    PortCounters& counters = shard.ports[config.ports[at].slot];
-    counters.rx_packets.add(1);
-    counters.rx_bytes.add(packet->pkt_len);
-  }
-  const bool is_uplink = config.ports[at].kind == snapshot::PortKind::kUplink;
-  if (is_uplink) {
+  if (config.ports[at].kind == snapshot::PortKind::kUplink) {
     at = share_of(shard, config, packet, at);
     if (at == kNoIndex) return false;
   }
@@ -81,11 +101,10 @@ bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, Count count
       return false;
     }
   }
-  const auto frame = frame_of(packet);
-  const bool to_us = filters::mac_at(frame, 0) == port.mac;
+  const bool to_us = raw_mac_at(frame_of(packet)) == port.raw_mac;
   const bool ip = (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
   if (!to_us || !ip || filters::is_nd(meta)) [[unlikely]] {
-    if (!to_us && !filters::mac_at(frame, 0).is_multicast()) {
+    if (!to_us && !filters::ethernet_destination(frame_of(packet)).is_multicast()) {
       refuse(shard, config, packet, DropReason::kNotForUs);
     } else {
       local::link(shard, config, packet, at);
@@ -106,10 +125,16 @@ void place(const Runtime& config, PacketMeta& meta, std::uint32_t port) noexcept
 
 void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept {
   std::uint16_t kept = 0;
+  Attachment attachment;
+  attachment.counts = count == Count::kYes;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
-    if (bind_one(shard, config, packet, count)) burst.packets[kept++] = packet;
+    attachment.seek(shard, config, packet, meta_of(packet));
+    attachment.packets += 1;
+    attachment.bytes += packet->pkt_len;
+    if (bind_one(shard, config, packet, attachment.at)) burst.packets[kept++] = packet;
   }
+  attachment.flush(shard, config);
   burst.count = kept;
 }
 

@@ -6,12 +6,9 @@
 namespace sekisho::dataplane::path {
 
 /// Puts a finished frame into the outlet of its wire port's NIC: this shard's own queue, or, when the NIC has fewer
-/// queues than there are shards, the ring of the shard that owns one. Counts it for the port.
-inline void to_outlet(Shard& shard, rte_mbuf* packet, const PortEntry& wire) noexcept {
+/// queues than there are shards, the ring of the shard that owns one. The caller counts it for the port.
+inline void to_queue(Shard& shard, rte_mbuf* packet, const PortEntry& wire) noexcept {
   Outlet& outlet = shard.outlets[wire.nic];
-  PortCounters& counters = shard.ports[wire.slot];
-  counters.tx_packets.add(1);
-  counters.tx_bytes.add(packet->pkt_len);
   packet->port = wire.nic;
   if (outlet.owner != shard.number) [[unlikely]] {
     shard.hand_off(packet, outlet.owner, Resume::kTransmit, wire.tenant_slot);
@@ -19,6 +16,14 @@ inline void to_outlet(Shard& shard, rte_mbuf* packet, const PortEntry& wire) noe
   }
   if (outlet.count == outlet.packets.size()) [[unlikely]] transmit(shard);
   outlet.packets[outlet.count++] = packet;
+}
+
+/// to_queue, counted.
+inline void to_outlet(Shard& shard, rte_mbuf* packet, const PortEntry& wire) noexcept {
+  PortCounters& counters = shard.ports[wire.slot];
+  counters.tx_packets.add(1);
+  counters.tx_bytes.add(packet->pkt_len);
+  to_queue(shard, packet, wire);
 }
 
 }  // namespace sekisho::dataplane::path

@@ -13,8 +13,9 @@ namespace sekisho::dataplane::path {
 
 /// Takes up to kBurstMax packets from a NIC queue.
 void receive(Shard& shard, const Inlet& inlet, Burst& burst) noexcept;
-/// Takes up to kBurstMax packets other shards handed over. Those that only need this shard's transmit queue go there.
-void receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept;
+/// Takes up to kBurstMax packets other shards handed over and returns how many. Those that only need this shard's transmit
+/// queue go there.
+unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Proves headers; malformed packets end here, in the name of the tenant whose attachment they came from.
 void decode(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 

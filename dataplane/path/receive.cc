@@ -2,6 +2,7 @@
 #include <rte_ethdev.h>
 #include <rte_prefetch.h>
 
+#include "dataplane/dpdk/ring_order.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
 
@@ -10,13 +11,17 @@ namespace sekisho::dataplane::path {
 void receive(Shard& shard, const Inlet& inlet, Burst& burst) noexcept {
   burst.count = rte_eth_rx_burst(inlet.nic, inlet.queue, burst.packets.data(), kBurstMax);
   shard.packets.received.add(burst.count);
-  for (rte_mbuf* packet : burst.live()) rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
+  for (rte_mbuf* packet : burst.live()) {
+    rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
+    __builtin_prefetch(&meta_of(packet), 1);
+  }
 }
 
-void receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept {
+unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept {
   static_assert(sizeof(void*) == sizeof(rte_mbuf*));
   std::array<void*, kBurstMax> handed;
   const unsigned count = rte_ring_sc_dequeue_burst(shard.shared.handoff[shard.number], handed.data(), kBurstMax, nullptr);
+  after_taken(shard.shared.handoff[shard.number]);
   shard.packets.handed_in.add(count);
   Burst stale;
   for (unsigned i = 0; i < count; ++i) {
@@ -34,6 +39,7 @@ void receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept 
   }
   bind(shard, config, stale, Count::kNo);
   for (rte_mbuf* packet : stale.live()) burst.packets[burst.count++] = packet;
+  return count;
 }
 
 }  // namespace sekisho::dataplane::path
