@@ -17,6 +17,7 @@ constexpr std::uint64_t kEveryZone = ~std::uint64_t{0};
 constexpr std::size_t kAddressRangesMax = limits::kSnapshotBytesMax / 2 / sizeof(filters::snapshot::AddressRange);
 // One group may name others a thousandfold: past this a rule is beyond any classifier, and the compiler's memory is bounded.
 constexpr std::size_t kAddressRangesPerRuleMax = 100'000;
+constexpr std::size_t kAddressesGatheredMax = 20'000'000;  // a tenant; some seconds of work
 constexpr std::size_t kServicesMax = limits::kSnapshotBytesMax / 4 / sizeof(filters::snapshot::Service);
 
 Action action_of(model::Rule::Action action) {
@@ -50,18 +51,23 @@ std::uint8_t log_of(model::DropLog log) {
 /// Gathers spans of many members without ever holding many more than one rule may have.
 class Gatherer {
  public:
+  explicit Gatherer(std::size_t& gathered) : gathered_(gathered) {}
   void add(const std::vector<AddressSpan>& more) {
+    gathered_ += more.size();
+    too_many_ |= gathered_ > kAddressesGatheredMax;
+    if (too_many_) return;
     spans_.insert(spans_.end(), more.begin(), more.end());
     if (spans_.size() <= 4 * kAddressRangesPerRuleMax) return;
     spans_ = AddressSet(std::move(spans_)).spans();
     if (spans_.size() <= kAddressRangesPerRuleMax) return;
     too_many_ = true;
-    spans_.resize(kAddressRangesPerRuleMax);
+    spans_.clear();
   }
   [[nodiscard]] AddressSet take() { return AddressSet(std::move(spans_)); }
   [[nodiscard]] bool too_many() const { return too_many_; }
 
  private:
+  std::size_t& gathered_;
   std::vector<AddressSpan> spans_;
   bool too_many_ = false;
 };
@@ -169,8 +175,9 @@ const AddressSet& RuleCompiler::resolve_address(const std::string& name) {
     return address_sets_.emplace(name, AddressSet(std::move(spans))).first->second;
   }
   const model::AddressGroup& group = *address_groups_.at(name);
-  Gatherer members;
-  Gatherer excluded;
+  if (too_many_addresses_) return address_sets_[name];  // refused already
+  Gatherer members(gathered_addresses_);
+  Gatherer excluded(gathered_addresses_);
   for (const auto& member : group.members()) members.add(resolve_address(member).spans());
   for (const auto& member : group.exclude()) excluded.add(resolve_address(member).spans());
   too_many_addresses_ |= members.too_many() || excluded.too_many();
@@ -181,7 +188,7 @@ RuleCompiler::Match RuleCompiler::addresses(const Path& here, const Names& names
   if (names.empty()) return Match{.any = true};
   const std::string key = list_key(names, negate == Negate::kYes);
   if (const auto known = address_matches_.find(key); known != address_matches_.end()) return known->second;
-  Gatherer gathered;
+  Gatherer gathered(gathered_addresses_);
   for (const auto& name : names) gathered.add(resolve_address(name).spans());
   too_many_addresses_ |= gathered.too_many();
   AddressSet set = gathered.take();
@@ -192,8 +199,10 @@ RuleCompiler::Match RuleCompiler::addresses(const Path& here, const Names& names
   out.v6 = set.has(Family::kIpv6);
   if (too_many_addresses_ || set.spans().size() > kAddressRangesPerRuleMax) {
     reporter_.error(here, "these addresses come to more than " + std::to_string(kAddressRangesPerRuleMax) + " ranges");
+    out = Match{.any = true};  // refused: no second finding about a rule that matches nothing
   } else if (builder_.address_ranges.size() + set.spans().size() > kAddressRangesMax) {
     reporter_.error(here, "the rules' addresses come to more than " + std::to_string(kAddressRangesMax) + " ranges in all");
+    out = Match{.any = true};
   } else if (!out.any) {
     out.run = {static_cast<std::uint32_t>(builder_.address_ranges.size()), static_cast<std::uint32_t>(set.spans().size())};
     for (const AddressSpan& span : set.spans()) builder_.address_ranges.push_back({span.low, span.high, {}});

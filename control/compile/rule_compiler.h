@@ -59,6 +59,7 @@ class RuleCompiler {
   std::map<std::string_view, const model::ServiceGroup*> service_groups_;
   std::map<std::string, AddressSet> address_sets_;
   std::map<std::string, std::vector<ServiceBox>> service_sets_;
+  std::size_t gathered_addresses_ = 0;
   bool too_many_addresses_ = false;
   std::map<std::string, Match> address_matches_;
   std::map<std::string, Match> service_matches_;

@@ -37,8 +37,8 @@ class LineIndex {
   [[nodiscard]] Place place(const YAML::Mark& mark) const {
     if (mark.line < 0 || mark.column < 0) return {};
     const std::size_t line = std::min(static_cast<std::size_t>(mark.line), starts_.size() - 1);
-    const std::string_view rest = text_.substr(starts_[line], static_cast<std::size_t>(mark.column));
-    return {static_cast<std::uint32_t>(line + 1), static_cast<std::uint32_t>(count_characters(rest) + 1)};
+    const std::size_t at = std::min(starts_[line] + static_cast<std::size_t>(mark.column), text_.size());
+    return {static_cast<std::uint32_t>(line + 1), static_cast<std::uint32_t>(characters_before(line, at) + 1)};
   }
   [[nodiscard]] Place place_of_offset(std::size_t offset) const {
     const auto after = std::upper_bound(starts_.begin(), starts_.end(), offset);
@@ -48,8 +48,27 @@ class LineIndex {
   }
 
  private:
+  /// Marks come nearly in order, so counting goes on from the one before: a document may be one line of megabytes.
+  std::size_t characters_before(std::size_t line, std::size_t at) const {
+    if (line != line_) {
+      line_ = line;
+      at_ = starts_[line];
+      characters_ = 0;
+    }
+    if (at >= at_) {
+      characters_ += count_characters(text_.substr(at_, at - at_));
+    } else {
+      characters_ -= count_characters(text_.substr(at, at_ - at));
+    }
+    at_ = at;
+    return characters_;
+  }
+
   std::string_view text_;
   std::vector<std::size_t> starts_{0};
+  mutable std::size_t line_ = 0;
+  mutable std::size_t at_ = 0;
+  mutable std::size_t characters_ = 0;
 };
 
 std::string quoted(std::string_view text) {

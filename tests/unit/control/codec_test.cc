@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/limits.h"
+#include "control/config/text.h"
 #include "tests/unit/control/documents.h"
 
 namespace sekisho::control::test {
@@ -66,6 +67,18 @@ TEST(Codec, NamesAnUnknownFieldByLineAndColumn) {
 
 TEST(Codec, CountsColumnsInCharacters) {
   EXPECT_THAT(decode_lines("tenants:\n  - { name: \"印刷\", bad: 1, service_code: x }\n"), StartsWith("f:2:19: error: tenants[0].bad:"));
+}
+
+TEST(Codec, CountsColumnsInOneLongLine) {
+  std::string text = "nics: [";
+  for (int i = 0; i < 20'000; ++i) text += "{ name: \"石\", device: b }, ";
+  const std::size_t characters = count_characters(text);
+  text += "{ nam: c } ]";
+
+  const auto findings = decode_document(text).findings;
+
+  ASSERT_FALSE(findings.empty());
+  EXPECT_EQ(findings.back().column, characters + 3);
 }
 
 TEST(Codec, ListsEveryFaultInOrder) {

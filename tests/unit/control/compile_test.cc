@@ -174,6 +174,32 @@ TEST_F(Compile, LeavesOutARuleThatCanMatchNothing) {
   EXPECT_EQ(rule(tcp(kOffice, "10.0.1.77", kServers, "10.0.0.2", 80)), "inside/既定拒否");
 }
 
+TEST_F(Compile, RefusesGroupsThatMultiplyIntoTooManyAddresses) {
+  const auto document = [](int objects) {
+    std::string out = "tenants:\n  - service_code: acm00000001\n    name: a\n    addresses:\n";
+    std::string members;
+    for (int i = 0; i < objects; ++i) {
+      out += "      - { name: o" + std::to_string(i) + ", entries: [10.0.0.0";
+      for (int j = 1; j < 1000; ++j) {
+        const int n = (i * 1000 + j) * 2;
+        out += ", 10." + std::to_string(n >> 16) + '.' + std::to_string(n >> 8 & 255) + '.' + std::to_string(n & 255);
+      }
+      out += "] }\n";
+      members += (i == 0 ? "o" : ", o") + std::to_string(i);
+    }
+    out += "    address_groups: [ { name: g, members: [" + members + "] } ]\n";
+    return out + "    policies: [ { name: p, rules: [ { name: r, action: allow, source: [g] } ] } ]\n";
+  };
+  load(document(2));
+  const Decoded big = decode_document(document(102));
+
+  const Compiled refused = compile(big.model, big.positions, ids_, 1);
+
+  ASSERT_TRUE(has_errors(refused.findings));
+  EXPECT_EQ(refused.findings[0].path, "tenants[0].policies[0].rules[0].source");
+  EXPECT_TRUE(refused.snapshot.empty());
+}
+
 TEST_F(Compile, RefusesAnIdThatAnotherRuleWasGiven) {
   load(kExample);
   const auto& acme = decoded_.model.tenants(0);
