@@ -375,7 +375,8 @@ void describe_violation(ByteSpan frame, const PacketMeta& meta, SecBody& body) n
 std::uint64_t offending_value(DropReason reason, const SecBody& body) noexcept {
   const std::uint64_t source_mac = body.ethernet_source.number();
   if (reason == DropReason::kAeArpSpa || reason == DropReason::kAeIp4 || reason == DropReason::kAeIp6 ||
-      reason == DropReason::kAeLinkLocal) {
+      reason == DropReason::kAeLinkLocal || reason == DropReason::kUplinkSource || reason == DropReason::kMartian ||
+      reason == DropReason::kLand || reason == DropReason::kSessionLimit || reason == DropReason::kIcmpUnrelated) {
     return number_of(body.source);
   }
   if (reason == DropReason::kAeArpSha || reason == DropReason::kAeNdLinkLayer) return body.claimed_mac.number();

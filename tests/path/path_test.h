@@ -77,6 +77,20 @@ class PathTest : public testing::TestWithParam<std::uint32_t> {
   }
 };
 
+/// Takes the Binding of tenant A's client port away.
+inline void unbind_client(filters::SnapshotBuilder& builder) {
+  builder.ports[1].binding = filters::snapshot::kNone;
+  builder.bindings.erase(builder.bindings.begin() + 1);
+  builder.binding_pairs.erase(builder.binding_pairs.begin() + 4, builder.binding_pairs.begin() + 6);
+  std::uint32_t first = 0;
+  for (std::uint32_t index = 0; index < builder.bindings.size(); ++index) {
+    filters::snapshot::Binding& binding = builder.bindings[index];
+    builder.ports[binding.port].binding = index;
+    binding.pairs.first = first;
+    binding.routed.first = first += binding.pairs.count;
+  }
+}
+
 #define SEKISHO_PATH_WORKERS(fixture)                                              \
   INSTANTIATE_TEST_SUITE_P(Workers, fixture, testing::Values(1U, 2U),              \
                            [](const auto& test) { return "With" + std::to_string(test.param); })

@@ -213,13 +213,7 @@ TEST_P(PathUplink, OneTenantsScanLeavesRoomForOthersNeighbours) {
   world_.apply(1, {kAllowUdp}, {.edit = [](filters::SnapshotBuilder& builder) {
     kOnLink.edit(builder);
     builder.ports[1].kind = filters::snapshot::PortKind::kRouted;  // A's client port is a router's
-    builder.ports[1].binding = filters::snapshot::kNone;
-    builder.bindings.erase(builder.bindings.begin() + 1);
-    for (auto& binding : builder.bindings) binding.id = binding.port + 1;
-    for (std::uint32_t index = 1; index < builder.bindings.size(); ++index) builder.ports[builder.bindings[index].port].binding = index;
-    builder.binding_pairs.erase(builder.binding_pairs.begin() + 4, builder.binding_pairs.begin() + 6);
-    std::uint32_t first = 0;
-    for (auto& binding : builder.bindings) binding.pairs.first = first, first += binding.pairs.count, binding.routed.first = first;
+    unbind_client(builder);
   }});
   for (unsigned number = 2; number < 8000; ++number) {
     world_.inject(kServerNic, server("fd00:0:0:1::2", "fd00:0:0:2::" + std::to_string(number)).udp(5000, 53).build());

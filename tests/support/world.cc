@@ -9,6 +9,7 @@
 #include <array>
 #include <string>
 
+#include "dataplane/dpdk/ring_order.h"
 #include "tests/support/eal.h"
 
 namespace sekisho::tests {
@@ -234,14 +235,16 @@ void World::apply(std::uint32_t generation, const std::vector<RuleText>& rules, 
   ASSERT_EQ(applied.generation, generation);
 }
 
-void World::queue(std::uint16_t nic, const Frame& frame) {
+void World::queue(std::uint16_t nic, const Frame& frame, std::uint16_t headroom) {
   Wires& wires = Wires::get();
   rte_mbuf* packet = rte_pktmbuf_alloc(wires.pool);
   ASSERT_NE(packet, nullptr);
+  packet->data_off = headroom;
   char* room = rte_pktmbuf_append(packet, static_cast<std::uint16_t>(frame.size()));
   ASSERT_NE(room, nullptr);
   std::copy(frame.begin(), frame.end(), reinterpret_cast<std::uint8_t*>(room));
   packet->port = nic;  // what a driver does on receive; the ring driver leaves it to the sender
+  dataplane::before_given(wires.in[nic]);
   ASSERT_EQ(rte_ring_enqueue(wires.in[nic], packet), 0);
 }
 
@@ -271,6 +274,7 @@ void World::pass(std::chrono::milliseconds time) {
 std::vector<Frame> World::collect(std::uint16_t nic) {
   std::vector<Frame> out;
   for (void* object = nullptr; rte_ring_dequeue(Wires::get().out[nic], &object) == 0;) {
+    dataplane::after_taken(Wires::get().out[nic]);
     auto* packet = static_cast<rte_mbuf*>(object);
     const auto* bytes = rte_pktmbuf_mtod(packet, const std::uint8_t*);
     out.emplace_back(bytes, bytes + packet->data_len);

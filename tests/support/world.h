@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <rte_mbuf.h>
 #include <rte_ring.h>
 
 #include <chrono>
@@ -63,8 +64,8 @@ class World {
   [[nodiscard]] Mac gateway(std::uint16_t nic) const { return engine_->nics()[nic].mac(); }
   /// Sends one frame in and lets the data plane work until nothing moves.
   void inject(std::uint16_t nic, const Frame& frame);
-  /// Puts a frame on the wire without a turn.
-  void queue(std::uint16_t nic, const Frame& frame);
+  /// Puts a frame on the wire without a turn. `headroom`: bytes a driver left before it.
+  void queue(std::uint16_t nic, const Frame& frame, std::uint16_t headroom = RTE_PKTMBUF_HEADROOM);
   /// One turn of one shard.
   void turn(std::uint32_t shard);
   /// Turns of all shards until nothing moves.
