@@ -116,6 +116,9 @@ void send_resolved(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& 
   } else if (neighbour.state == NeighbourState::kIncomplete) {
     hold(shard, config, packet);
   } else {
+    // The entry went to another address: the session is judged again at its next packet, which asks for the neighbour anew.
+    const std::uint32_t session = meta_of(packet).session;
+    if (session != kNoIndex) shard.sessions.at(session).generation = 0;
     refuse(shard, config, packet, DropReason::kNeighbourUnresolved);
   }
 }
