@@ -160,7 +160,9 @@ TEST_F(SmallLog, FullRingIsReportedPerTenantAndKind) {
       const bool loss = out.envelope.kind == LogKind::kLoss;
       losses += loss ? 1 : 0;
       left[out.envelope.tenant] -= loss ? out.loss.count : 1;
-      if (loss) EXPECT_LE(out.loss.from_timestamp, out.loss.to_timestamp);
+      if (loss) {
+        EXPECT_LE(out.loss.from_timestamp, out.loss.to_timestamp);
+      }
     }
     log_.flush(kStart + 1000);
   }

@@ -50,7 +50,7 @@ TEST(Neighbour, OldHandleNeverSpeaksOfTheNextAddress) {
   for (std::uint32_t number = 0; number < 200; ++number) old.push_back(table.find_or_make(number, host(number), 0));
   const std::uint32_t later = 10 * kSecond;
   std::uint32_t reused = 0;
-  for (std::uint32_t number = 0; number < 20'000; ++number) table.find_or_make(1000 + number, host(1000 + number), later);
+  for (std::uint32_t number = 0; number < 20'000; ++number) static_cast<void>(table.find_or_make(1000 + number, host(1000 + number), later));
   for (std::uint32_t number = 0; number < 200; ++number) {
     if (table.find(number, host(number)) == old[number]) continue;
     ++reused;
@@ -65,7 +65,7 @@ TEST(Neighbour, ReachableEntryKeepsItsPlaceInAFullTable) {
   const auto handle = table.find_or_make(1, host(1), 0);
   EXPECT_TRUE(table.should_ask(handle, 0));
   EXPECT_TRUE(table.answer(1, host(1), kMac, 0));
-  for (std::uint32_t number = 0; number < 50'000; ++number) table.find_or_make(10 + number, host(1000 + number), number / 1000);
+  for (std::uint32_t number = 0; number < 50'000; ++number) static_cast<void>(table.find_or_make(10 + number, host(1000 + number), number / 1000));
   EXPECT_EQ(table.find(1, host(1)), handle);
   EXPECT_EQ(table.read(handle).mac, kMac);
 }

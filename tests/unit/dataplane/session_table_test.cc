@@ -48,7 +48,9 @@ TEST(SessionTable, AgreesWithAMapOverAMillionOperations) {
     const std::uint32_t index = table.find(lookup, flow.ends());
     ASSERT_EQ(index, known == oracle.end() ? kNoIndex : known->second) << "operation " << i;
     const std::uint32_t candidate = table.candidate(lookup.hash);
-    if (index != kNoIndex) ASSERT_NE(candidate, kNoIndex);
+    if (index != kNoIndex) {
+      ASSERT_NE(candidate, kNoIndex);
+    }
     if (index == kNoIndex && random() % 2 == 0) {
       const std::uint32_t made = table.insert(lookup, flow.ends(), flow.ipv6);
       if (made == kNoIndex) {
