@@ -16,7 +16,7 @@ namespace sekisho::dataplane {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
-constexpr std::uint64_t kStart = 1'000 * kSecond;
+constexpr std::uint64_t kStart = 1'000'000 * kSecond;
 
 class Log : public testing::Test {
  protected:
