@@ -22,7 +22,7 @@ class Daemon {
   struct Options {
     std::string run_dir;    ///< control.sock is made here; dataplane.sock and export.sock are looked for here
     std::string state_dir;  ///< config.db, snapshot.bin
-    std::vector<uid_t> allowed_uids;
+    Admission admission;    ///< to control.sock
     DataplaneLink::Deadlines deadlines;
   };
   Daemon(Options options, Store store, Ids ids, std::function<void(const std::string&)> complain);

@@ -21,11 +21,11 @@ struct Options {
   std::string run_dir = "/run/sekisho";
   std::string state_dir = "/var/lib/sekisho";
   std::string check_file;
-  std::vector<uid_t> allowed_uids;
+  Admission admission;
 };
 
 constexpr const char* kUsage =
-    "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]...\n"
+    "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]...\n"
     "       controld --check FILE    check a document, print what is wrong, change nothing\n";
 
 void complain(const std::string& line) {
@@ -35,7 +35,7 @@ void complain(const std::string& line) {
 
 std::optional<Options> parse_options(int argc, char** argv) {
   const option known[] = {{"run-dir", required_argument, nullptr, 'r'}, {"state-dir", required_argument, nullptr, 's'},
-                          {"allow-uid", required_argument, nullptr, 'u'}, {"check", required_argument, nullptr, 'c'},
+                          {"allow-uid", required_argument, nullptr, 'u'}, {"log-uid", required_argument, nullptr, 'l'}, {"check", required_argument, nullptr, 'c'},
                           {"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
   Options out;
   for (int letter = 0; (letter = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
@@ -45,12 +45,12 @@ std::optional<Options> parse_options(int argc, char** argv) {
       out.state_dir = optarg;
     } else if (letter == 'c') {
       out.check_file = optarg;
-    } else if (letter == 'u') {
+    } else if (letter == 'u' || letter == 'l') {
       uid_t uid = 0;
       const char* end = optarg + std::strlen(optarg);
       const auto [stop, status] = std::from_chars(static_cast<const char*>(optarg), end, uid);
       if (status != std::errc{} || stop != end) return std::nullopt;
-      out.allowed_uids.push_back(uid);
+      (letter == 'u' ? out.admission.everything : out.admission.names).push_back(uid);
     } else if (letter == 'h') {
       std::fputs(kUsage, stdout);
       std::exit(0);
@@ -87,7 +87,7 @@ int run_daemon(const Options& options) {
     complain("cannot read the store in " + options.state_dir + ": " + describe(loaded.error()));
     return 1;
   }
-  Daemon daemon({.run_dir = options.run_dir, .state_dir = options.state_dir, .allowed_uids = options.allowed_uids, .deadlines = {}},
+  Daemon daemon({.run_dir = options.run_dir, .state_dir = options.state_dir, .admission = options.admission, .deadlines = {}},
                 std::move(*store), std::move(ids), complain);
   if (const auto listening = daemon.start(); !listening) {
     complain("cannot listen in " + options.run_dir + ": " + describe(listening.error()));

@@ -3,6 +3,7 @@
 
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
+#include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_random.h>
 #include <unistd.h>
@@ -230,6 +231,8 @@ void Engine::wait_for_workers() {
 
 void Engine::run(std::uint32_t number) {
   Shard& shard = *shards_[number];
+  // Registered with the EAL, the thread has a packet cache of its own; without (no place left) it is merely slower.
+  const bool registered = rte_lcore_id() == LCORE_ID_ANY && rte_thread_register() == 0;
   rte_rcu_qsbr_thread_register(qsbr_, number);
   rte_rcu_qsbr_thread_online(qsbr_, number);
   running_[number]->store(true, std::memory_order_release);
@@ -243,6 +246,7 @@ void Engine::run(std::uint32_t number) {
   running_[number]->store(false, std::memory_order_release);
   rte_rcu_qsbr_thread_offline(qsbr_, number);
   rte_rcu_qsbr_thread_unregister(qsbr_, number);
+  if (registered) rte_thread_unregister();
 }
 
 unsigned Engine::turn(std::uint32_t shard, std::uint64_t tsc) { return dataplane::turn(*shards_[shard], tsc); }

@@ -4,8 +4,10 @@
 #include <pthread.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <sched.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -30,7 +32,9 @@ constexpr const char* kUsage =
     "  --mbufs N           packets in flight (default 16384)\n"
     "  --idle-sleep-us N   sleep of an idle worker; 0 = always poll (default 0)\n"
     "  --log-records N     size of each log ring, a power of two (default 16384)\n"
-    "  --allow-uid UID     who may connect besides root; repeatable\n"
+    "  --allow-uid UID     who may configure besides root (controld); repeatable\n"
+    "  --log-uid UID       who may read the log rings besides root (logd); repeatable\n"
+    "  --tenants N --ports N --bindings N   places for what survives commits (default 1024, 4096, 4096)\n"
     "Everything behind -- goes to DPDK: --vdev=net_af_packet0,iface=..., -a PCI-ADDRESS, --no-huge ...\n";
 
 struct Arguments {
@@ -55,9 +59,13 @@ bool take_option(int option, const char* value, Arguments& out) {
     case 'm': return number(value, out.engine.mbufs);
     case 'i': return number(value, out.engine.idle_sleep_us);
     case 'l': return number(value, out.engine.shard.log_records);
+    case 't': return number(value, out.engine.shard.tenants);
+    case 'p': return number(value, out.engine.shard.ports);
+    case 'b': return number(value, out.engine.shard.bindings);
     case 'u':
+    case 'g':
       if (!number(value, uid)) return false;
-      out.loop.allowed.push_back(uid);
+      (option == 'u' ? out.loop.control_uids : out.loop.log_uids).push_back(uid);
       return true;
     default: return false;
   }
@@ -68,6 +76,8 @@ bool parse(int argc, char** argv, Arguments& out) {
                           {"workers", required_argument, nullptr, 'w'},  {"sessions", required_argument, nullptr, 'n'},
                           {"mbufs", required_argument, nullptr, 'm'},    {"idle-sleep-us", required_argument, nullptr, 'i'},
                           {"log-records", required_argument, nullptr, 'l'}, {"allow-uid", required_argument, nullptr, 'u'},
+                          {"log-uid", required_argument, nullptr, 'g'},     {"tenants", required_argument, nullptr, 't'},
+                          {"ports", required_argument, nullptr, 'p'},       {"bindings", required_argument, nullptr, 'b'},
                           {nullptr, 0, nullptr, 0}};
   for (int option = 0; (option = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
     if (!take_option(option, optarg, out)) return false;
@@ -94,6 +104,25 @@ void block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+/// The processors this process had when it started. The EAL confines the calling thread to one; workers get them dealt.
+cpu_set_t& own_processors() {
+  static cpu_set_t processors;
+  return processors;
+}
+
+void pin_worker(std::uint32_t number) {
+  const cpu_set_t& all = own_processors();
+  std::uint32_t wanted = number % static_cast<std::uint32_t>(std::max(1, CPU_COUNT(&all)));
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<std::size_t>(cpu), &all) == 0 || wanted-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<std::size_t>(cpu), &one);
+    pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+    return;
+  }
+}
+
 int serve(const Arguments& arguments) {
   auto engine = Engine::create(arguments.engine);
   if (!engine) {
@@ -114,9 +143,11 @@ int serve(const Arguments& arguments) {
   for (std::uint32_t number = 0; number < (*engine)->shards(); ++number) {
     workers.emplace_back([&engine, number] {
       prctl(PR_SET_NAME, ("worker" + std::to_string(number)).c_str());
+      pin_worker(number);
       (*engine)->run(number);
     });
   }
+  pthread_setaffinity_np(pthread_self(), sizeof(cpu_set_t), &own_processors());  // control runs where there is room
   const auto served = (*loop)->run();
   (*engine)->stop();
   for (std::thread& worker : workers) worker.join();
@@ -132,6 +163,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   block_signals();
+  sched_getaffinity(0, sizeof(cpu_set_t), &own_processors());
   if (!start_eal(argc, argv, optind)) return 1;
   const int status = serve(arguments);
   rte_eal_cleanup();

@@ -49,15 +49,12 @@ enum class LogReason : std::uint8_t {
   X(kAeArpProbe, "ae-arp-probe", kAe, "AE_ARP_PROBE")                                      \
   X(kAeArpSpa, "ae-arp-spa", kAe, "AE_ARP_SPA")                                            \
   X(kAeArpTha, "ae-arp-tha", kAe, "AE_ARP_THA")                                            \
-  X(kAeIpFormat, "ae-ip-format", kAe, "AE_IP_FORMAT")                                      \
-  X(kAeIpOption, "ae-ip-option", kAe, "AE_IPOPT")                                          \
   X(kAeDhcpChaddr, "ae-dhcp-chaddr", kAe, "AE_DHCP_CHADDR")                                \
   X(kAeIp4, "ae-ip4", kAe, "AE_IP4")                                                       \
   X(kAeDhcpServer, "ae-dhcp-server", kAe, "AE_DHCP_SRV")                                   \
   X(kAeRedirect, "ae-redirect", kAe, "AE_REDIRECT")                                        \
   X(kAeQuery, "ae-query", kAe, "AE_QUERY")                                                 \
   X(kAeVrrp, "ae-vrrp", kAe, "AE_VRRP")                                                    \
-  X(kAeRoutingHeader0, "ae-routing-header-0", kAe, "AE_RH0")                               \
   X(kAeDadForeign, "ae-dad-foreign", kAe, "AE_DAD_FOREIGN")                                \
   X(kAeIp6, "ae-ip6", kAe, "AE_IP6")                                                       \
   X(kAeLinkLocal, "ae-link-local", kAe, "AE_LLA")                                          \
@@ -97,7 +94,6 @@ enum class LogReason : std::uint8_t {
   X(kHandoffFull, "handoff-full", kQuota, "")                                              \
   X(kTxQueueFull, "tx-queue-full", kQuota, "")                                             \
   X(kNoMemory, "no-memory", kQuota, "")                                                    \
-  X(kStopping, "stopping", kQuota, "")                                                     \
   X(kWrongPort, "wrong-port", kState, "")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.

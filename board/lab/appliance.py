@@ -110,12 +110,12 @@ class Appliance:
         devices = [f"--vdev=net_af_packet{number},iface={name}" for number, name in enumerate(gateway_interfaces())]
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
-                "--allow-uid", self._uid("controld"), "--allow-uid", self._uid("logd"), "--",
+                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), "--",
                 f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", f"--file-prefix=sekisho{self.topology.tag}", *devices]
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
-                "--allow-uid", self._uid("logd")]
+                "--log-uid", self._uid("logd")]
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),

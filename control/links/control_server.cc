@@ -17,8 +17,8 @@ constexpr auto kPauseAfterAccept = 100ms;  // after a failing accept, such as ou
 
 }  // namespace
 
-ControlServer::ControlServer(boost::asio::io_context& io, std::vector<uid_t> allowed_uids, Handler handler)
-    : io_(io), allowed_uids_(std::move(allowed_uids)), handler_(std::move(handler)), acceptable_(io), pause_(io) {}
+ControlServer::ControlServer(boost::asio::io_context& io, Admission admission, Handler handler)
+    : io_(io), admission_(std::move(admission)), handler_(std::move(handler)), acceptable_(io), pause_(io) {}
 
 Result<void> ControlServer::listen(const std::string& path) {
   SEKISHO_TRY(IpcListener listener, IpcListener::listen(path, kSocketMode));
@@ -62,8 +62,10 @@ void ControlServer::accept_all() {
 void ControlServer::admit(IpcConnection connection) {
   const auto uid = connection.peer_uid();
   if (!uid || clients_.size() >= kClientsMax) return;
-  if (*uid != 0 && std::find(allowed_uids_.begin(), allowed_uids_.end(), *uid) == allowed_uids_.end()) return;
-  auto client = std::make_unique<Client>(io_, std::move(connection), *uid);
+  const auto listed = [&uid](const std::vector<uid_t>& uids) { return std::find(uids.begin(), uids.end(), *uid) != uids.end(); };
+  const bool everything = *uid == 0 || listed(admission_.everything);
+  if (!everything && !listed(admission_.names)) return;
+  auto client = std::make_unique<Client>(io_, std::move(connection), *uid, !everything);
   boost::system::error_code failed;
   client->readable.assign(::dup(client->connection.fd()), failed);
   if (failed) return;
@@ -84,6 +86,10 @@ void ControlServer::read_request(std::uint64_t client) {
   ControlRequest request;
   request.uid = from.uid;
   if (!message || !request.message.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) {
+    clients_.erase(client);
+    return;
+  }
+  if (from.names_only && request.message.body_case() != ipc::ToControl::kGetNames) {
     clients_.erase(client);
     return;
   }

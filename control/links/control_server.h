@@ -31,6 +31,12 @@ struct ControlAnswer {
   Fd fd;
 };
 
+/// Who may connect besides root, by uid.
+struct Admission {
+  std::vector<uid_t> everything;  ///< may ask anything
+  std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
+};
+
 /// control.sock: admits peers by uid, reads one request at a time from each, writes one answer. A client that sends what
 /// cannot be read, or does not take its answer, is closed. At most kClientsMax at once.
 /// Thread: that of `io`.
@@ -41,17 +47,18 @@ class ControlServer {
   using Handler = std::function<void(ControlRequest, Reply)>;
   static constexpr std::size_t kClientsMax = 64;
 
-  /// root and `allowed_uids` may connect.
-  ControlServer(boost::asio::io_context& io, std::vector<uid_t> allowed_uids, Handler handler);
+  ControlServer(boost::asio::io_context& io, Admission admission, Handler handler);
   Result<void> listen(const std::string& path);
   void stop();
 
  private:
   struct Client {
-    Client(boost::asio::io_context& io, IpcConnection c, uid_t u) : connection(std::move(c)), readable(io), uid(u) {}
+    Client(boost::asio::io_context& io, IpcConnection c, uid_t u, bool n)
+        : connection(std::move(c)), readable(io), uid(u), names_only(n) {}
     IpcConnection connection;
     boost::asio::posix::stream_descriptor readable;
     uid_t uid;
+    bool names_only;
   };
   void wait_accept();
   void accept_all();
@@ -61,7 +68,7 @@ class ControlServer {
   void answer(std::uint64_t client, std::uint64_t correlation, ControlAnswer answer);
 
   boost::asio::io_context& io_;
-  std::vector<uid_t> allowed_uids_;
+  Admission admission_;
   Handler handler_;
   std::optional<IpcListener> listener_;
   boost::asio::posix::stream_descriptor acceptable_;

@@ -112,6 +112,9 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     const std::uint32_t slot = slots_.ports.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more ports than this data plane was started for");
 
+    if (carrier.mtu > kMtuMax) {
+      return fail(error, "an MTU of " + std::to_string(carrier.mtu) + " bytes is more than the packet buffers hold (" + std::to_string(kMtuMax) + ")");
+    }
     PortEntry port{};
     port.id = source.id;
     port.tenant = source.tenant == snapshot::kNone ? kNoIndex : view.tenants()[source.tenant].id;

@@ -17,6 +17,9 @@ struct NicFacts {
   Mac mac;
 };
 
+/// Bytes of L3 that one packet buffer holds: a frame is always one segment.
+inline constexpr std::uint32_t kMtuMax = 1500;
+
 /// Places of what survives commits.
 struct Slots {
   SlotMap tenants, ports, rules, bindings;

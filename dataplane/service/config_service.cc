@@ -17,6 +17,14 @@ namespace {
 
 ByteSpan bytes_of(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 
+/// The generation a snapshot's header names; 0 when there is no whole header. Everything else is the loader's to check.
+std::uint32_t generation_of(ByteSpan bytes) {
+  filters::snapshot::Header header{};
+  if (bytes.size() < sizeof(header)) return 0;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  return header.generation;
+}
+
 std::optional<std::uint32_t> optional_tenant(bool has, std::uint32_t tenant) {
   return has ? std::optional<std::uint32_t>(tenant) : std::nullopt;
 }
@@ -74,6 +82,10 @@ void ConfigService::apply(const ipc::ApplySnapshot& request, IpcMessage& message
   }
   if (blob->bytes().size() != request.size()) {
     reject(answer, {"the snapshot has " + std::to_string(blob->bytes().size()) + " bytes, not " + std::to_string(request.size()), 0});
+    return;
+  }
+  if (const std::uint32_t named = generation_of(blob->bytes()); named != request.generation()) {
+    reject(answer, {"the snapshot is of generation " + std::to_string(named) + ", not " + std::to_string(request.generation()), 0});
     return;
   }
   Engine::Applied applied;

@@ -17,6 +17,7 @@ namespace sekisho::dataplane {
 namespace {
 
 constexpr std::size_t kPeersMax = 32;
+constexpr std::size_t kReadersMax = 4;
 constexpr int kTickMs = 1000;
 constexpr mode_t kSocketMode = 0660;
 
@@ -33,6 +34,11 @@ Result<Fd> signal_descriptor() {
   Fd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.valid()) return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
   return fd;
+}
+
+bool allowed(const IpcConnection& peer, const std::vector<uid_t>& uids) {
+  const Result<uid_t> uid = peer.peer_uid();
+  return uid && (*uid == 0 || std::find(uids.begin(), uids.end(), *uid) != uids.end());
 }
 
 }  // namespace
@@ -52,24 +58,17 @@ ControlLoop::ControlLoop(Engine& engine, Options options, IpcListener config, Ip
       rings_(std::move(rings)),
       signals_(std::move(signals)) {}
 
-bool ControlLoop::allowed(const IpcConnection& peer) const {
-  const Result<uid_t> uid = peer.peer_uid();
-  if (!uid) return false;
-  return *uid == 0 || *uid == getuid() || std::find(options_.allowed.begin(), options_.allowed.end(), *uid) != options_.allowed.end();
-}
-
 void ControlLoop::accept_config() {
   Result<IpcConnection> peer = config_.accept();
-  if (peer && allowed(*peer) && peers_.size() < kPeersMax) peers_.push_back(std::move(peer).value());
+  if (peer && allowed(*peer, options_.control_uids) && peers_.size() < kPeersMax) peers_.push_back(std::move(peer).value());
 }
 
 void ControlLoop::accept_rings() {
   Result<IpcConnection> peer = rings_.accept();
-  if (!peer || !allowed(*peer)) return;
+  if (!peer || !allowed(*peer, options_.log_uids) || readers_.size() == kReadersMax) return;
   const Result<void> sent = send_log_rings(engine_, *peer);
   if (!sent) std::fprintf(stderr, "dataplaned: log rings: %s\n", describe(sent.error()).c_str());
-  // Kept open: the reader sees the end of this process as the end of its connection.
-  if (sent && peers_.size() < kPeersMax) peers_.push_back(std::move(peer).value());
+  if (sent) readers_.push_back(std::move(peer).value());
 }
 
 void ControlLoop::serve(std::size_t number) {
@@ -86,12 +85,17 @@ Result<void> ControlLoop::run() {
   for (;;) {
     std::vector<pollfd> waiting{{config_.fd(), POLLIN, 0}, {rings_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
     for (const IpcConnection& peer : peers_) waiting.push_back({peer.fd(), POLLIN, 0});
+    const std::size_t first_reader = waiting.size();
+    for (const IpcConnection& reader : readers_) waiting.push_back({reader.fd(), POLLIN, 0});
     const int ready = poll(waiting.data(), waiting.size(), kTickMs);
     if (ready < 0 && errno != EINTR) return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     engine_.sync_clock();
     if (ready <= 0) continue;
     if (waiting[2].revents != 0) return {};
-    for (std::size_t i = waiting.size(); i-- > 3;) {
+    for (std::size_t i = waiting.size(); i-- > first_reader;) {  // it left, or speaks where nothing is to be said
+      if (waiting[i].revents != 0) readers_.erase(readers_.begin() + static_cast<std::ptrdiff_t>(i - first_reader));
+    }
+    for (std::size_t i = first_reader; i-- > 3;) {
       if (waiting[i].revents != 0) serve(i - 3);
     }
     if (waiting[0].revents != 0) accept_config();

@@ -13,12 +13,14 @@
 namespace sekisho::dataplane {
 
 /// The control thread of dataplaned: two local sockets, a signal descriptor and a clock tick, by poll(2).
-/// A peer that sends nonsense, or is not allowed by its uid, is closed; nobody else notices.
+/// A peer that sends nonsense, or is not allowed by its uid, is closed; nobody else notices. Who may read log rings may
+/// not for that configure: each socket has its own list.
 class ControlLoop {
  public:
   struct Options {
     std::string run_dir;
-    std::vector<uid_t> allowed;  ///< besides root and the own uid
+    std::vector<uid_t> control_uids;  ///< may connect to dataplane.sock, besides root
+    std::vector<uid_t> log_uids;      ///< may connect to rings.sock, besides root
   };
   static Result<std::unique_ptr<ControlLoop>> create(Engine& engine, const Options& options);
   /// Serves until SIGTERM or SIGINT (which must be blocked in every thread before).
@@ -28,7 +30,6 @@ class ControlLoop {
   ControlLoop(Engine& engine, Options options, IpcListener config, IpcListener rings, Fd signals);
   void accept_config();
   void accept_rings();
-  [[nodiscard]] bool allowed(const IpcConnection& peer) const;
   void serve(std::size_t peer);
 
   Engine& engine_;
@@ -37,7 +38,8 @@ class ControlLoop {
   IpcListener config_;
   IpcListener rings_;
   Fd signals_;
-  std::vector<IpcConnection> peers_;
+  std::vector<IpcConnection> peers_;    ///< of dataplane.sock: they ask and are answered
+  std::vector<IpcConnection> readers_;  ///< of rings.sock: kept open so that they see this process end; they ask nothing
 };
 
 }  // namespace sekisho::dataplane

@@ -75,7 +75,7 @@ static_assert(offsetof(PacketMeta, l3_length) == offsetof(PacketMeta, l3_offset)
 static_assert(offsetof(PacketMeta, inner_vlan) == offsetof(PacketMeta, source_port) + 6);
 static_assert(offsetof(PacketMeta, ttl) == offsetof(PacketMeta, protocol) + 3);
 
-inline void store_decoded(PacketMeta& meta, const Decoded& d) {
+[[gnu::always_inline]] inline void store_decoded(PacketMeta& meta, const Decoded& d) {
   const std::uint64_t offsets =
       static_cast<std::uint64_t>(d.l3_offset) | static_cast<std::uint64_t>(d.l4_offset) << 16 |
       static_cast<std::uint64_t>(d.payload_offset) << 32 | static_cast<std::uint64_t>(d.l3_length) << 48;

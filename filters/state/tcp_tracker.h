@@ -97,7 +97,7 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 [[nodiscard]] inline bool tcp_fits(const TcpTrack& track, Direction direction, const TcpSegment& segment) {
   const TcpFlow& own = track.flow[static_cast<std::size_t>(direction)];
   const TcpFlow& peer = track.flow[static_cast<std::size_t>(opposite(direction))];
-  return tcp_sequence_fits(own, peer, segment) & tcp_acknowledgement_fits(own, peer, segment);
+  return tcp_sequence_fits(own, peer, segment) && tcp_acknowledgement_fits(own, peer, segment);
 }
 
 /// Moves the maxima to include a segment with ACK and without SYN that fits.

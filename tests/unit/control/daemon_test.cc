@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 using testing::HasSubstr;
 
 constexpr auto kPatience = 10s;
+constexpr uid_t kLogUid = 65533;  // may ask for names, nothing else
 
 ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 
@@ -140,7 +141,7 @@ class DaemonTest : public testing::Test {
     Ids ids;
     EXPECT_TRUE(store.load_ids(ids).has_value());
     daemon_ = std::make_unique<Daemon>(
-        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .allowed_uids = {getuid()},
+        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}},
                         .deadlines = {.greet = 2s, .apply = 300ms, .retry = 10ms}},
         std::move(store), std::move(ids), [](const std::string&) {});
     ASSERT_TRUE(daemon_->start().has_value());
@@ -408,6 +409,40 @@ TEST_F(DaemonTest, HandsOnTheStreamLogdOpens) {
   char text[16] = {};
   EXPECT_EQ(::read(answer.fds.at(0).get(), text, sizeof(text)), 11);
   EXPECT_STREQ(text, "acm00000001");
+}
+
+/// What a peer of another uid hears to one request: 0 = an answer, 1 = its connection was closed, more = it could not ask.
+int ask_as(uid_t uid, const std::string& directory, const ipc::ToControl& request) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (setuid(uid) != 0) ::_exit(2);
+    auto connection = IpcConnection::connect(directory + "/control.sock");
+    const std::string bytes = request.SerializeAsString();
+    if (!connection) ::_exit(3);
+    if (!connection->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()})) ::_exit(1);
+    const auto answer = connection->receive(kPatience);
+    ::_exit(answer ? 0 : answer.error().code == ErrorCode::kNotFound ? 1 : 4);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 5;
+}
+
+TEST_F(DaemonTest, GivesTheLogReaderNamesAndNothingElse) {
+  if (getuid() != 0) GTEST_SKIP() << "only root can be somebody else";
+  begin();
+  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod((directory_ + "/control.sock").c_str(), 0666), 0);
+  ipc::ToControl names;
+  names.set_correlation(1);
+  names.mutable_get_names()->set_generation(1);
+  ipc::ToControl rollback;
+  rollback.set_correlation(2);
+  rollback.mutable_rollback_config()->set_revision(1);
+
+  EXPECT_EQ(ask_as(kLogUid, directory_, names), 0);
+  EXPECT_EQ(ask_as(kLogUid, directory_, rollback), 1);
+  EXPECT_EQ(ask_as(0, directory_, rollback), 0);
 }
 
 TEST_F(DaemonTest, TurnsAwayAPeerThatIsNotAllowed) {
