@@ -111,6 +111,10 @@ bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32
     }
     return false;
   }
+  if ((meta.proof & filters::kProofL4) == 0) [[unlikely]] {
+    refuse(shard, config, packet, DropReason::kFragment);  // no transport header, no flow
+    return false;
+  }
   return true;
 }
 

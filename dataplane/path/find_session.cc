@@ -33,16 +33,12 @@ std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) {
 }  // namespace
 
 void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept {
+  if (shard.shared.shards == 1) return;
   std::uint16_t kept = 0;
-  const bool alone = shard.shared.shards == 1;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     const PacketMeta& meta = meta_of(packet);
-    if ((meta.proof & filters::kProofL4) == 0) [[unlikely]] {
-      refuse(shard, config, packet, DropReason::kFragment);  // no transport header, no flow
-      continue;
-    }
-    const std::uint32_t owner = alone ? shard.number : owner_of(shard, packet);
+    const std::uint32_t owner = owner_of(shard, packet);
     if (owner == shard.number) {
       burst.packets[kept++] = packet;
     } else {
