@@ -34,9 +34,13 @@ void complain(const std::string& line) {
 }
 
 std::optional<Options> parse_options(int argc, char** argv) {
-  const option known[] = {{"run-dir", required_argument, nullptr, 'r'}, {"state-dir", required_argument, nullptr, 's'},
-                          {"allow-uid", required_argument, nullptr, 'u'}, {"log-uid", required_argument, nullptr, 'l'}, {"check", required_argument, nullptr, 'c'},
-                          {"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const option known[] = {{"run-dir", required_argument, nullptr, 'r'},
+                          {"state-dir", required_argument, nullptr, 's'},
+                          {"allow-uid", required_argument, nullptr, 'u'},
+                          {"log-uid", required_argument, nullptr, 'l'},
+                          {"check", required_argument, nullptr, 'c'},
+                          {"help", no_argument, nullptr, 'h'},
+                          {nullptr, 0, nullptr, 0}};
   Options out;
   for (int letter = 0; (letter = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
     if (letter == 'r') {
@@ -87,8 +91,9 @@ int run_daemon(const Options& options) {
     complain("cannot read the store in " + options.state_dir + ": " + describe(loaded.error()));
     return 1;
   }
-  Daemon daemon({.run_dir = options.run_dir, .state_dir = options.state_dir, .admission = options.admission, .deadlines = {}},
-                std::move(*store), std::move(ids), complain);
+  Daemon daemon(
+      {.run_dir = options.run_dir, .state_dir = options.state_dir, .admission = options.admission, .deadlines = {}},
+      std::move(*store), std::move(ids), complain);
   if (const auto listening = daemon.start(); !listening) {
     complain("cannot listen in " + options.run_dir + ": " + describe(listening.error()));
     return 1;

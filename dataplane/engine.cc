@@ -33,7 +33,9 @@ std::uint64_t microseconds_since(std::chrono::steady_clock::time_point start) {
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count());
 }
 
-Error no_memory(std::uint32_t detail) { return {ErrorCode::kLimit, ErrorSite::kDataplane, detail}; }
+Error no_memory(std::uint32_t detail) {
+  return {ErrorCode::kLimit, ErrorSite::kDataplane, detail};
+}
 
 template <typename Objects>
 std::unordered_set<std::uint32_t> ids_of(const Objects& objects) {
@@ -113,7 +115,8 @@ void Engine::connect_queues() {
       Outlet& outlet = shards_[number]->outlets[nic.number()];
       outlet.owner = static_cast<std::uint16_t>(number % nic.tx_queues());
       outlet.queue = outlet.owner;
-      shards_[number]->nics = std::max<std::uint16_t>(shards_[number]->nics, static_cast<std::uint16_t>(nic.number() + 1));
+      shards_[number]->nics =
+          std::max<std::uint16_t>(shards_[number]->nics, static_cast<std::uint16_t>(nic.number() + 1));
     }
   }
   // A meter's rate is dealt among the shards that may see its port.
@@ -171,7 +174,8 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
   }
   if (runtime_ != nullptr && next->generation <= runtime_->generation) {
     free_unused_slots();
-    error.reason = "generation " + std::to_string(next->generation) + " is not newer than " + std::to_string(runtime_->generation) + ", which is in force";
+    error.reason = "generation " + std::to_string(next->generation) + " is not newer than " +
+                   std::to_string(runtime_->generation) + ", which is in force";
     return false;
   }
   const std::uint64_t built = microseconds_since(start);
@@ -195,8 +199,8 @@ void Engine::publish(std::unique_ptr<Runtime> next) {
   free_unused_slots();
 }
 
-/// Gives back the places of everything the configuration in force does not name, and empties them for whoever comes next.
-/// A shard may at this moment count a last session of a removed rule there: the next owner starts with that one.
+/// Gives back the places of everything the configuration in force does not name, and empties them for whoever comes
+/// next. A shard may at this moment count a last session of a removed rule there: the next owner starts with that one.
 void Engine::free_unused_slots() {
   const auto in_all = [this](auto clear) {
     return [this, clear](std::uint32_t slot) {
@@ -207,21 +211,24 @@ void Engine::free_unused_slots() {
     return runtime_ == nullptr ? std::unordered_set<std::uint32_t>{} : ids_of((*runtime_).*objects);
   };
   slots_.tenants.keep_only(used(&Runtime::tenants), in_all([](Shard& shard, std::uint32_t slot) {
-    for (Counter& counter : shard.tenants[slot].drops) counter.set(0);
-    shard.tenants[slot].log_lost.set(0);  // not `sessions`: those still open end there
-  }));
+                             for (Counter& counter : shard.tenants[slot].drops) counter.set(0);
+                             shard.tenants[slot].log_lost.set(0);  // not `sessions`: those still open end there
+                           }));
   slots_.ports.keep_only(used(&Runtime::ports), in_all([](Shard& shard, std::uint32_t slot) {
-    PortCounters& port = shard.ports[slot];
-    for (Counter* counter : {&port.rx_packets, &port.rx_bytes, &port.tx_packets, &port.tx_bytes}) counter->set(0);
-  }));
-  slots_.rules.keep_only(used(&Runtime::rules), in_all([](Shard& shard, std::uint32_t slot) {
-    RuleCounters& rule = shard.rules[slot];
-    for (Counter* counter : {&rule.connections, &rule.packets, &rule.bytes, &rule.first_hit_ns, &rule.last_hit_ns}) counter->set(0);
-  }));
+                           PortCounters& port = shard.ports[slot];
+                           for (Counter* counter : {&port.rx_packets, &port.rx_bytes, &port.tx_packets, &port.tx_bytes})
+                             counter->set(0);
+                         }));
+  slots_.rules.keep_only(
+      used(&Runtime::rules), in_all([](Shard& shard, std::uint32_t slot) {
+        RuleCounters& rule = shard.rules[slot];
+        for (Counter* counter : {&rule.connections, &rule.packets, &rule.bytes, &rule.first_hit_ns, &rule.last_hit_ns})
+          counter->set(0);
+      }));
   slots_.bindings.keep_only(used(&Runtime::bindings), in_all([](Shard& shard, std::uint32_t slot) {
-    shard.violations[slot].set(0);
-    shard.shared.pins[slot].reset();
-  }));
+                              shard.violations[slot].set(0);
+                              shard.shared.pins[slot].reset();
+                            }));
 }
 
 void Engine::wait_for_workers() {
@@ -249,7 +256,9 @@ void Engine::run(std::uint32_t number) {
   if (registered) rte_thread_unregister();
 }
 
-unsigned Engine::turn(std::uint32_t shard, std::uint64_t tsc) { return dataplane::turn(*shards_[shard], tsc); }
+unsigned Engine::turn(std::uint32_t shard, std::uint64_t tsc) {
+  return dataplane::turn(*shards_[shard], tsc);
+}
 
 void Engine::for_each_session(const std::function<bool(Shard&, std::uint32_t)>& visit) {
   for (std::uint32_t number = 0; number < shards_.size(); ++number) {
@@ -269,7 +278,8 @@ void Engine::for_each_session(const std::function<bool(Shard&, std::uint32_t)>& 
 }
 
 void Engine::sync_clock() {
-  const auto wall = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
+  const auto wall =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
   const double steady = static_cast<double>(rte_rdtsc() - shared_->tsc_base) * shared_->tsc_ns;
   shared_->wall_offset_ns.store(wall.count() - static_cast<std::int64_t>(steady), std::memory_order_relaxed);
 }

@@ -22,7 +22,9 @@ PRAGMA user_version = 1;
 )";
 constexpr const char* kColumns = "number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author";
 
-Error store_error(int code) { return {ErrorCode::kUnavailable, ErrorSite::kStore, static_cast<std::uint32_t>(code)}; }
+Error store_error(int code) {
+  return {ErrorCode::kUnavailable, ErrorSite::kStore, static_cast<std::uint32_t>(code)};
+}
 
 /// One prepared statement: bound in order, stepped, finalised.
 class Statement {
@@ -34,12 +36,16 @@ class Statement {
   Statement& operator=(const Statement&) = delete;
   ~Statement() { sqlite3_finalize(statement_); }
 
-  Statement& bind(std::uint64_t value) { return note(sqlite3_bind_int64(statement_, ++bound_, static_cast<sqlite3_int64>(value))); }
+  Statement& bind(std::uint64_t value) {
+    return note(sqlite3_bind_int64(statement_, ++bound_, static_cast<sqlite3_int64>(value)));
+  }
   Statement& bind(std::string_view value) {
-    return note(sqlite3_bind_text(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
+    return note(
+        sqlite3_bind_text(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
   }
   Statement& bind(const Uuid& value) {
-    return note(sqlite3_bind_blob(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
+    return note(
+        sqlite3_bind_blob(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
   }
   /// True while there is a row.
   Result<bool> step() {
@@ -58,7 +64,9 @@ class Statement {
     sqlite3_reset(statement_);
     bound_ = 0;
   }
-  [[nodiscard]] std::uint64_t number(int column) const { return static_cast<std::uint64_t>(sqlite3_column_int64(statement_, column)); }
+  [[nodiscard]] std::uint64_t number(int column) const {
+    return static_cast<std::uint64_t>(sqlite3_column_int64(statement_, column));
+  }
   [[nodiscard]] std::string text(int column) const {
     const void* bytes = sqlite3_column_blob(statement_, column);
     const int size = sqlite3_column_bytes(statement_, column);
@@ -128,10 +136,14 @@ struct Store::Handle {
 
 const char* to_text(RevisionState state) {
   switch (state) {
-    case RevisionState::kPending: return "pending";
-    case RevisionState::kRunning: return "running";
-    case RevisionState::kSuperseded: return "superseded";
-    case RevisionState::kFailed: return "failed";
+    case RevisionState::kPending:
+      return "pending";
+    case RevisionState::kRunning:
+      return "running";
+    case RevisionState::kSuperseded:
+      return "superseded";
+    case RevisionState::kFailed:
+      return "failed";
   }
   return "unknown";
 }
@@ -145,10 +157,12 @@ Result<Store> Store::open(const std::string& directory) {
   auto handle = std::make_unique<Handle>();
   const std::string path = directory + "/config.db";
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-  if (const int code = sqlite3_open_v2(path.c_str(), &handle->db, flags, nullptr); code != SQLITE_OK) return store_error(code);
+  if (const int code = sqlite3_open_v2(path.c_str(), &handle->db, flags, nullptr); code != SQLITE_OK)
+    return store_error(code);
   sqlite3_extended_result_codes(handle->db, 1);
   // EXCLUSIVE: a second controld on one state directory is refused at its first write.
-  SEKISHO_CHECK_OK(execute(handle->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+  SEKISHO_CHECK_OK(
+      execute(handle->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
   int version = 0;
   {
     Statement query(handle->db, "PRAGMA user_version");
@@ -172,7 +186,8 @@ Result<void> Store::load_ids(Ids& ids) {
     SEKISHO_TRY(const bool row, numbers.step());
     if (!row) break;
     if (numbers.number(0) >= kIdKinds) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
-    ids.load_number(static_cast<IdKind>(numbers.number(0)), numbers.text(1), static_cast<std::uint32_t>(numbers.number(2)));
+    ids.load_number(static_cast<IdKind>(numbers.number(0)), numbers.text(1),
+                    static_cast<std::uint32_t>(numbers.number(2)));
   }
   Statement uuids(handle_->db, "SELECT key, uuid FROM uuids");
   for (;;) {
@@ -209,8 +224,10 @@ Result<void> Store::insert_ids(const Ids& ids) {
 Result<void> Store::add_pending(const RevisionInfo& revision, const std::string& text, Ids& ids) {
   Transaction transaction(handle_->db);
   SEKISHO_CHECK_OK(transaction.begun());
-  Statement insert(handle_->db, "INSERT INTO revisions(number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author, text) "
-                                "VALUES(?, 0, 0, ?, ?, ?, ?, ?, ?)");
+  Statement insert(
+      handle_->db,
+      "INSERT INTO revisions(number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author, text) "
+      "VALUES(?, 0, 0, ?, ?, ?, ?, ?, ?)");
   SEKISHO_CHECK_OK(insert.bind(revision.number)
                        .bind(revision.created_ns)
                        .bind(revision.rollback_at_ns)
@@ -234,7 +251,8 @@ Result<void> Store::mark_running(std::uint32_t number) {
   Transaction transaction(handle_->db);
   SEKISHO_CHECK_OK(transaction.begun());
   SEKISHO_CHECK_OK(execute(handle_->db, "UPDATE revisions SET state = 2 WHERE state = 1"));
-  Statement update(handle_->db, "UPDATE revisions SET state = 1, confirmed = (rollback_at_ns = 0) WHERE number = ? AND state = 0");
+  Statement update(handle_->db,
+                   "UPDATE revisions SET state = 1, confirmed = (rollback_at_ns = 0) WHERE number = ? AND state = 0");
   SEKISHO_CHECK_OK(update.bind(number).run());
   if (sqlite3_changes(handle_->db) != 1) return Error{ErrorCode::kNotFound, ErrorSite::kStore, number};
   return transaction.commit();
@@ -246,21 +264,29 @@ Result<void> Store::mark_failed(std::uint32_t number) {
 }
 
 Result<void> Store::mark_confirmed(std::uint32_t number) {
-  Statement update(handle_->db, "UPDATE revisions SET confirmed = 1, rollback_at_ns = 0 WHERE number = ? AND state = 1");
+  Statement update(handle_->db,
+                   "UPDATE revisions SET confirmed = 1, rollback_at_ns = 0 WHERE number = ? AND state = 1");
   return update.bind(number).run();
 }
 
 Result<std::optional<RevisionInfo>> Store::first(const char* where, std::uint32_t number) {
-  Statement query(handle_->db, std::string("SELECT ") + kColumns + " FROM revisions WHERE " + where + " ORDER BY number DESC LIMIT 1");
+  Statement query(handle_->db, std::string("SELECT ") + kColumns + " FROM revisions WHERE " + where +
+                                   " ORDER BY number DESC LIMIT 1");
   if (number != 0) query.bind(number);
   SEKISHO_TRY(const bool row, query.step());
   if (!row) return std::optional<RevisionInfo>();
   return std::optional<RevisionInfo>(read_revision(query));
 }
 
-Result<std::optional<RevisionInfo>> Store::pending() { return first("state = 0", 0); }
-Result<std::optional<RevisionInfo>> Store::running() { return first("state = 1", 0); }
-Result<std::optional<RevisionInfo>> Store::last_confirmed() { return first("confirmed = 1", 0); }
+Result<std::optional<RevisionInfo>> Store::pending() {
+  return first("state = 0", 0);
+}
+Result<std::optional<RevisionInfo>> Store::running() {
+  return first("state = 1", 0);
+}
+Result<std::optional<RevisionInfo>> Store::last_confirmed() {
+  return first("confirmed = 1", 0);
+}
 Result<std::optional<RevisionInfo>> Store::find(std::uint32_t number) {
   if (number == 0) return std::optional<RevisionInfo>();
   return first("number = ?", number);

@@ -66,8 +66,8 @@ class GroupGraph {
 };
 
 /// Members of one group: each names an object or a group; groups become edges.
-void check_members(Reporter& reporter, const Path& here, std::string_view field, const Strings& members, const NameIndex& objects,
-                   const NameIndex& groups, std::size_t self, GroupGraph& graph) {
+void check_members(Reporter& reporter, const Path& here, std::string_view field, const Strings& members,
+                   const NameIndex& objects, const NameIndex& groups, std::size_t self, GroupGraph& graph) {
   for (int i = 0; i < members.size(); ++i) {
     if (objects.contains(members[i])) continue;
     const auto group = groups.find(members[i]);
@@ -82,16 +82,19 @@ void check_members(Reporter& reporter, const Path& here, std::string_view field,
 void report_graph(Reporter& reporter, const Path& path, std::string_view field, int groups, GroupGraph& graph) {
   for (int i = 0; i < groups; ++i) {
     const auto fault = graph.check(static_cast<std::size_t>(i));
-    if (fault == GroupGraph::Fault::kCycle) reporter.error(Path(path, field, i), "the group contains itself, or a group that does");
+    if (fault == GroupGraph::Fault::kCycle)
+      reporter.error(Path(path, field, i), "the group contains itself, or a group that does");
     if (fault == GroupGraph::Fault::kDepth) {
-      reporter.error(Path(path, field, i), "groups are nested more than " + std::to_string(limits::kGroupDepthMax) + " deep");
+      reporter.error(Path(path, field, i),
+                     "groups are nested more than " + std::to_string(limits::kGroupDepthMax) + " deep");
     }
   }
 }
 
 /// Names of the groups, after those of the objects: both share one name space, since rules refer to either.
 template <typename Groups>
-NameIndex index_groups(Reporter& reporter, const Path& path, std::string_view field, const Groups& groups, const NameIndex& objects) {
+NameIndex index_groups(Reporter& reporter, const Path& path, std::string_view field, const Groups& groups,
+                       const NameIndex& objects) {
   NameIndex names;
   index_names(reporter, path, field, groups, names);
   for (int i = 0; i < groups.size(); ++i) {
@@ -110,12 +113,14 @@ void check_addresses(Reporter& reporter, const model::Tenant& tenant, const Path
     const auto& entries = tenant.addresses(i).entries();
     const Path list(here, "entries");
     if (entries.empty()) reporter.error(list, "an address object has at least one entry");
-    check_count(reporter, list, static_cast<std::size_t>(entries.size()), limits::kAddressEntriesPerObjectMax, "entries");
+    check_count(reporter, list, static_cast<std::size_t>(entries.size()), limits::kAddressEntriesPerObjectMax,
+                "entries");
     for (int e = 0; e < entries.size(); ++e) {
       if (parse_address_entry(entries[e])) continue;
-      reporter.error(Path(here, "entries", e), '"' + entries[e] +
-                                                   "\" is not an address, a prefix with its host bits clear, or a range like "
-                                                   "10.0.0.1-10.0.0.9");
+      reporter.error(Path(here, "entries", e),
+                     '"' + entries[e] +
+                         "\" is not an address, a prefix with its host bits clear, or a range like "
+                         "10.0.0.1-10.0.0.9");
     }
   }
   const NameIndex groups = index_groups(reporter, path, "address_groups", tenant.address_groups(), objects);
@@ -124,20 +129,24 @@ void check_addresses(Reporter& reporter, const model::Tenant& tenant, const Path
     const Path here(path, "address_groups", i);
     const auto& group = tenant.address_groups(i);
     if (group.members().empty()) reporter.error(Path(here, "members"), "a group has at least one member");
-    check_count(reporter, Path(here, "members"), static_cast<std::size_t>(group.members_size()), limits::kAddressEntriesPerObjectMax, "members");
-    check_count(reporter, Path(here, "exclude"), static_cast<std::size_t>(group.exclude_size()), limits::kAddressEntriesPerObjectMax, "members");
+    check_count(reporter, Path(here, "members"), static_cast<std::size_t>(group.members_size()),
+                limits::kAddressEntriesPerObjectMax, "members");
+    check_count(reporter, Path(here, "exclude"), static_cast<std::size_t>(group.exclude_size()),
+                limits::kAddressEntriesPerObjectMax, "members");
     check_members(reporter, here, "members", group.members(), objects, groups, static_cast<std::size_t>(i), graph);
     check_members(reporter, here, "exclude", group.exclude(), objects, groups, static_cast<std::size_t>(i), graph);
   }
   report_graph(reporter, path, "address_groups", tenant.address_groups_size(), graph);
 }
 
-void check_ports(Reporter& reporter, const Path& here, std::string_view field, const Strings& ports, std::size_t most, bool allowed) {
+void check_ports(Reporter& reporter, const Path& here, std::string_view field, const Strings& ports, std::size_t most,
+                 bool allowed) {
   check_count(reporter, Path(here, field), static_cast<std::size_t>(ports.size()), most, "ports and ranges");
   if (!allowed && !ports.empty()) reporter.error(Path(here, field), "only tcp and udp have ports");
   for (int i = 0; i < ports.size(); ++i) {
     if (!parse_port_range(ports[i])) {
-      reporter.error(Path(here, field, i), '"' + ports[i] + "\" is not a port from 1 to 65535 or a range like 8000-8080");
+      reporter.error(Path(here, field, i),
+                     '"' + ports[i] + "\" is not a port from 1 to 65535 or a range like 8000-8080");
     }
   }
 }
@@ -161,10 +170,12 @@ void check_services(Reporter& reporter, const model::Tenant& tenant, const Path&
     const auto& service = tenant.services(i);
     const auto protocol = parse_protocol(service.protocol());
     if (!protocol) {
-      reporter.error(Path(here, "protocol"), '"' + service.protocol() + "\" is not tcp, udp, icmp, icmpv6, any or a number from 0 to 255");
+      reporter.error(Path(here, "protocol"),
+                     '"' + service.protocol() + "\" is not tcp, udp, icmp, icmpv6, any or a number from 0 to 255");
     }
     const Protocol known = protocol.value_or(Protocol{});
-    check_ports(reporter, here, "source_ports", service.source_ports(), limits::kServiceSourcesMax, !protocol || known.has_ports());
+    check_ports(reporter, here, "source_ports", service.source_ports(), limits::kServiceSourcesMax,
+                !protocol || known.has_ports());
     check_ports(reporter, here, "destination_ports", service.destination_ports(), limits::kServiceDestinationsMax,
                 !protocol || known.has_ports());
     check_icmp(reporter, here, service, !protocol || known.is_icmp());
@@ -175,7 +186,8 @@ void check_services(Reporter& reporter, const model::Tenant& tenant, const Path&
     const Path here(path, "service_groups", i);
     const auto& group = tenant.service_groups(i);
     if (group.members().empty()) reporter.error(Path(here, "members"), "a group has at least one member");
-    check_count(reporter, Path(here, "members"), static_cast<std::size_t>(group.members_size()), limits::kAddressEntriesPerObjectMax, "members");
+    check_count(reporter, Path(here, "members"), static_cast<std::size_t>(group.members_size()),
+                limits::kAddressEntriesPerObjectMax, "members");
     check_members(reporter, here, "members", group.members(), objects, groups, static_cast<std::size_t>(i), graph);
   }
   report_graph(reporter, path, "service_groups", tenant.service_groups_size(), graph);

@@ -28,8 +28,12 @@ std::set<std::string_view> names_of(const model::Tenant& tenant, bool services) 
 class PolicyCheck {
  public:
   PolicyCheck(Reporter& reporter, const model::Tenant& tenant, const Path& path)
-      : reporter_(reporter), tenant_(tenant), path_(path), zones_(tenant.zones().begin(), tenant.zones().end()),
-        addresses_(names_of(tenant, false)), services_(names_of(tenant, true)) {}
+      : reporter_(reporter),
+        tenant_(tenant),
+        path_(path),
+        zones_(tenant.zones().begin(), tenant.zones().end()),
+        addresses_(names_of(tenant, false)),
+        services_(names_of(tenant, true)) {}
 
   void check() {
     NameIndex names;
@@ -43,7 +47,8 @@ class PolicyCheck {
       check_rules(here, tenant_.policies(i));
       rules += static_cast<std::size_t>(tenant_.policies(i).rules_size());
     }
-    check_count(reporter_, Path(path_, "policies"), static_cast<std::size_t>(tenant_.policies_size()), limits::kRulesPerTenantMax, "policies");
+    check_count(reporter_, Path(path_, "policies"), static_cast<std::size_t>(tenant_.policies_size()),
+                limits::kRulesPerTenantMax, "policies");
     check_count(reporter_, Path(path_, "policies"), rules, limits::kRulesPerTenantMax, "rules in this tenant");
   }
 
@@ -70,17 +75,20 @@ class PolicyCheck {
     for (int i = 0; i < std::min(index, kPoliciesCompared); ++i) {
       const auto& before = tenant_.policies(i);
       if (!covers(before.from(), policy.from()) || !covers(before.to(), policy.to())) continue;
-      return reporter_.warning(here, "never reached: policy \"" + before.name() + "\" above takes the same zones and ends in a default deny");
+      return reporter_.warning(here, "never reached: policy \"" + before.name() +
+                                         "\" above takes the same zones and ends in a default deny");
     }
   }
 
-  void check_references(const Path& here, std::string_view field, const Strings& names, const std::set<std::string_view>& known,
-                        std::string_view what, bool negated) {
-    check_count(reporter_, Path(here, field), static_cast<std::size_t>(names.size()), limits::kRuleReferencesMax, "references");
+  void check_references(const Path& here, std::string_view field, const Strings& names,
+                        const std::set<std::string_view>& known, std::string_view what, bool negated) {
+    check_count(reporter_, Path(here, field), static_cast<std::size_t>(names.size()), limits::kRuleReferencesMax,
+                "references");
     for (int i = 0; i < names.size(); ++i) {
       if (known.contains(names[i])) continue;
       const std::string hint = names[i] == "any" ? "; leave the list empty to mean any" : "";
-      reporter_.error(Path(here, field, i), "there is no " + std::string(what) + " or group named \"" + names[i] + '"' + hint);
+      reporter_.error(Path(here, field, i),
+                      "there is no " + std::string(what) + " or group named \"" + names[i] + '"' + hint);
     }
     if (negated && names.empty()) {
       const std::string flag = std::string(field) + "_not";
@@ -109,7 +117,8 @@ class PolicyCheck {
     if (!rule.has_id()) return;
     const auto uuid = parse_uuid(rule.id());
     if (!uuid) {
-      return reporter_.error(Path(here, "id"), '"' + rule.id() + "\" is not a UUID, like 6f1d2c84-0000-4000-8000-000000000001");
+      return reporter_.error(Path(here, "id"),
+                             '"' + rule.id() + "\" is not a UUID, like 6f1d2c84-0000-4000-8000-000000000001");
     }
     if (!ids_.insert(*uuid).second) reporter_.error(Path(here, "id"), "the id is that of another rule of this tenant");
   }

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t kSessionsPerTenantMax = 4'000'000;  // specification 3.17
 constexpr std::uint32_t kMeterMax = 1'000'000;
-constexpr std::size_t kBindingListMax = 8;                  // extra ethertypes, vrids
+constexpr std::size_t kBindingListMax = 8;  // extra ethertypes, vrids
 constexpr std::size_t kPortAddressesMax = 64;
 
 /// Texts that parse, as prefixes: whoever reads them later need not report them again.
@@ -34,7 +34,8 @@ std::optional<Prefix> check_network(Reporter& reporter, const Path& path, const 
     return std::nullopt;
   }
   if (prefix->first() != prefix->address) {
-    reporter.error(path, text + " has host bits set; the prefix is " + to_string(Prefix{prefix->first(), prefix->length}));
+    reporter.error(path,
+                   text + " has host bits set; the prefix is " + to_string(Prefix{prefix->first(), prefix->length}));
     return std::nullopt;
   }
   return *prefix;
@@ -105,7 +106,8 @@ class PortCheck {
     refuse_field(here, "uplink", port.has_uplink(), what);
     refuse_field(here, "prefixes", port.prefixes_size() != 0, what);
     check_vlans(reporter_, here, port.outer_vlan(), port.outer_tag(), port.inner_vlan());
-    check_count(reporter_, Path(here, "addresses"), static_cast<std::size_t>(port.addresses_size()), kPortAddressesMax, "addresses");
+    check_count(reporter_, Path(here, "addresses"), static_cast<std::size_t>(port.addresses_size()), kPortAddressesMax,
+                "addresses");
     for (int i = 0; i < port.addresses_size(); ++i) {
       check_interface_address(reporter_, Path(here, "addresses", i), port.addresses(i));
     }
@@ -138,9 +140,9 @@ class PortCheck {
       const Subnet& here = subnets[i];
       if (before.port == here.port || !before.prefix.contains(here.prefix.address)) continue;
       const Path port(path_, "ports", here.port);
-      reporter_.warning(Path(port, "addresses", here.index),
-                        "the subnet overlaps that of port \"" + tenant_.ports(before.port).name() +
-                            "\"; only bound addresses are found on both");
+      reporter_.warning(Path(port, "addresses", here.index), "the subnet overlaps that of port \"" +
+                                                                 tenant_.ports(before.port).name() +
+                                                                 "\"; only bound addresses are found on both");
     }
   }
 
@@ -172,7 +174,8 @@ class BindingCheck {
   }
 
  private:
-  const model::Port* check_port(const Path& here, const model::Binding& binding, int index, std::map<int, int>& active) {
+  const model::Port* check_port(const Path& here, const model::Binding& binding, int index,
+                                std::map<int, int>& active) {
     const auto port = ports_.find(binding.port());
     if (port == ports_.end()) {
       reporter_.error(Path(here, "port"), "there is no port named \"" + binding.port() + "\" in this tenant");
@@ -184,14 +187,16 @@ class BindingCheck {
     if (binding.state() == model::Binding::ACTIVE) {
       const auto [first, fresh] = active.emplace(port->second, index);
       if (!fresh) {
-        reporter_.error(Path(here, "port"), "the port already has the active binding \"" + tenant_.bindings(first->second).name() + '"');
+        reporter_.error(Path(here, "port"),
+                        "the port already has the active binding \"" + tenant_.bindings(first->second).name() + '"');
       }
     }
     return &tenant_.ports(port->second);
   }
 
   void check_pairs(const Path& here, const model::Binding& binding, const model::Port* port, int index) {
-    check_count(reporter_, Path(here, "pairs"), static_cast<std::size_t>(binding.pairs_size()), limits::kPairsPerBindingMax, "pairs");
+    check_count(reporter_, Path(here, "pairs"), static_cast<std::size_t>(binding.pairs_size()),
+                limits::kPairsPerBindingMax, "pairs");
     if (binding.pairs_size() == 0) reporter_.warning(Path(here, "pairs"), "a binding without pairs passes nothing");
     std::set<Mac> macs;
     std::set<std::pair<Mac, Prefix>> seen;
@@ -245,7 +250,8 @@ class BindingCheck {
     const Path path(here, "lla");
     if (lla.pins() < 1 || lla.pins() > 8) reporter_.error(Path(path, "pins"), "pins lie between 1 and 8");
     if (lla.policy() == model::LinkLocal::LIST) {
-      check_count(reporter_, Path(path, "list"), static_cast<std::size_t>(lla.list_size()), limits::kPairsPerBindingMax, "addresses");
+      check_count(reporter_, Path(path, "list"), static_cast<std::size_t>(lla.list_size()), limits::kPairsPerBindingMax,
+                  "addresses");
     } else if (lla.list_size() != 0) {
       reporter_.error(Path(path, "list"), "a list belongs to policy list");
     }
@@ -266,12 +272,15 @@ class BindingCheck {
     if (binding.routed_size() != 0 && !forwards) {
       reporter_.error(Path(here, "routed"), "routed prefixes need the role forwarding");
     }
-    check_count(reporter_, Path(here, "routed"), static_cast<std::size_t>(binding.routed_size()), limits::kPairsPerBindingMax, "prefixes");
-    for (int i = 0; i < binding.routed_size(); ++i) check_network(reporter_, Path(here, "routed", i), binding.routed(i));
+    check_count(reporter_, Path(here, "routed"), static_cast<std::size_t>(binding.routed_size()),
+                limits::kPairsPerBindingMax, "prefixes");
+    for (int i = 0; i < binding.routed_size(); ++i)
+      check_network(reporter_, Path(here, "routed", i), binding.routed(i));
   }
 
   void check_lists(const Path& here, const model::Binding& binding) {
-    check_count(reporter_, Path(here, "extra_ethertypes"), static_cast<std::size_t>(binding.extra_ethertypes_size()), kBindingListMax, "ethertypes");
+    check_count(reporter_, Path(here, "extra_ethertypes"), static_cast<std::size_t>(binding.extra_ethertypes_size()),
+                kBindingListMax, "ethertypes");
     for (int i = 0; i < binding.extra_ethertypes_size(); ++i) {
       const std::uint32_t type = binding.extra_ethertypes(i);
       if (type < 0x600 || type > 0xffff) {
@@ -280,9 +289,11 @@ class BindingCheck {
         reporter_.error(Path(here, "extra_ethertypes", i), "IPv4, ARP, IPv6 and VLAN tags are not extra");
       }
     }
-    check_count(reporter_, Path(here, "vrids"), static_cast<std::size_t>(binding.vrids_size()), kBindingListMax, "VRRP groups");
+    check_count(reporter_, Path(here, "vrids"), static_cast<std::size_t>(binding.vrids_size()), kBindingListMax,
+                "VRRP groups");
     for (int i = 0; i < binding.vrids_size(); ++i) {
-      if (binding.vrids(i) < 1 || binding.vrids(i) > 255) reporter_.error(Path(here, "vrids", i), "a VRRP group lies between 1 and 255");
+      if (binding.vrids(i) < 1 || binding.vrids(i) > 255)
+        reporter_.error(Path(here, "vrids", i), "a VRRP group lies between 1 and 255");
     }
   }
 
@@ -292,8 +303,10 @@ class BindingCheck {
       if (!meters.GetReflection()->HasField(meters, type->field(i))) continue;
       const auto& meter = static_cast<const model::Meter&>(meters.GetReflection()->GetMessage(meters, type->field(i)));
       const Path here(path, type->field(i)->name());
-      if (meter.rate() < 1 || meter.rate() > kMeterMax) reporter_.error(Path(here, "rate"), "a rate lies between 1 and 1000000 packets per second");
-      if (meter.burst() < 1 || meter.burst() > kMeterMax) reporter_.error(Path(here, "burst"), "a burst lies between 1 and 1000000 packets");
+      if (meter.rate() < 1 || meter.rate() > kMeterMax)
+        reporter_.error(Path(here, "rate"), "a rate lies between 1 and 1000000 packets per second");
+      if (meter.burst() < 1 || meter.burst() > kMeterMax)
+        reporter_.error(Path(here, "burst"), "a burst lies between 1 and 1000000 packets");
     }
   }
 
@@ -311,7 +324,8 @@ class BindingCheck {
     std::vector<const Bound*> around;
     for (const Bound& bound : bound_) {
       while (!around.empty() && !overlap(around.back()->prefix, bound.prefix)) around.pop_back();
-      const auto other = std::find_if(around.rbegin(), around.rend(), [&](const Bound* o) { return conflicts(*o, bound); });
+      const auto other =
+          std::find_if(around.rbegin(), around.rend(), [&](const Bound* o) { return conflicts(*o, bound); });
       if (other != around.rend()) report_conflict(**other, bound);
       around.push_back(&bound);
     }
@@ -321,7 +335,8 @@ class BindingCheck {
     if (a.binding == b.binding) return false;
     const auto& left = tenant_.bindings(a.binding).vrids();
     const auto& right = tenant_.bindings(b.binding).vrids();
-    return std::none_of(left.begin(), left.end(), [&](std::uint32_t v) { return std::find(right.begin(), right.end(), v) != right.end(); });
+    return std::none_of(left.begin(), left.end(),
+                        [&](std::uint32_t v) { return std::find(right.begin(), right.end(), v) != right.end(); });
   }
 
   void report_conflict(const Bound& a, const Bound& b) {
@@ -330,7 +345,8 @@ class BindingCheck {
     const Bound& first = a_later ? b : a;
     const Path binding(path_, "bindings", later.binding);
     const Path pair(binding, "pairs", later.pair);
-    reporter_.error(Path(pair, "prefix"), to_string(later.prefix) + " is already bound by \"" + tenant_.bindings(first.binding).name() +
+    reporter_.error(Path(pair, "prefix"), to_string(later.prefix) + " is already bound by \"" +
+                                              tenant_.bindings(first.binding).name() +
                                               "\"; two active bindings share an address only within one VRRP group");
   }
 
@@ -372,8 +388,9 @@ bool is_bound(const model::Tenant& tenant, const std::string& port, const Addres
   return false;
 }
 
-void check_next_hop(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& here,
-                    const model::Route& route, const Prefix& prefix, const model::Port& port, const Platform& platform) {
+void check_next_hop(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant,
+                    const Path& here, const model::Route& route, const Prefix& prefix, const model::Port& port,
+                    const Platform& platform) {
   const Path at(here, "next_hop");
   if (!route.has_next_hop()) {
     if (port.kind() == model::Port::SHARE) reporter.error(at, "a route over a share needs a next hop");
@@ -381,7 +398,8 @@ void check_next_hop(Reporter& reporter, const model::Configuration& model, const
   }
   const auto hop = parse_address(route.next_hop());
   if (!hop) return reporter.error(at, '"' + route.next_hop() + "\" is not an address");
-  if (hop->family != prefix.address.family) return reporter.error(at, "the next hop and the prefix are of different families");
+  if (hop->family != prefix.address.family)
+    return reporter.error(at, "the next hop and the prefix are of different families");
   const Strings* addresses = &port.addresses();
   if (port.kind() == model::Port::SHARE) {
     const auto uplink = platform.uplinks.find(port.uplink());
@@ -396,9 +414,10 @@ void check_next_hop(Reporter& reporter, const model::Configuration& model, const
 
 }  // namespace
 
-void validate_routes(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
-                     const Platform& platform, const NameIndex& ports) {
-  check_count(reporter, Path(path, "routes"), static_cast<std::size_t>(tenant.routes_size()), limits::kRoutesPerTenantMax, "routes");
+void validate_routes(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant,
+                     const Path& path, const Platform& platform, const NameIndex& ports) {
+  check_count(reporter, Path(path, "routes"), static_cast<std::size_t>(tenant.routes_size()),
+              limits::kRoutesPerTenantMax, "routes");
   std::set<Prefix> taken;
   for (const auto& port : tenant.ports()) {
     for (const Prefix& own : prefixes_of(port.addresses())) taken.insert({own.first(), own.length});
@@ -419,24 +438,28 @@ void validate_routes(Reporter& reporter, const model::Configuration& model, cons
     }
     if (!prefix) continue;
     if (!taken.insert(*prefix).second) {
-      reporter.error(Path(here, "prefix"), "there is already a route to " + to_string(*prefix) + ", by a port's address, a binding or above");
+      reporter.error(Path(here, "prefix"),
+                     "there is already a route to " + to_string(*prefix) + ", by a port's address, a binding or above");
     }
     if (port == ports.end()) continue;
     check_next_hop(reporter, model, tenant, here, route, *prefix, tenant.ports(port->second), platform);
   }
 }
 
-void validate_tenant(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
-                     const Platform& platform) {
+void validate_tenant(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant,
+                     const Path& path, const Platform& platform) {
   if (tenant.sessions_max() < 1 || tenant.sessions_max() > kSessionsPerTenantMax) {
-    reporter.error(Path(path, "sessions_max"), "sessions_max lies between 1 and " + std::to_string(kSessionsPerTenantMax));
+    reporter.error(Path(path, "sessions_max"),
+                   "sessions_max lies between 1 and " + std::to_string(kSessionsPerTenantMax));
   }
-  check_count(reporter, Path(path, "zones"), static_cast<std::size_t>(tenant.zones_size()), limits::kZonesPerTenantMax, "zones");
+  check_count(reporter, Path(path, "zones"), static_cast<std::size_t>(tenant.zones_size()), limits::kZonesPerTenantMax,
+              "zones");
   std::set<std::string_view> zones;
   for (int i = 0; i < tenant.zones_size(); ++i) {
     const Path here(path, "zones", i);
     check_name(reporter, here, tenant.zones(i));
-    if (!zones.insert(tenant.zones(i)).second) reporter.error(here, "the zone \"" + tenant.zones(i) + "\" is given twice");
+    if (!zones.insert(tenant.zones(i)).second)
+      reporter.error(here, "the zone \"" + tenant.zones(i) + "\" is given twice");
   }
   NameIndex ports;
   index_names(reporter, path, "ports", tenant.ports(), ports);

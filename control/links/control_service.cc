@@ -29,7 +29,9 @@ ControlAnswer failure(std::string reason) {
   return out;
 }
 
-ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan as_bytes(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 void set(ipc::Finding& out, const Finding& finding, const std::string& file) {
   out.set_severity(finding.severity == Severity::kError ? ipc::Finding::ERROR : ipc::Finding::WARNING);
@@ -41,14 +43,16 @@ void set(ipc::Finding& out, const Finding& finding, const std::string& file) {
 }
 
 /// As many as fit one datagram; the rest is said in a last one.
-void add_findings(google::protobuf::RepeatedPtrField<ipc::Finding>& out, const std::vector<Finding>& findings, const std::string& file) {
+void add_findings(google::protobuf::RepeatedPtrField<ipc::Finding>& out, const std::vector<Finding>& findings,
+                  const std::string& file) {
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < findings.size(); ++i) {
     ipc::Finding next;
     set(next, findings[i], file);
     bytes += next.ByteSizeLong() + 8;
     if (bytes > kListBytesMax) {
-      const Finding rest{Severity::kWarning, "", 0, 0, std::to_string(findings.size() - i) + " further findings are left out"};
+      const Finding rest{Severity::kWarning, "", 0, 0,
+                         std::to_string(findings.size() - i) + " further findings are left out"};
       return set(*out.Add(), rest, "");
     }
     *out.Add() = std::move(next);
@@ -73,7 +77,8 @@ void add_changes(google::protobuf::RepeatedPtrField<ipc::Change>& out, const std
   }
 }
 
-static_assert(static_cast<int>(ChangeKind::kMoved) == ipc::Change::MOVED && static_cast<int>(ChangeKind::kAdded) == ipc::Change::ADDED);
+static_assert(static_cast<int>(ChangeKind::kMoved) == ipc::Change::MOVED &&
+              static_cast<int>(ChangeKind::kAdded) == ipc::Change::ADDED);
 
 std::string user_name(uid_t uid) {
   passwd entry{};
@@ -124,9 +129,14 @@ struct ControlService::Running {
   ipc::NameTable names;
 };
 
-ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
-                               std::string export_socket)
-    : io_(io), store_(store), ids_(ids), committer_(committer), dataplane_(dataplane), export_socket_(std::move(export_socket)) {}
+ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
+                               DataplaneLink& dataplane, std::string export_socket)
+    : io_(io),
+      store_(store),
+      ids_(ids),
+      committer_(committer),
+      dataplane_(dataplane),
+      export_socket_(std::move(export_socket)) {}
 
 ControlService::~ControlService() = default;
 
@@ -134,21 +144,30 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
   switch (request.message.body_case()) {
     case ipc::ToControl::kCheckConfig:
     case ipc::ToControl::kDiffConfig:
-    case ipc::ToControl::kCommitConfig: return with_document(std::move(request), std::move(reply));
-    case ipc::ToControl::kConfirmCommit: return confirm(request, reply);
-    case ipc::ToControl::kRollbackConfig: return rollback(request, std::move(reply));
-    case ipc::ToControl::kListRevisions: return list(request, reply);
-    case ipc::ToControl::kGetConfig: return get_config(request, reply);
-    case ipc::ToControl::kShow: return show(request, std::move(reply));
-    case ipc::ToControl::kGetNames: return get_names(request, reply);
+    case ipc::ToControl::kCommitConfig:
+      return with_document(std::move(request), std::move(reply));
+    case ipc::ToControl::kConfirmCommit:
+      return confirm(request, reply);
+    case ipc::ToControl::kRollbackConfig:
+      return rollback(request, std::move(reply));
+    case ipc::ToControl::kListRevisions:
+      return list(request, reply);
+    case ipc::ToControl::kGetConfig:
+      return get_config(request, reply);
+    case ipc::ToControl::kShow:
+      return show(request, std::move(reply));
+    case ipc::ToControl::kGetNames:
+      return get_names(request, reply);
     case ipc::ToControl::kOpenLogStream:
-      return open_log_stream(io_, export_socket_, request.message.open_log_stream(), [reply = std::move(reply)](ipc::LogStream stream, Fd fd) {
-        ControlAnswer out;
-        *out.message.mutable_log_stream() = std::move(stream);
-        out.fd = std::move(fd);
-        reply(std::move(out));
-      });
-    case ipc::ToControl::BODY_NOT_SET: break;
+      return open_log_stream(io_, export_socket_, request.message.open_log_stream(),
+                             [reply = std::move(reply)](ipc::LogStream stream, Fd fd) {
+                               ControlAnswer out;
+                               *out.message.mutable_log_stream() = std::move(stream);
+                               out.fd = std::move(fd);
+                               reply(std::move(out));
+                             });
+    case ipc::ToControl::BODY_NOT_SET:
+      break;
   }
   reply(failure("a request without a question"));
 }
@@ -197,11 +216,13 @@ void ControlService::diff(const ControlRequest& request, const std::string& text
 
 void ControlService::commit(const ControlRequest& request, std::string text, ControlServer::Reply reply) {
   const auto& question = request.message.commit_config();
-  CommitRequest commit{.text = std::move(text), .comment = question.comment(), .author = user_name(request.uid),
-                       .confirm_seconds = question.confirm_seconds(), .base_revision = question.base_revision()};
-  committer_.commit(std::move(commit), [reply = std::move(reply), file = question.file_name()](const CommitAnswer& answer) {
-    reply(commit_answer(answer, file));
-  });
+  CommitRequest commit{.text = std::move(text),
+                       .comment = question.comment(),
+                       .author = user_name(request.uid),
+                       .confirm_seconds = question.confirm_seconds(),
+                       .base_revision = question.base_revision()};
+  committer_.commit(std::move(commit), [reply = std::move(reply), file = question.file_name()](
+                                           const CommitAnswer& answer) { reply(commit_answer(answer, file)); });
 }
 
 void ControlService::confirm(const ControlRequest& request, ControlServer::Reply& reply) {
@@ -216,11 +237,13 @@ void ControlService::confirm(const ControlRequest& request, ControlServer::Reply
 
 void ControlService::rollback(const ControlRequest& request, ControlServer::Reply reply) {
   const auto& question = request.message.rollback_config();
-  CommitRequest commit{.text = {}, .comment = question.comment(), .author = user_name(request.uid),
-                       .confirm_seconds = question.confirm_seconds(), .base_revision = 0};
-  committer_.rollback(question.revision(), std::move(commit), [reply = std::move(reply)](const CommitAnswer& answer) {
-    reply(commit_answer(answer, ""));
-  });
+  CommitRequest commit{.text = {},
+                       .comment = question.comment(),
+                       .author = user_name(request.uid),
+                       .confirm_seconds = question.confirm_seconds(),
+                       .base_revision = 0};
+  committer_.rollback(question.revision(), std::move(commit),
+                      [reply = std::move(reply)](const CommitAnswer& answer) { reply(commit_answer(answer, "")); });
 }
 
 void ControlService::list(const ControlRequest& request, ControlServer::Reply& reply) {
@@ -313,7 +336,8 @@ ipc::ToDataplane question_for(const ipc::Show& show, const ipc::NameTable& names
     auto& query = *out.mutable_query_sessions();
     query.set_limit(show.limit() == 0 ? 1000 : std::min(show.limit(), kSessionsShownMax));
     for (const auto& tenant : names.tenants()) {
-      if (!show.tenant().empty() && (tenant.service_code() == show.tenant() || tenant.name() == show.tenant())) query.set_tenant(tenant.id());
+      if (!show.tenant().empty() && (tenant.service_code() == show.tenant() || tenant.name() == show.tenant()))
+        query.set_tenant(tenant.id());
     }
   } else {
     out.mutable_read_counters();
@@ -330,16 +354,24 @@ Message parsed(const DataplaneLink::Reply& reply) {
 
 ipc::Table make_table(const ShowContext& context, ipc::Show::What what, const DataplaneLink::Reply& reply) {
   switch (what) {
-    case ipc::Show::TENANTS: return show_tenants(context, parsed<ipc::Counters>(reply));
-    case ipc::Show::PORTS: return show_ports(context, parsed<ipc::Counters>(reply));
-    case ipc::Show::BINDINGS: return show_bindings(context, parsed<ipc::Counters>(reply));
-    case ipc::Show::RULES: return show_rules(context, parsed<ipc::Counters>(reply));
-    case ipc::Show::DROPS: return show_drops(context, parsed<ipc::Counters>(reply));
-    case ipc::Show::SESSIONS: return show_sessions(context, parsed<ipc::SessionList>(reply));
-    case ipc::Show::NEIGHBOURS: return show_neighbours(context, parsed<ipc::NeighbourList>(reply));
+    case ipc::Show::TENANTS:
+      return show_tenants(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::PORTS:
+      return show_ports(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::BINDINGS:
+      return show_bindings(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::RULES:
+      return show_rules(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::DROPS:
+      return show_drops(context, parsed<ipc::Counters>(reply));
+    case ipc::Show::SESSIONS:
+      return show_sessions(context, parsed<ipc::SessionList>(reply));
+    case ipc::Show::NEIGHBOURS:
+      return show_neighbours(context, parsed<ipc::NeighbourList>(reply));
     case ipc::Show::STATUS:
     case ipc::Show_What_Show_What_INT_MIN_SENTINEL_DO_NOT_USE_:
-    case ipc::Show_What_Show_What_INT_MAX_SENTINEL_DO_NOT_USE_: break;
+    case ipc::Show_What_Show_What_INT_MAX_SENTINEL_DO_NOT_USE_:
+      break;
   }
   return {};
 }
@@ -351,9 +383,8 @@ std::string missing_note(const DataplaneLink::Reply& reply) {
 }
 
 bool known_tenant(const ipc::NameTable& names, const std::string& tenant) {
-  return tenant.empty() || std::any_of(names.tenants().begin(), names.tenants().end(), [&](const auto& t) {
-           return t.service_code() == tenant || t.name() == tenant;
-         });
+  return tenant.empty() || std::any_of(names.tenants().begin(), names.tenants().end(),
+                                       [&](const auto& t) { return t.service_code() == tenant || t.name() == tenant; });
 }
 
 }  // namespace
@@ -371,35 +402,40 @@ void ControlService::show(const ControlRequest& request, ControlServer::Reply re
     none.message.mutable_show_result()->set_error("there is no tenant \"" + question.tenant() + '"');
     return reply(std::move(none));
   }
-  dataplane_.ask(question_for(question, now->names), kQueryDeadline, [this, question, reply = std::move(reply)](const DataplaneLink::Reply& answer) {
-    const Running* current = running();
-    if (current == nullptr) return reply(failure("no revision is running"));
-    ipc::Table table = make_table({current->model, current->names, ids_, question.tenant()}, question.what(), answer);
-    if (question.limit() != 0 && table.rows_size() > static_cast<int>(question.limit())) {
-      table.mutable_rows()->DeleteSubrange(static_cast<int>(question.limit()), table.rows_size() - static_cast<int>(question.limit()));
-      add_note(table, "there are more rows than are shown");
-    }
-    add_note(table, missing_note(answer));
-    reply(table_answer(std::move(table)));
-  });
+  dataplane_.ask(question_for(question, now->names), kQueryDeadline,
+                 [this, question, reply = std::move(reply)](const DataplaneLink::Reply& answer) {
+                   const Running* current = running();
+                   if (current == nullptr) return reply(failure("no revision is running"));
+                   ipc::Table table =
+                       make_table({current->model, current->names, ids_, question.tenant()}, question.what(), answer);
+                   if (question.limit() != 0 && table.rows_size() > static_cast<int>(question.limit())) {
+                     table.mutable_rows()->DeleteSubrange(static_cast<int>(question.limit()),
+                                                          table.rows_size() - static_cast<int>(question.limit()));
+                     add_note(table, "there are more rows than are shown");
+                   }
+                   add_note(table, missing_note(answer));
+                   reply(table_answer(std::move(table)));
+                 });
 }
 
 void ControlService::show_status(ControlServer::Reply reply) {
   ipc::ToDataplane status;
   status.mutable_get_status();
-  dataplane_.ask(std::move(status), kQueryDeadline, [this, reply = std::move(reply)](const DataplaneLink::Reply& first) {
-    ipc::ToDataplane counters;
-    counters.mutable_read_counters();
-    dataplane_.ask(std::move(counters), kQueryDeadline, [this, reply, first](const DataplaneLink::Reply& second) {
-      const auto now = store_.running();
-      const bool any = now.has_value() && now->has_value();
-      const std::uint32_t number = any ? (*now)->number : 0;
-      const std::uint32_t waiting = any && !(*now)->confirmed ? number : 0;
-      ipc::Table table = control::show_status(first.message.status(), parsed<ipc::Counters>(second), number, waiting);
-      add_note(table, missing_note(first));
-      reply(table_answer(std::move(table)));
-    });
-  });
+  dataplane_.ask(
+      std::move(status), kQueryDeadline, [this, reply = std::move(reply)](const DataplaneLink::Reply& first) {
+        ipc::ToDataplane counters;
+        counters.mutable_read_counters();
+        dataplane_.ask(std::move(counters), kQueryDeadline, [this, reply, first](const DataplaneLink::Reply& second) {
+          const auto now = store_.running();
+          const bool any = now.has_value() && now->has_value();
+          const std::uint32_t number = any ? (*now)->number : 0;
+          const std::uint32_t waiting = any && !(*now)->confirmed ? number : 0;
+          ipc::Table table =
+              control::show_status(first.message.status(), parsed<ipc::Counters>(second), number, waiting);
+          add_note(table, missing_note(first));
+          reply(table_answer(std::move(table)));
+        });
+      });
 }
 
 }  // namespace sekisho::control

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/links/dataplane_link.h"
 
-#include <boost/asio/post.hpp>
 #include <unistd.h>
+#include <boost/asio/post.hpp>
 
 #include "base/crypto/sha256.h"
 #include "base/describe.h"
@@ -18,18 +18,24 @@ constexpr auto kSendDeadline = 200ms;
 constexpr std::size_t kBulkBytesMax = std::size_t{256} << 20;
 constexpr std::size_t kWaitingMax = 1024;
 
-ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan as_bytes(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 SnapshotSink::Outcome outcome_of(const DataplaneLink::Reply& reply) {
   using Kind = SnapshotSink::Outcome::Kind;
   if (!reply.error.empty()) return {.kind = Kind::kLost, .reason = reply.error};
   if (reply.message.has_applied()) {
     const auto& applied = reply.message.applied();
-    return {.kind = Kind::kApplied, .reason = {}, .build_microseconds = applied.build_microseconds(), .swap_microseconds = applied.swap_microseconds()};
+    return {.kind = Kind::kApplied,
+            .reason = {},
+            .build_microseconds = applied.build_microseconds(),
+            .swap_microseconds = applied.swap_microseconds()};
   }
   if (reply.message.has_rejected()) {
     const auto& rejected = reply.message.rejected();
-    return {.kind = Kind::kRejected, .reason = rejected.reason() + " (offset " + std::to_string(rejected.offset()) + ')'};
+    return {.kind = Kind::kRejected,
+            .reason = rejected.reason() + " (offset " + std::to_string(rejected.offset()) + ')'};
   }
   if (reply.message.has_failure()) return {.kind = Kind::kRejected, .reason = reply.message.failure().reason()};
   return {.kind = Kind::kLost, .reason = "it answered something else"};
@@ -37,14 +43,23 @@ SnapshotSink::Outcome outcome_of(const DataplaneLink::Reply& reply) {
 
 }  // namespace
 
-DataplaneLink::DataplaneLink(boost::asio::io_context& io, std::string path, std::function<void(std::uint32_t)> on_connected,
+DataplaneLink::DataplaneLink(boost::asio::io_context& io, std::string path,
+                             std::function<void(std::uint32_t)> on_connected,
                              std::function<void(const std::string&)> complain, Deadlines deadlines)
-    : io_(io), path_(std::move(path)), on_connected_(std::move(on_connected)), complain_(std::move(complain)), deadlines_(deadlines), readable_(io),
-      retry_timer_(io), deadline_timer_(io) {}
+    : io_(io),
+      path_(std::move(path)),
+      on_connected_(std::move(on_connected)),
+      complain_(std::move(complain)),
+      deadlines_(deadlines),
+      readable_(io),
+      retry_timer_(io),
+      deadline_timer_(io) {}
 
 DataplaneLink::~DataplaneLink() = default;
 
-void DataplaneLink::start() { connect(); }
+void DataplaneLink::start() {
+  connect();
+}
 
 void DataplaneLink::stop() {
   stopped_ = true;
@@ -122,7 +137,8 @@ void DataplaneLink::take(IpcMessage message) {
   if (reply.message.has_bulk()) {
     if (message.fds.size() != 1) return close("a bulk answer without its memory");
     auto blob = SealedBlob::open(std::move(message.fds[0]), kBulkBytesMax);
-    if (!blob || blob->bytes().size() != reply.message.bulk().size()) return close("a bulk answer of another size than it says");
+    if (!blob || blob->bytes().size() != reply.message.bulk().size())
+      return close("a bulk answer of another size than it says");
     reply.bulk.assign(reinterpret_cast<const char*>(blob->bytes().data()), blob->bytes().size());
   }
   const OnReply on_reply = std::move(waiting->second.on_reply);
@@ -164,7 +180,8 @@ void DataplaneLink::ask(ipc::ToDataplane request, std::chrono::milliseconds dead
 }
 
 void DataplaneLink::send(ipc::ToDataplane request, const Fd* fd, std::chrono::milliseconds deadline, OnReply on_reply) {
-  if (waiting_.size() >= kWaitingMax) return fail_later(std::move(on_reply), "too many questions to the data plane at once");
+  if (waiting_.size() >= kWaitingMax)
+    return fail_later(std::move(on_reply), "too many questions to the data plane at once");
   request.set_correlation(++last_correlation_);
   const std::string bytes = request.SerializeAsString();
   const int number = fd != nullptr ? fd->get() : -1;

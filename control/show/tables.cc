@@ -38,7 +38,9 @@ void add_row(ipc::Table& table, std::initializer_list<std::string> cells) {
   for (const std::string& cell : cells) row.add_cells(cell);
 }
 
-std::string text(std::uint64_t number) { return std::to_string(number); }
+std::string text(std::uint64_t number) {
+  return std::to_string(number);
+}
 
 std::string address_text(const std::string& bytes) {
   const auto address = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
@@ -60,11 +62,16 @@ std::string endpoint(const std::string& bytes, std::uint32_t port, std::uint32_t
 
 std::string protocol_text(std::uint32_t protocol) {
   switch (protocol) {
-    case 1: return "icmp";
-    case 6: return "tcp";
-    case 17: return "udp";
-    case 58: return "icmpv6";
-    default: return text(protocol);
+    case 1:
+      return "icmp";
+    case 6:
+      return "tcp";
+    case 17:
+      return "udp";
+    case 58:
+      return "icmpv6";
+    default:
+      return text(protocol);
   }
 }
 
@@ -78,7 +85,8 @@ auto by_id(const List& list) {
 /// Numbers to names under the running revision; "#7" for what it does not know (an older revision's session).
 class Names {
  public:
-  explicit Names(const ipc::NameTable& table) : tenants_(by_id(table.tenants())), ports_(by_id(table.ports())), rules_(by_id(table.rules())) {}
+  explicit Names(const ipc::NameTable& table)
+      : tenants_(by_id(table.tenants())), ports_(by_id(table.ports())), rules_(by_id(table.rules())) {}
 
   [[nodiscard]] std::string tenant(std::uint32_t id) const {
     if (id == kUnknownTenant) return "-";
@@ -149,9 +157,13 @@ std::string jst_text(std::uint64_t unix_ns) {
 }
 
 ipc::Table show_tenants(const ShowContext& context, const ipc::Counters& counters) {
-  ipc::Table out = table_of({{"service_code", "Service code"}, {"name", "Name"}, {"sessions", "Sessions", Kind::kNumber},
-                             {"sessions_max", "Most", Kind::kNumber}, {"ports", "Ports", Kind::kNumber},
-                             {"bindings", "Bindings", Kind::kNumber}, {"rules", "Rules", Kind::kNumber},
+  ipc::Table out = table_of({{"service_code", "Service code"},
+                             {"name", "Name"},
+                             {"sessions", "Sessions", Kind::kNumber},
+                             {"sessions_max", "Most", Kind::kNumber},
+                             {"ports", "Ports", Kind::kNumber},
+                             {"bindings", "Bindings", Kind::kNumber},
+                             {"rules", "Rules", Kind::kNumber},
                              {"log_lost", "Log records lost", Kind::kNumber}});
   std::map<std::uint32_t, const ipc::TenantCounter*> counted;
   for (const auto& counter : counters.tenants()) counted.emplace(counter.tenant(), &counter);
@@ -163,16 +175,24 @@ ipc::Table show_tenants(const ShowContext& context, const ipc::Counters& counter
     std::size_t rules = 0;
     for (const auto& policy : tenant.policies()) rules += static_cast<std::size_t>(policy.rules_size());
     add_row(out, {tenant.service_code(), tenant.name(), text(counter.sessions()), text(tenant.sessions_max()),
-                  text(static_cast<std::uint64_t>(tenant.ports_size())), text(static_cast<std::uint64_t>(tenant.bindings_size())),
-                  text(rules), text(counter.log_lost())});
+                  text(static_cast<std::uint64_t>(tenant.ports_size())),
+                  text(static_cast<std::uint64_t>(tenant.bindings_size())), text(rules), text(counter.log_lost())});
   }
   return out;
 }
 
 ipc::Table show_ports(const ShowContext& context, const ipc::Counters& counters) {
-  ipc::Table out = table_of({{"tenant", "Tenant"}, {"name", "Port"}, {"kind", "Kind"}, {"zone", "Zone"}, {"nic", "NIC"}, {"vlan", "VLAN"},
-                             {"addresses", "Addresses"}, {"binding", "Binding"}, {"rx_packets", "Packets in", Kind::kNumber},
-                             {"rx_bytes", "Bytes in", Kind::kNumber}, {"tx_packets", "Packets out", Kind::kNumber},
+  ipc::Table out = table_of({{"tenant", "Tenant"},
+                             {"name", "Port"},
+                             {"kind", "Kind"},
+                             {"zone", "Zone"},
+                             {"nic", "NIC"},
+                             {"vlan", "VLAN"},
+                             {"addresses", "Addresses"},
+                             {"binding", "Binding"},
+                             {"rx_packets", "Packets in", Kind::kNumber},
+                             {"rx_bytes", "Bytes in", Kind::kNumber},
+                             {"tx_packets", "Packets out", Kind::kNumber},
                              {"tx_bytes", "Bytes out", Kind::kNumber}});
   std::map<std::uint32_t, const ipc::PortCounter*> counted;
   for (const auto& counter : counters.ports()) counted.emplace(counter.port(), &counter);
@@ -184,8 +204,9 @@ ipc::Table show_ports(const ShowContext& context, const ipc::Counters& counters)
   for (const auto& uplink : context.model.uplinks()) {
     if (!context.tenant.empty()) break;
     const auto& c = counter_of(uplink_key(uplink.name()));
-    add_row(out, {"-", uplink.name(), "uplink", "-", uplink.nic(), vlan_text(uplink.outer_vlan(), uplink.inner_vlan()), joined(uplink.addresses()),
-                  "-", text(c.rx_packets()), text(c.rx_bytes()), text(c.tx_packets()), text(c.tx_bytes())});
+    add_row(out, {"-", uplink.name(), "uplink", "-", uplink.nic(), vlan_text(uplink.outer_vlan(), uplink.inner_vlan()),
+                  joined(uplink.addresses()), "-", text(c.rx_packets()), text(c.rx_bytes()), text(c.tx_packets()),
+                  text(c.tx_bytes())});
   }
   for (const auto& tenant : context.model.tenants()) {
     if (!wanted(context, tenant)) continue;
@@ -193,17 +214,22 @@ ipc::Table show_ports(const ShowContext& context, const ipc::Counters& counters)
       const bool share = port.kind() == model::Port::SHARE;
       const int binding = binding_of_port(tenant, port.name());
       const auto& c = counter_of(port_key(tenant.service_code(), port.name()));
-      add_row(out, {tenant.name(), port.name(), enum_word(port.kind(), model::Port::Kind_descriptor()), port.zone(),
-                    share ? port.uplink() : port.nic(), vlan_text(port.outer_vlan(), port.inner_vlan()),
-                    joined(share ? port.prefixes() : port.addresses()), binding < 0 ? "-" : tenant.bindings(binding).name(),
-                    text(c.rx_packets()), text(c.rx_bytes()), text(c.tx_packets()), text(c.tx_bytes())});
+      add_row(out,
+              {tenant.name(), port.name(), enum_word(port.kind(), model::Port::Kind_descriptor()), port.zone(),
+               share ? port.uplink() : port.nic(), vlan_text(port.outer_vlan(), port.inner_vlan()),
+               joined(share ? port.prefixes() : port.addresses()), binding < 0 ? "-" : tenant.bindings(binding).name(),
+               text(c.rx_packets()), text(c.rx_bytes()), text(c.tx_packets()), text(c.tx_bytes())});
     }
   }
   return out;
 }
 
 ipc::Table show_bindings(const ShowContext& context, const ipc::Counters& counters) {
-  ipc::Table out = table_of({{"tenant", "Tenant"}, {"name", "Binding"}, {"port", "Port"}, {"state", "State"}, {"pairs", "MAC and address"},
+  ipc::Table out = table_of({{"tenant", "Tenant"},
+                             {"name", "Binding"},
+                             {"port", "Port"},
+                             {"state", "State"},
+                             {"pairs", "MAC and address"},
                              {"violations", "Violations", Kind::kNumber}});
   std::map<std::uint32_t, std::uint64_t> counted;
   for (const auto& counter : counters.bindings()) counted.emplace(counter.binding(), counter.violations());
@@ -216,9 +242,11 @@ ipc::Table show_bindings(const ShowContext& context, const ipc::Counters& counte
       // A suspended binding beside an active one is not compiled and has no number.
       const bool compiled = binding_of_port(tenant, binding.port()) == i;
       const std::uint64_t violations =
-          compiled ? counted[context.ids.number(IdKind::kBinding, binding_key(tenant.service_code(), binding.name()))] : 0;
-      add_row(out, {tenant.name(), binding.name(), binding.port(), enum_word(binding.state(), model::Binding::State_descriptor()),
-                    pairs.empty() ? "-" : pairs, text(violations)});
+          compiled ? counted[context.ids.number(IdKind::kBinding, binding_key(tenant.service_code(), binding.name()))]
+                   : 0;
+      add_row(out, {tenant.name(), binding.name(), binding.port(),
+                    enum_word(binding.state(), model::Binding::State_descriptor()), pairs.empty() ? "-" : pairs,
+                    text(violations)});
     }
   }
   return out;
@@ -229,11 +257,20 @@ namespace {
 class RuleTable {
  public:
   RuleTable(const ShowContext& context, const ipc::Counters& counters)
-      : context_(context), table_(table_of({{"tenant", "Tenant"}, {"policy", "Policy"}, {"number", "No", Kind::kNumber}, {"name", "Rule"},
-                                            {"action", "Action"}, {"enabled", "Enabled"}, {"log", "Log"},
-                                            {"connections", "Connections", Kind::kNumber}, {"packets", "Packets", Kind::kNumber},
-                                            {"bytes", "Bytes", Kind::kNumber}, {"first_hit", "First hit (JST)"}, {"last_hit", "Last hit (JST)"},
-                                            {"id", "Id"}})) {
+      : context_(context),
+        table_(table_of({{"tenant", "Tenant"},
+                         {"policy", "Policy"},
+                         {"number", "No", Kind::kNumber},
+                         {"name", "Rule"},
+                         {"action", "Action"},
+                         {"enabled", "Enabled"},
+                         {"log", "Log"},
+                         {"connections", "Connections", Kind::kNumber},
+                         {"packets", "Packets", Kind::kNumber},
+                         {"bytes", "Bytes", Kind::kNumber},
+                         {"first_hit", "First hit (JST)"},
+                         {"last_hit", "Last hit (JST)"},
+                         {"id", "Id"}})) {
     for (const auto& counter : counters.rules()) counted_.emplace(counter.rule(), &counter);
   }
 
@@ -241,10 +278,11 @@ class RuleTable {
     for (const auto& policy : tenant.policies()) {
       for (int i = 0; i < policy.rules_size(); ++i) {
         const auto& rule = policy.rules(i);
-        add(tenant, policy.name(), i + 1, rule.name(), enum_word(rule.action(), model::Rule::Action_descriptor()), rule.enabled(),
-            log_word(rule), rule_uuid(context_.ids, tenant, policy, rule));
+        add(tenant, policy.name(), i + 1, rule.name(), enum_word(rule.action(), model::Rule::Action_descriptor()),
+            rule.enabled(), log_word(rule), rule_uuid(context_.ids, tenant, policy, rule));
       }
-      add_default(tenant, policy.name(), policy.default_log(), policy_default_uuid_key(tenant.service_code(), policy.name()));
+      add_default(tenant, policy.name(), policy.default_log(),
+                  policy_default_uuid_key(tenant.service_code(), policy.name()));
     }
     add_default(tenant, "-", tenant.default_log(), final_default_uuid_key(tenant.service_code()));
   }
@@ -255,16 +293,19 @@ class RuleTable {
     if (rule.log() != model::Rule::AUTO) return enum_word(rule.log(), model::Rule::Log_descriptor());
     return rule.action() == model::Rule::ALLOW ? "end" : "folded";
   }
-  void add_default(const model::Tenant& tenant, const std::string& policy, model::DropLog log, const std::string& uuid_key) {
-    add(tenant, policy, 0, std::string(kDefaultDenyName), "drop", true, enum_word(log, model::DropLog_descriptor()), context_.ids.uuid(uuid_key));
+  void add_default(const model::Tenant& tenant, const std::string& policy, model::DropLog log,
+                   const std::string& uuid_key) {
+    add(tenant, policy, 0, std::string(kDefaultDenyName), "drop", true, enum_word(log, model::DropLog_descriptor()),
+        context_.ids.uuid(uuid_key));
   }
-  void add(const model::Tenant& tenant, const std::string& policy, int number, const std::string& name, const std::string& action,
-           bool enabled, const std::string& log, const Uuid& uuid) {
+  void add(const model::Tenant& tenant, const std::string& policy, int number, const std::string& name,
+           const std::string& action, bool enabled, const std::string& log, const Uuid& uuid) {
     const auto at = counted_.find(context_.ids.number(IdKind::kRule, rule_key(tenant.service_code(), uuid)));
     const ipc::RuleCounter none;
     const auto& c = at == counted_.end() ? none : *at->second;
-    add_row(table_, {tenant.name(), policy, std::to_string(number), name, action, enabled ? "yes" : "no", log, text(c.connections()),
-                     text(c.packets()), text(c.bytes()), jst_text(c.first_hit_ns()), jst_text(c.last_hit_ns()), to_string(uuid)});
+    add_row(table_, {tenant.name(), policy, std::to_string(number), name, action, enabled ? "yes" : "no", log,
+                     text(c.connections()), text(c.packets()), text(c.bytes()), jst_text(c.first_hit_ns()),
+                     jst_text(c.last_hit_ns()), to_string(uuid)});
   }
 
   const ShowContext& context_;
@@ -292,36 +333,55 @@ ipc::Table show_drops(const ShowContext& context, const ipc::Counters& counters)
 }
 
 ipc::Table show_sessions(const ShowContext& context, const ipc::SessionList& sessions) {
-  ipc::Table out = table_of({{"tenant", "Tenant"}, {"flow_id", "Flow"}, {"protocol", "Protocol"}, {"source", "Source"}, {"destination", "Destination"},
-                             {"state", "State"}, {"rule", "Rule"}, {"in_port", "In"}, {"out_port", "Out"},
-                             {"packets_forward", "Packets there", Kind::kNumber}, {"packets_reverse", "and back", Kind::kNumber},
-                             {"bytes_forward", "Bytes there", Kind::kNumber}, {"bytes_reverse", "and back", Kind::kNumber},
-                             {"age_ms", "Age (ms)", Kind::kNumber}, {"idle_ms", "Idle (ms)", Kind::kNumber},
+  ipc::Table out = table_of({{"tenant", "Tenant"},
+                             {"flow_id", "Flow"},
+                             {"protocol", "Protocol"},
+                             {"source", "Source"},
+                             {"destination", "Destination"},
+                             {"state", "State"},
+                             {"rule", "Rule"},
+                             {"in_port", "In"},
+                             {"out_port", "Out"},
+                             {"packets_forward", "Packets there", Kind::kNumber},
+                             {"packets_reverse", "and back", Kind::kNumber},
+                             {"bytes_forward", "Bytes there", Kind::kNumber},
+                             {"bytes_reverse", "and back", Kind::kNumber},
+                             {"age_ms", "Age (ms)", Kind::kNumber},
+                             {"idle_ms", "Idle (ms)", Kind::kNumber},
                              {"expires_ms", "Left (ms)", Kind::kNumber}});
   const Names names(context.names);
   for (const auto& s : sessions.sessions()) {
     if (!wanted(context, s.tenant())) continue;
-    add_row(out, {names.tenant(s.tenant()), text(s.flow_id()), protocol_text(s.protocol()), endpoint(s.source(), s.source_port(), s.protocol()),
-                  endpoint(s.destination(), s.destination_port(), s.protocol()), s.state(), names.rule(s.rule()), names.port(s.in_port()),
-                  names.port(s.out_port()), text(s.packets_forward()), text(s.packets_reverse()), text(s.bytes_forward()),
-                  text(s.bytes_reverse()), text(s.age_ms()), text(s.idle_ms()), text(s.expires_ms())});
+    add_row(out, {names.tenant(s.tenant()), text(s.flow_id()), protocol_text(s.protocol()),
+                  endpoint(s.source(), s.source_port(), s.protocol()),
+                  endpoint(s.destination(), s.destination_port(), s.protocol()), s.state(), names.rule(s.rule()),
+                  names.port(s.in_port()), names.port(s.out_port()), text(s.packets_forward()),
+                  text(s.packets_reverse()), text(s.bytes_forward()), text(s.bytes_reverse()), text(s.age_ms()),
+                  text(s.idle_ms()), text(s.expires_ms())});
   }
   if (sessions.truncated()) out.set_note("there are more sessions than are shown");
   return out;
 }
 
 ipc::Table show_neighbours(const ShowContext& context, const ipc::NeighbourList& neighbours) {
-  ipc::Table out = table_of({{"tenant", "Tenant"}, {"port", "Port"}, {"address", "Address"}, {"mac", "MAC"}, {"state", "State"}, {"origin", "Origin"}});
+  ipc::Table out = table_of({{"tenant", "Tenant"},
+                             {"port", "Port"},
+                             {"address", "Address"},
+                             {"mac", "MAC"},
+                             {"state", "State"},
+                             {"origin", "Origin"}});
   const Names names(context.names);
   for (const auto& n : neighbours.neighbours()) {
     const std::uint32_t tenant = names.tenant_of_port(n.port());
     if (!wanted(context, tenant)) continue;
-    add_row(out, {names.tenant(tenant), names.port(n.port()), address_text(n.address()), mac_text(n.mac()), n.state(), n.origin()});
+    add_row(out, {names.tenant(tenant), names.port(n.port()), address_text(n.address()), mac_text(n.mac()), n.state(),
+                  n.origin()});
   }
   return out;
 }
 
-ipc::Table show_status(const ipc::Status& status, const ipc::Counters& counters, std::uint32_t running, std::uint32_t waiting) {
+ipc::Table show_status(const ipc::Status& status, const ipc::Counters& counters, std::uint32_t running,
+                       std::uint32_t waiting) {
   ipc::Table out = table_of({{"item", "Item"}, {"value", "Value"}});
   add_row(out, {"running revision", running == 0 ? "none" : text(running)});
   add_row(out, {"waiting for confirmation", waiting == 0 ? "none" : text(waiting)});

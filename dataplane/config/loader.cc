@@ -65,7 +65,8 @@ std::array<std::uint8_t, 16> link_header(const PortEntry& port, std::uint16_t ty
 RouteTarget target_of(Runtime& runtime, const snapshot::Route& route) {
   const bool segment = runtime.view.ports()[route.port].kind == snapshot::PortKind::kSegment;
   if (!segment) {
-    return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex, route.next_hop};
+    return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex,
+            route.next_hop};
   }
   const Address& neighbour = route.has_next_hop != 0 ? route.next_hop : route.prefix.address;
   const bool whole = route.has_next_hop != 0 || route.prefix.length == route.prefix.address.bits();
@@ -77,7 +78,8 @@ RouteTarget target_of(Runtime& runtime, const snapshot::Route& route) {
 
 }  // namespace
 
-std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Runtime* previous, LoadReport& report, LoadError& error) {
+std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Runtime* previous, LoadReport& report,
+                                       LoadError& error) {
   Result<filters::SnapshotView> view = filters::SnapshotView::parse(bytes);
   if (!view) {
     error = {describe(view.error()), view.error().detail};
@@ -89,7 +91,8 @@ std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Ru
       !build_rules(*runtime, error)) {
     return nullptr;
   }
-  auto classifier = Classifier::build(runtime->view, previous == nullptr ? nullptr : previous->classifier.get(), report.classifier);
+  auto classifier =
+      Classifier::build(runtime->view, previous == nullptr ? nullptr : previous->classifier.get(), report.classifier);
   if (!classifier) {
     error.reason = "the policy cannot be compiled: " + describe(classifier.error());
     return nullptr;
@@ -113,7 +116,8 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     if (slot == SlotMap::kNone) return fail(error, "more ports than this data plane was started for");
 
     if (carrier.mtu > kMtuMax) {
-      return fail(error, "an MTU of " + std::to_string(carrier.mtu) + " bytes is more than the packet buffers hold (" + std::to_string(kMtuMax) + ")");
+      return fail(error, "an MTU of " + std::to_string(carrier.mtu) + " bytes is more than the packet buffers hold (" +
+                             std::to_string(kMtuMax) + ")");
     }
     PortEntry port{};
     port.id = source.id;
@@ -132,7 +136,8 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.raw_mac = raw_mac(nic->mac);
     port.kind = source.kind;
     port.zone = source.zone;
-    port.l2_bytes = static_cast<std::uint8_t>(14 + (carrier.outer_vlan != 0 ? 4 : 0) + (carrier.inner_vlan != 0 ? 4 : 0));
+    port.l2_bytes =
+        static_cast<std::uint8_t>(14 + (carrier.outer_vlan != 0 ? 4 : 0) + (carrier.inner_vlan != 0 ? 4 : 0));
     port.addresses = filters::slice(view.port_addresses(), carrier.addresses);
     port.link_local = eui64_link_local(nic->mac);
     port.link4 = link_header(port, filters::kEtherTypeIpv4);
@@ -143,7 +148,8 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
 
   runtime.owners.resize(runtime.ports.size());
   std::vector<std::vector<PrefixTable::Entry>> owned(runtime.ports.size());
-  for (const snapshot::OwnedPrefix& prefix : view.owned_prefixes()) owned[prefix.uplink].push_back({prefix.prefix, prefix.share});
+  for (const snapshot::OwnedPrefix& prefix : view.owned_prefixes())
+    owned[prefix.uplink].push_back({prefix.prefix, prefix.share});
   for (std::size_t i = 0; i < owned.size(); ++i) runtime.owners[i] = PrefixTable(owned[i]);
   return true;
 }
@@ -154,14 +160,15 @@ bool Loader::build_bindings(Runtime& runtime, LoadError& error) {
     const std::uint32_t slot = slots_.bindings.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more bindings than this data plane was started for");
     const PortEntry& port = runtime.ports[source.port];
-    runtime.bindings.push_back({filters::BindingRules({.port = view.ports()[source.port],
-                                                       .binding = source,
-                                                       .pairs = filters::slice(view.binding_pairs(), source.pairs),
-                                                       .routed = filters::slice(view.binding_pairs(), source.routed),
-                                                       .link_locals = filters::slice(view.link_locals(), source.link_locals),
-                                                       .gateway_addresses = port.addresses,
-                                                       .forbidden_link_locals = {&port.link_local, 1}}),
-                                source.id, slot});
+    runtime.bindings.push_back(
+        {filters::BindingRules({.port = view.ports()[source.port],
+                                .binding = source,
+                                .pairs = filters::slice(view.binding_pairs(), source.pairs),
+                                .routed = filters::slice(view.binding_pairs(), source.routed),
+                                .link_locals = filters::slice(view.link_locals(), source.link_locals),
+                                .gateway_addresses = port.addresses,
+                                .forbidden_link_locals = {&port.link_local, 1}}),
+         source.id, slot});
   }
   return true;
 }
@@ -170,7 +177,8 @@ void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, Tena
   const auto view = runtime.view;
   RouteList routes;
   // Later ones win: what is configured, then bound addresses, then our own.
-  for (const snapshot::Route& route : filters::slice(view.routes(), source.routes)) routes.add(route.prefix, target_of(runtime, route));
+  for (const snapshot::Route& route : filters::slice(view.routes(), source.routes))
+    routes.add(route.prefix, target_of(runtime, route));
   for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
     if (runtime.ports[index].tenant != tenant.id) continue;
     const auto pairs = pairs_of(runtime, index);
@@ -179,7 +187,8 @@ void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, Tena
     }
     const snapshot::Port& port = view.ports()[index];
     if (!pairs.empty()) {
-      for (const snapshot::BindingPair& routed : filters::slice(view.binding_pairs(), view.bindings()[port.binding].routed)) {
+      for (const snapshot::BindingPair& routed :
+           filters::slice(view.binding_pairs(), view.bindings()[port.binding].routed)) {
         routes.add(routed.prefix, static_target(runtime, index, pairs.front().mac));
       }
     }
