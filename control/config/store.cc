@@ -16,7 +16,8 @@ CREATE TABLE revisions(number INTEGER PRIMARY KEY, state INTEGER NOT NULL, confi
   rollback_at_ns INTEGER NOT NULL, copied_from INTEGER NOT NULL, comment TEXT NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE UNIQUE INDEX one_pending ON revisions(state) WHERE state = 0;
 CREATE UNIQUE INDEX one_running ON revisions(state) WHERE state = 1;
-CREATE TABLE numbers(kind INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY(kind, key), UNIQUE(kind, number)) STRICT;
+CREATE TABLE numbers(kind INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,
+                     PRIMARY KEY(kind, key), UNIQUE(kind, number)) STRICT;
 CREATE TABLE uuids(key TEXT PRIMARY KEY, uuid BLOB NOT NULL UNIQUE) STRICT;
 PRAGMA user_version = 1;
 )";
