@@ -4,6 +4,9 @@
 JOBS ?= $(shell nproc)
 ONCE ?=
 export ONCE
+# Another clone of the same tree finds what this one compiled.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
 .PHONY: help setup build run test test-all bench fuzz format tidy clean
 .DEFAULT_GOAL := help
