@@ -20,6 +20,12 @@ using filters::DropReason;
 constexpr std::uint32_t kErrorsPerSecond = 100;
 constexpr std::uint32_t kEchoesPerSecond = 1000;
 
+/// One more of a tenant's `per_second`, which is dealt among the shards.
+bool within(const Shard& shard, TokenBucket& budget, std::uint32_t per_second) {
+  const std::uint32_t part = std::max(1U, per_second / shard.shared.shards);
+  return budget.take(part, part, shard.now_tick);
+}
+
 const PortEntry& wire_of(const Runtime& config, std::uint32_t at) { return config.ports[config.ports[at].wire]; }
 
 /// Ends a frame nobody here wants. Frames of a platform uplink have no tenant to log for.
@@ -150,7 +156,7 @@ void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PortEntry& port = config.ports[meta.ingress];
   const PortEntry& wire = config.ports[port.wire];
   if (filters::is_echo_request(meta.protocol, meta.icmp_type)) {
-    if (!shard.echo_budget[port.tenant_slot].take(kEchoesPerSecond, kEchoesPerSecond, shard.now_tick)) {
+    if (!within(shard, shard.echo_budget[port.tenant_slot], kEchoesPerSecond)) {
       unwanted(shard, config, packet, meta.ingress, DropReason::kPuntLimit);
       return;
     }
@@ -170,7 +176,7 @@ void send_icmp_error(Shard& shard, const Runtime& config, rte_mbuf* packet, filt
   const auto frame = frame_of(packet);
   const Address source = own_address(wire, filters::ip_source(frame, meta));
   if (source.family == Family::kNone) return;
-  if (!shard.icmp_budget[port.tenant_slot].take(kErrorsPerSecond, kErrorsPerSecond, shard.now_tick)) return;
+  if (!within(shard, shard.icmp_budget[port.tenant_slot], kErrorsPerSecond)) return;
   const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
   send(shard, wire, [&](auto room) { return filters::build_icmp_error(room, link, source, frame, meta, kind, mtu); });
 }
@@ -182,7 +188,7 @@ void send_reject(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept
     return;
   }
   const PortEntry& port = config.ports[meta.ingress];
-  if (!shard.icmp_budget[port.tenant_slot].take(kErrorsPerSecond, kErrorsPerSecond, shard.now_tick)) return;
+  if (!within(shard, shard.icmp_budget[port.tenant_slot], kErrorsPerSecond)) return;
   const PortEntry& wire = config.ports[port.wire];
   const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta, wire.mac);
   send(shard, wire, [&](auto room) { return filters::build_tcp_reset(room, link, frame_of(packet), meta); });
