@@ -112,9 +112,12 @@ void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
 }
 
 void Shard::expire_sessions(unsigned budget) noexcept {
-  wheel.advance(sessions, now_tick, budget, [this](std::uint32_t index) {
-    end_session(index, path::end_reason_of(sessions.at(index)));
-  });
+  wheel.advance(
+      sessions, now_tick, budget,
+      [this](std::uint32_t index) { end_session(index, path::end_reason_of(sessions.at(index))); },
+      [this](std::uint32_t index) {
+        path::record_session(*this, sessions.at(index), index, CommPhase::kUpdate, EndReason::kNone);
+      });
 }
 
 void Shard::serve_request() noexcept {

@@ -294,6 +294,7 @@ bool open_session(Shard& shard, const Runtime& config, const Applicant& applican
   session.in_port = port.id;
   session.out_port = config.ports[applicant.out.port].id;
   session.last_seen = shard.now_tick;
+  session.reported = shard.now_tick;
   session.timeout = seconds * kTicksPerSecond;
   shard.wheel.add(shard.sessions, meta.session);
   shard.tenants[tenant.slot].sessions.add(1);

@@ -16,7 +16,9 @@ Result<ExpiryWheel> ExpiryWheel::create(std::uint32_t now_tick) {
 void ExpiryWheel::add(SessionTable& table, std::uint32_t index) {
   Session& session = table.at(index);
   // One slot after the deadline, never the slot being emptied, never a full turn ahead.
-  const std::uint32_t deadline = session.last_seen + session.timeout + 1;
+  std::uint32_t deadline = session.last_seen + session.timeout + 1;
+  const std::uint32_t report = session.reported + kReportTicks;
+  if (reports(session) && static_cast<std::int32_t>(report - deadline) < 0) deadline = report;
   const std::uint32_t ahead = std::clamp<std::uint32_t>(deadline - now_, 1, kSlots - 1);
   const std::uint32_t slot = static_cast<std::int32_t>(deadline - now_) <= 0 ? now_ + 1 : now_ + ahead;
   session.wheel_slot = slot & (kSlots - 1);

@@ -17,7 +17,7 @@ class ExpiryWheel {
  public:
   static Result<ExpiryWheel> create(std::uint32_t now_tick);
 
-  /// Hangs a session to its deadline last_seen + timeout.
+  /// Hangs a session to its deadline last_seen + timeout, or to its next report when that comes first.
   void add(SessionTable& table, std::uint32_t index);
   void remove(SessionTable& table, std::uint32_t index);
   /// After the timeout got shorter.
@@ -27,20 +27,24 @@ class ExpiryWheel {
   }
 
   /// Looks at no more than `budget` sessions whose slots lie at or before `now`; calls `expire(index)` for each that was
-  /// silent too long. `expire` must remove() and erase it.
-  template <typename Expire>
-  void advance(SessionTable& table, std::uint32_t now, unsigned budget, Expire expire) {
+  /// silent too long, which must remove() and erase it, and `report(index)` for each that lives and is due.
+  template <typename Expire, typename Report>
+  void advance(SessionTable& table, std::uint32_t now, unsigned budget, Expire expire, Report report) {
     while (static_cast<std::int32_t>(now - now_) > 0) {
       std::uint32_t& head = heads_[now_ & (kSlots - 1)];
       while (head != 0) {
         if (budget-- == 0) return;
         const std::uint32_t index = head - 1;
-        const Session& session = table.at(index);
+        Session& session = table.at(index);
         if (now - session.last_seen >= session.timeout) {
           expire(index);
-        } else {
-          move(table, index);
+          continue;
         }
+        if (reports(session) && now - session.reported >= kReportTicks) {
+          report(index);
+          session.reported = now;
+        }
+        move(table, index);
       }
       ++now_;
     }
@@ -48,6 +52,8 @@ class ExpiryWheel {
 
  private:
   static constexpr std::uint32_t kSlots = 16384;
+  static constexpr std::uint32_t kReportTicks = kReportSeconds * kTicksPerSecond;
+  static bool reports(const Session& session) { return (session.flags & kSessionLogEnd) != 0; }
 
   HugeArray<std::uint32_t> heads_;  ///< session index + 1; 0 = empty
   std::uint32_t now_ = 0;           ///< slots before this one are empty

@@ -44,7 +44,7 @@ struct alignas(64) Session {
   std::uint8_t reserved0;
   std::uint32_t wheel_slot;               ///< where it hangs in the expiry wheel
   std::uint32_t in_port;                  ///< PortId value, for the log, whatever the generation
-  std::uint32_t reserved1;
+  std::uint32_t reported;                 ///< tick of its start, or of its last update record
 
   // line 1
   std::array<std::uint64_t, 2> bytes;     ///< by direction, L3 bytes
@@ -67,6 +67,9 @@ struct alignas(64) Session {
 };
 static_assert(sizeof(Session) == 192 && std::is_trivially_copyable_v<Session>);
 static_assert(offsetof(Session, bytes) == 64 && offsetof(Session, ends) == 128);
+
+/// A long session of a rule that logs its end says every ten minutes that it lives (specification of the log).
+inline constexpr std::uint32_t kReportSeconds = 600;
 
 /// Coarse time of sessions: 250 ms.
 inline constexpr std::uint32_t kTicksPerSecond = 4;

@@ -66,6 +66,27 @@ TEST_P(PathLog, StartAndEndOfATcpConnectionSayWhatItWas) {
   EXPECT_EQ(end.comm.tcp_flags, kTcpSyn | kTcpRst | kTcpAck);
 }
 
+TEST_P(PathLog, LongConnectionIsReportedEveryTenMinutes) {
+  world_.apply(1, {{.id = 11}});
+  const auto syn = client("10.0.0.34", "10.0.0.2").tcp(40000, 80, {.flags = filters::kTcpSyn, .sequence = 100}).build();
+  const auto answer = server("10.0.0.2", "10.0.0.34").tcp(80, 40000, {.flags = filters::kTcpSyn | filters::kTcpAck, .sequence = 500, .acknowledgement = 101}).build();
+  const auto data = client("10.0.0.34", "10.0.0.2").tcp(40000, 80, {.flags = filters::kTcpAck, .sequence = 101, .acknowledgement = 501}).build();
+  world_.through(kClientNic, syn, kServerNic);
+  world_.through(kServerNic, answer, kClientNic);
+  world_.through(kClientNic, data, kServerNic);
+
+  world_.pass(std::chrono::seconds(590));
+  EXPECT_TRUE(world_.records().empty());
+  world_.pass(std::chrono::seconds(20));
+  const auto records = world_.records();
+
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].comm.phase, CommPhase::kUpdate);
+  EXPECT_EQ(records[0].comm.packets_forward, 2U);
+  EXPECT_EQ(records[0].comm.end_reason, EndReason::kNone);
+  EXPECT_NE(records[0].comm.start_timestamp, 0U);
+}
+
 TEST_P(PathLog, IcmpRecordsCarryTypeAndCode) {
   world_.apply(1, {{.id = 11}});
   world_.through(kClientNic, client("10.0.0.34", "10.0.0.2").echo(99).build(), kServerNic);

@@ -31,12 +31,15 @@ class Wheel : public testing::Test {
   /// Moves to `now`; everything due is gone afterwards and nothing else.
   void advance(std::uint32_t now, unsigned budget = 1'000'000) {
     now_ = now;
-    wheel_.advance(table_, now, budget, [&](std::uint32_t index) {
-      EXPECT_LE(deadlines_.at(index), now);
-      wheel_.remove(table_, index);
-      table_.erase(index);
-      deadlines_.erase(index);
-    });
+    wheel_.advance(
+        table_, now, budget,
+        [&](std::uint32_t index) {
+          EXPECT_LE(deadlines_.at(index), now);
+          wheel_.remove(table_, index);
+          table_.erase(index);
+          deadlines_.erase(index);
+        },
+        [&](std::uint32_t index) { reports_.push_back({index, now}); });
   }
   void expect_none_overdue() {
     for (const auto& [index, deadline] : deadlines_) EXPECT_GE(deadline + 2, now_) << "session " << index;
@@ -44,9 +47,25 @@ class Wheel : public testing::Test {
   SessionTable table_;
   ExpiryWheel wheel_;
   std::map<std::uint32_t, std::uint32_t> deadlines_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> reports_;  ///< session, tick
   std::uint32_t now_ = 0;
   std::uint32_t number_ = 0;
 };
+
+TEST_F(Wheel, ReportsALongSessionEveryTenMinutesIfItsEndIsLogged) {
+  constexpr std::uint32_t kReport = kReportSeconds * kTicksPerSecond;
+  const std::uint32_t quiet = add(3 * kReport);
+  const std::uint32_t logged = add(3 * kReport);
+  table_.at(logged).flags |= kSessionLogEnd;
+  wheel_.move(table_, logged);
+
+  for (std::uint32_t now = 1; now < 3 * kReport; ++now) advance(now);
+
+  // A slot is emptied one tick after it has come up.
+  using Reports = std::vector<std::pair<std::uint32_t, std::uint32_t>>;
+  EXPECT_EQ(reports_, (Reports{{logged, kReport + 1}, {logged, 2 * kReport + 2}}));
+  EXPECT_TRUE(table_.live(quiet));
+}
 
 TEST_F(Wheel, AgreesWithTheDeadlines) {
   std::mt19937 random(3);
