@@ -93,9 +93,9 @@ NeighbourTable::Handle NeighbourTable::find_or_make(std::uint32_t port_id, const
     entry.port_and_family.store(key.port_and_family, std::memory_order_release);
     entry.asked.store(now_tick - kAskAgainTicks, std::memory_order_relaxed);
     entry.confirmed.store(now_tick, std::memory_order_relaxed);
-    entry.value.store(pack(Mac{}, NeighbourState::kIncomplete), std::memory_order_release);
-    entry.version.store(version, std::memory_order_release);  // pairs with the acquire in match
     handle = handle_of(place, version);
+    entry.value.store(pack(Mac{}, handle, NeighbourState::kIncomplete), std::memory_order_release);
+    entry.version.store(version, std::memory_order_release);  // pairs with the acquire in match
   }
   rte_spinlock_unlock(&inserting_);
   return handle;
@@ -112,13 +112,14 @@ NeighbourTable::Reading NeighbourTable::read(Handle handle) const noexcept {
 
 bool NeighbourTable::should_ask(Handle handle, std::uint32_t now_tick) noexcept {
   Entry& entry = entries_[place_of(handle)];
-  if (handle_of(place_of(handle), entry.version.load(std::memory_order_acquire)) != handle) return false;
   std::uint64_t value = entry.value.load(std::memory_order_relaxed);
+  if (!written_for(value, handle)) return false;
   if (state_of(value) == NeighbourState::kReachable) {
     const std::uint32_t age = now_tick - entry.confirmed.load(std::memory_order_relaxed);
     if (age < kConfirmSeconds * kTicksPerSecond) return false;
     if (age > kConfirmSeconds * kTicksPerSecond + kUnansweredTicks) {
-      entry.value.compare_exchange_strong(value, pack(Mac{}, NeighbourState::kIncomplete), std::memory_order_relaxed);
+      entry.value.compare_exchange_strong(value, pack(Mac{}, handle, NeighbourState::kIncomplete),
+                                          std::memory_order_relaxed);
     }
   }
   std::uint32_t asked = entry.asked.load(std::memory_order_relaxed);
@@ -131,8 +132,12 @@ bool NeighbourTable::answer(std::uint32_t port_id, const Address& address, const
   if (handle == kNone) return false;
   Entry& entry = entries_[place_of(handle)];
   if (now_tick - entry.asked.load(std::memory_order_relaxed) > kAnswerTicks) return false;
+  std::uint64_t value = entry.value.load(std::memory_order_relaxed);
+  do {
+    if (!written_for(value, handle)) return false;  // the place was given away since find()
+  } while (!entry.value.compare_exchange_weak(value, pack(mac, handle, NeighbourState::kReachable),
+                                              std::memory_order_release, std::memory_order_relaxed));  // pairs with read
   entry.confirmed.store(now_tick, std::memory_order_relaxed);
-  entry.value.store(pack(mac, NeighbourState::kReachable), std::memory_order_release);  // pairs with the acquire in read
   return true;
 }
 

@@ -71,7 +71,7 @@ class NeighbourTable {
     bool operator==(const Key&) const = default;
   };
   struct Entry {
-    std::atomic<std::uint64_t> value{0};  ///< MAC << 16 | state
+    std::atomic<std::uint64_t> value{0};  ///< MAC << 16 | tag << 8 | state; the tag is of the version it was written for
     std::atomic<std::uint64_t> high{0}, low{0}, port_and_family{0};
     std::atomic<std::uint32_t> version{0};
     std::atomic<std::uint32_t> asked{0};      ///< tick of the last question
@@ -89,8 +89,11 @@ class NeighbourTable {
   [[nodiscard]] Handle find(const Key& key) const noexcept;
   /// The place a new key of `port_id` may take, or kNone. Under the lock.
   [[nodiscard]] std::uint32_t choose(std::uint32_t start, std::uint32_t port_id, std::uint32_t now_tick) const noexcept;
-  static std::uint64_t pack(const Mac& mac, NeighbourState state) {
-    return mac.number() << 16 | static_cast<std::uint64_t>(state);
+  /// Ties a value to the key it was written for: an answer that comes late cannot overwrite a place given away meanwhile.
+  static std::uint64_t tag_of(Handle handle) { return handle >> (kPlaceBits + 1) & 0xffU; }
+  static bool written_for(std::uint64_t value, Handle handle) { return (value >> 8 & 0xffU) == tag_of(handle); }
+  static std::uint64_t pack(const Mac& mac, Handle handle, NeighbourState state) {
+    return mac.number() << 16 | tag_of(handle) << 8 | static_cast<std::uint64_t>(state);
   }
 
   static constexpr std::uint32_t kProbesMax = 16;
