@@ -11,16 +11,22 @@
 namespace sekisho::control {
 
 /// A document as read: the model, where each value stood, and what was wrong with it. With errors the model is partial
-/// and of no use but for further findings.
+/// and of no use but for further findings: a refused value is absent or, in a list, an empty element, so that indices
+/// in the model and in the document agree.
 struct Decoded {
   model::Configuration model;
   Positions positions;
+  Refusals refused;
   std::vector<Finding> findings;
+  /// False when reading ended early (no YAML, out of bounds, more than kFindingsMax findings): what is missing from the
+  /// model may only not have been read.
+  bool whole = false;
 };
 
 /// Reads a YAML (or JSON: a subset) document into the model, driven by the model's own descriptors: unknown and repeated
 /// fields, wrong types, missing fields, anchors, aliases, tags, a second document and anything past
-/// limits::kDocumentBytesMax, kDocumentDepthMax or kDocumentNodesMax are findings. Every finding is listed.
+/// limits::kDocumentBytesMax, kDocumentDepthMax or kDocumentNodesMax are findings. A value that cannot be placed is
+/// refused alone and reading goes on; findings beyond kFindingsMax are only counted.
 /// Errors: never throws; foreign exceptions end here.
 Decoded decode_document(std::string_view text);
 

@@ -63,8 +63,7 @@ std::uint64_t microseconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 std::vector<Finding> check_document(const Decoded& decoded) {
-  if (has_errors(decoded.findings)) return decoded.findings;
-  std::vector<Finding> findings = validate(decoded.model, decoded.positions);
+  std::vector<Finding> findings = validate(decoded);
   if (has_errors(findings)) return findings;
   Ids scratch;
   const Compiled compiled = compile(decoded.model, decoded.positions, scratch, 1);
@@ -155,8 +154,7 @@ void Committer::begin(CommitRequest request, Origin origin, std::uint32_t copied
 bool Committer::compile_into(Draft& draft) {
   const auto start = std::chrono::steady_clock::now();
   Decoded decoded = decode_document(draft.text);
-  draft.answer.findings = std::move(decoded.findings);
-  if (!has_errors(draft.answer.findings)) draft.answer.findings = validate(decoded.model, decoded.positions);
+  draft.answer.findings = validate(decoded);
   if (!has_errors(draft.answer.findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number);
     draft.answer.findings.insert(draft.answer.findings.end(), compiled.findings.begin(), compiled.findings.end());
@@ -230,8 +228,7 @@ std::optional<std::vector<std::uint8_t>> Committer::recompile(std::uint32_t numb
     return std::nullopt;
   }
   const Decoded decoded = decode_document(*text);
-  std::vector<Finding> findings = decoded.findings;
-  if (findings.empty()) findings = validate(decoded.model, decoded.positions);
+  std::vector<Finding> findings = validate(decoded);
   if (!has_errors(findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, number);
     if (!compiled.snapshot.empty()) return std::move(compiled.snapshot);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overview: yaml-cpp turns the text into events; Decoder keeps a stack of open maps and lists beside the message being
-// filled and the path of the value that comes next. What cannot be placed is reported once and skipped as a whole.
+// filled and the path of the value that comes next. What cannot be placed is reported once, skipped as a whole and
+// noted in Decoded::refused, so that validate() can judge the rest.
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/mark.h>
@@ -112,6 +113,7 @@ class Decoder final : public YAML::EventHandler {
 
   void refuse(Place place, std::string sentence) { report(path_, place, std::move(sentence)); }
   [[nodiscard]] bool saw_document() const { return documents_ != 0; }
+  [[nodiscard]] std::size_t left_out() const { return left_out_; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) stop(mark, "a file holds one document; a second one begins here");
@@ -125,7 +127,14 @@ class Decoder final : public YAML::EventHandler {
     place_scalar(mark, Scalar{.text = {}, .plain = true, .null = true});
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
-    stop(mark, "aliases (*name) are not accepted; write the value out");
+    begin_value(mark, "?", 0);
+    const bool placed = !skipping() && !awaiting_key();
+    if (placed && stack_.back().shape == Shape::kList) begin_element(stack_.back());
+    report(path_, lines_.place(mark), "aliases (*name) are not accepted; write the value out");
+    if (skipping()) return after_skipped();
+    if (!placed) return stray_key();
+    refuse_value(stack_.back());
+    end_value(stack_.back());
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
     begin_value(mark, tag, anchor);
@@ -160,6 +169,7 @@ class Decoder final : public YAML::EventHandler {
     const FieldDescriptor* field = nullptr;   // kMap: the field whose value comes next; kList: the list
     bool has_key = false;                     // kMap: a key was read, its value comes next
     bool skip_value = false;                  // kMap: that value belongs to no field
+    bool stray = false;                       // kMap: some value here belongs to no field
     Place key_place;                          // kMap: of that key
     std::uint64_t seen = 0;                   // kMap: bit per field index
     int next_index = 0;                       // kList
@@ -173,8 +183,8 @@ class Decoder final : public YAML::EventHandler {
   }
   void report(std::string path, Place place, std::string sentence) {
     if (out_.findings.size() >= kFindingsMax) {
-      out_.findings.push_back({Severity::kError, "", place.line, place.column, "further findings are left out"});
-      throw Refused{};
+      ++left_out_;
+      return;
     }
     out_.findings.push_back({Severity::kError, std::move(path), place.line, place.column, std::move(sentence)});
   }
@@ -203,12 +213,13 @@ class Decoder final : public YAML::EventHandler {
 
   void bad_key(const YAML::Mark& mark, Shape shape) {
     report(path_, lines_.place(mark), "a field name is expected here");
-    Level& top = stack_.back();
-    if (shape == Shape::kScalar) {
-      top.has_key = top.skip_value = true;
-      return;
-    }
+    stack_.back().stray = true;
+    if (shape == Shape::kScalar) return stray_key();
     push_skip(mark);
+  }
+  void stray_key() {
+    Level& top = stack_.back();
+    top.stray = top.has_key = top.skip_value = true;
   }
 
   void open_key(const YAML::Mark& mark, const std::string& key) {
@@ -221,10 +232,17 @@ class Decoder final : public YAML::EventHandler {
     top.skip_value = true;
     const std::string path = path_.empty() ? std::string(cut_characters(key, 64)) : path_ + '.' + std::string(cut_characters(key, 64));
     if (field == nullptr) {
+      top.stray = true;
       return report(path, lines_.place(mark), "unknown field; the fields here are " + allowed_fields(type));
     }
     const std::uint64_t bit = std::uint64_t{1} << field->index();
-    if ((top.seen & bit) != 0) return report(path, lines_.place(mark), "the field is given twice");
+    if ((top.seen & bit) != 0) {
+      report(path, lines_.place(mark), "the field is given twice");
+      if (!field->is_repeated()) {  // which of the two was meant is unknown; a list is simply read on
+        top.message->GetReflection()->ClearField(top.message, field);
+        return note_refused(path);
+      }
+    }
     top.seen |= bit;
     top.skip_value = false;
     path_ = path;
@@ -256,6 +274,7 @@ class Decoder final : public YAML::EventHandler {
     const bool wants_map = !wants_list && field.message_type() != nullptr;
     if (shape == Shape::kList ? !wants_list : !wants_map) {
       report(path_, place, shape_sentence(field, element, shape == Shape::kList ? "a list" : "a map"));
+      refuse_value(top);
       stack_.push_back(Level{});
       stack_.back().path_size = path_.size();
       return;
@@ -270,6 +289,8 @@ class Decoder final : public YAML::EventHandler {
       const auto* reflection = top.message->GetReflection();
       next.message = element ? reflection->AddMessage(top.message, &field) : reflection->MutableMessage(top.message, &field);
       next.field = nullptr;
+    } else {
+      next.next_index = top.message->GetReflection()->FieldSize(*top.message, &field);
     }
     stack_.push_back(next);
   }
@@ -313,9 +334,37 @@ class Decoder final : public YAML::EventHandler {
     path_.resize(closed.path_size);
     for (int i = 0; i < type.field_count(); ++i) {
       const FieldDescriptor& field = *type.field(i);
-      if (!field.options().GetExtension(model::must) || (closed.seen >> i & 1U) != 0) continue;
-      report(path_.empty() ? field.name() : path_ + '.' + field.name(), closed.place, "the field is missing");
+      const bool must = field.options().GetExtension(model::must);
+      if ((!must && !closed.stray) || (closed.seen >> i & 1U) != 0) continue;
+      const std::string path = path_.empty() ? field.name() : path_ + '.' + field.name();
+      note_refused(path);  // a field that is absent may be what a value without a place was meant for
+      if (must) report(path, closed.place, "the field is missing");
     }
+  }
+
+  /// Past kFindingsMax nothing is validated any more, and a hostile document must not fill memory with marks.
+  void note_refused(std::string_view path) {
+    if (left_out_ == 0) out_.refused.add(path);
+  }
+  /// The value at path_ is unknown. In a list an empty element stands for it, lest the ones behind it move up.
+  void refuse_value(const Level& owner) {
+    note_refused(path_);
+    if (owner.shape != Shape::kList) return;
+    const auto* reflection = owner.message->GetReflection();
+    const FieldDescriptor& field = *owner.field;
+    if (field.message_type() != nullptr) {
+      reflection->AddMessage(owner.message, &field);
+    } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+      reflection->AddString(owner.message, &field, {});
+    } else if (field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM) {
+      reflection->AddEnum(owner.message, &field, field.default_value_enum());
+    } else {
+      reflection->AddUInt32(owner.message, &field, 0);  // the schema has no lists of another kind
+    }
+  }
+  void end_value(Level& owner) {
+    owner.has_key = false;
+    path_.resize(owner.path_size);
   }
 
   static std::string wanted(const FieldDescriptor& field, bool element) {
@@ -347,9 +396,11 @@ class Decoder final : public YAML::EventHandler {
     const Place place = scalar.null && !element ? top.key_place : lines_.place(mark);
     out_.positions.add(path_, place);
     const bool fits = !scalar.null && (element || !field.is_repeated()) && set(*top.message, field, scalar);
-    if (!fits) report(path_, place, shape_sentence(field, element, scalar.null ? "nothing" : quoted(scalar.text)));
-    top.has_key = false;
-    path_.resize(top.path_size);
+    if (!fits) {
+      report(path_, place, shape_sentence(field, element, scalar.null ? "nothing" : quoted(scalar.text)));
+      refuse_value(top);
+    }
+    end_value(top);
   }
 
   static bool set(Message& message, const FieldDescriptor& field, const Scalar& scalar) {
@@ -385,6 +436,7 @@ class Decoder final : public YAML::EventHandler {
   std::vector<Level> stack_;
   std::string path_;
   std::size_t nodes_ = 0;
+  std::size_t left_out_ = 0;
   unsigned documents_ = 0;
 };
 
@@ -418,6 +470,7 @@ Decoded decode_document(std::string_view text) {
     while (parser.HandleNextDocument(decoder)) {
     }
     if (!decoder.saw_document()) decoder.refuse({1, 1}, "the document is empty");
+    out.whole = decoder.left_out() == 0;
   } catch (const Refused&) {
     // reported already
   } catch (const YAML::Exception& error) {
@@ -426,9 +479,11 @@ Decoded decode_document(std::string_view text) {
     decoder.refuse({1, 1}, std::string("cannot be read: ") + error.what());
   }
   out.positions.finish();
-  std::stable_sort(out.findings.begin(), out.findings.end(), [](const Finding& a, const Finding& b) {
-    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
-  });
+  sort_findings(out.findings);
+  if (decoder.left_out() != 0) {
+    out.findings.push_back({Severity::kError, "", 0, 0,
+                            "at least " + std::to_string(decoder.left_out()) + " further findings are left out"});
+  }
   return out;
 }
 

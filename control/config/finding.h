@@ -2,9 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace sekisho::control {
@@ -35,7 +39,7 @@ class Positions {
     std::uint32_t column = 0;
   };
 
-  void add(std::string_view path, Place place) { entries_.push_back({hash(path), place}); }
+  void add(std::string_view path, Place place);
   /// Call once after the last add().
   void finish() {
     std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
@@ -48,8 +52,23 @@ class Positions {
     std::uint64_t key;
     Place place;
   };
-  static std::uint64_t hash(std::string_view text);
   std::vector<Entry> entries_;
+};
+
+/// Which values of a document were refused when it was read. What they would have said is unknown, so nothing may be
+/// concluded from their absence: a mistake is reported once, where it was made.
+class Refusals {
+ public:
+  void add(std::string_view path);
+  /// Whether the value at `path`, or one that holds it, was refused.
+  [[nodiscard]] bool covers(std::string_view path) const;
+  /// Whether anything of the value at `path` is unknown: covers(), or a refused value beneath it.
+  [[nodiscard]] bool touches(std::string_view path) const;
+  [[nodiscard]] bool empty() const { return refused_.empty(); }
+
+ private:
+  std::unordered_set<std::uint64_t> refused_;
+  std::unordered_set<std::uint64_t> above_;  // every parent of a refused value
 };
 
 /// A path under construction, on the stack: made into text only when there is something to say. Borrows its parent and the
@@ -68,22 +87,35 @@ class Path {
   int index_ = -1;
 };
 
-/// Collects findings and puts each at its place in the text.
+/// Collects findings and puts each at its place in the text. Drops those about refused values: they were reported when
+/// the document was read.
 class Reporter {
  public:
-  explicit Reporter(const Positions& positions) : positions_(positions) {}
+  explicit Reporter(const Positions& positions, const Refusals* refusals = nullptr, std::vector<Finding> before = {})
+      : positions_(positions), refusals_(refusals), findings_(std::move(before)) {}
   void error(const Path& path, std::string sentence) { add(Severity::kError, path, std::move(sentence)); }
   void warning(const Path& path, std::string sentence) { add(Severity::kWarning, path, std::move(sentence)); }
+  /// The name at `path` is nobody's among `lists`: fields of the document ("nics"), or of the tenant the path lies in
+  /// (".zones"). Not reported while part of such a list is unknown: the name may be given there.
+  void no_such_name(const Path& path, std::initializer_list<std::string_view> lists, std::string sentence);
+  /// Whether the value at `path` is unknown: the model holds its default or nothing in its place.
+  [[nodiscard]] bool refused(const Path& path) const {
+    return refusals_ != nullptr && !refusals_->empty() && refusals_->covers(path.text());
+  }
   /// In document order.
   [[nodiscard]] std::vector<Finding> take();
 
  private:
   void add(Severity severity, const Path& path, std::string sentence);
   const Positions& positions_;
+  const Refusals* refusals_;  // null: none
   std::vector<Finding> findings_;
   std::size_t left_out_ = 0;
   bool errors_left_out_ = false;
 };
+
+/// By line and column; of one place, in the order given.
+void sort_findings(std::vector<Finding>& findings);
 
 /// "FILE:LINE:COLUMN: severity: path: sentence"
 std::string to_line(std::string_view file, const Finding& finding);

@@ -76,7 +76,7 @@ class Document {
   void check_nic(const Path& here, const std::string& name, std::uint32_t mtu) {
     const auto nic = platform_.nics.find(name);
     if (nic == platform_.nics.end()) {
-      reporter_.error(Path(here, "nic"), "there is no NIC named \"" + name + '"');
+      reporter_.no_such_name(Path(here, "nic"), {"nics"}, "there is no NIC named \"" + name + '"');
     } else if (mtu != 0) {
       check_mtu(reporter_, Path(here, "mtu"), mtu, model_.nics(nic->second).mtu());
     }
@@ -236,9 +236,10 @@ void check_vlans(Reporter& reporter, const Path& path, std::uint32_t outer, mode
   if (tag != model::DOT1Q && outer == 0) reporter.error(Path(path, "outer_tag"), "an 802.1ad tag needs an outer VLAN");
 }
 
-std::vector<Finding> validate(const model::Configuration& model, const Positions& positions) {
-  Reporter reporter(positions);
-  Document(reporter, model).check();
+std::vector<Finding> validate(const Decoded& decoded) {
+  if (!decoded.whole) return decoded.findings;
+  Reporter reporter(decoded.positions, &decoded.refused, decoded.findings);
+  Document(reporter, decoded.model).check();
   return reporter.take();
 }
 

@@ -3,13 +3,14 @@
 
 #include <vector>
 
-#include "base/proto/model.pb.h"
+#include "control/config/codec.h"
 #include "control/config/finding.h"
 
 namespace sekisho::control {
 
-/// Everything that is wrong or doubtful with a model: references, ranges, limits, conflicts. Pure; all findings, in
-/// document order. A model without errors compiles.
-std::vector<Finding> validate(const model::Configuration& model, const Positions& positions);
+/// Everything that is wrong or doubtful with a document: what reading found, and references, ranges, limits, conflicts of
+/// what could be read. A mistake is reported once: nothing is concluded from a value that was refused. Pure; all
+/// findings, in document order. A document without errors compiles.
+std::vector<Finding> validate(const Decoded& decoded);
 
 }  // namespace sekisho::control

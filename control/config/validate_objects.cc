@@ -72,7 +72,8 @@ void check_members(Reporter& reporter, const Path& here, std::string_view field,
     if (objects.contains(members[i])) continue;
     const auto group = groups.find(members[i]);
     if (group == groups.end()) {
-      reporter.error(Path(here, field, i), "there is no object or group named \"" + members[i] + '"');
+      reporter.no_such_name(Path(here, field, i), {".addresses", ".address_groups", ".services", ".service_groups"},
+                            "there is no object or group named \"" + members[i] + '"');
     } else {
       graph.add(self, static_cast<std::size_t>(group->second));
     }

@@ -57,7 +57,7 @@ class PolicyCheck {
     check_count(reporter_, Path(here, field), static_cast<std::size_t>(zones.size()), most, "zones");
     for (int i = 0; i < zones.size(); ++i) {
       if (!zones_.contains(zones[i])) {
-        reporter_.error(Path(here, field, i), "there is no zone named \"" + zones[i] + "\" in this tenant");
+        reporter_.no_such_name(Path(here, field, i), {".zones"}, "there is no zone named \"" + zones[i] + "\" in this tenant");
       }
     }
   }
@@ -87,8 +87,8 @@ class PolicyCheck {
     for (int i = 0; i < names.size(); ++i) {
       if (known.contains(names[i])) continue;
       const std::string hint = names[i] == "any" ? "; leave the list empty to mean any" : "";
-      reporter_.error(Path(here, field, i),
-                      "there is no " + std::string(what) + " or group named \"" + names[i] + '"' + hint);
+      reporter_.no_such_name(Path(here, field, i), {".addresses", ".address_groups", ".services", ".service_groups"},
+                             "there is no " + std::string(what) + " or group named \"" + names[i] + '"' + hint);
     }
     if (negated && names.empty()) {
       const std::string flag = std::string(field) + "_not";

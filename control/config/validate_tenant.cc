@@ -56,7 +56,7 @@ class PortCheck {
       const Path here(path_, "ports", i);
       const auto& port = tenant_.ports(i);
       if (!zones.contains(port.zone())) {
-        reporter_.error(Path(here, "zone"), "there is no zone named \"" + port.zone() + "\" in this tenant");
+        reporter_.no_such_name(Path(here, "zone"), {".zones"}, "there is no zone named \"" + port.zone() + "\" in this tenant");
       }
       if (port.kind() == model::Port::SHARE) {
         check_share(here, port);
@@ -77,7 +77,7 @@ class PortCheck {
     refuse_field(here, "addresses", port.addresses_size() != 0, "a share");
     const auto uplink = platform_.uplinks.find(port.uplink());
     if (uplink == platform_.uplinks.end()) {
-      reporter_.error(Path(here, "uplink"), "there is no uplink named \"" + port.uplink() + '"');
+      reporter_.no_such_name(Path(here, "uplink"), {"uplinks"}, "there is no uplink named \"" + port.uplink() + '"');
     }
     if (port.prefixes_size() == 0) {
       reporter_.warning(Path(here, "prefixes"), "a share without prefixes receives nothing from its uplink");
@@ -178,7 +178,7 @@ class BindingCheck {
                                 std::map<int, int>& active) {
     const auto port = ports_.find(binding.port());
     if (port == ports_.end()) {
-      reporter_.error(Path(here, "port"), "there is no port named \"" + binding.port() + "\" in this tenant");
+      reporter_.no_such_name(Path(here, "port"), {".ports"}, "there is no port named \"" + binding.port() + "\" in this tenant");
       return nullptr;
     }
     if (tenant_.ports(port->second).kind() != model::Port::SEGMENT) {
@@ -434,7 +434,7 @@ void validate_routes(Reporter& reporter, const model::Configuration& model, cons
     const auto prefix = check_network(reporter, Path(here, "prefix"), route.prefix());
     const auto port = ports.find(route.port());
     if (port == ports.end()) {
-      reporter.error(Path(here, "port"), "there is no port named \"" + route.port() + "\" in this tenant");
+      reporter.no_such_name(Path(here, "port"), {".ports"}, "there is no port named \"" + route.port() + "\" in this tenant");
     }
     if (!prefix) continue;
     if (!taken.insert(*prefix).second) {

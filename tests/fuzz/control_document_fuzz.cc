@@ -15,8 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace sekisho::control;
   const Decoded decoded = decode_document({reinterpret_cast<const char*>(data), size});
   SEKISHO_ASSERT(decoded.findings.size() <= kFindingsMax + 1);
-  if (has_errors(decoded.findings)) return 0;
-  if (has_errors(validate(decoded.model, decoded.positions))) return 0;
+  const std::vector<Finding> findings = validate(decoded);
+  SEKISHO_ASSERT(has_errors(findings) || !has_errors(decoded.findings));
+  if (has_errors(findings)) return 0;
   const Decoded again = decode_document(encode_document(decoded.model));
   SEKISHO_ASSERT(again.findings.empty());
   SEKISHO_ASSERT(diff_models(decoded.model, again.model).empty());

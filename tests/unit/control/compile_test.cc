@@ -25,7 +25,7 @@ class Compile : public testing::Test {
   void load(std::string_view text, std::uint32_t generation = 1) {
     decoded_ = decode_document(text);
     ASSERT_TRUE(decoded_.findings.empty()) << to_line("f", decoded_.findings.front());
-    const auto findings = validate(decoded_.model, decoded_.positions);
+    const auto findings = validate(decoded_);
     ASSERT_FALSE(has_errors(findings)) << to_line("f", findings.front());
     compiled_ = compile(decoded_.model, decoded_.positions, ids_, generation);
     ASSERT_FALSE(compiled_.snapshot.empty()) << to_line("f", compiled_.findings.front());

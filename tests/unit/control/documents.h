@@ -91,9 +91,7 @@ inline std::string with(std::string_view text, std::string_view from, std::strin
 inline std::string findings_of(std::string_view text) {
   const Decoded decoded = decode_document(text);
   std::string out;
-  for (const auto& finding : decoded.findings) out += to_line("f", finding) + '\n';
-  if (!out.empty()) return out;
-  for (const auto& finding : validate(decoded.model, decoded.positions)) out += to_line("f", finding) + '\n';
+  for (const auto& finding : validate(decoded)) out += to_line("f", finding) + '\n';
   return out;
 }
 

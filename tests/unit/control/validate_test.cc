@@ -148,6 +148,23 @@ constexpr Case kCases[] = {
 
 INSTANTIATE_TEST_SUITE_P(Example, ValidateEach, testing::ValuesIn(kCases), [](const auto& one) { return std::string(one.param.name); });
 
+TEST(Validate, ListsMistakesOfReadingAndOfMeaningTogetherAndNothingElse) {
+  std::string text(kExample);
+  text = with(text, "mtu: 1500 }", "mtu: 1500, colour: red }");                       // unknown field
+  text = with(text, "kind: share, uplink: internet, zone: internet", "kind: share, uplink: nowhere, zone: internet");
+  text = with(text, "pairs: [ { mac: \"52:54:00:00:02:11\", prefix: 10.0.1.2 }", "pairs: [ { mac: \"52:54:00:00:02:1x\", prefix: 10.0.1.2 }");
+  text = with(text, "default_log: each", "default_log: loud");                         // no such choice
+  text = with(text, "members: [http, ping]", "members: [http, pong]");                  // bad reference
+  text = with(text, "{ name: rest, action: allow", "{ name: not desks, action: allow"); // duplicate name
+
+  std::istringstream lines(findings_of(text));
+  std::vector<std::string> places;
+  for (std::string line; std::getline(lines, line);) places.push_back(line.substr(0, line.find(':', 2)));
+
+  // Line 28 is the example's own warning: a binding without pairs.
+  EXPECT_THAT(places, testing::ElementsAre("f:3", "f:14", "f:22", "f:28", "f:43", "f:48", "f:58")) << findings_of(text);
+}
+
 TEST(Validate, FindsNoErrorInTheExampleNorInNothing) {
   EXPECT_EQ(errors_of(std::string(kExample)), "");
   EXPECT_EQ(findings_of("{}"), "");
