@@ -22,12 +22,12 @@ inline constexpr std::uint32_t kNoIndex = 0xffffffffU;
 /// Letters name the only stage that may write a field:
 ///   R receive  D decode  B bind  F find_session/admit  O route
 struct alignas(64) PacketMeta {
-  std::uint64_t received_tsc;      ///< [R] TSC ticks
+  std::uint64_t reserved;          ///< keeps the fields below in their places
   std::uint32_t tenant;            ///< [B] TenantId value; never written again
   std::uint32_t ingress;           ///< [B] index into this generation's port table
   std::uint32_t generation;        ///< [B] snapshot this packet is judged under
   std::uint32_t session;           ///< [F] session index, kNoIndex before
-  std::uint32_t flow_hash;         ///< [F] hash of the normalised flow key
+  std::uint32_t reserved2;
   std::uint32_t next_hop;          ///< [O] index into the neighbour table
   std::uint32_t egress;            ///< [O] index into this generation's port table
   std::uint16_t l3_offset;         ///< [D] bytes from the start of the frame
