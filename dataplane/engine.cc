@@ -55,6 +55,7 @@ Engine::Engine(const Options& options)
   shared_->tsc_ns = 1e9 / static_cast<double>(rte_get_tsc_hz());
   shared_->tsc_base = rte_rdtsc();
   shared_->pins = std::vector<filters::BindingPins>(options.shard.bindings);
+  shared_->quotas = std::vector<TenantQuota>(options.shard.tenants + 1);
   sync_clock();
 }
 
@@ -213,6 +214,7 @@ void Engine::free_unused_slots() {
   slots_.tenants.keep_only(used(&Runtime::tenants), in_all([](Shard& shard, std::uint32_t slot) {
                              for (Counter& counter : shard.tenants[slot].drops) counter.set(0);
                              shard.tenants[slot].log_lost.set(0);  // not `sessions`: those still open end there
+                             shard.shared.quotas[slot].new_sessions.reset();
                            }));
   slots_.ports.keep_only(used(&Runtime::ports), in_all([](Shard& shard, std::uint32_t slot) {
                            PortCounters& port = shard.ports[slot];

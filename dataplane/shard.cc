@@ -34,7 +34,7 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
       new Shard(number, limits, shared, pool,
                 Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
-                        shard->violations.valid() && shard->meters.valid();
+                        shard->violations.valid() && shard->meters.valid() && shard->shares.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
   SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
   shard->begin_turn(now_tsc);
@@ -54,7 +54,8 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       violations("binding-counters", shard_limits.bindings),
       meters("binding-meters", shard_limits.bindings),
       icmp_budget(shard_limits.tenants + 1),
-      echo_budget(shard_limits.tenants + 1) {
+      echo_budget(shard_limits.tenants + 1),
+      shares("tenant-shares", shard_limits.tenants + 1) {
   for (HeldPacket& place : held) place = {};
 }
 
@@ -65,9 +66,9 @@ Shard::~Shard() {
 
 void Shard::begin_turn(std::uint64_t tsc) noexcept {
   now_tsc = tsc;
-  const auto steady_ns = static_cast<std::int64_t>(static_cast<double>(tsc - shared.tsc_base) * shared.tsc_ns);
-  now_ns = static_cast<std::uint64_t>(steady_ns + shared.wall_offset_ns.load(std::memory_order_relaxed));
-  now_ms = static_cast<std::uint64_t>(steady_ns) / 1'000'000;
+  steady_ns = static_cast<std::uint64_t>(static_cast<double>(tsc - shared.tsc_base) * shared.tsc_ns);
+  now_ns = steady_ns + static_cast<std::uint64_t>(shared.wall_offset_ns.load(std::memory_order_relaxed));
+  now_ms = steady_ns / 1'000'000;
   now_tick = static_cast<std::uint32_t>(now_ms / (1000 / kTicksPerSecond));
 }
 

@@ -17,6 +17,7 @@
 #include "dataplane/config/runtime.h"
 #include "dataplane/counters.h"
 #include "dataplane/event_log.h"
+#include "dataplane/quota.h"
 #include "dataplane/routing/neighbour.h"
 #include "dataplane/session/expiry_wheel.h"
 #include "dataplane/session/session_table.h"
@@ -67,6 +68,7 @@ struct Shared {
   std::atomic<const Runtime*> runtime{nullptr};
   NeighbourTable neighbours;
   std::vector<filters::BindingPins> pins;           ///< by binding slot
+  std::vector<TenantQuota> quotas;                  ///< by tenant slot
   std::vector<rte_ring*> handoff;                   ///< by shard: packets for it, from all others
   std::atomic<std::int64_t> wall_offset_ns{0};      ///< wall clock = TSC time + this; the control thread keeps it true
   std::uint32_t shards = 1;
@@ -116,6 +118,7 @@ class Shard {
   rte_mempool* pool;
   std::uint64_t now_tsc = 0;
   std::uint64_t now_ns = 0;      ///< wall clock, since 1970
+  std::uint64_t steady_ns = 0;   ///< for quotas
   std::uint64_t now_ms = 0;      ///< steady, for meters
   std::uint32_t now_tick = 0;    ///< steady, kTicksPerSecond
 
@@ -130,6 +133,7 @@ class Shard {
   HugeArray<filters::BindingMeters> meters;  ///< by binding slot
   std::vector<TokenBucket> icmp_budget;      ///< by tenant slot: errors and resets we send
   std::vector<TokenBucket> echo_budget;      ///< by tenant slot: echo replies we send
+  HugeArray<TenantShare> shares;             ///< by tenant slot
   std::vector<Inlet> inlets;
   std::uint16_t nics = 0;                    ///< outlets in use: DPDK ports 0 .. nics-1
   std::array<Outlet, limits::kNicsMax> outlets;

@@ -94,7 +94,9 @@ enum class LogReason : std::uint8_t {
   X(kHandoffFull, "handoff-full", kQuota, "")                                              \
   X(kTxQueueFull, "tx-queue-full", kQuota, "")                                             \
   X(kNoMemory, "no-memory", kQuota, "")                                                    \
-  X(kWrongPort, "wrong-port", kState, "")
+  X(kWrongPort, "wrong-port", kState, "")                                                  \
+  /* quotas: what one tenant may use of the unit */                                        \
+  X(kSessionRate, "session-rate", kQuota, "CAP_STATES")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

@@ -53,8 +53,13 @@ struct CommBody {
   CommAction action;
   EndReason end_reason;
   std::uint8_t tcp_flags;          ///< OR of flags seen
+  std::array<std::uint8_t, 16> nat_source;       ///< after translation, family as `ip_version`; zero = not translated
+  std::array<std::uint8_t, 16> nat_destination;
+  std::uint32_t service;           ///< number of the service object that matched, of `generation`; 0 = none, or any
+  std::uint16_t nat_source_port;   ///< host order; 0 = absent
+  std::uint16_t nat_destination_port;
 };
-static_assert(sizeof(CommBody) == 96);
+static_assert(sizeof(CommBody) == 136);
 
 /// One address-enforcement or protocol violation, folded per (binding, code, offending value) and 60 s.
 struct SecBody {
@@ -87,10 +92,10 @@ struct LossBody {
   std::array<std::uint8_t, 7> reserved;
 };
 
-/// One entry of a log ring: 128 bytes, no pointers. The reader treats it as hostile.
+/// One entry of a log ring: 192 bytes, no pointers. The reader treats it as hostile.
 struct LogRecord {
-  std::array<std::uint8_t, 128> bytes;
+  std::array<std::uint8_t, 192> bytes;
 };
-static_assert(sizeof(LogRecord) == 128 && std::is_trivially_copyable_v<LogRecord>);
+static_assert(sizeof(LogRecord) == 192 && std::is_trivially_copyable_v<LogRecord>);
 
 }  // namespace sekisho

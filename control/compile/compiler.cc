@@ -207,6 +207,7 @@ class Compiler {
     filters::snapshot::Tenant out{};
     out.id = tenants_[index].id;
     out.sessions_max = tenant.sessions_max();
+    out.quotas = {.new_sessions_per_second = tenant.quotas().new_sessions_per_second()};
     out.service_code = builder_.string(tenant.service_code());
     out.name = builder_.string(tenant.name());
     std::size_t first = builder_.zones.size();

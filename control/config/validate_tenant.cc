@@ -13,6 +13,7 @@ namespace sekisho::control {
 namespace {
 
 constexpr std::uint32_t kSessionsPerTenantMax = 4'000'000;  // specification 3.17
+constexpr std::uint32_t kNewSessionsPerSecondMax = 10'000'000;
 constexpr std::uint32_t kMeterMax = 1'000'000;
 constexpr std::size_t kBindingListMax = 8;  // extra ethertypes, vrids
 constexpr std::size_t kPortAddressesMax = 64;
@@ -446,12 +447,20 @@ void validate_routes(Reporter& reporter, const model::Configuration& model, cons
   }
 }
 
+void validate_quotas(Reporter& reporter, const Path& path, const model::Quotas& quotas) {
+  if (quotas.new_sessions_per_second() < 1 || quotas.new_sessions_per_second() > kNewSessionsPerSecondMax) {
+    reporter.error(Path(path, "new_sessions_per_second"),
+                   "new_sessions_per_second lies between 1 and " + std::to_string(kNewSessionsPerSecondMax));
+  }
+}
+
 void validate_tenant(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant,
                      const Path& path, const Platform& platform) {
   if (tenant.sessions_max() < 1 || tenant.sessions_max() > kSessionsPerTenantMax) {
     reporter.error(Path(path, "sessions_max"),
                    "sessions_max lies between 1 and " + std::to_string(kSessionsPerTenantMax));
   }
+  validate_quotas(reporter, Path(path, "quotas"), tenant.quotas());
   check_count(reporter, Path(path, "zones"), static_cast<std::size_t>(tenant.zones_size()), limits::kZonesPerTenantMax,
               "zones");
   std::set<std::string_view> zones;

@@ -206,7 +206,12 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
   for (const snapshot::Tenant& source : view.tenants()) {
     const std::uint32_t slot = slots_.tenants.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more tenants than this data plane was started for");
-    TenantEntry tenant{.id = source.id, .slot = slot, .sessions_max = source.sessions_max, .routes = {}, .targets = {}};
+    TenantEntry tenant{.id = source.id,
+                       .slot = slot,
+                       .sessions_max = source.sessions_max,
+                       .new_sessions = {source.quotas.new_sessions_per_second, source.quotas.new_sessions_per_second},
+                       .routes = {},
+                       .targets = {}};
     build_routes(runtime, source, tenant);
     runtime.tenants.push_back(std::move(tenant));
   }

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/net/address.h"
 #include "dataplane/dpdk/classifier.h"
+#include "dataplane/quota.h"
 #include "dataplane/routing/prefix_table.h"
 #include "filters/link/binding_rules.h"
 #include "filters/packet/packet_meta.h"
@@ -75,6 +76,7 @@ struct TenantEntry {
   std::uint32_t id;
   std::uint32_t slot;          ///< counters
   std::uint32_t sessions_max;
+  Rate new_sessions;           ///< a second
   PrefixTable routes;          ///< values index `targets`
   std::vector<RouteTarget> targets;
 };

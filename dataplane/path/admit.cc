@@ -228,6 +228,11 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
     refuse(shard, config, packet, foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute);
     return false;
   }
+  TenantQuota& quota = shard.shared.quotas[tenant.slot];
+  if (!shard.shares[tenant.slot].new_sessions.has(quota.new_sessions, tenant.new_sessions, shard.steady_ns)) {
+    refuse(shard, config, packet, DropReason::kSessionRate);  // before the policy is asked: the excess is to be cheap
+    return false;
+  }
   key = key_of(config, port.tenant_index, meta.ingress, applicant.out.port, meta.protocol);
   set_ends(key, source, destination);
   const bool icmp = is_icmp(meta.protocol);
@@ -267,6 +272,11 @@ bool open_session(Shard& shard, const Runtime& config, const Applicant& applican
   if (reason == DropReason::kNone && unresolved) reason = DropReason::kNeighbourUnresolved;
   const std::uint64_t share = std::max(1U, tenant.sessions_max / shard.shared.shards);
   if (reason == DropReason::kNone && shard.tenants[tenant.slot].sessions.read() >= share) reason = DropReason::kSessionLimit;
+  TenantQuota& quota = shard.shared.quotas[tenant.slot];
+  if (reason == DropReason::kNone &&
+      !shard.shares[tenant.slot].new_sessions.take(quota.new_sessions, tenant.new_sessions, 1, shard.steady_ns)) {
+    reason = DropReason::kSessionRate;
+  }
   const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
   const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
   if (reason == DropReason::kNone) {

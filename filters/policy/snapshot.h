@@ -68,6 +68,11 @@ struct Nic {
   std::uint32_t reserved;
 };
 
+/// What one tenant may use of the unit, all workers together; 0 = no limit.
+struct Quotas {
+  std::uint32_t new_sessions_per_second;
+};
+
 struct Tenant {
   std::uint32_t id;       ///< TenantId
   std::uint32_t sessions_max;
@@ -77,6 +82,7 @@ struct Tenant {
   Range routes;           ///< kRoutes
   Range policies;         ///< kPolicies
   Range rules;            ///< kRules
+  Quotas quotas;
 };
 
 struct Zone {

@@ -82,6 +82,18 @@ void fill_transport(CommFields& out, const CommBody& body) {
   if (body.packet_length > 0) out.pkt_len = body.packet_length;
 }
 
+/// Where the flow really went, when it was translated.
+void fill_translation(CommFields& out, const CommBody& body) {
+  if (!is_zero(body.nat_source)) {
+    out.nat_src_ip = address_of(body.nat_source, body.ip_version);
+    if (body.nat_source_port != 0) out.nat_src_port = body.nat_source_port;
+  }
+  if (!is_zero(body.nat_destination)) {
+    out.nat_dst_ip = address_of(body.nat_destination, body.ip_version);
+    if (body.nat_destination_port != 0) out.nat_dst_port = body.nat_destination_port;
+  }
+}
+
 void fill_rule(CommFields& out, const RuleName* rule, bool exact) {
   const bool by_rule = out.reason == filters::LogReason::kRule || out.reason == filters::LogReason::kVpnAcl;
   if (rule != nullptr) {
@@ -130,6 +142,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const CommBody& body, co
   out.src_ip = address_of(body.source, body.ip_version);
   out.dst_ip = address_of(body.destination, body.ip_version);
   fill_transport(out, body);
+  fill_translation(out, body);
   fill_rule(out, rule, names.exact);
   fill_totals(out, envelope, body);
   out.count = envelope.count;

@@ -11,6 +11,7 @@ constexpr auto kProtocol = SecCategory::kProtocol;
 constexpr std::uint8_t kAddressSeverity = 4;
 constexpr std::uint8_t kDosSeverity = 3;
 constexpr std::uint8_t kProtocolSeverity = 5;
+constexpr std::uint8_t kCapacitySeverity = 4;
 
 constexpr EventInfo address(std::string_view code, std::string_view sentence) {
   return {code, kAddress, kAddressSeverity, sentence};
@@ -56,6 +57,7 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     protocol("PROTO_LAND", "Source and destination address and port are the same"),
     protocol("PROTO_ICMP_ERR", "ICMP error does not belong to a known connection"),
     protocol("PROTO_EXT_HDR", "IPv6 extension headers are malformed or too many"),
+    EventInfo{"CAP_STATES", SecCategory::kCapacity, kCapacitySeverity, "Rate of new connections is above the tenant's quota"},
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 

@@ -9,7 +9,7 @@
 
 namespace sekisho::mgmt {
 
-/// Raw ring records whose tenant nobody could name yet, kept in one file (128 bytes each, at most 64 MiB) until
+/// Raw ring records whose tenant nobody could name yet, kept in one file (192 bytes each, at most 64 MiB) until
 /// somebody can. Only logd reads it.
 class Spill {
  public:

@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!reader) return 0;
   std::array<sekisho::LogRecord, 3> out;
   std::size_t total = 0;
-  // More than a whole ring at once is impossible; size / 128 bounds its slots.
+  // More than a whole ring at once is impossible; size / 192 bounds its slots.
   while (const auto taken = reader->pop(out)) {
     if (*taken == 0) break;
     SEKISHO_ASSERT(*taken <= out.size());

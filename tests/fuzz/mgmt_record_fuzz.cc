@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// 128 hostile bytes from a ring become nothing, or a line that reads back as the same record.
+// 192 hostile bytes from a ring become nothing, or a line that reads back as the same record.
 #include <cstring>
 #include <memory>
 

@@ -295,5 +295,20 @@ TEST(NameCache, KeepsTheLast64Generations) {
   EXPECT_EQ(cache.nearest(70, 99), nullptr);
 }
 
+TEST(Enrich, ATranslatedFlowNamesWhereItReallyWent) {
+  CommBody body = comm_body();
+  EXPECT_EQ(text(enriched(pack(envelope(LogKind::kComm), body), cache_with({names(7)}))).find("nat_"), std::string::npos);
+  body.nat_source = {198, 51, 100, 7};
+  body.nat_source_port = 40001;
+  body.nat_destination = {10, 0, 0, 9};
+  const LogEntry entry = enriched(pack(envelope(LogKind::kComm), body), cache_with({names(7)}));
+  const std::string line = text(entry);
+  EXPECT_NE(line.find(R"("nat_src_ip":"198.51.100.7","nat_src_port":40001,"nat_dst_ip":"10.0.0.9",)"), std::string::npos) << line;
+  EXPECT_EQ(line.find("nat_dst_port"), std::string::npos) << "a port that stayed is left out";
+  std::string csv;
+  append_csv(csv, entry);
+  EXPECT_NE(csv.find("198.51.100.7,40001,10.0.0.9,,"), std::string::npos) << csv;
+}
+
 }  // namespace
 }  // namespace sekisho::mgmt

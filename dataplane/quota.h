@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+namespace sekisho::dataplane {
+
+/// A steady rate with a burst, as its users count it: packets, records, bytes. `per_second` 0 = no limit.
+struct Rate {
+  std::uint64_t per_second = 0;
+  std::uint64_t burst = 0;  ///< at least 1
+
+  /// What a shard takes at a time: a part of the burst small enough that what other shards keep unused is no loss.
+  [[nodiscard]] std::uint32_t step() const { return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(burst / 128, 1, 65536)); }
+};
+
+/// What one tenant has used of a rate, all shards together. One number: the time at which everything taken will have
+/// come back (the generic cell rate algorithm, ITU-T I.371). Any thread.
+class SharedMeter {
+ public:
+  /// Takes `amount` when that much is left at `now_ns` (steady). Never waits; tries again only when another thread took
+  /// at the same moment.
+  bool take(const Rate& rate, std::uint64_t amount, std::uint64_t now_ns) noexcept {
+    const std::uint64_t cost = scaled(amount, rate);
+    const std::uint64_t whole = scaled(rate.burst, rate);
+    std::uint64_t back = back_at_ns_.load(std::memory_order_relaxed);
+    for (;;) {
+      const std::uint64_t next = std::max(back, now_ns) + cost;
+      if (next > now_ns + whole) return false;
+      if (back_at_ns_.compare_exchange_weak(back, next, std::memory_order_relaxed)) return true;
+    }
+  }
+  /// What is left at `now_ns`, at most the burst.
+  [[nodiscard]] std::uint64_t left(const Rate& rate, std::uint64_t now_ns) const noexcept {
+    const std::uint64_t back = back_at_ns_.load(std::memory_order_relaxed);
+    if (back <= now_ns) return rate.burst;
+    const auto used = static_cast<std::uint64_t>(static_cast<Wide>(back - now_ns) * rate.per_second / kSecond);
+    return used >= rate.burst ? 0 : rate.burst - used;
+  }
+  void reset() noexcept { back_at_ns_.store(0, std::memory_order_relaxed); }
+
+ private:
+  __extension__ using Wide = unsigned __int128;
+  static constexpr std::uint64_t kSecond = 1'000'000'000;
+  static std::uint64_t scaled(std::uint64_t amount, const Rate& rate) noexcept {
+    return static_cast<std::uint64_t>(static_cast<Wide>(amount) * kSecond / rate.per_second);
+  }
+
+  std::atomic<std::uint64_t> back_at_ns_{0};
+};
+
+/// One shard's hand in a SharedMeter: it takes a step at a time, so that the shared line is touched once a step and a
+/// tenant whose traffic meets one shard only still has its whole rate. The owning shard only.
+class MeterShare {
+ public:
+  /// True when `amount` may pass. The last step may be overdrawn by less than `amount`, which the next one pays.
+  bool take(SharedMeter& shared, const Rate& rate, std::uint32_t amount, std::uint64_t now_ns) noexcept {
+    if (rate.per_second == 0) return true;
+    if (!refill(shared, rate, now_ns)) return false;
+    left_ -= amount;
+    return true;
+  }
+  /// True when take() would be true; what is taken from `shared` for it is kept.
+  bool has(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns) noexcept {
+    return rate.per_second == 0 || refill(shared, rate, now_ns);
+  }
+
+ private:
+  bool refill(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns) noexcept {
+    if (left_ > 0) [[likely]] return true;
+    const std::uint32_t step = rate.step();
+    const std::uint64_t wanted = step + static_cast<std::uint64_t>(-left_);
+    if (!shared.take(rate, std::min(wanted, rate.burst), now_ns)) return false;
+    left_ += static_cast<std::int64_t>(std::min(wanted, rate.burst));
+    return left_ > 0;
+  }
+
+  std::int64_t left_ = 0;
+};
+
+/// What all shards know together of one tenant slot.
+struct alignas(64) TenantQuota {
+  SharedMeter new_sessions;
+};
+
+/// What one shard keeps of it.
+struct TenantShare {
+  MeterShare new_sessions;
+};
+
+}  // namespace sekisho::dataplane
