@@ -22,6 +22,7 @@ inline constexpr std::size_t kZonesPerTenantMax = 64;  // a zone set is one 64-b
 inline constexpr std::size_t kRulesPerTenantMax = 10'000;
 inline constexpr std::size_t kRulesMax = 200'000;
 inline constexpr std::size_t kBindingsMax = 100'000;
+inline constexpr std::size_t kBindingsPerPortMax = 10'000;
 inline constexpr std::size_t kPairsPerBindingMax = 64;
 inline constexpr std::size_t kMacsPerBindingMax = 8;
 inline constexpr std::size_t kNameCharactersMax = 64;

@@ -66,8 +66,9 @@ class Compiler {
       place(tenants_, IdKind::kTenant, tenant_key(code), t, 0);
       for (int p = 0; p < tenant.ports_size(); ++p) {
         place(ports_, IdKind::kPort, port_key(code, tenant.ports(p).name()), t, p);
-        const int binding = binding_of_port(tenant, tenant.ports(p).name());
-        if (binding >= 0) place(bindings_, IdKind::kBinding, binding_key(code, tenant.bindings(binding).name()), t, binding);
+        for (const int binding : bindings_of_port(tenant, tenant.ports(p))) {
+          place(bindings_, IdKind::kBinding, binding_key(code, tenant.bindings(binding).name()), t, binding);
+        }
       }
     }
     std::sort(tenants_.begin(), tenants_.end());
@@ -132,6 +133,10 @@ class Compiler {
     out.kind = port.kind() == model::Port::SEGMENT ? PortKind::kSegment : PortKind::kRouted;
     fill_wire(out, port);
     out.addresses = add_addresses(port.addresses());
+    if (port.enforcement() == model::Port::BY_SEGMENT) {
+      out.enforcement = filters::snapshot::Enforcement::kSegment;
+      return;
+    }
     const auto binding = binding_index_.find({place.tenant, port.name()});
     if (binding != binding_index_.end()) out.binding = binding->second;
   }
@@ -296,14 +301,19 @@ Uuid rule_uuid(Ids& ids, const model::Tenant& tenant, const model::Policy& polic
   return written ? *written : ids.uuid(rule_uuid_key(tenant.service_code(), policy.name(), rule.name()));
 }
 
-int binding_of_port(const model::Tenant& tenant, const std::string& port) {
-  int suspended = -1;
+std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port& port) {
+  std::vector<int> all;
+  int only = -1;
   for (int i = 0; i < tenant.bindings_size(); ++i) {
-    if (tenant.bindings(i).port() != port) continue;
-    if (tenant.bindings(i).state() == model::Binding::ACTIVE) return i;
-    if (suspended < 0) suspended = i;
+    if (tenant.bindings(i).port() != port.name()) continue;
+    all.push_back(i);
+    if (only < 0 || (tenant.bindings(i).state() == model::Binding::ACTIVE &&
+                     tenant.bindings(only).state() != model::Binding::ACTIVE)) {
+      only = i;
+    }
   }
-  return suspended;
+  if (all.empty() || port.enforcement() == model::Port::BY_SEGMENT) return all;
+  return {only};
 }
 
 Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation) {

@@ -39,8 +39,7 @@ class NameWriter {
     names.set_name(port.name());
     names.set_zone(port.zone());
     names.set_protected_side(port.kind() == model::Port::SEGMENT);
-    const int binding = binding_of_port(tenant, port.name());
-    if (binding >= 0) write_binding(tenant, tenant.bindings(binding), id);
+    for (const int binding : bindings_of_port(tenant, port)) write_binding(tenant, tenant.bindings(binding), id);
   }
 
   void write_binding(const model::Tenant& tenant, const model::Binding& binding, std::uint32_t port_id) {

@@ -76,6 +76,7 @@ class PortCheck {
     refuse_field(here, "outer_tag", port.outer_tag() != model::DOT1Q, "a share");
     refuse_field(here, "mtu", port.mtu() != 0, "a share");
     refuse_field(here, "addresses", port.addresses_size() != 0, "a share");
+    refuse_field(here, "enforcement", port.has_enforcement(), "a share");
     const auto uplink = platform_.uplinks.find(port.uplink());
     if (uplink == platform_.uplinks.end()) {
       reporter_.no_such_name(Path(here, "uplink"), {"uplinks"}, "there is no uplink named \"" + port.uplink() + '"');
@@ -106,6 +107,7 @@ class PortCheck {
     const std::string what = port.kind() == model::Port::SEGMENT ? "a segment" : "a routed port";
     refuse_field(here, "uplink", port.has_uplink(), what);
     refuse_field(here, "prefixes", port.prefixes_size() != 0, what);
+    refuse_field(here, "enforcement", port.has_enforcement() && port.kind() != model::Port::SEGMENT, what);
     check_vlans(reporter_, here, port.outer_vlan(), port.outer_tag(), port.inner_vlan());
     check_count(reporter_, Path(here, "addresses"), static_cast<std::size_t>(port.addresses_size()), kPortAddressesMax,
                 "addresses");
@@ -185,7 +187,11 @@ class BindingCheck {
     if (tenant_.ports(port->second).kind() != model::Port::SEGMENT) {
       reporter_.error(Path(here, "port"), "only ports of kind segment have bindings");
     }
-    if (binding.state() == model::Binding::ACTIVE) {
+    if (tenant_.ports(port->second).enforcement() == model::Port::BY_SEGMENT) {
+      if (++of_segment_[port->second] == limits::kBindingsPerPortMax + 1) {
+        reporter_.error(Path(here, "port"), "at most " + std::to_string(limits::kBindingsPerPortMax) + " bindings share a port");
+      }
+    } else if (binding.state() == model::Binding::ACTIVE) {
       const auto [first, fresh] = active.emplace(port->second, index);
       if (!fresh) {
         reporter_.error(Path(here, "port"),
@@ -206,13 +212,23 @@ class BindingCheck {
       const auto mac = check_mac(Path(pair, "mac"), binding.pairs(i).mac());
       const Path at(pair, "prefix");
       const auto prefix = check_network(reporter_, at, binding.pairs(i).prefix());
-      if (mac) macs.insert(*mac);
+      if (mac && macs.insert(*mac).second) check_only_owner(Path(pair, "mac"), *mac, port, index);
       if (!prefix) continue;
       if (mac && !seen.emplace(*mac, *prefix).second) reporter_.error(pair, "the pair is given twice");
       check_bound_prefix(at, *prefix, port);
       if (binding.state() == model::Binding::ACTIVE) bound_.push_back({*prefix, index, i});
     }
     check_count(reporter_, Path(here, "pairs"), macs.size(), limits::kMacsPerBindingMax, "different MACs");
+  }
+
+  /// Behind a port enforced by segment a host is known by its MAC alone.
+  void check_only_owner(const Path& path, const Mac& mac, const model::Port* port, int index) {
+    if (port == nullptr || port->enforcement() != model::Port::BY_SEGMENT) return;
+    if (tenant_.bindings(index).state() != model::Binding::ACTIVE) return;
+    const auto [owner, fresh] = owners_.emplace(std::pair(port, mac), index);
+    if (fresh || owner->second == index) return;
+    reporter_.error(path, to_string(mac) + " is already bound by \"" + tenant_.bindings(owner->second).name() +
+                              "\"; behind a port enforced by segment a MAC names one active binding");
   }
 
   std::optional<Mac> check_mac(const Path& path, const std::string& text) {
@@ -355,6 +371,8 @@ class BindingCheck {
   const model::Tenant& tenant_;
   const Path& path_;
   const NameIndex& ports_;
+  std::map<int, std::size_t> of_segment_;  ///< port enforced by segment -> bindings
+  std::map<std::pair<const model::Port*, Mac>, int> owners_;
   std::vector<Bound> bound_;
 };
 

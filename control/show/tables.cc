@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 #include <map>
+#include <set>
 
 #include "base/net/address.h"
 #include "control/compile/compiler.h"
@@ -212,12 +213,15 @@ ipc::Table show_ports(const ShowContext& context, const ipc::Counters& counters)
     if (!wanted(context, tenant)) continue;
     for (const auto& port : tenant.ports()) {
       const bool share = port.kind() == model::Port::SHARE;
-      const int binding = binding_of_port(tenant, port.name());
+      const std::vector<int> bindings = bindings_of_port(tenant, port);
+      const std::string bound = bindings.empty()                               ? "-"
+                                : port.enforcement() == model::Port::BY_SEGMENT ? text(bindings.size()) + " by MAC"
+                                                                                : tenant.bindings(bindings[0]).name();
       const auto& c = counter_of(port_key(tenant.service_code(), port.name()));
       add_row(out,
               {tenant.name(), port.name(), enum_word(port.kind(), model::Port::Kind_descriptor()), port.zone(),
                share ? port.uplink() : port.nic(), vlan_text(port.outer_vlan(), port.inner_vlan()),
-               joined(share ? port.prefixes() : port.addresses()), binding < 0 ? "-" : tenant.bindings(binding).name(),
+               joined(share ? port.prefixes() : port.addresses()), bound,
                text(c.rx_packets()), text(c.rx_bytes()), text(c.tx_packets()), text(c.tx_bytes())});
     }
   }
@@ -235,14 +239,16 @@ ipc::Table show_bindings(const ShowContext& context, const ipc::Counters& counte
   for (const auto& counter : counters.bindings()) counted.emplace(counter.binding(), counter.violations());
   for (const auto& tenant : context.model.tenants()) {
     if (!wanted(context, tenant)) continue;
+    std::set<int> compiled;  // a suspended binding beside an active one has no number
+    for (const auto& port : tenant.ports()) {
+      for (const int binding : bindings_of_port(tenant, port)) compiled.insert(binding);
+    }
     for (int i = 0; i < tenant.bindings_size(); ++i) {
       const auto& binding = tenant.bindings(i);
       std::string pairs;
       for (const auto& pair : binding.pairs()) pairs += (pairs.empty() ? "" : ", ") + pair.mac() + ' ' + pair.prefix();
-      // A suspended binding beside an active one is not compiled and has no number.
-      const bool compiled = binding_of_port(tenant, binding.port()) == i;
       const std::uint64_t violations =
-          compiled ? counted[context.ids.number(IdKind::kBinding, binding_key(tenant.service_code(), binding.name()))]
+          compiled.contains(i) ? counted[context.ids.number(IdKind::kBinding, binding_key(tenant.service_code(), binding.name()))]
                    : 0;
       add_row(out, {tenant.name(), binding.name(), binding.port(),
                     enum_word(binding.state(), model::Binding::State_descriptor()), pairs.empty() ? "-" : pairs,

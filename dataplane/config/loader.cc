@@ -2,6 +2,7 @@
 #include "dataplane/config/loader.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/describe.h"
 #include "base/net/endian.h"
@@ -32,14 +33,6 @@ class RouteList {
   std::vector<RouteTarget> targets_;
 };
 
-std::span<const snapshot::BindingPair> pairs_of(const Runtime& runtime, std::uint32_t port) {
-  const snapshot::Port& source = runtime.view.ports()[port];
-  if (source.kind != snapshot::PortKind::kSegment || source.binding == snapshot::kNone) return {};
-  const snapshot::Binding& binding = runtime.view.bindings()[source.binding];
-  return binding.active != 0 ? filters::slice(runtime.view.binding_pairs(), binding.pairs)
-                             : std::span<const snapshot::BindingPair>{};
-}
-
 /// A neighbour whose MAC a Binding gives.
 RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac) {
   runtime.static_hops.push_back(raw_mac(mac));
@@ -61,21 +54,6 @@ std::array<std::uint8_t, 16> link_header(const PortEntry& port, std::uint16_t ty
   return out;
 }
 
-/// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
-RouteTarget target_of(Runtime& runtime, const snapshot::Route& route) {
-  const bool segment = runtime.view.ports()[route.port].kind == snapshot::PortKind::kSegment;
-  if (!segment) {
-    return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex,
-            route.next_hop};
-  }
-  const Address& neighbour = route.has_next_hop != 0 ? route.next_hop : route.prefix.address;
-  const bool whole = route.has_next_hop != 0 || route.prefix.length == route.prefix.address.bits();
-  for (const snapshot::BindingPair& pair : pairs_of(runtime, route.port)) {
-    if (whole && pair.prefix.contains(neighbour)) return static_target(runtime, route.port, pair.mac);
-  }
-  return {RouteKind::kBlackhole, route.port, kNoIndex, Address{}};
-}
-
 }  // namespace
 
 std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Runtime* previous, LoadReport& report,
@@ -87,7 +65,8 @@ std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Ru
   }
   auto runtime = std::make_unique<Runtime>(std::move(bytes), *view);
   runtime->generation = runtime->view.generation();
-  if (!build_ports(*runtime, error) || !build_bindings(*runtime, error) || !build_tenants(*runtime, error) ||
+  if (!build_ports(*runtime, error) || !build_bindings(*runtime, error) || !build_segments(*runtime, error) ||
+      !build_tenants(*runtime, error) ||
       !build_rules(*runtime, error)) {
     return nullptr;
   }
@@ -127,6 +106,11 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.slot = slot;
     port.wire = wire;
     port.binding = source.kind == snapshot::PortKind::kSegment ? source.binding : kNoIndex;
+    port.segment = kNoIndex;
+    if (source.enforcement == snapshot::Enforcement::kSegment) {
+      port.segment = static_cast<std::uint32_t>(runtime.segments.size());
+      runtime.segments.push_back(std::make_unique<SegmentEntry>());
+    }
     port.mtu = carrier.mtu;
     port.nic = nic->number;
     port.outer_vlan = carrier.outer_vlan;
@@ -156,24 +140,87 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
 
 bool Loader::build_bindings(Runtime& runtime, LoadError& error) {
   const auto view = runtime.view;
+  bound_.assign(runtime.ports.size(), {});
   for (const snapshot::Binding& source : view.bindings()) {
     const std::uint32_t slot = slots_.bindings.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more bindings than this data plane was started for");
     const PortEntry& port = runtime.ports[source.port];
+    const auto index = static_cast<std::uint32_t>(runtime.bindings.size());
+    if (source.active != 0) bound_[source.port].push_back(index);
     runtime.bindings.push_back(
-        {filters::BindingRules({.port = view.ports()[source.port],
-                                .binding = source,
-                                .pairs = filters::slice(view.binding_pairs(), source.pairs),
-                                .routed = filters::slice(view.binding_pairs(), source.routed),
-                                .link_locals = filters::slice(view.link_locals(), source.link_locals),
-                                .gateway_addresses = port.addresses,
-                                .forbidden_link_locals = {&port.link_local, 1}}),
+        {filters::BindingRules(
+             {.port = view.ports()[source.port],
+              .binding = source,
+              .pairs = filters::slice(view.binding_pairs(), source.pairs),
+              .routed = filters::slice(view.binding_pairs(), source.routed),
+              .link_locals = filters::slice(view.link_locals(), source.link_locals),
+              .gateway_addresses = port.addresses,
+              .forbidden_link_locals = {&port.link_local, 1},
+              .segment = port.segment == kNoIndex ? nullptr : &runtime.segments[port.segment]->link_locals,
+              .number = index}),
          source.id, slot});
   }
   return true;
 }
 
-void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) {
+/// Fills what finds a Binding by MAC. Active Bindings first: they alone own what they share with a suspended one.
+bool Loader::build_segments(Runtime& runtime, LoadError& error) {
+  const auto view = runtime.view;
+  std::vector<std::vector<MacMap::Entry>> entries(runtime.segments.size());
+  std::vector<std::unordered_set<std::uint64_t>> known(runtime.segments.size());
+  for (const bool active : {true, false}) {
+    for (std::uint32_t index = 0; index < view.bindings().size(); ++index) {
+      const snapshot::Binding& source = view.bindings()[index];
+      const std::uint32_t at = runtime.ports[source.port].segment;
+      if (at == kNoIndex || (source.active != 0) != active) continue;
+      filters::SegmentLinkLocals& link_locals = runtime.segments[at]->link_locals;
+      for (const snapshot::BindingPair& pair : filters::slice(view.binding_pairs(), source.pairs)) {
+        if (!known[at].insert(pair.mac.number()).second) continue;
+        entries[at].push_back({pair.mac.number(), index});
+        if (active) link_locals.add(eui64_link_local(pair.mac), index);
+      }
+      if (!active) continue;
+      for (const Address& address : filters::slice(view.link_locals(), source.link_locals)) link_locals.add(address, index);
+    }
+  }
+  const snapshot::Binding nobody{};
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    const PortEntry& port = runtime.ports[index];
+    if (port.segment == kNoIndex) continue;
+    SegmentEntry& segment = *runtime.segments[port.segment];
+    std::optional<MacMap> macs = MacMap::build(entries[port.segment]);
+    if (!macs) return fail(error, "the MACs bound on one port do not fit its table");
+    segment.macs = std::move(*macs);
+    segment.link_locals.finish();
+    segment.strangers = filters::BindingRules({.port = view.ports()[index],
+                                               .binding = nobody,
+                                               .pairs = {},
+                                               .routed = {},
+                                               .link_locals = {},
+                                               .gateway_addresses = {},
+                                               .forbidden_link_locals = {}});
+  }
+  return true;
+}
+
+/// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
+RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) const {
+  const bool segment = runtime.view.ports()[route.port].kind == snapshot::PortKind::kSegment;
+  if (!segment) {
+    return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex,
+            route.next_hop};
+  }
+  const Address& neighbour = route.has_next_hop != 0 ? route.next_hop : route.prefix.address;
+  const bool whole = route.has_next_hop != 0 || route.prefix.length == route.prefix.address.bits();
+  for (const std::uint32_t binding : bound_[route.port]) {
+    for (const auto& pair : filters::slice(runtime.view.binding_pairs(), runtime.view.bindings()[binding].pairs)) {
+      if (whole && pair.prefix.contains(neighbour)) return static_target(runtime, route.port, pair.mac);
+    }
+  }
+  return {RouteKind::kBlackhole, route.port, kNoIndex, Address{}};
+}
+
+void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) const {
   const auto view = runtime.view;
   RouteList routes;
   // Later ones win: what is configured, then bound addresses, then our own.
@@ -181,17 +228,17 @@ void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, Tena
     routes.add(route.prefix, target_of(runtime, route));
   for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
     if (runtime.ports[index].tenant != tenant.id) continue;
-    const auto pairs = pairs_of(runtime, index);
-    for (const snapshot::BindingPair& pair : pairs) {
-      if (!pair.prefix.address.is_link_local()) routes.add(pair.prefix, static_target(runtime, index, pair.mac));
-    }
-    const snapshot::Port& port = view.ports()[index];
-    if (!pairs.empty()) {
-      for (const snapshot::BindingPair& routed :
-           filters::slice(view.binding_pairs(), view.bindings()[port.binding].routed)) {
+    for (const std::uint32_t binding : bound_[index]) {
+      const auto pairs = filters::slice(view.binding_pairs(), view.bindings()[binding].pairs);
+      for (const snapshot::BindingPair& pair : pairs) {
+        if (!pair.prefix.address.is_link_local()) routes.add(pair.prefix, static_target(runtime, index, pair.mac));
+      }
+      if (pairs.empty()) continue;
+      for (const auto& routed : filters::slice(view.binding_pairs(), view.bindings()[binding].routed)) {
         routes.add(routed.prefix, static_target(runtime, index, pairs.front().mac));
       }
     }
+    const snapshot::Port& port = view.ports()[index];
     if (port.kind == snapshot::PortKind::kShare) continue;  // the uplink's addresses are the platform's
     for (const Prefix& own : filters::slice(view.port_addresses(), port.addresses)) {
       const Prefix host{own.address, static_cast<std::uint8_t>(own.address.bits())};

@@ -49,12 +49,15 @@ class Loader {
  private:
   bool build_ports(Runtime& runtime, LoadError& error);
   bool build_bindings(Runtime& runtime, LoadError& error);
+  bool build_segments(Runtime& runtime, LoadError& error);
   bool build_tenants(Runtime& runtime, LoadError& error);
   bool build_rules(Runtime& runtime, LoadError& error);
-  static void build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant);
+  void build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) const;
+  [[nodiscard]] RouteTarget target_of(Runtime& runtime, const snapshot::Route& route) const;
 
   Slots& slots_;
   FindNic find_nic_;
+  std::vector<std::vector<std::uint32_t>> bound_;  ///< by port index: its active Bindings
 };
 
 }  // namespace sekisho::dataplane

@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "base/net/address.h"
+#include "dataplane/config/mac_map.h"
 #include "dataplane/dpdk/classifier.h"
 #include "dataplane/quota.h"
 #include "dataplane/routing/prefix_table.h"
@@ -30,7 +31,7 @@ struct alignas(64) PortEntry {
   std::uint32_t tenant_slot;    ///< counters; the "no tenant" slot for an uplink
   std::uint32_t slot;           ///< port counters
   std::uint32_t wire;           ///< port index whose NIC and tags carry it: itself, or the uplink of a share
-  std::uint32_t binding;        ///< index in Runtime::bindings; kNoIndex = none
+  std::uint32_t binding;        ///< index in Runtime::bindings; kNoIndex = none, or one a MAC
   std::uint32_t mtu;            ///< bytes of L3
   std::uint16_t nic;            ///< DPDK port number
   std::uint16_t outer_vlan;     ///< 0 = untagged
@@ -42,6 +43,7 @@ struct alignas(64) PortEntry {
   std::uint8_t zone;
   std::uint8_t l2_bytes;        ///< Ethernet header with tags: 14, 18 or 22
   std::uint8_t reserved;
+  std::uint32_t segment;        ///< index in Runtime::segments when the source MAC finds the Binding; else kNoIndex
   std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
   Address link_local;           ///< the gateway's fe80:: there
   /// What every frame sent here begins with behind the destination MAC, ready to copy: source MAC, tags, EtherType.
@@ -55,6 +57,13 @@ struct BindingEntry {
   filters::BindingRules rules;
   std::uint32_t id;    ///< BindingId value
   std::uint32_t slot;  ///< pins, meters, counters
+};
+
+/// What a Port enforced by segment adds to its Bindings.
+struct SegmentEntry {
+  MacMap macs;                            ///< suspended Bindings too, where no active one has the MAC
+  filters::BindingRules strangers;        ///< judges frames of MACs nobody has
+  filters::SegmentLinkLocals link_locals;
 };
 
 /// Where packets to a prefix go.
@@ -128,6 +137,7 @@ struct Runtime {
   std::uint32_t generation = 0;
   std::vector<PortEntry> ports;
   std::vector<BindingEntry> bindings;
+  std::vector<std::unique_ptr<SegmentEntry>> segments;  ///< Bindings point to them
   std::vector<TenantEntry> tenants;
   std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
   std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac)
@@ -135,6 +145,11 @@ struct Runtime {
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
   std::shared_ptr<const Classifier> classifier;
 
+  /// The Binding a packet was judged by: the Port's, or the one its source MAC found. kNoIndex: none.
+  [[nodiscard]] std::uint32_t binding_of(const filters::PacketMeta& meta) const noexcept {
+    const std::uint32_t only = ports[meta.ingress].binding;
+    return only != kNoIndex ? only : meta.binding;
+  }
   /// The port of the tenant that owns `destination` on uplink `port`, or kNoIndex.
   [[nodiscard]] std::uint32_t owner(std::uint32_t port, const Address& destination) const noexcept {
     return owners[port].find(destination);

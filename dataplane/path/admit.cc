@@ -100,9 +100,10 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   Session& session = shard.sessions.at(index);
   const SessionEnds ends = ends_of(session);
   const TenantEntry& tenant = config.tenants[tenant_index];
-  const std::uint32_t in_port = index_of_port(config, session.in_port);
   const Hop out = route(shard, config, tenant, ends.destination);
   const Hop back = route(shard, config, tenant, ends.source);
+  // A bound host is where its Binding is: one that moved to another Port takes its sessions along.
+  const std::uint32_t in_port = back.kind == RouteKind::kStatic ? back.port : index_of_port(config, session.in_port);
   if (in_port == kNoIndex || config.ports[in_port].tenant != tenant.id || !is_forwardable(out) || !is_forwardable(back)) return false;
 
   ClassifyKey key = key_of(config, tenant_index, in_port, out.port, session.protocol);
@@ -127,6 +128,7 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   session.rule = entry.id;
   session.rule_slot = entry.slot;
   session.tenant_slot = tenant.slot;
+  session.in_port = config.ports[in_port].id;
   session.out_port = config.ports[out.port].id;
   session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(entry));
   return true;

@@ -47,10 +47,24 @@ std::uint32_t share_of(Shard& shard, const Runtime& config, rte_mbuf* packet, st
 
 /// Judges a frame of a segment by its Binding.
 DropReason guard(Shard& shard, const Runtime& config, const PortEntry& port, rte_mbuf* packet) {
-  if (port.binding == kNoIndex) return DropReason::kAeUnbound;
-  const BindingEntry& binding = config.bindings[port.binding];
+  std::uint32_t at = port.binding;
+  if (at == kNoIndex) [[unlikely]] {
+    at = find_binding(config, port, packet);
+    if (at == kNoIndex) return unbound(config, port, packet, DropReason::kNone);
+  }
+  const BindingEntry& binding = config.bindings[at];
   return filters::from_port(binding.rules, shard.shared.pins[binding.slot], shard.meters[binding.slot], frame_of(packet),
                             meta_of(packet), shard.now_ms);
+}
+
+/// Asks for the lines in which the packets' MACs will be looked up.
+void prefetch_bindings(const Runtime& config, const Burst& burst) {
+  for (rte_mbuf* packet : burst.live()) {
+    const PacketMeta& meta = meta_of(packet);
+    const std::uint32_t at = config.wires.find(packet->port, meta.outer_vlan, meta.inner_vlan);
+    if (at == kNoIndex || config.ports[at].segment == kNoIndex) continue;
+    config.segments[config.ports[at].segment]->macs.prefetch(filters::ethernet_source(frame_of(packet)).number());
+  }
 }
 
 /// The attachment of the packets of a run: bursts come from one NIC and mostly carry the same tags.
@@ -125,10 +139,24 @@ void place(const Runtime& config, PacketMeta& meta, std::uint32_t port) noexcept
   meta.tenant = config.ports[port].tenant;
   meta.generation = config.generation;
   meta.session = kNoIndex;
+  meta.binding = kNoIndex;
+}
+
+std::uint32_t find_binding(const Runtime& config, const PortEntry& port, rte_mbuf* packet) noexcept {
+  if (port.segment == kNoIndex) return port.binding;
+  const auto frame = frame_of(packet);
+  if (frame.size() < filters::kEthernetHeaderBytes) return kNoIndex;
+  return meta_of(packet).binding = config.segments[port.segment]->macs.find(filters::ethernet_source(frame).number());
+}
+
+DropReason unbound(const Runtime& config, const PortEntry& port, rte_mbuf* packet, DropReason refused) noexcept {
+  if (port.segment == kNoIndex) return DropReason::kAeUnbound;
+  return filters::from_stranger(config.segments[port.segment]->strangers, frame_of(packet), meta_of(packet), refused);
 }
 
 void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept {
   std::uint16_t kept = 0;
+  if (!config.segments.empty()) [[unlikely]] prefetch_bindings(config, burst);
   Attachment attachment;
   attachment.counts = count == Count::kYes;
   for (std::uint16_t i = 0; i < burst.count; ++i) {

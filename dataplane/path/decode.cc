@@ -27,9 +27,11 @@ void refuse_malformed(Shard& shard, const Runtime& config, rte_mbuf* packet, Dro
   const PortEntry& port = config.ports[at];
   DropReason named = reason;
   if (port.kind == snapshot::PortKind::kSegment) {  // an earlier step of the normative order may come first
-    named = DropReason::kAeUnbound;
-    if (port.binding != kNoIndex) {
-      const BindingEntry& binding = config.bindings[port.binding];
+    const std::uint32_t bound = find_binding(config, port, packet);
+    if (bound == kNoIndex) {
+      named = unbound(config, port, packet, reason);
+    } else {
+      const BindingEntry& binding = config.bindings[bound];
       named = filters::from_port_refused(binding.rules, shard.shared.pins[binding.slot], shard.meters[binding.slot],
                                          frame_of(packet), meta, shard.now_ms, reason);
     }

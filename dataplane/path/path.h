@@ -22,6 +22,12 @@ void decode(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Writes attachment, tenant and generation into the record of a packet: the only place that says whose packet it is.
 void place(const Runtime& config, PacketMeta& meta, std::uint32_t port) noexcept;
 
+/// The Binding of a frame of a segment Port, written into its record when the source MAC finds it. kNoIndex: none.
+std::uint32_t find_binding(const Runtime& config, const PortEntry& port, rte_mbuf* packet) noexcept;
+/// Names a frame find_binding() found no Binding for. `refused`: what decode() said of it.
+filters::DropReason unbound(const Runtime& config, const PortEntry& port, rte_mbuf* packet,
+                            filters::DropReason refused) noexcept;
+
 enum class Count : std::uint8_t { kYes, kNo };
 /// Attachment, tenant, Binding. ARP, ND and frames to the gateway's link end here. `count` is kNo when a packet is placed
 /// again because the configuration changed under it.

@@ -142,9 +142,9 @@ void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason re
     body.last_timestamp = shard.now_ns;
     body.in_port = port.id;
     body.binding = kNoIndex;
-    if (port.binding != kNoIndex) {
-      body.binding = config.bindings[port.binding].id;
-      shard.violations[config.bindings[port.binding].slot].add(1);
+    if (const std::uint32_t bound = config.binding_of(meta); bound != kNoIndex) {
+      body.binding = config.bindings[bound].id;
+      shard.violations[config.bindings[bound].slot].add(1);
     }
     shard.log.write_folded(envelope(shard, meta.tenant, config.generation, LogKind::kSec, reason), body, port.tenant_slot);
   } else if (has_ip) {

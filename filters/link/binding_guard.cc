@@ -33,8 +33,8 @@ struct Check {
   BindingPins& pins;
   ByteSpan frame;
   const PacketMeta& meta;
-  DropReason refused;     ///< what decode() said
-  std::uint64_t mac = 0;  ///< frame source
+  DropReason refused;  ///< what decode() said
+  std::uint64_t mac;   ///< frame source
   Address source{};
 
   [[nodiscard]] bool whole() const { return refused == DropReason::kNone && (meta.proof & kProofL4) != 0; }
@@ -101,19 +101,18 @@ MeterClass meter_class(ByteSpan frame, const PacketMeta& meta) {
 }
 
 /// Steps 3 to 5: the frame itself.
-DropReason check_link(Check& check) {
-  if (check.frame.size() < kEthernetHeaderBytes || check.meta.l3_offset == 0) {
-    return check.refused == DropReason::kNone ? DropReason::kAeFrame : check.refused;
+DropReason check_link(const BindingRules& rules, ByteSpan frame, const PacketMeta& meta, DropReason refused) {
+  if (frame.size() < kEthernetHeaderBytes || meta.l3_offset == 0) {
+    return refused == DropReason::kNone ? DropReason::kAeFrame : refused;
   }
-  const Mac source = ethernet_source(check.frame);
+  const Mac source = ethernet_source(frame);
   if (source.is_multicast() || source.is_zero()) return DropReason::kAeFrame;
-  if (!check.rules.expects_tags(check.frame, check.meta.l3_offset)) return DropReason::kAeFrame;
-  const std::uint16_t type = ether_type(check.frame, check.meta);
-  if (type != kEtherTypeIpv4 && type != kEtherTypeArp && type != kEtherTypeIpv6 && !check.rules.has_ethertype(type)) {
+  if (!rules.expects_tags(frame, meta.l3_offset)) return DropReason::kAeFrame;
+  const std::uint16_t type = ether_type(frame, meta);
+  if (type != kEtherTypeIpv4 && type != kEtherTypeArp && type != kEtherTypeIpv6 && !rules.has_ethertype(type)) {
     return DropReason::kAeEthertype;
   }
-  check.mac = source.number();
-  return check.rules.has_mac(check.mac) ? DropReason::kNone : DropReason::kAeMac;
+  return rules.has_mac(source.number()) ? DropReason::kNone : DropReason::kAeMac;
 }
 
 /// Steps 6 to 10.
@@ -305,9 +304,9 @@ DropReason from_port_any(const BindingRules& rules, BindingPins& pins, BindingMe
   if (metered != MeterClass::kCount && !take_token(meters, metered, rules.meter(metered), now_ms)) {
     return DropReason::kAeStorm;  // 2
   }
-  Check check{rules, pins, frame, meta, refused};
-  DropReason reason = check_link(check);
+  DropReason reason = check_link(rules, frame, meta, refused);
   if (reason != DropReason::kNone) return reason;
+  Check check{rules, pins, frame, meta, refused, ethernet_source(frame).number()};
   if (is_network_refusal(refused)) return refused;  // 6, 11, 16
   if ((meta.proof & kProofArp) != 0) return check_arp(check);
   if ((meta.proof & kProofIpv4) != 0) reason = check_ipv4(check);
@@ -323,6 +322,12 @@ DropReason to_port_any(const BindingRules& rules, const BindingPins& pins, const
 }
 
 }  // namespace link_detail
+
+DropReason from_stranger(const BindingRules& strangers, ByteSpan frame, const PacketMeta& meta,
+                         DropReason refused) noexcept {
+  SEKISHO_DCHECK(frame.size() < kEthernetHeaderBytes || !strangers.has_mac(ethernet_source(frame).number()));
+  return check_link(strangers, frame, meta, refused);
+}
 
 DropReason to_port_frame(const BindingRules& rules, const BindingPins& pins, ByteSpan frame, const PacketMeta& meta,
                          Origin origin) noexcept {

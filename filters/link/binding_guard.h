@@ -8,7 +8,8 @@
 #include "filters/link/binding_rules.h"
 #include "filters/packet/fields.h"
 
-/// Who may speak on a Port, and what may be said to it: address enforcement in `port` mode (specification 3.5).
+/// Who may speak on a Port, and what may be said to it: address enforcement (specification 3.5). The caller finds the
+/// Binding: the Port's only one (enforcement by port) or that of the source MAC (by segment).
 ///
 /// The frame has been through decode(), and its Port was found by the VLAN ids in `meta`. Pure but for the pins and
 /// meters handed in: no clock, no device. Any worker thread; `pins` are shared by all, `meters` belong to one.
@@ -78,6 +79,12 @@ namespace link_detail {
   SEKISHO_DCHECK(refused != DropReason::kNone);
   return link_detail::from_port_any(rules, pins, meters, frame, meta, now_ms, refused);
 }
+
+/// Names a frame whose source MAC no Binding of its Port has (enforcement by segment): steps 3 to 5 of the normative
+/// order, so `refused` of decode() only where the frame itself cannot be read. Never kNone. `strangers`: a BindingRules of
+/// the Port without pairs.
+[[nodiscard]] DropReason from_stranger(const BindingRules& strangers, ByteSpan frame, const PacketMeta& meta,
+                                       DropReason refused) noexcept;
 
 /// Judges a packet the gateway is about to send to the Port by its destination: kNone, kAeUnbound or
 /// kAeDestinationForeign. For what is routed or answered; the frame's MAC comes from the Bindings themselves.

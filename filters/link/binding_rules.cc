@@ -49,6 +49,23 @@ bool contains(const std::vector<Address>& list, const Address& address) {
 
 }  // namespace
 
+void SegmentLinkLocals::add(const Address& address, std::uint32_t binding) {
+  if (const std::uint64_t identifier = interface_identifier(address); identifier != 0) owners_.push_back({identifier, binding});
+}
+
+void SegmentLinkLocals::finish() {
+  std::sort(owners_.begin(), owners_.end(), [](const Owner& a, const Owner& b) { return a.identifier < b.identifier; });
+}
+
+bool SegmentLinkLocals::is_anothers(std::uint64_t identifier, std::uint32_t binding) const {
+  auto at = std::lower_bound(owners_.begin(), owners_.end(), identifier,
+                             [](const Owner& owner, std::uint64_t wanted) { return owner.identifier < wanted; });
+  for (; at != owners_.end() && at->identifier == identifier; ++at) {
+    if (at->binding != binding) return true;
+  }
+  return false;
+}
+
 bool BindingPins::pin(std::uint64_t mac, std::uint64_t identifier, std::size_t limit) noexcept {
   for (Row& row : rows_) {
     std::uint64_t owner = row.mac.load(std::memory_order_relaxed);
@@ -102,6 +119,8 @@ bool take_token(BindingMeters& meters, snapshot::MeterClass which, snapshot::Met
 BindingRules::BindingRules(const BindingSource& source)
     : link_locals_(source.link_locals.begin(), source.link_locals.end()),
       forbidden_link_locals_(source.forbidden_link_locals.begin(), source.forbidden_link_locals.end()),
+      segment_(source.segment),
+      number_(source.number),
       meters_(source.binding.meters),
       ethertypes_(source.binding.ethertypes),
       vrids_(source.binding.vrids),
@@ -211,6 +230,7 @@ bool BindingRules::allows_link_local(const Address& address, std::uint64_t mac, 
   if (lla_policy_ == snapshot::LlaPolicy::kList) return contains(link_locals_, address);
   if (address == eui64_link_local(Mac::from_number(mac))) return true;
   if (lla_policy_ == snapshot::LlaPolicy::kEui64 || lla_pins_ < 2) return false;
+  if (segment_ != nullptr && segment_->is_anothers(identifier, number_)) return false;
   return pins.pin(mac, identifier, lla_pins_ - std::size_t{1});
 }
 

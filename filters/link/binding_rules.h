@@ -15,6 +15,25 @@
 
 namespace sekisho::filters {
 
+/// The link-locals that hosts of one Port enforced by segment have without claiming them: those listed, and those derived
+/// from bound MACs. Nobody else on the Port may pin one. Filled with a generation, then immutable; any thread.
+class SegmentLinkLocals {
+ public:
+  /// `binding`: any number that tells the Port's Bindings apart.
+  void add(const Address& address, std::uint32_t binding);
+  /// Ends the filling.
+  void finish();
+  /// `identifier`: lower 64 bits under fe80::/64.
+  [[nodiscard]] bool is_anothers(std::uint64_t identifier, std::uint32_t binding) const;
+
+ private:
+  struct Owner {
+    std::uint64_t identifier;
+    std::uint32_t binding;
+  };
+  std::vector<Owner> owners_;
+};
+
 /// Everything a BindingRules is made of, as it stands in the snapshot. Borrowed for the constructor alone.
 struct BindingSource {
   const snapshot::Port& port;
@@ -23,7 +42,9 @@ struct BindingSource {
   std::span<const snapshot::BindingPair> routed;   ///< binding.routed
   std::span<const Address> link_locals;            ///< binding.link_locals
   std::span<const Prefix> gateway_addresses;       ///< port.addresses: tell the subnet broadcasts
-  std::span<const Address> forbidden_link_locals;  ///< the gateway's own, and those listed elsewhere on the segment
+  std::span<const Address> forbidden_link_locals;  ///< the gateway's own
+  const SegmentLinkLocals* segment = nullptr;      ///< those of the Port's other Bindings; outlives the rules
+  std::uint32_t number = 0;                        ///< this Binding's in `segment`
 };
 
 /// The link-local interface identifiers (lower 64 bits under fe80::/64) a Binding has claimed, per MAC
@@ -128,6 +149,8 @@ class BindingRules {
   std::vector<Address> link_locals_;
   std::vector<Address> forbidden_link_locals_;
   std::vector<Address> broadcasts_;
+  const SegmentLinkLocals* segment_ = nullptr;
+  std::uint32_t number_ = 0;
   std::array<snapshot::Meter, static_cast<std::size_t>(snapshot::MeterClass::kCount)> meters_{};
   std::array<std::uint16_t, 8> ethertypes_{};
   std::array<std::uint8_t, 8> vrids_{};

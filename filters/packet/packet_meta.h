@@ -27,7 +27,7 @@ struct alignas(64) PacketMeta {
   std::uint32_t ingress;           ///< [B] index into this generation's port table
   std::uint32_t generation;        ///< [B] snapshot this packet is judged under
   std::uint32_t session;           ///< [F] session index, kNoIndex before
-  std::uint32_t reserved2;
+  std::uint32_t binding;           ///< [B] of a Port enforced by segment: index into its generation's Bindings; else kNoIndex
   std::uint32_t next_hop;          ///< [O] index into the neighbour table
   std::uint32_t egress;            ///< [O] index into this generation's port table
   std::uint16_t l3_offset;         ///< [D] bytes from the start of the frame

@@ -96,12 +96,18 @@ enum class PortKind : std::uint8_t {
   kShare = 3,    ///< a tenant's share of an uplink: its Port there; has zone and owned prefixes, no wire of its own
 };
 
+/// By what a frame of a kSegment Port finds its Binding (specification 3.5).
+enum class Enforcement : std::uint8_t {
+  kPort = 0,     ///< one Binding a Port: whatever comes in is judged by it
+  kSegment = 1,  ///< many hosts behind one Port: the source MAC names the Binding
+};
+
 struct Port {
   std::uint32_t id;             ///< PortId
   std::uint32_t tenant;         ///< index in kTenants; kNone for kUplink
   std::uint32_t nic;            ///< index in kNics
   std::uint32_t uplink;         ///< kShare: index in kPorts of its kUplink; else kNone
-  std::uint32_t binding;        ///< index in kBindings, kNone = unbound (passes nothing on kSegment)
+  std::uint32_t binding;        ///< Enforcement::kPort: index in kBindings, kNone = unbound (passes nothing on kSegment)
   std::uint32_t mtu;            ///< bytes of L3
   StringRef name;
   Range addresses;              ///< kPortAddresses; for kShare empty (the uplink's addresses answer)
@@ -110,7 +116,7 @@ struct Port {
   PortKind kind;
   std::uint8_t zone;            ///< index inside the tenant's zones; 0 for kUplink
   std::uint8_t outer_is_svlan;  ///< 1: the outer tag is 802.1ad (88a8), else 8100
-  std::uint8_t reserved;
+  Enforcement enforcement;      ///< kSegment ports; else kPort. By segment: every Binding that names the Port is its own
 };
 
 enum class LlaPolicy : std::uint8_t { kEui64 = 0, kList = 1, kPin = 2 };

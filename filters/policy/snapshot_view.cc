@@ -188,6 +188,7 @@ class SnapshotCheck {
   Result<void> check_bindings() const;
   Result<void> check_binding(std::uint32_t index) const;
   Result<void> check_binding_pairs() const;
+  Result<void> check_segment_macs() const;
   Result<void> check_routes() const;
   Result<void> check_owned_prefixes() const;
   Result<void> check_address_ranges();
@@ -319,8 +320,12 @@ Result<void> SnapshotCheck::check_port(std::uint32_t index) const {
   if (port.outer_vlan > 4094) return at(port.outer_vlan);
   if (port.inner_vlan > 4094 || (port.inner_vlan != 0 && port.outer_vlan == 0)) return at(port.inner_vlan);
   if (!is_flag(port.outer_is_svlan) || port.outer_is_svlan > port.outer_vlan) return at(port.outer_is_svlan);
-  if (port.reserved != 0) return at(port.reserved);
   if (port.kind > PortKind::kShare) return at(port.kind);
+  const bool by_segment = port.enforcement == snapshot::Enforcement::kSegment;
+  if (port.enforcement > snapshot::Enforcement::kSegment || (by_segment && port.kind != PortKind::kSegment)) {
+    return at(port.enforcement);
+  }
+  if (by_segment && port.binding != kNone) return at(port.binding);
   return check_port_place(port, index);
 }
 
@@ -392,7 +397,9 @@ Result<void> SnapshotCheck::check_bindings() const {
 
 Result<void> SnapshotCheck::check_binding(std::uint32_t index) const {
   const auto& binding = view_.bindings()[index];
-  if (binding.port >= view_.ports().size() || view_.ports()[binding.port].binding != index) return at(binding.port);
+  if (binding.port >= view_.ports().size()) return at(binding.port);
+  const auto& port = view_.ports()[binding.port];
+  if (port.enforcement == snapshot::Enforcement::kPort && port.binding != index) return at(binding.port);
   if (!is_text(binding.name)) return at(binding.name);
   if (!fits(binding.pairs, view_.binding_pairs())) return at(binding.pairs);
   if (binding.pairs.count > limits::kPairsPerBindingMax) return at(binding.pairs, ErrorCode::kLimit);
@@ -425,6 +432,28 @@ Result<void> SnapshotCheck::check_binding_pairs() const {
       if (!pair.mac.is_zero()) return at(pair.mac);
       if (!is_network(pair.prefix)) return at(pair.prefix);
     }
+  }
+  return check_segment_macs();
+}
+
+/// On a Port enforced by segment a MAC names one active Binding, and the Port's Bindings are bounded.
+Result<void> SnapshotCheck::check_segment_macs() const {
+  using Named = std::tuple<std::uint32_t, std::uint64_t, const snapshot::Binding*, const snapshot::BindingPair*>;
+  std::vector<Named> named;
+  std::vector<std::uint32_t> bindings(view_.ports().size(), 0);
+  for (const auto& binding : view_.bindings()) {
+    if (view_.ports()[binding.port].enforcement != snapshot::Enforcement::kSegment) continue;
+    if (++bindings[binding.port] > limits::kBindingsPerPortMax) return at(binding.port, ErrorCode::kLimit);
+    if (binding.active == 0) continue;
+    for (const auto& pair : slice(view_.binding_pairs(), binding.pairs)) {
+      named.emplace_back(binding.port, pair.mac.number(), &binding, &pair);
+    }
+  }
+  std::sort(named.begin(), named.end());
+  for (std::size_t i = 1; i < named.size(); ++i) {
+    const auto& [port_before, mac_before, binding_before, pair_before] = named[i - 1];
+    const auto& [port, mac, binding, pair] = named[i];
+    if (port == port_before && mac == mac_before && binding != binding_before) return at(pair->mac);
   }
   return {};
 }

@@ -19,7 +19,8 @@ namespace sekisho::filters {
 /// holds:
 /// - ids are 1..limit and strictly rising for tenants, ports and bindings, and unique for rules;
 /// - what a tenant, port, policy or binding refers to is its own tenant's, and every grouped element has one owner;
-/// - a kSegment port and its binding name each other; a kRoute's port belongs to the route's tenant;
+/// - a kSegment port and its binding name each other; on one enforced by segment a MAC names one active binding;
+/// a kRoute's port belongs to the route's tenant;
 /// - prefixes owned by different shares of one uplink never overlap; wire ports differ in (nic, outer, inner);
 /// - every tenant's last rule is its final default deny: any to any, kDrop, policy kNone.
 ///

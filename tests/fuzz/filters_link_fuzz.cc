@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hostile frames into the binding guard, plain and with every role: it never reads beyond them, and whatever the roles
-// are, what passes bears a bound MAC.
+// are, what passes bears a bound MAC; and a stranger passes nothing.
 #include <cstdint>
 #include <memory>
 #include <tuple>
@@ -16,7 +16,7 @@ using namespace sekisho::filters;
 
 const Mac kOwn{{0x52, 0x54, 0, 0, 1, 0x11}};
 
-BindingRules rules(std::uint8_t selector) {
+BindingRules rules(std::uint8_t selector, bool bound = true) {
   snapshot::Port port{};
   snapshot::Binding binding{};
   binding.active = 1;
@@ -29,7 +29,7 @@ BindingRules rules(std::uint8_t selector) {
   const std::vector<snapshot::BindingPair> pairs{{kOwn, parse_prefix("10.0.0.2/32").value()},
                                                  {kOwn, parse_prefix("fd00:0:0:1::2/128").value()}};
   const std::vector<Prefix> gateway{parse_prefix("10.0.0.1/28").value()};
-  return BindingRules({port, binding, pairs, {}, {}, gateway, {}});
+  return BindingRules({port, binding, bound ? std::span(pairs) : std::span<const snapshot::BindingPair>{}, {}, {}, gateway, {}});
 }
 
 }  // namespace
@@ -45,6 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   PacketMeta meta{};
   SecBody body{};
   const DropReason refused = decode(frame, bytes, trust, meta);
+  SEKISHO_ASSERT(from_stranger(rules(data[0], false), frame, meta, refused) != DropReason::kNone);
   describe_violation(frame, meta, body);
   if (refused != DropReason::kNone) {
     SEKISHO_ASSERT(from_port_refused(binding, *pins, meters, frame, meta, 1, refused) != DropReason::kNone);

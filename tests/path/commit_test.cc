@@ -81,8 +81,11 @@ TEST_P(PathCommit, RemovedTenantsSessionsEndWithOneRecordEach) {
 TEST_P(PathCommit, SessionOfARemovedPortEndsAtItsNextPacket) {
   world_.apply(1, {});
   world_.through(kClientNic, client("10.0.0.34", "10.0.0.2", kTenantB).udp(5000, 53).build(), kServerNic);
-  // Another port stands where the client's was: same wire, another id.
-  world_.apply(2, {}, {.edit = [](filters::SnapshotBuilder& builder) { builder.ports[6].id = 14, builder.ports[5].id = 13; }});
+  // Another port with another host stands where the client's was: same wire, another id.
+  world_.apply(2, {}, {.edit = [](filters::SnapshotBuilder& builder) {
+    builder.ports[6].id = 14, builder.ports[5].id = 13;
+    builder.binding_pairs[10].prefix = parse_prefix("10.0.0.35/32").value();
+  }});
   world_.inject(kServerNic, server("10.0.0.2", "10.0.0.34", kTenantB).udp(53, 5000).build());
   EXPECT_TRUE(world_.collect(kClientNic).empty());
   EXPECT_EQ(drops(DropReason::kPolicyChanged), 1U);

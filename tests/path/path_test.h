@@ -91,6 +91,35 @@ inline void unbind_client(filters::SnapshotBuilder& builder) {
   }
 }
 
+inline const Mac kSecondMac = mac("52:54:00:00:00:44");
+inline constexpr std::uint32_t kSecondBinding = 3;
+
+/// Adds a Binding of the Port at index `port` to those of tenant A; the Port is enforced by segment.
+inline filters::snapshot::Binding& add_to_segment(filters::SnapshotBuilder& builder, std::uint32_t port, std::uint32_t id,
+                                                  const Mac& who, const std::vector<const char*>& prefixes) {
+  namespace snapshot = filters::snapshot;
+  builder.ports[port].enforcement = snapshot::Enforcement::kSegment;
+  builder.ports[port].binding = snapshot::kNone;
+  snapshot::Binding binding = builder.bindings[1];
+  binding.id = id;
+  binding.port = port;
+  binding.name = builder.string("binding" + std::to_string(id));
+  binding.pairs = {static_cast<std::uint32_t>(builder.binding_pairs.size()), static_cast<std::uint32_t>(prefixes.size())};
+  for (const char* text : prefixes) builder.binding_pairs.push_back({who, parse_prefix(text).value()});
+  binding.routed = {static_cast<std::uint32_t>(builder.binding_pairs.size()), 0};
+  const auto at = std::find_if(builder.bindings.begin(), builder.bindings.end(), [&](const auto& b) { return b.id > id; });
+  const auto place = static_cast<std::uint32_t>(at - builder.bindings.begin());
+  for (snapshot::Port& other : builder.ports) {
+    if (other.binding != snapshot::kNone && other.binding >= place) ++other.binding;
+  }
+  return *builder.bindings.insert(at, binding);
+}
+
+/// A second host behind tenant A's client Port: 10.0.0.35 and fd00:0:0:2::3.
+inline void share_client_port(filters::SnapshotBuilder& builder) {
+  add_to_segment(builder, 1, kSecondBinding, kSecondMac, {"10.0.0.35/32", "fd00:0:0:2::3/128"});
+}
+
 #define SEKISHO_PATH_WORKERS(fixture)                                              \
   INSTANTIATE_TEST_SUITE_P(Workers, fixture, testing::Values(1U, 2U),              \
                            [](const auto& test) { return "With" + std::to_string(test.param); })

@@ -149,6 +149,26 @@ TEST_F(Compile, WritesPortsAndBindingsAsGiven) {
   EXPECT_EQ(view().owned_prefixes().size(), 3U);
 }
 
+TEST_F(Compile, WritesEveryBindingOfAPortEnforcedBySegment) {
+  constexpr std::string_view kShared = R"(nics: [ { name: n, device: d } ]
+tenants:
+  - service_code: acm00000001
+    name: acme
+    zones: [z]
+    ports: [ { name: p, nic: n, kind: segment, zone: z, enforcement: segment, addresses: [10.0.0.1/24] } ]
+    bindings:
+      - { name: a, port: p, pairs: [ { mac: "52:54:00:00:00:01", prefix: 10.0.0.2 } ] }
+      - { name: b, port: p, state: suspended, pairs: [ { mac: "52:54:00:00:00:02", prefix: 10.0.0.3 } ] }
+      - { name: c, port: p, pairs: [ { mac: "52:54:00:00:00:03", prefix: 10.0.0.4 } ] }
+)";
+  load(kShared);
+  ASSERT_EQ(view().bindings().size(), 3U);
+  EXPECT_EQ(view().ports()[0].binding, kNone);
+  EXPECT_EQ(view().ports()[0].enforcement, filters::snapshot::Enforcement::kSegment);
+  EXPECT_EQ(view().bindings()[1].active, 0);
+  EXPECT_EQ(make_name_table(decoded_.model, ids_, 1).bindings_size(), 3);
+}
+
 TEST_F(Compile, GivesTheSameBytesForTheSameModel) {
   load(kExample);
   const auto first = compiled_.snapshot;

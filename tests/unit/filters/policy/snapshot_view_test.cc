@@ -14,6 +14,7 @@
 namespace sekisho::filters {
 namespace {
 
+using snapshot::Enforcement;
 using snapshot::Header;
 using snapshot::kNone;
 using snapshot::PortKind;
@@ -285,7 +286,9 @@ TEST(SnapshotView, RefusesWrongPorts) {
        }},
       {"svlan flag 2", kPorts, [](B& b) { b.ports[2].outer_is_svlan = 2; }},
       {"svlan without a tag", kPorts, [](B& b) { b.ports[0].outer_is_svlan = 1; }},
-      {"reserved", kPorts, [](B& b) { b.ports[0].reserved = 1; }},
+      {"enforcement unknown", kPorts, [](B& b) { b.ports[1].enforcement = static_cast<Enforcement>(2); }},
+      {"uplink enforced by segment", kPorts, [](B& b) { b.ports[0].enforcement = Enforcement::kSegment; }},
+      {"one binding named where MACs find it", kPorts, [](B& b) { b.ports[1].enforcement = Enforcement::kSegment; }},
       {"two ports on one wire", kPorts,
        [](B& b) {
          b.ports[2].inner_vlan = 0;
@@ -296,6 +299,36 @@ TEST(SnapshotView, RefusesWrongPorts) {
        [](B& b) { b.port_addresses[0].address.family = static_cast<Family>(5); }},
       {"bytes behind an IPv4 address", Section::kPortAddresses, [](B& b) { b.port_addresses[0].address.bytes[4] = 1; }},
   });
+}
+
+/// The bound segment port enforced by segment, with a second host behind it.
+void share_segment(filters::SnapshotBuilder& b) {
+  b.ports[1].enforcement = Enforcement::kSegment;
+  b.ports[1].binding = kNone;
+  snapshot::Binding second = b.bindings[0];
+  second.id = 2;
+  second.routed = {3, 0};
+  second.pairs = {3, 1};
+  second.link_locals = {1, 0};
+  b.binding_pairs.push_back({parse_mac("52:54:00:00:01:22").value(), prefix("10.0.0.3/32")});
+  b.bindings.push_back(second);
+}
+
+TEST(SnapshotView, TakesManyBindingsOfOneSegmentButOneOwnerOfAMac) {
+  const auto parse = [](auto edit) {
+    B b = one_of_everything();
+    share_segment(b);
+    edit(b);
+    const auto bytes = b.finish(1);
+    return SnapshotView::parse(bytes).has_value();
+  };
+  EXPECT_TRUE(parse([](B&) {}));
+  EXPECT_FALSE(parse([](B& b) { b.binding_pairs[3].mac = b.binding_pairs[0].mac; }));
+  EXPECT_TRUE(parse([](B& b) {
+    b.binding_pairs[3].mac = b.binding_pairs[0].mac;
+    b.bindings[1].active = 0;
+  }));
+  EXPECT_FALSE(parse([](B& b) { b.bindings[1].port = 2; }));
 }
 
 TEST(SnapshotView, RefusesWrongBindings) {
