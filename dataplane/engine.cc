@@ -85,6 +85,7 @@ Result<void> Engine::make_nics() {
 Result<void> Engine::make_shards() {
   ShardLimits limits = options_.shard;
   limits.sessions = std::max(64U, limits.sessions / options_.workers);
+  if (getentropy(&shared_->cookie_key, sizeof(shared_->cookie_key)) != 0) return no_memory(0);
   const HashSeed seed{rte_rand() | 1U, rte_rand() | 1U};
   for (std::uint32_t number = 0; number < options_.workers; ++number) {
     rte_ring* ring = rte_ring_create(unique_name("handoff").c_str(), kHandoffEntries, SOCKET_ID_ANY, RING_F_SC_DEQ);

@@ -3,6 +3,7 @@
 
 #include "dataplane/dpdk/ring_order.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/syn_proxy.h"
 
 namespace sekisho::dataplane {
 
@@ -34,7 +35,8 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
       new Shard(number, limits, shared, pool,
                 Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
-                        shard->violations.valid() && shard->meters.valid() && shard->shares.valid();
+                        shard->violations.valid() && shard->meters.valid() && shard->shares.valid() &&
+                        shard->proxies.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
   SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
   shard->begin_turn(now_tsc);
@@ -49,13 +51,15 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       sessions(std::move(parts.sessions)),
       wheel(std::move(parts.wheel)),
       tenants(std::move(parts.tenants)),
+      proxies("proxied-sessions", sessions.capacity()),
       ports("port-counters", shard_limits.ports),
       rules("rule-counters", shard_limits.rules),
       violations("binding-counters", shard_limits.bindings),
       meters("binding-meters", shard_limits.bindings),
       icmp_budget(shard_limits.tenants + 1),
       echo_budget(shard_limits.tenants + 1),
-      shares("tenant-shares", shard_limits.tenants + 1) {
+      shares("tenant-shares", shard_limits.tenants + 1),
+      cookies_until(shard_limits.tenants + 1) {
   for (HeldPacket& place : held) place = {};
 }
 
@@ -107,15 +111,26 @@ void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
   rule.packets.add(session.packets[0] + session.packets[1]);
   rule.bytes.add(session.bytes[0] + session.bytes[1]);
   tenants[session.tenant_slot].sessions.subtract(1);
+  if (session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state)) count_half_open(session, -1);
   if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);
   wheel.remove(sessions, index);
   sessions.erase(index);
 }
 
-void Shard::expire_sessions(unsigned budget) noexcept {
+void Shard::count_half_open(const Session& session, int by) noexcept {
+  if ((session.flags & kSessionProxied) != 0) return;  // its client has shown that it exists
+  tenants[session.tenant_slot].half_open.add(static_cast<std::uint64_t>(by));
+  rules[session.rule_slot].half_open.add(static_cast<std::uint64_t>(by));
+}
+
+void Shard::expire_sessions(const Runtime& config, unsigned budget) noexcept {
   wheel.advance(
       sessions, now_tick, budget,
-      [this](std::uint32_t index) { end_session(index, path::end_reason_of(sessions.at(index))); },
+      [&](std::uint32_t index) {
+        const bool proxied = (sessions.at(index).flags & kSessionProxied) != 0;
+        if (proxied && path::syn_proxy::retry(*this, config, index)) return;
+        end_session(index, path::end_reason_of(sessions.at(index)));
+      },
       [this](std::uint32_t index) {
         path::record_session(*this, sessions.at(index), index, CommPhase::kUpdate, EndReason::kNone);
       });

@@ -21,6 +21,7 @@
 #include "dataplane/routing/neighbour.h"
 #include "dataplane/session/expiry_wheel.h"
 #include "dataplane/session/session_table.h"
+#include "filters/state/syn_cookie.h"
 
 namespace sekisho::dataplane {
 
@@ -74,6 +75,7 @@ struct Shared {
   std::uint32_t shards = 1;
   double tsc_ns = 1.0;                              ///< nanoseconds per TSC tick
   std::uint64_t tsc_base = 0;
+  filters::SynCookieKey cookie_key{};               ///< set before the first shard runs
 };
 
 /// Work the control thread asks of a shard, done by the shard between bursts: nobody else reads its sessions.
@@ -107,7 +109,9 @@ class Shard {
   /// Gives a packet to another shard; drops it with kHandoffFull when that one's ring is full.
   void hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::uint32_t tenant_slot) noexcept;
   void end_session(std::uint32_t index, EndReason reason) noexcept;
-  void expire_sessions(unsigned budget) noexcept;
+  /// A connection that is not yet established begins to count, or (`by` -1) no longer does: established or ended.
+  void count_half_open(const Session& session, int by) noexcept;
+  void expire_sessions(const Runtime& config, unsigned budget) noexcept;
   void serve_request() noexcept;
   /// Adds to `violations` when a packet got lost or doubled; debug builds stop.
   void check_conservation() noexcept;
@@ -127,6 +131,7 @@ class Shard {
   EventLog log;
   PacketCounters packets;
   HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"
+  HugeArray<ProxiedSession> proxies;   ///< by session index
   HugeArray<PortCounters> ports;       ///< by port slot
   HugeArray<RuleCounters> rules;       ///< by rule slot
   HugeArray<Counter> violations;       ///< by binding slot
@@ -134,6 +139,7 @@ class Shard {
   std::vector<TokenBucket> icmp_budget;      ///< by tenant slot: errors and resets we send
   std::vector<TokenBucket> echo_budget;      ///< by tenant slot: echo replies we send
   HugeArray<TenantShare> shares;             ///< by tenant slot
+  std::vector<std::uint32_t> cookies_until;  ///< by tenant slot: tick until which a cookie may come back; 0 = none
   std::vector<Inlet> inlets;
   std::uint16_t nics = 0;                    ///< outlets in use: DPDK ports 0 .. nics-1
   std::array<Outlet, limits::kNicsMax> outlets;

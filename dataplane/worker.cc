@@ -68,8 +68,8 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
     path::bind(shard, *config, stale, path::Count::kNo);
     carry(shard, *config, stale);
   }
+  shard.expire_sessions(*config, kExpirePerTurnMax);   // a proxied one may ask its server again
   path::transmit(shard);
-  shard.expire_sessions(kExpirePerTurnMax);
   shard.log.flush(shard.now_ns);
   shard.serve_request();
   shard.check_conservation();

@@ -96,7 +96,9 @@ enum class LogReason : std::uint8_t {
   X(kNoMemory, "no-memory", kQuota, "")                                                    \
   X(kWrongPort, "wrong-port", kState, "")                                                  \
   /* quotas: what one tenant may use of the unit */                                        \
-  X(kSessionRate, "session-rate", kQuota, "CAP_STATES")
+  X(kSessionRate, "session-rate", kQuota, "CAP_STATES")                                    \
+  /* state: limits */                                                                      \
+  X(kHalfOpenLimit, "half-open-limit", kQuota, "DOS_SYN_FLOOD")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

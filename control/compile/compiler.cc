@@ -228,6 +228,18 @@ class Compiler {
     out.policies = run_since(first, builder_.policies.size());
     out.rules = run_since(first_rule, builder_.rules.size());
     builder_.tenants.push_back(out);
+    compile_state_limits(tenant, index);
+  }
+
+  void compile_state_limits(const model::Tenant& tenant, std::uint32_t index) {
+    const auto& quotas = tenant.quotas();
+    const bool drop = quotas.syn_protection() == model::Quotas::DROP;
+    builder_.state_limits.push_back(
+        {.tenant = index,
+         .half_open_max = quotas.has_half_open_max() ? quotas.half_open_max() : std::max(1U, tenant.sessions_max() / 10),
+         .loose_pickup = 0,
+         .syn_protection = drop ? filters::snapshot::SynProtection::kDrop : filters::snapshot::SynProtection::kCookies,
+         .reserved = {}});
   }
 
   /// One route a prefix. The order is the precedence: bound hosts, subnets of ports, what people wrote, subnets of uplinks.

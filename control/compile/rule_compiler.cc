@@ -136,6 +136,18 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
   out.any_destination = destination.any;
   out.any_service = service->any;
   builder_.rules.push_back(out);
+  add_limits(rule);
+}
+
+/// The limits of the rule just added, when it has any.
+void RuleCompiler::add_limits(const model::Rule& rule) {
+  if (rule.half_open_max() == 0) return;
+  builder_.rule_limits.push_back({.rule = static_cast<std::uint32_t>(builder_.rules.size() - 1),
+                                  .half_open_max = rule.half_open_max(),
+                                  .sessions_max = 0,
+                                  .sessions_per_second = 0,
+                                  .source_sessions_max = 0,
+                                  .source_sessions_per_second = 0});
 }
 
 void RuleCompiler::add_default(std::string_view uuid_key, std::uint64_t from, std::uint64_t to, model::DropLog log,

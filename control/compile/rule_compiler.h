@@ -37,6 +37,7 @@ class RuleCompiler {
 
   void compile_policy(const Path& here, const model::Policy& policy, std::uint32_t policy_index);
   void compile_rule(const Path& here, const model::Policy& policy, const model::Rule& rule, std::uint32_t policy_index, int number);
+  void add_limits(const model::Rule& rule);
   void add_default(std::string_view uuid_key, std::uint64_t from, std::uint64_t to, model::DropLog log, std::uint32_t policy_index);
   [[nodiscard]] std::uint32_t rule_number(const Path& here, const Uuid& uuid);
 

@@ -109,6 +109,7 @@ class PolicyCheck {
       check_references(here, "destination", rule.destination(), addresses_, "address", rule.destination_not());
       check_references(here, "service", rule.service(), services_, "service", rule.service_not());
       check_log(here, rule);
+      check_limits(here, rule);
       check_memo(here, rule);
     }
   }
@@ -130,6 +131,15 @@ class PolicyCheck {
     if (both_kinds || for_allow == (rule.action() == model::Rule::ALLOW)) return;
     reporter_.error(Path(here, "log"), for_allow ? "a rule that drops or rejects logs none, folded or each"
                                                  : "a rule that allows logs none, start, end or both");
+  }
+
+  void check_limits(const Path& here, const model::Rule& rule) {
+    if (rule.half_open_max() == 0) return;
+    if (rule.action() != model::Rule::ALLOW) {
+      reporter_.error(Path(here, "half_open_max"), "a rule that lets nothing through has no connections to limit");
+    } else if (rule.half_open_max() > tenant_.sessions_max()) {
+      reporter_.error(Path(here, "half_open_max"), "half_open_max is at most the tenant's sessions_max");
+    }
   }
 
   void check_memo(const Path& here, const model::Rule& rule) {

@@ -478,7 +478,12 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
     reporter.error(Path(path, "sessions_max"),
                    "sessions_max lies between 1 and " + std::to_string(kSessionsPerTenantMax));
   }
-  validate_quotas(reporter, Path(path, "quotas"), tenant.quotas());
+  const auto& quotas = tenant.quotas();
+  const Path quotas_path(path, "quotas");
+  validate_quotas(reporter, quotas_path, quotas);
+  if (quotas.has_half_open_max() && (quotas.half_open_max() < 1 || quotas.half_open_max() > tenant.sessions_max())) {
+    reporter.error(Path(quotas_path, "half_open_max"), "half_open_max lies between 1 and sessions_max");
+  }
   check_count(reporter, Path(path, "zones"), static_cast<std::size_t>(tenant.zones_size()), limits::kZonesPerTenantMax,
               "zones");
   std::set<std::string_view> zones;

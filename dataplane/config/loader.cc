@@ -257,10 +257,17 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
                        .slot = slot,
                        .sessions_max = source.sessions_max,
                        .new_sessions = {source.quotas.new_sessions_per_second, source.quotas.new_sessions_per_second},
+                       .half_open_max = 0,
+                       .syn_cookies = true,
                        .routes = {},
                        .targets = {}};
     build_routes(runtime, source, tenant);
     runtime.tenants.push_back(std::move(tenant));
+  }
+  for (const snapshot::StateLimits& limits : view.state_limits()) {
+    TenantEntry& tenant = runtime.tenants[limits.tenant];
+    tenant.half_open_max = limits.half_open_max;
+    tenant.syn_cookies = limits.syn_protection == snapshot::SynProtection::kCookies;
   }
   for (PortEntry& port : runtime.ports) {
     if (port.tenant_index != kNoIndex) port.tenant_slot = runtime.tenants[port.tenant_index].slot;
@@ -272,8 +279,9 @@ bool Loader::build_rules(Runtime& runtime, LoadError& error) {
   for (const snapshot::Rule& source : runtime.view.rules()) {
     const std::uint32_t slot = slots_.rules.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more rules than this data plane was started for");
-    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default});
+    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default, {}});
   }
+  for (const snapshot::RuleLimits& limits : runtime.view.rule_limits()) runtime.rules[limits.rule].limits = limits;
   return true;
 }
 

@@ -86,6 +86,8 @@ struct TenantEntry {
   std::uint32_t slot;          ///< counters
   std::uint32_t sessions_max;
   Rate new_sessions;           ///< a second
+  std::uint32_t half_open_max = 0;  ///< 0 = no limit
+  bool syn_cookies = true;          ///< beyond it; false: drop
   PrefixTable routes;          ///< values index `targets`
   std::vector<RouteTarget> targets;
 };
@@ -97,6 +99,7 @@ struct RuleEntry {
   snapshot::Action action;
   std::uint8_t log;            ///< snapshot::LogSetting bits
   std::uint8_t is_default;
+  snapshot::RuleLimits limits{};  ///< all 0 = none
 };
 
 /// (NIC, outer VLAN, inner VLAN) -> port index. Open addressing, at most half full; untagged ports by array.

@@ -9,6 +9,7 @@
 #include "dataplane/path/lookup.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/syn_proxy.h"
 #include "dataplane/path/track.h"
 #include "filters/packet/fields.h"
 #include "filters/state/datagram_tracker.h"
@@ -94,9 +95,9 @@ std::uint32_t index_of_port(const Runtime& config, std::uint32_t id) {
   return at != config.ports.end() && at->id == id ? static_cast<std::uint32_t>(at - config.ports.begin()) : kNoIndex;
 }
 
-/// Judges a session of an older generation under this one. True: it lives on, with this generation's ports, neighbours
-/// and rule. False: it no longer may; the caller ends it.
-bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t tenant_index) {
+}  // namespace
+
+bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t tenant_index) noexcept {
   Session& session = shard.sessions.at(index);
   const SessionEnds ends = ends_of(session);
   const TenantEntry& tenant = config.tenants[tenant_index];
@@ -118,6 +119,8 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   const RuleEntry& entry = config.rules[rule];
   if (entry.action != snapshot::Action::kAllow) return false;
 
+  const bool half_open = filters::tcp_half_open(session.tcp.state);
+  if (half_open) shard.count_half_open(session, -1);  // and again below: the rule or the tenant's place may be another one
   if (session.tenant_slot != tenant.slot) {  // the tenant was away for some generations and has another place now
     shard.tenants[session.tenant_slot].sessions.subtract(1);
     shard.tenants[tenant.slot].sessions.add(1);
@@ -129,10 +132,13 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   session.rule_slot = entry.slot;
   session.tenant_slot = tenant.slot;
   session.in_port = config.ports[in_port].id;
+  if (half_open) shard.count_half_open(session, 1);
   session.out_port = config.ports[out.port].id;
   session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(entry));
   return true;
 }
+
+namespace {
 
 /// A packet whose session was judged under another generation. True: it goes on.
 bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
@@ -174,10 +180,13 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
     if (known) {
       const Session& session = shard.sessions.at(index);
       const Direction quoted_way = session.direction(lookup.from_high);
+      const bool proxied = (session.flags & kSessionProxied) != 0 && quoted_way == Direction::kReverse;
+      const std::uint32_t told = proxied ? syn_proxy::server_sequence(shard, index, quoted.tcp_sequence) : quoted.tcp_sequence;
       const bool fits = quoted.protocol != filters::kProtocolTcp ||
-                        filters::tcp_quoted_in_window(session.tcp, quoted_way, quoted.tcp_sequence);
+                        filters::tcp_quoted_in_window(session.tcp, quoted_way, told);
       if (fits) {
         meta.reverse = static_cast<std::uint8_t>(filters::opposite(quoted_way));
+        if (told != quoted.tcp_sequence) filters::splice_quote(frame_of(packet), meta, quoted.transport_at, told);
         meta.egress = session.port[meta.reverse ^ 1U];
         meta.next_hop = session.next_hop[meta.reverse];
         return true;
@@ -256,8 +265,10 @@ DropReason begin_tracking(rte_mbuf* packet, filters::TcpTrack& tcp, std::uint32_
   return reason;
 }
 
-/// Makes the session of an allowed first packet. True: the packet goes on.
-bool open_session(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
+enum class Opened : std::uint8_t { kRefused, kPasses, kTaken };
+
+/// Makes the session of an allowed first packet, or of a client that brings a cookie back, whose packet then has ended.
+Opened open_session(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
   rte_mbuf* packet = applicant.packet;
   PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
@@ -268,7 +279,14 @@ bool open_session(Shard& shard, const Runtime& config, const Applicant& applican
   const Hop back = route(shard, config, tenant, source);
   filters::TcpTrack tcp{};
   std::uint32_t seconds = 0;
-  DropReason reason = begin_tracking(packet, tcp, seconds);
+  const std::optional<syn_proxy::Recognised> client = syn_proxy::recognise(shard, config, packet);
+  DropReason reason = DropReason::kNone;
+  if (client.has_value()) {
+    syn_proxy::start_track(tcp, *client);
+    seconds = 1;
+  } else {
+    reason = begin_tracking(packet, tcp, seconds);
+  }
   if (reason == DropReason::kNone && !is_forwardable(back)) reason = DropReason::kNoRoute;
   const bool unresolved = applicant.out.next_hop == kNoIndex || back.next_hop == kNoIndex;
   if (reason == DropReason::kNone && unresolved) reason = DropReason::kNeighbourUnresolved;
@@ -287,7 +305,7 @@ bool open_session(Shard& shard, const Runtime& config, const Applicant& applican
   }
   if (reason != DropReason::kNone) {
     refuse(shard, config, packet, reason);
-    return false;
+    return Opened::kRefused;
   }
   Session& session = shard.sessions.at(meta.session);
   session.generation = config.generation;
@@ -297,7 +315,8 @@ bool open_session(Shard& shard, const Runtime& config, const Applicant& applican
   session.rule = rule.id;
   session.protocol = meta.protocol;
   session.tcp_flags = meta.tcp_flags;
-  session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule));
+  session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule) |
+                                             (client.has_value() ? kSessionProxied : 0));
   session.tcp = tcp;
   session.start_ns = shard.now_ns;
   session.tenant_slot = tenant.slot;
@@ -310,19 +329,24 @@ bool open_session(Shard& shard, const Runtime& config, const Applicant& applican
   session.timeout = seconds * kTicksPerSecond;
   shard.wheel.add(shard.sessions, meta.session);
   shard.tenants[tenant.slot].sessions.add(1);
+  if (filters::tcp_half_open(tcp.state)) shard.count_half_open(session, 1);
   meta.reverse = 0;
   count_packet(shard, session, meta);
   if ((session.flags & kSessionLogStart) != 0) record_session(shard, session, meta.session, CommPhase::kStart, EndReason::kNone);
-  return true;
+  if (!client.has_value()) return Opened::kPasses;
+  syn_proxy::begin(shard, config, meta.session, *client);
+  shard.consume(packet);
+  return Opened::kTaken;
 }
 
 /// Does what the rule says with a packet of a new flow. True: it goes on.
 bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
   const RuleEntry& rule = config.rules[rule_index];
   if (rule.action == snapshot::Action::kAllow) {
-    if (!open_session(shard, config, applicant, rule_index)) return false;
-    hit(shard, rule);
-    return true;
+    if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.out.port)) return false;
+    const Opened opened = open_session(shard, config, applicant, rule_index);
+    if (opened != Opened::kRefused) hit(shard, rule);
+    return opened == Opened::kPasses;
   }
   hit(shard, rule);
   RuleCounters& counters = shard.rules[rule.slot];

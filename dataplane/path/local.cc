@@ -194,6 +194,13 @@ void send_reject(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept
   send(shard, wire, [&](auto room) { return filters::build_tcp_reset(room, link, frame_of(packet), meta); });
 }
 
+void answer_tcp(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::TcpHeader& header) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& wire = wire_of(config, meta.ingress);
+  const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta, wire.mac);
+  send(shard, wire, [&](auto room) { return filters::build_tcp(room, link, header); });
+}
+
 void ask_neighbour(Shard& shard, const Runtime& config, std::uint32_t at, const Address& address) noexcept {
   const PortEntry& wire = wire_of(config, at);
   const Address own = own_address(wire, address);

@@ -24,6 +24,9 @@ void send_icmp_error(Shard& shard, const Runtime& config, rte_mbuf* packet, filt
 /// Refuses a packet audibly: TCP by reset, all else by ICMP admin prohibited. The caller ends it.
 void send_reject(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 
+/// Answers `packet` with a TCP segment of ours, back the way it came.
+void answer_tcp(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::TcpHeader& header) noexcept;
+
 /// Asks who has `address` on wire port `at`. Called when NeighbourTable::should_ask said so.
 void ask_neighbour(Shard& shard, const Runtime& config, std::uint32_t at, const Address& address) noexcept;
 

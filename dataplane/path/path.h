@@ -39,6 +39,9 @@ void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& firs
 /// Judges by policy: new flows, ICMP errors, sessions of an older generation, packets to the gateway itself. Packets
 /// that may pass and are counted are left in `first`; those whose session still has to be tracked are moved to `known`.
 void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept;
+/// Judges a session of an older generation under this one, as its next packet would. True: it lives on, with this
+/// generation's ports, neighbours and rule. False: it no longer may; the caller ends it.
+bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t tenant_index) noexcept;
 /// TCP windows and states, counters, time. A SYN that begins a finished connection anew ends the old session and is moved
 /// to `restarted`, to be admitted; with nullptr it is refused.
 void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept;

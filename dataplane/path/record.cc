@@ -154,6 +154,21 @@ void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason re
   shard.drop(packet, reason, port.tenant_slot);
 }
 
+void note_syn_flood(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  SecBody body{};
+  filters::describe_violation(frame_of(packet), meta, body);
+  body.source = {};  // whoever sent this one is not who floods, or one of very many
+  body.source_port = 0;
+  body.ethernet_source = {};
+  body.first_timestamp = body.last_timestamp = shard.now_ns;
+  body.in_port = port.id;
+  body.binding = kNoIndex;
+  const LogEnvelope head = envelope(shard, meta.tenant, config.generation, LogKind::kSec, DropReason::kHalfOpenLimit);
+  shard.log.write_folded(head, body, port.tenant_slot);
+}
+
 void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port) noexcept {
   const RuleEntry& entry = config.rules[rule];
   const PacketMeta& meta = meta_of(packet);

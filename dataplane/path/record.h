@@ -26,6 +26,10 @@ SessionEnds ends_of(const Session& session);
 /// drop. Needs meta.tenant and meta.ingress of this generation.
 void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::DropReason reason) noexcept;
 
+/// Says that SYNs beyond a half-open limit arrive: one security record when it begins and one with the count when it ends or
+/// a window of it is over. The packet goes on living.
+void note_syn_flood(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+
 /// Ends a packet that a rule did not let through, logged as the rule says. `out_port`: port index, or kNoIndex.
 void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port) noexcept;
 

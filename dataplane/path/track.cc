@@ -3,6 +3,7 @@
 
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/syn_proxy.h"
 #include "filters/packet/protocol.h"
 #include "filters/state/datagram_tracker.h"
 
@@ -18,10 +19,7 @@ DropReason track_tcp(Shard& shard, Session& session, rte_mbuf* packet) {
   const DropReason reason = filters::tcp_next(session.tcp, static_cast<Direction>(meta.reverse), segment);
   if (reason != DropReason::kNone) [[unlikely]] return reason;
   if ((session.tcp_flags | meta.tcp_flags) != session.tcp_flags) session.tcp_flags |= meta.tcp_flags;
-  if (session.tcp.state != before) [[unlikely]] {
-    session.last_seen = shard.now_tick;
-    set_timeout(shard, meta.session, filters::tcp_timeout_seconds(session.tcp.state));
-  }
+  if (session.tcp.state != before) [[unlikely]] settle_tcp(shard, session, meta.session, before);
   return DropReason::kNone;
 }
 
@@ -71,6 +69,13 @@ void set_timeout(Shard& shard, std::uint32_t index, std::uint32_t seconds) noexc
   if (sooner) shard.wheel.move(shard.sessions, index);
 }
 
+void settle_tcp(Shard& shard, Session& session, std::uint32_t index, filters::TcpState before) noexcept {
+  if (session.tcp.state == before) return;
+  if (filters::tcp_half_open(before) && !filters::tcp_half_open(session.tcp.state)) shard.count_half_open(session, -1);
+  session.last_seen = shard.now_tick;
+  set_timeout(shard, index, filters::tcp_timeout_seconds(session.tcp.state));
+}
+
 void count_packet(Shard& shard, Session& session, PacketMeta& meta) noexcept {
   session.packets[meta.reverse] += 1;
   session.bytes[meta.reverse] += meta.l3_length;
@@ -86,10 +91,14 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
     PacketMeta& meta = meta_of(packet);
     Session& session = shard.sessions.at(meta.session);
     DropReason reason = DropReason::kNone;
+    bool taken = false;
     if (session.timeout == 0) [[unlikely]] {  // ended by an earlier packet of this burst
       reason = DropReason::kNotFirst;
     } else if (!right_port(config, session, meta)) [[unlikely]] {
       reason = DropReason::kWrongPort;
+    } else if ((session.flags & kSessionProxied) != 0) [[unlikely]] {
+      reason = syn_proxy::track(shard, config, session, packet, taken);
+      if (taken) continue;
     } else if (session.protocol == filters::kProtocolTcp) {
       reason = track_tcp(shard, session, packet);
     } else {

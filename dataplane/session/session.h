@@ -10,6 +10,7 @@
 #include "dataplane/session/flow_key.h"
 #include "filters/packet/packet_meta.h"
 #include "filters/state/direction.h"
+#include "filters/state/tcp_splice.h"
 #include "filters/state/tcp_tracker.h"
 
 namespace sekisho::dataplane {
@@ -24,6 +25,7 @@ enum SessionFlag : std::uint8_t {
   kSessionReplied = 4,          ///< a packet of the reverse direction was seen
   kSessionLogEnd = 8,
   kSessionLogStart = 16,
+  kSessionProxied = 64,         ///< the gateway answered the client with a cookie; see ProxiedSession
 };
 
 /// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads, line 1 what every packet writes,
@@ -67,6 +69,20 @@ struct alignas(64) Session {
 };
 static_assert(sizeof(Session) == 192 && std::is_trivially_copyable_v<Session>);
 static_assert(offsetof(Session, bytes) == 64 && offsetof(Session, ends) == 128);
+
+/// What a session of kSessionProxied needs besides: in an array of its own beside the sessions, cold for all others.
+struct ProxiedSession {
+  filters::TcpSplice splice;
+  std::uint32_t cookie;            ///< initial sequence the client was told
+  std::uint32_t initial_sequence;  ///< the client's
+  std::uint16_t client_window;     ///< as on the wire
+  std::uint16_t mss;               ///< what the client can take, bytes
+  std::uint8_t window_scale;       ///< the client's; filters::kNoWindowScale
+  std::uint8_t sack;
+  std::uint8_t open;               ///< 0: the server has not answered yet
+  std::uint8_t tries;              ///< SYNs sent to the server
+};
+static_assert(sizeof(ProxiedSession) == 24);
 
 /// A long session of a rule that logs its end says every ten minutes that it lives (specification of the log).
 inline constexpr std::uint32_t kReportSeconds = 600;

@@ -390,6 +390,7 @@ std::uint64_t offending_value(DropReason reason, const SecBody& body) noexcept {
   }
   if (reason == DropReason::kAeDadForeign || reason == DropReason::kAeNa) return number_of(body.nd_target);
   if (reason == DropReason::kAeEthertype) return body.ether_type;
+  if (reason == DropReason::kHalfOpenLimit) return 0;  // one flood, whoever it claims to come from
   return source_mac;
 }
 

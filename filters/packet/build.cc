@@ -331,4 +331,27 @@ std::size_t build_tcp_reset(MutableBytes out, const LinkHeader& link, ByteSpan f
   return finish_l4(writer, ip, start, 16);
 }
 
+std::size_t build_tcp(MutableBytes out, const LinkHeader& link, const TcpHeader& header) noexcept {
+  SEKISHO_DCHECK(header.source.family == header.destination.family);
+  const bool scales = header.window_scale != kNoWindowScaleOption;
+  const std::size_t options = (header.mss != 0 ? 4U : 0U) + (scales ? 4U : 0U) + (header.sack ? 4U : 0U);
+  const IpHeader ip{header.source, header.destination, kProtocolTcp, kHopLimit, 0};
+  Writer writer(out);
+  write_ip(writer, link, ip, kTcpHeaderBytes + options);
+  const std::size_t start = writer.at();
+  writer.number<std::uint16_t>(header.source_port);
+  writer.number<std::uint16_t>(header.destination_port);
+  writer.number<std::uint32_t>(header.sequence);
+  writer.number<std::uint32_t>(header.acknowledgement);
+  writer.number<std::uint8_t>(static_cast<std::uint8_t>((kTcpHeaderBytes + options) / 4 << 4));
+  writer.number<std::uint8_t>(header.flags);
+  writer.number<std::uint16_t>(header.window);
+  writer.number<std::uint32_t>(0);
+  // Each option is padded to four bytes with no-operations.
+  if (header.mss != 0) writer.number<std::uint32_t>(0x02040000U | header.mss);
+  if (header.sack) writer.number<std::uint32_t>(0x01010402U);
+  if (scales) writer.number<std::uint32_t>(0x01030300U | header.window_scale);
+  return finish_l4(writer, ip, start, 16);
+}
+
 }  // namespace sekisho::filters

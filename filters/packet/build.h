@@ -71,4 +71,23 @@ enum class IcmpErrorKind : std::uint8_t {
 [[nodiscard]] std::size_t build_tcp_reset(MutableBytes out, const LinkHeader& link, ByteSpan frame,
                                           const PacketMeta& meta) noexcept;
 
+/// A TCP segment without payload, said in the name of one end of a connection. Numbers in host order.
+struct TcpHeader {
+  Address source;
+  Address destination;
+  std::uint16_t source_port;
+  std::uint16_t destination_port;
+  std::uint32_t sequence;
+  std::uint32_t acknowledgement;
+  std::uint8_t flags;          ///< TcpFlag
+  std::uint16_t window;
+  std::uint16_t mss;           ///< 0: no option
+  std::uint8_t window_scale;   ///< kNoWindowScaleOption: no option
+  bool sack;                   ///< SACK permitted
+};
+inline constexpr std::uint8_t kNoWindowScaleOption = 0xff;
+
+/// The whole frame of a segment with the options its header asks for. Both addresses of one family.
+[[nodiscard]] std::size_t build_tcp(MutableBytes out, const LinkHeader& link, const TcpHeader& header) noexcept;
+
 }  // namespace sekisho::filters

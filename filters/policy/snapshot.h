@@ -32,6 +32,8 @@ enum class Section : std::uint32_t {
   kRules,            ///< Rule, grouped by tenant in evaluation order (policies concatenated, defaults included)
   kAddressRanges,    ///< AddressRange: sorted, disjoint, IPv4 before IPv6 in each run
   kServices,         ///< Service entries
+  kStateLimits,      ///< StateLimits, by tenant: at most one each, in order
+  kRuleLimits,       ///< RuleLimits, by rule: at most one each, in order
   kCount,
 };
 inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
@@ -220,5 +222,27 @@ struct Service {
   std::array<std::uint8_t, 2> reserved;
 };
 static_assert(sizeof(Service) == 24);
+
+/// What is done with SYNs beyond a half-open limit.
+enum class SynProtection : std::uint8_t { kCookies = 0, kDrop = 1 };
+
+/// Limits of a tenant's connections that are not yet established. A tenant without has none.
+struct StateLimits {
+  std::uint32_t tenant;         ///< index in kTenants
+  std::uint32_t half_open_max;  ///< TCP connections not yet established; 0 = no limit
+  std::uint32_t loose_pickup;   ///< seconds after the start of the data plane in which an ACK may open a session; 0 = never
+  SynProtection syn_protection;
+  std::array<std::uint8_t, 3> reserved;
+};
+
+/// Limits of the sessions a rule admits; 0 = no limit.
+struct RuleLimits {
+  std::uint32_t rule;           ///< index in kRules
+  std::uint32_t half_open_max;  ///< TCP connections not yet established
+  std::uint32_t sessions_max;
+  std::uint32_t sessions_per_second;
+  std::uint32_t source_sessions_max;         ///< of one source address
+  std::uint32_t source_sessions_per_second;
+};
 
 }  // namespace sekisho::filters::snapshot

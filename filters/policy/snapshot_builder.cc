@@ -74,6 +74,8 @@ std::vector<std::uint8_t> SnapshotBuilder::finish(std::uint32_t generation) cons
   layout.append(Section::kRules, std::span(rules));
   layout.append(Section::kAddressRanges, std::span(address_ranges));
   layout.append(Section::kServices, std::span(services));
+  layout.append(Section::kStateLimits, std::span(state_limits));
+  layout.append(Section::kRuleLimits, std::span(rule_limits));
   return layout.finish(generation);
 }
 

@@ -35,6 +35,8 @@ class SnapshotBuilder {
   std::vector<snapshot::Rule> rules;
   std::vector<snapshot::AddressRange> address_ranges;
   std::vector<snapshot::Service> services;
+  std::vector<snapshot::StateLimits> state_limits;
+  std::vector<snapshot::RuleLimits> rule_limits;
 
   /// A reference to `text` in kStrings; equal texts share one copy.
   snapshot::StringRef string(std::string_view text);

@@ -38,6 +38,8 @@ constexpr std::array<std::uint32_t, snapshot::kSectionCount> kElementSizes{
     sizeof(snapshot::Rule),
     sizeof(snapshot::AddressRange),
     sizeof(snapshot::Service),
+    sizeof(snapshot::StateLimits),
+    sizeof(snapshot::RuleLimits),
 };
 
 Error malformed_at(std::size_t offset, ErrorCode code = ErrorCode::kMalformed) {
@@ -151,6 +153,7 @@ class SnapshotCheck {
     SEKISHO_CHECK_OK(check_address_ranges());
     SEKISHO_CHECK_OK(check_services());
     SEKISHO_CHECK_OK(check_rules());
+    SEKISHO_CHECK_OK(check_limits());
     return check_rule_ids();
   }
 
@@ -197,6 +200,7 @@ class SnapshotCheck {
   Result<void> check_rule(const snapshot::Tenant& tenant, const snapshot::Rule& rule) const;
   Result<void> check_final_default(const snapshot::Tenant& tenant) const;
   Result<void> check_rule_ids() const;
+  Result<void> check_limits() const;
   [[nodiscard]] bool is_sorted_run(Range range) const;
 
   const SnapshotView& view_;
@@ -584,6 +588,22 @@ Result<void> SnapshotCheck::check_final_default(const snapshot::Tenant& tenant) 
   return {};
 }
 
+Result<void> SnapshotCheck::check_limits() const {
+  std::size_t next = 0;
+  for (const auto& limit : view_.state_limits()) {
+    if (limit.tenant < next || limit.tenant >= view_.tenants().size()) return at(limit.tenant);
+    next = std::size_t{limit.tenant} + 1;
+    if (limit.syn_protection > snapshot::SynProtection::kDrop) return at(limit.syn_protection);
+    if (!all_zero(limit.reserved)) return at(limit.reserved);
+  }
+  next = 0;
+  for (const auto& limit : view_.rule_limits()) {
+    if (limit.rule < next || limit.rule >= view_.rules().size()) return at(limit.rule);
+    next = std::size_t{limit.rule} + 1;
+  }
+  return {};
+}
+
 Result<void> SnapshotCheck::check_rule_ids() const {
   std::vector<const snapshot::Rule*> sorted;
   for (const auto& rule : view_.rules()) sorted.push_back(&rule);
@@ -661,6 +681,12 @@ std::span<const snapshot::AddressRange> SnapshotView::address_ranges() const {
 }
 std::span<const snapshot::Service> SnapshotView::services() const {
   return section<snapshot::Service>(Section::kServices);
+}
+std::span<const snapshot::StateLimits> SnapshotView::state_limits() const {
+  return section<snapshot::StateLimits>(Section::kStateLimits);
+}
+std::span<const snapshot::RuleLimits> SnapshotView::rule_limits() const {
+  return section<snapshot::RuleLimits>(Section::kRuleLimits);
 }
 
 std::string_view SnapshotView::string(snapshot::StringRef ref) const {

@@ -52,6 +52,8 @@ class SnapshotView {
   [[nodiscard]] std::span<const snapshot::Rule> rules() const;
   [[nodiscard]] std::span<const snapshot::AddressRange> address_ranges() const;
   [[nodiscard]] std::span<const snapshot::Service> services() const;
+  [[nodiscard]] std::span<const snapshot::StateLimits> state_limits() const;
+  [[nodiscard]] std::span<const snapshot::RuleLimits> rule_limits() const;
 
   /// The text of a reference found in this snapshot.
   [[nodiscard]] std::string_view string(snapshot::StringRef ref) const;

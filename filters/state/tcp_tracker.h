@@ -145,6 +145,11 @@ inline void tcp_advance(TcpTrack& track, Direction direction, const TcpSegment& 
 /// at most a window below all that was sent (RFC 5927 4.1).
 [[nodiscard]] bool tcp_quoted_in_window(const TcpTrack& track, Direction quoted, std::uint32_t sequence);
 
+/// True while the connection is not yet established: what a SYN flood makes many of.
+[[nodiscard]] constexpr bool tcp_half_open(TcpState state) {
+  return state >= TcpState::kSynSent && state <= TcpState::kSynReceived;
+}
+
 /// Seconds without a segment after which a track in `state` has ended. Established: one hour, less than RFC 5382's
 /// two hours four minutes, as both ends learn of a dead session by refused keep-alives and memory is shared by tenants.
 [[nodiscard]] std::uint32_t tcp_timeout_seconds(TcpState state);

@@ -58,6 +58,7 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     protocol("PROTO_ICMP_ERR", "ICMP error does not belong to a known connection"),
     protocol("PROTO_EXT_HDR", "IPv6 extension headers are malformed or too many"),
     EventInfo{"CAP_STATES", SecCategory::kCapacity, kCapacitySeverity, "Rate of new connections is above the tenant's quota"},
+    EventInfo{"DOS_SYN_FLOOD", SecCategory::kDos, kDosSeverity, "Connections not yet established exceed their limit"},
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 

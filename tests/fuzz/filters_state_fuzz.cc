@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// First byte 0 or 1: an ICMPv4 or ICMPv6 error around the rest as quote. Otherwise: TCP segments of 16 bytes each against
+// First byte 0 or 1: an ICMPv4 or ICMPv6 error around the rest as quote. 255: TCP options, read as a SYN's and rewritten
+// for the other side of a joined connection, checksum right before and after. Otherwise: TCP segments of 16 bytes each against
 // one track, whose invariants must hold after every one.
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
-#include "filters/packet/protocol.h"
+#include "base/net/checksum.h"
+#include "filters/packet/decode.h"
 #include "filters/state/icmp_error.h"
+#include "filters/state/syn_cookie.h"
+#include "filters/state/tcp_splice.h"
 #include "filters/state/tcp_tracker.h"
 
 namespace {
 
 using namespace sekisho::filters;
+using sekisho::store_be;
 
 void fuzz_quote(bool ipv4, const std::uint8_t* data, std::size_t size) {
   const std::size_t network = ipv4 ? 20 : 40;
@@ -53,11 +58,38 @@ void fuzz_segments(const std::uint8_t* data, std::size_t size) {
   }
 }
 
+void fuzz_options(const std::uint8_t* data, std::size_t size) {
+  const std::size_t options = std::min<std::size_t>(size, 40) / 4 * 4;
+  const SynOffer offer = parse_syn_offer({data, options}, false);
+  const std::uint32_t cookie = make_syn_cookie({1, 2}, {}, offer, 3);
+  SEKISHO_ASSERT(check_syn_cookie({1, 2}, {}, cookie, 4).has_value());
+  std::vector<std::uint8_t> frame(14 + 20 + 20);
+  store_be<std::uint16_t>(frame, 12, 0x0800);
+  frame[14] = 0x45;
+  frame[17] = static_cast<std::uint8_t>(40 + options);
+  frame[23] = kProtocolTcp;
+  frame[46] = static_cast<std::uint8_t>((20 + options) / 4 << 4);
+  frame[47] = kTcpAck;
+  frame.insert(frame.end(), data, data + options);
+  const auto sum = [&] {
+    const std::span<const std::uint8_t> l4 = std::span(frame).subspan(34);
+    return sekisho::checksum_fold(sekisho::checksum_add(6 + static_cast<std::uint32_t>(l4.size()), l4));
+  };
+  store_be<std::uint16_t>(frame, 50, sum());
+  PacketMeta meta{};
+  if (decode(frame, static_cast<std::uint32_t>(frame.size()), {true, false}, meta) != DropReason::kNone) return;
+  for (const Direction direction : {Direction::kForward, Direction::kReverse}) {
+    splice_rewrite({0x9e3779b9, 7, 2, 3, 9}, direction, frame, meta);
+    SEKISHO_ASSERT(sum() == 0);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  if (data[0] < 2) fuzz_quote(data[0] == 0, data + 1, size - 1);
+  if (data[0] == 255) fuzz_options(data + 1, size - 1);
+  else if (data[0] < 2) fuzz_quote(data[0] == 0, data + 1, size - 1);
   else fuzz_segments(data + 1, size - 1);
   return 0;
 }

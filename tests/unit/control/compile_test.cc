@@ -169,6 +169,31 @@ tenants:
   EXPECT_EQ(make_name_table(decoded_.model, ids_, 1).bindings_size(), 3);
 }
 
+TEST_F(Compile, HalfOpenLimitIsATenthOfTheSessionsUnlessWritten) {
+  std::string text(kExample);
+  text.replace(text.find("name: globex"), 12, "name: globex\n    quotas: { half_open_max: 77, syn_protection: drop }");
+  load(text);
+  const auto limits = view().state_limits();
+  ASSERT_EQ(limits.size(), 2U);
+  EXPECT_EQ(limits[0].half_open_max, view().tenants()[0].sessions_max / 10);
+  EXPECT_EQ(limits[0].syn_protection, filters::snapshot::SynProtection::kCookies);
+  EXPECT_EQ(limits[1].half_open_max, 77U);
+  EXPECT_EQ(limits[1].syn_protection, filters::snapshot::SynProtection::kDrop);
+  EXPECT_TRUE(view().rule_limits().empty());
+}
+
+TEST_F(Compile, LimitsOfARuleFollowIt) {
+  std::string text(kExample);
+  const std::string rule = "name: web allowed,";
+  ASSERT_NE(text.find(rule), std::string::npos);
+  text.replace(text.find(rule), rule.size(), rule + " half_open_max: 50,");
+  load(text);
+  ASSERT_EQ(view().rule_limits().size(), 1U);
+  const auto& limit = view().rule_limits()[0];
+  EXPECT_EQ(limit.half_open_max, 50U);
+  EXPECT_EQ(view().string(view().rules()[limit.rule].name), "web allowed");
+}
+
 TEST_F(Compile, GivesTheSameBytesForTheSameModel) {
   load(kExample);
   const auto first = compiled_.snapshot;

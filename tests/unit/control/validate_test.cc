@@ -63,6 +63,8 @@ constexpr Case kCases[] = {
     {"Sessions", "name: globex", "name: globex\n    sessions_max: 4000001", "name: globex\n    sessions_max: 4000000", "tenants[1].sessions_max: sessions_max lies between"},
     {"SessionRateNone", "name: globex", "name: globex\n    quotas: { new_sessions_per_second: 0 }", "name: globex\n    quotas: { new_sessions_per_second: 1 }", "tenants[1].quotas.new_sessions_per_second: new_sessions_per_second lies between"},
     {"SessionRateHigh", "name: globex", "name: globex\n    quotas: { new_sessions_per_second: 10000001 }", "name: globex\n    quotas: { new_sessions_per_second: 10000000 }", "tenants[1].quotas.new_sessions_per_second: new_sessions_per_second lies between"},
+    {"HalfOpen", "name: globex", "name: globex\n    quotas: { half_open_max: 100001 }", "name: globex\n    quotas: { half_open_max: 100000 }", "tenants[1].quotas.half_open_max: half_open_max lies between"},
+    {"HalfOpenNone", "name: globex", "name: globex\n    quotas: { half_open_max: 0 }", "name: globex\n    quotas: { half_open_max: 1, syn_protection: drop }", "tenants[1].quotas.half_open_max: half_open_max lies between"},
     {"ZoneTwice", "[servers, office, internet]", "[servers, office, internet, office]", "[servers, office, internet, Office]", "tenants[0].zones[3]: the zone \"office\" is given twice"},
     {"PortZone", "kind: segment, zone: servers", "kind: segment, zone: Servers", "kind: segment, zone: office", "tenants[0].ports[0].zone: there is no zone"},
     {"PortName", "name: desk, nic", "name: web1, nic", "name: desk, nic", "tenants[0].ports[1].name: the name \"web1\" is used twice"},

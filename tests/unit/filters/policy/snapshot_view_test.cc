@@ -490,6 +490,25 @@ TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
   });
 }
 
+TEST(SnapshotView, RefusesWrongLimits) {
+  constexpr auto kState = Section::kStateLimits;
+  constexpr auto kRule = Section::kRuleLimits;
+  expect_all_refused({
+      {"limits of no tenant", kState, [](B& b) { b.state_limits.push_back({9, 1, 0, {}, {}}); }},
+      {"limits of a tenant twice", kState, [](B& b) { b.state_limits = {{1, 1, 0, {}, {}}, {1, 1, 0, {}, {}}}; }},
+      {"limits out of order", kState, [](B& b) { b.state_limits = {{1, 1, 0, {}, {}}, {0, 1, 0, {}, {}}}; }},
+      {"unknown protection", kState,
+       [](B& b) { b.state_limits.push_back({0, 1, 0, static_cast<snapshot::SynProtection>(2), {}}); }},
+      {"limits reserved", kState, [](B& b) { b.state_limits.push_back({0, 1, 0, {}, {0, 1, 0}}); }},
+      {"limits of no rule", kRule, [](B& b) { b.rule_limits.push_back({100, 1, 0, 0, 0, 0}); }},
+      {"limits of a rule twice", kRule, [](B& b) { b.rule_limits = {{1, 1, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}}; }},
+  });
+  auto builder = one_of_everything();
+  builder.state_limits = {{0, 1, 0, {}, {}}, {1, 1, 0, snapshot::SynProtection::kDrop, {}}};
+  builder.rule_limits = {{0, 1, 0, 0, 0, 0}, {2, 1, 0, 0, 0, 0}};
+  EXPECT_TRUE(SnapshotView::parse(builder.finish(1)).has_value());
+}
+
 TEST(SnapshotView, NeverIndexesBeyondWhateverByteIsChanged) {
   const Bytes whole = one_of_everything().finish(1);
   for (std::size_t at = 0; at < whole.size(); ++at) {
