@@ -38,6 +38,7 @@ inline std::span<std::uint8_t> frame_of(rte_mbuf* packet) {
 enum class Resume : std::uint8_t {
   kFindSession = 0,  ///< steered to the shard that owns its flow
   kTransmit = 1,     ///< ready; this shard owns a transmit queue of its NIC
+  kReassemble = 2,   ///< a fragment: the pieces of its datagram meet here
 };
 
 }  // namespace sekisho::dataplane

@@ -13,6 +13,7 @@
 #include <unordered_set>
 
 #include "base/describe.h"
+#include "dataplane/train.h"
 #include "dataplane/worker.h"
 
 namespace sekisho::dataplane {
@@ -21,6 +22,7 @@ namespace {
 constexpr std::uint32_t kHandoffEntries = 4096;
 constexpr unsigned kIdleTurns = 256;
 constexpr std::size_t kPoolCache = 256;
+constexpr std::uint32_t kPartForFragments = 4;  // of all packets in flight, a quarter may wait for the rest of their datagram
 
 /// EAL names are global to the process; several engines may live one after another.
 std::string unique_name(const char* what) {
@@ -84,6 +86,7 @@ Result<void> Engine::make_nics() {
 
 Result<void> Engine::make_shards() {
   ShardLimits limits = options_.shard;
+  limits.fragments = options_.mbufs / kPartForFragments / options_.workers;
   limits.sessions = std::max(64U, limits.sessions / options_.workers);
   if (getentropy(&shared_->cookie_key, sizeof(shared_->cookie_key)) != 0) return no_memory(0);
   const HashSeed seed{rte_rand() | 1U, rte_rand() | 1U};
@@ -133,7 +136,7 @@ Engine::~Engine() {
   nics_.clear();
   for (rte_ring* ring : shared_->handoff) {
     void* packet = nullptr;
-    while (rte_ring_sc_dequeue(ring, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    while (rte_ring_sc_dequeue(ring, &packet) == 0) free_packet(static_cast<rte_mbuf*>(packet));
     rte_ring_free(ring);
   }
   shards_.clear();

@@ -2,6 +2,7 @@
 #include "dataplane/shard.h"
 
 #include "dataplane/dpdk/ring_order.h"
+#include "dataplane/train.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/syn_proxy.h"
 
@@ -39,6 +40,7 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
                         shard->proxies.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
   SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
+  SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
   shard->begin_turn(now_tsc);
   return shard;
 }
@@ -64,7 +66,11 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
 }
 
 Shard::~Shard() {
-  for (std::uint32_t i = 0; i < held_count; ++i) rte_pktmbuf_free(held[i].packet);
+  for (std::uint32_t i = 0; i < held_count; ++i) free_packet(held[i].packet);
+  while (fragments.oldest() != FragmentTable::kNone) {
+    for (rte_mbuf* piece : fragments.at(fragments.oldest()).held()) rte_pktmbuf_free(piece);
+    fragments.erase(fragments.oldest());
+  }
   for (Outlet& outlet : outlets) rte_pktmbuf_free_bulk(outlet.packets.data(), outlet.count);
 }
 
@@ -77,12 +83,26 @@ void Shard::begin_turn(std::uint64_t tsc) noexcept {
 }
 
 void Shard::drop(rte_mbuf* packet, DropReason reason, std::uint32_t tenant_slot) noexcept {
+  if (is_train(packet)) [[unlikely]] {
+    for_each_piece(packet, [&](rte_mbuf* piece) {
+      if (piece == packet) uncouple(piece);
+      drop(piece, reason, tenant_slot);
+    });
+    return;
+  }
   tenants[tenant_slot].drops[static_cast<std::size_t>(reason)].add(1);
   packets.dropped.add(1);
   rte_pktmbuf_free(packet);
 }
 
 void Shard::consume(rte_mbuf* packet) noexcept {
+  if (is_train(packet)) [[unlikely]] {
+    for_each_piece(packet, [&](rte_mbuf* piece) {
+      if (piece == packet) uncouple(piece);
+      consume(piece);
+    });
+    return;
+  }
   packets.punted.add(1);
   rte_pktmbuf_free(packet);
 }
@@ -97,12 +117,13 @@ rte_mbuf* Shard::generate() noexcept {
 
 void Shard::hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::uint32_t tenant_slot) noexcept {
   meta_of(packet).resume = static_cast<std::uint8_t>(resume);
+  const std::uint32_t pieces = pieces_of(packet);  // before another shard has it
   before_given(shared.handoff[shard]);
   if (rte_ring_mp_enqueue(shared.handoff[shard], packet) != 0) {
     drop(packet, DropReason::kHandoffFull, tenant_slot);
     return;
   }
-  packets.handed_out.add(1);
+  packets.handed_out.add(pieces);
 }
 
 void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {

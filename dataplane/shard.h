@@ -20,6 +20,7 @@
 #include "dataplane/quota.h"
 #include "dataplane/routing/neighbour.h"
 #include "dataplane/session/expiry_wheel.h"
+#include "dataplane/session/fragment_table.h"
 #include "dataplane/session/session_table.h"
 #include "filters/state/syn_cookie.h"
 
@@ -28,6 +29,7 @@ namespace sekisho::dataplane {
 /// Sizes fixed at start. Counts, not bytes, unless the name says so.
 struct ShardLimits {
   std::uint32_t sessions = 65536;       ///< of this shard
+  std::uint32_t fragments = 4096;       ///< of this shard: packets that wait for the rest of their datagram; the engine's to set
   std::uint32_t log_records = 16384;    ///< ring size, power of two
   std::uint32_t tenants = 1024;
   std::uint32_t ports = 4096;
@@ -55,6 +57,7 @@ struct HeldPacket {
   rte_mbuf* packet;
   std::uint32_t deadline_tick;
   std::uint32_t tenant;  ///< TenantId value: nobody waits in all the places
+  std::uint32_t pieces;  ///< packets it stands for
 };
 
 /// Tokens that return at a steady rate; full at first; time is passed in.
@@ -99,7 +102,7 @@ class Shard {
 
   /// Takes the time of a turn: every packet of the turn has this time.
   void begin_turn(std::uint64_t tsc) noexcept;
-  /// Ends a packet. The only function that frees one for a reason. Counts per tenant; `tenant_slot` of the "no tenant"
+  /// Ends a packet, a train with all its pieces. The only function that frees one for a reason. Counts per tenant; `tenant_slot` of the "no tenant"
   /// place before the tenant is known.
   void drop(rte_mbuf* packet, filters::DropReason reason, std::uint32_t tenant_slot) noexcept;
   /// Ends a packet that was meant for the gateway and has been understood.
@@ -128,6 +131,7 @@ class Shard {
 
   SessionTable sessions;
   ExpiryWheel wheel;
+  FragmentTable fragments;
   EventLog log;
   PacketCounters packets;
   HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"

@@ -30,13 +30,22 @@ enum class LogReason : std::uint8_t {
   X(kIpv6PayloadLength, "ipv6-payload-length", kMalformed, "AE_IP_FORMAT")                 \
   X(kIpv6ExtensionHeader, "ipv6-extension-header", kMalformed, "PROTO_EXT_HDR")            \
   X(kIpv6RoutingHeader0, "ipv6-routing-header-0", kMalformed, "AE_RH0")                    \
-  X(kFragment, "fragment", kFrag, "")                                                      \
   X(kL4Truncated, "l4-truncated", kMalformed, "")                                          \
   X(kTcpDataOffset, "tcp-data-offset", kMalformed, "PROTO_TCP_FLAGS")                      \
   X(kTcpFlags, "tcp-flags", kMalformed, "PROTO_TCP_FLAGS")                                 \
   X(kUdpLength, "udp-length", kMalformed, "")                                              \
   X(kL4Checksum, "l4-checksum", kMalformed, "")                                            \
   X(kArpTruncated, "arp-truncated", kMalformed, "AE_ARP_FORMAT")                           \
+  /* fragments: a datagram in pieces passes whole or not at all (FFW_RUL_EXT.1.6 a and b) */ \
+  X(kFragmentMalformed, "fragment-malformed", kFrag, "AE_IP_FORMAT")                       \
+  X(kFragmentOversized, "fragment-oversized", kFrag, "AE_IP_FORMAT")                       \
+  X(kFragmentTiny, "fragment-tiny", kFrag, "PROTO_TINY_FRAG")                              \
+  X(kFragmentChain, "fragment-chain", kFrag, "PROTO_EXT_HDR")                              \
+  X(kFragmentOverlap, "fragment-overlap", kFrag, "PROTO_FRAG_OVERLAP")                     \
+  X(kFragmentDuplicate, "fragment-duplicate", kFrag, "")                                   \
+  X(kFragmentOrphan, "fragment-orphan", kFrag, "")                                         \
+  X(kFragmentTimeout, "fragment-timeout", kFrag, "")                                       \
+  X(kFragmentLimit, "fragment-limit", kQuota, "DOS_FRAG")                                  \
   /* bind: who may speak here (specification 3.5) */                                       \
   X(kNoPort, "no-port", kAe, "")                                                           \
   X(kAeUnbound, "ae-unbound", kAe, "AE_UNBOUND")                                           \

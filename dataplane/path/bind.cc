@@ -94,16 +94,22 @@ struct Attachment {
   }
 };
 
-/// Places one packet that came in at port `at`. True: it goes on to its flow; false: it has ended.
-bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
+enum class Bound : std::uint8_t {
+  kEnded,
+  kWhole,  ///< goes on to its flow
+  kPiece,  ///< goes on to the other pieces of its datagram
+};
+
+/// Places one packet that came in at port `at`.
+Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
   PacketMeta& meta = meta_of(packet);
   if (at == kNoIndex) [[unlikely]] {
     shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
-    return false;
+    return Bound::kEnded;
   }
   if (config.ports[at].kind == snapshot::PortKind::kUplink) {
     at = share_of(shard, config, packet, at);
-    if (at == kNoIndex) return false;
+    if (at == kNoIndex) return Bound::kEnded;
   }
   const PortEntry& port = config.ports[at];
   place(config, meta, at);
@@ -112,7 +118,7 @@ bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32
     const DropReason reason = guard(shard, config, port, packet);
     if (reason != DropReason::kNone) [[unlikely]] {
       refuse(shard, config, packet, reason);
-      return false;
+      return Bound::kEnded;
     }
   }
   const bool to_us = raw_mac_at(frame_of(packet)) == port.raw_mac;
@@ -123,13 +129,9 @@ bool bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32
     } else {
       local::link(shard, config, packet, at);
     }
-    return false;
+    return Bound::kEnded;
   }
-  if ((meta.proof & filters::kProofL4) == 0) [[unlikely]] {
-    refuse(shard, config, packet, DropReason::kFragment);  // no transport header, no flow
-    return false;
-  }
-  return true;
+  return (meta.proof & filters::kProofL4) != 0 ? Bound::kWhole : Bound::kPiece;
 }
 
 }  // namespace
@@ -154,7 +156,7 @@ DropReason unbound(const Runtime& config, const PortEntry& port, rte_mbuf* packe
   return filters::from_stranger(config.segments[port.segment]->strangers, frame_of(packet), meta_of(packet), refused);
 }
 
-void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept {
+void bind_pieces(Shard& shard, const Runtime& config, Burst& burst, Burst& pieces, Count count) noexcept {
   std::uint16_t kept = 0;
   if (!config.segments.empty()) [[unlikely]] prefetch_bindings(config, burst);
   Attachment attachment;
@@ -164,10 +166,27 @@ void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexce
     attachment.seek(shard, config, packet, meta_of(packet));
     attachment.packets += 1;
     attachment.bytes += packet->pkt_len;
-    if (bind_one(shard, config, packet, attachment.at)) burst.packets[kept++] = packet;
+    const Bound bound = bind_one(shard, config, packet, attachment.at);
+    if (bound == Bound::kWhole) [[likely]] {
+      burst.packets[kept++] = packet;
+    } else if (bound == Bound::kPiece) {
+      pieces.packets[pieces.count++] = packet;
+    }
   }
   attachment.flush(shard, config);
   burst.count = kept;
+}
+
+void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept {
+  if (count == Count::kNo) {
+    Burst stale = burst;
+    burst.count = 0;
+    bind_again(shard, config, stale, burst);
+    return;
+  }
+  Burst pieces;
+  bind_pieces(shard, config, burst, pieces, count);
+  if (pieces.count > 0) [[unlikely]] reassemble(shard, config, pieces, burst);  // they wait for the rest of their datagram
 }
 
 }  // namespace sekisho::dataplane::path

@@ -5,7 +5,9 @@
 #include "dataplane/path/outlet.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "dataplane/train.h"
 #include "filters/packet/fields.h"
+#include "filters/packet/fragment.h"
 
 namespace sekisho::dataplane::path {
 namespace {
@@ -63,14 +65,19 @@ NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const Packe
 
 void hold(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const std::uint32_t tenant = meta_of(packet).tenant;
-  const auto waiting = std::count_if(shard.held.begin(), shard.held.begin() + shard.held_count,
-                                     [&](const HeldPacket& held) { return held.tenant == tenant; });
-  if (waiting >= kHeldPerTenantMax || shard.held_count == shard.held.size()) {
+  const std::uint32_t pieces = pieces_of(packet);
+  std::uint32_t all = pieces;
+  std::uint32_t own = pieces;
+  for (const HeldPacket& held : std::span(shard.held).first(shard.held_count)) {
+    all += held.pieces;
+    if (held.tenant == tenant) own += held.pieces;
+  }
+  if (own > kHeldPerTenantMax || all > shard.held.size()) {
     refuse(shard, config, packet, DropReason::kHoldLimit);
     return;
   }
-  shard.held[shard.held_count++] = {packet, shard.now_tick + kHoldTicks, tenant};
-  shard.packets.held.add(1);
+  shard.held[shard.held_count++] = {packet, shard.now_tick + kHoldTicks, tenant, pieces};
+  shard.packets.held.add(pieces);
 }
 
 /// Finishes a packet: hop count and link header. False: ended.
@@ -79,6 +86,72 @@ bool finish(Shard& shard, rte_mbuf* packet, const PortEntry& wire, std::uint64_t
   if (write_link(packet, wire, destination)) [[likely]] return true;
   shard.drop(packet, DropReason::kNoMemory, wire.tenant_slot);
   return false;
+}
+
+/// Copies `bytes` of an IPv4 packet from `from` on into a new packet, behind a header of its own. nullptr: no memory.
+rte_mbuf* copy_piece(Shard& shard, rte_mbuf* packet, std::size_t from, std::size_t bytes) {
+  rte_mbuf* piece = shard.generate();
+  if (piece == nullptr) return nullptr;
+  const PacketMeta& meta = meta_of(packet);
+  const auto frame = frame_of(packet);
+  const std::size_t l3 = meta.l3_offset;
+  const std::span<std::uint8_t> room{rte_pktmbuf_mtod(piece, std::uint8_t*), rte_pktmbuf_tailroom(piece)};
+  const std::size_t header = filters::write_fragment_header(room.subspan(l3), frame.subspan(l3, meta.l4_offset - l3));
+  const auto part = frame.subspan(from, bytes);
+  std::copy(part.begin(), part.end(), room.subspan(l3 + header).begin());
+  piece->data_len = static_cast<std::uint16_t>(l3 + header + bytes);
+  piece->pkt_len = piece->data_len;
+  PacketMeta& copied = meta_of(piece);
+  copied = meta;
+  copied.l3_length = static_cast<std::uint16_t>(header + bytes);
+  copied.l4_offset = static_cast<std::uint16_t>(l3 + header);
+  return piece;
+}
+
+/// Cuts an IPv4 packet without DF for a narrower way (RFC 791 3.2, RFC 1812 4.2.2.7) and gives the pieces to `send`.
+/// Pieces are cut like whole packets: their offsets go on where the packet's began.
+template <typename Send>
+void cut(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t mtu, Send send) {
+  PacketMeta& meta = meta_of(packet);
+  const std::size_t header = meta.l4_offset - std::size_t{meta.l3_offset};
+  const std::size_t step = (mtu - header) / 8 * 8;
+  const std::size_t end = std::size_t{meta.l3_offset} + meta.l3_length;
+  const std::size_t first_end = meta.l4_offset + step;
+  const std::uint32_t word = load_be<std::uint16_t>(frame_of(packet), meta.l3_offset + std::size_t{6});
+  Burst pieces;
+  bool complete = mtu >= header + 8;
+  for (std::size_t at = first_end; complete && at < end; at += step) {
+    complete = pieces.count < kBurstMax;
+    rte_mbuf* piece = complete ? copy_piece(shard, packet, at, std::min(step, end - at)) : nullptr;
+    complete = piece != nullptr;
+    if (!complete) break;
+    pieces.packets[pieces.count++] = piece;
+    const std::uint32_t units = static_cast<std::uint32_t>(at - meta.l4_offset) / 8;
+    const std::uint32_t more = at + step < end ? 0x2000U : word & 0x2000U;
+    filters::set_fragment_word(frame_of(piece), meta_of(piece), (word & 0x1fffU) + units + more);
+  }
+  if (!complete) {
+    for (rte_mbuf* piece : pieces.live()) shard.drop(piece, DropReason::kNoMemory, config.ports[meta.ingress].tenant_slot);
+    refuse(shard, config, packet, DropReason::kNoMemory);
+    return;
+  }
+  meta.l3_length = static_cast<std::uint16_t>(header + step);
+  filters::set_fragment_word(frame_of(packet), meta, (word & 0x1fffU) | 0x2000U);
+  send(packet);
+  for (rte_mbuf* piece : pieces.live()) send(piece);
+}
+
+/// Gives `send` the packets that leave in place of `packet`: the pieces of a train, what does not fit cut.
+template <typename Send>
+void in_pieces(Shard& shard, const Runtime& config, rte_mbuf* packet, const PortEntry& wire, Send send) {
+  for_each_piece(packet, [&](rte_mbuf* piece) {
+    if (is_train(piece)) uncouple(piece);
+    if (meta_of(piece).l3_length <= wire.mtu) {
+      send(piece);
+    } else {
+      cut(shard, config, piece, wire.mtu, send);
+    }
+  });
 }
 
 /// The wire port of the packets of a run: most of a burst leave by the same one.
@@ -108,11 +181,12 @@ struct Exit {
   }
 };
 
-/// A packet whose neighbour had to be asked for. What resolve() knows decides.
-void send_resolved(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& exit) {
+/// A packet whose neighbour had to be asked for. What resolve() knows decides. `send` sends it to a MAC.
+template <typename Send>
+void send_resolved(Shard& shard, const Runtime& config, rte_mbuf* packet, Send send) {
   const NeighbourTable::Reading neighbour = resolve(shard, config, meta_of(packet));
   if (neighbour.state == NeighbourState::kReachable) {
-    exit.send(shard, packet, raw_mac(neighbour.mac));
+    send(raw_mac(neighbour.mac));
   } else if (neighbour.state == NeighbourState::kIncomplete) {
     hold(shard, config, packet);
   } else {
@@ -123,14 +197,52 @@ void send_resolved(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& 
   }
 }
 
-/// TTL and MTU, answered as RFC 1812 and RFC 8200 ask. True: ended.
-bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet, const PortEntry& wire) {
+/// True when the way out has room for all of a packet, or what has none may be cut on the way (IPv4 without DF).
+bool fits(rte_mbuf* packet, std::uint32_t mtu) {
+  bool all = true;
+  for_each_piece(packet, [&](rte_mbuf* piece) {
+    const PacketMeta& meta = meta_of(piece);
+    const std::uint32_t length = is_train(packet) ? piece_length(piece) : meta.l3_length;
+    const bool may_cut = (meta.proof & filters::kProofIpv4) != 0 &&
+                         (load_be<std::uint16_t>(frame_of(piece), meta.l3_offset + std::size_t{6}) & 0x4000U) == 0;
+    all = all && (length <= mtu || may_cut);
+  });
+  return all;
+}
+
+/// A session has counted a train as one packet of the whole length: adds the other pieces and their headers.
+void count_pieces(Shard& shard, rte_mbuf* train) {
+  const PacketMeta& meta = meta_of(train);
+  if (meta.session == kNoIndex || !shard.sessions.live(meta.session)) return;
+  std::uint64_t bytes = 0;
+  for_each_piece(train, [&](rte_mbuf* piece) { bytes += piece_length(piece); });
+  Session& session = shard.sessions.at(meta.session);
+  session.packets[meta.reverse] += pieces_of(train) - 1;
+  session.bytes[meta.reverse] += bytes - meta.l3_length;
+}
+
+/// What does not go out as it came in: hop limits and packets too big, answered as RFC 1812 and RFC 8200 ask; trains; IPv4
+/// packets that are cut.
+void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& exit) {
   const PacketMeta& meta = meta_of(packet);
-  if (meta.ttl > 1 && meta.l3_length <= wire.mtu) [[likely]] return false;
-  const bool old = meta.ttl <= 1;
-  local::send_icmp_error(shard, config, packet, old ? filters::IcmpErrorKind::kTimeExceeded : filters::IcmpErrorKind::kTooBig, wire.mtu);
-  refuse(shard, config, packet, old ? DropReason::kTtlExceeded : DropReason::kTooBig);
-  return true;
+  if (is_train(packet)) count_pieces(shard, packet);
+  std::uint8_t ttl = meta.ttl;
+  for_each_piece(packet, [&](rte_mbuf* piece) { ttl = std::min(ttl, meta_of(piece).ttl); });
+  const std::uint32_t mtu = exit.wire->mtu;
+  if (ttl <= 1 || !fits(packet, mtu)) {
+    const bool old = ttl <= 1;
+    local::send_icmp_error(shard, config, packet, old ? filters::IcmpErrorKind::kTimeExceeded : filters::IcmpErrorKind::kTooBig, mtu);
+    refuse(shard, config, packet, old ? DropReason::kTtlExceeded : DropReason::kTooBig);
+    return;
+  }
+  const auto send = [&](std::uint64_t destination) {
+    in_pieces(shard, config, packet, *exit.wire, [&](rte_mbuf* piece) { exit.send(shard, piece, destination); });
+  };
+  if ((meta.next_hop & kDynamicHop) == 0) {
+    send(config.static_hops[meta.next_hop]);
+  } else {
+    send_resolved(shard, config, packet, send);
+  }
 }
 
 }  // namespace
@@ -140,11 +252,13 @@ void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept {
   for (rte_mbuf* packet : burst.live()) {
     const PacketMeta& meta = meta_of(packet);
     exit.seek(shard, config, meta.egress);
-    if (refuse_unforwardable(shard, config, packet, *exit.wire)) [[unlikely]] continue;
-    if ((meta.next_hop & kDynamicHop) == 0) [[likely]] {
+    const bool plain = meta.ttl > 1 && meta.l3_length <= exit.wire->mtu && (meta.proof & filters::kProofTrain) == 0;
+    if (!plain) [[unlikely]] {
+      forward_special(shard, config, packet, exit);
+    } else if ((meta.next_hop & kDynamicHop) == 0) [[likely]] {
       exit.send(shard, packet, config.static_hops[meta.next_hop]);
     } else {
-      send_resolved(shard, config, packet, exit);
+      send_resolved(shard, config, packet, [&](std::uint64_t destination) { exit.send(shard, packet, destination); });
     }
   }
   exit.flush(shard);
@@ -161,7 +275,7 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
       if (stale.count == kBurstMax) {
         shard.held[kept++] = held;
       } else {
-        shard.packets.held.subtract(1);
+        shard.packets.held.subtract(held.pieces);
         stale.packets[stale.count++] = held.packet;
       }
       continue;
@@ -171,10 +285,12 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
       shard.held[kept++] = held;
       continue;
     }
-    shard.packets.held.subtract(1);
+    shard.packets.held.subtract(held.pieces);
     if (neighbour.state == NeighbourState::kReachable) {
       const PortEntry& wire = config.ports[config.ports[meta.egress].wire];
-      if (finish(shard, held.packet, wire, raw_mac(neighbour.mac))) to_outlet(shard, held.packet, wire);
+      in_pieces(shard, config, held.packet, wire, [&](rte_mbuf* piece) {
+        if (finish(shard, piece, wire, raw_mac(neighbour.mac))) to_outlet(shard, piece, wire);
+      });
     } else {
       local::send_icmp_error(shard, config, held.packet, filters::IcmpErrorKind::kHostUnreachable, 0);
       refuse(shard, config, held.packet, DropReason::kNeighbourUnresolved);

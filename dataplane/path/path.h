@@ -53,4 +53,14 @@ void transmit(Shard& shard) noexcept;
 /// come out in `stale`, to be placed again.
 void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept;
 
+/// What bind() does, but fragments are moved to `pieces` and trains may not be in `burst`.
+void bind_pieces(Shard& shard, const Runtime& config, Burst& burst, Burst& pieces, Count count) noexcept;
+/// Keeps fragments until their datagram is whole; adds those that are to `burst`, as trains (dataplane/train.h). Those that
+/// meet at another shard, or whose flow is another's, go there.
+void reassemble(Shard& shard, const Runtime& config, Burst& pieces, Burst& burst) noexcept;
+/// Places packets of an older generation anew and adds them to `burst`; trains come apart and meet again.
+void bind_again(Shard& shard, const Runtime& config, Burst& stale, Burst& burst) noexcept;
+/// Ends what waited too long for the rest of its datagram.
+void expire_fragments(Shard& shard, const Runtime& config) noexcept;
+
 }  // namespace sekisho::dataplane::path

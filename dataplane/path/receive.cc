@@ -4,7 +4,7 @@
 
 #include "dataplane/dpdk/ring_order.h"
 #include "dataplane/path/path.h"
-#include "dataplane/path/record.h"
+#include "dataplane/train.h"
 
 namespace sekisho::dataplane::path {
 
@@ -22,23 +22,28 @@ unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexc
   std::array<void*, kBurstMax> handed;
   const unsigned count = rte_ring_sc_dequeue_burst(shard.shared.handoff[shard.number], handed.data(), kBurstMax, nullptr);
   after_taken(shard.shared.handoff[shard.number]);
-  shard.packets.handed_in.add(count);
   Burst stale;
+  Burst pieces;
+  std::uint64_t packets = 0;
   for (unsigned i = 0; i < count; ++i) {
     auto* packet = static_cast<rte_mbuf*>(handed[i]);
     const PacketMeta& meta = meta_of(packet);
+    packets += pieces_of(packet);
     if (meta.resume == static_cast<std::uint8_t>(Resume::kTransmit)) {
       Outlet& outlet = shard.outlets[packet->port];
       if (outlet.count == outlet.packets.size()) transmit(shard);
       outlet.packets[outlet.count++] = packet;
-    } else if (meta.generation == config.generation) {
-      burst.packets[burst.count++] = packet;
-    } else {
+    } else if (meta.generation != config.generation) [[unlikely]] {
       stale.packets[stale.count++] = packet;
+    } else if (meta.resume == static_cast<std::uint8_t>(Resume::kReassemble)) [[unlikely]] {
+      pieces.packets[pieces.count++] = packet;
+    } else {
+      burst.packets[burst.count++] = packet;
     }
   }
-  bind(shard, config, stale, Count::kNo);
-  for (rte_mbuf* packet : stale.live()) burst.packets[burst.count++] = packet;
+  shard.packets.handed_in.add(packets);
+  if (pieces.count > 0) reassemble(shard, config, pieces, burst);
+  if (stale.count > 0) bind_again(shard, config, stale, burst);
   return count;
 }
 

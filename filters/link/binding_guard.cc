@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "filters/packet/arp.h"
+#include "filters/packet/fragment.h"
 #include "filters/packet/nd.h"
 
 /// Overview: one function a block of steps of specification 3.5, called in its normative order by from_port_any(); the
@@ -19,13 +20,9 @@ using snapshot::MeterClass;
 constexpr std::uint16_t kDhcpServer = 67, kDhcpClient = 68, kDhcpv6Client = 546, kDhcpv6Server = 547;
 constexpr std::uint8_t kIcmpRedirect = 5;
 constexpr std::uint8_t kIgmpQuery = 0x11;
-constexpr std::uint8_t kMldQuery = 130, kMldReport = 131, kMldDone = 132, kMldv2Report = 143;
+constexpr std::uint8_t kMldQuery = 130;
 constexpr std::uint8_t kNdHopLimit = 255;
 constexpr Address kAllRouters{.bytes = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2}, .family = Family::kIpv6};
-
-bool is_mld(std::uint8_t type) {
-  return type == kMldQuery || type == kMldReport || type == kMldDone || type == kMldv2Report;
-}
 
 /// What every step looks at.
 struct Check {
@@ -42,25 +39,7 @@ struct Check {
   /// The upper-layer bytes, as far as they may be read: of a whole packet or a first fragment. Empty for others.
   [[nodiscard]] ByteSpan upper() const {
     if ((meta.proof & (kProofIpv4 | kProofIpv6)) == 0 || meta.l4_offset == 0) return {};
-    return is_later_fragment() ? ByteSpan{} : packet_from(frame, meta, meta.l4_offset);
-  }
-  [[nodiscard]] bool is_later_fragment() const {
-    if (!is_fragment() || (meta.proof & kProofL4) != 0) return false;
-    if ((meta.proof & kProofIpv4) != 0)
-      return (load_be<std::uint16_t>(frame, meta.l3_offset + std::size_t{6}) & 0x1fffU) != 0;
-    return is_later_ipv6_fragment();
-  }
-  /// Finds the fragment header again: decode() has proved the chain up to it.
-  [[nodiscard]] bool is_later_ipv6_fragment() const {
-    constexpr std::uint8_t kFragmentHeader = 44;
-    std::size_t at = meta.l3_offset + kIpv6HeaderBytes;
-    std::uint8_t next = frame[meta.l3_offset + std::size_t{6}];
-    for (unsigned i = 0; i < kExtensionHeadersMax && next != kFragmentHeader; ++i) {
-      if (at + 8 > frame.size()) return true;
-      next = frame[at];
-      at += (frame[at + 1] + std::size_t{1}) * 8;
-    }
-    return at + 8 > frame.size() || (load_be<std::uint16_t>(frame, at + 2) & 0xfff8U) != 0;
+    return is_later_fragment(frame, meta) ? ByteSpan{} : packet_from(frame, meta, meta.l4_offset);
   }
   /// UDP source and destination port, also of a first fragment (decode() has proved its header whole).
   [[nodiscard]] bool udp_ports(std::uint16_t& from, std::uint16_t& to) const {
@@ -86,7 +65,7 @@ MeterClass meter_class(ByteSpan frame, const PacketMeta& meta) {
   if (type != kEtherTypeIpv4 && type != kEtherTypeIpv6) return MeterClass::kOther;
   if ((meta.proof & kProofIpv4) != 0 && meta.protocol == kProtocolIgmp) return MeterClass::kIgmp;
   if ((meta.proof & kProofIpv6) != 0 && meta.protocol == kProtocolIcmpv6 &&
-      (is_nd_type(meta.icmp_type) || is_mld(meta.icmp_type))) {
+      (is_nd_type(meta.icmp_type) || is_mld_type(meta.icmp_type))) {
     return MeterClass::kNd;
   }
   if (meta.protocol == kProtocolUdp) {
@@ -198,7 +177,7 @@ bool is_own_target(const Check& check, const Address& target) {
 /// Step 17: who has no address yet may look for its own, report groups and ask for routers. Nothing else.
 DropReason check_unspecified_source(const Check& check) {
   if (!check.whole() || check.meta.protocol != kProtocolIcmpv6) return DropReason::kAeIp6;
-  if (is_mld(check.meta.icmp_type) && check.meta.icmp_type != kMldQuery) return DropReason::kNone;
+  if (is_mld_type(check.meta.icmp_type) && check.meta.icmp_type != kMldQuery) return DropReason::kNone;
   const std::optional<NdMessage> nd = is_nd(check.meta) ? parse_nd(check.frame, check.meta) : std::nullopt;
   if (!nd.has_value() || nd->source_link_layer.has_value()) return DropReason::kAeIp6;
   const Address destination = ip_destination(check.frame, check.meta);
@@ -225,7 +204,7 @@ DropReason check_ipv6_source(const Check& check) {
 /// Steps 19 to 22, and RFC 6980 and 7112 for fragments.
 DropReason check_nd(const Check& check) {
   const PacketMeta& meta = check.meta;
-  if (check.refused == DropReason::kL4Truncated && check.is_fragment()) return DropReason::kAeNdFragment;
+  if (check.refused == DropReason::kFragmentChain) return DropReason::kAeNdFragment;
   const ByteSpan message = check.upper();
   if (meta.protocol != kProtocolIcmpv6 || message.empty() || !is_nd_type(message[0])) return DropReason::kNone;
   if (check.is_fragment()) return DropReason::kAeNdFragment;
@@ -268,7 +247,8 @@ DropReason check_ipv6(Check& check) {
 /// Decode refused the IP header or its options themselves: that is step 11 or 16, before any look at the addresses.
 bool is_network_refusal(DropReason reason) {
   return reason != DropReason::kNone && reason != DropReason::kL4Truncated && reason != DropReason::kTcpDataOffset &&
-         reason != DropReason::kTcpFlags && reason != DropReason::kUdpLength && reason != DropReason::kL4Checksum;
+         reason != DropReason::kTcpFlags && reason != DropReason::kUdpLength && reason != DropReason::kL4Checksum &&
+         reason != DropReason::kFragmentTiny && reason != DropReason::kFragmentChain;
 }
 
 std::uint64_t number_of(const std::array<std::uint8_t, 16>& bytes) {
@@ -381,7 +361,8 @@ std::uint64_t offending_value(DropReason reason, const SecBody& body) noexcept {
   const std::uint64_t source_mac = body.ethernet_source.number();
   if (reason == DropReason::kAeArpSpa || reason == DropReason::kAeIp4 || reason == DropReason::kAeIp6 ||
       reason == DropReason::kAeLinkLocal || reason == DropReason::kUplinkSource || reason == DropReason::kMartian ||
-      reason == DropReason::kLand || reason == DropReason::kSessionLimit || reason == DropReason::kIcmpUnrelated) {
+      reason == DropReason::kLand || reason == DropReason::kSessionLimit || reason == DropReason::kIcmpUnrelated ||
+      (reason >= DropReason::kFragmentMalformed && reason <= DropReason::kFragmentLimit)) {
     return number_of(body.source);
   }
   if (reason == DropReason::kAeArpSha || reason == DropReason::kAeNdLinkLayer) return body.claimed_mac.number();

@@ -7,6 +7,7 @@
 
 #include "base/net/checksum.h"
 #include "filters/packet/arp.h"
+#include "filters/packet/fragment.h"
 #include "filters/packet/nd.h"
 
 namespace sekisho::filters {
@@ -178,17 +179,6 @@ bool is_icmp_error(ByteSpan frame, const PacketMeta& meta) {
   return std::find(kQueries.begin(), kQueries.end(), type) == kQueries.end();
 }
 
-bool is_later_fragment(ByteSpan frame, const PacketMeta& meta) {
-  if ((meta.proof & kProofFragment) == 0 || (meta.proof & kProofL4) != 0) return false;
-  if ((meta.proof & kProofIpv4) != 0)
-    return (load_be<std::uint16_t>(frame, meta.l3_offset + std::size_t{6}) & 0x1fffU) != 0;
-  // Decode ended behind the fragment header of a later fragment; on a first one destination options may follow it, so
-  // only the certain case is answered.
-  const std::size_t header = meta.l4_offset - std::size_t{8};
-  const bool last_is_fragment_header = frame[header] == meta.protocol && frame[header + 1] == 0;
-  return !last_is_fragment_header || (load_be<std::uint16_t>(frame, header + 2) & 0xfff8U) != 0;
-}
-
 struct TypeCode {
   std::uint8_t type;
   std::uint8_t code;
@@ -258,7 +248,7 @@ std::size_t build_neighbour_advertisement(MutableBytes out, const LinkHeader& li
 bool echo_reply_in_place(MutableBytes frame, const PacketMeta& meta, const Mac& own) noexcept {
   const bool ipv6 = (meta.proof & kProofIpv6) != 0;
   const std::uint8_t request = ipv6 ? 128 : 8, reply = ipv6 ? 129 : 0;
-  if ((meta.proof & kProofL4) == 0 || (meta.proof & kProofOptions) != 0) return false;
+  if ((meta.proof & kProofL4) == 0 || (meta.proof & (kProofOptions | kProofTrain)) != 0) return false;
   if (meta.protocol != (ipv6 ? kProtocolIcmpv6 : kProtocolIcmp) || meta.icmp_type != request || meta.icmp_code != 0) {
     return false;
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/net/checksum.h"
+#include "filters/packet/fragment.h"
 
 namespace sekisho::filters {
 namespace {
@@ -13,6 +14,10 @@ namespace {
 constexpr std::uint8_t kProtocolRouting = 43;
 constexpr std::uint8_t kProtocolFragment = 44;
 constexpr std::uint8_t kProtocolDestinationOptions = 60;
+
+constexpr unsigned kDestinationOptionsMax = 2;  // RFC 8200 4.1: one before a routing header, one before the rest
+constexpr std::size_t kPaddingBytesMax = 7;     // what alignment to eight can need
+constexpr std::uint8_t kPad1 = 0, kPadN = 1, kRouterAlert = 5;
 
 constexpr std::uint8_t kOptionEnd = 0;
 constexpr std::uint8_t kOptionNoOperation = 1;
@@ -131,13 +136,16 @@ DropReason decode_icmp(Frame& frame, std::size_t room, bool ipv6) {
   return check_l4_sum(frame, room, ipv6);
 }
 
+/// A first fragment without the whole header: RFC 1858 has no bound for IPv4, RFC 7112 gives IPv6 one.
+DropReason headless(bool ipv6) { return ipv6 ? DropReason::kFragmentChain : DropReason::kFragmentTiny; }
+
 /// The upper-layer header at l4_offset. `first_fragment`: only check that the header is whole.
 DropReason decode_l4(Frame& frame, bool first_fragment) {
   PacketMeta& meta = frame.meta;
   const bool ipv6 = (meta.proof & kProofIpv6) != 0;
   meta.payload_offset = meta.l4_offset;
   const std::size_t needed = l4_header_bytes(meta.protocol, ipv6);
-  if (frame.readable(meta.l4_offset) < needed) return DropReason::kL4Truncated;
+  if (frame.readable(meta.l4_offset) < needed) return first_fragment ? headless(ipv6) : DropReason::kL4Truncated;
   if (first_fragment) return DropReason::kNone;
   const std::size_t room = frame.packet_end - meta.l4_offset;
   DropReason reason = DropReason::kNone;
@@ -207,20 +215,51 @@ struct Chain {
   std::size_t offset;
   std::uint8_t next;
   unsigned fragment;  ///< the fragment header's offset and flags word without its reserved bits; 0 = none or atomic
+  unsigned destination_options = 0;
+  bool router_alert = false;
 };
+
+/// The options of one header (RFC 8200 4.2). A node that does not know an option skips it or drops the packet, as the
+/// option's two upper bits say; we drop for it. Padding says nothing and is no longer than alignment needs (RFC 4942
+/// 2.1.9.5).
+bool options_legal(ByteSpan options, Chain& chain) {
+  std::size_t padding = 0;
+  for (std::size_t at = 0; at < options.size();) {
+    const std::uint8_t type = options[at];
+    if (type != kPad1 && (options.size() - at < 2 || options.size() - at - 2 < options[at + 1])) return false;
+    const std::size_t length = type == kPad1 ? 1 : options[at + 1] + std::size_t{2};
+    if (type == kPad1 || type == kPadN) {
+      const ByteSpan content = options.subspan(at, length).subspan(type == kPad1 ? 0 : 2);
+      if (std::any_of(content.begin(), content.end(), [](std::uint8_t byte) { return byte != 0; })) return false;
+      if ((padding += length) > kPaddingBytesMax) return false;
+    } else {
+      padding = 0;
+      if (type >> 6 != 0) return false;
+      if (type == kRouterAlert) chain.router_alert = true;
+    }
+    at += length;
+  }
+  return true;
+}
 
 /// Steps over one extension header that fits the packet; `chain.next` says which. Errors: what it may not be.
 DropReason step_extension(Frame& frame, Chain& chain, bool first) {
   const std::size_t at = chain.offset;
-  if (frame.readable(at) < 8) return DropReason::kIpv6ExtensionHeader;
+  // RFC 7112: the chain of a first fragment ends in it.
+  const DropReason cut = chain.fragment != 0 ? DropReason::kFragmentChain : DropReason::kIpv6ExtensionHeader;
+  if (frame.readable(at) < 8) return cut;
   std::size_t length = 8;
   switch (chain.next) {
     case kProtocolHopByHop:
       if (!first) return DropReason::kIpv6ExtensionHeader;
       [[fallthrough]];
     case kProtocolDestinationOptions:
+      if (chain.next == kProtocolDestinationOptions && ++chain.destination_options > kDestinationOptionsMax) {
+        return DropReason::kIpv6ExtensionHeader;
+      }
       length = (frame.u8(at + 1) + std::size_t{1}) * 8;
-      if (frame.readable(at) < length) return DropReason::kIpv6ExtensionHeader;
+      if (frame.readable(at) < length) return cut;
+      if (!options_legal(frame.bytes.subspan(at + 2, length - 2), chain)) return DropReason::kIpv6ExtensionHeader;
       break;
     case kProtocolFragment:
       if ((frame.meta.proof & kProofFragment) != 0) return DropReason::kIpv6ExtensionHeader;
@@ -273,8 +312,12 @@ DropReason decode_ipv6(Frame& frame) {
   meta.l4_offset = static_cast<std::uint16_t>(chain.offset);
   meta.payload_offset = meta.l4_offset;
   if (reason != DropReason::kNone) return reason;
-  if (chain.fragment == 0) return decode_l4(frame, false);  // whole, or atomic (RFC 6946)
-  return chain.fragment >> 3 == 0 ? decode_l4(frame, true) : DropReason::kNone;
+  if (chain.fragment >> 3 != 0) return chain.router_alert ? DropReason::kIpv6ExtensionHeader : DropReason::kNone;
+  const DropReason upper = decode_l4(frame, chain.fragment != 0);  // 0: whole, or atomic (RFC 6946)
+  if (upper != DropReason::kNone || !chain.router_alert) return upper;
+  // RFC 6398: an alert asks every router to look; we do for multicast listeners (RFC 3810), who must send it.
+  return meta.protocol == kProtocolIcmpv6 && is_mld_type(meta.icmp_type) ? DropReason::kNone
+                                                                         : DropReason::kIpv6ExtensionHeader;
 }
 
 DropReason decode_arp(Frame& frame) {
@@ -331,4 +374,15 @@ DropReason decode_any(ByteSpan first_segment, std::uint32_t frame_bytes, Checksu
 }
 
 }  // namespace packet_detail
+
+DropReason decode_first_piece(ByteSpan frame, std::uint32_t l4_bytes, PacketMeta& meta) noexcept {
+  Frame whole{frame, static_cast<std::uint32_t>(frame.size()), ChecksumTrust{true, true}, meta};
+  whole.packet_end = meta.l4_offset + std::size_t{l4_bytes};
+  const DropReason reason = decode_l4(whole, false);
+  if (reason == DropReason::kL4Truncated) return headless((meta.proof & kProofIpv6) != 0);
+  // A datagram that was cut has no padding to hide bytes in: its UDP length is all of it.
+  const bool udp = reason == DropReason::kNone && meta.protocol == kProtocolUdp;
+  return udp && whole.u16(meta.l4_offset + std::size_t{4}) != l4_bytes ? DropReason::kUdpLength : reason;
+}
+
 }  // namespace sekisho::filters

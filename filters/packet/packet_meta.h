@@ -13,6 +13,7 @@ enum Proof : std::uint8_t {
   kProofL4 = 8,        ///< the whole TCP, UDP, ICMP or ICMPv6 header lies at l4_offset, checksum proved or trusted
   kProofFragment = 16, ///< an IP fragment; with kProofL4 an IPv6 atomic one, which is a whole packet
   kProofOptions = 32,  ///< IPv4 options or IPv6 extension headers are present
+  kProofTrain = 128,    ///< a complete datagram in pieces, with kProofL4: this is the first, `next_piece` leads to the others
   kProofL4Unsummed = 64, ///< with kProofL4: nobody verified the L4 checksum, its bytes go on beyond the first segment
 };
 
@@ -22,7 +23,7 @@ inline constexpr std::uint32_t kNoIndex = 0xffffffffU;
 /// Letters name the only stage that may write a field:
 ///   R receive  D decode  B bind  F find_session/admit  O route
 struct alignas(64) PacketMeta {
-  std::uint64_t reserved;          ///< keeps the fields below in their places
+  std::uint64_t next_piece;        ///< reassemble: the next packet of a train, 0 in its last; nothing in other packets
   std::uint32_t tenant;            ///< [B] TenantId value; never written again
   std::uint32_t ingress;           ///< [B] index into this generation's port table
   std::uint32_t generation;        ///< [B] snapshot this packet is judged under
@@ -33,7 +34,8 @@ struct alignas(64) PacketMeta {
   std::uint16_t l3_offset;         ///< [D] bytes from the start of the frame
   std::uint16_t l4_offset;         ///< [D] valid with kProofL4 and for fragments
   std::uint16_t payload_offset;    ///< [D] first byte after the L4 header
-  std::uint16_t l3_length;         ///< [D] bytes from l3_offset to the end of the IP packet, host order, proved
+  std::uint16_t l3_length;         ///< [D] bytes from l3_offset to the end of the IP packet, host order, proved; in the
+                                   ///< first of a train: of the datagram
   std::uint16_t source_port;       ///< [D] host order; ICMP echo: identifier; else 0
   std::uint16_t destination_port;  ///< [D] host order; ICMP echo: identifier; else 0
   std::uint16_t outer_vlan;        ///< [D] VLAN id 1..4094, 0 = none

@@ -14,6 +14,9 @@ inline constexpr std::uint8_t kProtocolUdp = 17;
 inline constexpr std::uint8_t kProtocolIcmpv6 = 58;
 inline constexpr std::uint8_t kProtocolVrrp = 112;
 
+/// Multicast listener discovery (RFC 2710, RFC 3810): ICMPv6 types.
+[[nodiscard]] inline constexpr bool is_mld_type(std::uint8_t type) { return (type >= 130 && type <= 132) || type == 143; }
+
 /// Bits of the TCP flags byte (RFC 9293 3.1).
 enum TcpFlag : std::uint8_t {
   kTcpFin = 0x01,

@@ -10,6 +10,7 @@
 #include "filters/packet/arp.h"
 #include "filters/packet/build.h"
 #include "filters/packet/decode.h"
+#include "filters/packet/fragment.h"
 #include "filters/packet/nd.h"
 
 namespace {
@@ -25,6 +26,20 @@ void use(ByteSpan frame, const PacketMeta& meta) {
     SEKISHO_ASSERT(build_arp_reply(out, link, read_arp(frame, meta).target, read_arp(frame, meta).sender) != 0);
   }
   if ((meta.proof & (kProofIpv4 | kProofIpv6)) == 0) return;
+  if ((meta.proof & kProofFragment) != 0) {
+    const FragmentFields fields = read_fragment(frame, meta);
+    SEKISHO_ASSERT(fields.data >= meta.l3_offset && fields.end + fields.data == fields.begin + std::uint32_t{meta.l3_offset} + meta.l3_length);
+    std::ignore = check_fragment(fields);
+    if (fields.begin == 0 && (meta.proof & kProofL4) == 0 && frame.size() >= std::size_t{meta.l3_offset} + meta.l3_length) {
+      PacketMeta first = meta;
+      const std::uint32_t l4_bytes = std::uint32_t{meta.l3_offset} + meta.l3_length - meta.l4_offset + 64U;
+      if (decode_first_piece(frame, l4_bytes, first) == DropReason::kNone) {
+        PieceSum sum(frame, l4_bytes, first);
+        sum.add(frame.subspan(first.l4_offset));
+        std::ignore = sum.good();
+      }
+    }
+  }
   if (is_nd(meta)) std::ignore = parse_nd(frame, meta);
   const Address source = ip_destination(frame, meta);
   const std::size_t error = build_icmp_error(out, link, source, frame, meta, IcmpErrorKind::kTooBig, 1280);

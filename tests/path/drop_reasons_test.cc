@@ -44,15 +44,12 @@ TEST_P(PathDrops, MalformedFramesAreNamed) {
   expect(kUplinkNic, with4({.total_length = 1000}), DropReason::kIpv4TotalLength);
   expect(kUplinkNic, with4({.checksum = 1}), DropReason::kIpv4Checksum);
   expect(kUplinkNic, with4({.options = {131, 3, 4}}), DropReason::kIpv4Options);
-  expect(kUplinkNic, with4({.fragment = 0x2000}), DropReason::kFragment);
-  expect(kUplinkNic, with4({.fragment = 0x0010}), DropReason::kFragment);
   expect(kUplinkNic, cut(udp6, 30), DropReason::kIpv6Truncated);
   const auto with6 = [&](const Ipv6Knobs& knobs) { return eth().ipv6("2001:db8:ffff::9", "2001:db8:a::17", knobs).udp(1, 2).build(); };
   expect(kUplinkNic, with6({.version = 5}), DropReason::kIpv6Version);
   expect(kUplinkNic, with6({.payload_length = 1000}), DropReason::kIpv6PayloadLength);
   expect(kUplinkNic, to_a6().destination_options().hop_by_hop().udp(1, 2).build(), DropReason::kIpv6ExtensionHeader);
   expect(kUplinkNic, to_a6().extension(43, {0, 0, 0, 0, 0, 0, 0}).udp(1, 2).build(), DropReason::kIpv6RoutingHeader0);
-  expect(kUplinkNic, to_a6().fragment(8 | 1).udp(1, 2).build(), DropReason::kFragment);
   expect(kUplinkNic, to_a().protocol(6, Frame(4)).build(), DropReason::kL4Truncated);
   expect(kUplinkNic, to_a().tcp(1, 2, {.data_offset = 3}).build(), DropReason::kTcpDataOffset);
   expect(kUplinkNic, to_a().tcp(1, 2, {.flags = kTcpSyn | kTcpFin}).build(), DropReason::kTcpFlags);

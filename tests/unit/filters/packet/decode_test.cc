@@ -179,7 +179,7 @@ TEST(Decode, RefusesEachBrokenFieldOfIpv6UnderItsName) {
 }
 
 TEST(Decode, WalksTheAllowedExtensionHeaders) {
-  const auto [reason, meta] = run(v6().hop_by_hop().destination_options().tcp(1, 2).build());
+  const auto [reason, meta] = run(v6().extension(0, {0, 1, 4, 0, 0, 0, 0}).destination_options().tcp(1, 2).build());
 
   EXPECT_EQ(reason, DropReason::kNone);
   EXPECT_EQ(meta.proof, kProofIpv6 | kProofL4 | kProofOptions);
@@ -210,15 +210,44 @@ TEST(Decode, BoundsTheExtensionHeaderChainInNumberAndBytes) {
     return reason_of(builder.udp(1, 2).build());
   };
   const auto options = [](std::uint8_t eights) {
-    Frame rest(std::size_t{eights} * 8 + 7);
+    Frame rest(std::size_t{eights} * 8 + 7, 0x1e);  // RFC 4727: an experiment that may be skipped
     rest[0] = eights;
+    for (std::size_t at = 1; at < rest.size(); at += rest[at + 1] + std::size_t{2}) {
+      rest[at + 1] = static_cast<std::uint8_t>(std::min<std::size_t>(253, rest.size() - at - 2));
+      if (rest.size() - at - 2 - rest[at + 1] == 1) --rest[at + 1], rest.back() = 0;
+    }
     return reason_of(v6().extension(60, rest).udp(1, 2).build());
   };
 
-  EXPECT_EQ(chain(kExtensionHeadersMax), DropReason::kNone);
-  EXPECT_EQ(chain(kExtensionHeadersMax + 1), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(chain(2), DropReason::kNone);
+  EXPECT_EQ(chain(3), DropReason::kIpv6ExtensionHeader);
   EXPECT_EQ(options(kExtensionHeaderBytesMax / 8 - 1), DropReason::kNone);
   EXPECT_EQ(options(kExtensionHeaderBytesMax / 8), DropReason::kIpv6ExtensionHeader);
+}
+
+TEST(Decode, RefusesOptionsThatMayNotBeSkippedAndPaddingThatHides) {
+  const auto with = [](std::vector<std::uint8_t> options) {
+    options.insert(options.begin(), static_cast<std::uint8_t>((options.size() + 2) / 8 - 1));
+    return reason_of(v6().extension(60, std::move(options)).udp(1, 2).build());
+  };
+  EXPECT_EQ(with({1, 4, 0, 0, 0, 0}), DropReason::kNone);
+  EXPECT_EQ(with({0x1e, 4, 1, 2, 3, 4}), DropReason::kNone);                                  // 00: skip
+  EXPECT_EQ(with({0x5e, 4, 1, 2, 3, 4}), DropReason::kIpv6ExtensionHeader);                   // 01: discard
+  EXPECT_EQ(with({0xc2, 4, 0, 1, 0, 0}), DropReason::kIpv6ExtensionHeader);                   // jumbo payload
+  EXPECT_EQ(with({0xc9, 4, 1, 2, 3, 4}), DropReason::kIpv6ExtensionHeader);                   // 11
+  EXPECT_EQ(with({0x1e, 5, 1, 2, 3, 4}), DropReason::kIpv6ExtensionHeader);                   // longer than its header
+  EXPECT_EQ(with({0x1e, 3, 1, 2, 3, 0x1e}), DropReason::kIpv6ExtensionHeader);                // no length byte
+  EXPECT_EQ(with({1, 4, 0, 0, 7, 0}), DropReason::kIpv6ExtensionHeader);                      // padding with content
+  EXPECT_EQ(with({1, 4, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0}), DropReason::kIpv6ExtensionHeader);  // padding without need
+  EXPECT_EQ(with({1, 4, 0, 0, 0, 0, 0x1e, 6, 0, 0, 0, 0, 0, 0}), DropReason::kNone);
+}
+
+TEST(Decode, RouterAlertIsForMulticastListenersAlone) {
+  EXPECT_EQ(reason_of(v6().hop_by_hop().icmp(143, 0, 0).build()), DropReason::kNone);
+  EXPECT_EQ(reason_of(v6().hop_by_hop().icmp(128, 0, 0).build()), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(reason_of(v6().hop_by_hop().udp(1, 2).build()), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(reason_of(v6().hop_by_hop().fragment(8).protocol(58, Frame(8)).build()), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(reason_of(v6().extension(0, {0, 1, 4, 0, 0, 0, 0}).udp(1, 2).build()), DropReason::kNone);
 }
 
 TEST(Decode, TellsFragmentsFromWholePackets) {
@@ -241,8 +270,10 @@ TEST(Decode, TellsFragmentsFromWholePackets) {
 }
 
 TEST(Decode, RefusesAFirstFragmentWithoutItsWholeHeader) {
-  EXPECT_EQ(reason_of(v4({.fragment = 0x2000}).protocol(6, Frame(16)).build()), DropReason::kL4Truncated);
-  EXPECT_EQ(reason_of(v6().fragment(1).protocol(6, Frame(16)).build()), DropReason::kL4Truncated);
+  EXPECT_EQ(reason_of(v4({.fragment = 0x2000}).protocol(6, Frame(16)).build()), DropReason::kFragmentTiny);
+  EXPECT_EQ(reason_of(v6().fragment(1).protocol(6, Frame(16)).build()), DropReason::kFragmentChain);
+  EXPECT_EQ(reason_of(v6().fragment(1).extension(60, {1, 1, 4, 0, 0, 0, 0}).protocol(6, {}).build()), DropReason::kFragmentChain);
+  EXPECT_EQ(reason_of(v6().fragment(0).extension(60, {1, 1, 4, 0, 0, 0, 0}).protocol(6, {}).build()), DropReason::kIpv6ExtensionHeader);
   EXPECT_EQ(reason_of(v6().fragment(1).protocol(6, Frame(24)).build()), DropReason::kNone);
 }
 
