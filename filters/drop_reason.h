@@ -24,7 +24,7 @@ enum class LogReason : std::uint8_t {
   X(kIpv4HeaderLength, "ipv4-header-length", kMalformed, "AE_IP_FORMAT")                   \
   X(kIpv4TotalLength, "ipv4-total-length", kMalformed, "AE_IP_FORMAT")                     \
   X(kIpv4Checksum, "ipv4-checksum", kMalformed, "AE_IP_FORMAT")                            \
-  X(kIpv4Options, "ipv4-options", kMalformed, "AE_IPOPT")                                  \
+  X(kIpv4Options, "ipv4-options", kMalformed, "PROTO_IPOPT")                               \
   X(kIpv6Truncated, "ipv6-truncated", kMalformed, "AE_IP_FORMAT")                          \
   X(kIpv6Version, "ipv6-version", kMalformed, "AE_IP_FORMAT")                              \
   X(kIpv6PayloadLength, "ipv6-payload-length", kMalformed, "AE_IP_FORMAT")                 \
@@ -82,7 +82,7 @@ enum class LogReason : std::uint8_t {
   X(kNeighbourUnsolicited, "neighbour-unsolicited", kAe, "")                               \
   /* policy and state */                                                                   \
   X(kLand, "land", kMalformed, "PROTO_LAND")                                               \
-  X(kMartian, "martian", kRoute, "BOGON")                                                  \
+  X(kBogon, "bogon", kRoute, "BOGON")                                                      \
   X(kDefaultDeny, "default-deny", kDefault, "")                                            \
   X(kRuleDrop, "rule-drop", kRule, "")                                                     \
   X(kRuleReject, "rule-reject", kRule, "")                                                 \
@@ -107,7 +107,44 @@ enum class LogReason : std::uint8_t {
   /* quotas: what one tenant may use of the unit */                                        \
   X(kSessionRate, "session-rate", kQuota, "CAP_STATES")                                    \
   /* state: limits */                                                                      \
-  X(kHalfOpenLimit, "half-open-limit", kQuota, "DOS_SYN_FLOOD")
+  X(kHalfOpenLimit, "half-open-limit", kQuota, "DOS_SYN_FLOOD")                    \
+  /* default drops: before any rule (docs/default-drops.md) */                             \
+  X(kIpv4ReservedFlag, "ipv4-reserved-flag", kMalformed, "AE_IP_FORMAT")                   \
+  X(kIpv4SourceRoute, "ipv4-source-route", kMalformed, "AE_IPOPT")                         \
+  X(kIpv4RecordRoute, "ipv4-record-route", kMalformed, "PROTO_IPOPT")                      \
+  X(kIpv4OptionFormat, "ipv4-option-format", kMalformed, "AE_IP_FORMAT")                   \
+  X(kIpv6RoutingHeader, "ipv6-routing-header", kMalformed, "PROTO_EXT_HDR")                \
+  X(kIpv6HopByHopOrder, "ipv6-hop-by-hop-order", kMalformed, "PROTO_EXT_HDR")              \
+  X(kIpv6ChainLength, "ipv6-chain-length", kMalformed, "PROTO_EXT_HDR")                    \
+  X(kIpv6Jumbo, "ipv6-jumbo", kMalformed, "PROTO_EXT_HDR")                                 \
+  X(kIpv6Options, "ipv6-options", kMalformed, "PROTO_EXT_HDR")                             \
+  X(kIpv6OptionFormat, "ipv6-option-format", kMalformed, "PROTO_EXT_HDR")                  \
+  X(kProtocolReserved, "protocol-reserved", kMalformed, "AE_IP_FORMAT")                    \
+  X(kTtlZero, "ttl-zero", kMalformed, "AE_IP_FORMAT")                                      \
+  X(kTcpNull, "tcp-null", kMalformed, "PROTO_TCP_FLAGS")                                   \
+  X(kTcpXmas, "tcp-xmas", kMalformed, "PROTO_TCP_FLAGS")                                   \
+  X(kTcpSynFin, "tcp-syn-fin", kMalformed, "PROTO_TCP_FLAGS")                              \
+  X(kTcpSynRst, "tcp-syn-rst", kMalformed, "PROTO_TCP_FLAGS")                              \
+  X(kPortZero, "port-zero", kMalformed, "")                                                \
+  X(kIcmpRedirect, "icmp-redirect", kMalformed, "PROTO_ICMP_ERR")                          \
+  X(kIcmpDeprecated, "icmp-deprecated", kMalformed, "PROTO_ICMP_ERR")                      \
+  X(kIcmpUnknown, "icmp-unknown", kMalformed, "PROTO_ICMP_ERR")                            \
+  X(kIcmpLinkOnly, "icmp-link-only", kRoute, "")                                           \
+  X(kSourceUnspecified, "source-unspecified", kRoute, "BOGON")                             \
+  X(kSourceLoopback, "source-loopback", kRoute, "BOGON")                                   \
+  X(kSourceMulticast, "source-multicast", kRoute, "BOGON")                                 \
+  X(kSourceBroadcast, "source-broadcast", kRoute, "BOGON")                                 \
+  X(kSourceReserved, "source-reserved", kRoute, "BOGON")                                   \
+  X(kSourceLinkLocal, "source-link-local", kRoute, "BOGON")                                \
+  X(kSourceOwn, "source-own", kRoute, "RPF_FAIL")                                          \
+  X(kDestinationUnspecified, "destination-unspecified", kRoute, "BOGON")                   \
+  X(kDestinationLoopback, "destination-loopback", kRoute, "BOGON")                         \
+  X(kDestinationBroadcast, "destination-broadcast", kRoute, "")                            \
+  X(kDestinationReserved, "destination-reserved", kRoute, "BOGON")                         \
+  X(kDestinationLinkLocal, "destination-link-local", kRoute, "BOGON")                      \
+  X(kEmbeddedIpv4, "embedded-ipv4", kRoute, "BOGON")                                       \
+  X(kLinkBroadcast, "link-broadcast", kRoute, "")                                          \
+  X(kReversePath, "reverse-path", kRoute, "RPF_FAIL")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

@@ -120,6 +120,7 @@ class Compiler {
     out.tenant = tenant_index_.at(place.tenant);
     const auto zone = std::find(tenant.zones().begin(), tenant.zones().end(), port.zone());
     out.zone = static_cast<std::uint8_t>(zone - tenant.zones().begin());
+    out.source_checks = source_checks(port);
     if (port.kind() == model::Port::SHARE) {
       out.kind = PortKind::kShare;
       out.uplink = port_at(kNoTenant, port.uplink());
@@ -139,6 +140,16 @@ class Compiler {
     }
     const auto binding = binding_index_.find({place.tenant, port.name()});
     if (binding != binding_index_.end()) out.binding = binding->second;
+  }
+
+  static std::uint8_t source_checks(const model::Port& port) {
+    if (port.kind() == model::Port::SEGMENT) return 0;
+    unsigned out = 0;
+    if (port.reverse_path() == model::Port::STRICT) out |= filters::snapshot::kReversePathStrict;
+    if (port.reverse_path() == model::Port::OFF) out |= filters::snapshot::kReversePathOff;
+    const bool outside = port.kind() == model::Port::SHARE;
+    if (port.has_refuse_bogons() ? port.refuse_bogons() : outside) out |= filters::snapshot::kRefuseBogons;
+    return static_cast<std::uint8_t>(out);
   }
 
   template <typename Wire>

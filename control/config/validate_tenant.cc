@@ -108,6 +108,10 @@ class PortCheck {
     refuse_field(here, "uplink", port.has_uplink(), what);
     refuse_field(here, "prefixes", port.prefixes_size() != 0, what);
     refuse_field(here, "enforcement", port.has_enforcement() && port.kind() != model::Port::SEGMENT, what);
+    if (port.kind() == model::Port::SEGMENT) {  // its Bindings say who a source may be
+      refuse_field(here, "reverse_path", port.has_reverse_path(), what);
+      refuse_field(here, "refuse_bogons", port.has_refuse_bogons(), what);
+    }
     check_vlans(reporter_, here, port.outer_vlan(), port.outer_tag(), port.inner_vlan());
     check_count(reporter_, Path(here, "addresses"), static_cast<std::size_t>(port.addresses_size()), kPortAddressesMax,
                 "addresses");

@@ -22,6 +22,7 @@ class RouteList {
   void add(const Prefix& prefix, const RouteTarget& target) {
     entries_.push_back({prefix, static_cast<std::uint32_t>(targets_.size())});
     targets_.push_back(target);
+    targets_.back().length = prefix.length;
   }
   void finish(TenantEntry& tenant) {
     tenant.routes = PrefixTable(entries_);
@@ -52,6 +53,16 @@ std::array<std::uint8_t, 16> link_header(const PortEntry& port, std::uint16_t ty
   if (port.inner_vlan != 0) append(filters::kEtherTypeVlan), append(port.inner_vlan);
   append(type);
   return out;
+}
+
+/// RFC 2644: nobody sends to, or from, all hosts of a network through us. RFC 3021 has no broadcast in a /31.
+void add_broadcasts(RouteList& routes, std::span<const Prefix> own, std::uint32_t port) {
+  for (const Prefix& prefix : own) {
+    if (prefix.address.family != Family::kIpv4 || prefix.length > 30) continue;
+    for (const Address& all : {prefix.first(), prefix.last()}) {
+      routes.add({all, 32}, {RouteKind::kBroadcast, port, kNoIndex, Address{}});
+    }
+  }
 }
 
 }  // namespace
@@ -120,6 +131,7 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.raw_mac = raw_mac(nic->mac);
     port.kind = source.kind;
     port.zone = source.zone;
+    port.source_checks = source.source_checks;
     port.l2_bytes =
         static_cast<std::uint8_t>(14 + (carrier.outer_vlan != 0 ? 4 : 0) + (carrier.inner_vlan != 0 ? 4 : 0));
     port.addresses = filters::slice(view.port_addresses(), carrier.addresses);
@@ -223,9 +235,16 @@ RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) co
 void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) const {
   const auto view = runtime.view;
   RouteList routes;
-  // Later ones win: what is configured, then bound addresses, then our own.
+  // Later ones win: what the tenant owns outside (an address nobody has must not go back where it came from), what is
+  // configured, then broadcasts of networks, then bound addresses, then our own.
+  for (const snapshot::OwnedPrefix& owned : view.owned_prefixes()) {
+    if (runtime.ports[owned.share].tenant == tenant.id) routes.add(owned.prefix, {RouteKind::kBlackhole, owned.share, kNoIndex, Address{}});
+  }
   for (const snapshot::Route& route : filters::slice(view.routes(), source.routes))
     routes.add(route.prefix, target_of(runtime, route));
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    if (runtime.ports[index].tenant == tenant.id) add_broadcasts(routes, runtime.ports[index].addresses, index);
+  }
   for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
     if (runtime.ports[index].tenant != tenant.id) continue;
     for (const std::uint32_t binding : bound_[index]) {

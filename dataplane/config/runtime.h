@@ -42,7 +42,7 @@ struct alignas(64) PortEntry {
   snapshot::PortKind kind;
   std::uint8_t zone;
   std::uint8_t l2_bytes;        ///< Ethernet header with tags: 14, 18 or 22
-  std::uint8_t reserved;
+  std::uint8_t source_checks;   ///< snapshot::SourceCheck bits
   std::uint32_t segment;        ///< index in Runtime::segments when the source MAC finds the Binding; else kNoIndex
   std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
   Address link_local;           ///< the gateway's fe80:: there
@@ -70,6 +70,7 @@ struct SegmentEntry {
 enum class RouteKind : std::uint8_t {
   kBlackhole = 0,  ///< known, but nothing may be sent there (an address no Binding has)
   kLocal,          ///< the gateway's own address
+  kBroadcast,      ///< first or last address of an IPv4 network the tenant is connected to (RFC 2644)
   kStatic,         ///< a bound neighbour: MAC from the Binding
   kResolve,        ///< ask for the destination itself
   kResolveVia,     ///< ask for `next_hop`
@@ -79,6 +80,7 @@ struct RouteTarget {
   std::uint32_t port;         ///< port index
   std::uint32_t static_hop;   ///< kStatic: index in Runtime::static_hops
   Address next_hop;           ///< kResolveVia
+  std::uint8_t length = 0;    ///< of the prefix, in bits; 0: the default route
 };
 
 struct TenantEntry {

@@ -11,7 +11,10 @@
 #include "dataplane/path/record.h"
 #include "dataplane/path/syn_proxy.h"
 #include "dataplane/path/track.h"
+#include "dataplane/path/ways.h"
+#include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
+#include "filters/packet/icmp_class.h"
 #include "filters/state/datagram_tracker.h"
 #include "filters/state/icmp_error.h"
 
@@ -22,24 +25,22 @@ using filters::DropReason;
 
 /// Where packets to an address leave, and the neighbour they go to.
 struct Hop {
-  RouteKind kind = RouteKind::kBlackhole;
   std::uint32_t port = kNoIndex;      ///< port index
   std::uint32_t next_hop = kNoIndex;  ///< static hop, or kDynamicHop | handle; kNoIndex: no place to learn one
 };
 
-Hop route(Shard& shard, const Runtime& config, const TenantEntry& tenant, const Address& destination) {
-  const std::uint32_t at = tenant.routes.find(destination);
-  if (at == PrefixTable::kNoValue) return {};
-  const RouteTarget& target = tenant.targets[at];
-  if (target.kind == RouteKind::kStatic) return {target.kind, target.port, target.static_hop};
-  if (target.kind != RouteKind::kResolve && target.kind != RouteKind::kResolveVia) return {target.kind, target.port, kNoIndex};
-  const Address& neighbour = target.kind == RouteKind::kResolveVia ? target.next_hop : destination;
-  const PortEntry& wire = config.ports[config.ports[target.port].wire];
-  const NeighbourTable::Handle handle = shard.shared.neighbours.find_or_make(wire.id, neighbour, shard.now_tick);
-  return {target.kind, target.port, handle == NeighbourTable::kNone ? kNoIndex : kDynamicHop | handle};
+bool is_forwardable(const RouteTarget* way) {
+  return way != nullptr && way->kind != RouteKind::kBlackhole && way->kind != RouteKind::kLocal && way->kind != RouteKind::kBroadcast;
 }
 
-bool is_forwardable(const Hop& hop) { return hop.kind != RouteKind::kBlackhole && hop.kind != RouteKind::kLocal; }
+/// The next hop of a forwardable way, with a place in the neighbour table where one has to be asked.
+Hop hop_of(Shard& shard, const Runtime& config, const RouteTarget& way, const Address& destination) {
+  if (way.kind == RouteKind::kStatic) return {way.port, way.static_hop};
+  const Address& neighbour = way.kind == RouteKind::kResolveVia ? way.next_hop : destination;
+  const PortEntry& wire = config.ports[config.ports[way.port].wire];
+  const NeighbourTable::Handle handle = shard.shared.neighbours.find_or_make(wire.id, neighbour, shard.now_tick);
+  return {way.port, handle == NeighbourTable::kNone ? kNoIndex : kDynamicHop | handle};
+}
 
 ClassifyKey key_of(const Runtime& config, std::uint32_t tenant_index, std::uint32_t in_port, std::uint32_t out_port,
                    std::uint8_t protocol) {
@@ -69,8 +70,7 @@ bool is_icmp(std::uint8_t protocol) {
 /// A first packet with all that its verdict needs.
 struct Applicant {
   rte_mbuf* packet;
-  Hop out;   ///< toward the destination
-  Hop back;  ///< toward the source
+  Ways ways;
 };
 
 // ---------------------------------------------------------------------------------------------- older generations
@@ -101,13 +101,14 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   Session& session = shard.sessions.at(index);
   const SessionEnds ends = ends_of(session);
   const TenantEntry& tenant = config.tenants[tenant_index];
-  const Hop out = route(shard, config, tenant, ends.destination);
-  const Hop back = route(shard, config, tenant, ends.source);
+  const Ways ways = ways_of(tenant, ends.source, ends.destination);
+  if (!is_forwardable(ways.out) || !is_forwardable(ways.back)) return false;
   // A bound host is where its Binding is: one that moved to another Port takes its sessions along.
-  const std::uint32_t in_port = back.kind == RouteKind::kStatic ? back.port : index_of_port(config, session.in_port);
-  if (in_port == kNoIndex || config.ports[in_port].tenant != tenant.id || !is_forwardable(out) || !is_forwardable(back)) return false;
+  const std::uint32_t in_port = ways.back->kind == RouteKind::kStatic ? ways.back->port : index_of_port(config, session.in_port);
+  if (in_port == kNoIndex || config.ports[in_port].tenant != tenant.id) return false;
+  if (check_ways(config, in_port, ways, ends.source, ends.destination) != DropReason::kNone) return false;
 
-  ClassifyKey key = key_of(config, tenant_index, in_port, out.port, session.protocol);
+  ClassifyKey key = key_of(config, tenant_index, in_port, ways.out->port, session.protocol);
   set_ends(key, ends.source, ends.destination);
   if (is_icmp(session.protocol)) {
     set_ports(key, session.icmp >> 8, session.icmp & 0xffU);
@@ -125,9 +126,10 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
     shard.tenants[session.tenant_slot].sessions.subtract(1);
     shard.tenants[tenant.slot].sessions.add(1);
   }
+  const Hop out = hop_of(shard, config, *ways.out, ends.destination);
   session.generation = config.generation;
   session.port = {in_port, out.port};
-  session.next_hop = {out.next_hop, back.next_hop};
+  session.next_hop = {out.next_hop, hop_of(shard, config, *ways.back, ends.source).next_hop};
   session.rule = entry.id;
   session.rule_slot = entry.slot;
   session.tenant_slot = tenant.slot;
@@ -155,11 +157,24 @@ bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
 
 // ------------------------------------------------------------------------------------------------------ ICMP errors
 
+/// The default drops of addresses (docs/default-drops.md); looks the ways up for what comes after.
+DropReason check_ends(const Runtime& config, rte_mbuf* packet, Ways& ways) {
+  const PacketMeta& meta = meta_of(packet);
+  const Address source = filters::ip_source(frame_of(packet), meta);
+  const Address destination = filters::ip_destination(frame_of(packet), meta);
+  const DropReason reason = filters::check_addresses(source, destination);
+  if (reason != DropReason::kNone) return reason;
+  ways = ways_of(config.tenants[config.ports[meta.ingress].tenant_index], source, destination);
+  return check_ways(config, meta.ingress, ways, source, destination);
+}
+
 /// Lets an ICMP error about a live session through to whoever sent the quoted packet. Ends the packet itself otherwise.
 bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
   filters::QuotedPacket quoted{};
-  DropReason reason = filters::parse_icmp_error(frame_of(packet), meta, quoted);
+  Ways ways;
+  DropReason reason = check_ends(config, packet, ways);
+  if (reason == DropReason::kNone) reason = filters::parse_icmp_error(frame_of(packet), meta, quoted);
   if (reason == DropReason::kNone) {
     FlowLookup lookup;
     std::array<Words6, 2> ends{};
@@ -199,54 +214,53 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
 
 // -------------------------------------------------------------------------------------------------------- new flows
 
-DropReason martian(const Address& source, const Address& destination) {
-  if (source == destination) return DropReason::kLand;
-  const bool bad = source.is_multicast() || source.is_loopback() || source.is_unspecified() || destination.is_loopback() ||
-                   destination.is_unspecified() || source == Address::from_v4(0xffffffffU);
-  return bad ? DropReason::kMartian : DropReason::kNone;
+/// The default drops of what is inside a first packet that decode has no reason to look at.
+DropReason check_contents(const PacketMeta& meta) {
+  if (meta.ttl == 0) return DropReason::kTtlZero;
+  const bool ports = meta.protocol == filters::kProtocolTcp || meta.protocol == filters::kProtocolUdp;
+  return ports && (meta.source_port == 0 || meta.destination_port == 0) ? DropReason::kPortZero : DropReason::kNone;
 }
 
 /// Everything about a first packet but the policy. True: `applicant` and `key` are complete; false: the packet ended.
 bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& applicant, ClassifyKey& key) {
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
-  const TenantEntry& tenant = config.tenants[port.tenant_index];
   const auto frame = frame_of(packet);
   const Address source = filters::ip_source(frame, meta);
   const Address destination = filters::ip_destination(frame, meta);
 
-  DropReason reason = martian(source, destination);
-  if (reason == DropReason::kNone && (destination.is_multicast() || destination.is_link_local() || source.is_link_local())) {
-    // Link-local traffic never leaves its link; to our own link-local it may be an echo.
-    if (local::is_own(config.ports[port.wire], destination)) {
-      local::deliver(shard, config, packet);
-      return false;
-    }
-    reason = DropReason::kMulticast;
+  applicant = {packet, {}};
+  DropReason reason = check_contents(meta);
+  if (reason == DropReason::kNone) reason = check_ends(config, packet, applicant.ways);
+  // Link-local traffic never leaves its link; to or from our own link-local it may be an echo.
+  const bool near = reason == DropReason::kSourceLinkLocal || reason == DropReason::kDestinationLinkLocal;
+  if (near && local::is_own(config.ports[port.wire], destination)) reason = local::check_to_us(source, destination);
+  const RouteTarget* out = applicant.ways.out;
+  const bool local = near || (out != nullptr && out->kind == RouteKind::kLocal);
+  if (local && reason == DropReason::kNone) {
+    local::deliver(shard, config, packet);
+    return false;
+  }
+  const bool icmp = is_icmp(meta.protocol);
+  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+  if (reason == DropReason::kNone && icmp && filters::is_link_only_icmp(ipv6, meta.icmp_type)) reason = DropReason::kIcmpLinkOnly;
+  if (reason == DropReason::kNone && !is_forwardable(out)) {
+    const bool foreign = out != nullptr && config.ports[out->port].kind == snapshot::PortKind::kSegment;  // bound to nobody
+    if (!foreign) local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kNoRoute, 0);
+    reason = foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute;
   }
   if (reason != DropReason::kNone) {
     refuse(shard, config, packet, reason);
     return false;
   }
-  applicant = {packet, route(shard, config, tenant, destination), {}};
-  if (applicant.out.kind == RouteKind::kLocal) {
-    local::deliver(shard, config, packet);
-    return false;
-  }
-  if (!is_forwardable(applicant.out)) {
-    const bool foreign = applicant.out.port != kNoIndex;  // a segment's address that no Binding has
-    if (!foreign) local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kNoRoute, 0);
-    refuse(shard, config, packet, foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute);
-    return false;
-  }
+  const TenantEntry& tenant = config.tenants[port.tenant_index];
   TenantQuota& quota = shard.shared.quotas[tenant.slot];
   if (!shard.shares[tenant.slot].new_sessions.has(quota.new_sessions, tenant.new_sessions, shard.steady_ns)) {
     refuse(shard, config, packet, DropReason::kSessionRate);  // before the policy is asked: the excess is to be cheap
     return false;
   }
-  key = key_of(config, port.tenant_index, meta.ingress, applicant.out.port, meta.protocol);
+  key = key_of(config, port.tenant_index, meta.ingress, out->port, meta.protocol);
   set_ends(key, source, destination);
-  const bool icmp = is_icmp(meta.protocol);
   set_ports(key, icmp ? meta.icmp_type : meta.source_port, icmp ? meta.icmp_code : meta.destination_port);
   return true;
 }
@@ -274,9 +288,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   const PortEntry& port = config.ports[meta.ingress];
   const TenantEntry& tenant = config.tenants[port.tenant_index];
   const RuleEntry& rule = config.rules[rule_index];
-  const Address source = filters::ip_source(frame_of(packet), meta);
 
-  const Hop back = route(shard, config, tenant, source);
   filters::TcpTrack tcp{};
   std::uint32_t seconds = 0;
   const std::optional<syn_proxy::Recognised> client = syn_proxy::recognise(shard, config, packet);
@@ -287,9 +299,14 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   } else {
     reason = begin_tracking(packet, tcp, seconds);
   }
-  if (reason == DropReason::kNone && !is_forwardable(back)) reason = DropReason::kNoRoute;
-  const bool unresolved = applicant.out.next_hop == kNoIndex || back.next_hop == kNoIndex;
-  if (reason == DropReason::kNone && unresolved) reason = DropReason::kNeighbourUnresolved;
+  if (reason == DropReason::kNone && !is_forwardable(applicant.ways.back)) reason = DropReason::kNoRoute;
+  Hop out;
+  Hop back;
+  if (reason == DropReason::kNone) {
+    out = hop_of(shard, config, *applicant.ways.out, filters::ip_destination(frame_of(packet), meta));
+    back = hop_of(shard, config, *applicant.ways.back, filters::ip_source(frame_of(packet), meta));
+    if (out.next_hop == kNoIndex || back.next_hop == kNoIndex) reason = DropReason::kNeighbourUnresolved;
+  }
   const std::uint64_t share = std::max(1U, tenant.sessions_max / shard.shared.shards);
   if (reason == DropReason::kNone && shard.tenants[tenant.slot].sessions.read() >= share) reason = DropReason::kSessionLimit;
   TenantQuota& quota = shard.shared.quotas[tenant.slot];
@@ -309,8 +326,8 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   }
   Session& session = shard.sessions.at(meta.session);
   session.generation = config.generation;
-  session.port = {meta.ingress, applicant.out.port};
-  session.next_hop = {applicant.out.next_hop, back.next_hop};
+  session.port = {meta.ingress, out.port};
+  session.next_hop = {out.next_hop, back.next_hop};
   session.rule_slot = rule.slot;
   session.rule = rule.id;
   session.protocol = meta.protocol;
@@ -323,7 +340,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.first_length = meta.l3_length;
   session.icmp = static_cast<std::uint16_t>(meta.icmp_type << 8 | meta.icmp_code);
   session.in_port = port.id;
-  session.out_port = config.ports[applicant.out.port].id;
+  session.out_port = config.ports[out.port].id;
   session.last_seen = shard.now_tick;
   session.reported = shard.now_tick;
   session.timeout = seconds * kTicksPerSecond;
@@ -353,7 +370,7 @@ bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std:
   counters.packets.add(1);
   counters.bytes.add(meta_of(applicant.packet).l3_length);
   if (rule.action == snapshot::Action::kReject) local::send_reject(shard, config, applicant.packet);
-  refuse_by_rule(shard, config, applicant.packet, rule_index, applicant.out.port);
+  refuse_by_rule(shard, config, applicant.packet, rule_index, applicant.ways.out->port);
   return false;
 }
 

@@ -4,6 +4,7 @@
 #include "dataplane/path/local.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/nd.h"
 
@@ -31,9 +32,12 @@ std::uint32_t share_of(Shard& shard, const Runtime& config, rte_mbuf* packet, st
   const std::uint32_t share = config.owner(uplink, destination);
   DropReason reason = DropReason::kNone;
   if (share == kNoIndex) {
-    reason = DropReason::kUplinkNoOwner;
-  } else if (config.owner(uplink, source_of(packet)) != kNoIndex || local::is_own(config.ports[uplink], source_of(packet))) {
-    reason = DropReason::kUplinkSource;  // one of ours never speaks from outside, nor do we
+    reason = filters::check_addresses(source_of(packet), destination);
+    if (reason == DropReason::kNone) reason = DropReason::kUplinkNoOwner;
+  } else if (config.owner(uplink, source_of(packet)) != kNoIndex) {
+    reason = DropReason::kUplinkSource;  // one of ours never speaks from outside
+  } else if (local::is_own(config.ports[uplink], source_of(packet))) {
+    reason = DropReason::kSourceOwn;  // nor do we
   }
   if (reason == DropReason::kNone) return share;
   if (share == kNoIndex) {

@@ -4,6 +4,7 @@
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
 #include "filters/link/binding_guard.h"
+#include "filters/packet/fields.h"
 
 namespace sekisho::dataplane::path {
 namespace {
@@ -15,11 +16,21 @@ filters::ChecksumTrust trust_of(const rte_mbuf* packet) {
           .l4 = (packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
 }
 
-/// Ends a malformed packet in the name of the attachment its tags name, as far as they could be read.
+/// The attachment a refused packet's tags name, as far as they could be read; on an uplink the share of the
+/// destination's owner, when its header is proved: who is attacked gets the record.
+std::uint32_t attachment_of(const Runtime& config, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const std::uint32_t at = config.wires.find(packet->port, meta.outer_vlan, meta.inner_vlan);
+  if (at == kNoIndex || config.ports[at].kind != snapshot::PortKind::kUplink) return at;
+  const bool ip = (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
+  return ip ? config.owner(at, filters::ip_destination(frame_of(packet), meta)) : kNoIndex;
+}
+
+/// Ends a malformed packet in the name of its attachment.
 void refuse_malformed(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason reason) {
   PacketMeta& meta = meta_of(packet);
-  const std::uint32_t at = config.wires.find(packet->port, meta.outer_vlan, meta.inner_vlan);
-  if (at == kNoIndex || config.ports[at].tenant == kNoIndex) {
+  const std::uint32_t at = attachment_of(config, packet);
+  if (at == kNoIndex) {
     shard.drop(packet, reason, shard.no_tenant());
     return;
   }

@@ -6,6 +6,7 @@
 #include "dataplane/path/outlet.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "filters/packet/address_class.h"
 #include "filters/packet/arp.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/nd.h"
@@ -108,6 +109,10 @@ void handle_nd(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
     unwanted(shard, config, packet, at, meta.ttl != 255 ? DropReason::kAeNdHopLimit : DropReason::kAeNdFormat);
     return;
   }
+  if (message->type == filters::kNdRedirect) {
+    unwanted(shard, config, packet, at, DropReason::kIcmpRedirect);
+    return;
+  }
   const Address source = filters::ip_source(frame, meta);
   if (message->type == filters::kNdNeighbourSolicitation && is_own(wire, message->target)) {
     const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
@@ -128,7 +133,45 @@ void handle_nd(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
   shard.consume(packet);
 }
 
+bool is_broadcast(const PortEntry& wire, const Address& address) {
+  if (filters::address_class(address) == filters::AddressClass::kBroadcast) return true;
+  return std::any_of(wire.addresses.begin(), wire.addresses.end(), [&](const Prefix& own) {
+    return own.address.family == Family::kIpv4 && own.length <= 30 && (own.first() == address || own.last() == address);
+  });
+}
+
+/// Why an IP packet that came by a group MAC, or to no unicast address, goes no farther. Those from nobody (DHCP, DAD,
+/// MLD) are no violation: groups are the link's own affair.
+DropReason why_not(const PortEntry& wire, const Address& destination) {
+  if (destination.is_multicast()) return DropReason::kMulticast;
+  if (is_broadcast(wire, destination)) return DropReason::kDestinationBroadcast;
+  return destination.is_link_local() ? DropReason::kDestinationLinkLocal : DropReason::kLinkBroadcast;
+}
+
+/// Ends an IP packet that came by a group MAC, or to an uplink's own, group or link-local address.
+void end_ip(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
+  const PortEntry& wire = wire_of(config, at);
+  const auto frame = frame_of(packet);
+  const Address source = filters::ip_source(frame, meta_of(packet));
+  const Address destination = filters::ip_destination(frame, meta_of(packet));
+  const bool to_us = is_own(wire, destination) && !filters::ethernet_destination(frame).is_multicast();
+  DropReason reason = to_us ? check_to_us(source, destination) : why_not(wire, destination);
+  if (reason == DropReason::kNone && is_own(wire, source)) reason = DropReason::kSourceOwn;
+  if (reason != DropReason::kNone) {
+    unwanted(shard, config, packet, at, reason);
+    return;
+  }
+  place(config, meta_of(packet), at);
+  deliver(shard, config, packet);
+}
+
 }  // namespace
+
+DropReason check_to_us(const Address& source, const Address& destination) noexcept {
+  const DropReason reason = filters::check_addresses(source, destination);
+  const bool near = reason == DropReason::kSourceLinkLocal || reason == DropReason::kDestinationLinkLocal;
+  return near ? DropReason::kNone : reason;
+}
 
 bool is_own(const PortEntry& port, const Address& address) noexcept {
   return address == port.link_local || std::any_of(port.addresses.begin(), port.addresses.end(),
@@ -143,11 +186,8 @@ void link(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t a
     handle_nd(shard, config, packet, at);
   } else if ((meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) == 0) {
     unwanted(shard, config, packet, at, DropReason::kAeEthertype);
-  } else if (is_own(wire_of(config, at), filters::ip_destination(frame_of(packet), meta))) {
-    place(config, meta_of(packet), at);
-    deliver(shard, config, packet);
   } else {
-    unwanted(shard, config, packet, at, DropReason::kMulticast);
+    end_ip(shard, config, packet, at);
   }
 }
 

@@ -10,6 +10,10 @@ namespace sekisho::dataplane::path::local {
 /// True when `address` is the gateway's own on this port's link (its global addresses or its link-local).
 bool is_own(const PortEntry& port, const Address& address) noexcept;
 
+/// kNone, or why a packet from `source` to our address `destination` is not even looked at (check_addresses, but for
+/// link-local ends: neighbours may speak to us by them).
+[[nodiscard]] filters::DropReason check_to_us(const Address& source, const Address& destination) noexcept;
+
 /// Ends a frame that concerns the link itself: ARP, ND, multicast, other ethertypes, and packets to an uplink's own
 /// address. `at`: the wire port's index (or a share's: its uplink answers). Answers go back the same way.
 void link(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) noexcept;

@@ -51,14 +51,18 @@ void PrefixTable::build_family(Family family, std::span<const Entry> entries, st
   }
 }
 
+std::uint32_t PrefixTable::find_at(const Level& level, const Key& key) noexcept {
+  const Key masked{key.high & level.mask.high, key.low & level.mask.low};
+  for (std::uint64_t at = hash(masked) & level.slot_mask;; at = (at + 1) & level.slot_mask) {
+    const Slot& slot = level.slots[at];
+    if (slot.value == kNoValue || slot.key == masked) return slot.value;
+  }
+}
+
 std::uint32_t PrefixTable::find_in(const std::vector<Level>& levels, const Key& key) noexcept {
   for (const Level& level : levels) {
-    const Key masked{key.high & level.mask.high, key.low & level.mask.low};
-    for (std::uint64_t at = hash(masked) & level.slot_mask;; at = (at + 1) & level.slot_mask) {
-      const Slot& slot = level.slots[at];
-      if (slot.value == kNoValue) break;
-      if (slot.key == masked) return slot.value;
-    }
+    const std::uint32_t value = find_at(level, key);
+    if (value != kNoValue) return value;
   }
   return kNoValue;
 }

@@ -26,6 +26,16 @@ class PrefixTable {
   explicit PrefixTable(std::span<const Entry> entries);
 
   [[nodiscard]] std::uint32_t find(const Address& address) const noexcept;
+  /// True when `wanted(value)` is for the value of some prefix that contains `address`; asked longest first.
+  template <typename Wanted>
+  [[nodiscard]] bool any(const Address& address, Wanted wanted) const noexcept {
+    const Key key = key_of(address);
+    for (const Level& level : address.family == Family::kIpv4 ? ipv4_ : ipv6_) {
+      const std::uint32_t value = find_at(level, key);
+      if (value != kNoValue && wanted(value)) return true;
+    }
+    return false;
+  }
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
@@ -47,6 +57,7 @@ class PrefixTable {
 
   static Key key_of(const Address& address);
   static std::uint64_t hash(const Key& key);
+  [[nodiscard]] static std::uint32_t find_at(const Level& level, const Key& key) noexcept;
   [[nodiscard]] static std::uint32_t find_in(const std::vector<Level>& levels, const Key& key) noexcept;
   void build_family(Family family, std::span<const Entry> entries, std::vector<Level>& levels);
 

@@ -244,11 +244,17 @@ DropReason check_ipv6(Check& check) {
   return reason == DropReason::kNone ? check_ipv6_roles(check) : reason;
 }
 
+/// What decode refuses of the layer above IP: the addresses are proved and come first.
+constexpr std::array kTransportRefusals{
+    DropReason::kL4Truncated, DropReason::kTcpDataOffset, DropReason::kTcpFlags,     DropReason::kTcpNull,
+    DropReason::kTcpXmas,     DropReason::kTcpSynFin,     DropReason::kTcpSynRst,    DropReason::kUdpLength,
+    DropReason::kL4Checksum,  DropReason::kIcmpRedirect,  DropReason::kIcmpDeprecated, DropReason::kIcmpUnknown,
+    DropReason::kFragmentTiny, DropReason::kFragmentChain};
+
 /// Decode refused the IP header or its options themselves: that is step 11 or 16, before any look at the addresses.
 bool is_network_refusal(DropReason reason) {
-  return reason != DropReason::kNone && reason != DropReason::kL4Truncated && reason != DropReason::kTcpDataOffset &&
-         reason != DropReason::kTcpFlags && reason != DropReason::kUdpLength && reason != DropReason::kL4Checksum &&
-         reason != DropReason::kFragmentTiny && reason != DropReason::kFragmentChain;
+  return reason != DropReason::kNone &&
+         std::find(kTransportRefusals.begin(), kTransportRefusals.end(), reason) == kTransportRefusals.end();
 }
 
 std::uint64_t number_of(const std::array<std::uint8_t, 16>& bytes) {
@@ -359,9 +365,10 @@ void describe_violation(ByteSpan frame, const PacketMeta& meta, SecBody& body) n
 
 std::uint64_t offending_value(DropReason reason, const SecBody& body) noexcept {
   const std::uint64_t source_mac = body.ethernet_source.number();
+  const std::string_view event = info(reason).event;
   if (reason == DropReason::kAeArpSpa || reason == DropReason::kAeIp4 || reason == DropReason::kAeIp6 ||
-      reason == DropReason::kAeLinkLocal || reason == DropReason::kUplinkSource || reason == DropReason::kMartian ||
-      reason == DropReason::kLand || reason == DropReason::kSessionLimit || reason == DropReason::kIcmpUnrelated ||
+      reason == DropReason::kAeLinkLocal || event == "RPF_FAIL" || event == "BOGON" ||
+      reason == DropReason::kLand || reason == DropReason::kSessionLimit || event == "PROTO_ICMP_ERR" ||
       (reason >= DropReason::kFragmentMalformed && reason <= DropReason::kFragmentLimit)) {
     return number_of(body.source);
   }

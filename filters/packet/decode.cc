@@ -7,6 +7,8 @@
 
 #include "base/net/checksum.h"
 #include "filters/packet/fragment.h"
+#include "filters/packet/icmp_class.h"
+#include "filters/packet/options.h"
 
 namespace sekisho::filters {
 namespace {
@@ -16,13 +18,7 @@ constexpr std::uint8_t kProtocolFragment = 44;
 constexpr std::uint8_t kProtocolDestinationOptions = 60;
 
 constexpr unsigned kDestinationOptionsMax = 2;  // RFC 8200 4.1: one before a routing header, one before the rest
-constexpr std::size_t kPaddingBytesMax = 7;     // what alignment to eight can need
-constexpr std::uint8_t kPad1 = 0, kPadN = 1, kRouterAlert = 5;
-
-constexpr std::uint8_t kOptionEnd = 0;
-constexpr std::uint8_t kOptionNoOperation = 1;
-constexpr std::uint8_t kOptionLooseSourceRoute = 131;
-constexpr std::uint8_t kOptionStrictSourceRoute = 137;
+constexpr std::uint8_t kProtocolNone = 59, kProtocolUnassigned = 255;
 
 /// One frame on its way through the steps below. `packet_end` is where the IP packet ends, `bytes.size()` how far we
 /// may read: either may be the smaller.
@@ -96,6 +92,14 @@ DropReason check_l4_sum(Frame& frame, std::size_t length, bool pseudo_header) {
   return good ? DropReason::kNone : DropReason::kL4Checksum;
 }
 
+/// The name of TCP flags that may not stand together (RFC 9293 3.10.7; the scans of nmap).
+DropReason refused_flags(unsigned flags) {
+  constexpr unsigned kXmas = kTcpFin | kTcpPsh | kTcpUrg;
+  if ((flags & 63U) == 0) return DropReason::kTcpNull;
+  if ((flags & kTcpSyn) != 0) return (flags & kTcpFin) != 0 ? DropReason::kTcpSynFin : DropReason::kTcpSynRst;
+  return (flags & kXmas) == kXmas ? DropReason::kTcpXmas : DropReason::kTcpFlags;
+}
+
 DropReason decode_tcp(Frame& frame, std::size_t room) {
   PacketMeta& meta = frame.meta;
   const std::size_t l4 = meta.l4_offset;
@@ -106,7 +110,7 @@ DropReason decode_tcp(Frame& frame, std::size_t room) {
   meta.tcp_flags = static_cast<std::uint8_t>(word);
   if (header < kTcpHeaderBytes || header > room) return DropReason::kTcpDataOffset;
   if (!frame.holds(l4, header)) return DropReason::kL4Truncated;
-  if (!packet_detail::tcp_flags_legal_slow(word & 63U)) return DropReason::kTcpFlags;
+  if (!packet_detail::tcp_flags_legal_slow(word & 63U)) return refused_flags(word);
   meta.payload_offset = static_cast<std::uint16_t>(l4 + header);
   return check_l4_sum(frame, room, true);
 }
@@ -133,7 +137,8 @@ DropReason decode_icmp(Frame& frame, std::size_t room, bool ipv6) {
   const bool echo = ipv6 ? meta.icmp_type == 128 || meta.icmp_type == 129 : meta.icmp_type == 8 || meta.icmp_type == 0;
   if (echo) meta.source_port = meta.destination_port = frame.u16(l4 + 4);
   meta.payload_offset = static_cast<std::uint16_t>(l4 + kIcmpHeaderBytes);
-  return check_l4_sum(frame, room, ipv6);
+  const DropReason reason = check_l4_sum(frame, room, ipv6);
+  return reason == DropReason::kNone ? refused_icmp_type(ipv6, meta.icmp_type) : reason;
 }
 
 /// A first fragment without the whole header: RFC 1858 has no bound for IPv4, RFC 7112 gives IPv6 one.
@@ -158,23 +163,12 @@ DropReason decode_l4(Frame& frame, bool first_fragment) {
   return reason;
 }
 
-/// RFC 791 options: source routes are refused, malformed ones too.
-DropReason check_ipv4_options(ByteSpan options) {
-  std::size_t at = 0;
-  while (at < options.size()) {
-    const std::uint8_t kind = options[at];
-    if (kind == kOptionEnd) break;
-    if (kind == kOptionNoOperation) {
-      ++at;
-      continue;
-    }
-    if (kind == kOptionLooseSourceRoute || kind == kOptionStrictSourceRoute) return DropReason::kIpv4Options;
-    if (options.size() - at < 2) return DropReason::kIpv4Options;
-    const std::size_t length = options[at + 1];
-    if (length < 2 || length > options.size() - at) return DropReason::kIpv4Options;
-    at += length;
-  }
-  return DropReason::kNone;
+/// Numbers that no packet of the family carries: reserved ones, "no next header", and the other family's own.
+bool is_reserved_protocol(std::uint8_t protocol, bool ipv6) {
+  if (protocol == kProtocolUnassigned || protocol == kProtocolNone) return true;
+  if (ipv6) return protocol == kProtocolIcmp || protocol == kProtocolIgmp;
+  return protocol == kProtocolHopByHop || protocol == kProtocolRouting || protocol == kProtocolFragment ||
+         protocol == kProtocolIcmpv6 || protocol == kProtocolDestinationOptions;
 }
 
 DropReason decode_ipv4(Frame& frame) {
@@ -201,10 +195,13 @@ DropReason decode_ipv4(Frame& frame) {
   add_proof(meta, kProofIpv4);
   if (header > kIpv4HeaderBytes) {
     add_proof(meta, kProofOptions);
-    const DropReason reason = check_ipv4_options(frame.bytes.subspan(l3 + kIpv4HeaderBytes, header - kIpv4HeaderBytes));
+    const ByteSpan options = frame.bytes.subspan(l3 + kIpv4HeaderBytes, header - kIpv4HeaderBytes);
+    const DropReason reason = check_ipv4_options(options, meta.protocol);
     if (reason != DropReason::kNone) return reason;
   }
   const unsigned fragment = frame.u16(l3 + 6);
+  if ((fragment & 0x8000U) != 0) return DropReason::kIpv4ReservedFlag;
+  if (is_reserved_protocol(meta.protocol, false)) return DropReason::kProtocolReserved;
   if ((fragment & 0x3fffU) == 0) return decode_l4(frame, false);
   add_proof(meta, kProofFragment);
   return (fragment & 0x1fffU) == 0 ? decode_l4(frame, true) : DropReason::kNone;
@@ -219,29 +216,6 @@ struct Chain {
   bool router_alert = false;
 };
 
-/// The options of one header (RFC 8200 4.2). A node that does not know an option skips it or drops the packet, as the
-/// option's two upper bits say; we drop for it. Padding says nothing and is no longer than alignment needs (RFC 4942
-/// 2.1.9.5).
-bool options_legal(ByteSpan options, Chain& chain) {
-  std::size_t padding = 0;
-  for (std::size_t at = 0; at < options.size();) {
-    const std::uint8_t type = options[at];
-    if (type != kPad1 && (options.size() - at < 2 || options.size() - at - 2 < options[at + 1])) return false;
-    const std::size_t length = type == kPad1 ? 1 : options[at + 1] + std::size_t{2};
-    if (type == kPad1 || type == kPadN) {
-      const ByteSpan content = options.subspan(at, length).subspan(type == kPad1 ? 0 : 2);
-      if (std::any_of(content.begin(), content.end(), [](std::uint8_t byte) { return byte != 0; })) return false;
-      if ((padding += length) > kPaddingBytesMax) return false;
-    } else {
-      padding = 0;
-      if (type >> 6 != 0) return false;
-      if (type == kRouterAlert) chain.router_alert = true;
-    }
-    at += length;
-  }
-  return true;
-}
-
 /// Steps over one extension header that fits the packet; `chain.next` says which. Errors: what it may not be.
 DropReason step_extension(Frame& frame, Chain& chain, bool first) {
   const std::size_t at = chain.offset;
@@ -251,23 +225,23 @@ DropReason step_extension(Frame& frame, Chain& chain, bool first) {
   std::size_t length = 8;
   switch (chain.next) {
     case kProtocolHopByHop:
-      if (!first) return DropReason::kIpv6ExtensionHeader;
-      [[fallthrough]];
-    case kProtocolDestinationOptions:
-      if (chain.next == kProtocolDestinationOptions && ++chain.destination_options > kDestinationOptionsMax) {
-        return DropReason::kIpv6ExtensionHeader;
-      }
+    case kProtocolDestinationOptions: {
+      const bool hop_by_hop = chain.next == kProtocolHopByHop;
+      if (hop_by_hop && !first) return DropReason::kIpv6HopByHopOrder;
+      if (!hop_by_hop && ++chain.destination_options > kDestinationOptionsMax) return DropReason::kIpv6ChainLength;
       length = (frame.u8(at + 1) + std::size_t{1}) * 8;
       if (frame.readable(at) < length) return cut;
-      if (!options_legal(frame.bytes.subspan(at + 2, length - 2), chain)) return DropReason::kIpv6ExtensionHeader;
+      const DropReason reason = check_ipv6_options(frame.bytes.subspan(at + 2, length - 2), hop_by_hop, chain.router_alert);
+      if (reason != DropReason::kNone) return reason;
       break;
+    }
     case kProtocolFragment:
       if ((frame.meta.proof & kProofFragment) != 0) return DropReason::kIpv6ExtensionHeader;
       add_proof(frame.meta, kProofFragment);
       chain.fragment = frame.u16(at + 2) & 0xfff9U;
       break;
     case kProtocolRouting:  // RFC 5095; the other types have no business crossing a tenant's border
-      return frame.u8(at + 2) == 0 ? DropReason::kIpv6RoutingHeader0 : DropReason::kIpv6ExtensionHeader;
+      return frame.u8(at + 2) == 0 ? DropReason::kIpv6RoutingHeader0 : DropReason::kIpv6RoutingHeader;
     default: return DropReason::kIpv6ExtensionHeader;
   }
   chain.next = frame.u8(at);
@@ -285,11 +259,11 @@ DropReason walk_extensions(Frame& frame, Chain& chain) {
   const std::size_t start = chain.offset;
   for (unsigned count = 0; is_extension(chain.next); ++count) {
     if (chain.fragment >> 3 != 0) return DropReason::kNone;  // a later fragment: what follows is payload
-    if (count == kExtensionHeadersMax) return DropReason::kIpv6ExtensionHeader;
+    if (count == kExtensionHeadersMax) return DropReason::kIpv6ChainLength;
     add_proof(frame.meta, kProofOptions);
     const DropReason reason = step_extension(frame, chain, count == 0);
     if (reason != DropReason::kNone) return reason;
-    if (chain.offset - start > kExtensionHeaderBytesMax) return DropReason::kIpv6ExtensionHeader;
+    if (chain.offset - start > kExtensionHeaderBytesMax) return DropReason::kIpv6ChainLength;
   }
   return DropReason::kNone;
 }
@@ -312,12 +286,12 @@ DropReason decode_ipv6(Frame& frame) {
   meta.l4_offset = static_cast<std::uint16_t>(chain.offset);
   meta.payload_offset = meta.l4_offset;
   if (reason != DropReason::kNone) return reason;
-  if (chain.fragment >> 3 != 0) return chain.router_alert ? DropReason::kIpv6ExtensionHeader : DropReason::kNone;
+  if (chain.fragment >> 3 != 0) return chain.router_alert ? DropReason::kIpv6Options : DropReason::kNone;
+  if (is_reserved_protocol(chain.next, true)) return DropReason::kProtocolReserved;
   const DropReason upper = decode_l4(frame, chain.fragment != 0);  // 0: whole, or atomic (RFC 6946)
   if (upper != DropReason::kNone || !chain.router_alert) return upper;
   // RFC 6398: an alert asks every router to look; we do for multicast listeners (RFC 3810), who must send it.
-  return meta.protocol == kProtocolIcmpv6 && is_mld_type(meta.icmp_type) ? DropReason::kNone
-                                                                         : DropReason::kIpv6ExtensionHeader;
+  return meta.protocol == kProtocolIcmpv6 && is_mld_type(meta.icmp_type) ? DropReason::kNone : DropReason::kIpv6Options;
 }
 
 DropReason decode_arp(Frame& frame) {

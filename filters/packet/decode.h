@@ -137,7 +137,7 @@ template <std::size_t kL3>
   const auto first = load_be<std::uint64_t>(bytes, kL3);
   if (type == kEtherTypeIpv4) {
     const auto second = load_be<std::uint32_t>(bytes, kL3 + 8);
-    if ((first & 0xff00000000003fffU) != 0x4500000000000000U) return false;
+    if ((first & 0xff0000000000bfffU) != 0x4500000000000000U) return false;
     d.l3_length = static_cast<std::uint16_t>(first >> 32);
     if (d.l3_length < kIpv4HeaderBytes || kL3 + d.l3_length > frame_bytes) return false;
     if (!trust.ip && !ipv4_header_sum_good(bytes, kL3)) return false;

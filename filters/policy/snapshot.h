@@ -104,6 +104,14 @@ enum class Enforcement : std::uint8_t {
   kSegment = 1,  ///< many hosts behind one Port: the source MAC names the Binding
 };
 
+/// What a Port asks of the addresses of first packets, beyond what is refused everywhere. None of the first two: the
+/// reverse path must be feasible (RFC 3704).
+enum SourceCheck : std::uint8_t {
+  kReversePathStrict = 1,  ///< the best route to the source leads back out of this Port
+  kReversePathOff = 2,
+  kRefuseBogons = 4,       ///< no source behind the default route from the fixed list, no destination there either
+};
+
 struct Port {
   std::uint32_t id;             ///< PortId
   std::uint32_t tenant;         ///< index in kTenants; kNone for kUplink
@@ -119,6 +127,8 @@ struct Port {
   std::uint8_t zone;            ///< index inside the tenant's zones; 0 for kUplink
   std::uint8_t outer_is_svlan;  ///< 1: the outer tag is 802.1ad (88a8), else 8100
   Enforcement enforcement;      ///< kSegment ports; else kPort. By segment: every Binding that names the Port is its own
+  std::uint8_t source_checks;   ///< SourceCheck bits of kRouted and kShare; else 0
+  std::array<std::uint8_t, 3> reserved;
 };
 
 enum class LlaPolicy : std::uint8_t { kEui64 = 0, kList = 1, kPin = 2 };

@@ -330,6 +330,11 @@ Result<void> SnapshotCheck::check_port(std::uint32_t index) const {
     return at(port.enforcement);
   }
   if (by_segment && port.binding != kNone) return at(port.binding);
+  constexpr unsigned kWays = snapshot::kReversePathStrict | snapshot::kReversePathOff;
+  const bool judged = port.kind == PortKind::kRouted || port.kind == PortKind::kShare;
+  const bool sound = port.source_checks <= (kWays | snapshot::kRefuseBogons) && (port.source_checks & kWays) != kWays;
+  if (judged ? !sound : port.source_checks != 0) return at(port.source_checks);
+  if (!all_zero(port.reserved)) return at(port.reserved);
   return check_port_place(port, index);
 }
 

@@ -52,6 +52,12 @@ bool is_zero(const std::array<std::uint8_t, 16>& bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
+/// True when an event code is its drop reason's name in capitals: AE_MAC, ae-mac.
+bool says(std::string_view code, std::string_view name) {
+  const auto capital = [](char n) { return n == '-' ? '_' : n >= 'a' && n <= 'z' ? static_cast<char>(n - 'a' + 'A') : n; };
+  return std::ranges::equal(code, name, [&](char c, char n) { return c == capital(n); });
+}
+
 filters::LogReason reason_of(const LogEnvelope& envelope, const CommBody& body, const RuleName* rule) {
   if (body.action == CommAction::kAllow) return filters::LogReason::kRule;
   const filters::LogReason reason = filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).log_reason;
@@ -178,10 +184,12 @@ void fill_ip(SecFields& out, const SecBody& body) {
 
 void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, const Lookup& names) {
   auto& out = std::get<SecFields>(entry.body);
-  out.event = filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).event;
+  const filters::DropReasonInfo& info = filters::info(static_cast<filters::DropReason>(envelope.drop_reason));
+  out.event = info.event;
   const EventInfo* event = find_event(out.event);
   out.cat = event != nullptr ? event->category : SecCategory::kProtocol;
   out.msg = event != nullptr ? event->sentence : "Packet refused";
+  if (!says(info.event, info.name)) out.msg += " (" + std::string(info.name) + ")";  // a code may have several
   entry.sev = event != nullptr ? event->severity : kSeverityDenied;
   out.action = SecAction::kDropped;
   out.first_ts = time_or(body.first_timestamp, envelope.timestamp);

@@ -61,7 +61,8 @@ TEST_P(PathUplink, OwnPrefixAndOwnAddressNeverComeFromOutside) {
   world_.inject(kUplinkNic, outside("2001:db8:b::33", "2001:db8:a::17").udp(5000, 53).build());
   world_.inject(kUplinkNic, outside("192.0.2.1", "203.0.113.17").udp(5000, 53).build());     // the gateway itself
   EXPECT_TRUE(world_.collect(kServerNic).empty());
-  EXPECT_EQ(drops(DropReason::kUplinkSource), 4U);
+  EXPECT_EQ(drops(DropReason::kUplinkSource), 3U);
+  EXPECT_EQ(drops(DropReason::kSourceOwn), 1U);
   const auto records = world_.records();
   ASSERT_EQ(records.size(), 4U);
   EXPECT_EQ(records[0].envelope.kind, LogKind::kSec);

@@ -49,6 +49,32 @@ class Compile : public testing::Test {
   Compiled compiled_;
 };
 
+TEST_F(Compile, SourceChecksAreFeasibleAndWithoutBogonsUnlessWritten) {
+  const std::string_view kShare = "kind: share, uplink: internet, zone: internet,";
+  const std::string_view kDesk = "nic: nic-a, outer_vlan: 101, outer_tag: 802.1ad, inner_vlan: 7, kind: segment, zone: office,";
+  const auto checks = [&](std::string_view share) {
+    load(with(kExample, kShare, std::string(kShare) + std::string(share)));
+    for (const auto& port : view().ports()) {
+      if (port.kind == filters::snapshot::PortKind::kShare && port.tenant == 0) return unsigned{port.source_checks};
+    }
+    return 99U;
+  };
+  using namespace filters::snapshot;
+  EXPECT_EQ(checks(""), unsigned{kRefuseBogons});
+  EXPECT_EQ(checks(" reverse_path: strict,"), unsigned{kReversePathStrict | kRefuseBogons});
+  EXPECT_EQ(checks(" reverse_path: off, refuse_bogons: false,"), unsigned{kReversePathOff});
+  EXPECT_EQ(checks(" reverse_path: feasible, refuse_bogons: false,"), 0U);
+  const std::size_t binding = kExample.find("      - name: desk-eth0");
+  const std::size_t routes = kExample.find("    routes:");
+  std::string routed(kExample.substr(0, binding));
+  routed += kExample.substr(routes);
+  routed = with(routed, kDesk, "nic: nic-a, outer_vlan: 101, kind: routed, zone: office,");
+  load(routed);
+  for (const auto& port : view().ports()) {
+    EXPECT_TRUE(port.kind == filters::snapshot::PortKind::kShare || port.source_checks == 0);
+  }
+}
+
 TEST_F(Compile, JudgesTheExampleAsWritten) {
   load(kExample);
 

@@ -246,6 +246,17 @@ TEST(Enrich, ArpViolationNamesBindingAndClaims) {
       R"("msg":"ARP sender address is not assigned to this port"})");
 }
 
+TEST(Enrich, MessageNamesTheDropReasonWhereItsCodeHasSeveral) {
+  const auto message = [](filters::DropReason reason) {
+    LogEnvelope head = envelope(LogKind::kSec);
+    head.drop_reason = static_cast<std::uint8_t>(reason);
+    return std::get<SecFields>(enriched(pack(head, sec_body()), cache_with({names(7)})).body).msg;
+  };
+  EXPECT_EQ(message(filters::DropReason::kSourceLoopback), "Source or destination address is never valid on this path (source-loopback)");
+  EXPECT_EQ(message(filters::DropReason::kBogon), "Source or destination address is never valid on this path");
+  EXPECT_EQ(message(filters::DropReason::kAeMac), "Source MAC address is not assigned to this port");
+}
+
 TEST(Enrich, NeighbourDiscoveryViolationNamesItsTarget) {
   LogEnvelope head = envelope(LogKind::kSec);
   head.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kAeNa);

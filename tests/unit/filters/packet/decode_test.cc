@@ -154,21 +154,84 @@ TEST(Decode, TakesEthernetPaddingForWhatItIs) {
   EXPECT_EQ(meta.l3_length, 28);
 }
 
-TEST(Decode, RefusesSourceRoutesAndBrokenOptionsButNotTheOthers) {
+TEST(Decode, PassesIpv4OptionsByAllowListAlone) {
   const auto with = [](std::vector<std::uint8_t> options) {
     return v4({.options = std::move(options)}).udp(1, 2).build();
   };
 
-  EXPECT_EQ(reason_of(with({131, 7, 4, 10, 0, 0, 1})), DropReason::kIpv4Options);
-  EXPECT_EQ(reason_of(with({1, 1, 137, 7, 4, 10, 0, 0, 1})), DropReason::kIpv4Options);
-  EXPECT_EQ(reason_of(with({7, 1, 0, 0})), DropReason::kIpv4Options);
-  EXPECT_EQ(reason_of(with({7, 9, 4, 0})), DropReason::kIpv4Options);
-  EXPECT_EQ(reason_of(with({1, 1, 1, 7})), DropReason::kIpv4Options);
+  EXPECT_EQ(reason_of(with({131, 7, 4, 10, 0, 0, 1})), DropReason::kIpv4SourceRoute);
+  EXPECT_EQ(reason_of(with({1, 1, 137, 7, 4, 10, 0, 0, 1})), DropReason::kIpv4SourceRoute);
+  EXPECT_EQ(reason_of(with({131, 1})), DropReason::kIpv4SourceRoute);
+  EXPECT_EQ(reason_of(with({7, 7, 4, 0, 0, 0, 0})), DropReason::kIpv4RecordRoute);
+  EXPECT_EQ(reason_of(with({7, 1, 0, 0})), DropReason::kIpv4OptionFormat);
+  EXPECT_EQ(reason_of(with({7, 9, 4, 0})), DropReason::kIpv4OptionFormat);
+  EXPECT_EQ(reason_of(with({1, 1, 1, 7})), DropReason::kIpv4OptionFormat);
+  for (const std::uint8_t kind : std::initializer_list<std::uint8_t>{68, 130, 134, 136, 148, 82, 25, 30, 255}) {
+    EXPECT_EQ(reason_of(with({kind, 4, 0, 0})), DropReason::kIpv4Options) << int{kind};
+  }
   EXPECT_EQ(reason_of(with({0, 131, 7, 4})), DropReason::kNone);
-  const auto [reason, meta] = run(with({7, 7, 4, 0, 0, 0, 0}));
+  const auto igmp = [](std::vector<std::uint8_t> options) {
+    return run(v4({.options = std::move(options)}).protocol(2, Frame(8)).build());
+  };
+  EXPECT_EQ(igmp({148, 3, 0, 0}).reason, DropReason::kIpv4OptionFormat);
+  const auto [reason, meta] = igmp({1, 1, 1, 1, 148, 4, 0, 0});
   EXPECT_EQ(reason, DropReason::kNone);
   EXPECT_EQ(meta.proof, kProofIpv4 | kProofL4 | kProofOptions);
   EXPECT_EQ(meta.l4_offset, 14 + 28);
+}
+
+TEST(Decode, PassesIpv6OptionsByAllowListAlone) {
+  const auto with = [](std::uint8_t header, std::vector<std::uint8_t> options) {
+    options.insert(options.begin(), static_cast<std::uint8_t>((options.size() + 2) / 8 - 1));
+    return reason_of(v6().extension(header, std::move(options)).udp(1, 2).build());
+  };
+  for (const std::uint8_t header : {std::uint8_t{0}, std::uint8_t{60}}) {
+    const bool hop = header == 0;
+    EXPECT_EQ(with(header, {0, 0, 0, 0, 0, 0}), DropReason::kNone);
+    EXPECT_EQ(with(header, {1, 4, 0, 0, 0, 0}), DropReason::kNone);
+    EXPECT_EQ(with(header, {1, 5, 0, 0, 0, 0}), DropReason::kIpv6OptionFormat);
+    EXPECT_EQ(with(header, {1, 3, 0, 0, 0, 1}), DropReason::kIpv6OptionFormat);
+    EXPECT_EQ(with(header, {0xc2, 4, 0, 1, 0, 0}), DropReason::kIpv6Jumbo);
+    EXPECT_EQ(with(header, {5, 2, 0, 0, 1, 0}), hop ? DropReason::kNone : DropReason::kIpv6Options);
+    EXPECT_EQ(with(header, {4, 1, 1, 1, 1, 0}), hop ? DropReason::kIpv6Options : DropReason::kNone);
+    EXPECT_EQ(with(header, {0xc9, 4, 0, 0, 0, 0}), DropReason::kIpv6Options);
+    EXPECT_EQ(with(header, {0x1e, 4, 0, 0, 0, 0}), DropReason::kIpv6Options);
+  }
+  EXPECT_EQ(with(0, {5, 3, 0, 0, 0, 0}), DropReason::kIpv6OptionFormat);
+  EXPECT_EQ(with(60, {4, 2, 1, 1, 0, 0}), DropReason::kIpv6OptionFormat);
+}
+
+TEST(Decode, RefusesProtocolsThatTheFamilyDoesNotCarry) {
+  for (const std::uint8_t number : std::initializer_list<std::uint8_t>{0, 43, 44, 58, 59, 60, 255}) {
+    EXPECT_EQ(reason_of(v4().protocol(number, Frame(16)).build()), DropReason::kProtocolReserved) << int{number};
+  }
+  for (const std::uint8_t number : std::initializer_list<std::uint8_t>{1, 2, 59, 255}) {
+    EXPECT_EQ(reason_of(v6().protocol(number, Frame(16)).build()), DropReason::kProtocolReserved) << int{number};
+  }
+  for (const std::uint8_t number : std::initializer_list<std::uint8_t>{4, 41, 47, 50, 51, 132}) {
+    EXPECT_EQ(reason_of(v4().protocol(number, Frame(16)).build()), DropReason::kNone) << int{number};
+  }
+  EXPECT_EQ(reason_of(v4({.fragment = 0x8000}).udp(1, 2).build()), DropReason::kIpv4ReservedFlag);
+}
+
+TEST(Decode, RefusesIcmpTypesThatNeverPass) {
+  const auto type4 = [](std::uint8_t type) { return reason_of(v4().icmp(type, 0, 0).build()); };
+  const auto type6 = [](std::uint8_t type) { return reason_of(v6().icmp(type, 0, 0).build()); };
+  EXPECT_EQ(type4(5), DropReason::kIcmpRedirect);
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{4, 6, 15, 17, 30, 39}) {
+    EXPECT_EQ(type4(type), DropReason::kIcmpDeprecated) << int{type};
+  }
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{1, 2, 7, 19, 41, 44, 253, 255}) {
+    EXPECT_EQ(type4(type), DropReason::kIcmpUnknown) << int{type};
+  }
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{138, 139, 140}) {
+    EXPECT_EQ(type6(type), DropReason::kIcmpDeprecated) << int{type};
+  }
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{0, 5, 100, 127, 150, 200, 255}) {
+    EXPECT_EQ(type6(type), DropReason::kIcmpUnknown) << int{type};
+  }
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{0, 3, 8, 11, 12, 13}) EXPECT_EQ(type4(type), DropReason::kNone);
+  for (const std::uint8_t type : std::initializer_list<std::uint8_t>{1, 4, 128, 130, 137, 143}) EXPECT_EQ(type6(type), DropReason::kNone);
 }
 
 TEST(Decode, RefusesEachBrokenFieldOfIpv6UnderItsName) {
@@ -193,12 +256,12 @@ TEST(Decode, RefusesEveryOtherExtensionHeader) {
   };
 
   EXPECT_EQ(with(43, {0, 0, 1, 0, 0, 0, 0}), DropReason::kIpv6RoutingHeader0);
-  EXPECT_EQ(with(43, {0, 4, 1, 0, 0, 0, 0}), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(with(43, {0, 4, 1, 0, 0, 0, 0}), DropReason::kIpv6RoutingHeader);
   for (const std::uint8_t number : std::initializer_list<std::uint8_t>{51, 135, 139, 140, 253, 254}) {
     EXPECT_EQ(with(number, {0, 0, 0, 0, 0, 0, 0}), DropReason::kIpv6ExtensionHeader) << int{number};
   }
   EXPECT_EQ(with(60, {200, 0, 0, 0, 0, 0, 0}), DropReason::kIpv6ExtensionHeader);
-  EXPECT_EQ(reason_of(v6().destination_options().hop_by_hop().udp(1, 2).build()), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(reason_of(v6().destination_options().hop_by_hop().udp(1, 2).build()), DropReason::kIpv6HopByHopOrder);
   EXPECT_EQ(reason_of(v6().fragment(0).fragment(0).udp(1, 2).build()), DropReason::kIpv6ExtensionHeader);
   EXPECT_EQ(reason_of(v6().protocol(50, Frame(16)).build()), DropReason::kNone);
 }
@@ -220,33 +283,26 @@ TEST(Decode, BoundsTheExtensionHeaderChainInNumberAndBytes) {
   };
 
   EXPECT_EQ(chain(2), DropReason::kNone);
-  EXPECT_EQ(chain(3), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(chain(3), DropReason::kIpv6ChainLength);
   EXPECT_EQ(options(kExtensionHeaderBytesMax / 8 - 1), DropReason::kNone);
-  EXPECT_EQ(options(kExtensionHeaderBytesMax / 8), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(options(kExtensionHeaderBytesMax / 8), DropReason::kIpv6ChainLength);
 }
 
-TEST(Decode, RefusesOptionsThatMayNotBeSkippedAndPaddingThatHides) {
+TEST(Decode, RefusesPaddingThatHides) {
   const auto with = [](std::vector<std::uint8_t> options) {
     options.insert(options.begin(), static_cast<std::uint8_t>((options.size() + 2) / 8 - 1));
     return reason_of(v6().extension(60, std::move(options)).udp(1, 2).build());
   };
   EXPECT_EQ(with({1, 4, 0, 0, 0, 0}), DropReason::kNone);
-  EXPECT_EQ(with({0x1e, 4, 1, 2, 3, 4}), DropReason::kNone);                                  // 00: skip
-  EXPECT_EQ(with({0x5e, 4, 1, 2, 3, 4}), DropReason::kIpv6ExtensionHeader);                   // 01: discard
-  EXPECT_EQ(with({0xc2, 4, 0, 1, 0, 0}), DropReason::kIpv6ExtensionHeader);                   // jumbo payload
-  EXPECT_EQ(with({0xc9, 4, 1, 2, 3, 4}), DropReason::kIpv6ExtensionHeader);                   // 11
-  EXPECT_EQ(with({0x1e, 5, 1, 2, 3, 4}), DropReason::kIpv6ExtensionHeader);                   // longer than its header
-  EXPECT_EQ(with({0x1e, 3, 1, 2, 3, 0x1e}), DropReason::kIpv6ExtensionHeader);                // no length byte
-  EXPECT_EQ(with({1, 4, 0, 0, 7, 0}), DropReason::kIpv6ExtensionHeader);                      // padding with content
-  EXPECT_EQ(with({1, 4, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0}), DropReason::kIpv6ExtensionHeader);  // padding without need
-  EXPECT_EQ(with({1, 4, 0, 0, 0, 0, 0x1e, 6, 0, 0, 0, 0, 0, 0}), DropReason::kNone);
+  EXPECT_EQ(with({1, 4, 0, 0, 7, 0}), DropReason::kIpv6OptionFormat); // padding with content
+  EXPECT_EQ(with({1, 4, 0, 0, 0, 0, 1, 6, 0, 0, 0, 0, 0, 0}), DropReason::kIpv6OptionFormat);  // padding without need
 }
 
 TEST(Decode, RouterAlertIsForMulticastListenersAlone) {
   EXPECT_EQ(reason_of(v6().hop_by_hop().icmp(143, 0, 0).build()), DropReason::kNone);
-  EXPECT_EQ(reason_of(v6().hop_by_hop().icmp(128, 0, 0).build()), DropReason::kIpv6ExtensionHeader);
-  EXPECT_EQ(reason_of(v6().hop_by_hop().udp(1, 2).build()), DropReason::kIpv6ExtensionHeader);
-  EXPECT_EQ(reason_of(v6().hop_by_hop().fragment(8).protocol(58, Frame(8)).build()), DropReason::kIpv6ExtensionHeader);
+  EXPECT_EQ(reason_of(v6().hop_by_hop().icmp(128, 0, 0).build()), DropReason::kIpv6Options);
+  EXPECT_EQ(reason_of(v6().hop_by_hop().udp(1, 2).build()), DropReason::kIpv6Options);
+  EXPECT_EQ(reason_of(v6().hop_by_hop().fragment(8).protocol(58, Frame(8)).build()), DropReason::kIpv6Options);
   EXPECT_EQ(reason_of(v6().extension(0, {0, 1, 4, 0, 0, 0, 0}).udp(1, 2).build()), DropReason::kNone);
 }
 
@@ -282,10 +338,14 @@ TEST(Decode, JudgesTcpFlagsAsPacketFiltersDo) {
     return reason_of(v4().tcp(1, 2, {.flags = static_cast<std::uint8_t>(value)}).build());
   };
 
-  for (const unsigned bad : {0x00U, 0x03U, 0x06U, 0x01U, 0x08U, 0x20U, 0x29U, 0x05U, 0x3fU}) {
-    EXPECT_EQ(flags(bad), DropReason::kTcpFlags) << bad;
-    EXPECT_EQ(reason_of(v6().tcp(1, 2, {.flags = static_cast<std::uint8_t>(bad)}).build()), DropReason::kTcpFlags)
-        << bad;
+  const std::initializer_list<std::pair<unsigned, DropReason>> bad{
+      {0x00, DropReason::kTcpNull},   {0xc0, DropReason::kTcpNull},   {0x29, DropReason::kTcpXmas},
+      {0x03, DropReason::kTcpSynFin}, {0x3f, DropReason::kTcpSynFin}, {0x06, DropReason::kTcpSynRst},
+      {0x01, DropReason::kTcpFlags},  {0x08, DropReason::kTcpFlags},  {0x20, DropReason::kTcpFlags},
+      {0x05, DropReason::kTcpFlags}};
+  for (const auto& [set, reason] : bad) {
+    EXPECT_EQ(flags(set), reason) << set;
+    EXPECT_EQ(reason_of(v6().tcp(1, 2, {.flags = static_cast<std::uint8_t>(set)}).build()), reason) << set;
   }
   for (const unsigned good : {0x02U, 0x12U, 0x10U, 0x11U, 0x18U, 0x04U, 0x14U, 0x30U, 0xc2U}) {
     EXPECT_EQ(flags(good), DropReason::kNone) << good;
@@ -340,7 +400,7 @@ TEST(Decode, SaysWhenTheChecksumLiesBeyondTheFirstSegment) {
 TEST(Decode, KeepsTheProvedIpHeaderWhenL4IsRefused) {
   const auto [reason, meta] = run(v4().tcp(1, 2, {.flags = 0}).build());
 
-  EXPECT_EQ(reason, DropReason::kTcpFlags);
+  EXPECT_EQ(reason, DropReason::kTcpNull);
   EXPECT_EQ(meta.proof, kProofIpv4);
   EXPECT_EQ(meta.protocol, 6);
 }

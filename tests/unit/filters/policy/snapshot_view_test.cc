@@ -289,6 +289,11 @@ TEST(SnapshotView, RefusesWrongPorts) {
       {"enforcement unknown", kPorts, [](B& b) { b.ports[1].enforcement = static_cast<Enforcement>(2); }},
       {"uplink enforced by segment", kPorts, [](B& b) { b.ports[0].enforcement = Enforcement::kSegment; }},
       {"one binding named where MACs find it", kPorts, [](B& b) { b.ports[1].enforcement = Enforcement::kSegment; }},
+      {"source checks of an uplink", kPorts, [](B& b) { b.ports[0].source_checks = 1; }},
+      {"source checks of a segment", kPorts, [](B& b) { b.ports[1].source_checks = 4; }},
+      {"strict and off at once", kPorts, [](B& b) { b.ports[2].source_checks = 3; }},
+      {"reserved", kPorts, [](B& b) { b.ports[0].reserved[2] = 1; }},
+      {"source checks nobody knows", kPorts, [](B& b) { b.ports[3].source_checks = 8; }},
       {"two ports on one wire", kPorts,
        [](B& b) {
          b.ports[2].inner_vlan = 0;
