@@ -165,14 +165,8 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
     applied.generation = runtime_->generation;
     return true;
   }
-  const auto find_nic = [this](std::string_view device) -> const NicFacts* {
-    for (std::size_t i = 0; i < nics_.size(); ++i) {
-      if (nics_[i].device() == device) return &nic_facts_[i];
-    }
-    return nullptr;
-  };
   LoadReport report;
-  std::unique_ptr<Runtime> next = Loader(slots_, find_nic).build(std::move(bytes), runtime_.get(), report, error);
+  std::unique_ptr<Runtime> next = Loader(slots_, nic_finder()).build(std::move(bytes), runtime_.get(), report, error);
   if (next == nullptr) {
     free_unused_slots();
     return false;
@@ -266,21 +260,45 @@ unsigned Engine::turn(std::uint32_t shard, std::uint64_t tsc) {
   return dataplane::turn(*shards_[shard], tsc);
 }
 
-void Engine::for_each_session(const std::function<bool(Shard&, std::uint32_t)>& visit) {
-  for (std::uint32_t number = 0; number < shards_.size(); ++number) {
-    Shard& shard = *shards_[number];
-    ShardRequest request;
-    request.visit = visit;
-    // release: pairs with the acquire in Shard::serve_request
-    shard.request.store(&request, std::memory_order_release);
-    while (!request.done.load(std::memory_order_acquire)) {
-      if (running_[number]->load(std::memory_order_acquire)) {
-        std::this_thread::yield();
-      } else {
-        shard.serve_request();
-      }
+void Engine::ask(std::uint32_t number, ShardRequest& request) {
+  Shard& shard = *shards_[number];
+  // release: pairs with the acquire in Shard::serve_request
+  shard.request.store(&request, std::memory_order_release);
+  while (!request.done.load(std::memory_order_acquire)) {
+    if (running_[number]->load(std::memory_order_acquire)) {
+      std::this_thread::yield();
+    } else {
+      shard.serve_request();
     }
   }
+}
+
+void Engine::for_each_session(const std::function<bool(Shard&, std::uint32_t)>& visit) {
+  for (std::uint32_t number = 0; number < shards_.size(); ++number) {
+    ShardRequest request;
+    request.visit = visit;
+    ask(number, request);
+  }
+}
+
+void Engine::look(std::uint32_t number, const std::function<void(const Shard&)>& look) {
+  ShardRequest request;
+  request.once = look;
+  ask(number, request);
+}
+
+std::unique_ptr<Runtime> Engine::build_apart(std::vector<std::uint8_t> bytes, Slots& slots, LoadError& error) const {
+  LoadReport report;
+  return Loader(slots, nic_finder()).build(std::move(bytes), runtime_.get(), report, error);
+}
+
+Loader::FindNic Engine::nic_finder() const {
+  return [this](std::string_view device) -> const NicFacts* {
+    for (std::size_t i = 0; i < nics_.size(); ++i) {
+      if (nics_[i].device() == device) return &nic_facts_[i];
+    }
+    return nullptr;
+  };
 }
 
 void Engine::sync_clock() {

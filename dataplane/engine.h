@@ -55,6 +55,13 @@ class Engine {
   /// the shards; does the work itself when they are not running.
   void for_each_session(const std::function<bool(Shard&, std::uint32_t index)>& visit);
 
+  /// Shows one shard to `look`, in the shard's own thread between two bursts: nothing changes there, and it is over at once.
+  void look(std::uint32_t shard, const std::function<void(const Shard&)>& look);
+
+  /// A configuration that is not to be in force: built from `bytes` into `slots`, a copy of slots(). Nothing of the
+  /// running one is touched. nullptr, with `error`, when it would be refused.
+  std::unique_ptr<Runtime> build_apart(std::vector<std::uint8_t> bytes, Slots& slots, LoadError& error) const;
+
   /// Follows the wall clock; the control thread calls it about once a second.
   void sync_clock();
 
@@ -76,6 +83,8 @@ class Engine {
   void publish(std::unique_ptr<Runtime> next);
   void free_unused_slots();
   void wait_for_workers();
+  void ask(std::uint32_t number, ShardRequest& request);
+  [[nodiscard]] Loader::FindNic nic_finder() const;
 
   Options options_;
   std::unique_ptr<Shared> shared_;

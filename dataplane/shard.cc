@@ -92,6 +92,7 @@ void Shard::drop(rte_mbuf* packet, DropReason reason, std::uint32_t tenant_slot)
   }
   tenants[tenant_slot].drops[static_cast<std::size_t>(reason)].add(1);
   packets.dropped.add(1);
+  if (trace != nullptr) [[unlikely]] trace->ended(packet, Trace::End::kDropped, reason);
   rte_pktmbuf_free(packet);
 }
 
@@ -104,6 +105,7 @@ void Shard::consume(rte_mbuf* packet) noexcept {
     return;
   }
   packets.punted.add(1);
+  if (trace != nullptr) [[unlikely]] trace->ended(packet, Trace::End::kConsumed, DropReason::kNone);
   rte_pktmbuf_free(packet);
 }
 
@@ -161,7 +163,8 @@ void Shard::serve_request() noexcept {
   // acquire: pairs with the release in Engine::ask
   ShardRequest* asked = request.load(std::memory_order_acquire);
   if (asked == nullptr) [[likely]] return;
-  bool more = true;
+  bool more = !asked->once;
+  if (asked->once) asked->once(*this);
   for (std::uint32_t step = 0; step < ShardRequest::kStep && more; ++step) {
     more = asked->cursor < sessions.used_end();
     if (!more) break;

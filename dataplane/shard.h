@@ -22,6 +22,7 @@
 #include "dataplane/session/expiry_wheel.h"
 #include "dataplane/session/fragment_table.h"
 #include "dataplane/session/session_table.h"
+#include "dataplane/trace.h"
 #include "filters/state/syn_cookie.h"
 
 namespace sekisho::dataplane {
@@ -83,6 +84,8 @@ struct Shared {
 
 /// Work the control thread asks of a shard, done by the shard between bursts: nobody else reads its sessions.
 struct ShardRequest {
+  /// When set, called once instead of `visit`: a look at a few things, copied out in no more than a packet's time.
+  std::function<void(class Shard&)> once;
   /// Called with each live session until it returns false; at most kStep a turn.
   std::function<bool(class Shard&, std::uint32_t index)> visit;
   std::uint32_t cursor = 0;
@@ -150,6 +153,7 @@ class Shard {
   std::array<HeldPacket, 256> held;
   std::uint32_t held_count = 0;
   std::atomic<ShardRequest*> request{nullptr};
+  Trace* trace = nullptr;                    ///< of the packet being explained; null in workers
 
   [[nodiscard]] std::uint32_t no_tenant() const { return static_cast<std::uint32_t>(tenants.size() - 1); }
 

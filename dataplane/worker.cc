@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/worker.h"
 
-#include "dataplane/path/path.h"
+#include "dataplane/path/carry.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -9,26 +9,8 @@ namespace {
 constexpr unsigned kExpirePerTurnMax = 64;
 constexpr unsigned kHandedBurstsMax = 4;
 
-/// Connections that begin anew on the numbers of a finished one.
-void carry_restarted(Shard& shard, const Runtime& config, Burst& restarted) {
-  Burst known;
-  path::admit(shard, config, restarted, known);
-  path::track(shard, config, known, nullptr);
-  path::forward(shard, config, restarted);
-  path::forward(shard, config, known);
-}
-
-/// From a flow's packets to the outlets.
-void carry(Shard& shard, const Runtime& config, Burst& burst) {
-  Burst first;                                         // packets that need a verdict
-  Burst restarted;
-  path::find_session(shard, config, burst, first);     // the session table, a burst at a time
-  if (first.count > 0) path::admit(shard, config, first, burst);
-  path::track(shard, config, burst, &restarted);       // windows, states, counters
-  path::forward(shard, config, first);                 // hop count, neighbour, link header
-  path::forward(shard, config, burst);
-  if (restarted.count > 0) carry_restarted(shard, config, restarted);
-}
+/// Nobody watches a worker's packets.
+constexpr auto kUnwatched = [](Stage, Burst&) {};
 
 }  // namespace
 
@@ -47,10 +29,7 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
     path::receive(shard, inlet, burst);
     if (burst.count == 0) continue;
     packets += burst.count;
-    path::decode(shard, *config, burst);               // what the bytes are
-    path::bind(shard, *config, burst, path::Count::kYes);  // whose they are, and whether they may be
-    path::steer(shard, *config, burst);                // which shard owns the flow
-    carry(shard, *config, burst);
+    path::take(shard, *config, burst, kUnwatched);
   }
   if (shard.shared.shards > 1) {
     // More than one burst: the other shards together hand over more in a turn than one inlet brings.
@@ -59,14 +38,14 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
       Burst handed;
       taken = path::receive_handed(shard, *config, handed);
       packets += taken;
-      carry(shard, *config, handed);
+      path::carry(shard, *config, handed, kUnwatched);
     }
   }
   if (shard.held_count > 0) {
     Burst stale;
     path::release_held(shard, *config, stale);
     path::bind(shard, *config, stale, path::Count::kNo);
-    carry(shard, *config, stale);
+    path::carry(shard, *config, stale, kUnwatched);
   }
   shard.expire_sessions(*config, kExpirePerTurnMax);   // a proxied one may ask its server again
   path::transmit(shard);

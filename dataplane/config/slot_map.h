@@ -45,6 +45,8 @@ class SlotMap {
       }
     }
   }
+  /// One past the highest place ever given.
+  [[nodiscard]] std::uint32_t used_end() const { return fresh_; }
   [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
   [[nodiscard]] const std::unordered_map<std::uint32_t, std::uint32_t>& all() const { return slots_; }
 

@@ -75,6 +75,12 @@ struct Applicant {
 
 // ---------------------------------------------------------------------------------------------- older generations
 
+void note_judged(Shard& shard, std::uint32_t rule, std::uint32_t out_port) {
+  if (shard.trace == nullptr) [[likely]] return;
+  shard.trace->rule = rule;
+  shard.trace->out_port = out_port;
+}
+
 void hit(Shard& shard, const RuleEntry& rule) {
   RuleCounters& counters = shard.rules[rule.slot];
   if (counters.connections.read() == 0) counters.first_hit_ns.set(shard.now_ns);
@@ -117,6 +123,7 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
   }
   std::uint32_t rule = 0;
   config.classifier->classify({&key, 1}, {&rule, 1});
+  note_judged(shard, rule, out.port);
   const RuleEntry& entry = config.rules[rule];
   if (entry.action != snapshot::Action::kAllow) return false;
 
@@ -145,6 +152,7 @@ namespace {
 /// A packet whose session was judged under another generation. True: it goes on.
 bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
+  if (shard.trace != nullptr) [[unlikely]] shard.trace->judged_again = true;
   if (!judge_again(shard, config, meta.session, config.ports[meta.ingress].tenant_index)) {
     shard.end_session(meta.session, EndReason::kPolicy);
     refuse(shard, config, packet, DropReason::kPolicyChanged);
@@ -176,17 +184,7 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   DropReason reason = check_ends(config, packet, ways);
   if (reason == DropReason::kNone) reason = filters::parse_icmp_error(frame_of(packet), meta, quoted);
   if (reason == DropReason::kNone) {
-    FlowLookup lookup;
-    std::array<Words6, 2> ends{};
-    if (quoted.source.family == Family::kIpv4) {
-      lookup = make_key4(quoted.source.v4(), quoted.destination.v4(), quoted.source_port, quoted.destination_port,
-                         quoted.protocol, meta.tenant, shard.sessions.seed());
-    } else {
-      const Words6 from = load_words6(quoted.source.bytes, 0);
-      const Words6 to = load_words6(quoted.destination.bytes, 0);
-      lookup = make_key6(from, to, quoted.source_port, quoted.destination_port, quoted.protocol, meta.tenant, shard.sessions.seed());
-      ends = lookup.from_high ? std::array<Words6, 2>{to, from} : std::array<Words6, 2>{from, to};
-    }
+    const auto [lookup, ends] = quoted_flow(quoted, meta.tenant, shard.sessions.seed());
     const std::uint32_t index = shard.sessions.find(lookup, ends);
     const bool known = index != kNoIndex &&
                        (shard.sessions.at(index).generation == config.generation ||
@@ -200,6 +198,7 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
       const bool fits = quoted.protocol != filters::kProtocolTcp ||
                         filters::tcp_quoted_in_window(session.tcp, quoted_way, told);
       if (fits) {
+        if (shard.trace != nullptr) [[unlikely]] shard.trace->related = true;
         meta.reverse = static_cast<std::uint8_t>(filters::opposite(quoted_way));
         if (told != quoted.tcp_sequence) filters::splice_quote(frame_of(packet), meta, quoted.transport_at, told);
         meta.egress = session.port[meta.reverse ^ 1U];
@@ -359,6 +358,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
 /// Does what the rule says with a packet of a new flow. True: it goes on.
 bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
   const RuleEntry& rule = config.rules[rule_index];
+  note_judged(shard, rule_index, applicant.out.port);
   if (rule.action == snapshot::Action::kAllow) {
     if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.out.port)) return false;
     const Opened opened = open_session(shard, config, applicant, rule_index);

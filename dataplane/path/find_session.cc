@@ -18,8 +18,9 @@ std::uint32_t fold(const Address& source, const Address& destination) {
   return out;
 }
 
-/// The shard that owns a packet's flow. An ICMP error belongs to the flow it complains about.
-std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) {
+}  // namespace
+
+std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
   const auto frame = frame_of(packet);
   filters::QuotedPacket quoted{};
@@ -29,8 +30,6 @@ std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) {
   return dataplane::steer(fold(filters::ip_source(frame, meta), filters::ip_destination(frame, meta)), meta.source_port,
                           meta.destination_port, shard.shared.shards);
 }
-
-}  // namespace
 
 void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept {
   if (shard.shared.shards == 1) return;

@@ -195,6 +195,7 @@ void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
   const PortEntry& wire = config.ports[port.wire];
+  if (shard.trace != nullptr) [[unlikely]] shard.trace->local = true;
   if (filters::is_echo_request(meta.protocol, meta.icmp_type)) {
     if (!within(shard, shard.echo_budget[port.tenant_slot], kEchoesPerSecond)) {
       unwanted(shard, config, packet, meta.ingress, DropReason::kPuntLimit);

@@ -3,6 +3,7 @@
 
 #include "dataplane/burst.h"
 #include "dataplane/session/flow_key.h"
+#include "filters/state/icmp_error.h"
 
 namespace sekisho::dataplane::path {
 
@@ -27,6 +28,23 @@ inline std::array<Words6, 2> ends_of(rte_mbuf* packet, bool from_high) {
   const Words6 source = load_words6(frame, l3 + 8);
   const Words6 destination = load_words6(frame, l3 + 24);
   return from_high ? std::array<Words6, 2>{destination, source} : std::array<Words6, 2>{source, destination};
+}
+
+/// The flow an ICMP error complains about.
+struct QuotedFlow {
+  FlowLookup lookup;
+  std::array<Words6, 2> ends{};  ///< IPv6: {low, high}
+};
+inline QuotedFlow quoted_flow(const filters::QuotedPacket& quoted, std::uint32_t tenant, const HashSeed& seed) {
+  if (quoted.source.family == Family::kIpv4) {
+    return {make_key4(quoted.source.v4(), quoted.destination.v4(), quoted.source_port, quoted.destination_port, quoted.protocol,
+                      tenant, seed)};
+  }
+  const Words6 from = load_words6(quoted.source.bytes, 0);
+  const Words6 to = load_words6(quoted.destination.bytes, 0);
+  QuotedFlow out{make_key6(from, to, quoted.source_port, quoted.destination_port, quoted.protocol, tenant, seed)};
+  out.ends = out.lookup.from_high ? std::array<Words6, 2>{to, from} : std::array<Words6, 2>{from, to};
+  return out;
 }
 
 }  // namespace sekisho::dataplane::path

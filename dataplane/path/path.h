@@ -32,6 +32,8 @@ enum class Count : std::uint8_t { kYes, kNo };
 /// Attachment, tenant, Binding. ARP, ND and frames to the gateway's link end here. `count` is kNo when a packet is placed
 /// again because the configuration changed under it.
 void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept;
+/// The shard that owns a packet's flow. An ICMP error belongs to the flow it complains about.
+[[nodiscard]] std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) noexcept;
 /// Hands packets to the shard that owns their flow.
 void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Leaves packets of sessions judged under this generation in `burst`; moves all others to `first`.

@@ -141,6 +141,23 @@ bool NeighbourTable::answer(std::uint32_t port_id, const Address& address, const
   return true;
 }
 
+void NeighbourTable::copy(const NeighbourTable& other) noexcept {
+  for (std::uint32_t place = 0; place < kCapacity; ++place) {
+    const Entry& from = other.entries_[place];
+    Entry& to = entries_[place];
+    const std::uint32_t version = from.version.load(std::memory_order_acquire);  // pairs with the release in find_or_make
+    to.high.store(from.high.load(std::memory_order_acquire), std::memory_order_relaxed);
+    to.low.store(from.low.load(std::memory_order_acquire), std::memory_order_relaxed);
+    to.port_and_family.store(from.port_and_family.load(std::memory_order_acquire), std::memory_order_relaxed);
+    to.asked.store(from.asked.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    to.confirmed.store(from.confirmed.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    to.value.store(from.value.load(std::memory_order_acquire), std::memory_order_relaxed);
+    const bool whole = (version & 1U) == 0 && from.version.load(std::memory_order_relaxed) == version;
+    to.version.store(whole ? version : 0, std::memory_order_relaxed);
+    if (!whole) to.value.store(0, std::memory_order_relaxed);
+  }
+}
+
 NeighbourTable::Listing NeighbourTable::list(std::uint32_t place) const noexcept {
   const Entry& entry = entries_[place];
   const std::uint64_t value = entry.value.load(std::memory_order_acquire);

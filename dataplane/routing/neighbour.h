@@ -53,6 +53,10 @@ class NeighbourTable {
   /// An answer came in. Ignored (false) unless a question is open: nobody volunteers a MAC.
   bool answer(std::uint32_t port_id, const Address& address, const Mac& mac, std::uint32_t now_tick) noexcept;
 
+  /// Makes this table what `other` is now, handles included; entries being rewritten are left out. Nobody else may use
+  /// this table meanwhile.
+  void copy(const NeighbourTable& other) noexcept;
+
   [[nodiscard]] static std::uint32_t place_of(Handle handle) { return handle & (kCapacity - 1); }
   /// What the entry at place 0 .. kCapacity-1 holds, for listings; state kFree when none.
   struct Listing {

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/explain/private_shard.h"
+
+#include <algorithm>
+#include <string>
+#include <type_traits>
+
+#include "dataplane/path/carry.h"
+#include "dataplane/path/lookup.h"
+
+namespace sekisho::dataplane::explain {
+namespace {
+
+constexpr std::uint32_t kPackets = 255;
+constexpr std::uint32_t kLogRecords = 64;  // nobody reads them
+
+rte_mempool* make_pool() {
+  static std::uint32_t next = 0;  // the control thread's; names are global to the process
+  const std::string name = "explain-" + std::to_string(next++);
+  return rte_pktmbuf_pool_create(name.c_str(), kPackets, 0, sizeof(PacketMeta), RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+}
+
+/// The shard that receives what comes in on a NIC, or, with several queues, the first of them.
+std::uint32_t receiver_of(const Engine& engine, std::uint16_t nic) {
+  for (std::uint32_t number = 0; number < engine.shards(); ++number) {
+    const auto& inlets = engine.shard(number).inlets;
+    if (std::any_of(inlets.begin(), inlets.end(), [nic](const Inlet& inlet) { return inlet.nic == nic; })) return number;
+  }
+  return 0;
+}
+
+/// Copies what other threads may be writing: atomics of one word each that mean something alone.
+template <typename T>
+void copy_words(T& to, const T& from) {
+  static_assert(sizeof(T) % sizeof(std::uint64_t) == 0 && alignof(T) >= sizeof(std::uint64_t) && std::is_standard_layout_v<T>);
+  auto* out = reinterpret_cast<std::uint64_t*>(&to);
+  const auto* in = reinterpret_cast<const std::uint64_t*>(&from);
+  for (std::size_t i = 0; i < sizeof(T) / sizeof(std::uint64_t); ++i) out[i] = __atomic_load_n(&in[i], __ATOMIC_RELAXED);
+}
+
+/// As many places as the shard has, each as it is in the live shards; those only a candidate has are new.
+template <typename T>
+std::vector<T> copy_places(const std::vector<T>& live, std::size_t places) {
+  std::vector<T> out(places);
+  for (std::size_t i = 0; i < std::min(places, live.size()); ++i) copy_words(out[i], live[i]);
+  return out;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const Runtime& runtime, const Slots& slots,
+                                                           std::uint32_t sessions) {
+  std::unique_ptr<PrivateShard> out(new PrivateShard(engine, runtime));
+  out->pool_.reset(make_pool());
+  if (out->pool_ == nullptr) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kPackets};
+  ShardLimits limits = engine.shard(0).limits;
+  limits.sessions = std::max(sessions, kSessionsMin);
+  limits.log_records = kLogRecords;
+  limits.ports = std::max(1U, slots.ports.used_end());
+  limits.rules = std::max(1U, slots.rules.used_end());
+  limits.bindings = std::max(1U, slots.bindings.used_end());
+
+  const Shared& live = engine.shared();
+  out->shared_.neighbours.copy(live.neighbours);
+  out->shared_.pins = copy_places(live.pins, limits.bindings);
+  out->shared_.quotas = copy_places(live.quotas, limits.tenants + 1);
+  out->shared_.wall_offset_ns.store(live.wall_offset_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  out->shared_.shards = live.shards;  // a tenant's limits are dealt among them
+  out->shared_.tsc_ns = live.tsc_ns;
+  out->shared_.tsc_base = live.tsc_base;
+
+  SEKISHO_TRY(out->shard_, Shard::create(0, limits, out->shared_, out->pool_.get(), engine.shard(0).sessions.seed(), live.tsc_base));
+  for (std::size_t i = 0; i < out->shard_->meters.size(); ++i) out->shard_->meters[i].divisor = engine.shard(0).meters[0].divisor;
+  return out;
+}
+
+PrivateShard::~PrivateShard() = default;
+
+std::uint64_t PrivateShard::live_tsc(std::uint32_t port) {
+  std::uint64_t out = 0;
+  engine_.look(receiver_of(engine_, runtime_.ports[port].nic), [&](const Shard& live) { out = live.now_tsc; });
+  return out;
+}
+
+/// What the shard that polls the NIC knows: the time, and what the Bindings' meters have seen.
+void PrivateShard::copy_receiver(std::uint32_t port) {
+  const std::uint16_t nic = runtime_.ports[port].nic;
+  std::uint64_t tsc = 0;
+  engine_.look(receiver_of(engine_, nic), [&](const Shard& live) {
+    tsc = live.now_tsc;
+    for (const PortEntry& entry : runtime_.ports) {
+      if (entry.nic != nic || entry.binding == kNoIndex) continue;
+      const std::uint32_t slot = runtime_.bindings[entry.binding].slot;
+      if (slot < live.meters.size()) shard_->meters[slot] = live.meters[slot];
+    }
+  });
+  shard_->begin_turn(tsc);
+}
+
+/// What the shard that owns the packet's flow knows of it.
+void PrivateShard::copy_owner(rte_mbuf* packet, Outcome& outcome) {
+  const PacketMeta& meta = meta_of(packet);
+  const HashSeed& seed = shard_->sessions.seed();
+  path::QuotedFlow flow{path::lookup_of(packet, seed)};
+  filters::QuotedPacket quoted{};
+  const bool error = filters::is_icmp_error(meta);
+  if (error && filters::parse_icmp_error(frame_of(packet), meta, quoted) == filters::DropReason::kNone) {
+    flow = path::quoted_flow(quoted, meta.tenant, seed);
+  } else if ((meta.proof & filters::kProofIpv6) != 0) {
+    flow.ends = path::ends_of(packet, flow.lookup.from_high);
+  }
+  const std::uint32_t owner = path::owner_of(*shard_, packet);
+  const std::uint32_t slot = runtime_.ports[meta.ingress].tenant_slot;
+  Session session{};
+  bool found = false;
+  engine_.look(owner, [&](const Shard& live) {
+    const std::uint32_t index = live.sessions.find(flow.lookup, flow.ends);
+    found = index != kNoIndex && live.sessions.live(index);
+    if (found) session = live.sessions.at(index);
+    shard_->tenants[slot].sessions.set(live.tenants[slot].sessions.read());
+    shard_->icmp_budget[slot] = live.icmp_budget[slot];
+    shard_->echo_budget[slot] = live.echo_budget[slot];
+    shard_->shares[slot] = live.shares[slot];
+  });
+  shard_->number = owner;
+  for (Outlet& outlet : shard_->outlets) outlet.owner = static_cast<std::uint16_t>(owner);
+  if (!found) return;
+  take_session(session, flow.lookup);
+  if (error) outcome.before = session;
+}
+
+void PrivateShard::take_session(const Session& live, const FlowLookup& lookup) {
+  const bool ipv6 = (live.flags & kSessionIpv6) != 0;
+  const std::uint32_t index = shard_->sessions.insert(lookup, live.ends, ipv6);
+  if (index == kNoIndex) return;
+  Session& own = shard_->sessions.at(index);
+  own = live;
+  // A rule that is in this configuration no more counts anywhere.
+  if (own.rule_slot >= shard_->rules.size()) own.rule_slot = 0;
+  shard_->wheel.add(shard_->sessions, index);
+}
+
+/// Says what became of the packet, and empties the outlets.
+void PrivateShard::gather(rte_mbuf* packet, Outcome& outcome) {
+  bool left = false;
+  for (std::uint16_t nic = 0; nic < shard_->outlets.size(); ++nic) {
+    Outlet& outlet = shard_->outlets[nic];
+    for (std::uint16_t i = 0; i < outlet.count; ++i) {
+      rte_mbuf* sent = outlet.packets[i];
+      const auto bytes = frame_of(sent);
+      if (sent == packet) left = true, outcome.meta = meta_of(packet);
+      outcome.sent.push_back({nic, sent == packet, {bytes.begin(), bytes.end()}});
+      rte_pktmbuf_free(sent);
+    }
+    outlet.count = 0;
+  }
+  const Trace& trace = outcome.trace;
+  if (trace.end == Trace::End::kNone && !left) {
+    outcome.fate = Fate::kHeld;
+    outcome.meta = meta_of(packet);
+  } else if (left) {
+    outcome.fate = trace.local ? Fate::kAnswered : Fate::kForwarded;
+  } else {
+    outcome.meta = trace.meta;
+    outcome.fate = trace.end == Trace::End::kDropped ? Fate::kDropped : outcome.sent.empty() ? Fate::kConsumed : Fate::kAnswered;
+  }
+  const std::uint32_t index = outcome.meta.session;
+  const bool placed = outcome.meta.generation == runtime_.generation && outcome.meta.l4_offset != 0;
+  if (placed && index != kNoIndex && index < shard_->sessions.capacity() && shard_->sessions.live(index)) {
+    outcome.after = shard_->sessions.at(index);
+  }
+}
+
+Outcome PrivateShard::run(ByteSpan frame, std::uint32_t port, bool live) {
+  Outcome outcome;
+  outcome.frame.assign(frame.begin(), frame.end());
+  rte_mbuf* packet = rte_pktmbuf_alloc(pool_.get());
+  SEKISHO_ASSERT(packet != nullptr && frame.size() <= kFrameBytesMax);
+  char* room = rte_pktmbuf_append(packet, static_cast<std::uint16_t>(frame.size()));
+  std::copy(frame.begin(), frame.end(), reinterpret_cast<std::uint8_t*>(room));
+  packet->port = runtime_.ports[port].nic;
+  meta_of(packet) = PacketMeta{};
+  outcome.trace.packet = packet;
+  shard_->trace = &outcome.trace;
+  shard_->packets.received.add(1);
+
+  Burst burst;
+  burst.packets[burst.count++] = packet;
+  const auto before = [&](Stage stage, Burst& now) {
+    Trace& trace = outcome.trace;
+    if (stage == Stage::kSteer && live && now.count > 0) copy_owner(packet, outcome);
+    const bool first_time = stage == Stage::kAdmit && trace.stage == Stage::kFindSession;
+    trace.stage = stage;
+    if (!first_time || trace.end != Trace::End::kNone) return;
+    const std::uint32_t index = meta_of(packet).session;
+    if (index != kNoIndex) outcome.before = shard_->sessions.at(index);
+  };
+  path::take(*shard_, runtime_, burst, before);
+  shard_->trace = nullptr;
+  gather(packet, outcome);
+  return outcome;
+}
+
+Outcome PrivateShard::run_live(ByteSpan frame, std::uint32_t port) {
+  copy_receiver(port);
+  return run(frame, port, true);
+}
+
+Outcome PrivateShard::run_apart(ByteSpan frame, std::uint32_t port, std::uint64_t tsc) {
+  shard_->begin_turn(tsc);
+  shard_->expire_sessions(shard_->sessions.capacity());
+  Outcome out = run(frame, port, false);
+  for (std::uint32_t i = 0; i < shard_->held_count; ++i) rte_pktmbuf_free(shard_->held[i].packet);
+  shard_->packets.held.subtract(shard_->held_count);
+  shard_->held_count = 0;
+  return out;
+}
+
+}  // namespace sekisho::dataplane::explain

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "dataplane/engine.h"
+#include "dataplane/trace.h"
+
+namespace sekisho::dataplane::explain {
+
+/// A frame that would have left, as it would have stood on the wire.
+struct SentFrame {
+  std::uint16_t nic;                ///< DPDK port
+  bool original;                    ///< the explained packet itself; else something the gateway says about it
+  std::vector<std::uint8_t> bytes;
+};
+
+enum class Fate : std::uint8_t { kForwarded, kAnswered, kConsumed, kHeld, kDropped };
+
+/// What became of one packet.
+struct Outcome {
+  Fate fate = Fate::kDropped;
+  Trace trace;
+  PacketMeta meta{};                ///< as the stages left it
+  std::vector<std::uint8_t> frame;  ///< as it came in
+  std::optional<Session> before;    ///< the session it belongs to, as it was before
+  std::optional<Session> after;     ///< the session it belongs to or made, as it is now
+  std::vector<SentFrame> sent;
+};
+
+/// A shard nobody else knows of: the stages run in it on packets that never were on a wire.
+///
+/// Overview. It has the live shards' seed and places, its own tables, counters and log, copies of what all shards share
+/// (neighbours, pins), and no NIC: finished frames are taken out of its outlets. What a live shard alone knows and the
+/// packet's verdict needs (its session, its tenant's sessions and budgets, its Binding's meters, the time) is asked of
+/// that shard and copied before it is used: nothing flows back. Life-cycle. Made for one question, thrown away after it.
+/// Limits. One packet at a time; frames up to kFrameBytesMax bytes. Thread: control.
+class PrivateShard {
+ public:
+  static constexpr std::uint32_t kSessionsMin = 64;
+  static constexpr std::size_t kFrameBytesMax = RTE_MBUF_DEFAULT_DATAROOM;  ///< what a packet buffer holds
+
+  /// `runtime` uses places of `slots`; both outlive it. Fails when DPDK's memory does not suffice.
+  static Result<std::unique_ptr<PrivateShard>> create(Engine& engine, const Runtime& runtime, const Slots& slots,
+                                                      std::uint32_t sessions);
+  ~PrivateShard();
+  PrivateShard(const PrivateShard&) = delete;
+  PrivateShard& operator=(const PrivateShard&) = delete;
+
+  /// What would happen now to a frame that comes in on the NIC of port index `port`.
+  Outcome run_live(ByteSpan frame, std::uint32_t port);
+  /// The same at time `tsc`, knowing only what came through this shard before. A held packet is let go.
+  Outcome run_apart(ByteSpan frame, std::uint32_t port, std::uint64_t tsc);
+  /// The time of the live shards, as far as one packet needs it.
+  [[nodiscard]] std::uint64_t live_tsc(std::uint32_t port);
+
+ private:
+  PrivateShard(Engine& engine, const Runtime& runtime) : engine_(engine), runtime_(runtime) {}
+  Outcome run(ByteSpan frame, std::uint32_t port, bool live);
+  void copy_receiver(std::uint32_t port);
+  void copy_owner(rte_mbuf* packet, Outcome& outcome);
+  void take_session(const Session& live, const FlowLookup& lookup);
+  void gather(rte_mbuf* packet, Outcome& outcome);
+
+  struct FreePool {
+    void operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
+  };
+  Engine& engine_;
+  const Runtime& runtime_;
+  Shared shared_;
+  std::unique_ptr<rte_mempool, FreePool> pool_;
+  std::unique_ptr<Shard> shard_;
+};
+
+}  // namespace sekisho::dataplane::explain

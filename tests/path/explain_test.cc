@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: what explain says of a packet is what happens to that very packet, to the byte, and asking changes nothing.
+// Method: each packet is explained first, with everything the shards hold compared before and after; then it is sent in.
+#include "dataplane/explain/explain.h"
+
+#include <random>
+
+#include "tests/path/path_test.h"
+
+namespace sekisho::tests {
+namespace {
+
+using dataplane::explain::Description;
+using dataplane::explain::Explanation;
+using filters::DropReason;
+using filters::kTcpAck;
+using filters::kTcpFin;
+using filters::kTcpRst;
+using filters::kTcpSyn;
+namespace explain = dataplane::explain;
+namespace snapshot = filters::snapshot;
+
+const RuleText kAllowAll{.id = 11};
+const std::vector<RuleText> kMixed = {
+    {.id = 11, .destinations = {"10.0.0.2/32", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "fd00::/16"}, .protocol = 6, .port_low = 80, .port_high = 443},
+    {.id = 12, .protocol = 17, .port_low = 53, .port_high = 53},
+    {.id = 13, .action = snapshot::Action::kReject, .protocol = 17, .port_low = 3, .port_high = 4},
+    {.id = 14, .action = snapshot::Action::kReject, .protocol = 6, .port_low = 25, .port_high = 25},
+    {.id = 15, .action = snapshot::Action::kDrop, .protocol = 17, .port_low = 2, .port_high = 2},
+    {.id = 16, .protocol = 1},
+    {.id = 17, .protocol = 58}};
+constexpr std::array<std::uint32_t, kNics> kPortOfNic{0, 1, 3};  // port indices of tenant A's wires and the uplink
+
+template <typename Array>
+void append_bytes(std::string& out, Array& array, std::size_t count) {
+  if (count > 0) out.append(reinterpret_cast<const char*>(&array[0]), count * sizeof(array[0]));
+}
+
+class PathExplain : public PathTest {
+ protected:
+  /// Everything the live shards hold.
+  std::string everything() {
+    std::string out;
+    for (std::uint32_t number = 0; number < world_.engine().shards(); ++number) {
+      dataplane::Shard& shard = world_.engine().shard(number);
+      out.append(reinterpret_cast<const char*>(&shard.packets), sizeof(shard.packets));
+      append_bytes(out, shard.tenants, shard.tenants.size());
+      append_bytes(out, shard.ports, shard.ports.size());
+      append_bytes(out, shard.rules, shard.rules.size());
+      append_bytes(out, shard.violations, shard.violations.size());
+      append_bytes(out, shard.meters, shard.meters.size());
+      append_bytes(out, shard.icmp_budget, shard.icmp_budget.size());
+      append_bytes(out, shard.echo_budget, shard.echo_budget.size());
+      append_bytes(out, shard.shares, shard.shares.size());
+      if (shard.sessions.used_end() > 0) {
+        out.append(reinterpret_cast<const char*>(&shard.sessions.at(0)), shard.sessions.used_end() * sizeof(dataplane::Session));
+      }
+      out += std::to_string(shard.sessions.size()) + " " + std::to_string(shard.held_count) + " " + std::to_string(shard.log.ring().pushed());
+    }
+    const dataplane::Shared& shared = world_.engine().shared();
+    for (std::uint32_t place = 0; place < dataplane::NeighbourTable::kCapacity; ++place) {
+      const auto entry = shared.neighbours.list(place);
+      if (entry.reading.state == dataplane::NeighbourState::kFree) continue;
+      out += std::to_string(place) + to_string(entry.address) + to_string(entry.reading.mac) + std::to_string(static_cast<int>(entry.reading.state));
+    }
+    append_bytes(out, shared.pins, shared.pins.size());
+    append_bytes(out, shared.quotas, shared.quotas.size());
+    return out;
+  }
+  Explanation ask(const explain::Packet& packet, std::uint32_t port) {
+    return explain::explain(world_.engine(), {*world_.engine().runtime(), world_.engine().slots()}, packet, port).value();
+  }
+  /// Explains, sends in, compares.
+  Explanation same(std::uint16_t nic, const Frame& frame) {
+    const std::string before = everything();
+    const Explanation said = ask(frame, kPortOfNic[nic]);
+    EXPECT_TRUE(before == everything()) << "asking changed something";
+    std::array<std::uint64_t, static_cast<std::size_t>(DropReason::kCount)> drops_before{};
+    for (std::size_t i = 0; i < drops_before.size(); ++i) drops_before[i] = drops(static_cast<DropReason>(i));
+    for (std::uint16_t out = 0; out < kNics; ++out) EXPECT_TRUE(world_.collect(out).empty());
+    world_.inject(nic, frame);
+    std::string ended;
+    for (std::size_t i = 0; i < drops_before.size(); ++i) {
+      if (drops(static_cast<DropReason>(i)) != drops_before[i]) ended += filters::info(static_cast<DropReason>(i)).name;
+    }
+    EXPECT_EQ(said.reason == DropReason::kNone ? "" : filters::info(said.reason).name, ended);
+    EXPECT_EQ(said.verdict == "drop" || said.verdict == "reject", !ended.empty()) << said.verdict;
+    for (std::uint16_t out = 0; out < kNics; ++out) {
+      std::vector<Frame> told;
+      for (const auto& sent : said.outcome.sent) {
+        if (sent.nic == out) told.push_back(sent.bytes);
+      }
+      EXPECT_EQ(told, world_.collect(out)) << "nic " << out << ", " << said.verdict << " " << filters::info(said.reason).name;
+    }
+    return said;
+  }
+  /// The step of a stage; empty when there is none.
+  static explain::Step step(const Explanation& said, std::string_view stage) {
+    for (const explain::Step& one : said.steps) {
+      if (one.stage == stage) return one;
+    }
+    return {};
+  }
+  Frame tcp(bool back, std::uint8_t flags, std::uint32_t sequence, std::uint32_t acknowledgement, std::uint32_t tenant = kTenantA) {
+    const TcpKnobs knobs{.flags = flags, .sequence = sequence, .acknowledgement = acknowledgement};
+    return back ? server("10.0.0.2", "10.0.0.34", tenant).tcp(443, 40000, knobs).build()
+                : client("10.0.0.34", "10.0.0.2", tenant).tcp(40000, 443, knobs).build();
+  }
+  void connect() {
+    world_.through(kClientNic, tcp(false, kTcpSyn, 1000, 0), kServerNic);
+    world_.through(kServerNic, tcp(true, kTcpSyn | kTcpAck, 5000, 1001), kClientNic);
+    world_.through(kClientNic, tcp(false, kTcpAck, 1001, 5001), kServerNic);
+  }
+};
+SEKISHO_PATH_WORKERS(PathExplain);
+
+TEST_P(PathExplain, FirstPacketsEndAsExplained) {
+  world_.apply(1, kMixed);
+  EXPECT_EQ(same(kClientNic, tcp(false, kTcpSyn, 1, 0)).verdict, "allow");
+  EXPECT_EQ(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(9, 53).build()).rule, "inside/rule 12");
+  EXPECT_EQ(same(kClientNic, client("fd00:0:0:2::2", "fd00:0:0:1::2").udp(9, 53).build()).verdict, "allow");
+  EXPECT_EQ(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(9, 2).build()).rule, "inside/rule 15");
+  EXPECT_EQ(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(9, 3).build()).verdict, "reject");
+  EXPECT_EQ(same(kClientNic, client("fd00:0:0:2::2", "fd00:0:0:1::2").tcp(9, 25, {.flags = kTcpSyn}).build()).verdict, "reject");
+  EXPECT_EQ(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(9, 5).build()).reason, DropReason::kDefaultDeny);
+  EXPECT_EQ(same(kClientNic, tcp(false, kTcpAck, 77, 88).size() > 0 ? client("10.0.0.34", "10.0.0.2").tcp(50000, 443).build() : Frame{}).reason, DropReason::kNotFirst);
+  same(kClientNic, client("10.0.0.34", "10.0.0.34").udp(1, 2).build());
+  same(kClientNic, client("10.0.0.34", "224.0.0.1").udp(1, 2).build());
+  same(kClientNic, client("10.0.0.34", "10.0.0.5").udp(9, 53).build());
+  same(kClientNic, client("10.0.0.34", "10.0.0.33").echo().build());
+  same(kClientNic, client("10.0.0.34", "10.0.0.33").udp(9, 53).build());
+  same(kClientNic, on_client(kTenantA).ipv4("10.0.0.34", "10.0.0.2", {.ttl = 1}).udp(10, 53).build());
+  same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(10, 53, {.checksum = 1}).build());
+}
+
+TEST_P(PathExplain, WhoMaySpeakIsExplained) {
+  world_.apply(1, kMixed);
+  const Explanation forged = same(kClientNic, client("10.0.0.35", "10.0.0.2").udp(9, 53).build());
+  EXPECT_EQ(forged.reason, DropReason::kAeIp4);
+  EXPECT_EQ(step(forged, "binding").result, "refused");
+  EXPECT_EQ(step(forged, "binding").object, "binding binding2");
+  EXPECT_EQ(same(kClientNic, FrameBuilder().ethernet(kServerMac, world_.gateway(kClientNic)).ipv4("10.0.0.34", "10.0.0.2").udp(9, 53).build()).reason,
+            DropReason::kAeMac);
+  EXPECT_EQ(same(kClientNic, on_client(kTenantA).vlan(9).ipv4("10.0.0.34", "10.0.0.2").udp(9, 53).build()).reason, DropReason::kNoPort);
+  const Explanation asked = same(kClientNic, FrameBuilder().ethernet(kClientMac, Mac::from_number(0xffff'ffff'ffff))
+      .arp({.sender_mac = kClientMac, .sender = address("10.0.0.34"), .target = address("10.0.0.33")}).build());
+  EXPECT_EQ(asked.verdict, "answer");
+  EXPECT_EQ(step(asked, "answer").detail.substr(0, 16), "arp: 10.0.0.33 i");
+  EXPECT_EQ(same(kUplinkNic, outside("198.51.100.9", "203.0.113.99").udp(9, 53).build()).reason, DropReason::kUplinkNoOwner);
+  EXPECT_EQ(same(kUplinkNic, outside("203.0.113.18", "203.0.113.17").udp(9, 53).build()).reason, DropReason::kUplinkSource);
+}
+
+TEST_P(PathExplain, SegmentOfALiveConnectionIsJudgedByItsRealState) {
+  world_.apply(1, kMixed);
+  connect();
+  const Explanation data = same(kClientNic, tcp(false, kTcpAck, 1001, 5001));
+  EXPECT_EQ(data.verdict, "allow");
+  EXPECT_EQ(step(data, "session").result, "found");
+  EXPECT_EQ(step(data, "session").detail, "established, packets 2 forward, 1 back, travels forward");
+  EXPECT_EQ(step(data, "rule").stage, "") << "policy is not asked again";
+  EXPECT_EQ(same(kServerNic, tcp(true, kTcpAck, 9'000'000, 1001)).reason, DropReason::kTcpWindow);
+  EXPECT_EQ(same(kServerNic, tcp(true, kTcpSyn | kTcpAck, 9'000'000, 1001)).verdict, "drop");
+  EXPECT_EQ(step(same(kServerNic, tcp(true, kTcpFin | kTcpAck, 5001, 1001)), "state").detail.substr(0, 35), "established becomes fin-wait-revers");
+  same(kServerNic, tcp(true, kTcpRst, 5002, 0));
+  same(kClientNic, tcp(false, kTcpAck, 1001, 5002));
+  EXPECT_EQ(step(same(kClientNic, tcp(false, kTcpSyn, 900'000, 0)), "state").result, "opens") << "the numbers of a finished connection";
+}
+
+TEST_P(PathExplain, DescribedSegmentOfALiveConnectionGetsTheNumbersItExpects) {
+  world_.apply(1, kMixed);
+  connect();
+  Description packet{.source = address("10.0.0.34"), .destination = address("10.0.0.2"), .source_port = 40000, .destination_port = 443, .tcp_flags = kTcpAck};
+  EXPECT_EQ(ask(packet, 1).verdict, "allow");
+  packet.sequence = 77'000'000;
+  EXPECT_EQ(ask(packet, 1).reason, DropReason::kTcpWindow);
+  packet.sequence.reset();
+  packet.source_port = 40001;
+  EXPECT_EQ(ask(packet, 1).reason, DropReason::kNotFirst) << "no connection: a mid-stream segment";
+}
+
+TEST_P(PathExplain, DescribedPacketsComeFromTheBindingsMacWithThePortsTags) {
+  world_.apply(1, kMixed);
+  const Description packet{.source = address("fd00:0:0:2::2"), .destination = address("fd00:0:0:1::2"), .protocol = 17, .source_port = 9, .destination_port = 53};
+  const Explanation said = ask(packet, 1);
+  EXPECT_EQ(said.verdict, "allow");
+  const Explanation other = ask(packet, 5);  // tenant B: same addresses, behind 802.1ad and 802.1Q
+  EXPECT_EQ(other.verdict, "allow");
+  EXPECT_NE(step(other, "decode").detail.find("vlan 300.7"), std::string::npos) << step(other, "decode").detail;
+  EXPECT_EQ(step(other, "bind").object, "port port12 of tenant2");
+  EXPECT_EQ(other.rule, "inside/rule 201");
+  Description forged = packet;
+  forged.source_mac = kServerMac;
+  EXPECT_EQ(ask(forged, 1).reason, DropReason::kAeMac);
+}
+
+TEST_P(PathExplain, OverlappingTenantsDoNotSeeEachOthersSessions) {
+  world_.apply(1, kMixed);
+  connect();
+  EXPECT_EQ(same(kClientNic, tcp(false, kTcpAck, 1001, 5001, kTenantB)).reason, DropReason::kNotFirst);
+  EXPECT_EQ(same(kClientNic, tcp(false, kTcpAck, 1001, 5001, kTenantA)).verdict, "allow");
+}
+
+TEST_P(PathExplain, ErrorAboutALiveFlowPassesAndAboutNoneDoesNot) {
+  world_.apply(1, kMixed);
+  const Frame datagram = world_.through(kClientNic, client("10.0.0.34", "10.0.0.2").udp(9, 53).build(), kServerNic);
+  const auto error = [&](Frame quoted) {
+    quoted.erase(quoted.begin(), quoted.begin() + 14);
+    return server("10.0.0.2", "10.0.0.34").icmp(3, 3, 0).payload(quoted).build();
+  };
+  EXPECT_EQ(same(kServerNic, error(datagram)).verdict, "allow");
+  EXPECT_EQ(same(kServerNic, error(client("10.0.0.34", "10.0.0.2").udp(10, 53).build())).reason, DropReason::kIcmpUnrelated);
+}
+
+TEST_P(PathExplain, UnknownNeighbourHoldsThePacketAndTheQuestionIsTold) {
+  world_.apply(1, kMixed);
+  const Explanation held = same(kServerNic, server("203.0.113.17", "198.51.100.9").udp(5000, 53).build());
+  EXPECT_EQ(held.verdict, "hold");
+  EXPECT_EQ(step(held, "answer").detail.substr(0, 26), "arp: who has 192.0.2.2? te");
+  world_.inject(kUplinkNic, router_answer("192.0.2.2", "192.0.2.1"));
+  collect_all();
+  EXPECT_EQ(same(kServerNic, server("203.0.113.17", "198.51.100.9").udp(5001, 53).build()).verdict, "allow");
+}
+
+TEST_P(PathExplain, FullTenantIsToldSo) {
+  world_.apply(1, {kAllowAll}, {.edit = [](filters::SnapshotBuilder& builder) { builder.tenants[0].sessions_max = 4; }});
+  for (std::uint16_t port = 1; port < 12; ++port) same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(port, 53).build());
+  EXPECT_GT(drops(DropReason::kSessionLimit), 0U);
+}
+
+TEST_P(PathExplain, TenantThatOpensTooManySessionsASecondIsToldSo) {
+  world_.apply(1, {kAllowAll}, {.edit = [](filters::SnapshotBuilder& builder) { builder.tenants[0].quotas.new_sessions_per_second = 6; }});
+  for (std::uint16_t port = 1; port < 20; ++port) same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(port, 53).build());
+  EXPECT_GT(drops(DropReason::kSessionRate), 0U);
+}
+
+TEST_P(PathExplain, SessionOfAnOlderGenerationIsJudgedAgain) {
+  world_.apply(1, {kAllowAll});
+  world_.through(kClientNic, client("10.0.0.34", "10.0.0.2").udp(5000, 53).build(), kServerNic);
+  world_.through(kClientNic, client("10.0.0.34", "10.0.0.2").udp(5000, 99).build(), kServerNic);
+  world_.apply(2, {{.id = 12, .protocol = 17, .port_low = 53, .port_high = 53}});
+  const Explanation kept = same(kServerNic, server("10.0.0.2", "10.0.0.34").udp(53, 5000).build());
+  EXPECT_EQ(kept.verdict, "allow");
+  EXPECT_EQ(kept.rule, "inside/rule 12");
+  EXPECT_EQ(same(kServerNic, server("10.0.0.2", "10.0.0.34").udp(99, 5000).build()).reason, DropReason::kPolicyChanged);
+}
+
+TEST_P(PathExplain, CandidateIsAnsweredForWithoutBeingInForce) {
+  world_.apply(1, kMixed);
+  connect();
+  dataplane::Slots slots = world_.engine().slots();
+  dataplane::LoadError error;
+  const std::string before = everything();
+  const auto candidate = world_.engine().build_apart(
+      world_.snapshot(2, {{.id = 99, .action = snapshot::Action::kReject, .protocol = 6}, {.id = 12, .protocol = 17, .port_low = 5, .port_high = 5}}), slots, error);
+  ASSERT_NE(candidate, nullptr) << error.reason;
+  const auto under_candidate = [&](const Frame& frame) {
+    return explain::explain(world_.engine(), {*candidate, slots}, frame, 1).value();
+  };
+  const Frame now_denied = client("10.0.0.34", "10.0.0.2").udp(9, 53).build();
+  const Frame now_allowed = client("10.0.0.34", "10.0.0.2").udp(9, 5).build();
+  EXPECT_EQ(under_candidate(now_denied).reason, DropReason::kDefaultDeny);
+  EXPECT_EQ(under_candidate(now_allowed).rule, "inside/rule 12");
+  EXPECT_EQ(under_candidate(tcp(false, kTcpAck, 1001, 5001)).reason, DropReason::kPolicyChanged) << "the live connection would end";
+  EXPECT_EQ(under_candidate(tcp(false, kTcpAck, 1001, 5001)).rule, "inside/rule 99");
+  EXPECT_EQ(under_candidate(tcp(false, kTcpAck, 1001, 5001)).generation, 2U);
+  EXPECT_TRUE(before == everything());
+  EXPECT_EQ(world_.engine().slots().rules.all().size(), kMixed.size() + 3);
+  EXPECT_EQ(same(kClientNic, now_denied).verdict, "allow");
+  EXPECT_EQ(same(kClientNic, now_allowed).reason, DropReason::kDefaultDeny);
+  EXPECT_EQ(same(kClientNic, tcp(false, kTcpAck, 1001, 5001)).verdict, "allow");
+}
+
+TEST_P(PathExplain, RandomStoriesEndAsExplained) {
+  world_.apply(1, kMixed);
+  std::mt19937_64 random(20261126);
+  const auto pick = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  constexpr std::array<std::uint16_t, 6> kPorts{53, 2, 3, 25, 80, 443};
+  constexpr std::array<std::uint8_t, 6> kFlags{kTcpSyn, kTcpSyn | kTcpAck, kTcpAck, kTcpAck, kTcpFin | kTcpAck, kTcpRst | kTcpAck};
+  for (int i = 0; i < 3000; ++i) {
+    const std::uint32_t tenant = pick(4) == 0 ? kTenantB : kTenantA;
+    const bool v6 = pick(3) == 0;
+    const bool back = pick(2) == 0;
+    const char* near = v6 ? "fd00:0:0:2::2" : pick(9) == 0 ? "10.0.0.35" : "10.0.0.34";
+    const char* far = v6 ? "fd00:0:0:1::2" : "10.0.0.2";
+    FrameBuilder builder = back ? server(far, near, tenant) : client(near, far, tenant);
+    const std::uint16_t service = kPorts[pick(kPorts.size())];
+    const auto host = static_cast<std::uint16_t>(40000 + pick(3));
+    const auto from = back ? service : host, to = back ? host : service;
+    if (pick(2) == 0) {
+      builder.udp(from, to);
+    } else {
+      builder.tcp(from, to, {.flags = kFlags[pick(kFlags.size())], .sequence = static_cast<std::uint32_t>(1000 + pick(3)),
+                             .acknowledgement = static_cast<std::uint32_t>(1000 + pick(3))});
+    }
+    same(back ? kServerNic : kClientNic, builder.build());
+    if (pick(50) == 0) world_.pass(250 * std::chrono::milliseconds(pick(200)));
+    if (HasFailure()) FAIL() << "packet " << i;
+  }
+}
+
+}  // namespace
+}  // namespace sekisho::tests
