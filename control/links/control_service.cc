@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "control/compile/compiler.h"
 #include "control/config/diff.h"
+#include "control/links/answer.h"
 #include "control/links/log_link.h"
 #include "control/show/tables.h"
 
@@ -20,45 +21,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kQueryDeadline = 3s;
 constexpr std::uint32_t kSessionsShownMax = 100'000;
-// What a reply may hold beside the list: file names, numbers, protobuf's own bytes.
-constexpr std::size_t kListBytesMax = limits::kIpcMessageBytesMax - (8U << 10);
-
-ControlAnswer failure(std::string reason) {
-  ControlAnswer out;
-  out.message.mutable_failure()->set_reason(std::move(reason));
-  return out;
-}
-
-ByteSpan as_bytes(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
-void set(ipc::Finding& out, const Finding& finding, const std::string& file) {
-  out.set_severity(finding.severity == Severity::kError ? ipc::Finding::ERROR : ipc::Finding::WARNING);
-  out.set_path(finding.path);
-  out.set_line(finding.line);
-  out.set_column(finding.column);
-  out.set_sentence(finding.sentence);
-  out.set_file_name(file);
-}
-
-/// As many as fit one datagram; the rest is said in a last one.
-void add_findings(google::protobuf::RepeatedPtrField<ipc::Finding>& out, const std::vector<Finding>& findings,
-                  const std::string& file) {
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < findings.size(); ++i) {
-    ipc::Finding next;
-    set(next, findings[i], file);
-    bytes += next.ByteSizeLong() + 8;
-    if (bytes > kListBytesMax) {
-      const Finding rest{Severity::kWarning, "", 0, 0,
-                         std::to_string(findings.size() - i) + " further findings are left out"};
-      return set(*out.Add(), rest, "");
-    }
-    *out.Add() = std::move(next);
-  }
-}
-
 void add_changes(google::protobuf::RepeatedPtrField<ipc::Change>& out, const std::vector<Change>& changes) {
   constexpr std::size_t kShown = 400;  // characters of one side
   std::size_t bytes = 0;
@@ -136,7 +98,8 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       ids_(ids),
       committer_(committer),
       dataplane_(dataplane),
-      export_socket_(std::move(export_socket)) {}
+      export_socket_(std::move(export_socket)),
+      explain_(ids, dataplane) {}
 
 ControlService::~ControlService() = default;
 
@@ -154,6 +117,10 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return list(request, reply);
     case ipc::ToControl::kGetConfig:
       return get_config(request, reply);
+    case ipc::ToControl::kExplainPacket:
+      return explain_.explain(std::move(request), running_names(), std::move(reply));
+    case ipc::ToControl::kReplayCapture:
+      return explain_.replay(std::move(request), running_names(), std::move(reply));
     case ipc::ToControl::kShow:
       return show(request, std::move(reply));
     case ipc::ToControl::kGetNames:
@@ -323,6 +290,11 @@ ControlService::Running* ControlService::running() {
   running_->model = decode_document(*text).model;
   running_->names = make_name_table(running_->model, ids_, running_->revision);
   return running_.get();
+}
+
+const ipc::NameTable* ControlService::running_names() {
+  const Running* now = running();
+  return now == nullptr ? nullptr : &now->names;
 }
 
 namespace {

@@ -9,6 +9,7 @@
 #include "control/config/store.h"
 #include "control/links/control_server.h"
 #include "control/links/dataplane_link.h"
+#include "control/links/explain_service.h"
 
 namespace sekisho::control {
 
@@ -36,6 +37,7 @@ class ControlService {
   void show_status(ControlServer::Reply reply);
   void with_document(ControlRequest request, ControlServer::Reply reply);
   Running* running();
+  [[nodiscard]] const ipc::NameTable* running_names();
 
   boost::asio::io_context& io_;
   Store& store_;
@@ -43,6 +45,7 @@ class ControlService {
   Committer& committer_;
   DataplaneLink& dataplane_;
   std::string export_socket_;
+  ExplainService explain_;
   std::unique_ptr<Running> running_;
 };
 

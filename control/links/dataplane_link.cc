@@ -97,7 +97,7 @@ void DataplaneLink::retry_later() {
 void DataplaneLink::greet() {
   ipc::ToDataplane request;
   request.mutable_get_status();
-  send(std::move(request), nullptr, deadlines_.greet, [this](const Reply& reply) {
+  send(std::move(request), {}, deadlines_.greet, [this](const Reply& reply) {
     if (!reply.error.empty()) return;
     if (!reply.message.has_status()) return close("no status in answer to a question for it");
     ready_ = true;
@@ -171,22 +171,23 @@ void DataplaneLink::apply(std::uint32_t generation, std::span<const std::uint8_t
   body.set_size(snapshot.size());
   const Sha256Digest digest = sha256(snapshot);
   body.set_sha256(digest.data(), digest.size());
-  send(std::move(request), &*blob, deadlines_.apply, on_reply);
+  send(std::move(request), {&*blob, 1}, deadlines_.apply, on_reply);
 }
 
-void DataplaneLink::ask(ipc::ToDataplane request, std::chrono::milliseconds deadline, OnReply on_reply) {
+void DataplaneLink::ask(ipc::ToDataplane request, std::chrono::milliseconds deadline, OnReply on_reply,
+                        std::span<const Fd> fds) {
   if (!ready_) return fail_later(std::move(on_reply), "the data plane is not there");
-  send(std::move(request), nullptr, deadline, std::move(on_reply));
+  send(std::move(request), fds, deadline, std::move(on_reply));
 }
 
-void DataplaneLink::send(ipc::ToDataplane request, const Fd* fd, std::chrono::milliseconds deadline, OnReply on_reply) {
+void DataplaneLink::send(ipc::ToDataplane request, std::span<const Fd> fds, std::chrono::milliseconds deadline, OnReply on_reply) {
   if (waiting_.size() >= kWaitingMax)
     return fail_later(std::move(on_reply), "too many questions to the data plane at once");
   request.set_correlation(++last_correlation_);
   const std::string bytes = request.SerializeAsString();
-  const int number = fd != nullptr ? fd->get() : -1;
-  const auto fds = fd != nullptr ? std::span<const int>(&number, 1) : std::span<const int>();
-  if (const auto sent = connection_->send(as_bytes(bytes), fds, kSendDeadline); !sent) {
+  std::vector<int> numbers;
+  for (const Fd& fd : fds) numbers.push_back(fd.get());
+  if (const auto sent = connection_->send(as_bytes(bytes), numbers, kSendDeadline); !sent) {
     fail_later(std::move(on_reply), describe(sent.error()));
     // Closing calls others back: not from inside a call of theirs.
     boost::asio::post(io_, [this, connection = connection_number_] {

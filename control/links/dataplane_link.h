@@ -44,8 +44,8 @@ class DataplaneLink final : public SnapshotSink {
 
   [[nodiscard]] bool connected() const override { return ready_; }
   void apply(std::uint32_t generation, std::span<const std::uint8_t> snapshot, Done done) override;
-  /// Sends `request` (its correlation is filled in) and calls `on_reply` exactly once, never before returning.
-  void ask(ipc::ToDataplane request, std::chrono::milliseconds deadline, OnReply on_reply);
+  /// Sends `request` (its correlation is filled in), with `fds`, and calls `on_reply` exactly once, never before returning.
+  void ask(ipc::ToDataplane request, std::chrono::milliseconds deadline, OnReply on_reply, std::span<const Fd> fds = {});
 
  private:
   struct Waiting {
@@ -59,7 +59,7 @@ class DataplaneLink final : public SnapshotSink {
   void take(IpcMessage message);
   void greet();
   void close(const std::string& reason);
-  void send(ipc::ToDataplane request, const Fd* fd, std::chrono::milliseconds deadline, OnReply on_reply);
+  void send(ipc::ToDataplane request, std::span<const Fd> fds, std::chrono::milliseconds deadline, OnReply on_reply);
   void arm_deadline();
   void fail_later(OnReply on_reply, std::string error);
 

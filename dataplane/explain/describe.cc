@@ -26,13 +26,16 @@ void append32(Bytes& out, std::uint32_t value) {
 
 Mac source_mac(const Description& packet, const Runtime& runtime, std::uint32_t port) {
   if (packet.source_mac) return *packet.source_mac;
-  const std::uint32_t binding = runtime.ports[port].binding;
-  if (binding == kNoIndex) return kSomeHost;
-  const auto pairs = filters::slice(runtime.view.binding_pairs(), runtime.view.bindings()[binding].pairs);
-  for (const snapshot::BindingPair& pair : pairs) {
-    if (pair.prefix.contains(packet.source)) return pair.mac;
+  if (runtime.ports[port].kind != snapshot::PortKind::kSegment) return kSomeHost;
+  std::optional<Mac> any;
+  for (const snapshot::Binding& binding : runtime.view.bindings()) {
+    if (binding.port != port) continue;
+    for (const snapshot::BindingPair& pair : filters::slice(runtime.view.binding_pairs(), binding.pairs)) {
+      if (pair.prefix.contains(packet.source)) return pair.mac;
+      if (!any) any = pair.mac;
+    }
   }
-  return pairs.empty() ? kSomeHost : pairs.front().mac;
+  return any.value_or(kSomeHost);
 }
 
 /// The transport header and payload; its checksum, where there is one, is still zero at the returned offset.

@@ -74,7 +74,9 @@ class Narrator {
     decode();
     if (ended_in(Stage::kDecode)) return std::move(steps_);
     bind();
-    if (!ended_in(Stage::kBind)) {
+    if (!ended() && trace_.stage < Stage::kFindSession) {
+      add("fragments", "held", "", "", "until the rest of its datagram is there");
+    } else if (!ended_in(Stage::kBind)) {
       session();
       rule();
       way();
@@ -132,10 +134,11 @@ class Narrator {
 
   void binding(const PortEntry& port) {
     if (port.kind != snapshot::PortKind::kSegment) return;
-    if (port.binding == kNoIndex) return add("binding", "refused", "", "", name_of(trace_.reason) + ": the port has no binding");
+    const std::uint32_t bound = runtime_.binding_of(out_.meta);
+    if (bound == kNoIndex) return add("binding", "refused", "", "", name_of(trace_.reason) + ": nobody is bound there, or not this MAC");
     const bool guard = ended_in(Stage::kBind) && filters::info(trace_.reason).name.substr(0, 3) == "ae-";
-    const std::string object = "binding " + string(runtime_.view.bindings()[port.binding].name);
-    add("binding", guard ? "refused" : "ok", object, text(runtime_.bindings[port.binding].id),
+    const std::string object = "binding " + string(runtime_.view.bindings()[bound].name);
+    add("binding", guard ? "refused" : "ok", object, text(runtime_.bindings[bound].id),
         guard ? name_of(trace_.reason) : "the source may speak here");
   }
 
@@ -193,7 +196,7 @@ class Narrator {
     add("route", "ok", port_name(out_port), port_id(out_port), "");
   }
 
-  [[nodiscard]] bool passed_policy() const { return !ended() || trace_.ended_in == Stage::kForward; }
+  [[nodiscard]] bool passed_policy() const { return trace_.stage == Stage::kForward; }
 
   void track() {
     if (ended_in(Stage::kTrack)) return add_refused("state");

@@ -7,6 +7,7 @@
 
 #include "dataplane/path/carry.h"
 #include "dataplane/path/lookup.h"
+#include "filters/packet/fields.h"
 
 namespace sekisho::dataplane::explain {
 namespace {
@@ -82,17 +83,19 @@ std::uint64_t PrivateShard::live_tsc(std::uint32_t port) {
   return out;
 }
 
-/// What the shard that polls the NIC knows: the time, and what the Bindings' meters have seen.
-void PrivateShard::copy_receiver(std::uint32_t port) {
-  const std::uint16_t nic = runtime_.ports[port].nic;
+/// What the shard that polls the NIC knows: the time, and what the meters of the sender's Binding have seen.
+void PrivateShard::copy_receiver(ByteSpan frame, std::uint32_t port) {
+  const PortEntry& entry = runtime_.ports[port];
+  std::uint32_t binding = entry.binding;
+  if (entry.segment != kNoIndex && frame.size() >= filters::kEthernetHeaderBytes) {
+    binding = runtime_.segments[entry.segment]->macs.find(filters::ethernet_source(frame).number());
+  }
   std::uint64_t tsc = 0;
-  engine_.look(receiver_of(engine_, nic), [&](const Shard& live) {
+  engine_.look(receiver_of(engine_, entry.nic), [&](const Shard& live) {
     tsc = live.now_tsc;
-    for (const PortEntry& entry : runtime_.ports) {
-      if (entry.nic != nic || entry.binding == kNoIndex) continue;
-      const std::uint32_t slot = runtime_.bindings[entry.binding].slot;
-      if (slot < live.meters.size()) shard_->meters[slot] = live.meters[slot];
-    }
+    if (binding == kNoIndex) return;
+    const std::uint32_t slot = runtime_.bindings[binding].slot;
+    if (slot < live.meters.size()) shard_->meters[slot] = live.meters[slot];
   });
   shard_->begin_turn(tsc);
 }
@@ -187,13 +190,12 @@ Outcome PrivateShard::run(ByteSpan frame, std::uint32_t port, bool live) {
   Burst burst;
   burst.packets[burst.count++] = packet;
   const auto before = [&](Stage stage, Burst& now) {
-    Trace& trace = outcome.trace;
-    if (stage == Stage::kSteer && live && now.count > 0) copy_owner(packet, outcome);
-    const bool first_time = stage == Stage::kAdmit && trace.stage == Stage::kFindSession;
-    trace.stage = stage;
-    if (!first_time || trace.end != Trace::End::kNone) return;
+    if (now.count == 0) return;  // the packet goes another way, or ended
+    const bool looked_up = outcome.trace.stage == Stage::kFindSession;
+    outcome.trace.stage = stage;
+    if (stage == Stage::kSteer && live) copy_owner(packet, outcome);
     const std::uint32_t index = meta_of(packet).session;
-    if (index != kNoIndex) outcome.before = shard_->sessions.at(index);
+    if (looked_up && index != kNoIndex) outcome.before = shard_->sessions.at(index);
   };
   path::take(*shard_, runtime_, burst, before);
   shard_->trace = nullptr;
@@ -202,7 +204,7 @@ Outcome PrivateShard::run(ByteSpan frame, std::uint32_t port, bool live) {
 }
 
 Outcome PrivateShard::run_live(ByteSpan frame, std::uint32_t port) {
-  copy_receiver(port);
+  copy_receiver(frame, port);
   return run(frame, port, true);
 }
 

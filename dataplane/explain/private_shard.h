@@ -59,7 +59,7 @@ class PrivateShard {
  private:
   PrivateShard(Engine& engine, const Runtime& runtime) : engine_(engine), runtime_(runtime) {}
   Outcome run(ByteSpan frame, std::uint32_t port, bool live);
-  void copy_receiver(std::uint32_t port);
+  void copy_receiver(ByteSpan frame, std::uint32_t port);
   void copy_owner(rte_mbuf* packet, Outcome& outcome);
   void take_session(const Session& live, const FlowLookup& lookup);
   void gather(rte_mbuf* packet, Outcome& outcome);

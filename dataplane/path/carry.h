@@ -18,6 +18,7 @@ void carry_restarted(Shard& shard, const Runtime& config, Burst& restarted, Befo
   track(shard, config, known, nullptr);
   before(Stage::kForward, restarted);
   forward(shard, config, restarted);
+  before(Stage::kForward, known);
   forward(shard, config, known);
 }
 
@@ -32,8 +33,9 @@ void carry(Shard& shard, const Runtime& config, Burst& burst, Before& before) {
   if (first.count > 0) admit(shard, config, first, burst);
   before(Stage::kTrack, burst);
   track(shard, config, burst, &restarted);             // windows, states, counters
-  before(Stage::kForward, burst);
+  before(Stage::kForward, first);
   forward(shard, config, first);                       // hop count, neighbour, link header
+  before(Stage::kForward, burst);
   forward(shard, config, burst);
   if (restarted.count > 0) carry_restarted(shard, config, restarted, before);
 }

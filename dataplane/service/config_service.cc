@@ -10,6 +10,7 @@
 #include "base/describe.h"
 #include "base/ipc/sealed_blob.h"
 #include "base/limits.h"
+#include "dataplane/service/explain_service.h"
 #include "dataplane/service/report.h"
 
 namespace sekisho::dataplane {
@@ -34,14 +35,20 @@ void reject(ipc::FromDataplane& answer, const LoadError& error) {
   answer.mutable_rejected()->set_offset(error.offset);
 }
 
+/// Descriptors that come with a request.
+std::size_t fds_of(const ipc::ToDataplane& request) {
+  if (request.has_explain()) return explain_fds(request.explain());
+  if (request.has_replay()) return explain_fds(request.replay());
+  return request.has_apply_snapshot() ? 1 : 0;
+}
+
 }  // namespace
 
 Result<void> ConfigService::answer(IpcConnection& peer, IpcMessage message) {
   ipc::ToDataplane request;
   const Error malformed{ErrorCode::kMalformed, ErrorSite::kIpc, static_cast<std::uint32_t>(message.bytes.size())};
   if (!request.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size()))) return malformed;
-  const std::size_t fds = request.body_case() == ipc::ToDataplane::kApplySnapshot ? 1 : 0;
-  if (message.fds.size() != fds) return malformed;
+  if (message.fds.size() != fds_of(request)) return malformed;
 
   ipc::FromDataplane answer;
   answer.set_correlation(request.correlation());
@@ -67,6 +74,12 @@ Result<void> ConfigService::answer(IpcConnection& peer, IpcMessage message) {
     case ipc::ToDataplane::kClearSessions: {
       const auto& query = request.clear_sessions();
       answer.mutable_cleared()->set_sessions(clear_sessions(engine_, optional_tenant(query.has_tenant(), query.tenant())));
+      break;
+    }
+    case ipc::ToDataplane::kExplain: answer_explain(engine_, request.explain(), message, answer); break;
+    case ipc::ToDataplane::kReplay: {
+      ipc::ReplayReport report;
+      if (answer_replay(engine_, request.replay(), message, report, answer)) return send_bulk(peer, answer, report.SerializeAsString());
       break;
     }
     case ipc::ToDataplane::BODY_NOT_SET: return malformed;

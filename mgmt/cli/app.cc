@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "mgmt/cli/commands.h"
+#include "mgmt/cli/explain.h"
 
 namespace sekisho::mgmt {
 namespace {
@@ -20,9 +21,11 @@ constexpr const char* kExamples = R"(Examples:
   sekishoctl show drops                             why packets ended
   sekishoctl log follow --tenant acme --last 20     watch verdicts as they happen
   sekishoctl log export --tenant acm00000001 --type comm --format csv --bom -o comm.csv
+  sekishoctl explain --port office --from 10.0.0.34 --to 10.0.0.2 --dport 443
+  sekishoctl explain --port office --replay monday.pcap --candidate site.yaml   what would this change break?
   source <(sekishoctl completion bash)              tab completion for this shell
 
-Exit status: 0 done, 1 refused or findings, 2 wrong usage, 3 daemon unreachable.)";
+Exit status: 0 done, 1 refused or findings, 2 wrong usage, 3 daemon unreachable, 4 a replay found flows that flip.)";
 
 constexpr std::uint32_t kConfirmSecondsMax = 86'400;
 
@@ -51,6 +54,7 @@ struct Choice {
   CommitRequest commit;
   RollbackRequest rollback;
   LogRequest log;
+  ExplainRequest explain;
   std::function<ExitStatus(Session&)> action;
 };
 
@@ -94,7 +98,9 @@ void write_bash_completion(std::ostream& out, const CLI::App& app) {
          "  case $previous in\n"
          "    --format) COMPREPLY=($(compgen -W 'json csv' -- \"$current\")); return ;;\n"
          "    --type) COMPREPLY=($(compgen -W 'comm sec loss' -- \"$current\")); return ;;\n"
-         "    --run-dir|-o|--output) return ;;\n"
+         "    --protocol) COMPREPLY=($(compgen -W 'tcp udp icmp icmpv6' -- \"$current\")); return ;;\n"
+         "    --flags) COMPREPLY=($(compgen -W 'syn ack syn,ack fin,ack rst' -- \"$current\")); return ;;\n"
+         "    --run-dir|-o|--output|--pcap|--replay|--candidate) return ;;\n"
          "  esac\n"
          "  case $path in\n";
   write_completion_case(out, app, "");
@@ -186,6 +192,57 @@ void add_log(CLI::App& app, Choice& choice) {
   exported->callback([&] { choice.action = [&](Session& s) { return read_log(s, choice.log); }; });
 }
 
+void add_described_packet(CLI::App& explain, ExplainRequest& packet) {
+  const auto port = CLI::Range(0U, 65'535U);
+  const auto byte = CLI::Range(0U, 255U);
+  CLI::Option* from = explain.add_option("--from", packet.from, "source address");
+  CLI::Option* to = explain.add_option("--to", packet.to, "destination address");
+  from->needs(to);
+  to->needs(from);
+  explain.add_option("--protocol", packet.protocol, "tcp, udp, icmp, icmpv6 or a number (default: tcp)")->needs(from);
+  explain.add_option("--sport", packet.source_port, "source port")->needs(from)->check(port);
+  explain.add_option("--dport", packet.destination_port, "destination port")->needs(from)->check(port);
+  explain.add_option("--flags", packet.flags, "TCP flags, such as syn,ack (default: syn)")->needs(from);
+  explain.add_option("--seq", packet.sequence, "TCP sequence number (default: what a live connection expects)")->needs(from);
+  explain.add_option("--ack", packet.acknowledgement, "TCP acknowledgement number")->needs(from);
+  explain.add_option("--icmp-type", packet.icmp_type, "ICMP type (default: echo request)")->needs(from)->check(byte)
+      ->each([&packet](const std::string&) { packet.icmp_said = true; });
+  explain.add_option("--icmp-code", packet.icmp_code, "ICMP code")->needs(from)->check(byte);
+  explain.add_option("--icmp-id", packet.icmp_id, "identifier of an echo")->needs(from)->check(port);
+  explain.add_option("--ttl", packet.ttl, "TTL or hop limit (default: 64)")->needs(from)->check(byte);
+  explain.add_option("--payload", packet.payload, "bytes of payload")->needs(from)->check(CLI::Range(0U, 1'500U));
+  explain.add_option("--source-mac", packet.source_mac, "source MAC (default: the binding's)")->needs(from);
+  explain.add_option("--destination-mac", packet.destination_mac, "destination MAC (default: the gateway's)")->needs(from);
+}
+
+void add_explain(CLI::App& app, Choice& choice) {
+  CLI::App* explain = app.add_subcommand("explain", "what would happen to a packet, and why; nothing is sent");
+  ExplainRequest& packet = choice.explain;
+  explain->add_option("--port", packet.port, "name of the port or uplink it comes in at")->required();
+  explain->add_option("--tenant", packet.tenant, "service code or name, when several tenants have such a port");
+  add_described_packet(*explain, packet);
+  CLI::Option* frame = explain->add_option("--frame", packet.frame, "a captured frame in hexadecimal digits");
+  CLI::Option* pcap = explain->add_option("--pcap", packet.pcap, "a frame of a pcap FILE; see --number");
+  explain->add_option("--number", packet.number, "which frame of --pcap (default: the first)")->needs(pcap)->check(CLI::PositiveNumber);
+  CLI::Option* candidate = explain->add_option("--candidate", packet.candidate, "judge under this document, as if it were committed");
+  CLI::Option* replay = explain->add_option("--replay", packet.replay,
+                                            "all of a pcap FILE through the running revision and the candidate: which flows flip?");
+  replay->needs(candidate);
+  CLI::Option* from = explain->get_option("--from");
+  for (CLI::Option* one : {frame, pcap, replay}) {
+    for (CLI::Option* other : {from, frame, pcap, replay}) {
+      if (one != other) one->excludes(other);
+    }
+  }
+  explain->callback([&choice] {
+    const ExplainRequest& said = choice.explain;
+    if (said.from.empty() && said.frame.empty() && said.pcap.empty() && said.replay.empty()) {
+      throw CLI::RequiredError("--from and --to, --frame, --pcap or --replay");
+    }
+    choice.action = [&choice](Session& s) { return explain_packet(s, choice.explain); };
+  });
+}
+
 void add_completion(CLI::App& app, Choice& choice) {
   CLI::App* completion = app.add_subcommand("completion", "print a script for the shell's tab completion");
   completion->add_option("SHELL", choice.shell, "bash")->required()->check(CLI::IsMember({"bash"}));
@@ -208,6 +265,7 @@ int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironme
   add_config(app, choice);
   add_show(app, choice);
   add_log(app, choice);
+  add_explain(app, choice);
   add_completion(app, choice);
   app.footer(kExamples);  // last: commands made later would inherit it
   try {

@@ -13,7 +13,7 @@ struct CliEnvironment {
   bool colour = false;                   ///< standard output is a terminal and NO_COLOR is not set
 };
 
-enum class ExitStatus : int { kOk = 0, kRefused = 1, kUsage = 2, kUnreachable = 3 };
+enum class ExitStatus : int { kOk = 0, kRefused = 1, kUsage = 2, kUnreachable = 3, kFlips = 4 };
 
 /// sekishoctl without its main(): `arguments` without the program's name.
 int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironment& environment, std::ostream& out,

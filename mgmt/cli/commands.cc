@@ -11,40 +11,11 @@
 #include <iterator>
 
 #include "base/limits.h"
-#include "mgmt/cli/render.h"
+#include "mgmt/cli/answer.h"
 #include "mgmt/log/entry.h"
 
 namespace sekisho::mgmt {
 namespace {
-
-ExitStatus fail(Session& session, const ControlError& error) {
-  if (session.json) {
-    session.out << "{\"ok\":false,\"error\":" << json_text(error.sentence) << "}\n";
-  } else {
-    session.err << "sekishoctl: " << padded(error.sentence, 0, Align::kLeft) << '\n';
-  }
-  return error.unreachable ? ExitStatus::kUnreachable : ExitStatus::kRefused;
-}
-
-ExitStatus unexpected(Session& session) {
-  return fail(session, {true, "controld gave an answer to another question"});
-}
-
-std::variant<std::string, ControlError> read_document(const std::string& file) {
-  if (file == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  std::ifstream in(file, std::ios::binary);
-  std::string text;
-  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-  // A directory opens and fails at the first read.
-  if (!in) return ControlError{false, file + ": " + std::strerror(errno)};
-  return text;
-}
-
-template <typename Result>
-ExitStatus print(Session& session, const Result& result) {
-  session.out << (session.json ? render_json(result) : render(result, session.colour));
-  return result.ok() ? ExitStatus::kOk : ExitStatus::kRefused;
-}
 
 ExitStatus print_table(Session& session, const ipc::Table& table) {
   session.out << (session.json ? render_table_json(table) : render_table(table, session.colour));

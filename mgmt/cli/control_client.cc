@@ -23,21 +23,21 @@ ControlError unreachable(const std::string& path, Error error) {
 }  // namespace
 
 std::variant<ControlAnswer, ControlError> ask_control(const std::string& run_dir, ipc::ToControl question,
-                                                      const std::string* document) {
+                                                      std::span<const std::string* const> documents) {
   const std::string path = run_dir + "/control.sock";
   auto connection = IpcConnection::connect(path);
   if (!connection) return unreachable(path, connection.error());
   constexpr std::uint64_t kCorrelation = 1;  // one question a connection
   question.set_correlation(kCorrelation);
-  Fd blob;
-  if (document != nullptr) {
+  std::vector<Fd> blobs;
+  std::vector<int> fds;
+  for (const std::string* document : documents) {
     if (document->size() > limits::kDocumentBytesMax) return ControlError{false, "the document is larger than 64 MiB"};
     auto made = make_sealed_blob("sekisho-document", bytes_of(*document));
     if (!made) return ControlError{false, "cannot prepare the document: " + describe(made.error())};
-    blob = std::move(*made);
+    fds.push_back(made->get());
+    blobs.push_back(std::move(*made));
   }
-  const int fd = blob.get();
-  const std::span<const int> fds(&fd, blob.valid() ? 1 : 0);
   if (const auto sent = connection->send(bytes_of(question.SerializeAsString()), fds); !sent) {
     return unreachable(path, sent.error());
   }

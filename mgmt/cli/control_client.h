@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -23,9 +24,13 @@ struct ControlError {
 };
 
 /// One question to controld over control.sock; a connection each. Blocks at most 120 s (a commit compiles and builds).
-/// `document` is sent as a sealed memfd when not null.
+/// Each of `documents` is sent as a sealed memfd.
 std::variant<ControlAnswer, ControlError> ask_control(const std::string& run_dir, ipc::ToControl question,
-                                                      const std::string* document = nullptr);
+                                                      std::span<const std::string* const> documents = {});
+inline std::variant<ControlAnswer, ControlError> ask_control(const std::string& run_dir, ipc::ToControl question,
+                                                             const std::string* document) {
+  return ask_control(run_dir, std::move(question), std::span(&document, 1));
+}
 
 /// The bytes of the one sealed memfd of an answer.
 std::variant<std::string, ControlError> take_blob(ControlAnswer& answer);

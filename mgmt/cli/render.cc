@@ -85,6 +85,27 @@ std::string change_line(const ipc::Change& change, Colour colour) {
   return painted(mark + path + ": " + clean(change.before()) + " -> " + clean(change.after()), Paint::kYellow, colour);
 }
 
+ipc::Table text_columns(std::initializer_list<std::pair<const char*, const char*>> columns) {
+  ipc::Table out;
+  for (const auto& [key, title] : columns) {
+    ipc::Column& column = *out.add_columns();
+    column.set_key(key);
+    column.set_title(title);
+  }
+  return out;
+}
+
+void add_cells(ipc::Table& table, std::initializer_list<std::string> cells) {
+  ipc::Row& row = *table.add_rows();
+  for (const std::string& cell : cells) row.add_cells(cell);
+}
+
+/// "drop (default-deny), rule inside/default"
+std::string verdict_text(const ipc::FlowVerdict& verdict) {
+  const std::string why = verdict.reason().empty() ? "" : " (" + verdict.reason() + ")";
+  return verdict.verdict() + why + (verdict.rule().empty() ? "" : ", rule " + verdict.rule());
+}
+
 std::string flow_text(const Address& source, std::optional<std::uint16_t> source_port, const Address& destination,
                       std::optional<std::uint16_t> destination_port) {
   const auto end = [](const Address& address, std::optional<std::uint16_t> port) {
@@ -238,6 +259,105 @@ std::string render_json(const ipc::ConfirmResult& result) {
              .flag("ok", result.ok())
              .number("revision", result.revision())
              .text("error", result.error())
+             .take() +
+         "\n";
+}
+
+std::string render(const ipc::ExplainResult& result, Colour colour) {
+  std::string out = render_findings(result.findings(), colour);
+  if (!result.ok()) {
+    return out + painted("refused", Paint::kRed, colour) + ": " +
+           (result.error().empty() ? "the candidate cannot be committed" : clean(result.error())) + '\n';
+  }
+  const ipc::Explanation& said = result.explanation();
+  ipc::Table table = text_columns({{"stage", "STAGE"}, {"result", "RESULT"}, {"object", "OBJECT"}, {"detail", "DETAIL"}, {"id", "ID"}});
+  for (const ipc::ExplainStep& step : said.steps()) {
+    add_cells(table, {step.stage(), step.result(), step.object(), step.detail(), step.id()});
+  }
+  out += render_table(table, colour);
+  const bool passes = said.reason().empty();
+  std::string verdict = clean(said.verdict());
+  if (!passes) verdict += " (" + clean(said.reason()) + ")";
+  out += painted(verdict, passes ? Paint::kGreen : Paint::kRed, colour);
+  if (!said.rule().empty()) out += " by rule " + clean(said.rule());
+  return out + (result.candidate() ? ", under the candidate\n" : ", under revision " + std::to_string(said.generation()) + '\n');
+}
+
+std::string render_json(const ipc::ExplainResult& result) {
+  const ipc::Explanation& said = result.explanation();
+  const std::string steps = json_array(said.steps(), [](const ipc::ExplainStep& step) {
+    return JsonObject()
+        .text("stage", step.stage())
+        .text("result", step.result())
+        .text("object", step.object())
+        .text("id", step.id())
+        .text("detail", step.detail())
+        .take();
+  });
+  return JsonObject()
+             .flag("ok", result.ok())
+             .flag("candidate", result.candidate())
+             .number("revision", said.generation())
+             .text("verdict", said.verdict())
+             .text("reason", said.reason())
+             .text("rule", said.rule())
+             .raw("steps", steps)
+             .text("error", result.error())
+             .raw("findings", findings_json(result.findings()))
+             .take() +
+         "\n";
+}
+
+std::string render(const ipc::ReplayResult& result, const ipc::ReplayReport& report, std::uint64_t cut, Colour colour) {
+  std::string out = render_findings(result.findings(), colour);
+  if (!result.ok()) {
+    return out + painted("refused", Paint::kRed, colour) + ": " +
+           (result.error().empty() ? "the candidate cannot be committed" : clean(result.error())) + '\n';
+  }
+  if (report.flips_size() > 0) {
+    ipc::Table table = text_columns({{"flow", "FLOW"}, {"packets", "PACKETS"}, {"running", "RUNNING"}, {"candidate", "CANDIDATE"}});
+    for (const ipc::FlippedFlow& flow : report.flips()) {
+      add_cells(table, {flow.flow(), std::to_string(flow.packets()), verdict_text(flow.running()), verdict_text(flow.candidate())});
+    }
+    out += render_table(table, colour);
+  }
+  const std::string left_out = (report.own() > 0 ? ", " + std::to_string(report.own()) + " the gateway's own" : "") +
+                               (report.too_long() > 0 ? ", " + std::to_string(report.too_long()) + " too long" : "") +
+                               (cut > 0 ? ", " + std::to_string(cut) + " cut by the capture" : "");
+  out += painted(counted(report.flipped(), "flow") + " of " + std::to_string(report.flows()) + " would flip",
+                 report.flipped() > 0 ? Paint::kRed : Paint::kGreen, colour) +
+         " against revision " + std::to_string(result.running()) + " (" + counted(report.judged(), "frame") + left_out + ")\n";
+  if (report.mid_stream() > 0) {
+    out += counted(report.mid_stream(), "flow") + " began before the capture: judged by the rule alone\n";
+  }
+  return out;
+}
+
+std::string render_json(const ipc::ReplayResult& result, const ipc::ReplayReport& report, std::uint64_t cut) {
+  const auto side = [](const ipc::FlowVerdict& verdict) {
+    return JsonObject().text("verdict", verdict.verdict()).text("reason", verdict.reason()).text("rule", verdict.rule()).take();
+  };
+  const std::string flips = json_array(report.flips(), [&](const ipc::FlippedFlow& flow) {
+    return JsonObject()
+        .text("flow", flow.flow())
+        .number("packets", flow.packets())
+        .raw("running", side(flow.running()))
+        .raw("candidate", side(flow.candidate()))
+        .take();
+  });
+  return JsonObject()
+             .flag("ok", result.ok())
+             .number("revision", result.running())
+             .number("flipped", report.flipped())
+             .number("flows", report.flows())
+             .number("mid_stream", report.mid_stream())
+             .number("judged", report.judged())
+             .number("own", report.own())
+             .number("too_long", report.too_long())
+             .number("cut", cut)
+             .raw("flips", flips)
+             .text("error", result.error())
+             .raw("findings", findings_json(result.findings()))
              .take() +
          "\n";
 }

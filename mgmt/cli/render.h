@@ -21,6 +21,13 @@ std::string render_json(const ipc::DiffResult& result);
 std::string render_json(const ipc::CommitResult& result);
 std::string render_json(const ipc::ConfirmResult& result);
 
+/// A packet's way as a table, and the verdict; why not, when there is none.
+std::string render(const ipc::ExplainResult& result, Colour colour);
+std::string render_json(const ipc::ExplainResult& result);
+/// Flows that would flip; `cut`: frames the reader of the capture left out.
+std::string render(const ipc::ReplayResult& result, const ipc::ReplayReport& report, std::uint64_t cut, Colour colour);
+std::string render_json(const ipc::ReplayResult& result, const ipc::ReplayReport& report, std::uint64_t cut);
+
 /// Revisions as a table; the running one is marked, a waiting confirmation is the note.
 ipc::Table revisions_table(const ipc::RevisionList& list);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: what explain says of a packet is what happens to that very packet, to the byte, and asking changes nothing.
 // Method: each packet is explained first, with everything the shards hold compared before and after; then it is sent in.
-#include "dataplane/explain/explain.h"
+#include "dataplane/explain/replay.h"
 
 #include <random>
 
@@ -268,6 +268,65 @@ TEST_P(PathExplain, CandidateIsAnsweredForWithoutBeingInForce) {
   EXPECT_EQ(same(kClientNic, now_denied).verdict, "allow");
   EXPECT_EQ(same(kClientNic, now_allowed).reason, DropReason::kDefaultDeny);
   EXPECT_EQ(same(kClientNic, tcp(false, kTcpAck, 1001, 5001)).verdict, "allow");
+}
+
+TEST_P(PathExplain, ReplayListsTheFlowsThatFlipAndNoOthers) {
+  world_.apply(1, kMixed);
+  connect();
+  dataplane::Slots slots = world_.engine().slots();
+  dataplane::LoadError error;
+  const auto candidate = world_.engine().build_apart(
+      world_.snapshot(2, {{.id = 11, .protocol = 6, .port_low = 80, .port_high = 80}, {.id = 12, .protocol = 17, .port_low = 4, .port_high = 53}}), slots, error);
+  ASSERT_NE(candidate, nullptr) << error.reason;
+  std::vector<Frame> frames{
+      client("10.0.0.34", "10.0.0.2").tcp(40000, 443, {.flags = kTcpSyn}).build(),           // flips: no longer passes
+      client("10.0.0.34", "10.0.0.2").tcp(40001, 80, {.flags = kTcpSyn}).build(),
+      client("10.0.0.34", "10.0.0.2").tcp(40000, 443, {.flags = kTcpSyn}).build(),           // again
+      client("fd00:0:0:2::2", "fd00:0:0:1::2").udp(9, 4).build(),                            // flips: passes now
+      client("10.0.0.34", "10.0.0.2").udp(9, 53).build(),
+      client("10.0.0.34", "10.0.0.2").udp(9, 2).build(),                                     // refused by both
+      client("10.0.0.34", "10.0.0.2").tcp(40002, 443).build(),                               // flips: began before the capture
+      client("10.0.0.35", "10.0.0.2").udp(9, 53).build(),                                    // forged under both
+      FrameBuilder().ethernet(world_.gateway(kClientNic), kClientMac).ipv4("10.0.0.2", "10.0.0.34").udp(53, 9).build(),  // our own
+  };
+  std::vector<explain::CapturedFrame> captured;
+  for (std::size_t i = 0; i < frames.size(); ++i) captured.push_back({1'000'000'000 * i, frames[i]});
+  const std::string before = everything();
+  const auto report = explain::replay(world_.engine(), {*world_.engine().runtime(), world_.engine().slots()}, 1, {*candidate, slots}, 1,
+                                      captured, std::chrono::seconds(60)).value();
+  EXPECT_TRUE(before == everything());
+  EXPECT_EQ(report.judged, 8U);
+  EXPECT_EQ(report.own, 1U);
+  EXPECT_EQ(report.flows, 7U);
+  EXPECT_EQ(report.mid_stream, 1U);
+  EXPECT_FALSE(report.out_of_time);
+  ASSERT_EQ(report.flipped, 3U);
+  ASSERT_EQ(report.flips.size(), 3U);
+  EXPECT_EQ(report.flips[0].flow.substr(0, 45), "tcp 10.0.0.34:40000 > 10.0.0.2:443 syn, 40 by");
+  EXPECT_EQ(report.flips[0].packets, 2U);
+  EXPECT_EQ(report.flips[0].running.rule, "inside/rule 11");
+  EXPECT_EQ(report.flips[0].candidate.reason, DropReason::kDefaultDeny);
+  EXPECT_EQ(report.flips[1].running.verdict, "reject");
+  EXPECT_EQ(report.flips[1].candidate.rule, "inside/rule 12");
+  EXPECT_EQ(report.flips[2].running.reason, DropReason::kNotFirst);
+}
+
+TEST_P(PathExplain, ReplayKeepsTheTimesOfTheCapture) {
+  world_.apply(1, {kAllowAll});
+  dataplane::Slots slots = world_.engine().slots();
+  dataplane::LoadError error;
+  const auto candidate = world_.engine().build_apart(
+      world_.snapshot(2, {kAllowAll}, {.edit = [](filters::SnapshotBuilder& builder) { builder.tenants[0].sessions_max = GetParam(); }}), slots, error);
+  ASSERT_NE(candidate, nullptr) << error.reason;
+  const auto flips = [&](std::uint64_t distance_ns) {
+    const Frame first = client("10.0.0.34", "10.0.0.2").udp(1, 53).build();
+    const Frame second = client("10.0.0.34", "10.0.0.2").udp(2, 53).build();
+    const std::vector<explain::CapturedFrame> captured{{5, first}, {5 + distance_ns, second}};
+    return explain::replay(world_.engine(), {*world_.engine().runtime(), world_.engine().slots()}, 1, {*candidate, slots}, 1, captured,
+                           std::chrono::seconds(60)).value().flipped;
+  };
+  EXPECT_EQ(flips(1'000'000'000), 1U) << "one session at a time, the first still lives";
+  EXPECT_EQ(flips(40'000'000'000), 0U) << "it has aged";
 }
 
 TEST_P(PathExplain, RandomStoriesEndAsExplained) {

@@ -69,6 +69,8 @@ struct FakeDataplane {
   std::atomic<int> silent_applies = 0;  ///< applied, but not answered
   std::atomic<int> garbage_answers = 0;
   std::uint32_t counted_rule = 0;
+  ipc::Explain explained = {};  ///< the last question; read after its answer
+  std::uint32_t candidate_generation = 0;
 
   void serve(IpcConnection& connection, const std::atomic<bool>& ending) {
     while (!ending) {
@@ -91,6 +93,15 @@ struct FakeDataplane {
     if (request.has_get_status()) out.mutable_status()->set_generation(generation);
     if (request.has_read_counters()) return bulk(connection, out);
     if (request.has_query_neighbours()) out.mutable_failure()->set_reason("no neighbours today");
+    if (request.has_explain()) {
+      explained = request.explain();
+      out.mutable_explanation()->set_verdict("allow");
+      if (!message.fds.empty()) {
+        auto blob = SealedBlob::open(std::move(message.fds.at(0)), std::size_t{1} << 30).value();
+        EXPECT_EQ(blob.bytes().size(), explained.candidate_size());
+        candidate_generation = filters::SnapshotView::parse(blob.bytes()).value().generation();
+      }
+    }
     if (request.has_apply_snapshot()) {
       auto blob = SealedBlob::open(std::move(message.fds.at(0)), std::size_t{1} << 30).value();
       EXPECT_EQ(blob.bytes().size(), request.apply_snapshot().size());
@@ -265,6 +276,59 @@ TEST_F(DaemonTest, ShowsWhatIsCountedBesideItsName) {
   EXPECT_EQ(show(ipc::Show::DROPS, "globex").table().rows_size(), 0);
   EXPECT_THAT(show(ipc::Show::NEIGHBOURS).table().note(), HasSubstr("no neighbours today"));
   EXPECT_EQ(cell(show(ipc::Show::STATUS).table(), 2, "value"), "1");
+}
+
+TEST_F(DaemonTest, ExplainAsksForAPortByNameAndTenant) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kExample).ok());
+  auto connection = client();
+  ipc::ToControl request;
+  auto& explain = *request.mutable_explain_packet();
+  explain.set_frame("x");
+  const auto reason = [&] { return ask(connection, request).message.failure().reason(); };
+
+  explain.set_port("desk");
+  EXPECT_TRUE(ask(connection, request).message.explain_result().ok());
+  EXPECT_EQ(dataplane_.explained.frame(), "x");
+  EXPECT_EQ(dataplane_.explained.candidate_size(), 0U);
+  const std::uint32_t desk = dataplane_.explained.port();
+  explain.set_port("web1");
+  EXPECT_THAT(reason(), HasSubstr("several tenants have a port \"web1\""));
+  explain.set_tenant("globex");
+  EXPECT_TRUE(ask(connection, request).message.explain_result().ok());
+  EXPECT_NE(dataplane_.explained.port(), desk);
+  explain.set_port("desk");
+  EXPECT_THAT(reason(), HasSubstr("there is no port \"desk\" of tenant \"globex\""));
+  explain.clear_tenant();
+  explain.set_port("internet");
+  EXPECT_TRUE(ask(connection, request).message.explain_result().ok()) << "an uplink";
+}
+
+TEST_F(DaemonTest, ExplainUnderACandidateStoresNothingAndListsItsFindings) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kExample).ok());
+  auto connection = client();
+  ipc::ToControl request;
+  auto& explain = *request.mutable_explain_packet();
+  explain.set_port("laptop");
+  explain.set_frame("x");
+  explain.set_candidate_file("next.yaml");
+
+  const Answer renamed = ask(connection, request, with(with(kExample, "name: desk,", "name: laptop,"), "port: desk\n", "port: laptop\n"));
+  EXPECT_FALSE(renamed.message.explain_result().ok()) << "other places still say desk";
+  EXPECT_GT(renamed.message.explain_result().findings_size(), 0);
+  EXPECT_EQ(renamed.message.explain_result().findings(0).file_name(), "next.yaml");
+
+  explain.set_port("desk");
+  const Answer said = ask(connection, request, with(kExample, "name: rest,", "name: all the rest,"));
+  EXPECT_TRUE(said.message.explain_result().ok()) << said.message.explain_result().error();
+  EXPECT_TRUE(said.message.explain_result().candidate());
+  EXPECT_EQ(dataplane_.candidate_generation, 2U);
+  EXPECT_EQ(dataplane_.generation, 1U);
+  request.mutable_list_revisions();
+  EXPECT_EQ(ask(connection, request).message.revisions().revisions_size(), 1);
 }
 
 TEST_F(DaemonTest, SaysSoWhenThereIsNoDataPlane) {
