@@ -174,7 +174,8 @@ class NetworkWriter {
     rule.destinations = rule.sources;
     rule.services = {size_of(out_.services), 0};
     rule.action = action;
-    rule.log = action == snapshot::Action::kAllow ? snapshot::kLogEnd : snapshot::kLogDropFolded;
+    const std::uint8_t refused = plan_.deny_logged ? snapshot::kLogDropFolded : snapshot::kLogNone;
+    rule.log = action == snapshot::Action::kAllow ? plan_.log : refused;
     rule.any_source = rule.any_destination = rule.any_service = 1;
     return rule;
   }

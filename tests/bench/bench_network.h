@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/net/address.h"
+#include "filters/policy/snapshot.h"
 
 /// The network every measuring program configures: what net_pfgen's frames (side forward on the first device, side
 /// reverse on the second) need to be bound, routed and judged. The numbers here and the arguments in
@@ -38,6 +39,8 @@ struct NetworkPlan {
   std::uint32_t rules = 1000;      ///< of the first tenant, the kClasses rules of the measured flows included
   std::uint32_t other_rules = 10;  ///< of each other tenant, likewise
   std::uint32_t sessions_max = 1U << 24;
+  std::uint8_t log = filters::snapshot::kLogEnd;  ///< LogSetting bits of rules that allow
+  bool deny_logged = true;         ///< refusals are logged, folded
   std::array<std::string, 2> devices{"net_pfgen0", "net_pfgen1"};
 };
 

@@ -6,7 +6,8 @@
 //
 // Usage: dataplane_bench EAL-ARGUMENTS -- [key=value ...]
 //   sessions=N     session table (default 65536)
-//   rules=N        of the tenant, default 1000; tenants=N others of 10 rules each, default 1
+//   rules=N        of the first tenant, default 1000; tenants=N in all, default 1; other_rules=N of each other, default 10
+//   log=0..3       LogSetting bits of rules that allow: 1 start, 2 end (default 2); refusals are not logged with 0
 //   devices=A,B    DPDK names of the two ports (default net_pfgen0,net_pfgen1)
 //   swap_ms=N      apply the next generation every N ms (default 0: never); each differs from the one before in every
 //   rule index memory=1       no packets: measure what sessions, tenants and rules cost in memory
@@ -69,6 +70,10 @@ bool parse_word(std::string_view word, Arguments& out) {
     out.plan.rules = number;
   else if (key == "tenants")
     out.plan.tenants = number;
+  else if (key == "other_rules")
+    out.plan.other_rules = number;
+  else if (key == "log")
+    out.plan.log = static_cast<std::uint8_t>(number & 3U), out.plan.deny_logged = number != 0;
   else if (key == "swap_ms")
     out.swap_ms = number;
   else if (key == "memory")

@@ -16,6 +16,7 @@ STOP_SECONDS_MAX = 60  # a policy being compiled is finished first
 # Where the flows of both sides live; tests/bench/bench_network.h binds and routes these.
 ENDS = {4: "src=10.16.0.0,dst=172.20.0.0,sbits=20,dbits=16", 6: "src=fd00:a::1:0:0,dst=fd00:b::1:0:0,sbits=20,dbits=16"}
 INSIDE_MAC, OUTSIDE_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+GATEWAY_MAC = "02:00:00:00:fe:00"  # of net_pfgen0
 
 
 def flow_arguments(family, protocol, flows, **more):
@@ -27,6 +28,12 @@ def flow_arguments(family, protocol, flows, **more):
 def two_ports(shared):
     """Both sides of a conversation, as --vdev arguments."""
     return ["--vdev", f"net_pfgen0,side=forward,smac={INSIDE_MAC},{shared}", "--vdev", f"net_pfgen1,side=reverse,smac={OUTSIDE_MAC},{shared}"]
+
+
+def replay_port(path, **more):
+    """A port that replays a capture, and a silent one, as --vdev arguments."""
+    words = ",".join(f"{key}={value}" for key, value in more.items())
+    return ["--vdev", f"net_pfgen0,side=forward,mac={GATEWAY_MAC},file={path},reply=0,{words}", "--vdev", "net_pfgen1,side=reverse,reply=0"]
 
 
 @dataclass
