@@ -37,7 +37,7 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
                 Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
                         shard->violations.valid() && shard->meters.valid() && shard->shares.valid() &&
-                        shard->proxies.valid();
+                        shard->proxies.valid() && shard->accounted.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
   SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
   SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
@@ -55,13 +55,14 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       tenants(std::move(parts.tenants)),
       proxies("proxied-sessions", sessions.capacity()),
       ports("port-counters", shard_limits.ports),
-      rules("rule-counters", shard_limits.rules),
+      rules("rule-counters", shard_limits.rules + 1),
       violations("binding-counters", shard_limits.bindings),
       meters("binding-meters", shard_limits.bindings),
       icmp_budget(shard_limits.tenants + 1),
       echo_budget(shard_limits.tenants + 1),
       shares("tenant-shares", shard_limits.tenants + 1),
-      cookies_until(shard_limits.tenants + 1) {
+      cookies_until(shard_limits.tenants + 1),
+      accounted("session-accounts", shard_limits.sessions) {
   for (HeldPacket& place : held) place = {};
 }
 
@@ -128,11 +129,25 @@ void Shard::hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::
   packets.handed_out.add(pieces);
 }
 
+void Shard::add_traffic(std::uint32_t index) noexcept {
+  const Session& session = sessions.at(index);
+  Accounted before{};
+  if ((session.traits & kSessionAccounted) != 0) before = accounted[index];
+  RuleCounters& rule = rules[session.rule_slot];
+  rule.packets.add(session.packets[0] + session.packets[1] - before.packets);
+  rule.bytes.add(session.bytes[0] + session.bytes[1] - before.bytes);
+}
+
+void Shard::account(std::uint32_t index, bool counted) noexcept {
+  if (counted) add_traffic(index);
+  Session& session = sessions.at(index);
+  accounted[index] = {session.packets[0] + session.packets[1], session.bytes[0] + session.bytes[1]};
+  session.traits |= kSessionAccounted;
+}
+
 void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
   const Session& session = sessions.at(index);
-  RuleCounters& rule = rules[session.rule_slot];
-  rule.packets.add(session.packets[0] + session.packets[1]);
-  rule.bytes.add(session.bytes[0] + session.bytes[1]);
+  add_traffic(index);
   tenants[session.tenant_slot].sessions.subtract(1);
   if (session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state)) count_half_open(session, -1);
   if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);

@@ -93,6 +93,22 @@ struct ShardRequest {
   static constexpr std::uint32_t kStep = 512;
 };
 
+/// How far a shard's sessions have been judged by the generation in force; path::sweep works on it.
+struct Sweep {
+  Counter finished;               ///< generation that has judged every session
+  Counter left;                   ///< places of the session table still to be looked at: a gauge
+  std::uint32_t target = 0;       ///< generation of the walk under way
+  std::uint32_t cursor = 0;       ///< next place of the session table
+  std::uint64_t next_tsc = 0;     ///< a busy shard's next step
+  std::uint64_t pause_tsc = 0;    ///< between two steps of a busy shard
+};
+
+/// What of a living session's traffic its rule's counters hold already.
+struct Accounted {
+  std::uint64_t packets;
+  std::uint64_t bytes;
+};
+
 /// Everything one worker thread owns. Only that thread touches it, but for the counters (read by anyone) and `request`.
 /// Limits: ShardLimits. No allocation after create().
 class Shard {
@@ -115,6 +131,9 @@ class Shard {
   /// Gives a packet to another shard; drops it with kHandoffFull when that one's ring is full.
   void hand_off(rte_mbuf* packet, std::uint32_t shard, Resume resume, std::uint32_t tenant_slot) noexcept;
   void end_session(std::uint32_t index, EndReason reason) noexcept;
+  /// Adds what a living session has carried since the last time to its rule's counters; without them when the rule is
+  /// gone (`counted` false): the place may be another rule's soon.
+  void account(std::uint32_t index, bool counted = true) noexcept;
   /// A connection that is not yet established begins to count, or (`by` -1) no longer does: established or ended.
   void count_half_open(const Session& session, int by) noexcept;
   void expire_sessions(const Runtime& config, unsigned budget) noexcept;
@@ -140,7 +159,7 @@ class Shard {
   HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"
   HugeArray<ProxiedSession> proxies;   ///< by session index
   HugeArray<PortCounters> ports;       ///< by port slot
-  HugeArray<RuleCounters> rules;       ///< by rule slot
+  HugeArray<RuleCounters> rules;       ///< by rule slot; the last place is for kept sessions of removed rules
   HugeArray<Counter> violations;       ///< by binding slot
   HugeArray<filters::BindingMeters> meters;  ///< by binding slot
   std::vector<TokenBucket> icmp_budget;      ///< by tenant slot: errors and resets we send
@@ -150,14 +169,18 @@ class Shard {
   std::vector<Inlet> inlets;
   std::uint16_t nics = 0;                    ///< outlets in use: DPDK ports 0 .. nics-1
   std::array<Outlet, limits::kNicsMax> outlets;
+  HugeArray<Accounted> accounted;            ///< by session index; holds only for those with kSessionAccounted
+  Sweep sweep;
   std::array<HeldPacket, 256> held;
   std::uint32_t held_count = 0;
   std::atomic<ShardRequest*> request{nullptr};
   Trace* trace = nullptr;                    ///< of the packet being explained; null in workers
 
   [[nodiscard]] std::uint32_t no_tenant() const { return static_cast<std::uint32_t>(tenants.size() - 1); }
+  [[nodiscard]] std::uint32_t no_rule() const { return static_cast<std::uint32_t>(rules.size() - 1); }
 
  private:
+  void add_traffic(std::uint32_t index) noexcept;
   struct Parts;
   Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared& shared_state, rte_mempool* mbufs, Parts&& parts);
 };

@@ -49,6 +49,7 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   }
   shard.expire_sessions(*config, kExpirePerTurnMax);   // a proxied one may ask its server again
   path::transmit(shard);
+  path::sweep(shard, *config, packets == 0);           // sessions of an older generation
   shard.log.flush(shard.now_ns);
   if (shard.fragments.datagrams() > 0) path::expire_fragments(shard, *config);
   shard.serve_request();

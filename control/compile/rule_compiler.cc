@@ -81,8 +81,14 @@ std::string list_key(const google::protobuf::RepeatedPtrField<std::string>& name
 }  // namespace
 
 RuleCompiler::RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant,
-                           std::uint32_t tenant_index)
-    : builder_(builder), ids_(ids), reporter_(reporter), tenant_(tenant), tenant_index_(tenant_index) {
+                           std::uint32_t tenant_index, int tenant_place, std::vector<RulePlace>& places)
+    : builder_(builder),
+      ids_(ids),
+      reporter_(reporter),
+      tenant_(tenant),
+      tenant_index_(tenant_index),
+      tenant_place_(tenant_place),
+      places_(places) {
   for (int i = 0; i < tenant.zones_size(); ++i) zones_.emplace(tenant.zones(i), std::uint64_t{1} << i);
   for (const auto& object : tenant.addresses()) address_objects_.emplace(object.name(), &object);
   for (const auto& group : tenant.address_groups()) address_groups_.emplace(group.name(), &group);
@@ -94,8 +100,10 @@ void RuleCompiler::compile(const Path& tenant_path) {
   for (int i = 0; i < tenant_.policies_size(); ++i) {
     const auto index = static_cast<std::uint32_t>(builder_.policies.size());
     builder_.policies.push_back({builder_.string(tenant_.policies(i).name()), tenant_index_, 0});
+    policy_place_ = i;
     compile_policy(Path(tenant_path, "policies", i), tenant_.policies(i), index);
   }
+  policy_place_ = -1;
   add_default(final_default_uuid_key(tenant_.service_code()), kEveryZone, kEveryZone, tenant_.default_log(), kNone);
 }
 
@@ -135,7 +143,9 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
   out.any_source = source.any;
   out.any_destination = destination.any;
   out.any_service = service->any;
-  builder_.rules.push_back(out);
+  const model::OnChange on_change = rule.has_on_change() ? rule.on_change() : policy.on_change();
+  out.keep_on_change = out.action == Action::kAllow && on_change == model::ON_CHANGE_KEEP;
+  append(out, {tenant_place_, policy_place_, number - 1});
   add_limits(rule);
 }
 
@@ -163,7 +173,12 @@ void RuleCompiler::add_default(std::string_view uuid_key, std::uint64_t from, st
   out.log = log_of(log);
   out.is_default = 1;
   out.any_source = out.any_destination = out.any_service = 1;
-  builder_.rules.push_back(out);
+  append(out, {tenant_place_, policy_place_, -1});
+}
+
+void RuleCompiler::append(const filters::snapshot::Rule& rule, RulePlace place) {
+  builder_.rules.push_back(rule);
+  places_.push_back(place);
 }
 
 std::uint32_t RuleCompiler::rule_number(const Path& here, const Uuid& uuid) {

@@ -111,6 +111,7 @@ class PolicyCheck {
       check_log(here, rule);
       check_limits(here, rule);
       check_memo(here, rule);
+      check_on_change(here, rule);
     }
   }
 
@@ -140,6 +141,11 @@ class PolicyCheck {
     } else if (rule.half_open_max() > tenant_.sessions_max()) {
       reporter_.error(Path(here, "half_open_max"), "half_open_max is at most the tenant's sessions_max");
     }
+  }
+
+  void check_on_change(const Path& here, const model::Rule& rule) {
+    if (!rule.has_on_change() || rule.action() == model::Rule::ALLOW) return;
+    reporter_.error(Path(here, "on_change"), "a rule that drops or rejects has no sessions to end or keep");
   }
 
   void check_memo(const Path& here, const model::Rule& rule) {

@@ -312,7 +312,7 @@ ipc::ToDataplane question_for(const ipc::Show& show, const ipc::NameTable& names
         query.set_tenant(tenant.id());
     }
   } else {
-    out.mutable_read_counters();
+    out.mutable_read_counters()->set_living_sessions(show.what() == ipc::Show::RULES);
   }
   return out;
 }

@@ -395,6 +395,7 @@ ipc::Table show_status(const ipc::Status& status, const ipc::Counters& counters,
   add_row(out, {"forwarding", status.forwarding() ? "yes" : "no"});
   add_row(out, {"workers", text(status.workers())});
   add_row(out, {"sessions", text(status.sessions()) + " of " + text(status.sessions_max())});
+  add_row(out, {"places left to judge again", text(status.sweep_left())});
   add_row(out, {"version", status.version().empty() ? "-" : status.version()});
   add_row(out, {"started (JST)", jst_text(status.started_ns())});
   const auto& c = counters.conservation();

@@ -65,6 +65,34 @@ void add_broadcasts(RouteList& routes, std::span<const Prefix> own, std::uint32_
   }
 }
 
+std::string rule_text(const filters::SnapshotView& view, std::uint32_t index) {
+  const snapshot::Rule& rule = view.rules()[index];
+  std::string uuid;
+  for (std::size_t i = 0; i < rule.uuid.size(); ++i) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    if (i == 4 || i == 6 || i == 8 || i == 10) uuid += '-';
+    uuid += kDigits[rule.uuid[i] >> 4];
+    uuid += kDigits[rule.uuid[i] & 15U];
+  }
+  return "rule \"" + std::string(view.string(rule.name)) + "\" (" + uuid + ')';
+}
+
+/// The refusal of a classifier that does not say what the rules say: for the operator, and for the report of the defect.
+std::string describe_mismatch(const filters::SnapshotView& view, const ClassifierMismatch& mismatch) {
+  const filters::PolicyQuery& packet = mismatch.packet;
+  const snapshot::Tenant& tenant = view.tenants()[packet.tenant_index];
+  const auto zone = [&](std::uint8_t number) {
+    return number < tenant.zones.count ? std::string(view.string(view.zones()[tenant.zones.first + number].name)) : std::to_string(number);
+  };
+  const auto end = [](const Address& address, unsigned port) { return to_string(address) + " port " + std::to_string(port); };
+  const bool icmp = filters::is_icmp(packet.protocol);
+  return "the compiled policy of tenant \"" + std::string(view.string(tenant.name)) + "\" does not say what its rules say: " +
+         "a packet of protocol " + std::to_string(packet.protocol) + " from " + zone(packet.source_zone) + ' ' +
+         end(packet.source, icmp ? packet.icmp_type : packet.source_port) + " to " + zone(packet.destination_zone) + ' ' +
+         end(packet.destination, icmp ? packet.icmp_code : packet.destination_port) + (icmp ? " (ICMP type and code)" : "") +
+         " belongs to " + rule_text(view, mismatch.expected) + ", the classifier answers " + rule_text(view, mismatch.answered);
+}
+
 }  // namespace
 
 std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Runtime* previous, LoadReport& report,
@@ -84,7 +112,8 @@ std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Ru
   auto classifier =
       Classifier::build(runtime->view, previous == nullptr ? nullptr : previous->classifier.get(), report.classifier);
   if (!classifier) {
-    error.reason = "the policy cannot be compiled: " + describe(classifier.error());
+    error.reason = report.classifier.mismatch ? describe_mismatch(runtime->view, *report.classifier.mismatch)
+                                              : "the policy cannot be compiled: " + describe(classifier.error());
     return nullptr;
   }
   runtime->classifier = std::move(classifier).value();
@@ -298,8 +327,10 @@ bool Loader::build_rules(Runtime& runtime, LoadError& error) {
   for (const snapshot::Rule& source : runtime.view.rules()) {
     const std::uint32_t slot = slots_.rules.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more rules than this data plane was started for");
-    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default, {}});
+    runtime.rules_by_id.emplace_back(source.id, static_cast<std::uint32_t>(runtime.rules.size()));
+    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default, source.keep_on_change, {}});
   }
+  std::sort(runtime.rules_by_id.begin(), runtime.rules_by_id.end());
   for (const snapshot::RuleLimits& limits : runtime.view.rule_limits()) runtime.rules[limits.rule].limits = limits;
   return true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/config/runtime.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace sekisho::dataplane {
@@ -22,6 +23,11 @@ void WireMap::build(std::span<const PortEntry> ports) {
     while (slots_[at].port != kNoIndex) at = (at + 1) & mask_;
     slots_[at] = {key, index};
   }
+}
+
+std::uint32_t Runtime::find_rule(std::uint32_t id) const noexcept {
+  const auto at = std::lower_bound(rules_by_id.begin(), rules_by_id.end(), std::pair{id, 0U});
+  return at != rules_by_id.end() && at->first == id ? at->second : kNoIndex;
 }
 
 }  // namespace sekisho::dataplane

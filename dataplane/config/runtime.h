@@ -101,6 +101,7 @@ struct RuleEntry {
   snapshot::Action action;
   std::uint8_t log;            ///< snapshot::LogSetting bits
   std::uint8_t is_default;
+  std::uint8_t keep_on_change;
   snapshot::RuleLimits limits{};  ///< all 0 = none
 };
 
@@ -145,6 +146,7 @@ struct Runtime {
   std::vector<std::unique_ptr<SegmentEntry>> segments;  ///< Bindings point to them
   std::vector<TenantEntry> tenants;
   std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> rules_by_id;  ///< (RuleId value, index in `rules`), sorted
   std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac)
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
@@ -155,6 +157,8 @@ struct Runtime {
     const std::uint32_t only = ports[meta.ingress].binding;
     return only != kNoIndex ? only : meta.binding;
   }
+  /// The index of the rule with this id, or kNoIndex.
+  [[nodiscard]] std::uint32_t find_rule(std::uint32_t id) const noexcept;
   /// The port of the tenant that owns `destination` on uplink `port`, or kNoIndex.
   [[nodiscard]] std::uint32_t owner(std::uint32_t port, const Address& destination) const noexcept {
     return owners[port].find(destination);

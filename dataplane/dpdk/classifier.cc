@@ -5,8 +5,8 @@
 // share the rule's priority, and earlier rules have higher ones. The final default deny is not compiled: no match
 // means it.
 // Life-cycle. build() plans the shards, hashes what each must contain, takes unchanged ones from the previous
-// Classifier and compiles the rest. A shard frees its contexts when the last Classifier that holds it dies, on the
-// control thread.
+// Classifier, compiles the rest on two threads, and compares their answers with the linear matcher's. A shard frees its
+// contexts when the last Classifier that holds it dies, on the control thread.
 // Synchronisation. None: after build() everything is read-only.
 // Limits. kEntriesPerFamilyMax entries for each shard and family, in segments of at most kEntriesPerSegmentMax and
 // kSegmentBytesMax of tables. rte_acl wants some 15 KB a rule for a moment while it builds, so the bounds on entries
@@ -29,6 +29,8 @@
 #include <unordered_map>
 
 #include "base/crypto/sha256.h"
+#include "dataplane/dpdk/pair_of_threads.h"
+#include "filters/policy/probes.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -44,6 +46,7 @@ using filters::snapshot::Tenant;
 constexpr std::uint32_t kBuckets = 64;
 constexpr std::size_t kSlotsPerShard = 256;        // the slot is one byte of the key
 constexpr std::uint32_t kLargeTenantRules = 2048;  // above it a tenant's commits should not rebuild its neighbours
+constexpr std::uint32_t kRulesPerPart = 5120;     // a larger shard is compiled in two halves, side by side
 constexpr std::size_t kShardsMax = 192;            // 200,000 rules / 2048 + 64 buckets + 1000 tenants / 256, rounded up
 constexpr std::size_t kEntriesPerFamilyMax = 1U << 17;
 constexpr std::size_t kEntriesPerSegmentMax = 1U << 14;
@@ -235,6 +238,8 @@ class EntryList {
  public:
   using F = Fields<Words>;
 
+  explicit EntryList(std::size_t most) : most_(most) {}
+
   /// Appends the boxes of rule `ordinal` of the tenant; kLimit when there would be too many.
   Result<void> add(const TenantRules& from, std::uint32_t ordinal) {
     const std::uint32_t index = from.tenant->rules.first + ordinal;
@@ -252,9 +257,9 @@ class EntryList {
          {sources.size(), destinations.size(), services.size(), from_zones.size(), to_zones.size()}) {
       product *= factor;
       if (product == 0) return {};
-      if (product > kEntriesPerFamilyMax) return too_many;
+      if (product > most_) return too_many;
     }
-    if (entries_.size() + product > kEntriesPerFamilyMax) return too_many;
+    if (entries_.size() + product > most_) return too_many;
     for (const auto& zone_from : from_zones) {
       for (const auto& zone_to : to_zones) {
         Entry<Words> entry = blank(from.slot, ordinal, zone_from, zone_to);
@@ -302,6 +307,7 @@ class EntryList {
     }
   }
 
+  std::size_t most_;
   std::vector<Entry<Words>> entries_;
 };
 
@@ -367,12 +373,13 @@ Result<void> build_segments(std::span<const Entry<Words>> entries, Segments& out
   return build_segments<Words>(entries.subspan(half), out);
 }
 
-/// Compiles the tenants' rules of one family; no segment when there is nothing to match.
+/// Compiles one of `parts` equal parts of the tenants' rules of one family; no segment when there is nothing to match.
 template <std::size_t Words>
-Result<Segments> compile(std::span<const TenantRules> tenants, std::uint64_t& entry_count) {
-  EntryList<Words> list;
+Result<Segments> compile(std::span<const TenantRules> tenants, std::uint32_t part, std::uint32_t parts, std::uint64_t& entry_count) {
+  EntryList<Words> list(kEntriesPerFamilyMax / parts);
   for (const auto& from : tenants) {
-    for (std::uint32_t ordinal = 0; ordinal + 1 < from.tenant->rules.count; ++ordinal)
+    const std::uint32_t own = from.tenant->rules.count - 1;  // without the final default
+    for (std::uint32_t ordinal = own * part / parts; ordinal < own * (part + 1) / parts; ++ordinal)
       SEKISHO_CHECK_OK(list.add(from, ordinal));
   }
   entry_count += list.entries().size();
@@ -466,13 +473,10 @@ std::vector<std::vector<TenantRules>> plan_shards(const SnapshotView& view) {
 
 class Classifier::Shard {
  public:
-  static Result<std::shared_ptr<const Shard>> build(std::span<const TenantRules> tenants, const Sha256Digest& content,
-                                                    std::uint64_t& entries) {
-    auto shard = std::make_shared<Shard>();
-    shard->content_ = content;
-    SEKISHO_TRY(shard->segments_[0], compile<1>(tenants, entries));
-    SEKISHO_TRY(shard->segments_[1], compile<4>(tenants, entries));
-    return std::shared_ptr<const Shard>(std::move(shard));
+  explicit Shard(const Sha256Digest& content) : content_(content) {}
+
+  void add_segments(std::size_t family, Segments&& segments) {
+    for (Context& context : segments) segments_[family].push_back(std::move(context));
   }
 
   [[nodiscard]] const Sha256Digest& content() const { return content_; }
@@ -486,6 +490,62 @@ class Classifier::Shard {
 
 Classifier::~Classifier() = default;
 
+/// The shards of one build that have to be compiled.
+class Classifier::Compilation {
+ public:
+  explicit Compilation(const SnapshotView& view) : view_(view) {}
+
+  std::shared_ptr<const Shard> add(const std::vector<TenantRules>& tenants, const Sha256Digest& content) {
+    auto shard = std::make_shared<Shard>(content);
+    std::uint32_t rules = 0;
+    for (const TenantRules& from : tenants) {
+      rules += from.tenant->rules.count;
+      tenants_.push_back(static_cast<std::uint32_t>(from.tenant - view_.tenants().data()));
+    }
+    const std::uint32_t parts = rules > kRulesPerPart ? 2 : 1;
+    for (std::size_t family = 0; family < kFamilies; ++family) {
+      for (std::uint32_t part = 0; part < parts; ++part) {
+        jobs_.push_back({.tenants = &tenants, .shard = shard.get(), .family = family, .part = part, .parts = parts, .rules = rules});
+      }
+    }
+    return shard;
+  }
+
+  Result<void> run(std::uint64_t& entries) {
+    // The longest first, so that both threads end at much the same time. IPv6 takes twice as long as IPv4.
+    std::stable_sort(jobs_.begin(), jobs_.end(), [](const Job& a, const Job& b) { return a.weight() > b.weight(); });
+    run_on_two_threads(jobs_.size(), [this](std::size_t i) {
+      Job& job = jobs_[i];
+      job.result = job.family == 0 ? compile<1>(*job.tenants, job.part, job.parts, job.entries)
+                                   : compile<4>(*job.tenants, job.part, job.parts, job.entries);
+    });
+    for (Job& job : jobs_) {
+      if (!job.result) return job.result.error();
+      job.shard->add_segments(job.family, std::move(job.result).value());
+      entries += job.entries;
+    }
+    return {};
+  }
+
+  /// Indices in kTenants of those whose rules were compiled.
+  [[nodiscard]] const std::vector<std::uint32_t>& tenants() const { return tenants_; }
+
+ private:
+  struct Job {
+    const std::vector<TenantRules>* tenants;
+    Shard* shard;
+    std::size_t family;
+    std::uint32_t part, parts;
+    std::uint32_t rules;  ///< of all parts
+    std::uint64_t entries = 0;
+    Result<Segments> result = Segments{};
+    [[nodiscard]] std::uint64_t weight() const { return std::uint64_t{rules} * (family + 1) / parts; }
+  };
+  const SnapshotView& view_;
+  std::vector<Job> jobs_;
+  std::vector<std::uint32_t> tenants_;
+};
+
 Result<std::unique_ptr<const Classifier>> Classifier::build(const filters::SnapshotView& view,
                                                             const Classifier* previous, ClassifierBuildStats& stats) {
   const auto started = std::chrono::steady_clock::now();
@@ -493,33 +553,111 @@ Result<std::unique_ptr<const Classifier>> Classifier::build(const filters::Snaps
   std::unique_ptr<Classifier> out(new Classifier);
   out->places_.resize(view.tenants().size());
   const auto plan = plan_shards(view);
+  const auto compiled_plan = miscompiled_ == nullptr ? plan : plan_shards(*miscompiled_);
   if (plan.size() > kShardsMax) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, 0};
   ContentHash hash(view);
-  for (const auto& tenants : plan) {
-    const auto content = hash.of(tenants);
+  Compilation compilation(miscompiled_ == nullptr ? view : *miscompiled_);
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    const auto content = hash.of(plan[i]);
     const auto same = [&](const auto& shard) { return shard->content() == content; };
     std::shared_ptr<const Shard> shard;
     if (previous != nullptr) {
       const auto found = std::find_if(previous->shards_.begin(), previous->shards_.end(), same);
       if (found != previous->shards_.end()) shard = *found;
     }
-    if (shard) {
-      ++stats.shards_reused;
-    } else {
-      SEKISHO_TRY(shard, Shard::build(tenants, content, stats.entries));
-      ++stats.shards_built;
-    }
+    ++(shard ? stats.shards_reused : stats.shards_built);
+    if (!shard) shard = compilation.add(compiled_plan[i], content);
     const auto number = static_cast<std::uint16_t>(out->shards_.size());
-    for (const auto& from : tenants) {
+    for (const auto& from : plan[i]) {
       const Range rules = from.tenant->rules;
       const auto index = static_cast<std::size_t>(from.tenant - view.tenants().data());
       out->places_[index] = {rules.first, rules.first + rules.count - 1, number, from.slot};
     }
     out->shards_.push_back(std::move(shard));
   }
+  SEKISHO_CHECK_OK(compilation.run(stats.entries));
+  SEKISHO_CHECK_OK(out->check(view, compilation.tenants(), stats));
   const auto took = std::chrono::steady_clock::now() - started;
   stats.microseconds = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count());
   return std::unique_ptr<const Classifier>(std::move(out));
+}
+
+// ---- Translation validation
+// ----------------------------------------------------------------------------------------
+
+namespace {
+
+// One build judges about this many pairs of packet and rule with the linear matcher, some 0.3 s on each of two threads: all
+// corners of a tenant of 1400 rules, a sample of them beyond.
+constexpr std::uint64_t kPairsMax = 100'000'000;
+constexpr std::uint64_t kCornersLeast = 64;  // of a tenant and family, whatever the sample
+constexpr std::uint64_t kRandomProbes = 256; // of a tenant and family
+
+struct Check {
+  std::uint32_t tenant;
+  Family family;
+  std::uint64_t corners;  ///< aimed at
+  std::uint64_t seed;
+  std::uint64_t probes = 0;
+  std::optional<ClassifierMismatch> mismatch{};
+};
+
+std::vector<filters::PolicyQuery> make_probes(const SnapshotView& view, const Check& check) {
+  filters::ProbeMaker maker(check.seed);
+  const Range rules = view.tenants()[check.tenant].rules;
+  const std::uint64_t all = rules.count * filters::ProbeMaker::kCornersMax;
+  std::vector<filters::PolicyQuery> probes;
+  std::vector<filters::PolicyQuery> corners;
+  for (std::uint32_t rule = rules.first; rule + 1 < rules.first + rules.count; ++rule) {
+    corners.clear();
+    maker.corners(view, check.tenant, rule, check.family, corners);
+    for (const auto& corner : corners) {
+      if (check.corners >= all || maker.below(all) < check.corners) probes.push_back(corner);
+    }
+  }
+  for (std::uint64_t i = 0; i < kRandomProbes; ++i) probes.push_back(maker.anything(view, check.tenant, check.family));
+  return probes;
+}
+
+}  // namespace
+
+Result<void> Classifier::check(const SnapshotView& view, std::span<const std::uint32_t> tenants,
+                               ClassifierBuildStats& stats) const {
+  std::uint64_t pairs = 1;
+  const auto all_corners = [&](std::uint32_t tenant) { return view.tenants()[tenant].rules.count * filters::ProbeMaker::kCornersMax; };
+  for (const std::uint32_t tenant : tenants) pairs += kFamilies * all_corners(tenant) * view.tenants()[tenant].rules.count;
+  const double share = std::min(1.0, static_cast<double>(kPairsMax) / static_cast<double>(pairs));
+  std::vector<Check> checks;
+  for (const std::uint32_t tenant : tenants) {
+    const auto wanted = static_cast<std::uint64_t>(share * static_cast<double>(all_corners(tenant)));
+    for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+      // Other packets in every generation; the same ones when a snapshot is applied again elsewhere.
+      const std::uint64_t seed = std::uint64_t{view.generation()} << 32 | tenant << 1U | (family == Family::kIpv6 ? 1U : 0U);
+      checks.push_back({tenant, family, std::max(kCornersLeast, wanted), seed});
+    }
+  }
+  run_on_two_threads(checks.size(), [&](std::size_t i) {
+    Check& check = checks[i];
+    const auto probes = make_probes(view, check);
+    std::vector<ClassifyKey> keys;
+    keys.reserve(probes.size());
+    for (const auto& probe : probes) keys.push_back(ClassifyKey::from(probe));
+    std::vector<std::uint32_t> answered(probes.size());
+    std::vector<std::uint32_t> expected(probes.size());
+    classify(keys, answered);
+    filters::match_linear(view, probes, expected);
+    check.probes = probes.size();
+    const auto [wrong, right] = std::mismatch(answered.begin(), answered.end(), expected.begin());
+    if (wrong == answered.end()) return;
+    check.mismatch = ClassifierMismatch{probes[static_cast<std::size_t>(wrong - answered.begin())], *right, *wrong};
+  });
+  for (const Check& check : checks) {
+    stats.probes += check.probes;
+    if (!check.mismatch || stats.mismatch) continue;
+    stats.mismatch = check.mismatch;
+  }
+  if (stats.mismatch) return Error{ErrorCode::kConflict, ErrorSite::kDataplane, stats.mismatch->expected};
+  return {};
 }
 
 void Classifier::classify(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept {

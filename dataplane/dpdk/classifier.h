@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,12 +36,21 @@ struct ClassifyKey {
 };
 static_assert(sizeof(ClassifyKey) == 48);
 
+/// A packet that the compiled policy and the rules themselves judge differently.
+struct ClassifierMismatch {
+  filters::PolicyQuery packet;
+  std::uint32_t expected;  ///< index in kRules: what the linear matcher says
+  std::uint32_t answered;  ///< what the classifier says
+};
+
 /// What a build cost and how much of the previous one it could keep.
 struct ClassifierBuildStats {
   std::uint32_t shards_built = 0;
   std::uint32_t shards_reused = 0;
   std::uint64_t entries = 0;       ///< rules after expansion, both families, in the shards built now
+  std::uint64_t probes = 0;        ///< packets judged by both the classifier and the rules
   std::uint64_t microseconds = 0;  ///< wall clock
+  std::optional<ClassifierMismatch> mismatch;  ///< why the build was refused with kConflict
 };
 
 /// First-match policy of all tenants, compiled to rte_acl tries: answers exactly as filters::match_linear.
@@ -56,9 +66,12 @@ class Classifier {
   /// Keys in one rte_acl call at most; classify() takes any number and cuts it into such batches.
   static constexpr std::size_t kBatchMax = 128;
 
-  /// Compiles a view's rules; `previous` (may be null) lends its unchanged shards. The view's bytes are not kept.
+  /// Compiles a view's rules, the families side by side on two threads; `previous` (may be null) lends its unchanged
+  /// shards. The view's bytes are not kept. What was compiled is then asked about packets on the limits of the rules, and
+  /// random ones, and must answer as the rules do: no classifier that does not is ever returned.
   /// Errors, where kDataplane: kLimit (a shard expands beyond bounds; detail: the rule index that overflowed),
-  /// kUnavailable (rte_acl refused or memory ran out; detail: errno).
+  /// kUnavailable (rte_acl refused or memory ran out; detail: errno), kConflict (it answers wrongly; detail: the rule index
+  /// it should have answered; stats.mismatch has the rest).
   static Result<std::unique_ptr<const Classifier>> build(const filters::SnapshotView& view, const Classifier* previous,
                                                          ClassifierBuildStats& stats);
   ~Classifier();
@@ -73,6 +86,7 @@ class Classifier {
   class Shard;
 
  private:
+  class Compilation;
   /// Where a tenant of this generation lives.
   struct TenantPlace {
     std::uint32_t first_rule;    ///< index in kRules
@@ -81,13 +95,20 @@ class Classifier {
     std::uint8_t slot;
   };
 
+  friend class ClassifierFault;
+
   Classifier() = default;
+  /// Checks the tenants of `view` that this build compiled.
+  Result<void> check(const filters::SnapshotView& view, std::span<const std::uint32_t> tenants, ClassifierBuildStats& stats) const;
   void classify_batch(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept;
 
   std::vector<TenantPlace> places_;
   /// Shared between generations: two Classifiers, old and new, live side by side until the workers have let go of the
   /// old one.
   std::vector<std::shared_ptr<const Shard>> shards_;
+  /// Null but in tests that want to see a wrong compilation refused (ClassifierFault): rules are compiled from this view,
+  /// of the same shape as the real one.
+  inline static const filters::SnapshotView* miscompiled_ = nullptr;
 };
 
 }  // namespace sekisho::dataplane

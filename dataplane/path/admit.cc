@@ -23,6 +23,12 @@ namespace {
 
 using filters::DropReason;
 
+// A sweep of a busy shard takes kSweepNs at most, in steps kSweepPauseNs apart or closer.
+constexpr std::uint64_t kSweepNs = 3'000'000'000;
+constexpr std::uint64_t kSweepPauseNs = 100'000;
+constexpr std::uint32_t kSweepLookedAt = 512;  // places of the session table in one step
+constexpr std::uint32_t kSweepAhead = 8;       // places prefetched
+
 /// Where packets to an address leave, and the neighbour they go to.
 struct Hop {
   std::uint32_t port = kNoIndex;      ///< port index
@@ -101,31 +107,67 @@ std::uint32_t index_of_port(const Runtime& config, std::uint32_t id) {
   return at != config.ports.end() && at->id == id ? static_cast<std::uint32_t>(at - config.ports.begin()) : kNoIndex;
 }
 
-}  // namespace
+std::uint16_t traits_of(const RuleEntry& rule) { return rule.keep_on_change != 0 ? kSessionKept : 0; }
 
-bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t tenant_index) noexcept {
-  Session& session = shard.sessions.at(index);
+std::uint32_t index_of_tenant(const Runtime& config, std::uint32_t id) {
+  const auto at = std::lower_bound(config.tenants.begin(), config.tenants.end(), id,
+                                   [](const TenantEntry& tenant, std::uint32_t wanted) { return tenant.id < wanted; });
+  return at != config.tenants.end() && at->id == id ? static_cast<std::uint32_t>(at - config.tenants.begin()) : kNoIndex;
+}
+
+/// A session of an older generation, with all that its new verdict needs.
+struct Again {
+  std::uint32_t session;
+  std::uint32_t tenant_index;
+  std::uint32_t in_port;
+  Ways ways;
+};
+
+/// Everything about a session's new verdict but the policy. False: its tenant, port or ways are gone, and so must it be.
+bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Again& again, ClassifyKey& key) {
+  const Session& session = shard.sessions.at(index);
+  again = {.session = index, .tenant_index = index_of_tenant(config, tenant_of(session.key)), .in_port = kNoIndex, .ways = {}};
+  if (again.tenant_index == kNoIndex) return false;
   const SessionEnds ends = ends_of(session);
-  const TenantEntry& tenant = config.tenants[tenant_index];
-  const Ways ways = ways_of(tenant, ends.source, ends.destination);
-  if (!is_forwardable(ways.out) || !is_forwardable(ways.back)) return false;
+  const TenantEntry& tenant = config.tenants[again.tenant_index];
+  again.ways = ways_of(tenant, ends.source, ends.destination);
+  if (!is_forwardable(again.ways.out) || !is_forwardable(again.ways.back)) return false;
   // A bound host is where its Binding is: one that moved to another Port takes its sessions along.
-  const std::uint32_t in_port = ways.back->kind == RouteKind::kStatic ? ways.back->port : index_of_port(config, session.in_port);
-  if (in_port == kNoIndex || config.ports[in_port].tenant != tenant.id) return false;
-  if (check_ways(config, in_port, ways, ends.source, ends.destination) != DropReason::kNone) return false;
+  again.in_port = again.ways.back->kind == RouteKind::kStatic ? again.ways.back->port : index_of_port(config, session.in_port);
+  if (again.in_port == kNoIndex || config.ports[again.in_port].tenant != tenant.id) return false;
+  if (check_ways(config, again.in_port, again.ways, ends.source, ends.destination) != DropReason::kNone) return false;
 
-  ClassifyKey key = key_of(config, tenant_index, in_port, ways.out->port, session.protocol);
+  key = key_of(config, again.tenant_index, again.in_port, again.ways.out->port, session.protocol);
   set_ends(key, ends.source, ends.destination);
   if (is_icmp(session.protocol)) {
     set_ports(key, session.icmp >> 8, session.icmp & 0xffU);
   } else {
     set_ports(key, ends.source_port, ends.destination_port);
   }
-  std::uint32_t rule = 0;
-  config.classifier->classify({&key, 1}, {&rule, 1});
-  note_judged(shard, rule, out.port);
-  const RuleEntry& entry = config.rules[rule];
-  if (entry.action != snapshot::Action::kAllow) return false;
+  return true;
+}
+
+/// Puts a session under another rule; what it carried so far stays with the old one. kNoIndex: it goes on under a rule
+/// that is gone, and counts for nobody.
+void change_rule(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t rule) {
+  Session& session = shard.sessions.at(index);
+  const std::uint32_t slot = rule == kNoIndex ? shard.no_rule() : config.rules[rule].slot;
+  if (session.rule_slot != slot) {
+    const std::uint32_t old = config.find_rule(session.rule);
+    shard.account(index, old != kNoIndex && config.rules[old].slot == session.rule_slot);
+    session.rule_slot = slot;
+  }
+  if (rule != kNoIndex) session.rule = config.rules[rule].id;
+}
+
+/// Applies the verdict of this generation, the rule of index `verdict`, to a session of an older one. True: it lives on,
+/// with this generation's ports, neighbours and rule. False: it no longer may; the caller ends it.
+bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_t verdict) {
+  Session& session = shard.sessions.at(again.session);
+  const TenantEntry& tenant = config.tenants[again.tenant_index];
+  const RuleEntry& rule = config.rules[verdict];
+  const bool allowed = rule.action == snapshot::Action::kAllow;
+  if (!allowed && (session.traits & kSessionKept) == 0) return false;
 
   const bool half_open = filters::tcp_half_open(session.tcp.state);
   if (half_open) shard.count_half_open(session, -1);  // and again below: the rule or the tenant's place may be another one
@@ -133,18 +175,39 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::
     shard.tenants[session.tenant_slot].sessions.subtract(1);
     shard.tenants[tenant.slot].sessions.add(1);
   }
-  const Hop out = hop_of(shard, config, *ways.out, ends.destination);
+  const SessionEnds ends = ends_of(session);
+  const Hop out = hop_of(shard, config, *again.ways.out, ends.destination);
   session.generation = config.generation;
-  session.port = {in_port, out.port};
-  session.next_hop = {out.next_hop, hop_of(shard, config, *ways.back, ends.source).next_hop};
-  session.rule = entry.id;
-  session.rule_slot = entry.slot;
+  session.port = {again.in_port, out.port};
+  session.next_hop = {out.next_hop, hop_of(shard, config, *again.ways.back, ends.source).next_hop};
   session.tenant_slot = tenant.slot;
-  session.in_port = config.ports[in_port].id;
-  if (half_open) shard.count_half_open(session, 1);
+  session.in_port = config.ports[again.in_port].id;
   session.out_port = config.ports[out.port].id;
-  session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(entry));
+  change_rule(shard, config, again.session, allowed ? verdict : config.find_rule(session.rule));
+  if (half_open) shard.count_half_open(session, 1);
+  if (allowed) {
+    session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(rule));
+    session.traits = static_cast<std::uint16_t>((session.traits & ~kSessionKept) | traits_of(rule));
+  }
   return true;
+}
+
+/// Ends a session that this generation no longer allows.
+void end_by_policy(Shard& shard, const Runtime& config, std::uint32_t index) {
+  change_rule(shard, config, index, config.find_rule(shard.sessions.at(index).rule));  // a removed rule's place is not its own any more
+  shard.end_session(index, EndReason::kPolicy);
+}
+
+}  // namespace
+
+bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index) noexcept {
+  Again again;
+  ClassifyKey key;
+  if (!prepare_again(shard, config, index, again, key)) return false;
+  std::uint32_t rule = 0;
+  config.classifier->classify({&key, 1}, {&rule, 1});
+  note_judged(shard, rule, again.ways.out->port);
+  return adopt(shard, config, again, rule);
 }
 
 namespace {
@@ -153,8 +216,8 @@ namespace {
 bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
   if (shard.trace != nullptr) [[unlikely]] shard.trace->judged_again = true;
-  if (!judge_again(shard, config, meta.session, config.ports[meta.ingress].tenant_index)) {
-    shard.end_session(meta.session, EndReason::kPolicy);
+  if (!judge_again(shard, config, meta.session)) {
+    end_by_policy(shard, config, meta.session);
     refuse(shard, config, packet, DropReason::kPolicyChanged);
     return false;
   }
@@ -188,7 +251,7 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
     const std::uint32_t index = shard.sessions.find(lookup, ends);
     const bool known = index != kNoIndex &&
                        (shard.sessions.at(index).generation == config.generation ||
-                        judge_again(shard, config, index, config.ports[meta.ingress].tenant_index));
+                        judge_again(shard, config, index));
     reason = DropReason::kIcmpUnrelated;
     if (known) {
       const Session& session = shard.sessions.at(index);
@@ -333,6 +396,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.tcp_flags = meta.tcp_flags;
   session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule) |
                                              (client.has_value() ? kSessionProxied : 0));
+  session.traits = traits_of(rule);
   session.tcp = tcp;
   session.start_ns = shard.now_ns;
   session.tenant_slot = tenant.slot;
@@ -385,7 +449,61 @@ bool found_meanwhile(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   return true;
 }
 
+/// A batch of older sessions, judged at once.
+struct Batch {
+  std::array<Again, kBurstMax> sessions;
+  std::array<ClassifyKey, kBurstMax> keys;
+  std::uint16_t count = 0;
+};
+
+/// Fills `batch` from the session table, beginning at the sweep's place, and ends what need not be asked about. Looks at a
+/// bounded number of places.
+void gather(Shard& shard, const Runtime& config, Batch& batch) {
+  Sweep& sweep = shard.sweep;
+  const std::uint32_t end = std::min(shard.sessions.used_end(), sweep.cursor + kSweepLookedAt);
+  while (sweep.cursor < end && batch.count < kBurstMax) {
+    const std::uint32_t index = sweep.cursor++;
+    if (index + kSweepAhead < end) rte_prefetch0(&shard.sessions.at(index + kSweepAhead));
+    if (!shard.sessions.live(index) || shard.sessions.at(index).generation == config.generation) continue;
+    if (prepare_again(shard, config, index, batch.sessions[batch.count], batch.keys[batch.count])) {
+      ++batch.count;
+    } else {
+      end_by_policy(shard, config, index);
+    }
+  }
+}
+
+/// Begins the walk for a generation no walk was begun for. The more places, the shorter a busy shard's pauses: the walk
+/// is over in time whatever its length.
+void begin_sweep(Shard& shard, const Runtime& config) {
+  Sweep& sweep = shard.sweep;
+  const std::uint64_t steps = shard.sessions.used_end() / kBurstMax + 1;
+  const std::uint64_t pause_ns = std::min(kSweepPauseNs, kSweepNs / steps);
+  sweep.target = config.generation;
+  sweep.cursor = 0;
+  sweep.pause_tsc = static_cast<std::uint64_t>(static_cast<double>(pause_ns) / shard.shared.tsc_ns);
+  sweep.next_tsc = shard.now_tsc;
+}
+
 }  // namespace
+
+void sweep(Shard& shard, const Runtime& config, bool idle) noexcept {
+  Sweep& sweep = shard.sweep;
+  if (sweep.finished.read() == config.generation) [[likely]] return;
+  if (sweep.target != config.generation) begin_sweep(shard, config);
+  if (!idle && shard.now_tsc < sweep.next_tsc) return;
+  sweep.next_tsc = shard.now_tsc + sweep.pause_tsc;
+
+  Batch batch;
+  std::array<std::uint32_t, kBurstMax> rules;
+  gather(shard, config, batch);
+  config.classifier->classify({batch.keys.data(), batch.count}, {rules.data(), batch.count});
+  for (std::uint16_t i = 0; i < batch.count; ++i) {
+    if (!adopt(shard, config, batch.sessions[i], rules[i])) end_by_policy(shard, config, batch.sessions[i].session);
+  }
+  sweep.left.set(shard.sessions.used_end() - sweep.cursor);
+  if (sweep.left.read() == 0) sweep.finished.set(config.generation);
+}
 
 void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept {
   std::array<Applicant, kBurstMax> applicants;

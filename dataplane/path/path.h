@@ -43,7 +43,10 @@ void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& firs
 void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept;
 /// Judges a session of an older generation under this one, as its next packet would. True: it lives on, with this
 /// generation's ports, neighbours and rule. False: it no longer may; the caller ends it.
-bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t tenant_index) noexcept;
+bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index) noexcept;
+/// One step of judging the sessions of older generations that stay silent: those no longer allowed end. An idle shard works
+/// every turn, a busy one at intervals, so that all are judged some three seconds after a commit.
+void sweep(Shard& shard, const Runtime& config, bool idle) noexcept;
 /// TCP windows and states, counters, time. A SYN that begins a finished connection anew ends the old session and is moved
 /// to `restarted`, to be admitted; with nullptr it is refused.
 void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept;

@@ -127,7 +127,7 @@ void record_session(Shard& shard, const Session& session, std::uint32_t index, C
   body.action = CommAction::kAllow;
   body.end_reason = reason;
   body.tcp_flags = session.tcp_flags;
-  const std::uint32_t tenant = static_cast<std::uint32_t>(session.key.low >> 56 << 16 | session.key.high >> 48) & ~kFlowIpv6Bit;
+  const std::uint32_t tenant = tenant_of(session.key);
   shard.log.write(envelope(shard, tenant, session.generation, LogKind::kComm, DropReason::kNone), body, session.tenant_slot);
 }
 

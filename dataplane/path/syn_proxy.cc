@@ -302,10 +302,7 @@ bool retry(Shard& shard, const Runtime& config, std::uint32_t index) noexcept {
   Session& session = shard.sessions.at(index);
   ProxiedSession& proxy = shard.proxies[index];
   if (proxy.open != 0 || session.tcp.state != filters::TcpState::kSynSent) return false;
-  if (session.generation != config.generation) {
-    const std::uint32_t tenant = tenant_of(config, session);
-    if (tenant == kNoIndex || !judge_again(shard, config, index, tenant)) return false;
-  }
+  if (session.generation != config.generation && !judge_again(shard, config, index)) return false;
   if (proxy.tries == kTriesMax) {
     reset_client(shard, config, index);
     return false;

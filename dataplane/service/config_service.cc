@@ -57,6 +57,7 @@ Result<void> ConfigService::answer(IpcConnection& peer, IpcMessage message) {
     case ipc::ToDataplane::kGetStatus: fill_status(engine_, started_ns_, *answer.mutable_status()); break;
     case ipc::ToDataplane::kReadCounters: {
       ipc::Counters counters;
+      if (request.read_counters().living_sessions()) account_living(engine_);
       fill_counters(engine_, counters);
       return send_bulk(peer, answer, counters.SerializeAsString());
     }

@@ -12,10 +12,6 @@ namespace {
 std::string bytes_of(const Address& address) { return {address.wire().begin(), address.wire().end()}; }
 std::string bytes_of(const Mac& mac) { return {mac.bytes.begin(), mac.bytes.end()}; }
 
-std::uint32_t tenant_of(const Session& session) {
-  return static_cast<std::uint32_t>(session.key.low >> 56 << 16 | session.key.high >> 48) & ~kFlowIpv6Bit;
-}
-
 std::string state_of(const Session& session) {
   if (session.protocol == filters::kProtocolTcp) return std::string(filters::name(session.tcp.state));
   const bool replied = (session.flags & kSessionReplied) != 0;
@@ -104,7 +100,22 @@ void fill_status(Engine& engine, std::uint64_t started_ns, ipc::Status& out) {
     for (std::uint32_t slot = 0; slot <= engine.shard(i).no_tenant(); ++slot) sessions += engine.shard(i).tenants[slot].sessions.read();
   }
   out.set_sessions(sessions);
+  std::uint64_t left = 0;
+  for (std::uint32_t i = 0; i < engine.shards(); ++i) {
+    const Sweep& sweep = engine.shard(i).sweep;
+    if (sweep.finished.read() != out.generation()) left += std::max<std::uint64_t>(1, sweep.left.read());
+  }
+  out.set_sweep_left(left);
   out.set_sessions_max(capacity);
+}
+
+void account_living(Engine& engine) {
+  if (engine.runtime() == nullptr) return;
+  // A session not yet judged by this generation may stand under a rule that is gone.
+  engine.for_each_session([generation = engine.runtime()->generation](Shard& shard, std::uint32_t index) {
+    if (shard.sessions.at(index).generation == generation) shard.account(index);
+    return true;
+  });
 }
 
 void fill_counters(const Engine& engine, ipc::Counters& out) {
@@ -140,7 +151,7 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
   copies.reserve(std::min<std::uint64_t>(most, engine.shards() * std::uint64_t{engine.shard(0).limits.sessions}));
   engine.for_each_session([&](Shard& shard, std::uint32_t index) {
     const Session& session = shard.sessions.at(index);
-    if (tenant.has_value() && tenant_of(session) != *tenant) return true;
+    if (tenant.has_value() && tenant_of(session.key) != *tenant) return true;
     if (copies.size() == copies.capacity() || copies.size() == most) {
       out.set_truncated(true);
       return false;
@@ -153,7 +164,7 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
     const path::SessionEnds ends = path::ends_of(session);
     ipc::SessionEntry* entry = out.add_sessions();
     entry->set_flow_id(copy.flow_id);
-    entry->set_tenant(tenant_of(session));
+    entry->set_tenant(tenant_of(session.key));
     entry->set_shard(copy.shard);
     entry->set_generation(session.generation);
     entry->set_source(bytes_of(ends.source));
@@ -206,7 +217,7 @@ void fill_neighbours(const Engine& engine, ipc::NeighbourList& out) {
 std::uint64_t clear_sessions(Engine& engine, std::optional<std::uint32_t> tenant) {
   std::uint64_t cleared = 0;
   engine.for_each_session([&](Shard& shard, std::uint32_t index) {
-    if (tenant.has_value() && tenant_of(shard.sessions.at(index)) != *tenant) return true;
+    if (tenant.has_value() && tenant_of(shard.sessions.at(index).key) != *tenant) return true;
     shard.end_session(index, EndReason::kCleared);
     ++cleared;
     return true;

@@ -21,7 +21,7 @@ void ExpiryWheel::add(SessionTable& table, std::uint32_t index) {
   if (reports(session) && static_cast<std::int32_t>(report - deadline) < 0) deadline = report;
   const std::uint32_t ahead = std::clamp<std::uint32_t>(deadline - now_, 1, kSlots - 1);
   const std::uint32_t slot = static_cast<std::int32_t>(deadline - now_) <= 0 ? now_ + 1 : now_ + ahead;
-  session.wheel_slot = slot & (kSlots - 1);
+  session.wheel_slot = static_cast<std::uint16_t>(slot & (kSlots - 1));
   std::uint32_t& head = heads_[session.wheel_slot];
   session.wheel_previous = 0;
   session.wheel_next = head;

@@ -47,6 +47,11 @@ inline FlowKey pack_key(std::uint64_t low_end, std::uint64_t high_end, std::uint
           high_end | std::uint64_t{tenant & 0xffffU} << 48};
 }
 
+/// The TenantId value in a key.
+inline std::uint32_t tenant_of(const FlowKey& key) {
+  return static_cast<std::uint32_t>(key.low >> 56 << 16 | key.high >> 48) & ~kFlowIpv6Bit;
+}
+
 /// IPv4: addresses in host order.
 inline FlowLookup make_key4(std::uint32_t source, std::uint32_t destination, std::uint16_t source_port,
                             std::uint16_t destination_port, std::uint8_t protocol, std::uint32_t tenant, const HashSeed& seed) {

@@ -28,6 +28,12 @@ enum SessionFlag : std::uint8_t {
   kSessionProxied = 64,         ///< the gateway answered the client with a cookie; see ProxiedSession
 };
 
+/// Session::traits: what no established packet asks about.
+enum SessionTrait : std::uint16_t {
+  kSessionKept = 1,       ///< a change of policy does not end it (Rule::keep_on_change of the rule that admitted it)
+  kSessionAccounted = 2,  ///< part of its traffic already stands in its rule's counters (Shard::accounted)
+};
+
 /// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads, line 1 what every packet writes,
 /// line 2 is cold (IPv6 packets compare their addresses there).
 /// Thread: the shard that owns it. Indices into runtime tables hold while `generation` is the one in force.
@@ -44,7 +50,8 @@ struct alignas(64) Session {
   std::uint8_t protocol;
   std::uint8_t tcp_flags;                 ///< OR of all seen
   std::uint8_t reserved0;
-  std::uint32_t wheel_slot;               ///< where it hangs in the expiry wheel
+  std::uint16_t wheel_slot;               ///< where it hangs in the expiry wheel
+  std::uint16_t traits;                   ///< SessionTrait
   std::uint32_t in_port;                  ///< PortId value, for the log, whatever the generation
   std::uint32_t reported;                 ///< tick of its start, or of its last update record
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "filters/policy/linear_matcher.h"
 
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
 #include "base/assert.h"
 
 namespace sekisho::filters {
@@ -43,10 +47,10 @@ std::uint32_t first_service(const SnapshotView& view, snapshot::Range services, 
 bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query) {
   if (!has_zone(rule.source_zones, query.source_zone)) return false;
   if (!has_zone(rule.destination_zones, query.destination_zone)) return false;
+  if (rule.any_service == 0 && first_service(view, rule.services, query) == kNone) return false;
   const auto ranges = view.address_ranges();
   if (rule.any_source == 0 && !has_address(slice(ranges, rule.sources), query.source)) return false;
-  if (rule.any_destination == 0 && !has_address(slice(ranges, rule.destinations), query.destination)) return false;
-  return rule.any_service == 1 || first_service(view, rule.services, query) != kNone;
+  return rule.any_destination == 1 || has_address(slice(ranges, rule.destinations), query.destination);
 }
 
 PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query) {
@@ -56,6 +60,24 @@ PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query) {
     if (rule_matches(view, view.rules()[i], query)) return {i, service_of(view, i, query)};
   }
   return {last, kNone};
+}
+
+void match_linear(const SnapshotView& view, std::span<const PolicyQuery> queries, std::span<std::uint32_t> answers) {
+  SEKISHO_DCHECK(answers.size() >= queries.size());
+  if (queries.empty()) return;
+  const snapshot::Range rules = view.tenants()[queries.front().tenant_index].rules;
+  const std::uint32_t last = rules.first + rules.count - 1;
+  std::vector<std::uint32_t> open(queries.size());
+  std::iota(open.begin(), open.end(), 0U);
+  std::fill_n(answers.begin(), queries.size(), last);
+  for (std::uint32_t i = rules.first; i < last && !open.empty(); ++i) {
+    const snapshot::Rule& rule = view.rules()[i];
+    std::erase_if(open, [&](std::uint32_t query) {
+      if (!rule_matches(view, rule, queries[query])) return false;
+      answers[query] = i;
+      return true;
+    });
+  }
 }
 
 std::uint32_t service_of(const SnapshotView& view, std::uint32_t rule, const PolicyQuery& query) {

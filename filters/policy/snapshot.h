@@ -212,6 +212,8 @@ struct Rule {
   std::uint8_t any_source;    ///< 1: `sources` is empty because anything matches
   std::uint8_t any_destination;
   std::uint8_t any_service;
+  std::uint8_t keep_on_change; ///< 1: its sessions live until they close, whatever later rules say
+  std::array<std::uint8_t, 7> reserved;
 };
 
 struct AddressRange {

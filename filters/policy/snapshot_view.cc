@@ -576,6 +576,8 @@ Result<void> SnapshotCheck::check_rule(const snapshot::Tenant& tenant, const sna
   constexpr unsigned kLogs =
       snapshot::kLogStart | snapshot::kLogEnd | snapshot::kLogDropEach | snapshot::kLogDropFolded;
   if ((rule.log & ~kLogs) != 0) return at(rule.log);
+  if (!is_flag(rule.keep_on_change)) return at(rule.keep_on_change);
+  if (!all_zero(rule.reserved)) return at(rule.reserved);
   return {};
 }
 

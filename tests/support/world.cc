@@ -85,6 +85,7 @@ void add_rule(SnapshotBuilder& builder, const RuleText& text, std::uint32_t poli
   }
   rule.number = number;
   rule.action = text.action;
+  rule.keep_on_change = text.keep_on_change ? 1 : 0;
   rule.log = text.log;
   rule.is_default = is_default;
   builder.rules.push_back(rule);
@@ -269,6 +270,10 @@ void World::pass(std::chrono::milliseconds time) {
     tsc_ += rte_get_tsc_hz() * static_cast<std::uint64_t>(std::min(left, kStep).count()) / 1000;
     settle();
   }
+}
+
+void World::advance(std::chrono::microseconds time) {
+  tsc_ += rte_get_tsc_hz() * static_cast<std::uint64_t>(time.count()) / 1'000'000;
 }
 
 std::vector<Frame> World::collect(std::uint16_t nic) {

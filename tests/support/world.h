@@ -36,6 +36,7 @@ struct RuleText {
   int protocol = -1;
   std::uint16_t port_low = 0, port_high = 65535;
   std::uint8_t log = filters::snapshot::kLogEnd;
+  bool keep_on_change = false;
 };
 
 struct WorldOptions {
@@ -72,6 +73,8 @@ class World {
   void settle();
   /// Lets time pass, then settles.
   void pass(std::chrono::milliseconds time);
+  /// Lets time pass without a turn.
+  void advance(std::chrono::microseconds time);
   /// What came out of a NIC since the last call.
   std::vector<Frame> collect(std::uint16_t nic);
   /// inject, then the only frame that came out of `out`; fails the test when it is not exactly one.

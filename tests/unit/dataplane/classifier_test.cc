@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "tests/support/classifier_fault.h"
 #include "tests/support/eal.h"
 #include "tests/support/snapshots.h"
 
@@ -343,6 +344,71 @@ TEST(Classifier, RebuildsForAChangeOfAnyFieldThatDecidesAMatch) {
     const auto fresh = compile(after.view, stats, old.get());
     EXPECT_EQ(stats.shards_built, 1U) << name;
   }
+}
+
+TEST(Classifier, CompilationThatIsWrongInAnyFieldIsRefusedWithAPacketThatShowsIt) {
+  for (const bool v6 : {false, true}) {
+    const auto [original, taken] = narrow(v6);
+    const Block real(original);
+    const std::vector<std::pair<const char*, std::function<void(SnapshotBuilder&)>>> defects{
+        {"source zone below", [](auto& b) { b.rules[0].source_zones |= 1U << 1; }},
+        {"destination zone above", [](auto& b) { b.rules[0].destination_zones |= 1U << 6; }},
+        {"no destination zone", [](auto& b) { b.rules[0].destination_zones = 1; }},
+        {"source one too few", [](auto& b) { b.address_ranges[0].low = tests::next(b.address_ranges[0].low); }},
+        {"source one too many", [](auto& b) { b.address_ranges[0].high = tests::next(b.address_ranges[0].high); }},
+        {"destination one too many", [](auto& b) { b.address_ranges[1].low = tests::previous(b.address_ranges[1].low); }},
+        {"destination one too few", [](auto& b) { b.address_ranges[1].high = tests::previous(b.address_ranges[1].high); }},
+        {"protocol", [](auto& b) { b.services[0].protocol = 17; }},
+        {"source ports", [](auto& b) { b.services[0].source_low = 999; }},
+        {"destination ports", [](auto& b) { b.services[0].destination_high = 444; }},
+    };
+    for (const auto& [name, defect] : defects) {
+      auto builder = original;
+      defect(builder);
+      const Block wrong(builder);
+      const ClassifierFault fault(wrong.view);
+      ClassifierBuildStats stats;
+      const auto built = Classifier::build(real.view, nullptr, stats);
+      ASSERT_FALSE(built.has_value()) << name;
+      EXPECT_EQ(built.error().code, ErrorCode::kConflict) << name;
+      ASSERT_TRUE(stats.mismatch.has_value()) << name;
+      EXPECT_EQ(filters::match_linear(real.view, stats.mismatch->packet).rule, stats.mismatch->expected) << name;
+      EXPECT_EQ(filters::match_linear(wrong.view, stats.mismatch->packet).rule, stats.mismatch->answered) << name;
+    }
+    ClassifierBuildStats stats;
+    compile(real.view, stats);
+    EXPECT_GT(stats.probes, 30U);
+  }
+}
+
+TEST(Classifier, RulesInTheWrongOrderAreRefused) {
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 2);
+  for (std::uint32_t id = 1; id <= 2; ++id) {
+    Rule rule = tests::any_rule(id);
+    rule.any_destination = 0;
+    rule.destinations = tests::add_ranges(b, {range_of(prefix(id == 1 ? "10.0.0.0/24" : "10.0.0.0/16"))});
+    tests::add_rule(b, rule);
+  }
+  const Block real(b);
+  std::swap(b.rules[0].destinations, b.rules[1].destinations);
+  const Block wrong(b);
+  const ClassifierFault fault(wrong.view);
+  ClassifierBuildStats stats;
+  EXPECT_FALSE(Classifier::build(real.view, nullptr, stats).has_value());
+}
+
+TEST(Classifier, OnlyShardsThatWereCompiledAreChecked) {
+  const Block block(ladder(4));
+  ClassifierBuildStats stats;
+  const auto old = compile(block.view, stats);
+  const std::uint64_t all = stats.probes;
+  compile(block.view, stats, old.get());
+  EXPECT_EQ(stats.probes, 0U);
+  const Block after(ladder(4, 2, 77));
+  compile(after.view, stats, old.get());
+  EXPECT_GT(stats.probes, 0U);
+  EXPECT_LT(stats.probes, all / 2);
 }
 
 TEST(Classifier, SharedShardsOutliveTheGenerationThatBuiltThem) {
