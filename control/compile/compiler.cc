@@ -54,6 +54,7 @@ class Compiler {
     for (std::uint32_t i = 0; i < tenants_.size(); ++i) compile_tenant(i);
   }
   [[nodiscard]] std::vector<std::uint8_t> finish(std::uint32_t generation) const { return builder_.finish(generation); }
+  [[nodiscard]] std::vector<RulePlace> take_rule_places() { return std::move(rule_places_); }
 
  private:
   void number_everything() {
@@ -235,7 +236,7 @@ class Compiler {
     first = builder_.policies.size();
     const std::size_t first_rule = builder_.rules.size();
     const Path root;
-    RuleCompiler(builder_, ids_, reporter_, tenant, index).compile(Path(root, "tenants", t));
+    RuleCompiler(builder_, ids_, reporter_, tenant, index, t, rule_places_).compile(Path(root, "tenants", t));
     out.policies = run_since(first, builder_.policies.size());
     out.rules = run_since(first_rule, builder_.rules.size());
     builder_.tenants.push_back(out);
@@ -285,6 +286,7 @@ class Compiler {
   Ids& ids_;
   Reporter& reporter_;
   filters::SnapshotBuilder builder_;
+  std::vector<RulePlace> rule_places_;
   std::vector<Place> tenants_;
   std::vector<Place> ports_;
   std::vector<Place> bindings_;
@@ -344,7 +346,7 @@ Compiled compile(const model::Configuration& model, const Positions& positions, 
   check_given_uuids(model, ids, reporter);
   Compiler compiler(model, ids, reporter);
   compiler.compile();
-  Compiled out{.snapshot = {}, .findings = reporter.take()};
+  Compiled out{.snapshot = {}, .findings = reporter.take(), .rules = compiler.take_rule_places()};
   if (has_errors(out.findings)) return out;
   out.snapshot = compiler.finish(generation);
   const auto view = filters::SnapshotView::parse(out.snapshot);

@@ -14,15 +14,27 @@ namespace sekisho::control {
 /// The name of every pinned default deny (specification F-10).
 inline constexpr std::string_view kDefaultDenyName = "既定拒否";
 
+/// Where a compiled rule stands in the model; `rule` is -1 for pinned defaults, `policy` too for the final one.
+struct RulePlace {
+  int tenant = 0;
+  int policy = -1;
+  int rule = -1;
+};
+
 /// A compiled snapshot, or why there is none.
 struct Compiled {
   std::vector<std::uint8_t> snapshot;  ///< empty with errors; passes filters::SnapshotView::parse
   std::vector<Finding> findings;       ///< errors, and warnings such as rules that can match nothing
+  std::vector<RulePlace> rules;        ///< by index in the snapshot's kRules
 };
 
 /// Model to snapshot. Precondition: validate() found no error. Deterministic: the same model and ids give the same bytes
 /// but for the generation. What has no number yet gets one from `ids`.
 Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation);
+
+/// Warnings about rules that no packet ever reaches: shadowed, redundant, behind a default deny; and about those for which
+/// this was too much work to decide. Nothing is changed. Costs some tenths of a second for 10,000 rules.
+std::vector<Finding> remark_on_rules(const model::Configuration& model, const Positions& positions, const Compiled& compiled);
 
 /// What log records call things under one generation; for any stored model, since ids never change.
 ipc::NameTable make_name_table(const model::Configuration& model, Ids& ids, std::uint32_t generation);

@@ -8,6 +8,7 @@
 
 #include "base/proto/model.pb.h"
 #include "control/compile/address_set.h"
+#include "control/compile/compiler.h"
 #include "control/compile/ids.h"
 #include "control/compile/service_set.h"
 #include "control/config/finding.h"
@@ -20,7 +21,9 @@ namespace sekisho::control {
 /// Equal lists of references share one run of ranges. Lives for one tenant; one thread.
 class RuleCompiler {
  public:
-  RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t tenant_index);
+  /// `places` gets the place in the model of each rule appended to builder.rules; `tenant_place` is the tenant's.
+  RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t tenant_index,
+               int tenant_place, std::vector<RulePlace>& places);
   void compile(const Path& tenant_path);
 
  private:
@@ -39,6 +42,7 @@ class RuleCompiler {
   void compile_rule(const Path& here, const model::Policy& policy, const model::Rule& rule, std::uint32_t policy_index, int number);
   void add_limits(const model::Rule& rule);
   void add_default(std::string_view uuid_key, std::uint64_t from, std::uint64_t to, model::DropLog log, std::uint32_t policy_index);
+  void append(const filters::snapshot::Rule& rule, RulePlace place);
   [[nodiscard]] std::uint32_t rule_number(const Path& here, const Uuid& uuid);
 
   [[nodiscard]] std::uint64_t zone_mask(const Names& zones) const;
@@ -53,6 +57,9 @@ class RuleCompiler {
   Reporter& reporter_;
   const model::Tenant& tenant_;
   std::uint32_t tenant_index_;
+  int tenant_place_;
+  std::vector<RulePlace>& places_;
+  int policy_place_ = -1;  ///< of the policy being compiled
   std::map<std::string_view, std::uint64_t> zones_;
   std::map<std::string_view, const model::AddressObject*> address_objects_;
   std::map<std::string_view, const model::AddressGroup*> address_groups_;

@@ -60,6 +60,8 @@ std::uint64_t microseconds_since(std::chrono::steady_clock::time_point start) {
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start).count());
 }
 
+void add(std::vector<Finding>& findings, const std::vector<Finding>& more) { findings.insert(findings.end(), more.begin(), more.end()); }
+
 }  // namespace
 
 std::vector<Finding> check_document(const Decoded& decoded) {
@@ -67,7 +69,8 @@ std::vector<Finding> check_document(const Decoded& decoded) {
   if (has_errors(findings)) return findings;
   Ids scratch;
   const Compiled compiled = compile(decoded.model, decoded.positions, scratch, 1);
-  findings.insert(findings.end(), compiled.findings.begin(), compiled.findings.end());
+  add(findings, compiled.findings);
+  if (!compiled.snapshot.empty()) add(findings, remark_on_rules(decoded.model, decoded.positions, compiled));
   return findings;
 }
 
@@ -157,7 +160,8 @@ bool Committer::compile_into(Draft& draft) {
   draft.answer.findings = validate(decoded);
   if (!has_errors(draft.answer.findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number);
-    draft.answer.findings.insert(draft.answer.findings.end(), compiled.findings.begin(), compiled.findings.end());
+    add(draft.answer.findings, compiled.findings);
+    if (!compiled.snapshot.empty()) add(draft.answer.findings, remark_on_rules(decoded.model, decoded.positions, compiled));
     draft.snapshot = std::move(compiled.snapshot);
   }
   draft.answer.compile_microseconds = microseconds_since(start);
