@@ -210,7 +210,7 @@ Outcome PrivateShard::run_live(ByteSpan frame, std::uint32_t port) {
 
 Outcome PrivateShard::run_apart(ByteSpan frame, std::uint32_t port, std::uint64_t tsc) {
   shard_->begin_turn(tsc);
-  shard_->expire_sessions(shard_->sessions.capacity());
+  shard_->expire_sessions(runtime_, shard_->sessions.capacity());
   Outcome out = run(frame, port, false);
   for (std::uint32_t i = 0; i < shard_->held_count; ++i) rte_pktmbuf_free(shard_->held[i].packet);
   shard_->packets.held.subtract(shard_->held_count);

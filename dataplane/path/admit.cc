@@ -422,9 +422,9 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
 /// Does what the rule says with a packet of a new flow. True: it goes on.
 bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
   const RuleEntry& rule = config.rules[rule_index];
-  note_judged(shard, rule_index, applicant.out.port);
+  note_judged(shard, rule_index, applicant.ways.out->port);
   if (rule.action == snapshot::Action::kAllow) {
-    if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.out.port)) return false;
+    if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.ways.out->port)) return false;
     const Opened opened = open_session(shard, config, applicant, rule_index);
     if (opened != Opened::kRefused) hit(shard, rule);
     return opened == Opened::kPasses;

@@ -208,12 +208,6 @@ DropReason track_open(Shard& shard, Session& session, rte_mbuf* packet) {
   return reason;
 }
 
-std::uint32_t tenant_of(const Runtime& config, const Session& session) {
-  const auto at = std::find_if(config.tenants.begin(), config.tenants.end(),
-                               [&](const TenantEntry& tenant) { return tenant.slot == session.tenant_slot; });
-  return at == config.tenants.end() ? kNoIndex : static_cast<std::uint32_t>(at - config.tenants.begin());
-}
-
 }  // namespace
 
 bool defend(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t egress) noexcept {
