@@ -121,8 +121,8 @@ class Shard {
 
   /// Takes the time of a turn: every packet of the turn has this time.
   void begin_turn(std::uint64_t tsc) noexcept;
-  /// Ends a packet, a train with all its pieces. The only function that frees one for a reason. Counts per tenant; `tenant_slot` of the "no tenant"
-  /// place before the tenant is known.
+  /// Ends a packet, a train with all its pieces. The only function that frees one for a reason. Counts per tenant;
+  /// `tenant_slot` of the "no tenant" place before the tenant is known.
   void drop(rte_mbuf* packet, filters::DropReason reason, std::uint32_t tenant_slot) noexcept;
   /// Ends a packet that was meant for the gateway and has been understood.
   void consume(rte_mbuf* packet) noexcept;

@@ -8,6 +8,7 @@
 #include "base/net/checksum.h"
 #include "filters/packet/fragment.h"
 #include "filters/packet/icmp_class.h"
+#include "filters/packet/nd.h"
 #include "filters/packet/options.h"
 
 namespace sekisho::filters {
@@ -231,6 +232,7 @@ DropReason step_extension(Frame& frame, Chain& chain, bool first) {
       if (!hop_by_hop && ++chain.destination_options > kDestinationOptionsMax) return DropReason::kIpv6ChainLength;
       length = (frame.u8(at + 1) + std::size_t{1}) * 8;
       if (frame.readable(at) < length) return cut;
+      if (at + length - frame.meta.l3_offset - kIpv6HeaderBytes > kExtensionHeaderBytesMax) return DropReason::kIpv6ChainLength;
       const DropReason reason = check_ipv6_options(frame.bytes.subspan(at + 2, length - 2), hop_by_hop, chain.router_alert);
       if (reason != DropReason::kNone) return reason;
       break;
@@ -290,8 +292,11 @@ DropReason decode_ipv6(Frame& frame) {
   if (is_reserved_protocol(chain.next, true)) return DropReason::kProtocolReserved;
   const DropReason upper = decode_l4(frame, chain.fragment != 0);  // 0: whole, or atomic (RFC 6946)
   if (upper != DropReason::kNone || !chain.router_alert) return upper;
-  // RFC 6398: an alert asks every router to look; we do for multicast listeners (RFC 3810), who must send it.
-  return meta.protocol == kProtocolIcmpv6 && is_mld_type(meta.icmp_type) ? DropReason::kNone : DropReason::kIpv6Options;
+  // RFC 6398: an alert asks every router to look; we do for multicast listeners (RFC 3810), who must send it. Neighbour
+  // discovery with one is refused under its own name later.
+  if (meta.protocol != kProtocolIcmpv6) return DropReason::kIpv6Options;
+  const std::uint8_t type = frame.u8(meta.l4_offset);
+  return is_mld_type(type) || is_nd_type(type) ? DropReason::kNone : DropReason::kIpv6Options;
 }
 
 DropReason decode_arp(Frame& frame) {

@@ -420,7 +420,7 @@ TEST_P(PathDefaultDrops, NearestLegalPacketsPass) {
   const Make legal[] = {
       header4({}), header4({.ttl = 2}), header4({.fragment = 0}), option4({1, 1, 1, 0}), option4({1, 1, 1, 1}),
       protocol4(50), protocol4(47), protocol4(132), tcp({.flags = 2}), tcp({.flags = 0xc2}, false, 1, 1), udp({.checksum = 0}),
-      udp({}, false, 1, 65535), icmp(8), header6({}), header6({.hop_limit = 2}), extension(0, {0, 5, 2, 0, 0, 1, 0}),
+      udp({}, false, 1, 65535), icmp(8), header6({}), header6({.hop_limit = 2}), extension(0, {0, 1, 4, 0, 0, 0, 0}),
       extension(60, {0, 1, 4, 0, 0, 0, 0}), extension(60, {0, 4, 1, 1, 1, 1, 0}), protocol6(50), tcp({.flags = 2}, true),
       udp({}, true, 1, 65535), icmp(128, 0, true)};
   for (const Ground& ground : {uplink(), inside(kAtRouted), inside(kAtSegment)}) {

@@ -241,7 +241,7 @@ TEST_P(PathExplain, SessionOfAnOlderGenerationIsJudgedAgain) {
   const Explanation kept = same(kServerNic, server("10.0.0.2", "10.0.0.34").udp(53, 5000).build());
   EXPECT_EQ(kept.verdict, "allow");
   EXPECT_EQ(kept.rule, "inside/rule 12");
-  EXPECT_EQ(same(kServerNic, server("10.0.0.2", "10.0.0.34").udp(99, 5000).build()).reason, DropReason::kPolicyChanged);
+  EXPECT_EQ(same(kServerNic, server("10.0.0.2", "10.0.0.34").udp(99, 5000).build()).reason, DropReason::kDefaultDeny);  // swept
 }
 
 TEST_P(PathExplain, CandidateIsAnsweredForWithoutBeingInForce) {

@@ -343,7 +343,7 @@ std::vector<Vector> nd_vectors() {
        DropReason::kAeNdFragment},
       {"nd: fragment behind long options",
        to_gateway()
-           .extension(60, {1, 0x1e, 12, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0})
+           .extension(60, {1, 4, 1, 0, 4, 1, 0, 4, 1, 0, 4, 1, 0, 1, 0})
            .fragment(1)
            .nd(135, plain)
            .build(),

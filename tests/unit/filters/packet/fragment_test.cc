@@ -194,7 +194,7 @@ TEST(Fragment, FirstPieceIsProvedLikeAWholePacket) {
   };
   EXPECT_EQ(tcp(kTcpAck, 20, 40), DropReason::kNone);
   EXPECT_EQ(tcp(kTcpAck, 20, 32), DropReason::kFragmentTiny);
-  EXPECT_EQ(tcp(kTcpSyn | kTcpFin, 0, 40), DropReason::kTcpFlags);
+  EXPECT_EQ(tcp(kTcpSyn | kTcpFin, 0, 40), DropReason::kTcpSynFin);
 }
 
 TEST(Fragment, ChecksumIsTheOneOfAllPiecesTogether) {
