@@ -64,7 +64,8 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 [[nodiscard]] std::uint8_t parse_tcp_window_scale(std::span<const std::uint8_t> options);
 
 /// Reads a segment whose header decode has proved (kProofL4, protocol 6). Options are read in SYNs only.
-[[nodiscard]] inline TcpSegment parse_tcp_segment(std::span<const std::uint8_t> frame, const PacketMeta& meta) {
+/// Always inline, as decode() is.
+[[nodiscard, gnu::always_inline]] inline TcpSegment parse_tcp_segment(std::span<const std::uint8_t> frame, const PacketMeta& meta) {
   SEKISHO_DCHECK((meta.proof & kProofL4) != 0 && meta.payload_offset >= meta.l4_offset + 20);
   TcpSegment out{
       .sequence = load_be<std::uint32_t>(frame, meta.l4_offset + 4U),
