@@ -21,6 +21,7 @@ inline constexpr std::size_t kNicsMax = 32;            // RTE_MAX_ETHPORTS
 inline constexpr std::size_t kZonesPerTenantMax = 64;  // a zone set is one 64-bit word
 inline constexpr std::size_t kRulesPerTenantMax = 10'000;
 inline constexpr std::size_t kRulesMax = 200'000;
+inline constexpr std::size_t kNatRulesPerTenantMax = 500;  // looked through one by one, once a flow
 inline constexpr std::size_t kBindingsMax = 100'000;
 inline constexpr std::size_t kBindingsPerPortMax = 10'000;
 inline constexpr std::size_t kPairsPerBindingMax = 64;

@@ -90,6 +90,11 @@ Result<void> Engine::make_shards() {
   limits.sessions = std::max(64U, limits.sessions / options_.workers);
   if (getentropy(&shared_->cookie_key, sizeof(shared_->cookie_key)) != 0) return no_memory(0);
   const HashSeed seed{rte_rand() | 1U, rte_rand() | 1U};
+  const std::uint32_t sessions = limits.sessions * options_.workers;
+  SEKISHO_TRY(shared_->port_claims, PortClaims::create(sessions));
+  if (options_.workers > 1) {
+    SEKISHO_TRY(shared_->flow_owners, FlowOwners::create(sessions));
+  }
   for (std::uint32_t number = 0; number < options_.workers; ++number) {
     rte_ring* ring = rte_ring_create(unique_name("handoff").c_str(), kHandoffEntries, SOCKET_ID_ANY, RING_F_SC_DEQ);
     if (ring == nullptr) return no_memory(number);

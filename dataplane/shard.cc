@@ -3,6 +3,7 @@
 
 #include "dataplane/dpdk/ring_order.h"
 #include "dataplane/train.h"
+#include "dataplane/path/nat_admit.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/syn_proxy.h"
 
@@ -152,6 +153,7 @@ void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
   if (session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state)) count_half_open(session, -1);
   if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);
   wheel.remove(sessions, index);
+  if ((session.flags & kSessionTranslated) != 0) path::release_translation(*this, index);
   sessions.erase(index);
 }
 

@@ -21,6 +21,7 @@
 #include "dataplane/routing/neighbour.h"
 #include "dataplane/session/expiry_wheel.h"
 #include "dataplane/session/fragment_table.h"
+#include "dataplane/session/nat_tables.h"
 #include "dataplane/session/session_table.h"
 #include "dataplane/trace.h"
 #include "filters/state/syn_cookie.h"
@@ -59,6 +60,7 @@ struct HeldPacket {
   std::uint32_t deadline_tick;
   std::uint32_t tenant;  ///< TenantId value: nobody waits in all the places
   std::uint32_t pieces;  ///< packets it stands for
+  bool translated;       ///< bears the ends it leaves with
 };
 
 /// Tokens that return at a steady rate; full at first; time is passed in.
@@ -74,6 +76,8 @@ struct Shared {
   NeighbourTable neighbours;
   std::vector<filters::BindingPins> pins;           ///< by binding slot
   std::vector<TenantQuota> quotas;                  ///< by tenant slot
+  PortClaims port_claims;                           ///< outside ports of napt rules
+  FlowOwners flow_owners;                           ///< translated sides that steer elsewhere; empty with one shard
   std::vector<rte_ring*> handoff;                   ///< by shard: packets for it, from all others
   std::atomic<std::int64_t> wall_offset_ns{0};      ///< wall clock = TSC time + this; the control thread keeps it true
   std::uint32_t shards = 1;

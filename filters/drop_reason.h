@@ -144,7 +144,11 @@ enum class LogReason : std::uint8_t {
   X(kDestinationLinkLocal, "destination-link-local", kRoute, "BOGON")                      \
   X(kEmbeddedIpv4, "embedded-ipv4", kRoute, "BOGON")                                       \
   X(kLinkBroadcast, "link-broadcast", kRoute, "")                                          \
-  X(kReversePath, "reverse-path", kRoute, "RPF_FAIL")
+  X(kReversePath, "reverse-path", kRoute, "RPF_FAIL")                             \
+  /* address translation */                                                                \
+  X(kNatExhausted, "nat-exhausted", kNat, "")                                              \
+  X(kNatUnmapped, "nat-unmapped", kNat, "")                                                \
+  X(kNatWrongSide, "nat-wrong-side", kNat, "")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

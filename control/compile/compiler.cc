@@ -10,6 +10,7 @@
 #include "base/describe.h"
 #include "base/limits.h"
 #include "base/net/address.h"
+#include "control/compile/nat_compiler.h"
 #include "control/compile/rule_compiler.h"
 #include "control/config/text.h"
 #include "filters/policy/snapshot_builder.h"
@@ -236,9 +237,13 @@ class Compiler {
     first = builder_.policies.size();
     const std::size_t first_rule = builder_.rules.size();
     const Path root;
-    RuleCompiler(builder_, ids_, reporter_, tenant, index, t, rule_places_).compile(Path(root, "tenants", t));
+    RuleCompiler rules(builder_, ids_, reporter_, tenant, index, t, rule_places_);
+    rules.compile(Path(root, "tenants", t));
     out.policies = run_since(first, builder_.policies.size());
     out.rules = run_since(first_rule, builder_.rules.size());
+    const std::size_t first_nat = builder_.nat_rules.size();
+    compile_nat(builder_, reporter_, rules, tenant, Path(root, "tenants", t));
+    out.nat = run_since(first_nat, builder_.nat_rules.size());
     builder_.tenants.push_back(out);
     compile_state_limits(tenant, index);
   }

@@ -26,7 +26,6 @@ class RuleCompiler {
                int tenant_place, std::vector<RulePlace>& places);
   void compile(const Path& tenant_path);
 
- private:
   using Names = google::protobuf::RepeatedPtrField<std::string>;
   enum class Negate : bool { kNo, kYes };
   /// A resolved side of a rule.
@@ -38,6 +37,12 @@ class RuleCompiler {
     [[nodiscard]] bool nothing() const { return !any && run.count == 0; }
   };
 
+  [[nodiscard]] std::uint64_t zone_mask(const Names& zones) const;
+  Match addresses(const Path& here, const Names& names, Negate negate);
+  /// nullopt: refused, and reported.
+  std::optional<Match> services(const Path& here, const Names& names, Negate negate);
+
+ private:
   void compile_policy(const Path& here, const model::Policy& policy, std::uint32_t policy_index);
   void compile_rule(const Path& here, const model::Policy& policy, const model::Rule& rule, std::uint32_t policy_index, int number);
   void add_limits(const model::Rule& rule);
@@ -45,11 +50,8 @@ class RuleCompiler {
   void append(const filters::snapshot::Rule& rule, RulePlace place);
   [[nodiscard]] std::uint32_t rule_number(const Path& here, const Uuid& uuid);
 
-  [[nodiscard]] std::uint64_t zone_mask(const Names& zones) const;
   const AddressSet& resolve_address(const std::string& name);
   const std::vector<ServiceBox>& resolve_service(const std::string& name);
-  Match addresses(const Path& here, const Names& names, Negate negate);
-  std::optional<Match> services(const Path& here, const Names& names, Negate negate);
   Match emit_services(const std::vector<ServiceBox>& boxes);
 
   filters::SnapshotBuilder& builder_;

@@ -49,6 +49,7 @@ void validate_bindings(Reporter& reporter, const model::Tenant& tenant, const Pa
 void validate_routes(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
                      const Platform& platform, const NameIndex& ports);
 void validate_objects(Reporter& reporter, const model::Tenant& tenant, const Path& path);
+void validate_nat(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 void validate_policies(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 
 /// Checks an interface address ("10.0.0.1/24"): a host inside its subnet, of an ordinary kind.

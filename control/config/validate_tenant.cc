@@ -503,6 +503,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_bindings(reporter, tenant, path, ports);
   validate_routes(reporter, model, tenant, path, platform, ports);
   validate_objects(reporter, tenant, path);
+  validate_nat(reporter, tenant, path);
   validate_policies(reporter, tenant, path);
 }
 

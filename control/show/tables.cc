@@ -344,6 +344,7 @@ ipc::Table show_sessions(const ShowContext& context, const ipc::SessionList& ses
                              {"protocol", "Protocol"},
                              {"source", "Source"},
                              {"destination", "Destination"},
+                             {"translated", "Translated"},
                              {"state", "State"},
                              {"rule", "Rule"},
                              {"in_port", "In"},
@@ -358,9 +359,14 @@ ipc::Table show_sessions(const ShowContext& context, const ipc::SessionList& ses
   const Names names(context.names);
   for (const auto& s : sessions.sessions()) {
     if (!wanted(context, s.tenant())) continue;
+    std::string translated;
+    if (!s.nat_source().empty()) {
+      translated = endpoint(s.nat_source(), s.nat_source_port(), s.protocol()) + " > " +
+                   endpoint(s.nat_destination(), s.nat_destination_port(), s.protocol());
+    }
     add_row(out, {names.tenant(s.tenant()), text(s.flow_id()), protocol_text(s.protocol()),
                   endpoint(s.source(), s.source_port(), s.protocol()),
-                  endpoint(s.destination(), s.destination_port(), s.protocol()), s.state(), names.rule(s.rule()),
+                  endpoint(s.destination(), s.destination_port(), s.protocol()), translated, s.state(), names.rule(s.rule()),
                   names.port(s.in_port()), names.port(s.out_port()), text(s.packets_forward()),
                   text(s.packets_reverse()), text(s.bytes_forward()), text(s.bytes_reverse()), text(s.age_ms()),
                   text(s.idle_ms()), text(s.expires_ms())});

@@ -93,6 +93,50 @@ std::string describe_mismatch(const filters::SnapshotView& view, const Classifie
          " belongs to " + rule_text(view, mismatch.expected) + ", the classifier answers " + rule_text(view, mismatch.answered);
 }
 
+/// The prefixes that make up a range, largest first.
+template <typename Take>
+void for_each_prefix(const snapshot::AddressRange& range, Take take) {
+  Address at = range.low;
+  for (;;) {
+    Prefix widest{at, static_cast<std::uint8_t>(at.bits())};
+    while (widest.length > 0) {
+      const Prefix wider{at, static_cast<std::uint8_t>(widest.length - 1)};
+      if (wider.first() != at || wider.last() > range.high) break;
+      widest = wider;
+    }
+    take(widest);
+    at = widest.last();
+    if (at == range.high) return;
+    for (std::size_t byte = at.bits() / 8; byte-- > 0 && ++at.bytes[byte] == 0;) {
+    }
+  }
+}
+
+bool on_link(const Runtime& runtime, std::uint32_t wire, const Address& address) {
+  const auto& own = runtime.ports[wire].addresses;
+  return std::any_of(own.begin(), own.end(), [&](const Prefix& prefix) { return prefix.contains(address); });
+}
+
+/// The tenant's port whose address this is, or kNoIndex: the share that owns it, else the link it lies on.
+std::uint32_t outside_port(const Runtime& runtime, std::uint32_t tenant, const Address& address) {
+  std::uint32_t link = kNoIndex;
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    const PortEntry& port = runtime.ports[index];
+    if (port.tenant != tenant) continue;
+    if (port.kind == snapshot::PortKind::kShare) {
+      if (runtime.owner(port.wire, address) == index) return index;
+    } else if (link == kNoIndex && on_link(runtime, index, address)) {
+      link = index;
+    }
+  }
+  return link;
+}
+
+/// The addresses others know a NAT rule's hosts by.
+std::span<const snapshot::AddressRange> outside_ranges(const filters::SnapshotView& view, const snapshot::NatRule& rule) {
+  return filters::slice(view.address_ranges(), rule.kind == snapshot::NatKind::kDnat ? rule.destinations : rule.translated);
+}
+
 }  // namespace
 
 std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Runtime* previous, LoadReport& report,
@@ -264,10 +308,17 @@ RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) co
 void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) const {
   const auto view = runtime.view;
   RouteList routes;
-  // Later ones win: what the tenant owns outside (an address nobody has must not go back where it came from), what is
-  // configured, then broadcasts of networks, then bound addresses, then our own.
+  // Later ones win: what the tenant owns outside (an address nobody has must not go back where it came from), NAT's
+  // outside addresses, what is configured, then broadcasts of networks, then bound addresses, then our own.
   for (const snapshot::OwnedPrefix& owned : view.owned_prefixes()) {
     if (runtime.ports[owned.share].tenant == tenant.id) routes.add(owned.prefix, {RouteKind::kBlackhole, owned.share, kNoIndex, Address{}});
+  }
+  for (const snapshot::NatRule& rule : filters::slice(view.nat_rules(), source.nat)) {
+    for (const snapshot::AddressRange& range : outside_ranges(view, rule)) {
+      const std::uint32_t port = outside_port(runtime, tenant.id, range.low);
+      if (port == kNoIndex || outside_port(runtime, tenant.id, range.high) != port) continue;
+      for_each_prefix(range, [&](const Prefix& prefix) { routes.add(prefix, {RouteKind::kOutside, port, kNoIndex, Address{}}); });
+    }
   }
   for (const snapshot::Route& route : filters::slice(view.routes(), source.routes))
     routes.add(route.prefix, target_of(runtime, route));
@@ -318,9 +369,30 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
     tenant.syn_cookies = limits.syn_protection == snapshot::SynProtection::kCookies;
   }
   for (PortEntry& port : runtime.ports) {
-    if (port.tenant_index != kNoIndex) port.tenant_slot = runtime.tenants[port.tenant_index].slot;
+    if (port.tenant_index == kNoIndex) continue;
+    port.tenant_slot = runtime.tenants[port.tenant_index].slot;
+    port.nat = view.tenants()[port.tenant_index].nat.count != 0 ? 1 : 0;
   }
+  build_proxied(runtime);
   return true;
+}
+
+/// Outside addresses that lie on a link itself have nobody else there to answer for them.
+void Loader::build_proxied(Runtime& runtime) {
+  std::vector<std::vector<PrefixTable::Entry>> proxied(runtime.ports.size());
+  for (std::uint32_t t = 0; t < runtime.tenants.size(); ++t) {
+    for (const snapshot::NatRule& rule : filters::slice(runtime.view.nat_rules(), runtime.view.tenants()[t].nat)) {
+      for (const snapshot::AddressRange& range : outside_ranges(runtime.view, rule)) {
+        const std::uint32_t port = outside_port(runtime, runtime.tenants[t].id, range.low);
+        if (port == kNoIndex || outside_port(runtime, runtime.tenants[t].id, range.high) != port) continue;
+        const std::uint32_t wire = runtime.ports[port].wire;
+        for_each_prefix(range, [&](const Prefix& prefix) {
+          if (on_link(runtime, wire, prefix.address)) proxied[wire].push_back({prefix, port});
+        });
+      }
+    }
+  }
+  for (const auto& entries : proxied) runtime.proxied.emplace_back(entries);
 }
 
 bool Loader::build_rules(Runtime& runtime, LoadError& error) {

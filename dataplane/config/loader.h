@@ -54,6 +54,7 @@ class Loader {
   bool build_rules(Runtime& runtime, LoadError& error);
   void build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) const;
   [[nodiscard]] RouteTarget target_of(Runtime& runtime, const snapshot::Route& route) const;
+  static void build_proxied(Runtime& runtime);
 
   Slots& slots_;
   FindNic find_nic_;

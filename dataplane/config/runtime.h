@@ -43,6 +43,7 @@ struct alignas(64) PortEntry {
   std::uint8_t zone;
   std::uint8_t l2_bytes;        ///< Ethernet header with tags: 14, 18 or 22
   std::uint8_t source_checks;   ///< snapshot::SourceCheck bits
+  std::uint8_t nat;             ///< 1: its tenant has NAT rules
   std::uint32_t segment;        ///< index in Runtime::segments when the source MAC finds the Binding; else kNoIndex
   std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
   Address link_local;           ///< the gateway's fe80:: there
@@ -74,6 +75,7 @@ enum class RouteKind : std::uint8_t {
   kStatic,         ///< a bound neighbour: MAC from the Binding
   kResolve,        ///< ask for the destination itself
   kResolveVia,     ///< ask for `next_hop`
+  kOutside,        ///< stands for others by NAT, on `port`: what no rule translates has nowhere to go
 };
 struct RouteTarget {
   RouteKind kind;
@@ -150,6 +152,7 @@ struct Runtime {
   std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac)
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
+  std::vector<PrefixTable> proxied;     ///< by wire port index: NAT's outside addresses on its link, answered for there
   std::shared_ptr<const Classifier> classifier;
 
   /// The Binding a packet was judged by: the Port's, or the one its source MAC found. kNoIndex: none.

@@ -67,6 +67,8 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   out->shared_.quotas = copy_places(live.quotas, limits.tenants + 1);
   out->shared_.wall_offset_ns.store(live.wall_offset_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
   out->shared_.shards = live.shards;  // a tenant's limits are dealt among them
+  SEKISHO_TRY(out->shared_.port_claims, PortClaims::create(limits.sessions));
+  SEKISHO_TRY(out->shared_.flow_owners, FlowOwners::create(limits.sessions));
   out->shared_.tsc_ns = live.tsc_ns;
   out->shared_.tsc_base = live.tsc_base;
 
@@ -112,14 +114,19 @@ void PrivateShard::copy_owner(rte_mbuf* packet, Outcome& outcome) {
   } else if ((meta.proof & filters::kProofIpv6) != 0) {
     flow.ends = path::ends_of(packet, flow.lookup.from_high);
   }
-  const std::uint32_t owner = path::owner_of(*shard_, packet);
+  const std::uint32_t owner = path::owner_of(engine_.shared(), runtime_, seed, packet);
+  if (shared_.shards > 1) {  // steer is to find what we have found
+    const std::uint32_t noted = shared_.flow_owners.find(flow.lookup.hash);
+    if (noted != FlowOwners::kNone) shared_.flow_owners.remove(flow.lookup.hash, noted);
+    shared_.flow_owners.add(flow.lookup.hash, owner);
+  }
   const std::uint32_t slot = runtime_.ports[meta.ingress].tenant_slot;
-  Session session{};
+  LiveSession session{};
   bool found = false;
   engine_.look(owner, [&](const Shard& live) {
     const std::uint32_t index = live.sessions.find(flow.lookup, flow.ends);
     found = index != kNoIndex && live.sessions.live(index);
-    if (found) session = live.sessions.at(index);
+    if (found) session = {live.sessions.at(index), live.sessions.translation(index), live.sessions.own_hash(index)};
     shard_->tenants[slot].sessions.set(live.tenants[slot].sessions.read());
     shard_->icmp_budget[slot] = live.icmp_budget[slot];
     shard_->echo_budget[slot] = live.echo_budget[slot];
@@ -128,16 +135,22 @@ void PrivateShard::copy_owner(rte_mbuf* packet, Outcome& outcome) {
   shard_->number = owner;
   for (Outlet& outlet : shard_->outlets) outlet.owner = static_cast<std::uint16_t>(owner);
   if (!found) return;
-  take_session(session, flow.lookup);
-  if (error) outcome.before = session;
+  take_session(session);
+  if (error) outcome.before = session.session;
 }
 
-void PrivateShard::take_session(const Session& live, const FlowLookup& lookup) {
-  const bool ipv6 = (live.flags & kSessionIpv6) != 0;
-  const std::uint32_t index = shard_->sessions.insert(lookup, live.ends, ipv6);
+void PrivateShard::take_session(const LiveSession& live) {
+  const bool ipv6 = (live.session.flags & kSessionIpv6) != 0;
+  const std::uint32_t index = shard_->sessions.insert({live.session.key, live.hash, false}, live.session.ends, ipv6);
   if (index == kNoIndex) return;
   Session& own = shard_->sessions.at(index);
-  own = live;
+  own = live.session;
+  if ((own.flags & kSessionTranslated) != 0) {
+    shard_->sessions.translation(index) = live.translation;
+    const FlowLookup other{live.translation.key, shard_->sessions.other_hash(index), (live.translation.flags & kTranslationFromHigh) != 0};
+    if (!shard_->sessions.add_other(index, other, live.translation.ends)) own.flags &= static_cast<std::uint8_t>(~kSessionTranslated);
+    shard_->sessions.translation(index).delta = live.translation.delta;  // what it holds, the live shard holds
+  }
   // A rule that is in this configuration no more counts anywhere.
   if (own.rule_slot >= shard_->rules.size()) own.rule_slot = 0;
   shard_->wheel.add(shard_->sessions, index);

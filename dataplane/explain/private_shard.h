@@ -61,7 +61,13 @@ class PrivateShard {
   Outcome run(ByteSpan frame, std::uint32_t port, bool live);
   void copy_receiver(ByteSpan frame, std::uint32_t port);
   void copy_owner(rte_mbuf* packet, Outcome& outcome);
-  void take_session(const Session& live, const FlowLookup& lookup);
+  /// A session as its shard had it.
+  struct LiveSession {
+    Session session{};
+    Translation translation{};
+    std::uint64_t hash = 0;  ///< of its own key
+  };
+  void take_session(const LiveSession& live);
   void gather(rte_mbuf* packet, Outcome& outcome);
 
   struct FreePool {

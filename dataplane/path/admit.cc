@@ -7,10 +7,12 @@
 
 #include "dataplane/path/local.h"
 #include "dataplane/path/lookup.h"
+#include "dataplane/path/nat_admit.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/syn_proxy.h"
 #include "dataplane/path/track.h"
+#include "dataplane/path/translate.h"
 #include "dataplane/path/ways.h"
 #include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
@@ -36,7 +38,7 @@ struct Hop {
 };
 
 bool is_forwardable(const RouteTarget* way) {
-  return way != nullptr && way->kind != RouteKind::kBlackhole && way->kind != RouteKind::kLocal && way->kind != RouteKind::kBroadcast;
+  return way != nullptr && (way->kind == RouteKind::kStatic || way->kind == RouteKind::kResolve || way->kind == RouteKind::kResolveVia);
 }
 
 /// The next hop of a forwardable way, with a place in the neighbour table where one has to be asked.
@@ -77,6 +79,7 @@ bool is_icmp(std::uint8_t protocol) {
 struct Applicant {
   rte_mbuf* packet;
   Ways ways;
+  NatTarget target;  ///< where NAT sends it
 };
 
 // ---------------------------------------------------------------------------------------------- older generations
@@ -123,12 +126,22 @@ struct Again {
   Ways ways;
 };
 
+/// The ends policy judges a session by: who really sends, and where the packets go.
+SessionEnds judged_ends(const Shard& shard, std::uint32_t index) {
+  SessionEnds ends = ends_of(shard.sessions.at(index));
+  if ((shard.sessions.at(index).flags & kSessionTranslated) == 0) return ends;
+  const SessionEnds sent = sent_ends(shard, index, Direction::kForward);
+  ends.destination = sent.destination;
+  ends.destination_port = sent.destination_port;
+  return ends;
+}
+
 /// Everything about a session's new verdict but the policy. False: its tenant, port or ways are gone, and so must it be.
 bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Again& again, ClassifyKey& key) {
   const Session& session = shard.sessions.at(index);
   again = {.session = index, .tenant_index = index_of_tenant(config, tenant_of(session.key)), .in_port = kNoIndex, .ways = {}};
   if (again.tenant_index == kNoIndex) return false;
-  const SessionEnds ends = ends_of(session);
+  const SessionEnds ends = judged_ends(shard, index);
   const TenantEntry& tenant = config.tenants[again.tenant_index];
   again.ways = ways_of(tenant, ends.source, ends.destination);
   if (!is_forwardable(again.ways.out) || !is_forwardable(again.ways.back)) return false;
@@ -136,6 +149,9 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
   again.in_port = again.ways.back->kind == RouteKind::kStatic ? again.ways.back->port : index_of_port(config, session.in_port);
   if (again.in_port == kNoIndex || config.ports[again.in_port].tenant != tenant.id) return false;
   if (check_ways(config, again.in_port, again.ways, ends.source, ends.destination) != DropReason::kNone) return false;
+
+  const bool nat = (session.flags & kSessionTranslated) != 0 || config.ports[again.in_port].nat != 0;
+  if (nat && !nat_unchanged(shard, config, index, again.in_port, again.ways.out->port)) return false;
 
   key = key_of(config, again.tenant_index, again.in_port, again.ways.out->port, session.protocol);
   set_ends(key, ends.source, ends.destination);
@@ -175,7 +191,7 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
     shard.tenants[session.tenant_slot].sessions.subtract(1);
     shard.tenants[tenant.slot].sessions.add(1);
   }
-  const SessionEnds ends = ends_of(session);
+  const SessionEnds ends = judged_ends(shard, again.session);
   const Hop out = hop_of(shard, config, *again.ways.out, ends.destination);
   session.generation = config.generation;
   session.port = {again.in_port, out.port};
@@ -212,6 +228,18 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index) noexc
 
 namespace {
 
+/// Finds a packet's session and the way it travels in it (meta.session, meta.reverse).
+bool locate(Shard& shard, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
+  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+  const SessionTable::Hit hit = shard.sessions.locate(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{});
+  meta.session = hit.index;
+  if (hit.index == kNoIndex) return false;
+  meta.reverse = static_cast<std::uint8_t>(shard.sessions.direction(hit, lookup.from_high));
+  return true;
+}
+
 /// A packet whose session was judged under another generation. True: it goes on.
 bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
@@ -221,9 +249,7 @@ bool readmit(Shard& shard, const Runtime& config, rte_mbuf* packet) {
     refuse(shard, config, packet, DropReason::kPolicyChanged);
     return false;
   }
-  const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
-  meta.reverse = static_cast<std::uint8_t>(shard.sessions.at(meta.session).direction(lookup.from_high));
-  return true;
+  return locate(shard, packet);
 }
 
 // ------------------------------------------------------------------------------------------------------ ICMP errors
@@ -248,19 +274,22 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   if (reason == DropReason::kNone) reason = filters::parse_icmp_error(frame_of(packet), meta, quoted);
   if (reason == DropReason::kNone) {
     const auto [lookup, ends] = quoted_flow(quoted, meta.tenant, shard.sessions.seed());
-    const std::uint32_t index = shard.sessions.find(lookup, ends);
+    const SessionTable::Hit found = shard.sessions.locate(lookup, ends);
+    const std::uint32_t index = found.index;
     const bool known = index != kNoIndex &&
                        (shard.sessions.at(index).generation == config.generation ||
                         judge_again(shard, config, index));
     reason = DropReason::kIcmpUnrelated;
     if (known) {
       const Session& session = shard.sessions.at(index);
-      const Direction quoted_way = session.direction(lookup.from_high);
+      // Quoted by its other key, a packet is one that we translated and sent on.
+      const Direction quoted_way = found.other ? Direction::kForward : session.direction(lookup.from_high);
       const bool proxied = (session.flags & kSessionProxied) != 0 && quoted_way == Direction::kReverse;
       const std::uint32_t told = proxied ? syn_proxy::server_sequence(shard, index, quoted.tcp_sequence) : quoted.tcp_sequence;
       const bool fits = quoted.protocol != filters::kProtocolTcp ||
                         filters::tcp_quoted_in_window(session.tcp, quoted_way, told);
-      if (fits) {
+      const bool translated = (session.flags & kSessionTranslated) != 0;
+      if (fits && (!translated || translate_error(shard, packet, quoted, index, filters::opposite(quoted_way)))) {
         if (shard.trace != nullptr) [[unlikely]] shard.trace->related = true;
         meta.reverse = static_cast<std::uint8_t>(filters::opposite(quoted_way));
         if (told != quoted.tcp_sequence) filters::splice_quote(frame_of(packet), meta, quoted.transport_at, told);
@@ -283,17 +312,27 @@ DropReason check_contents(const PacketMeta& meta) {
   return ports && (meta.source_port == 0 || meta.destination_port == 0) ? DropReason::kPortZero : DropReason::kNone;
 }
 
+/// The destination step of NAT: the ways of an applicant, and `destination`, become those of where it really goes.
+DropReason aim(const Runtime& config, const PacketMeta& meta, const Address& source, Address& destination, Applicant& applicant) {
+  const DropReason reason = nat_target(config, meta, source, destination, applicant.target);
+  if (reason != DropReason::kNone || !applicant.target.translated) return reason;
+  destination = applicant.target.address;
+  applicant.ways = ways_of(config.tenants[config.ports[meta.ingress].tenant_index], source, destination);
+  return check_ways(config, meta.ingress, applicant.ways, source, destination);
+}
+
 /// Everything about a first packet but the policy. True: `applicant` and `key` are complete; false: the packet ended.
 bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& applicant, ClassifyKey& key) {
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
   const auto frame = frame_of(packet);
   const Address source = filters::ip_source(frame, meta);
-  const Address destination = filters::ip_destination(frame, meta);
+  Address destination = filters::ip_destination(frame, meta);
 
-  applicant = {packet, {}};
+  applicant = {packet, {}, {}};
   DropReason reason = check_contents(meta);
   if (reason == DropReason::kNone) reason = check_ends(config, packet, applicant.ways);
+  if (reason == DropReason::kNone && port.nat != 0) [[unlikely]] reason = aim(config, meta, source, destination, applicant);
   // Link-local traffic never leaves its link; to or from our own link-local it may be an echo.
   const bool near = reason == DropReason::kSourceLinkLocal || reason == DropReason::kDestinationLinkLocal;
   if (near && local::is_own(config.ports[port.wire], destination)) reason = local::check_to_us(source, destination);
@@ -308,8 +347,9 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
   if (reason == DropReason::kNone && icmp && filters::is_link_only_icmp(ipv6, meta.icmp_type)) reason = DropReason::kIcmpLinkOnly;
   if (reason == DropReason::kNone && !is_forwardable(out)) {
     const bool foreign = out != nullptr && config.ports[out->port].kind == snapshot::PortKind::kSegment;  // bound to nobody
-    if (!foreign) local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kNoRoute, 0);
-    reason = foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute;
+    const bool unmapped = out != nullptr && out->kind == RouteKind::kOutside;
+    if (!foreign && !unmapped) local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kNoRoute, 0);
+    reason = unmapped ? DropReason::kNatUnmapped : foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute;
   }
   if (reason != DropReason::kNone) {
     refuse(shard, config, packet, reason);
@@ -323,7 +363,8 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
   }
   key = key_of(config, port.tenant_index, meta.ingress, out->port, meta.protocol);
   set_ends(key, source, destination);
-  set_ports(key, icmp ? meta.icmp_type : meta.source_port, icmp ? meta.icmp_code : meta.destination_port);
+  const std::uint16_t to = applicant.target.translated ? applicant.target.port : meta.destination_port;
+  set_ports(key, icmp ? meta.icmp_type : meta.source_port, icmp ? meta.icmp_code : to);
   return true;
 }
 
@@ -338,6 +379,24 @@ DropReason begin_tracking(rte_mbuf* packet, filters::TcpTrack& tcp, std::uint32_
   auto state = filters::DatagramState::kNew;
   const DropReason reason = filters::datagram_first(state, meta);
   seconds = filters::datagram_timeout_seconds(meta.protocol, state);
+  return reason;
+}
+
+/// A place for a first packet's session (meta.session), and its translation if it has one.
+DropReason insert(Shard& shard, const Runtime& config, const Applicant& applicant, const FlowLookup& lookup, std::uint32_t out_port) {
+  rte_mbuf* packet = applicant.packet;
+  PacketMeta& meta = meta_of(packet);
+  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+  meta.session = shard.sessions.insert(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{}, ipv6);
+  if (meta.session == kNoIndex) return DropReason::kSessionLimit;
+  if (config.ports[meta.ingress].nat == 0) [[likely]] return DropReason::kNone;
+  const auto frame = frame_of(packet);
+  const SessionEnds received{filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port,
+                             meta.destination_port};
+  const DropReason reason = nat_session(shard, config, meta, meta.session, received, applicant.target, out_port);
+  if (reason == DropReason::kNone) return reason;
+  shard.sessions.erase(meta.session);
+  meta.session = kNoIndex;
   return reason;
 }
 
@@ -365,7 +424,8 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   Hop out;
   Hop back;
   if (reason == DropReason::kNone) {
-    out = hop_of(shard, config, *applicant.ways.out, filters::ip_destination(frame_of(packet), meta));
+    const Address destination = filters::ip_destination(frame_of(packet), meta);
+    out = hop_of(shard, config, *applicant.ways.out, applicant.target.translated ? applicant.target.address : destination);
     back = hop_of(shard, config, *applicant.ways.back, filters::ip_source(frame_of(packet), meta));
     if (out.next_hop == kNoIndex || back.next_hop == kNoIndex) reason = DropReason::kNeighbourUnresolved;
   }
@@ -376,12 +436,8 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
       !shard.shares[tenant.slot].new_sessions.take(quota.new_sessions, tenant.new_sessions, 1, shard.steady_ns)) {
     reason = DropReason::kSessionRate;
   }
-  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
   const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
-  if (reason == DropReason::kNone) {
-    meta.session = shard.sessions.insert(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{}, ipv6);
-    if (meta.session == kNoIndex) reason = DropReason::kSessionLimit;
-  }
+  if (reason == DropReason::kNone) reason = insert(shard, config, applicant, lookup, out.port);
   if (reason != DropReason::kNone) {
     refuse(shard, config, packet, reason);
     return Opened::kRefused;
@@ -406,7 +462,8 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.out_port = config.ports[out.port].id;
   session.last_seen = shard.now_tick;
   session.reported = shard.now_tick;
-  session.timeout = seconds * kTicksPerSecond;
+  const bool lasting = (session.flags & kSessionTranslated) != 0 && !client.has_value();
+  session.timeout = (lasting ? translated_timeout(meta.protocol, seconds) : seconds) * kTicksPerSecond;
   shard.wheel.add(shard.sessions, meta.session);
   shard.tenants[tenant.slot].sessions.add(1);
   if (filters::tcp_half_open(tcp.state)) shard.count_half_open(session, 1);
@@ -427,7 +484,9 @@ bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std:
     if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.ways.out->port)) return false;
     const Opened opened = open_session(shard, config, applicant, rule_index);
     if (opened != Opened::kRefused) hit(shard, rule);
-    return opened == Opened::kPasses;
+    if (opened != Opened::kPasses) return false;
+    const bool translated = (shard.sessions.at(meta_of(applicant.packet).session).flags & kSessionTranslated) != 0;
+    return !translated || translate(shard, config, applicant.packet);
   }
   hit(shard, rule);
   RuleCounters& counters = shard.rules[rule.slot];
@@ -440,13 +499,7 @@ bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std:
 
 /// True when an earlier packet of this burst has made the session meanwhile; the packet then waits for track().
 bool found_meanwhile(Shard& shard, const Runtime& config, rte_mbuf* packet) {
-  PacketMeta& meta = meta_of(packet);
-  const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
-  const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
-  meta.session = shard.sessions.find(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{});
-  if (meta.session == kNoIndex || shard.sessions.at(meta.session).generation != config.generation) return false;
-  meta.reverse = static_cast<std::uint8_t>(shard.sessions.at(meta.session).direction(lookup.from_high));
-  return true;
+  return locate(shard, packet) && shard.sessions.at(meta_of(packet).session).generation == config.generation;
 }
 
 /// A batch of older sessions, judged at once.

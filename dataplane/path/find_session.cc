@@ -18,17 +18,36 @@ std::uint32_t fold(const Address& source, const Address& destination) {
   return out;
 }
 
+/// A session found by its other key is read with its translation.
+void prefetch_translated(const SessionTable& table, std::uint32_t index) {
+  const auto* line = reinterpret_cast<const std::uint8_t*>(&table.at(index));
+  rte_prefetch0(line);
+  rte_prefetch0(line + 64);
+  rte_prefetch0(line + 128);
+  rte_prefetch0(&table.translation(index));
+}
+
+/// The translated side of a session may belong elsewhere than it steers.
+std::uint32_t noted_owner(const Shared& shared, std::uint64_t hash, std::uint32_t steered) {
+  const std::uint32_t owner = shared.flow_owners.find(hash);
+  return owner < shared.shards ? owner : steered;
+}
+
 }  // namespace
 
-std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) noexcept {
+std::uint32_t owner_of(const Shared& shared, const Runtime& config, const HashSeed& seed, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
   const auto frame = frame_of(packet);
+  const bool nat = config.ports[meta.ingress].nat != 0 && shared.shards > 1;
   filters::QuotedPacket quoted{};
   if (filters::is_icmp_error(meta) && filters::parse_icmp_error(frame, meta, quoted) == DropReason::kNone) {
-    return dataplane::steer(fold(quoted.source, quoted.destination), quoted.source_port, quoted.destination_port, shard.shared.shards);
+    const std::uint32_t steered =
+        dataplane::steer(fold(quoted.source, quoted.destination), quoted.source_port, quoted.destination_port, shared.shards);
+    return nat ? noted_owner(shared, quoted_flow(quoted, meta.tenant, seed).lookup.hash, steered) : steered;
   }
-  return dataplane::steer(fold(filters::ip_source(frame, meta), filters::ip_destination(frame, meta)), meta.source_port,
-                          meta.destination_port, shard.shared.shards);
+  const std::uint32_t steered = dataplane::steer(fold(filters::ip_source(frame, meta), filters::ip_destination(frame, meta)),
+                                                 meta.source_port, meta.destination_port, shared.shards);
+  return nat ? noted_owner(shared, lookup_of(packet, seed).hash, steered) : steered;
 }
 
 void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept {
@@ -37,7 +56,7 @@ void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept {
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     const PacketMeta& meta = meta_of(packet);
-    const std::uint32_t owner = owner_of(shard, packet);
+    const std::uint32_t owner = owner_of(shard.shared, config, shard.sessions.seed(), packet);
     if (owner == shard.number) {
       burst.packets[kept++] = packet;
     } else {
@@ -58,7 +77,10 @@ void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& firs
   }
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     candidates[i] = table.candidate(lookups[i].hash);
-    if (candidates[i] >= SessionTable::kSearch) continue;
+    if (candidates[i] >= SessionTable::kOtherKey) {
+      if (candidates[i] < SessionTable::kSearch) prefetch_translated(table, candidates[i] & ~SessionTable::kOtherKey);
+      continue;
+    }
     const auto* line = reinterpret_cast<const std::uint8_t*>(&table.at(candidates[i]));
     rte_prefetch0(line);
     rte_prefetch0(line + 64);
@@ -68,19 +90,19 @@ void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& firs
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     PacketMeta& meta = meta_of(packet);
-    std::uint32_t index = candidates[i];
-    if (index != kNoIndex) [[likely]] {
+    SessionTable::Hit hit{candidates[i], false};
+    if (hit.index != kNoIndex) [[likely]] {
       const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
-      const bool certain = index != SessionTable::kSearch && table.at(index).key == lookups[i].key && !ipv6;
+      const bool certain = hit.index < SessionTable::kOtherKey && table.at(hit.index).key == lookups[i].key && !ipv6;
       if (!certain) {
         const std::array<Words6, 2> ends = ipv6 ? ends_of(packet, lookups[i].from_high) : std::array<Words6, 2>{};
-        const bool equal = index != SessionTable::kSearch && SessionTable::equal(table.at(index), lookups[i], ends);
-        if (!equal) index = table.find(lookups[i], ends);
+        const bool equal = hit.index < SessionTable::kOtherKey && SessionTable::equal(table.at(hit.index), lookups[i], ends);
+        if (!equal) hit = table.locate(lookups[i], ends);
       }
     }
-    meta.session = index;
-    if (index != kNoIndex && table.at(index).generation == config.generation) [[likely]] {
-      meta.reverse = static_cast<std::uint8_t>(table.at(index).direction(lookups[i].from_high));
+    meta.session = hit.index;
+    if (hit.index != kNoIndex && table.at(hit.index).generation == config.generation) [[likely]] {
+      meta.reverse = static_cast<std::uint8_t>(table.direction(hit, lookups[i].from_high));
       burst.packets[kept++] = packet;
     } else {
       first.packets[first.count++] = packet;

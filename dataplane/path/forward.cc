@@ -5,6 +5,7 @@
 #include "dataplane/path/outlet.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/translate.h"
 #include "dataplane/train.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/fragment.h"
@@ -63,9 +64,15 @@ NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const Packe
   return table.read(handle);
 }
 
+/// True when the packet bears translated ends.
+bool is_translated(const Shard& shard, const PacketMeta& meta) {
+  return meta.session != kNoIndex && (shard.sessions.at(meta.session).flags & kSessionTranslated) != 0;
+}
+
 void hold(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const std::uint32_t tenant = meta_of(packet).tenant;
   const std::uint32_t pieces = pieces_of(packet);
+  const bool translated = is_translated(shard, meta_of(packet));
   std::uint32_t all = pieces;
   std::uint32_t own = pieces;
   for (const HeldPacket& held : std::span(shard.held).first(shard.held_count)) {
@@ -73,10 +80,11 @@ void hold(Shard& shard, const Runtime& config, rte_mbuf* packet) {
     if (held.tenant == tenant) own += held.pieces;
   }
   if (own > kHeldPerTenantMax || all > shard.held.size()) {
+    if (translated) translate_back(shard, packet);  // the log names packets as they came in
     refuse(shard, config, packet, DropReason::kHoldLimit);
     return;
   }
-  shard.held[shard.held_count++] = {packet, shard.now_tick + kHoldTicks, tenant, pieces};
+  shard.held[shard.held_count++] = {packet, shard.now_tick + kHoldTicks, tenant, pieces, translated};
   shard.packets.held.add(pieces);
 }
 
@@ -193,6 +201,7 @@ void send_resolved(Shard& shard, const Runtime& config, rte_mbuf* packet, Send s
     // The entry went to another address: the session is judged again at its next packet, which asks for the neighbour anew.
     const std::uint32_t session = meta_of(packet).session;
     if (session != kNoIndex) shard.sessions.at(session).generation = 0;
+    if (is_translated(shard, meta_of(packet))) translate_back(shard, packet);
     refuse(shard, config, packet, DropReason::kNeighbourUnresolved);
   }
 }
@@ -226,15 +235,7 @@ void count_pieces(Shard& shard, rte_mbuf* train) {
 void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& exit) {
   const PacketMeta& meta = meta_of(packet);
   if (is_train(packet)) count_pieces(shard, packet);
-  std::uint8_t ttl = meta.ttl;
-  for_each_piece(packet, [&](rte_mbuf* piece) { ttl = std::min(ttl, meta_of(piece).ttl); });
-  const std::uint32_t mtu = exit.wire->mtu;
-  if (ttl <= 1 || !fits(packet, mtu)) {
-    const bool old = ttl <= 1;
-    local::send_icmp_error(shard, config, packet, old ? filters::IcmpErrorKind::kTimeExceeded : filters::IcmpErrorKind::kTooBig, mtu);
-    refuse(shard, config, packet, old ? DropReason::kTtlExceeded : DropReason::kTooBig);
-    return;
-  }
+  if (refuse_unforwardable(shard, config, packet)) return;
   const auto send = [&](std::uint64_t destination) {
     in_pieces(shard, config, packet, *exit.wire, [&](rte_mbuf* piece) { exit.send(shard, piece, destination); });
   };
@@ -246,6 +247,17 @@ void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit
 }
 
 }  // namespace
+
+bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const std::uint32_t mtu = config.ports[config.ports[meta_of(packet).egress].wire].mtu;
+  std::uint8_t ttl = 255;
+  for_each_piece(packet, [&](rte_mbuf* piece) { ttl = std::min(ttl, meta_of(piece).ttl); });
+  if (ttl > 1 && fits(packet, mtu)) [[likely]] return false;
+  const bool old = ttl <= 1;
+  local::send_icmp_error(shard, config, packet, old ? filters::IcmpErrorKind::kTimeExceeded : filters::IcmpErrorKind::kTooBig, mtu);
+  refuse(shard, config, packet, old ? DropReason::kTtlExceeded : DropReason::kTooBig);
+  return true;
+}
 
 void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept {
   Exit exit;
@@ -276,7 +288,11 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
         shard.held[kept++] = held;
       } else {
         shard.packets.held.subtract(held.pieces);
-        stale.packets[stale.count++] = held.packet;
+        if (!held.translated || translate_back(shard, held.packet)) {
+          stale.packets[stale.count++] = held.packet;
+        } else {
+          shard.drop(held.packet, DropReason::kPolicyChanged, shard.no_tenant());
+        }
       }
       continue;
     }
@@ -292,7 +308,8 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
         if (finish(shard, piece, wire, raw_mac(neighbour.mac))) to_outlet(shard, piece, wire);
       });
     } else {
-      local::send_icmp_error(shard, config, held.packet, filters::IcmpErrorKind::kHostUnreachable, 0);
+      const bool as_sent = !held.translated || translate_back(shard, held.packet);
+      if (as_sent) local::send_icmp_error(shard, config, held.packet, filters::IcmpErrorKind::kHostUnreachable, 0);
       refuse(shard, config, held.packet, DropReason::kNeighbourUnresolved);
     }
   }

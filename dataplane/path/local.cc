@@ -74,6 +74,12 @@ Address own_address(const PortEntry& wire, const Address& near) {
   return any == nullptr ? Address{} : *any;
 }
 
+/// Addresses we answer questions about: our own, and those that stand for a tenant's hosts by NAT.
+bool answers_for(const Runtime& config, std::uint32_t at, const Address& address) {
+  const std::uint32_t wire = config.ports[at].wire;
+  return is_own(config.ports[wire], address) || config.proxied[wire].find(address) != PrefixTable::kNoValue;
+}
+
 void handle_arp(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
   const PortEntry& wire = wire_of(config, at);
   const filters::ArpMessage arp = filters::read_arp(frame_of(packet), meta_of(packet));
@@ -81,7 +87,7 @@ void handle_arp(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint
     unwanted(shard, config, packet, at, DropReason::kAeArpFormat);
     return;
   }
-  if (arp.operation == filters::kArpRequest && is_own(wire, arp.target)) {
+  if (arp.operation == filters::kArpRequest && answers_for(config, at, arp.target)) {
     const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta_of(packet), wire.mac);
     send(shard, wire, [&](auto room) { return filters::build_arp_reply(room, link, arp.target, arp.sender); });
     shard.consume(packet);
@@ -114,7 +120,7 @@ void handle_nd(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
     return;
   }
   const Address source = filters::ip_source(frame, meta);
-  if (message->type == filters::kNdNeighbourSolicitation && is_own(wire, message->target)) {
+  if (message->type == filters::kNdNeighbourSolicitation && answers_for(config, at, message->target)) {
     const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
     send(shard, wire, [&](auto room) { return filters::build_neighbour_advertisement(room, link, source, message->target); });
     shard.consume(packet);

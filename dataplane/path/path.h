@@ -33,7 +33,7 @@ enum class Count : std::uint8_t { kYes, kNo };
 /// again because the configuration changed under it.
 void bind(Shard& shard, const Runtime& config, Burst& burst, Count count) noexcept;
 /// The shard that owns a packet's flow. An ICMP error belongs to the flow it complains about.
-[[nodiscard]] std::uint32_t owner_of(const Shard& shard, rte_mbuf* packet) noexcept;
+[[nodiscard]] std::uint32_t owner_of(const Shared& shared, const Runtime& config, const HashSeed& seed, rte_mbuf* packet) noexcept;
 /// Hands packets to the shard that owns their flow.
 void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Leaves packets of sessions judged under this generation in `burst`; moves all others to `first`.
@@ -50,6 +50,8 @@ void sweep(Shard& shard, const Runtime& config, bool idle) noexcept;
 /// TCP windows and states, counters, time. A SYN that begins a finished connection anew ends the old session and is moved
 /// to `restarted`, to be admitted; with nullptr it is refused.
 void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept;
+/// TTL and MTU of the way out, answered as RFC 1812 and RFC 8200 ask. True: the packet has ended.
+bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 /// TTL, MTU, neighbour, link header; hands to the outlet.
 void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Sends what the turn collected.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "dataplane/path/translate.h"
 #include "filters/link/binding_guard.h"
 #include "filters/packet/fields.h"
 
@@ -84,19 +85,16 @@ EndReason end_reason_of(const Session& session) {
   return EndReason::kAged;
 }
 
-SessionEnds ends_of(const Session& session) {
+SessionEnds ends_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool ipv6, bool from_high) {
   const auto port = [](std::uint64_t end) { return static_cast<std::uint16_t>(end); };
-  Address low;
-  Address high;
-  if ((session.flags & kSessionIpv6) != 0) {
-    low = address_of(session.ends[0]);
-    high = address_of(session.ends[1]);
-  } else {
-    low = Address::from_v4(static_cast<std::uint32_t>(session.key.low >> 16));
-    high = Address::from_v4(static_cast<std::uint32_t>(session.key.high >> 16));
-  }
-  if ((session.flags & kSessionForwardFromHigh) != 0) return {high, low, port(session.key.high), port(session.key.low)};
-  return {low, high, port(session.key.low), port(session.key.high)};
+  const Address low = ipv6 ? address_of(ends[0]) : Address::from_v4(static_cast<std::uint32_t>(key.low >> 16));
+  const Address high = ipv6 ? address_of(ends[1]) : Address::from_v4(static_cast<std::uint32_t>(key.high >> 16));
+  if (from_high) return {high, low, port(key.high), port(key.low)};
+  return {low, high, port(key.low), port(key.high)};
+}
+
+SessionEnds ends_of(const Session& session) {
+  return ends_of(session.key, session.ends, (session.flags & kSessionIpv6) != 0, (session.flags & kSessionForwardFromHigh) != 0);
 }
 
 std::uint64_t flow_id(const Shard& shard, const Session& session, std::uint32_t index) {
@@ -127,6 +125,13 @@ void record_session(Shard& shard, const Session& session, std::uint32_t index, C
   body.action = CommAction::kAllow;
   body.end_reason = reason;
   body.tcp_flags = session.tcp_flags;
+  if ((session.flags & kSessionTranslated) != 0) {
+    const SessionEnds sent = sent_ends(shard, index, filters::Direction::kForward);
+    body.nat_source = sent.source.bytes;
+    body.nat_destination = sent.destination.bytes;
+    body.nat_source_port = sent.source_port;
+    body.nat_destination_port = icmp ? std::uint16_t{0} : sent.destination_port;
+  }
   const std::uint32_t tenant = tenant_of(session.key);
   shard.log.write(envelope(shard, tenant, session.generation, LogKind::kComm, DropReason::kNone), body, session.tenant_slot);
 }

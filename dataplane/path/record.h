@@ -15,12 +15,11 @@ void record_session(Shard& shard, const Session& session, std::uint32_t index, C
 /// Stable name of a session while it lives: what comm records and listings call flow_id.
 std::uint64_t flow_id(const Shard& shard, const Session& session, std::uint32_t index);
 
-/// The ends of a session in the direction of its first packet.
-struct SessionEnds {
-  Address source, destination;
-  std::uint16_t source_port, destination_port;
-};
+/// The ends of a session in the direction of its first packet, as that packet came in.
+using SessionEnds = filters::FlowEnds;
 SessionEnds ends_of(const Session& session);
+/// The ends behind a key, seen from its high or from its low end; `ends` for IPv6.
+SessionEnds ends_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool ipv6, bool from_high);
 
 /// Ends a packet of a known tenant and logs it: a security record when the reason is one, else a comm record of phase
 /// drop. Needs meta.tenant and meta.ingress of this generation.

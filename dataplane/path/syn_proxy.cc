@@ -7,6 +7,7 @@
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/track.h"
+#include "dataplane/path/translate.h"
 #include "filters/packet/decode.h"
 #include "filters/packet/fields.h"
 
@@ -74,12 +75,15 @@ void emit(Shard& shard, const Runtime& config, std::uint32_t index, Direction di
   rte_mbuf* packet = shard.generate();
   if (packet == nullptr) return;
   const Session& session = shard.sessions.at(index);
-  const SessionEnds ends = ends_of(session);
-  const bool forward = direction == Direction::kForward;
-  header.source = forward ? ends.source : ends.destination;
-  header.destination = forward ? ends.destination : ends.source;
-  header.source_port = forward ? ends.source_port : ends.destination_port;
-  header.destination_port = forward ? ends.destination_port : ends.source_port;
+  const bool translated = (session.flags & kSessionTranslated) != 0;
+  const SessionEnds received = ends_of(session);
+  const SessionEnds ends = translated ? sent_ends(shard, index, direction)
+                           : direction == Direction::kForward ? received
+                                                              : filters::reversed(received);
+  header.source = ends.source;
+  header.destination = ends.destination;
+  header.source_port = ends.source_port;
+  header.destination_port = ends.destination_port;
   const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
   const std::size_t length = filters::build_tcp(room, filters::LinkHeader{}, header);
   packet->data_len = static_cast<std::uint16_t>(length);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/path/track.h"
 
+#include <algorithm>
+
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/syn_proxy.h"
+#include "dataplane/path/translate.h"
 #include "filters/packet/protocol.h"
 #include "filters/state/datagram_tracker.h"
 
@@ -61,8 +64,14 @@ bool right_port(const Runtime& config, const Session& session, const PacketMeta&
 
 }  // namespace
 
+std::uint32_t translated_timeout(std::uint8_t protocol, std::uint32_t seconds) {
+  if (protocol == filters::kProtocolTcp) return seconds >= 3600 ? std::max(seconds, 7440U) : std::max(seconds, 240U);
+  return std::max(seconds, protocol == filters::kProtocolUdp ? 120U : 60U);
+}
+
 void set_timeout(Shard& shard, std::uint32_t index, std::uint32_t seconds) noexcept {
   Session& session = shard.sessions.at(index);
+  if ((session.flags & kSessionTranslated) != 0) seconds = translated_timeout(session.protocol, seconds);
   const std::uint32_t ticks = seconds * kTicksPerSecond;
   const bool sooner = ticks < session.timeout;
   session.timeout = ticks;
@@ -96,6 +105,8 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
       reason = DropReason::kNotFirst;
     } else if (!right_port(config, session, meta)) [[unlikely]] {
       reason = DropReason::kWrongPort;
+    } else if ((session.flags & kSessionTranslated) != 0 && !on_right_side(shard, packet)) [[unlikely]] {
+      reason = DropReason::kNatWrongSide;
     } else if ((session.flags & kSessionProxied) != 0) [[unlikely]] {
       reason = syn_proxy::track(shard, config, session, packet, taken);
       if (taken) continue;
@@ -105,7 +116,8 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
       reason = track_datagram(shard, session, meta);
     }
     if (reason != DropReason::kNone) [[unlikely]] {
-      const bool anew = reason != DropReason::kWrongPort && restarted != nullptr && restart(shard, packet);
+      const bool its_own = reason != DropReason::kWrongPort && reason != DropReason::kNatWrongSide;
+      const bool anew = its_own && restarted != nullptr && restart(shard, packet);
       if (anew) {
         restarted->packets[restarted->count++] = packet;
       } else {
@@ -114,6 +126,7 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
       continue;
     }
     count_packet(shard, session, meta);
+    if ((session.flags & kSessionTranslated) != 0 && !translate(shard, config, packet)) [[unlikely]] continue;
     burst.packets[kept++] = packet;
   }
   burst.count = kept;

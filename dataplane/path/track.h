@@ -5,6 +5,10 @@
 
 namespace sekisho::dataplane::path {
 
+/// Seconds of silence that end a translated session: what RFC 4787 REQ-5 (UDP, two minutes), RFC 5382 REQ-5 (TCP, 2 h 4 min
+/// established, 4 min otherwise) and RFC 5508 REQ-1 (echo, one minute) ask at least, else `seconds`.
+std::uint32_t translated_timeout(std::uint8_t protocol, std::uint32_t seconds);
+
 /// Gives a session `seconds` of silence from its last packet on; a shorter time moves it in the wheel at once.
 void set_timeout(Shard& shard, std::uint32_t index, std::uint32_t seconds) noexcept;
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "dataplane/path/record.h"
+#include "dataplane/path/translate.h"
 #include "filters/state/datagram_tracker.h"
 
 namespace sekisho::dataplane {
@@ -143,6 +144,7 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
   // The shard only copies; the strings are made here, while it goes on with its packets.
   struct Copy {
     Session session;
+    path::SessionEnds sent;
     std::uint64_t flow_id;
     std::uint32_t shard, now_tick;
     std::uint64_t now_ns;
@@ -156,7 +158,9 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
       out.set_truncated(true);
       return false;
     }
-    copies.push_back({session, path::flow_id(shard, session, index), shard.number, shard.now_tick, shard.now_ns});
+    const bool translated = (session.flags & kSessionTranslated) != 0;
+    const path::SessionEnds sent = translated ? path::sent_ends(shard, index, Direction::kForward) : path::SessionEnds{};
+    copies.push_back({session, sent, path::flow_id(shard, session, index), shard.number, shard.now_tick, shard.now_ns});
     return true;
   });
   for (const Copy& copy : copies) {
@@ -172,6 +176,12 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
     entry->set_protocol(session.protocol);
     entry->set_source_port(ends.source_port);
     entry->set_destination_port(ends.destination_port);
+    if (copy.sent.source.family != Family::kNone) {
+      entry->set_nat_source(bytes_of(copy.sent.source));
+      entry->set_nat_destination(bytes_of(copy.sent.destination));
+      entry->set_nat_source_port(copy.sent.source_port);
+      entry->set_nat_destination_port(copy.sent.destination_port);
+    }
     entry->set_rule(session.rule);
     entry->set_in_port(session.in_port);
     entry->set_out_port(session.out_port);

@@ -25,6 +25,7 @@ enum SessionFlag : std::uint8_t {
   kSessionReplied = 4,          ///< a packet of the reverse direction was seen
   kSessionLogEnd = 8,
   kSessionLogStart = 16,
+  kSessionTranslated = 32,      ///< has a Translation, and is found by that key too
   kSessionProxied = 64,         ///< the gateway answered the client with a cookie; see ProxiedSession
 };
 
@@ -90,7 +91,6 @@ struct ProxiedSession {
   std::uint8_t tries;              ///< SYNs sent to the server
 };
 static_assert(sizeof(ProxiedSession) == 24);
-
 /// A long session of a rule that logs its end says every ten minutes that it lives (specification of the log).
 inline constexpr std::uint32_t kReportSeconds = 600;
 

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "dataplane/dpdk/huge_array.h"
 #include "dataplane/session/session.h"
+#include "dataplane/session/translation.h"
 
 namespace sekisho::dataplane {
 
@@ -19,9 +20,13 @@ namespace sekisho::dataplane {
 /// Overview. A bucket is one cache line: eight 16-bit tags and eight session indices; the sessions lie apart. An
 /// established packet therefore costs one line to find and the session's own lines, and all of them can be prefetched a
 /// burst ahead (measured: a third of inline entries, docs/performance.md). A full bucket chains to a spare one.
+/// A translated session has two keys: as its first packet came in, and as it went out (Translation). Both lead to it; an
+/// entry of the second kind has bit 31 of its index set. A reply is thus found like any packet, and nothing of this costs a
+/// session that is not translated.
 /// Life-cycle. insert() takes a session from the free list and hangs it into its bucket; erase() undoes both.
 /// Synchronisation. None: one thread owns the table. Limits. `capacity` sessions; spare buckets capacity/16; when either
-/// is used up insert() fails and the caller names it kSessionLimit.
+/// is used up insert() fails and the caller names it kSessionLimit; when it is add_other(), kNatExhausted (when every
+/// session is translated, from about seven eighths of the capacity on).
 class SessionTable {
  public:
   /// `capacity` 64 .. 2^26 sessions.
@@ -39,8 +44,8 @@ class SessionTable {
 
   void prefetch_bucket(std::uint64_t hash) const { rte_prefetch0(&buckets_[hash & mask_]); }
 
-  /// The first session in the home bucket whose tag fits, or kNoIndex. Not yet proved equal: the caller prefetches it,
-  /// compares keys, and asks find() when they differ.
+  /// The first session in the home bucket whose tag fits, or kNoIndex; with kOtherKey: by its other key. Not yet proved
+  /// equal: the caller prefetches it, compares keys, and asks locate() when they differ.
   [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
     const Bucket& bucket = buckets_[hash & mask_];
     const unsigned fits = match(bucket, tag_of(hash));
@@ -49,9 +54,35 @@ class SessionTable {
   }
   /// candidate() could not tell: the home bucket overflowed.
   static constexpr std::uint32_t kSearch = 0xfffffffeU;
+  /// Bit of an index found by a session's other key.
+  static constexpr std::uint32_t kOtherKey = 0x80000000U;
 
+  /// What a key led to.
+  struct Hit {
+    std::uint32_t index;  ///< kNoIndex: nothing
+    bool other;           ///< the session's other key
+  };
   /// The session with this key, exactly; `ends` are the IPv6 addresses {low, high}, ignored for IPv4 keys.
-  [[nodiscard]] std::uint32_t find(const FlowLookup& lookup, const std::array<Words6, 2>& ends) const;
+  [[nodiscard]] Hit locate(const FlowLookup& lookup, const std::array<Words6, 2>& ends) const;
+  [[nodiscard]] std::uint32_t find(const FlowLookup& lookup, const std::array<Words6, 2>& ends) const {
+    return locate(lookup, ends).index;
+  }
+  /// The way a packet travels that led to `hit`. By its other key a translated session is only ever answered.
+  [[nodiscard]] Direction direction(Hit hit, bool from_high) const {
+    return hit.other ? Direction::kReverse : sessions_[hit.index].direction(from_high);
+  }
+
+  /// The other side of a session with kSessionTranslated.
+  [[nodiscard]] Translation& translation(std::uint32_t index) { return translations_[index]; }
+  [[nodiscard]] const Translation& translation(std::uint32_t index) const { return translations_[index]; }
+  /// Makes `index` a translated session, to be found by `other` too. False: no place; nothing has changed. No session may
+  /// have that key.
+  bool add_other(std::uint32_t index, const FlowLookup& other, const std::array<Words6, 2>& ends);
+
+  /// The hash of a session's own key.
+  [[nodiscard]] std::uint64_t own_hash(std::uint32_t index) const;
+  /// The hash of a translated session's other key.
+  [[nodiscard]] std::uint64_t other_hash(std::uint32_t index) const;
 
   /// True when `session` is the one of this key.
   [[nodiscard]] static bool equal(const Session& session, const FlowLookup& lookup, const std::array<Words6, 2>& ends) {
@@ -80,10 +111,14 @@ class SessionTable {
     const __m128i same = _mm_cmpeq_epi16(tags, _mm_set1_epi16(static_cast<short>(tag)));
     return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(same, _mm_setzero_si128())));
   }
-  [[nodiscard]] std::uint64_t hash_of(const Session& session) const;
+  [[nodiscard]] std::uint64_t hash_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool ipv6) const;
+  [[nodiscard]] bool equal(std::uint32_t entry, const FlowLookup& lookup, const std::array<Words6, 2>& ends) const;
+  bool hang(std::uint64_t hash, std::uint32_t entry);
+  void unhang(std::uint64_t hash, std::uint32_t entry);
 
   HugeArray<Bucket> buckets_;   ///< home buckets, then spare ones
   HugeArray<Session> sessions_;
+  HugeArray<Translation> translations_;    ///< by session; memory nobody touches while nothing is translated
   HashSeed seed_{};
   std::uint64_t mask_ = 0;
   std::uint32_t size_ = 0;

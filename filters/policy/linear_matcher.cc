@@ -16,14 +16,24 @@ bool has_zone(std::uint64_t zones, std::uint8_t zone) {
   return ((zones >> zone) & 1U) != 0;
 }
 
-bool has_address(std::span<const snapshot::AddressRange> ranges, const Address& address) {
+/// Index in kServices of the first entry that takes the query, or kNone.
+std::uint32_t first_service(const SnapshotView& view, snapshot::Range services, const PolicyQuery& query) {
+  for (std::uint32_t i = services.first; i < services.first + services.count; ++i) {
+    if (service_takes(view.services()[i], query)) return i;
+  }
+  return kNone;
+}
+
+}  // namespace
+
+bool ranges_contain(std::span<const snapshot::AddressRange> ranges, const Address& address) {
   for (const auto& range : ranges) {
     if (range.low.family == address.family && range.low <= address && address <= range.high) return true;
   }
   return false;
 }
 
-bool service_matches(const snapshot::Service& service, const PolicyQuery& query) {
+bool service_takes(const snapshot::Service& service, const PolicyQuery& query) {
   if (service.any_protocol == 1) return true;
   if (service.protocol != query.protocol) return false;
   if (is_icmp(query.protocol)) {
@@ -34,23 +44,13 @@ bool service_matches(const snapshot::Service& service, const PolicyQuery& query)
          service.destination_low <= query.destination_port && query.destination_port <= service.destination_high;
 }
 
-/// Index in kServices of the first entry that takes the query, or kNone.
-std::uint32_t first_service(const SnapshotView& view, snapshot::Range services, const PolicyQuery& query) {
-  for (std::uint32_t i = services.first; i < services.first + services.count; ++i) {
-    if (service_matches(view.services()[i], query)) return i;
-  }
-  return kNone;
-}
-
-}  // namespace
-
 bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query) {
   if (!has_zone(rule.source_zones, query.source_zone)) return false;
   if (!has_zone(rule.destination_zones, query.destination_zone)) return false;
   if (rule.any_service == 0 && first_service(view, rule.services, query) == kNone) return false;
   const auto ranges = view.address_ranges();
-  if (rule.any_source == 0 && !has_address(slice(ranges, rule.sources), query.source)) return false;
-  return rule.any_destination == 1 || has_address(slice(ranges, rule.destinations), query.destination);
+  if (rule.any_source == 0 && !ranges_contain(slice(ranges, rule.sources), query.source)) return false;
+  return rule.any_destination == 1 || ranges_contain(slice(ranges, rule.destinations), query.destination);
 }
 
 PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query) {

@@ -43,6 +43,11 @@ void match_linear(const SnapshotView& view, std::span<const PolicyQuery> queries
 /// Whether `rule`, one of the query's tenant, takes the query.
 [[nodiscard]] bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query);
 
+/// Whether one of `ranges` holds `address`.
+[[nodiscard]] bool ranges_contain(std::span<const snapshot::AddressRange> ranges, const Address& address);
+/// Whether one kServices entry takes the query.
+[[nodiscard]] bool service_takes(const snapshot::Service& service, const PolicyQuery& query);
+
 /// Which kServices entry of kRules[rule] takes the query; kNone if the rule takes any service. For log records: cold.
 [[nodiscard]] std::uint32_t service_of(const SnapshotView& view, std::uint32_t rule, const PolicyQuery& query);
 

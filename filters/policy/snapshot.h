@@ -34,6 +34,7 @@ enum class Section : std::uint32_t {
   kServices,         ///< Service entries
   kStateLimits,      ///< StateLimits, by tenant: at most one each, in order
   kRuleLimits,       ///< RuleLimits, by rule: at most one each, in order
+  kNatRules,         ///< NatRule, grouped by tenant in evaluation order
   kCount,
 };
 inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
@@ -85,6 +86,7 @@ struct Tenant {
   Range policies;         ///< kPolicies
   Range rules;            ///< kRules
   Quotas quotas;
+  Range nat;              ///< kNatRules
 };
 
 struct Zone {
@@ -256,5 +258,31 @@ struct RuleLimits {
   std::uint32_t source_sessions_max;         ///< of one source address
   std::uint32_t source_sessions_per_second;
 };
+enum class NatKind : std::uint8_t {
+  kSnat = 0,  ///< source address out of a pool, ports as they are
+  kDnat,      ///< destination address and, if `translated_port`, port
+  kStatic,    ///< 1:1, both ways: the only range of `sources` against the only one of `translated`, of equal size
+  kNapt,      ///< source address and port out of deterministic blocks
+  kNptv6,     ///< as kStatic for IPv6 prefixes, checksum-neutral (RFC 6296)
+  kNoNat,     ///< exempts what it takes
+};
+
+/// One NAT rule, fully resolved; matches like a Rule. What filters/nat/nat_rules.h makes of it is its meaning.
+struct NatRule {
+  StringRef name;
+  std::uint64_t source_zones;       ///< bit per zone
+  std::uint64_t destination_zones;
+  Range sources;                    ///< kAddressRanges
+  Range destinations;               ///< kAddressRanges
+  Range services;                   ///< kServices
+  Range translated;                 ///< kAddressRanges: pool, outside range, or the inside host of kDnat; empty for kNoNat
+  std::uint16_t block_ports;        ///< kNapt: ports an inside address has; even, 2..64512; else 0
+  std::uint16_t translated_port;    ///< kDnat: host order, 0 = as it is; else 0
+  std::uint8_t prefix_length;       ///< kNptv6: 0..112; else 0
+  NatKind kind;
+  std::uint8_t any_source, any_destination, any_service;  ///< as in Rule
+  std::array<std::uint8_t, 7> reserved;
+};
+static_assert(sizeof(NatRule) == 72);
 
 }  // namespace sekisho::filters::snapshot

@@ -76,6 +76,7 @@ std::vector<std::uint8_t> SnapshotBuilder::finish(std::uint32_t generation) cons
   layout.append(Section::kServices, std::span(services));
   layout.append(Section::kStateLimits, std::span(state_limits));
   layout.append(Section::kRuleLimits, std::span(rule_limits));
+  layout.append(Section::kNatRules, std::span(nat_rules));
   return layout.finish(generation);
 }
 

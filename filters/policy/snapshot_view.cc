@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/limits.h"
+#include "filters/nat/nat_rules.h"
 #include "filters/policy/snapshot_builder.h"
 
 namespace sekisho::filters {
@@ -40,6 +41,7 @@ constexpr std::array<std::uint32_t, snapshot::kSectionCount> kElementSizes{
     sizeof(snapshot::Service),
     sizeof(snapshot::StateLimits),
     sizeof(snapshot::RuleLimits),
+    sizeof(snapshot::NatRule),
 };
 
 Error malformed_at(std::size_t offset, ErrorCode code = ErrorCode::kMalformed) {
@@ -154,7 +156,8 @@ class SnapshotCheck {
     SEKISHO_CHECK_OK(check_services());
     SEKISHO_CHECK_OK(check_rules());
     SEKISHO_CHECK_OK(check_limits());
-    return check_rule_ids();
+    SEKISHO_CHECK_OK(check_rule_ids());
+    return check_nat_rules();
   }
 
  private:
@@ -201,6 +204,9 @@ class SnapshotCheck {
   Result<void> check_final_default(const snapshot::Tenant& tenant) const;
   Result<void> check_rule_ids() const;
   Result<void> check_limits() const;
+  Result<void> check_nat_rules() const;
+  Result<void> check_nat_match(const snapshot::NatRule& rule) const;
+  Result<void> check_nat_target(const snapshot::NatRule& rule) const;
   [[nodiscard]] bool is_sorted_run(Range range) const;
 
   const SnapshotView& view_;
@@ -260,6 +266,8 @@ Result<void> SnapshotCheck::check_tenants() const {
     if (!fits(tenant.routes, view_.routes())) return at(tenant.routes);
     if (!fits(tenant.policies, view_.policies())) return at(tenant.policies);
     if (!fits(tenant.rules, view_.rules())) return at(tenant.rules);
+    if (!fits(tenant.nat, view_.nat_rules())) return at(tenant.nat);
+    if (tenant.nat.count > limits::kNatRulesPerTenantMax) return at(tenant.nat, ErrorCode::kLimit);
     if (tenant.rules.count == 0 || tenant.rules.count > limits::kRulesPerTenantMax + tenant.policies.count + 1) {
       return at(tenant.rules, ErrorCode::kLimit);
     }
@@ -274,17 +282,19 @@ Result<void> SnapshotCheck::check_tenants() const {
 }
 
 Result<void> SnapshotCheck::check_tenant_ownership() const {
-  Ownership zones, routes, policies, rules;
+  Ownership zones, routes, policies, rules, nat;
   for (const auto& tenant : view_.tenants()) {
     zones.add(tenant.zones);
     routes.add(tenant.routes);
     policies.add(tenant.policies);
     rules.add(tenant.rules);
+    nat.add(tenant.nat);
   }
   SEKISHO_CHECK_OK(check_owned(zones, view_.zones()));
   SEKISHO_CHECK_OK(check_owned(routes, view_.routes()));
   SEKISHO_CHECK_OK(check_owned(policies, view_.policies()));
   SEKISHO_CHECK_OK(check_owned(rules, view_.rules()));
+  SEKISHO_CHECK_OK(check_owned(nat, view_.nat_rules()));
   for (const auto& zone : view_.zones()) {
     if (!is_text(zone.name)) return at(zone.name);
   }
@@ -622,6 +632,74 @@ Result<void> SnapshotCheck::check_rule_ids() const {
   return {};
 }
 
+Result<void> SnapshotCheck::check_nat_rules() const {
+  for (const auto& rule : view_.nat_rules()) {
+    SEKISHO_CHECK_OK(check_nat_match(rule));
+    SEKISHO_CHECK_OK(check_nat_target(rule));
+  }
+  return {};
+}
+
+Result<void> SnapshotCheck::check_nat_match(const snapshot::NatRule& rule) const {
+  if (!is_text(rule.name)) return at(rule.name);
+  if (rule.kind > snapshot::NatKind::kNoNat) return at(rule.kind);
+  if (rule.source_zones == 0) return at(rule.source_zones);
+  if (rule.destination_zones == 0) return at(rule.destination_zones);
+  if (!is_flag(rule.any_source) || (rule.any_source == 1) != (rule.sources.count == 0)) return at(rule.any_source);
+  if (!is_flag(rule.any_destination) || (rule.any_destination == 1) != (rule.destinations.count == 0)) {
+    return at(rule.any_destination);
+  }
+  if (!is_flag(rule.any_service) || (rule.any_service == 1) != (rule.services.count == 0)) return at(rule.any_service);
+  for (const Range* run : {&rule.sources, &rule.destinations, &rule.translated}) {
+    if (!fits(*run, view_.address_ranges()) || !is_sorted_run(*run)) return at(*run);
+  }
+  if (!fits(rule.services, view_.services())) return at(rule.services);
+  if (!all_zero(rule.reserved)) return at(rule.reserved);
+  return {};
+}
+
+Result<void> SnapshotCheck::check_nat_target(const snapshot::NatRule& rule) const {
+  using snapshot::NatKind;
+  const auto ranges = view_.address_ranges();
+  const auto inside = slice(ranges, rule.sources);
+  const auto target = slice(ranges, rule.translated);
+  const auto is_v4 = [](const snapshot::AddressRange& range) { return range.low.family == Family::kIpv4; };
+  if (rule.kind != NatKind::kNapt && rule.block_ports != 0) return at(rule.block_ports);
+  if (rule.kind != NatKind::kDnat && rule.translated_port != 0) return at(rule.translated_port);
+  if (rule.kind != NatKind::kNptv6 && rule.prefix_length != 0) return at(rule.prefix_length);
+  switch (rule.kind) {
+    case NatKind::kNoNat:
+      if (!target.empty()) return at(rule.translated);
+      return {};
+    case NatKind::kDnat:
+      if (target.size() != 1 || target[0].low != target[0].high) return at(rule.translated);
+      if (rule.any_destination == 1) return at(rule.any_destination);
+      return {};
+    case NatKind::kSnat:
+    case NatKind::kNapt:
+      if (target.empty() || !std::all_of(target.begin(), target.end(), is_v4)) return at(rule.translated);
+      if (rule.kind == NatKind::kSnat) return {};
+      if (rule.block_ports < 2 || rule.block_ports % 2 != 0 || rule.block_ports > 0x10000 - kNatPortFirst) return at(rule.block_ports);
+      if (rule.any_source == 1) return at(rule.any_source);
+      if (const PortBlocks blocks(inside, target, rule.block_ports); blocks.inside_addresses() > blocks.blocks()) {
+        return at(rule.translated, ErrorCode::kLimit);
+      }
+      return {};
+    case NatKind::kStatic:
+    case NatKind::kNptv6: break;
+  }
+  if (inside.size() != 1) return at(rule.sources);
+  if (target.size() != 1) return at(rule.translated);
+  if (rule.any_service != 1) return at(rule.any_service);
+  if (rule.kind == NatKind::kStatic) return range_sizes_equal(inside[0], target[0]) ? Result<void>() : at(rule.translated);
+  if (rule.prefix_length > 112) return at(rule.prefix_length);
+  for (const auto* side : {&inside[0], &target[0]}) {
+    const Prefix prefix{side->low, rule.prefix_length};
+    if (side->low.family != Family::kIpv6 || prefix.first() != side->low || prefix.last() != side->high) return at(*side);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<SnapshotView> SnapshotView::parse(ByteSpan bytes) {
@@ -694,6 +772,9 @@ std::span<const snapshot::StateLimits> SnapshotView::state_limits() const {
 }
 std::span<const snapshot::RuleLimits> SnapshotView::rule_limits() const {
   return section<snapshot::RuleLimits>(Section::kRuleLimits);
+}
+std::span<const snapshot::NatRule> SnapshotView::nat_rules() const {
+  return section<snapshot::NatRule>(Section::kNatRules);
 }
 
 std::string_view SnapshotView::string(snapshot::StringRef ref) const {

@@ -54,6 +54,7 @@ class SnapshotView {
   [[nodiscard]] std::span<const snapshot::Service> services() const;
   [[nodiscard]] std::span<const snapshot::StateLimits> state_limits() const;
   [[nodiscard]] std::span<const snapshot::RuleLimits> rule_limits() const;
+  [[nodiscard]] std::span<const snapshot::NatRule> nat_rules() const;
 
   /// The text of a reference found in this snapshot.
   [[nodiscard]] std::string_view string(snapshot::StringRef ref) const;

@@ -108,6 +108,7 @@ DropReason parse_icmp_error(std::span<const std::uint8_t> frame, const PacketMet
   out = {};
   WireReader reader(frame.subspan(begin, end - begin));
   const Result<void> network = ipv4 ? read_ipv4(reader, out) : read_ipv6(reader, out);
+  out.network_at = static_cast<std::uint16_t>(begin);
   out.transport_at = static_cast<std::uint16_t>(begin + reader.offset());
   if (!network || !read_transport(reader, ipv4, out)) return DropReason::kIcmpUnrelated;
   return std::ranges::equal(out.source.wire(), error_destination(frame, meta, ipv4)) ? DropReason::kNone

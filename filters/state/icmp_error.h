@@ -21,6 +21,7 @@ struct QuotedPacket {
   std::uint32_t tcp_sequence;      ///< host order; 0 unless protocol is TCP
   std::uint8_t protocol;           ///< IANA number, after IPv6 extension headers
   std::uint8_t icmp_type;          ///< of a quoted echo; else 0
+  std::uint16_t network_at;        ///< offset in the frame of the quoted IP header
   std::uint16_t transport_at;      ///< offset in the frame of the quoted transport header, eight bytes of which are proved
 };
 

@@ -130,6 +130,40 @@ TEST(SessionTable, Ipv6FlowsOfOneKeyAreToldApartByTheirAddresses) {
   EXPECT_EQ(table.find(lookup, other), kNoIndex);
 }
 
+TEST(SessionTable, BothKeysOfATranslatedSessionLeadToItAndGoWithIt) {
+  SessionTable table = make(1024);
+  std::mt19937 random(11);
+  std::map<Flow, std::pair<Flow, std::uint32_t>> oracle;  // received -> sent, index
+  for (unsigned i = 0; i < 200'000; ++i) {
+    const bool ipv6 = random() % 2 != 0;
+    const auto port = static_cast<std::uint16_t>(random() % 512);
+    const Flow received{ipv6, 10, 100, 1, port, 53};
+    const Flow sent{ipv6, 99, 100, 1, static_cast<std::uint16_t>(port + 1000), 53};
+    const auto known = oracle.find(received);
+    const SessionTable::Hit first = table.locate(received.lookup(), received.ends());
+    const SessionTable::Hit other = table.locate(sent.lookup(), sent.ends());
+    ASSERT_EQ(first.index, known == oracle.end() ? kNoIndex : known->second.second);
+    ASSERT_EQ(other.index, first.index);
+    if (known == oracle.end()) {
+      const std::uint32_t index = table.insert(received.lookup(), received.ends(), ipv6);
+      ASSERT_NE(index, kNoIndex);
+      table.at(index).timeout = 1;
+      ASSERT_EQ(table.find(sent.lookup(), sent.ends()), kNoIndex);
+      ASSERT_TRUE(table.add_other(index, sent.lookup(), sent.ends()));
+      ASSERT_EQ(table.other_hash(index), sent.lookup().hash);
+      oracle[received] = {sent, index};
+    } else {
+      ASSERT_FALSE(first.other);
+      ASSERT_TRUE(other.other);
+      const std::uint32_t candidate = table.candidate(sent.lookup().hash);
+      ASSERT_NE(candidate, kNoIndex);
+      table.erase(first.index);
+      oracle.erase(known);
+    }
+    ASSERT_EQ(table.size(), oracle.size());
+  }
+}
+
 TEST(SessionTable, CapacityOutsideItsRangeIsRefused) {
   tests::ensure_eal();
   EXPECT_FALSE(SessionTable::create(63, kSeed).has_value());

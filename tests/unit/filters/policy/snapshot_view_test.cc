@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/limits.h"
+#include "tests/support/nat.h"
 #include "tests/support/snapshots.h"
 
 namespace sekisho::filters {
@@ -19,6 +20,7 @@ using snapshot::Header;
 using snapshot::kNone;
 using snapshot::PortKind;
 using snapshot::Section;
+using tests::add_nat;
 using tests::address;
 using tests::one_of_everything;
 using tests::prefix;
@@ -514,8 +516,60 @@ TEST(SnapshotView, RefusesWrongLimits) {
   EXPECT_TRUE(SnapshotView::parse(builder.finish(1)).has_value());
 }
 
+/// One NAT rule of each kind for the first tenant, in the order of NatKind.
+B with_nat() {
+  B b = one_of_everything();
+  using snapshot::NatKind;
+  add_nat(b, 0, {.kind = NatKind::kSnat, .sources = {"10.0.0.0/24"}, .translated = {"203.0.113.1-203.0.113.3"}});
+  add_nat(b, 0, {.kind = NatKind::kDnat, .destinations = {"203.0.113.4"}, .translated = {"10.0.0.2"}, .protocol = 6, .translated_port = 443});
+  add_nat(b, 0, {.kind = NatKind::kStatic, .sources = {"10.0.0.8/30"}, .translated = {"203.0.113.8/30"}});
+  add_nat(b, 0, {.kind = NatKind::kNapt, .sources = {"10.0.1.0/26"}, .translated = {"203.0.113.5"}, .block_ports = 1008});
+  add_nat(b, 0, {.kind = NatKind::kNptv6, .sources = {"fd00::/48"}, .translated = {"2001:db8::/48"}, .prefix_length = 48});
+  add_nat(b, 0, {.kind = NatKind::kNoNat});
+  return b;
+}
+
+TEST(SnapshotView, RefusesWrongNatRules) {
+  const auto refused = [](auto edit) {
+    B b = with_nat();
+    edit(b);
+    const auto bytes = b.finish(1);
+    return !SnapshotView::parse(bytes).has_value();
+  };
+  using snapshot::NatKind;
+  EXPECT_FALSE(refused([](B&) {}));
+  EXPECT_TRUE(refused([](B& b) { b.tenants[0].nat.count = 7; }));
+  EXPECT_TRUE(refused([](B& b) { b.tenants[0].nat.count = 5; }));
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[0].kind = static_cast<NatKind>(6); }));
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].source_zones = 0; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].sources.first = 0xffffff00U; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].translated = {0xffffff00U, 1}; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].any_source ^= 1; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].name = {0, 1U << 30}; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].reserved[6] = 1; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].block_ports = i == 3 ? 1007 : 2; }));
+    if (i != 1) {
+      EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].translated_port = 1; }));
+    }
+    if (i != 4) {
+      EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].prefix_length = 1; }));
+    }
+    if (i != 5) {
+      EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].translated.count = 0; }));
+    }
+  }
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[0].translated = b.nat_rules[4].translated; })) << "a pool of IPv6";
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[1].translated = b.nat_rules[0].translated; })) << "several inside hosts";
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[2].translated = b.nat_rules[0].translated; })) << "unequal sizes";
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[2].translated = b.nat_rules[4].translated; })) << "two families";
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[3].sources = b.nat_rules[0].sources; })) << "256 addresses, 64 blocks";
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[4].prefix_length = 47; }));
+  EXPECT_TRUE(refused([](B& b) { b.nat_rules[5].translated = b.nat_rules[0].translated; }));
+}
+
 TEST(SnapshotView, NeverIndexesBeyondWhateverByteIsChanged) {
-  const Bytes whole = one_of_everything().finish(1);
+  const Bytes whole = with_nat().finish(1);
   for (std::size_t at = 0; at < whole.size(); ++at) {
     for (const std::uint8_t value : {std::uint8_t{0}, std::uint8_t{0x7f}, std::uint8_t{0xff}}) {
       Bytes changed = whole;

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "dataplane/shard.h"
+#include "filters/nat/nat_rules.h"
+
+/// NAT for packets that need a verdict: what a flow is translated to, decided once, with its first packet.
+/// Order: destination, route, policy (which sees the translated destination), source. The established packet's part is
+/// dataplane/path/translate.h. Thread: the shard's.
+namespace sekisho::dataplane::path {
+
+/// The destination step's result for a first packet.
+struct NatTarget {
+  Address address;          ///< where the packet goes
+  std::uint16_t port = 0;
+  std::uint8_t zone = 0;    ///< of the address the packet was sent to
+  bool translated = false;
+};
+
+/// The destination step. kNone, or why the packet ends. Needs meta.ingress of a tenant with NAT rules.
+filters::DropReason nat_target(const Runtime& config, const PacketMeta& meta, const Address& source, const Address& destination,
+                               NatTarget& out) noexcept;
+
+/// The source step, for a flow that policy allows out of port `out_port`; makes `index`, just inserted, a translated session
+/// if any end changes. `received`: the packet's ends. kNone, or why it ends: then the session is as it was.
+filters::DropReason nat_session(Shard& shard, const Runtime& config, const PacketMeta& meta, std::uint32_t index,
+                                const filters::FlowEnds& received, const NatTarget& target, std::uint32_t out_port) noexcept;
+
+/// Whether the rules of this generation still translate a session, or leave it, as it is. `port_in`, `port_out`: port
+/// indices of its first packet.
+bool nat_unchanged(const Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t port_in,
+                   std::uint32_t port_out) noexcept;
+
+/// Gives back what a translated session held; the session is about to be erased.
+void release_translation(Shard& shard, std::uint32_t index) noexcept;
+
+}  // namespace sekisho::dataplane::path
