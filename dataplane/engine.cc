@@ -88,6 +88,7 @@ Result<void> Engine::make_shards() {
   ShardLimits limits = options_.shard;
   limits.fragments = options_.mbufs / kPartForFragments / options_.workers;
   limits.sessions = std::max(64U, limits.sessions / options_.workers);
+  shared_->limits = SessionLimits(options_.shard.rules + 1, options_.shard.tenants + 1, rte_rand());
   if (getentropy(&shared_->cookie_key, sizeof(shared_->cookie_key)) != 0) return no_memory(0);
   const HashSeed seed{rte_rand() | 1U, rte_rand() | 1U};
   const std::uint32_t sessions = limits.sessions * options_.workers;

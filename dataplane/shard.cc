@@ -38,7 +38,7 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
                 Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
                         shard->violations.valid() && shard->meters.valid() && shard->shares.valid() &&
-                        shard->proxies.valid() && shard->accounted.valid();
+                        shard->proxies.valid() && shard->source_places.valid() && shard->accounted.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
   SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
   SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
@@ -55,6 +55,7 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       wheel(std::move(parts.wheel)),
       tenants(std::move(parts.tenants)),
       proxies("proxied-sessions", sessions.capacity()),
+      source_places("source-places", sessions.capacity()),
       ports("port-counters", shard_limits.ports),
       rules("rule-counters", shard_limits.rules + 1),
       violations("binding-counters", shard_limits.bindings),
@@ -151,6 +152,7 @@ void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
   add_traffic(index);
   tenants[session.tenant_slot].sessions.subtract(1);
   if (session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state)) count_half_open(session, -1);
+  if ((session.flags & kSessionCounted) != 0) shared.limits.release(session.rule_slot, source_places[index]);
   if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);
   wheel.remove(sessions, index);
   if ((session.flags & kSessionTranslated) != 0) path::release_translation(*this, index);

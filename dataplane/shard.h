@@ -23,6 +23,7 @@
 #include "dataplane/session/fragment_table.h"
 #include "dataplane/session/nat_tables.h"
 #include "dataplane/session/session_table.h"
+#include "dataplane/session_limits.h"
 #include "dataplane/trace.h"
 #include "filters/state/syn_cookie.h"
 
@@ -83,6 +84,7 @@ struct Shared {
   std::uint32_t shards = 1;
   double tsc_ns = 1.0;                              ///< nanoseconds per TSC tick
   std::uint64_t tsc_base = 0;
+  SessionLimits limits;                             ///< of rules and their sources; made before the first shard
   filters::SynCookieKey cookie_key{};               ///< set before the first shard runs
 };
 
@@ -162,6 +164,7 @@ class Shard {
   PacketCounters packets;
   HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"
   HugeArray<ProxiedSession> proxies;   ///< by session index
+  HugeArray<std::uint32_t> source_places;  ///< by session index: of SessionLimits, for kSessionCounted
   HugeArray<PortCounters> ports;       ///< by port slot
   HugeArray<RuleCounters> rules;       ///< by rule slot; the last place is for kept sessions of removed rules
   HugeArray<Counter> violations;       ///< by binding slot

@@ -107,7 +107,7 @@ enum class LogReason : std::uint8_t {
   /* quotas: what one tenant may use of the unit */                                        \
   X(kSessionRate, "session-rate", kQuota, "CAP_STATES")                                    \
   /* state: limits */                                                                      \
-  X(kHalfOpenLimit, "half-open-limit", kQuota, "DOS_SYN_FLOOD")                    \
+  X(kHalfOpenLimit, "half-open-limit", kQuota, "DOS_SYN_FLOOD")                            \
   /* default drops: before any rule (docs/default-drops.md) */                             \
   X(kIpv4ReservedFlag, "ipv4-reserved-flag", kMalformed, "AE_IP_FORMAT")                   \
   X(kIpv4SourceRoute, "ipv4-source-route", kMalformed, "AE_IPOPT")                         \
@@ -144,11 +144,21 @@ enum class LogReason : std::uint8_t {
   X(kDestinationLinkLocal, "destination-link-local", kRoute, "BOGON")                      \
   X(kEmbeddedIpv4, "embedded-ipv4", kRoute, "BOGON")                                       \
   X(kLinkBroadcast, "link-broadcast", kRoute, "")                                          \
-  X(kReversePath, "reverse-path", kRoute, "RPF_FAIL")                             \
+  X(kReversePath, "reverse-path", kRoute, "RPF_FAIL")                                      \
   /* address translation */                                                                \
   X(kNatExhausted, "nat-exhausted", kNat, "")                                              \
   X(kNatUnmapped, "nat-unmapped", kNat, "")                                                \
-  X(kNatWrongSide, "nat-wrong-side", kNat, "")
+  X(kNatWrongSide, "nat-wrong-side", kNat, "")                                              \
+  /* state: limits of rules and sources */                                                 \
+  X(kRuleLimit, "rule-limit", kQuota, "")                                                  \
+  X(kSourceLimit, "source-limit", kQuota, "")                                              \
+  X(kRateLimit, "rate-limit", kQuota, "")                                                  \
+  /* decode and state: protocols beside TCP, UDP and ICMP */                               \
+  X(kGreHeader, "gre-header", kMalformed, "")                                              \
+  X(kEspHeader, "esp-header", kMalformed, "")                                              \
+  X(kAuthenticationHeader, "authentication-header", kMalformed, "")                        \
+  X(kSctpTag, "sctp-tag", kState, "")                                                      \
+  X(kSctpState, "sctp-state", kState, "")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

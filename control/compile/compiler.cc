@@ -254,7 +254,7 @@ class Compiler {
     builder_.state_limits.push_back(
         {.tenant = index,
          .half_open_max = quotas.has_half_open_max() ? quotas.half_open_max() : std::max(1U, tenant.sessions_max() / 10),
-         .loose_pickup = 0,
+         .loose_pickup = quotas.loose_pickup_seconds(),
          .syn_protection = drop ? filters::snapshot::SynProtection::kDrop : filters::snapshot::SynProtection::kCookies,
          .reserved = {}});
   }

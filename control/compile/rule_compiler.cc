@@ -151,13 +151,15 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
 
 /// The limits of the rule just added, when it has any.
 void RuleCompiler::add_limits(const model::Rule& rule) {
-  if (rule.half_open_max() == 0) return;
+  const bool any = (rule.half_open_max() | rule.sessions_max() | rule.sessions_per_second() | rule.source_sessions_max() |
+                    rule.source_sessions_per_second()) != 0;
+  if (!any) return;
   builder_.rule_limits.push_back({.rule = static_cast<std::uint32_t>(builder_.rules.size() - 1),
                                   .half_open_max = rule.half_open_max(),
-                                  .sessions_max = 0,
-                                  .sessions_per_second = 0,
-                                  .source_sessions_max = 0,
-                                  .source_sessions_per_second = 0});
+                                  .sessions_max = rule.sessions_max(),
+                                  .sessions_per_second = rule.sessions_per_second(),
+                                  .source_sessions_max = rule.source_sessions_max(),
+                                  .source_sessions_per_second = rule.source_sessions_per_second()});
 }
 
 void RuleCompiler::add_default(std::string_view uuid_key, std::uint64_t from, std::uint64_t to, model::DropLog log,

@@ -106,6 +106,9 @@ std::optional<AddressSpan> parse_address_entry(std::string_view text) {
 std::optional<Protocol> parse_protocol(std::string_view text) {
   if (text == "tcp") return Protocol{6, false};
   if (text == "udp") return Protocol{17, false};
+  if (text == "sctp") return Protocol{132, false};
+  if (text == "gre") return Protocol{47, false};
+  if (text == "esp") return Protocol{50, false};
   if (text == "icmp") return Protocol{1, false};
   if (text == "icmpv6") return Protocol{58, false};
   if (text == "any") return Protocol{0, true};

@@ -42,7 +42,7 @@ std::optional<AddressSpan> parse_address_entry(std::string_view text);
 struct Protocol {
   std::uint8_t number = 0;
   bool any = false;
-  [[nodiscard]] bool has_ports() const { return !any && (number == 6 || number == 17); }
+  [[nodiscard]] bool has_ports() const { return !any && (number == 6 || number == 17 || number == 132); }
   [[nodiscard]] bool is_icmp() const { return !any && (number == 1 || number == 58); }
 };
 /// tcp, udp, icmp, icmpv6, any, or 0..255.

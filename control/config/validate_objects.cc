@@ -172,7 +172,7 @@ void check_services(Reporter& reporter, const model::Tenant& tenant, const Path&
     const auto protocol = parse_protocol(service.protocol());
     if (!protocol) {
       reporter.error(Path(here, "protocol"),
-                     '"' + service.protocol() + "\" is not tcp, udp, icmp, icmpv6, any or a number from 0 to 255");
+                     '"' + service.protocol() + "\" is not tcp, udp, sctp, icmp, icmpv6, gre, esp, any or a number from 0 to 255");
     }
     const Protocol known = protocol.value_or(Protocol{});
     check_ports(reporter, here, "source_ports", service.source_ports(), limits::kServiceSourcesMax,

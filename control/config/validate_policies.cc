@@ -135,12 +135,19 @@ class PolicyCheck {
   }
 
   void check_limits(const Path& here, const model::Rule& rule) {
-    if (rule.half_open_max() == 0) return;
-    if (rule.action() != model::Rule::ALLOW) {
-      reporter_.error(Path(here, "half_open_max"), "a rule that lets nothing through has no connections to limit");
-    } else if (rule.half_open_max() > tenant_.sessions_max()) {
-      reporter_.error(Path(here, "half_open_max"), "half_open_max is at most the tenant's sessions_max");
-    }
+    const auto limit = [&](std::string_view field, std::uint32_t value, std::uint32_t most) {
+      if (value != 0 && rule.action() != model::Rule::ALLOW) {
+        reporter_.error(Path(here, field), "a rule that lets nothing through has no connections to limit");
+      } else if (value > most) {
+        reporter_.error(Path(here, field), std::string(field) + " is at most " + std::to_string(most));
+      }
+    };
+    constexpr std::uint32_t kPerSecondMax = 10'000'000;
+    limit("half_open_max", rule.half_open_max(), tenant_.sessions_max());
+    limit("sessions_max", rule.sessions_max(), tenant_.sessions_max());
+    limit("sessions_per_second", rule.sessions_per_second(), kPerSecondMax);
+    limit("source_sessions_max", rule.source_sessions_max(), tenant_.sessions_max());
+    limit("source_sessions_per_second", rule.source_sessions_per_second(), kPerSecondMax);
   }
 
   void check_on_change(const Path& here, const model::Rule& rule) {

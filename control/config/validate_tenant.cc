@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t kSessionsPerTenantMax = 4'000'000;  // specification 3.17
 constexpr std::uint32_t kNewSessionsPerSecondMax = 10'000'000;
+constexpr std::uint32_t kLoosePickupSecondsMax = 300;
 constexpr std::uint32_t kMeterMax = 1'000'000;
 constexpr std::size_t kBindingListMax = 8;  // extra ethertypes, vrids
 constexpr std::size_t kPortAddressesMax = 64;
@@ -487,6 +488,9 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_quotas(reporter, quotas_path, quotas);
   if (quotas.has_half_open_max() && (quotas.half_open_max() < 1 || quotas.half_open_max() > tenant.sessions_max())) {
     reporter.error(Path(quotas_path, "half_open_max"), "half_open_max lies between 1 and sessions_max");
+  }
+  if (quotas.loose_pickup_seconds() > kLoosePickupSecondsMax) {
+    reporter.error(Path(quotas_path, "loose_pickup_seconds"), "loose_pickup_seconds is at most " + std::to_string(kLoosePickupSecondsMax));
   }
   check_count(reporter, Path(path, "zones"), static_cast<std::size_t>(tenant.zones_size()), limits::kZonesPerTenantMax,
               "zones");

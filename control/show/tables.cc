@@ -57,7 +57,7 @@ std::string mac_text(const std::string& bytes) {
 
 std::string endpoint(const std::string& bytes, std::uint32_t port, std::uint32_t protocol) {
   const std::string address = address_text(bytes);
-  if (protocol != 6 && protocol != 17) return address;
+  if (protocol != 6 && protocol != 17 && protocol != 132) return address;
   return bytes.size() == 16 ? '[' + address + "]:" + text(port) : address + ':' + text(port);
 }
 
@@ -69,8 +69,14 @@ std::string protocol_text(std::uint32_t protocol) {
       return "tcp";
     case 17:
       return "udp";
+    case 47:
+      return "gre";
+    case 50:
+      return "esp";
     case 58:
       return "icmpv6";
+    case 132:
+      return "sctp";
     default:
       return text(protocol);
   }

@@ -357,6 +357,7 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
                        .sessions_max = source.sessions_max,
                        .new_sessions = {source.quotas.new_sessions_per_second, source.quotas.new_sessions_per_second},
                        .half_open_max = 0,
+                       .loose_pickup = 0,
                        .syn_cookies = true,
                        .routes = {},
                        .targets = {}};
@@ -366,6 +367,7 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
   for (const snapshot::StateLimits& limits : view.state_limits()) {
     TenantEntry& tenant = runtime.tenants[limits.tenant];
     tenant.half_open_max = limits.half_open_max;
+    tenant.loose_pickup = limits.loose_pickup;
     tenant.syn_cookies = limits.syn_protection == snapshot::SynProtection::kCookies;
   }
   for (PortEntry& port : runtime.ports) {

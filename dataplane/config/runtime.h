@@ -91,6 +91,7 @@ struct TenantEntry {
   std::uint32_t sessions_max;
   Rate new_sessions;           ///< a second
   std::uint32_t half_open_max = 0;  ///< 0 = no limit
+  std::uint32_t loose_pickup = 0;   ///< seconds after the start in which an ACK may open a session
   bool syn_cookies = true;          ///< beyond it; false: drop
   PrefixTable routes;          ///< values index `targets`
   std::vector<RouteTarget> targets;
@@ -105,6 +106,10 @@ struct RuleEntry {
   std::uint8_t is_default;
   std::uint8_t keep_on_change;
   snapshot::RuleLimits limits{};  ///< all 0 = none
+  /// Its sessions are counted one by one: beyond their number, nothing else needs it.
+  [[nodiscard]] bool counts() const {
+    return (limits.sessions_max | limits.sessions_per_second | limits.source_sessions_max | limits.source_sessions_per_second) != 0;
+  }
 };
 
 /// (NIC, outer VLAN, inner VLAN) -> port index. Open addressing, at most half full; untagged ports by array.

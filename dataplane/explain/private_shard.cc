@@ -65,6 +65,9 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   out->shared_.neighbours.copy(live.neighbours);
   out->shared_.pins = copy_places(live.pins, limits.bindings);
   out->shared_.quotas = copy_places(live.quotas, limits.tenants + 1);
+  out->shared_.limits = SessionLimits(limits.rules + 1, limits.tenants + 1, 0);
+  out->shared_.limits.copy(live.limits);
+  out->shared_.cookie_key = live.cookie_key;
   out->shared_.wall_offset_ns.store(live.wall_offset_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
   out->shared_.shards = live.shards;  // a tenant's limits are dealt among them
   SEKISHO_TRY(out->shared_.port_claims, PortClaims::create(limits.sessions));

@@ -163,17 +163,34 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
   return true;
 }
 
+/// A session that lives on counts for the limits of the rule it is under now, even beyond them. nullptr: of none.
+void count_anew(Shard& shard, std::uint32_t index, const RuleEntry* rule, std::uint32_t old_slot) {
+  Session& session = shard.sessions.at(index);
+  if ((session.flags & kSessionCounted) != 0) shard.shared.limits.release(old_slot, shard.source_places[index]);
+  session.flags = static_cast<std::uint8_t>(session.flags & ~kSessionCounted);
+  if (rule == nullptr || !rule->counts()) return;
+  const DropReason reason = shard.shared.limits.take(rule->limits, rule->slot, session.tenant_slot, ends_of(session).source,
+                                                     SessionLimits::Enforce::kNo, shard.steady_ns, shard.source_places[index]);
+  SEKISHO_DCHECK(reason == DropReason::kNone);
+  static_cast<void>(reason);
+  session.flags |= kSessionCounted;
+}
+
 /// Puts a session under another rule; what it carried so far stays with the old one. kNoIndex: it goes on under a rule
 /// that is gone, and counts for nobody.
 void change_rule(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t rule) {
   Session& session = shard.sessions.at(index);
   const std::uint32_t slot = rule == kNoIndex ? shard.no_rule() : config.rules[rule].slot;
+  count_anew(shard, index, rule == kNoIndex ? nullptr : &config.rules[rule], session.rule_slot);
+  const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
+  if (half_open) shard.count_half_open(session, -1);  // and again below, for the new rule
   if (session.rule_slot != slot) {
     const std::uint32_t old = config.find_rule(session.rule);
     shard.account(index, old != kNoIndex && config.rules[old].slot == session.rule_slot);
     session.rule_slot = slot;
   }
   if (rule != kNoIndex) session.rule = config.rules[rule].id;
+  if (half_open) shard.count_half_open(session, 1);
 }
 
 /// Applies the verdict of this generation, the rule of index `verdict`, to a session of an older one. True: it lives on,
@@ -185,22 +202,22 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   const bool allowed = rule.action == snapshot::Action::kAllow;
   if (!allowed && (session.traits & kSessionKept) == 0) return false;
 
-  const bool half_open = filters::tcp_half_open(session.tcp.state);
-  if (half_open) shard.count_half_open(session, -1);  // and again below: the rule or the tenant's place may be another one
   if (session.tenant_slot != tenant.slot) {  // the tenant was away for some generations and has another place now
+    const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
+    if (half_open) shard.count_half_open(session, -1);
     shard.tenants[session.tenant_slot].sessions.subtract(1);
     shard.tenants[tenant.slot].sessions.add(1);
+    session.tenant_slot = tenant.slot;
+    if (half_open) shard.count_half_open(session, 1);
   }
   const SessionEnds ends = judged_ends(shard, again.session);
   const Hop out = hop_of(shard, config, *again.ways.out, ends.destination);
   session.generation = config.generation;
   session.port = {again.in_port, out.port};
   session.next_hop = {out.next_hop, hop_of(shard, config, *again.ways.back, ends.source).next_hop};
-  session.tenant_slot = tenant.slot;
   session.in_port = config.ports[again.in_port].id;
   session.out_port = config.ports[out.port].id;
   change_rule(shard, config, again.session, allowed ? verdict : config.find_rule(session.rule));
-  if (half_open) shard.count_half_open(session, 1);
   if (allowed) {
     session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(rule));
     session.traits = static_cast<std::uint16_t>((session.traits & ~kSessionKept) | traits_of(rule));
@@ -369,11 +386,21 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
 }
 
 /// What tracking knows after the first packet, or why it may not be the first.
-DropReason begin_tracking(rte_mbuf* packet, filters::TcpTrack& tcp, std::uint32_t& seconds) {
+DropReason begin_tracking(const Shard& shard, const TenantEntry& tenant, rte_mbuf* packet, filters::TcpTrack& tcp, std::uint32_t& seconds) {
   const PacketMeta& meta = meta_of(packet);
   if (meta.protocol == filters::kProtocolTcp) {
-    const DropReason reason = filters::tcp_first(tcp, filters::parse_tcp_segment(frame_of(packet), meta));
+    const filters::TcpSegment segment = filters::parse_tcp_segment(frame_of(packet), meta);
+    DropReason reason = filters::tcp_first(tcp, segment);
+    // Connections that were open before this data plane was: only for a while, where the tenant asked for it.
+    const bool young = tenant.loose_pickup != 0 && shard.steady_ns < std::uint64_t{tenant.loose_pickup} * 1'000'000'000;
+    if (reason != DropReason::kNone && young) [[unlikely]] reason = filters::tcp_pick_up(tcp, segment);
     seconds = filters::tcp_timeout_seconds(tcp.state);
+    return reason;
+  }
+  if (meta.protocol == filters::kProtocolSctp) {
+    filters::SctpTrack track{};
+    const DropReason reason = filters::sctp_first(track, filters::parse_sctp(frame_of(packet), meta));
+    seconds = filters::sctp_timeout_seconds(track.state);
     return reason;
   }
   auto state = filters::DatagramState::kNew;
@@ -400,6 +427,19 @@ DropReason insert(Shard& shard, const Runtime& config, const Applicant& applican
   return reason;
 }
 
+/// One more session of the tenant, of the rule and of its source, where they are below their limits. `place` is the source's.
+DropReason take_place(Shard& shard, const TenantEntry& tenant, const RuleEntry& rule, rte_mbuf* packet, std::uint32_t& place) {
+  const std::uint64_t share = std::max(1U, tenant.sessions_max / shard.shared.shards);
+  if (shard.tenants[tenant.slot].sessions.read() >= share) return DropReason::kSessionLimit;
+  TenantQuota& quota = shard.shared.quotas[tenant.slot];
+  if (!shard.shares[tenant.slot].new_sessions.take(quota.new_sessions, tenant.new_sessions, 1, shard.steady_ns)) {
+    return DropReason::kSessionRate;
+  }
+  if (!rule.counts()) return DropReason::kNone;
+  return shard.shared.limits.take(rule.limits, rule.slot, tenant.slot, filters::ip_source(frame_of(packet), meta_of(packet)),
+                                  SessionLimits::Enforce::kYes, shard.steady_ns, place);
+}
+
 enum class Opened : std::uint8_t { kRefused, kPasses, kTaken };
 
 /// Makes the session of an allowed first packet, or of a client that brings a cookie back, whose packet then has ended.
@@ -418,7 +458,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
     syn_proxy::start_track(tcp, *client);
     seconds = 1;
   } else {
-    reason = begin_tracking(packet, tcp, seconds);
+    reason = begin_tracking(shard, tenant, packet, tcp, seconds);
   }
   if (reason == DropReason::kNone && !is_forwardable(applicant.ways.back)) reason = DropReason::kNoRoute;
   Hop out;
@@ -429,15 +469,13 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
     back = hop_of(shard, config, *applicant.ways.back, filters::ip_source(frame_of(packet), meta));
     if (out.next_hop == kNoIndex || back.next_hop == kNoIndex) reason = DropReason::kNeighbourUnresolved;
   }
-  const std::uint64_t share = std::max(1U, tenant.sessions_max / shard.shared.shards);
-  if (reason == DropReason::kNone && shard.tenants[tenant.slot].sessions.read() >= share) reason = DropReason::kSessionLimit;
-  TenantQuota& quota = shard.shared.quotas[tenant.slot];
-  if (reason == DropReason::kNone &&
-      !shard.shares[tenant.slot].new_sessions.take(quota.new_sessions, tenant.new_sessions, 1, shard.steady_ns)) {
-    reason = DropReason::kSessionRate;
-  }
+  std::uint32_t place = kNoIndex;
+  if (reason == DropReason::kNone) reason = take_place(shard, tenant, rule, packet, place);
   const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
-  if (reason == DropReason::kNone) reason = insert(shard, config, applicant, lookup, out.port);
+  if (reason == DropReason::kNone) {
+    reason = insert(shard, config, applicant, lookup, out.port);
+    if (reason != DropReason::kNone && rule.counts()) shard.shared.limits.release(rule.slot, place);
+  }
   if (reason != DropReason::kNone) {
     refuse(shard, config, packet, reason);
     return Opened::kRefused;
@@ -451,9 +489,14 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.protocol = meta.protocol;
   session.tcp_flags = meta.tcp_flags;
   session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule) |
-                                             (client.has_value() ? kSessionProxied : 0));
+                                             (client.has_value() ? kSessionProxied : 0) | (rule.counts() ? kSessionCounted : 0));
+  shard.source_places[meta.session] = place;
   session.traits = traits_of(rule);
   session.tcp = tcp;
+  if (meta.protocol == filters::kProtocolSctp) {
+    session.sctp = {};
+    static_cast<void>(filters::sctp_first(session.sctp, filters::parse_sctp(frame_of(packet), meta)));
+  }
   session.start_ns = shard.now_ns;
   session.tenant_slot = tenant.slot;
   session.first_length = meta.l3_length;
@@ -469,7 +512,10 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   if (filters::tcp_half_open(tcp.state)) shard.count_half_open(session, 1);
   meta.reverse = 0;
   count_packet(shard, session, meta);
-  if ((session.flags & kSessionLogStart) != 0) record_session(shard, session, meta.session, CommPhase::kStart, EndReason::kNone);
+  const bool picked_up = tcp.state == filters::TcpState::kEstablished;  // said, whatever the rule logs
+  if (picked_up || (session.flags & kSessionLogStart) != 0) {
+    record_session(shard, session, meta.session, CommPhase::kStart, EndReason::kNone);
+  }
   if (!client.has_value()) return Opened::kPasses;
   syn_proxy::begin(shard, config, meta.session, *client);
   shard.consume(packet);

@@ -26,6 +26,18 @@ DropReason track_tcp(Shard& shard, Session& session, rte_mbuf* packet) {
   return DropReason::kNone;
 }
 
+DropReason track_sctp(Shard& shard, Session& session, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const filters::SctpState before = session.sctp.state;
+  const DropReason reason =
+      filters::sctp_next(session.sctp, static_cast<Direction>(meta.reverse), filters::parse_sctp(frame_of(packet), meta));
+  if (reason == DropReason::kNone && session.sctp.state != before) {
+    session.last_seen = shard.now_tick;
+    set_timeout(shard, meta.session, filters::sctp_timeout_seconds(session.sctp.state));
+  }
+  return reason;
+}
+
 DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta) {
   const bool replied = (session.flags & kSessionReplied) != 0;
   auto state = replied ? filters::DatagramState::kReplied : filters::DatagramState::kNew;
@@ -45,6 +57,13 @@ bool restart(Shard& shard, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
   const Session& session = shard.sessions.at(meta.session);
   if (session.timeout == 0) {
+    meta.session = kNoIndex;
+    return true;
+  }
+  if (session.protocol == filters::kProtocolSctp && session.sctp.state == filters::SctpState::kClosed) {
+    filters::SctpTrack fresh{};
+    if (filters::sctp_first(fresh, filters::parse_sctp(frame_of(packet), meta)) != DropReason::kNone) return false;
+    shard.end_session(meta.session, end_reason_of(session));
     meta.session = kNoIndex;
     return true;
   }
@@ -112,6 +131,8 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
       if (taken) continue;
     } else if (session.protocol == filters::kProtocolTcp) {
       reason = track_tcp(shard, session, packet);
+    } else if (session.protocol == filters::kProtocolSctp) [[unlikely]] {
+      reason = track_sctp(shard, session, packet);
     } else {
       reason = track_datagram(shard, session, meta);
     }

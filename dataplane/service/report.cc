@@ -15,6 +15,7 @@ std::string bytes_of(const Mac& mac) { return {mac.bytes.begin(), mac.bytes.end(
 
 std::string state_of(const Session& session) {
   if (session.protocol == filters::kProtocolTcp) return std::string(filters::name(session.tcp.state));
+  if (session.protocol == filters::kProtocolSctp) return std::string(filters::name(session.sctp.state));
   const bool replied = (session.flags & kSessionReplied) != 0;
   return std::string(filters::name(replied ? filters::DatagramState::kReplied : filters::DatagramState::kNew));
 }

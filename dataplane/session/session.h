@@ -10,6 +10,7 @@
 #include "dataplane/session/flow_key.h"
 #include "filters/packet/packet_meta.h"
 #include "filters/state/direction.h"
+#include "filters/state/sctp_tracker.h"
 #include "filters/state/tcp_splice.h"
 #include "filters/state/tcp_tracker.h"
 
@@ -27,6 +28,7 @@ enum SessionFlag : std::uint8_t {
   kSessionLogStart = 16,
   kSessionTranslated = 32,      ///< has a Translation, and is found by that key too
   kSessionProxied = 64,         ///< the gateway answered the client with a cookie; see ProxiedSession
+  kSessionCounted = 128,        ///< counts in SessionLimits for its rule, and at Shard::source_places for its source
 };
 
 /// Session::traits: what no established packet asks about.
@@ -59,7 +61,10 @@ struct alignas(64) Session {
   // line 1
   std::array<std::uint64_t, 2> bytes;     ///< by direction, L3 bytes
   std::array<std::uint64_t, 2> packets;
-  filters::TcpTrack tcp;
+  union {
+    filters::TcpTrack tcp;
+    filters::SctpTrack sctp;              ///< of protocol 132
+  };
 
   // line 2
   alignas(64) std::array<Words6, 2> ends; ///< IPv6: addresses of the low and the high end

@@ -357,7 +357,7 @@ void describe_violation(ByteSpan frame, const PacketMeta& meta, SecBody& body) n
   body.source = ip_source(frame, meta).bytes;
   body.destination = ip_destination(frame, meta).bytes;
   body.protocol = meta.protocol;
-  const bool has_ports = meta.protocol == kProtocolTcp || meta.protocol == kProtocolUdp;
+  const bool has_ports = meta.protocol == kProtocolTcp || meta.protocol == kProtocolUdp || meta.protocol == kProtocolSctp;
   body.source_port = has_ports ? meta.source_port : std::uint16_t{0};
   body.destination_port = has_ports ? meta.destination_port : std::uint16_t{0};
   if (is_nd(meta)) describe_nd(frame, meta, body);

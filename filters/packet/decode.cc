@@ -76,6 +76,9 @@ std::size_t l4_header_bytes(std::uint8_t protocol, bool ipv6) {
   if (protocol == kProtocolTcp) return kTcpHeaderBytes;
   if (protocol == kProtocolUdp) return kUdpHeaderBytes;
   if (protocol == (ipv6 ? kProtocolIcmpv6 : kProtocolIcmp)) return kIcmpHeaderBytes;
+  if (protocol == kProtocolSctp) return kSctpHeaderBytes;
+  if (protocol == kProtocolGre) return kGreHeaderBytes;
+  if (protocol == kProtocolEsp) return kEspHeaderBytes;
   return 0;
 }
 
@@ -145,20 +148,66 @@ DropReason decode_icmp(Frame& frame, std::size_t room, bool ipv6) {
 /// A first fragment without the whole header: RFC 1858 has no bound for IPv4, RFC 7112 gives IPv6 one.
 DropReason headless(bool ipv6) { return ipv6 ? DropReason::kFragmentChain : DropReason::kFragmentTiny; }
 
+/// RFC 9260 3.1. The CRC32c is the ends' to check.
+DropReason decode_sctp(Frame& frame) {
+  PacketMeta& meta = frame.meta;
+  meta.source_port = frame.u16(meta.l4_offset);
+  meta.destination_port = frame.u16(meta.l4_offset + std::size_t{2});
+  meta.payload_offset = static_cast<std::uint16_t>(meta.l4_offset + kSctpHeaderBytes);
+  return DropReason::kNone;
+}
+
+/// RFC 2784 and 2890 (version 0: checksum, key and sequence may be there), RFC 2637 (version 1: PPTP has a key). The source
+/// routes of RFC 1701 and the other versions are nobody's.
+DropReason decode_gre(Frame& frame, std::size_t room) {
+  PacketMeta& meta = frame.meta;
+  constexpr unsigned kChecksum = 0x8000, kRouting = 0x4000, kKey = 0x2000, kSequence = 0x1000, kAcknowledgement = 0x0080;
+  constexpr unsigned kVersion = 7, kPptp = 0x880b;
+  const unsigned flags = frame.u16(meta.l4_offset);
+  const unsigned version = flags & kVersion;
+  const bool pptp = version == 1;
+  const unsigned allowed = pptp ? kKey | kSequence | kAcknowledgement | kVersion : kChecksum | kKey | kSequence;
+  if (version > 1 || (flags & ~allowed) != 0) return DropReason::kGreHeader;
+  if (pptp && ((flags & kKey) == 0 || frame.u16(meta.l4_offset + std::size_t{2}) != kPptp)) return DropReason::kGreHeader;
+  std::size_t header = kGreHeaderBytes;
+  for (const unsigned flag : {kChecksum, kRouting, kKey, kSequence, kAcknowledgement}) header += (flags & flag) != 0 ? 4U : 0U;
+  if (header > room || !frame.holds(meta.l4_offset, header)) return DropReason::kL4Truncated;
+  meta.payload_offset = static_cast<std::uint16_t>(meta.l4_offset + header);
+  return DropReason::kNone;
+}
+
+/// RFC 4303 2.1: index 0 never leaves a host.
+DropReason decode_esp(Frame& frame) {
+  PacketMeta& meta = frame.meta;
+  const std::size_t l4 = meta.l4_offset;
+  meta.payload_offset = static_cast<std::uint16_t>(l4 + kEspHeaderBytes);
+  return (frame.u16(l4) | frame.u16(l4 + 2)) == 0 ? DropReason::kEspHeader : DropReason::kNone;
+}
+
+DropReason decode_whole_l4(Frame& frame, std::size_t room, bool ipv6) {
+  switch (frame.meta.protocol) {
+    case kProtocolTcp: return decode_tcp(frame, room);
+    case kProtocolUdp: return decode_udp(frame, room);
+    case kProtocolSctp: return decode_sctp(frame);
+    case kProtocolGre: return decode_gre(frame, room);
+    case kProtocolEsp: return decode_esp(frame);
+    default: return decode_icmp(frame, room, ipv6);
+  }
+}
+
 /// The upper-layer header at l4_offset. `first_fragment`: only check that the header is whole.
 DropReason decode_l4(Frame& frame, bool first_fragment) {
   PacketMeta& meta = frame.meta;
   const bool ipv6 = (meta.proof & kProofIpv6) != 0;
   meta.payload_offset = meta.l4_offset;
+  if (meta.protocol == kProtocolAh) return DropReason::kAuthenticationHeader;  // it signs addresses, and hides what follows
   const std::size_t needed = l4_header_bytes(meta.protocol, ipv6);
   if (frame.readable(meta.l4_offset) < needed) return first_fragment ? headless(ipv6) : DropReason::kL4Truncated;
   if (first_fragment) return DropReason::kNone;
   const std::size_t room = frame.packet_end - meta.l4_offset;
   DropReason reason = DropReason::kNone;
   if (needed != 0) {
-    reason = meta.protocol == kProtocolTcp   ? decode_tcp(frame, room)
-             : meta.protocol == kProtocolUdp ? decode_udp(frame, room)
-                                             : decode_icmp(frame, room, ipv6);
+    reason = decode_whole_l4(frame, room, ipv6);
   }
   if (reason == DropReason::kNone) add_proof(meta, kProofL4);
   return reason;

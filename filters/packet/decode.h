@@ -33,6 +33,9 @@ inline constexpr std::size_t kIpv4HeaderBytes = 20;
 inline constexpr std::size_t kIpv6HeaderBytes = 40;
 inline constexpr std::size_t kTcpHeaderBytes = 20;
 inline constexpr std::size_t kUdpHeaderBytes = 8;
+inline constexpr std::size_t kSctpHeaderBytes = 12;
+inline constexpr std::size_t kGreHeaderBytes = 4;  ///< least
+inline constexpr std::size_t kEspHeaderBytes = 8;
 inline constexpr std::size_t kIcmpHeaderBytes = 8;
 inline constexpr std::size_t kArpBytes = 28;
 

@@ -11,8 +11,12 @@ inline constexpr std::uint8_t kProtocolIcmp = 1;
 inline constexpr std::uint8_t kProtocolIgmp = 2;
 inline constexpr std::uint8_t kProtocolTcp = 6;
 inline constexpr std::uint8_t kProtocolUdp = 17;
+inline constexpr std::uint8_t kProtocolGre = 47;
+inline constexpr std::uint8_t kProtocolEsp = 50;
+inline constexpr std::uint8_t kProtocolAh = 51;
 inline constexpr std::uint8_t kProtocolIcmpv6 = 58;
 inline constexpr std::uint8_t kProtocolVrrp = 112;
+inline constexpr std::uint8_t kProtocolSctp = 132;
 
 /// Multicast listener discovery (RFC 2710, RFC 3810): ICMPv6 types.
 [[nodiscard]] inline constexpr bool is_mld_type(std::uint8_t type) { return (type >= 130 && type <= 132) || type == 143; }

@@ -66,7 +66,7 @@ Result<void> read_transport(WireReader& reader, bool ipv4, QuotedPacket& out) {
   SEKISHO_TRY(const ByteSpan bytes, reader.take(kTransportBytesMin));
   const auto first = load_be<std::uint16_t>(bytes, 0);
   const auto second = load_be<std::uint16_t>(bytes, 2);
-  if (out.protocol == kProtocolTcp || out.protocol == kProtocolUdp) {
+  if (out.protocol == kProtocolTcp || out.protocol == kProtocolUdp || out.protocol == kProtocolSctp) {
     out.source_port = first;
     out.destination_port = second;
     out.tcp_sequence = out.protocol == kProtocolTcp ? load_be<std::uint32_t>(bytes, 4) : 0;

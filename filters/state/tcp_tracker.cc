@@ -257,6 +257,19 @@ DropReason tcp_first(TcpTrack& track, const TcpSegment& segment) {
   return DropReason::kNone;
 }
 
+DropReason tcp_pick_up(TcpTrack& track, const TcpSegment& segment) {
+  if ((segment.flags & kControl) != kTcpAck) return DropReason::kNotFirst;
+  constexpr std::uint32_t kLargest = std::uint32_t{0xffff} << kScaleMax;
+  const std::uint32_t end = segment.sequence + segment.payload_bytes;
+  track = {};
+  track.flow[index(Direction::kForward)] = {.end = end, .edge = end + kLargest, .max_window = kLargest};
+  const std::uint32_t peer = segment.acknowledgement;
+  track.flow[index(Direction::kReverse)] = {.end = peer, .edge = peer + kLargest, .max_window = kLargest};
+  track.scale = {kScaleMax, kScaleMax};
+  track.state = TcpState::kEstablished;
+  return DropReason::kNone;
+}
+
 DropReason tcp_next_slow(TcpTrack& track, Direction direction, const TcpSegment& segment) {
   switch (track.state) {
     case TcpState::kSynSent:

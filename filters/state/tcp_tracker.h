@@ -86,6 +86,10 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
 /// `track` is left as it was.
 [[nodiscard]] DropReason tcp_first(TcpTrack& track, const TcpSegment& segment);
 
+/// Starts a track in the middle of a connection whose beginning nobody saw: from a segment with ACK and without SYN, FIN and
+/// RST, else kNotFirst. Scales are not known, so windows are taken as large as they can be: only numbers far away are refused.
+[[nodiscard]] DropReason tcp_pick_up(TcpTrack& track, const TcpSegment& segment);
+
 /// Inequalities I to IV of tcp_next. One byte may lie past a full window, a FIN or a probe, so that the oldest outstanding
 /// byte lies one more than a window back; a probe or keep-alive goes one before that.
 [[nodiscard]] inline bool tcp_sequence_fits(const TcpFlow& own, const TcpFlow& peer, const TcpSegment& segment) {

@@ -120,6 +120,9 @@ std::string protocol_text(std::uint8_t protocol) {
   if (protocol == 6) return "tcp";
   if (protocol == 17) return "udp";
   if (protocol == 1 || protocol == 58) return "icmp";
+  if (protocol == 132) return "sctp";
+  if (protocol == 47) return "gre";
+  if (protocol == 50) return "esp";
   return "ip/" + std::to_string(protocol);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // First byte 0 or 1: an ICMPv4 or ICMPv6 error around the rest as quote. 255: TCP options, read as a SYN's and rewritten
-// for the other side of a joined connection, checksum right before and after. Otherwise: TCP segments of 16 bytes each against
+// for the other side of a joined connection, checksum right before and after. 254: SCTP packets of up to 32 bytes behind a
+// byte of direction, against one track. Otherwise: TCP segments of 16 bytes each against
 // one track, whose invariants must hold after every one.
 #include <algorithm>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include "base/net/checksum.h"
 #include "filters/packet/decode.h"
 #include "filters/state/icmp_error.h"
+#include "filters/state/sctp_tracker.h"
 #include "filters/state/syn_cookie.h"
 #include "filters/state/tcp_splice.h"
 #include "filters/state/tcp_tracker.h"
@@ -84,11 +86,33 @@ void fuzz_options(const std::uint8_t* data, std::size_t size) {
   }
 }
 
+void fuzz_sctp(const std::uint8_t* data, std::size_t size) {
+  SctpTrack track{};
+  for (std::size_t at = 0; at + 1 < size; at += 33) {
+    const std::size_t bytes = std::min<std::size_t>(size - at - 1, 32);
+    std::vector<std::uint8_t> frame(14 + 20);
+    store_be<std::uint16_t>(frame, 12, 0x0800);
+    frame[14] = 0x45;
+    frame[17] = static_cast<std::uint8_t>(20 + bytes);
+    frame[23] = kProtocolSctp;
+    frame.insert(frame.end(), data + at + 1, data + at + 1 + bytes);
+    PacketMeta meta{};
+    if (decode(frame, static_cast<std::uint32_t>(frame.size()), {true, true}, meta) != DropReason::kNone) continue;
+    const SctpPacket packet = parse_sctp(frame, meta);
+    const SctpTrack before = track;
+    const auto direction = static_cast<Direction>(data[at] & 1U);
+    const DropReason reason = track.state == SctpState::kNone ? sctp_first(track, packet) : sctp_next(track, direction, packet);
+    if (reason != DropReason::kNone) SEKISHO_ASSERT(std::memcmp(&before, &track, sizeof(track)) == 0);
+    SEKISHO_ASSERT(track.state < SctpState::kCount);
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
-  if (data[0] == 255) fuzz_options(data + 1, size - 1);
+  if (data[0] == 254) fuzz_sctp(data + 1, size - 1);
+  else if (data[0] == 255) fuzz_options(data + 1, size - 1);
   else if (data[0] < 2) fuzz_quote(data[0] == 0, data + 1, size - 1);
   else fuzz_segments(data + 1, size - 1);
   return 0;

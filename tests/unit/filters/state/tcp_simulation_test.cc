@@ -2,7 +2,8 @@
 // Goal: no segment of two honest TCP ends that brings news is refused, whatever the network does; blind guesses nearly
 // always are.
 // Method: two small TCPs with the tracker between them; loss, duplication and reordering on either side of it, closing
-// windows, probes, keep-alives, simultaneous opens, aborts. Virtual time, seeded. Forged segments hit copies of the track.
+// windows, probes, keep-alives, simultaneous opens, aborts. Virtual time, seeded. Forged segments hit copies of the track. Once
+// more with a gateway between them that answers the client with a cookie and joins it with the server.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,6 +11,8 @@
 #include <map>
 #include <random>
 
+#include "filters/state/syn_cookie.h"
+#include "filters/state/tcp_splice.h"
 #include "filters/state/tcp_tracker.h"
 
 namespace sekisho::filters {
@@ -260,17 +263,125 @@ struct Flight {
   TcpSegment segment;
 };
 
+/// The gateway in front of a flooded server, in the terms of segments: what dataplane/path/syn_proxy.cc does with packets.
+class Gateway {
+ public:
+  enum class Verdict { kPass, kTaken, kRefused };
+  struct Said {
+    Direction direction;
+    TcpSegment segment;
+  };
+
+  /// A segment on its way: `segment` is what the other side gets when it passes; what the gateway says itself is in `says`.
+  Verdict judge(TcpTrack& track, Direction direction, TcpSegment& segment, std::vector<Said>& says, DropReason& reason) {
+    const bool forward = direction == Direction::kForward;
+    if (track.state == TcpState::kNone) return forward ? meet(track, segment, says, reason) : refuse(reason, DropReason::kNotFirst);
+    if (!open_) return forward ? wait(track, segment, reason) : join(track, segment, says, reason);
+    TcpSegment seen = segment;
+    if (forward) splice_segment(splice_, seen);
+    reason = tcp_next(track, direction, seen);
+    if (forward) {
+      segment = seen;
+    } else {
+      segment.sequence -= splice_.shift;
+      if ((segment.flags & S) == 0) segment.window = rescale_window(segment.window, splice_.reverse_from, splice_.reverse_to);
+    }
+    return reason == DropReason::kNone ? Verdict::kPass : Verdict::kRefused;
+  }
+  /// Nobody has answered for a while: the server is asked again.
+  void poll(const TcpTrack& track, std::vector<Said>& says) {
+    if (track.state != TcpState::kSynSent || ++silent_ < kRetransmit) return;
+    silent_ = 0;
+    says.push_back({Direction::kForward, syn_});
+  }
+
+ private:
+  static constexpr SynCookieKey kKey{3, 4};
+  static constexpr std::uint8_t kOurScale = 7;
+  static TcpSegment plain(std::uint8_t flags, std::uint32_t sequence, std::uint32_t acknowledgement, std::uint16_t window) {
+    return {.sequence = sequence, .acknowledgement = acknowledgement, .payload_bytes = 0,
+            .window = window, .flags = flags, .window_scale_option = kNoWindowScale};
+  }
+  static Verdict refuse(DropReason& reason, DropReason why) {
+    reason = why;
+    return Verdict::kRefused;
+  }
+  Verdict meet(TcpTrack& track, const TcpSegment& segment, std::vector<Said>& says, DropReason& reason) {
+    reason = DropReason::kNone;
+    if ((segment.flags & (S | A | R)) == S) {
+      const SynOffer offer{.mss = 1460, .window_scale = segment.window_scale_option, .sack = true};
+      TcpSegment answer = plain(S | A, make_syn_cookie(kKey, flow(segment.sequence), offer, 5), segment.sequence + 1, 0);
+      if (offer.window_scale != kNoWindowScale) answer.window_scale_option = kOurScale;
+      says.push_back({Direction::kReverse, answer});
+      return Verdict::kTaken;
+    }
+    if ((segment.flags & (S | A | R)) != A) return refuse(reason, DropReason::kNotFirst);
+    cookie_ = segment.acknowledgement - 1;
+    for (const std::uint32_t back : {1U, 0U}) {
+      const auto offer = check_syn_cookie(kKey, flow(segment.sequence - back), cookie_, 6);
+      if (!offer.has_value()) continue;
+      scale_ = offer->window_scale;
+      window_ = segment.window;
+      const std::uint8_t shift = scale_ == kNoWindowScale ? std::uint8_t{0} : scale_;
+      syn_ = plain(S, segment.sequence - back, 0, rescale_window(window_, shift, 0));
+      syn_.window_scale_option = scale_;
+      EXPECT_EQ(tcp_first(track, syn_), DropReason::kNone);
+      says.push_back({Direction::kForward, syn_});
+      return Verdict::kTaken;
+    }
+    return refuse(reason, DropReason::kNotFirst);
+  }
+  Verdict wait(TcpTrack& track, const TcpSegment& segment, DropReason& reason) {
+    reason = DropReason::kNone;
+    if ((segment.flags & R) != 0) reason = tcp_next(track, Direction::kForward, segment);
+    if ((segment.flags & R) != 0) return reason == DropReason::kNone ? Verdict::kPass : Verdict::kRefused;
+    window_ = segment.window;
+    return Verdict::kTaken;
+  }
+  Verdict join(TcpTrack& track, const TcpSegment& answer, std::vector<Said>& says, DropReason& reason) {
+    reason = tcp_next(track, Direction::kReverse, answer);
+    if (reason != DropReason::kNone) return Verdict::kRefused;
+    if ((answer.flags & S) == 0) return Verdict::kTaken;
+    const bool client = scale_ != kNoWindowScale, both = client && answer.window_scale_option != kNoWindowScale;
+    const std::uint8_t own = client ? scale_ : std::uint8_t{0};
+    splice_ = {.shift = answer.sequence - cookie_, .forward_from = own, .forward_to = both ? own : std::uint8_t{0},
+               .reverse_from = both ? answer.window_scale_option : std::uint8_t{0}, .reverse_to = client ? kOurScale : std::uint8_t{0}};
+    open_ = true;
+    const std::uint16_t window = rescale_window(window_, splice_.forward_from, splice_.forward_to);
+    const TcpSegment ours = plain(A, syn_.sequence + 1, answer.sequence + 1, window);
+    EXPECT_EQ(tcp_next(track, Direction::kForward, ours), DropReason::kNone);
+    says.push_back({Direction::kForward, ours});
+    says.push_back({Direction::kReverse, plain(A, cookie_ + 1, syn_.sequence + 1, rescale_window(answer.window, 0, splice_.reverse_to))});
+    return Verdict::kTaken;
+  }
+  static SynCookieFlow flow(std::uint32_t initial) {
+    return {.source = Address::from_v4(1), .destination = Address::from_v4(2), .source_port = 3,
+            .destination_port = 4, .tenant = 1, .initial_sequence = initial};
+  }
+
+  TcpSplice splice_{};
+  TcpSegment syn_{};
+  std::uint32_t cookie_ = 0;
+  std::uint16_t window_ = 0;
+  std::uint8_t scale_ = kNoWindowScale;
+  unsigned silent_ = 0;
+  bool open_ = false;
+};
+
+enum class Between { kTracker, kGateway };
+
 class Simulation {
  public:
-  explicit Simulation(std::uint32_t seed) : random_(seed) {}
+  explicit Simulation(std::uint32_t seed, Between between = Between::kTracker) : random_(seed), proxied_(between == Between::kGateway) {}
 
   /// One connection from SYN to close; leaves the track for inspection.
   void run_connection() {
     track_ = {};
+    gateway_ = {};
     flights_.clear();
     now_ = 0;
     loss_ = random_.below(8);
-    const bool aborts = random_.chance(25), simultaneous = random_.chance(10);
+    const bool aborts = random_.chance(25), simultaneous = !proxied_ && random_.chance(10);
     Endpoint client(random_, random_.below(60'000), aborts && random_.chance(50));
     Endpoint server(random_, random_.below(60'000), aborts);
     Outbox out;
@@ -281,6 +392,7 @@ class Simulation {
       deliver(client, server);
       client.poll(out), post(out, Direction::kForward);
       server.poll(out), post(out, Direction::kReverse);
+      if (proxied_) gateway_.poll(track_, says_), say();
       if (client.aborted() != server.aborted() && ++lonely_ > 5000) break;
     }
     lonely_ = 0;
@@ -325,8 +437,14 @@ class Simulation {
       }
     }
   }
-  bool judge(const Flight& flight, const Endpoint& receiver) {
+  void say() {
+    for (const Gateway::Said& said : says_) launch({said.direction, true, said.segment});
+    says_.clear();
+  }
+
+  bool judge(Flight& flight, const Endpoint& receiver) {
     ++judged;
+    if (proxied_) return judge_proxied(flight, receiver);
     // The reverse SYN of a simultaneous open may come first: for the tracker that is then the forward one.
     if (track_.state == TcpState::kNone) flipped_ = flight.direction == Direction::kReverse;
     const Direction direction = flipped_ ? opposite(flight.direction) : flight.direction;
@@ -348,7 +466,27 @@ class Simulation {
     return reason == DropReason::kNone;
   }
 
+  bool judge_proxied(Flight& flight, const Endpoint& receiver) {
+    DropReason reason = DropReason::kNone;
+    TcpSegment meant = flight.segment;
+    const Gateway::Verdict verdict = gateway_.judge(track_, flight.direction, meant, says_, reason);
+    say();
+    if (verdict == Gateway::Verdict::kRefused) {
+      // In the receiver's numbers; a client that repeats its SYN after it was joined is challenged, which the server does.
+      const bool news = !receiver.knows(meant) && (flight.segment.flags & S) == 0;
+      if (!news) ++overtaken;
+      if (news && ++refused < 10) {
+        ADD_FAILURE() << info(reason).name << " in " << name(track_.state) << " flags " << static_cast<int>(flight.segment.flags)
+                      << " direction " << static_cast<int>(flight.direction) << " bytes " << flight.segment.payload_bytes << " at " << now_;
+      }
+    }
+    flight.segment = meant;
+    return verdict == Gateway::Verdict::kPass;
+  }
   Random random_;
+  bool proxied_;
+  Gateway gateway_;
+  std::vector<Gateway::Said> says_;
   TcpTrack track_{};
   bool flipped_ = false;
   unsigned now_ = 0, loss_ = 0, lonely_ = 0;
@@ -373,6 +511,18 @@ TEST_P(TcpSimulation, RefusesNoHonestSegmentAndNearlyEveryForgedOne) {
   EXPECT_LT(attacker.passed, attacker.expected + 5 * std::sqrt(attacker.expected) + 5) << "of " << attacker.tried;
   RecordProperty("segments", static_cast<int>(simulation.judged));
   RecordProperty("forged_passed", static_cast<int>(attacker.passed));
+}
+
+TEST_P(TcpSimulation, JoinedConnectionsCarryEveryByteAndRefuseNoHonestSegment) {
+  constexpr unsigned kSegments = 100'000;
+  Simulation simulation(GetParam(), Between::kGateway);
+
+  while (simulation.judged < kSegments && !HasFailure()) simulation.run_connection();
+
+  EXPECT_EQ(simulation.refused, 0U);
+  EXPECT_LT(simulation.overtaken, kSegments / 500);
+  EXPECT_GT(simulation.completed, 100U);
+  EXPECT_GT(simulation.aborted, 20U);
 }
 
 }  // namespace
