@@ -183,6 +183,10 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
                    std::to_string(runtime_->generation) + ", which is in force";
     return false;
   }
+  if (!guarantees_fit(*next, error)) {
+    free_unused_slots();
+    return false;
+  }
   const std::uint64_t built = microseconds_since(start);
   // Workers take nothing from a NIC before the first snapshot is in force, so a NIC may start a moment earlier: when it
   // cannot, the old generation is still untouched.
@@ -196,7 +200,21 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
   return true;
 }
 
+/// What tenants are promised must be there, in every shard.
+bool Engine::guarantees_fit(const Runtime& runtime, LoadError& error) const {
+  std::uint64_t promised = 0;
+  for (const TenantEntry& tenant : runtime.tenants) promised += shard_part(tenant.sessions_guaranteed, shared_->shards);
+  const std::uint64_t room = shards_[0]->sessions.capacity();
+  if (promised <= room) return true;
+  error.reason = "the tenants' guaranteed sessions come to " + std::to_string(promised) + " for each worker, which has room for " +
+                 std::to_string(room);
+  return false;
+}
+
 void Engine::publish(std::unique_ptr<Runtime> next) {
+  for (const TenantEntry& tenant : next->tenants) {
+    shared_->quotas[tenant.slot].log_rate.store(tenant.log_rate, std::memory_order_relaxed);
+  }
   // release: pairs with the acquire in turn()
   shared_->runtime.store(next.get(), std::memory_order_release);
   wait_for_workers();
@@ -218,7 +236,8 @@ void Engine::free_unused_slots() {
   slots_.tenants.keep_only(used(&Runtime::tenants), in_all([](Shard& shard, std::uint32_t slot) {
                              for (Counter& counter : shard.tenants[slot].drops) counter.set(0);
                              shard.tenants[slot].log_lost.set(0);  // not `sessions`: those still open end there
-                             shard.shared.quotas[slot].new_sessions.reset();
+                             shard.shared.quotas[slot].reset_meters();
+                             shard.shared.quotas[slot].log_rate.store(0, std::memory_order_relaxed);
                            }));
   slots_.ports.keep_only(used(&Runtime::ports), in_all([](Shard& shard, std::uint32_t slot) {
                            PortCounters& port = shard.ports[slot];

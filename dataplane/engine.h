@@ -80,6 +80,7 @@ class Engine {
   Result<void> make_shards();
   void connect_queues();
   bool start_nics(const Runtime& runtime, LoadError& error);
+  bool guarantees_fit(const Runtime& runtime, LoadError& error) const;
   void publish(std::unique_ptr<Runtime> next);
   void free_unused_slots();
   void wait_for_workers();

@@ -50,15 +50,18 @@ struct ViolationKey {
 
 }  // namespace
 
-Result<EventLog> EventLog::create(std::uint32_t ring_records, std::uint8_t shard, HugeArray<TenantCounters>& tenants) {
+Result<EventLog> EventLog::create(std::uint32_t ring_records, std::uint8_t shard, HugeArray<TenantCounters>& tenants,
+                                  std::vector<TenantQuota>* quotas) {
   EventLog log;
   SEKISHO_TRY(LogRingWriter ring, LogRingWriter::create(ring_records));
   log.ring_ = std::move(ring);
   log.shard_ = shard;
   log.folds_ = HugeArray<Fold>("log-folds", kFolds);
-  log.losses_ = HugeArray<Losses>("log-losses", tenants.size() * kKinds);
+  log.losses_ = HugeArray<Losses>("log-losses", tenants.size() * kKinds * kCauses);
+  log.rates_ = HugeArray<MeterShare>("log-rates", tenants.size() * kClasses);
+  log.quotas_ = quotas;
   log.tenants_ = &tenants;
-  if (!log.folds_.valid() || !log.losses_.valid()) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kFolds};
+  if (!log.folds_.valid() || !log.losses_.valid() || !log.rates_.valid()) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kFolds};
   return log;
 }
 
@@ -76,7 +79,7 @@ void EventLog::write_folded(LogEnvelope envelope, const CommBody& body, std::uin
 
 void EventLog::write_folded(LogEnvelope envelope, const SecBody& body, std::uint32_t tenant_slot) noexcept {
   envelope.shard = shard_;
-  const ViolationKey key{envelope.tenant, body.binding, body.in_port, envelope.drop_reason,
+  const ViolationKey key{envelope.tenant, body.binding, body.in_port, std::uint32_t{envelope.notice} << 8 | envelope.drop_reason,
                          filters::offending_value(static_cast<filters::DropReason>(envelope.drop_reason), body)};
   fold(digest(key, 2), pack(envelope, body), kViolationWindowNs, envelope.timestamp, tenant_slot);
 }
@@ -125,48 +128,85 @@ void EventLog::end(Fold& entry) noexcept {
 }
 
 void EventLog::push(const LogRecord& record, std::uint32_t tenant_slot) noexcept {
-  if (losing_ > 0) report_losses(envelope_of(record).timestamp);
-  if (!ring_->push(record)) lose(envelope_of(record), tenant_slot);
+  if (losing_ > 0) report_losses(envelope_of(record).timestamp, LossCause::kQueueFull);
+  if (!within_rate(record, tenant_slot)) return lose(envelope_of(record), tenant_slot, LossCause::kRateLimit);
+  if (!ring_->push(record)) lose(envelope_of(record), tenant_slot, LossCause::kQueueFull);
 }
 
-void EventLog::lose(const LogEnvelope& envelope, std::uint32_t tenant_slot) noexcept {
+/// Each class may draw the tenant's burst down to its own mark: starts to the half, ends to the last quarter, denials to
+/// the end. At a steady excess starts therefore go first.
+bool EventLog::within_rate(const LogRecord& record, std::uint32_t tenant_slot) noexcept {
+  if (quotas_ == nullptr || envelope_of(record).kind != LogKind::kComm) return true;
+  TenantQuota& quota = (*quotas_)[tenant_slot];
+  const std::uint64_t rate = quota.log_rate.load(std::memory_order_relaxed);
+  if (rate == 0) return true;
+  CommBody body;
+  std::memcpy(&body, record.bytes.data() + sizeof(LogEnvelope), sizeof(body));
+  const std::uint32_t of = body.phase == CommPhase::kStart ? 0U : body.phase == CommPhase::kDrop ? 2U : 1U;
+  const std::uint64_t burst = std::max<std::uint64_t>(1, (rate & 0xffff'ffffU) * (of + 2) / 4);
+  return rates_[tenant_slot * kClasses + of].take(quota.log, {rate >> 32, burst}, 1, steady_ns_);
+}
+
+void EventLog::lose(const LogEnvelope& envelope, std::uint32_t tenant_slot, LossCause why) noexcept {
   (*tenants_)[tenant_slot].log_lost.add(envelope.count);
   const auto kind = static_cast<std::uint32_t>(envelope.kind) - 1;
   if (kind >= kKinds) return;
-  Losses& place = losses_[tenant_slot * kKinds + kind];
+  const bool limited = why == LossCause::kRateLimit;
+  Losses& place = losses_[(tenant_slot * kKinds + kind) * kCauses + (limited ? 1 : 0)];
   if (place.count == 0) {
     place = {envelope.tenant, envelope.generation, 0, envelope.timestamp, envelope.timestamp};
-    ++losing_;
+    ++(limited ? limited_ : losing_);
   }
+  if (limited && limited_ == 1 && place.count == 0) report_at_ns_ = steady_ns_ + kLimitedReportNs;
   ++place.count;
   place.to_ns = envelope.timestamp;
 }
 
-void EventLog::report_losses(std::uint64_t now_ns) noexcept {
-  for (std::uint32_t i = 0; i < losses_.size() && losing_ > 0; ++i) {
-    Losses& entry = losses_[i];
-    if (entry.count == 0) continue;
-    LogEnvelope envelope{};
-    envelope.timestamp = now_ns;
-    envelope.tenant = entry.tenant;
-    envelope.generation = entry.generation;
-    envelope.kind = LogKind::kLoss;
-    envelope.shard = shard_;
-    envelope.count = 1;
-    LossBody body{};
-    body.from_timestamp = entry.from_ns;
-    body.to_timestamp = entry.to_ns;
-    body.count = entry.count;
-    body.of = static_cast<LogKind>(i % kKinds + 1);
-    if (!ring_->push(pack(envelope, body))) return;
-    entry.count = 0;
-    --losing_;
+void EventLog::report_losses(std::uint64_t now_ns, LossCause why) noexcept {
+  const bool limited = why == LossCause::kRateLimit;
+  std::uint32_t& open = limited ? limited_ : losing_;
+  for (std::uint32_t i = limited ? 1 : 0; i < losses_.size() && open > 0; i += kCauses) {
+    if (losses_[i].count > 0 && !report(now_ns, i, losses_[i])) return;
   }
+}
+
+/// One loss record, and for a rate the event that says so. False: the ring is full.
+bool EventLog::report(std::uint64_t now_ns, std::uint32_t place, Losses& losses) noexcept {
+  const bool limited = place % kCauses == 1;
+  LogEnvelope envelope{};
+  envelope.timestamp = now_ns;
+  envelope.tenant = losses.tenant;
+  envelope.generation = losses.generation;
+  envelope.kind = LogKind::kLoss;
+  envelope.shard = shard_;
+  envelope.count = 1;
+  LossBody body{};
+  body.from_timestamp = losses.from_ns;
+  body.to_timestamp = losses.to_ns;
+  body.count = losses.count;
+  body.of = static_cast<LogKind>(place / kCauses % kKinds + 1);
+  body.why = limited ? LossCause::kRateLimit : LossCause::kQueueFull;
+  if (!ring_->push(pack(envelope, body))) return false;
+  losses.count = 0;
+  --(limited ? limited_ : losing_);
+  if (!limited) return true;
+  SecBody event{};
+  event.binding = event.in_port = 0xffffffffU;
+  event.first_timestamp = body.from_timestamp;
+  event.last_timestamp = body.to_timestamp;
+  envelope.kind = LogKind::kSec;
+  envelope.notice = kNoticeLogRate;
+  write_folded(envelope, event, place / (kKinds * kCauses));
+  return true;
 }
 
 void EventLog::flush(std::uint64_t now_ns) noexcept {
   constexpr std::uint32_t kPerCall = 32;
-  if (losing_ > 0) report_losses(now_ns);
+  if (losing_ > 0) report_losses(now_ns, LossCause::kQueueFull);
+  if (limited_ > 0 && steady_ns_ >= report_at_ns_) {
+    report_at_ns_ = steady_ns_ + kLimitedReportNs;
+    report_losses(now_ns, LossCause::kRateLimit);
+  }
   for (std::uint32_t i = 0; i < kPerCall; ++i, sweep_ = (sweep_ + 1) % kFolds) {
     Fold& entry = folds_[sweep_];
     if (entry.key != 0 && now_ns >= entry.ends_ns) end(entry);
@@ -175,7 +215,8 @@ void EventLog::flush(std::uint64_t now_ns) noexcept {
 
 void EventLog::flush_all(std::uint64_t now_ns) noexcept {
   for (std::uint32_t i = 0; i < kFolds; ++i) end(folds_[i]);
-  if (losing_ > 0) report_losses(now_ns);
+  if (limited_ > 0) report_losses(now_ns, LossCause::kRateLimit);
+  if (losing_ > 0) report_losses(now_ns, LossCause::kQueueFull);
 }
 
 }  // namespace sekisho::dataplane

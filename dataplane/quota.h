@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 
@@ -83,11 +84,40 @@ class MeterShare {
 /// What all shards know together of one tenant slot.
 struct alignas(64) TenantQuota {
   SharedMeter new_sessions;
+  SharedMeter bandwidth;               ///< L3 bytes
+  SharedMeter log;                     ///< comm records
+  std::atomic<std::uint64_t> log_rate{0};  ///< records a second << 32 | burst; 0 = no limit. Written by the control thread
+  std::atomic<std::uint64_t> sessions{0};  ///< given to shards, used or not
+
+  void reset_meters() noexcept {
+    for (SharedMeter* meter : {&new_sessions, &bandwidth, &log}) meter->reset();
+  }
 };
+
+/// Drops that are made cheap: counted each, logged once a tick.
+enum class Excess : std::uint8_t { kSessionRate = 0, kBandwidth, kFairShare, kCount };
 
 /// What one shard keeps of it.
 struct TenantShare {
   MeterShare new_sessions;
+  MeterShare bandwidth;
+  std::uint32_t sessions_granted;      ///< of TenantQuota::sessions: what may be open here
+  std::uint32_t sessions_guaranteed;   ///< of this generation, this shard's part
+  std::uint32_t visit;                 ///< Shard::visit in which `carried` counts
+  std::uint32_t carried;               ///< packets
+  std::uint32_t seen_tick;             ///< + 1; when it last used one of `seen_inlets`
+  std::uint32_t seen_inlets;           ///< bit per source of packets
+  std::array<std::uint32_t, static_cast<std::size_t>(Excess::kCount)> logged_tick;  ///< + 1
+};
+
+/// Whether one source of packets, a receive queue or the ring from other shards, brings more than can be carried.
+struct Backlog {
+  std::uint32_t tick = 0;
+  std::uint32_t active = 0;         ///< tenants seen in this tick
+  std::uint32_t active_before = 0;  ///< in the tick before
+  std::uint8_t full = 0;            ///< visits in a row that left packets behind
+  std::uint8_t calm = 0;            ///< visits in a row that needed no help
+  bool fair = false;                ///< each tenant gets its share only
 };
 
 }  // namespace sekisho::dataplane

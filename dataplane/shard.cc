@@ -38,9 +38,10 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
                 Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
                         shard->violations.valid() && shard->meters.valid() && shard->shares.valid() &&
-                        shard->proxies.valid() && shard->source_places.valid() && shard->accounted.valid();
+                        shard->proxies.valid() && shard->source_places.valid() && shard->accounted.valid() &&
+                        shard->session_services.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
-  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants));
+  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants, &shared.quotas));
   SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
   shard->begin_turn(now_tsc);
   return shard;
@@ -53,6 +54,7 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       pool(mbufs),
       sessions(std::move(parts.sessions)),
       wheel(std::move(parts.wheel)),
+      session_services("session-services", shard_limits.sessions),
       tenants(std::move(parts.tenants)),
       proxies("proxied-sessions", sessions.capacity()),
       source_places("source-places", sessions.capacity()),
@@ -81,6 +83,7 @@ void Shard::begin_turn(std::uint64_t tsc) noexcept {
   now_tsc = tsc;
   steady_ns = static_cast<std::uint64_t>(static_cast<double>(tsc - shared.tsc_base) * shared.tsc_ns);
   now_ns = steady_ns + static_cast<std::uint64_t>(shared.wall_offset_ns.load(std::memory_order_relaxed));
+  log.begin_turn(steady_ns);
   now_ms = steady_ns / 1'000'000;
   now_tick = static_cast<std::uint32_t>(now_ms / (1000 / kTicksPerSecond));
 }
@@ -150,7 +153,7 @@ void Shard::account(std::uint32_t index, bool counted) noexcept {
 void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
   const Session& session = sessions.at(index);
   add_traffic(index);
-  tenants[session.tenant_slot].sessions.subtract(1);
+  uncount_session(session.tenant_slot);
   if (session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state)) count_half_open(session, -1);
   if ((session.flags & kSessionCounted) != 0) shared.limits.release(session.rule_slot, source_places[index]);
   if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);

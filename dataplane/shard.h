@@ -44,6 +44,7 @@ struct ShardLimits {
 struct Inlet {
   std::uint16_t nic;
   std::uint16_t queue;
+  Backlog backlog{};
 };
 
 /// Where this shard's packets for one NIC go.
@@ -70,6 +71,9 @@ struct TokenBucket {
   std::uint32_t filled_tick = 0;
   bool take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept;
 };
+
+/// One shard's part of what is promised to a tenant.
+inline std::uint32_t shard_part(std::uint32_t of_all, std::uint32_t shards) { return (of_all + shards - 1) / shards; }
 
 /// What shards share: made by the engine, outlives them.
 struct Shared {
@@ -143,6 +147,19 @@ class Shard {
   /// A connection that is not yet established begins to count, or (`by` -1) no longer does: established or ended.
   void count_half_open(const Session& session, int by) noexcept;
   void expire_sessions(const Runtime& config, unsigned budget) noexcept;
+
+  // Sessions per tenant (session_quota.cc).
+  /// Takes over the guarantees of a new generation.
+  void adopt_guarantees(const Runtime& config) noexcept;
+  /// Whether the tenant may open one more session in this shard: below its guarantee always, up to its most while the
+  /// part nobody was promised has room.
+  bool may_open_session(const TenantEntry& tenant) noexcept;
+  void count_session(std::uint32_t tenant_slot) noexcept;
+  void uncount_session(std::uint32_t tenant_slot) noexcept;
+  /// Ends half-open sessions above their tenants' guarantees while they stand where somebody else was promised room: after
+  /// a commit that raised a guarantee. Bounded work a call.
+  void make_promised_room() noexcept;
+
   void serve_request() noexcept;
   /// Adds to `violations` when a packet got lost or doubled; debug builds stop.
   void check_conservation() noexcept;
@@ -160,6 +177,7 @@ class Shard {
   SessionTable sessions;
   ExpiryWheel wheel;
   FragmentTable fragments;
+  HugeArray<std::uint16_t> session_services;  ///< by session index: service_object() of its rule, for its records
   EventLog log;
   PacketCounters packets;
   HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"
@@ -173,6 +191,12 @@ class Shard {
   std::vector<TokenBucket> echo_budget;      ///< by tenant slot: echo replies we send
   HugeArray<TenantShare> shares;             ///< by tenant slot
   std::vector<std::uint32_t> cookies_until;  ///< by tenant slot: tick until which a cookie may come back; 0 = none
+  std::uint32_t visit = 0;                   ///< counts visits to sources of packets
+  Backlog handed_backlog;                    ///< of the ring from other shards
+  std::uint32_t guarantees_of = 0;           ///< generation
+  std::uint32_t sessions_promised = 0;       ///< sum of the guarantees
+  std::uint32_t sessions_beyond = 0;         ///< sessions above their tenant's guarantee
+  std::uint32_t recycle_cursor = 0;
   std::vector<Inlet> inlets;
   std::uint16_t nics = 0;                    ///< outlets in use: DPDK ports 0 .. nics-1
   std::array<Outlet, limits::kNicsMax> outlets;

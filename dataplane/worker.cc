@@ -2,6 +2,7 @@
 #include "dataplane/worker.h"
 
 #include "dataplane/path/carry.h"
+#include "dataplane/path/fair_share.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -11,6 +12,50 @@ constexpr unsigned kHandedBurstsMax = 4;
 
 /// Nobody watches a worker's packets.
 constexpr auto kUnwatched = [](Stage, Burst&) {};
+
+/// One visit to a receive queue.
+unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t source) {
+  unsigned packets = 0;
+  ++shard.visit;
+  for (unsigned round = 1;; ++round) {
+    Burst burst;
+    path::receive(shard, inlet, burst);
+    packets += burst.count;
+    const bool full = burst.count == kBurstMax;
+    if (burst.count > 0) {
+      path::enter(shard, config, burst, kUnwatched);
+      if (full) path::observe(shard, config, inlet.backlog, source, burst);
+      if (inlet.backlog.fair) [[unlikely]] path::fair_share(shard, config, inlet.backlog, burst);
+    }
+    const unsigned carried = burst.count;
+    if (carried > 0) path::proceed(shard, config, burst, kUnwatched);
+    if (path::wants_more(inlet.backlog, full, carried, round)) [[unlikely]] continue;
+    path::end_visit(inlet.backlog, full, carried, round);
+    return packets;
+  }
+}
+
+/// One visit to the ring from the other shards. More than one burst: together they hand over more in a turn than one
+/// inlet brings.
+unsigned serve_handed(Shard& shard, const Runtime& config) {
+  constexpr std::uint32_t kSource = 1U << 31;
+  Backlog& backlog = shard.handed_backlog;
+  unsigned packets = 0;
+  ++shard.visit;
+  for (unsigned round = 1;; ++round) {
+    Burst handed;
+    const unsigned taken = path::receive_handed(shard, config, handed);
+    packets += taken;
+    const bool full = taken == kBurstMax;
+    if (full) path::observe(shard, config, backlog, kSource, handed);
+    if (backlog.fair) [[unlikely]] path::fair_share(shard, config, backlog, handed);
+    const unsigned carried = handed.count;
+    path::carry(shard, config, handed, kUnwatched);
+    if ((full && round < kHandedBurstsMax) || path::wants_more(backlog, full, carried, round)) continue;
+    path::end_visit(backlog, full, carried, round);
+    return packets;
+  }
+}
 
 }  // namespace
 
@@ -24,23 +69,13 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   }
   unsigned packets = 0;
 
-  for (const Inlet& inlet : shard.inlets) {
-    Burst burst;
-    path::receive(shard, inlet, burst);
-    if (burst.count == 0) continue;
-    packets += burst.count;
-    path::take(shard, *config, burst, kUnwatched);
+  if (config->generation != shard.guarantees_of) [[unlikely]] shard.adopt_guarantees(*config);
+  std::uint32_t source = 1;
+  for (Inlet& inlet : shard.inlets) {
+    packets += serve(shard, *config, inlet, source);
+    source = source == 1U << 30 ? 1U : source << 1;    // the last bit is the ring's
   }
-  if (shard.shared.shards > 1) {
-    // More than one burst: the other shards together hand over more in a turn than one inlet brings.
-    unsigned taken = kBurstMax;
-    for (unsigned round = 0; round < kHandedBurstsMax && taken == kBurstMax; ++round) {
-      Burst handed;
-      taken = path::receive_handed(shard, *config, handed);
-      packets += taken;
-      path::carry(shard, *config, handed, kUnwatched);
-    }
-  }
+  if (shard.shared.shards > 1) packets += serve_handed(shard, *config);
   if (shard.held_count > 0) {
     Burst stale;
     path::release_held(shard, *config, stale);
@@ -50,6 +85,7 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   shard.expire_sessions(*config, kExpirePerTurnMax);   // a proxied one may ask its server again
   path::transmit(shard);
   path::sweep(shard, *config, packets == 0);           // sessions of an older generation
+  shard.make_promised_room();
   shard.log.flush(shard.now_ns);
   if (shard.fragments.datagrams() > 0) path::expire_fragments(shard, *config);
   shard.serve_request();

@@ -158,7 +158,10 @@ enum class LogReason : std::uint8_t {
   X(kEspHeader, "esp-header", kMalformed, "")                                              \
   X(kAuthenticationHeader, "authentication-header", kMalformed, "")                        \
   X(kSctpTag, "sctp-tag", kState, "")                                                      \
-  X(kSctpState, "sctp-state", kState, "")
+  X(kSctpState, "sctp-state", kState, "")                                        \
+  /* quotas: bandwidth and fairness */                                                     \
+  X(kBandwidth, "bandwidth", kQuota, "CAP_BANDWIDTH")                                      \
+  X(kFairShare, "fair-share", kQuota, "CAP_FAIR_SHARE")
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

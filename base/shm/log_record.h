@@ -18,6 +18,11 @@ enum class EndReason : std::uint8_t {
   kNone = 0, kTcpFin = 1, kTcpRst, kAged, kPolicy, kCleared, kVpnDown, kQuota, kFailover,
 };
 
+/// What a sec record without a packet tells.
+enum LogNotice : std::uint8_t { kNoticeNone = 0, kNoticeLogRate = 1, kNoticeCount = 2 };
+/// Why records are missing.
+enum class LossCause : std::uint8_t { kNone = 0, kRateLimit, kQueueFull, kDiskFull, kRestart, kSampled };
+
 /// Envelope of every ring record. Times are nanoseconds since 1970 UTC.
 struct LogEnvelope {
   std::uint64_t timestamp;
@@ -26,7 +31,7 @@ struct LogEnvelope {
   LogKind kind;
   std::uint8_t shard;
   std::uint8_t drop_reason;  ///< filters::DropReason value; 0 when nothing was dropped
-  std::uint8_t reserved;
+  std::uint8_t notice;       ///< LogNotice: a sec record about the unit, not about a packet; then drop_reason is 0
   std::uint32_t count;       ///< packets or flows folded into this record; >= 1
 };
 static_assert(sizeof(LogEnvelope) == 24);
@@ -83,13 +88,14 @@ struct SecBody {
 };
 static_assert(sizeof(SecBody) <= 104);
 
-/// Records of one tenant that could not be written to the ring.
+/// Records of one tenant that were not written to the ring: it was full, or the tenant's rate was used up.
 struct LossBody {
   std::uint64_t from_timestamp;
   std::uint64_t to_timestamp;
   std::uint64_t count;
   LogKind of;
-  std::array<std::uint8_t, 7> reserved;
+  LossCause why;
+  std::array<std::uint8_t, 6> reserved;
 };
 
 /// One entry of a log ring: 192 bytes, no pointers. The reader treats it as hostile.

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -21,6 +22,7 @@ constexpr std::uint64_t kMagic = 0x3130474f4c4b53ULL;  // "SKLOG01"
 struct RingHeader {
   std::uint64_t magic;
   std::uint64_t capacity;  // records
+  std::uint64_t id;        // random: tells one ring from another over restarts
   alignas(64) std::atomic<std::uint64_t> head;
   alignas(64) std::array<std::uint8_t, 64> pad;
 };
@@ -81,6 +83,7 @@ Result<LogRingWriter> LogRingWriter::create(std::uint32_t records) {
   auto* header = static_cast<RingHeader*>(map);
   header->magic = kMagic;
   header->capacity = records;
+  if (getrandom(&header->id, sizeof(header->id), 0) != static_cast<ssize_t>(sizeof(header->id))) return os_error();
   const int fixed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
   if (fcntl(writer.records_fd_.get(), F_ADD_SEALS, fixed | F_SEAL_FUTURE_WRITE) != 0 ||
       fcntl(writer.cursor_fd_.get(), F_ADD_SEALS, fixed) != 0) {
@@ -150,6 +153,7 @@ Result<LogRingReader> LogRingReader::open(Fd records, Fd cursor) {
   reader.cursor_ = tail;
   const auto* header = static_cast<const RingHeader*>(map);
   if (header->magic != kMagic || header->capacity != capacity) return malformed(0);
+  reader.id_ = header->id;
   // A restarted reader goes on where its predecessor stopped: the cursor outlives it.
   reader.tail_ = static_cast<Cursor*>(tail)->tail.load(std::memory_order_relaxed);
   return reader;
@@ -163,6 +167,7 @@ LogRingReader& LogRingReader::operator=(LogRingReader&& other) noexcept {
   records_ = std::exchange(other.records_, nullptr);
   cursor_ = std::exchange(other.cursor_, nullptr);
   capacity_ = other.capacity_;
+  id_ = other.id_;
   tail_ = other.tail_;
   return *this;
 }

@@ -62,6 +62,11 @@ class LogRingReader {
   /// Frees the oldest `count` slots. `count` is at most what the last peek returned.
   void consume(std::size_t count) noexcept;
 
+  /// What tells this ring from every other one.
+  [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+  /// Records consumed since the ring was made: the number of the oldest one still in it.
+  [[nodiscard]] std::uint64_t position() const noexcept { return tail_; }
+
  private:
   LogRingReader() = default;
   void unmap() noexcept;
@@ -69,6 +74,7 @@ class LogRingReader {
   const void* records_ = nullptr;
   void* cursor_ = nullptr;
   std::uint32_t capacity_ = 0;
+  std::uint64_t id_ = 0;
   std::uint64_t tail_ = 0;
 };
 

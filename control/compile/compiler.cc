@@ -225,7 +225,11 @@ class Compiler {
     filters::snapshot::Tenant out{};
     out.id = tenants_[index].id;
     out.sessions_max = tenant.sessions_max();
-    out.quotas = {.new_sessions_per_second = tenant.quotas().new_sessions_per_second()};
+    out.quotas.new_sessions_per_second = tenant.quotas().new_sessions_per_second();
+    out.quotas.sessions_guaranteed = tenant.quotas().sessions_guaranteed();
+    out.quotas.log_per_second = tenant.quotas().log_per_second();
+    out.quotas.log_burst = tenant.quotas().log_burst();
+    out.quotas.bandwidth_mbit = tenant.quotas().bandwidth_mbit();
     out.service_code = builder_.string(tenant.service_code());
     out.name = builder_.string(tenant.name());
     std::size_t first = builder_.zones.size();
@@ -329,6 +333,13 @@ void check_given_uuids(const model::Configuration& model, Ids& ids, Reporter& re
 Uuid rule_uuid(Ids& ids, const model::Tenant& tenant, const model::Policy& policy, const model::Rule& rule) {
   const auto written = rule.has_id() ? parse_uuid(rule.id()) : std::nullopt;
   return written ? *written : ids.uuid(rule_uuid_key(tenant.service_code(), policy.name(), rule.name()));
+}
+
+std::uint16_t service_number(const model::Tenant& tenant, const model::ServiceObject& service) {
+  for (int i = 0; i < std::min(tenant.services_size(), 0xffff); ++i) {
+    if (&tenant.services(i) == &service) return static_cast<std::uint16_t>(i + 1);
+  }
+  return 0;
 }
 
 std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port& port) {

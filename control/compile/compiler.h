@@ -46,4 +46,8 @@ Uuid rule_uuid(Ids& ids, const model::Tenant& tenant, const model::Policy& polic
 /// first suspended one, or none.
 std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port& port);
 
+/// What snapshots and name tables of one generation call a service object of `tenant`: its place in the list, from 1; 0
+/// beyond 65,535.
+std::uint16_t service_number(const model::Tenant& tenant, const model::ServiceObject& service);
+
 }  // namespace sekisho::control

@@ -25,6 +25,7 @@ class NameWriter {
     names.set_id(id);
     names.set_service_code(tenant.service_code());
     names.set_name(tenant.name());
+    for (const auto& service : tenant.services()) names.add_services(service.name());
     for (const auto& port : tenant.ports()) write_port(tenant, port, id);
     for (const auto& policy : tenant.policies()) write_policy(tenant, policy, id);
     write_rule(tenant, id, ids_.uuid(final_default_uuid_key(tenant.service_code())), kDefaultDenyName, 0, "");

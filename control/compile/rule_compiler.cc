@@ -274,10 +274,10 @@ std::optional<RuleCompiler::Match> RuleCompiler::services(const Path& here, cons
     reporter_.error(here, "the rule's services come to more than " + std::to_string(kServiceEntriesPerRuleMax) + " entries");
     return std::nullopt;
   }
-  return service_matches_.emplace(key, emit_services(boxes)).first->second;
+  return service_matches_.emplace(key, emit_services(boxes, negate)).first->second;
 }
 
-RuleCompiler::Match RuleCompiler::emit_services(const std::vector<ServiceBox>& boxes) {
+RuleCompiler::Match RuleCompiler::emit_services(const std::vector<ServiceBox>& boxes, Negate negate) {
   Match out;
   out.any = std::any_of(boxes.begin(), boxes.end(), [](const ServiceBox& box) { return box.any_protocol; });
   if (out.any) return out;
@@ -285,6 +285,7 @@ RuleCompiler::Match RuleCompiler::emit_services(const std::vector<ServiceBox>& b
   for (const ServiceBox& box : boxes) {
     filters::snapshot::Service entry{};
     entry.name = builder_.string(box.name);
+    if (negate == Negate::kNo) entry.object = service_number(tenant_, *service_objects_.at(box.name));
     entry.protocol = box.protocol;
     const bool icmp = box.protocol == 1 || box.protocol == 58;
     const PortRange any{0, 0xffff};

@@ -52,7 +52,7 @@ class RuleCompiler {
 
   const AddressSet& resolve_address(const std::string& name);
   const std::vector<ServiceBox>& resolve_service(const std::string& name);
-  Match emit_services(const std::vector<ServiceBox>& boxes);
+  Match emit_services(const std::vector<ServiceBox>& boxes, Negate negate);
 
   filters::SnapshotBuilder& builder_;
   Ids& ids_;

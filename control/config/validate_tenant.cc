@@ -15,6 +15,9 @@ namespace {
 constexpr std::uint32_t kSessionsPerTenantMax = 4'000'000;  // specification 3.17
 constexpr std::uint32_t kNewSessionsPerSecondMax = 10'000'000;
 constexpr std::uint32_t kLoosePickupSecondsMax = 300;
+constexpr std::uint32_t kLogPerSecondMax = 20'000;  // specification 3.17
+constexpr std::uint32_t kLogBurstMax = 100'000;
+constexpr std::uint32_t kBandwidthMbitMax = 400'000;
 constexpr std::uint32_t kMeterMax = 1'000'000;
 constexpr std::size_t kBindingListMax = 8;  // extra ethertypes, vrids
 constexpr std::size_t kPortAddressesMax = 64;
@@ -470,10 +473,25 @@ void validate_routes(Reporter& reporter, const model::Configuration& model, cons
   }
 }
 
-void validate_quotas(Reporter& reporter, const Path& path, const model::Quotas& quotas) {
-  if (quotas.new_sessions_per_second() < 1 || quotas.new_sessions_per_second() > kNewSessionsPerSecondMax) {
-    reporter.error(Path(path, "new_sessions_per_second"),
-                   "new_sessions_per_second lies between 1 and " + std::to_string(kNewSessionsPerSecondMax));
+void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
+                  std::uint32_t most) {
+  if (value >= least && value <= most) return;
+  reporter.error(Path(path, field), field + " lies between " + std::to_string(least) + " and " + std::to_string(most));
+}
+
+void validate_quotas(Reporter& reporter, const Path& path, const model::Tenant& tenant) {
+  const model::Quotas& quotas = tenant.quotas();
+  check_within(reporter, path, "new_sessions_per_second", quotas.new_sessions_per_second(), 1, kNewSessionsPerSecondMax);
+  check_within(reporter, path, "sessions_guaranteed", quotas.sessions_guaranteed(), 0, tenant.sessions_max());
+  check_within(reporter, path, "log_per_second", quotas.log_per_second(), 1, kLogPerSecondMax);
+  check_within(reporter, path, "log_burst", quotas.log_burst(), 1, kLogBurstMax);
+  check_within(reporter, path, "bandwidth_mbit", quotas.bandwidth_mbit(), 0, kBandwidthMbitMax);
+  check_within(reporter, path, "rules_max", quotas.rules_max(), 0, limits::kRulesPerTenantMax);
+  std::size_t rules = 0;
+  for (const auto& policy : tenant.policies()) rules += static_cast<std::size_t>(policy.rules_size());
+  if (rules > quotas.rules_max()) {
+    reporter.error(Path(path, "rules_max"), "the tenant has " + std::to_string(rules) + " rules and may have " +
+                                                std::to_string(quotas.rules_max()));
   }
 }
 
@@ -485,7 +503,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   }
   const auto& quotas = tenant.quotas();
   const Path quotas_path(path, "quotas");
-  validate_quotas(reporter, quotas_path, quotas);
+  validate_quotas(reporter, quotas_path, tenant);
   if (quotas.has_half_open_max() && (quotas.half_open_max() < 1 || quotas.half_open_max() > tenant.sessions_max())) {
     reporter.error(Path(quotas_path, "half_open_max"), "half_open_max lies between 1 and sessions_max");
   }

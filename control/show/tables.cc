@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/show/tables.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <ctime>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "base/net/address.h"
 #include "control/compile/compiler.h"
@@ -167,13 +170,20 @@ ipc::Table show_tenants(const ShowContext& context, const ipc::Counters& counter
   ipc::Table out = table_of({{"service_code", "Service code"},
                              {"name", "Name"},
                              {"sessions", "Sessions", Kind::kNumber},
+                             {"sessions_guaranteed", "Guaranteed", Kind::kNumber},
                              {"sessions_max", "Most", Kind::kNumber},
+                             {"over_quota", "Refused beyond quota", Kind::kNumber},
                              {"ports", "Ports", Kind::kNumber},
                              {"bindings", "Bindings", Kind::kNumber},
                              {"rules", "Rules", Kind::kNumber},
                              {"log_lost", "Log records lost", Kind::kNumber}});
   std::map<std::uint32_t, const ipc::TenantCounter*> counted;
   for (const auto& counter : counters.tenants()) counted.emplace(counter.tenant(), &counter);
+  std::map<std::uint32_t, std::uint64_t> over_quota;
+  for (const auto& drop : counters.drops()) {
+    constexpr std::array<std::string_view, 4> kQuotas{"session-limit", "session-rate", "bandwidth", "fair-share"};
+    if (std::find(kQuotas.begin(), kQuotas.end(), drop.name()) != kQuotas.end()) over_quota[drop.tenant()] += drop.packets();
+  }
   for (const auto& tenant : context.model.tenants()) {
     if (!wanted(context, tenant)) continue;
     const auto at = counted.find(context.ids.number(IdKind::kTenant, tenant_key(tenant.service_code())));
@@ -181,7 +191,8 @@ ipc::Table show_tenants(const ShowContext& context, const ipc::Counters& counter
     const auto& counter = at == counted.end() ? none : *at->second;
     std::size_t rules = 0;
     for (const auto& policy : tenant.policies()) rules += static_cast<std::size_t>(policy.rules_size());
-    add_row(out, {tenant.service_code(), tenant.name(), text(counter.sessions()), text(tenant.sessions_max()),
+    add_row(out, {tenant.service_code(), tenant.name(), text(counter.sessions()),
+                  text(tenant.quotas().sessions_guaranteed()), text(tenant.sessions_max()), text(over_quota[counter.tenant()]),
                   text(static_cast<std::uint64_t>(tenant.ports_size())),
                   text(static_cast<std::uint64_t>(tenant.bindings_size())), text(rules), text(counter.log_lost())});
   }

@@ -40,6 +40,13 @@ RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac) 
   return {RouteKind::kStatic, port, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), Address{}};
 }
 
+/// Bytes a second; the burst is 50 ms of it, and never less than a few large packets of every worker.
+Rate bandwidth_of(const snapshot::Quotas& quotas) {
+  constexpr std::uint64_t kLeastBurst = 256U << 10;
+  const std::uint64_t bytes = std::uint64_t{quotas.bandwidth_mbit} * 125'000;
+  return {bytes, std::max(kLeastBurst, bytes / 20)};
+}
+
 /// The bytes of a frame's link header behind the destination MAC.
 std::array<std::uint8_t, 16> link_header(const PortEntry& port, std::uint16_t type) {
   std::array<std::uint8_t, 16> out{};
@@ -355,10 +362,13 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
     TenantEntry tenant{.id = source.id,
                        .slot = slot,
                        .sessions_max = source.sessions_max,
+                       .sessions_guaranteed = source.quotas.sessions_guaranteed,
                        .new_sessions = {source.quotas.new_sessions_per_second, source.quotas.new_sessions_per_second},
                        .half_open_max = 0,
                        .loose_pickup = 0,
                        .syn_cookies = true,
+                       .bandwidth = bandwidth_of(source.quotas),
+                       .log_rate = std::uint64_t{source.quotas.log_per_second} << 32 | source.quotas.log_burst,
                        .routes = {},
                        .targets = {}};
     build_routes(runtime, source, tenant);
@@ -374,6 +384,7 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
     if (port.tenant_index == kNoIndex) continue;
     port.tenant_slot = runtime.tenants[port.tenant_index].slot;
     port.nat = view.tenants()[port.tenant_index].nat.count != 0 ? 1 : 0;
+    port.policed = runtime.tenants[port.tenant_index].bandwidth.per_second != 0;
   }
   build_proxied(runtime);
   return true;

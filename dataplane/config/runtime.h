@@ -38,6 +38,7 @@ struct alignas(64) PortEntry {
   std::uint16_t inner_vlan;
   std::uint16_t outer_type;     ///< ethertype of the outer tag, host order
   Mac mac;                      ///< the gateway's address there
+  std::uint8_t policed;         ///< 1: the tenant has a bandwidth
   std::uint64_t raw_mac;        ///< the same as it lies in memory
   snapshot::PortKind kind;
   std::uint8_t zone;
@@ -89,10 +90,13 @@ struct TenantEntry {
   std::uint32_t id;
   std::uint32_t slot;          ///< counters
   std::uint32_t sessions_max;
-  Rate new_sessions;           ///< a second
+  std::uint32_t sessions_guaranteed;
+  Rate new_sessions;
   std::uint32_t half_open_max = 0;  ///< 0 = no limit
   std::uint32_t loose_pickup = 0;   ///< seconds after the start in which an ACK may open a session
   bool syn_cookies = true;          ///< beyond it; false: drop
+  Rate bandwidth;              ///< L3 bytes
+  std::uint64_t log_rate;      ///< as TenantQuota::log_rate
   PrefixTable routes;          ///< values index `targets`
   std::vector<RouteTarget> targets;
 };

@@ -195,7 +195,7 @@ void change_rule(Shard& shard, const Runtime& config, std::uint32_t index, std::
 
 /// Applies the verdict of this generation, the rule of index `verdict`, to a session of an older one. True: it lives on,
 /// with this generation's ports, neighbours and rule. False: it no longer may; the caller ends it.
-bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_t verdict) {
+bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_t verdict, const ClassifyKey& key) {
   Session& session = shard.sessions.at(again.session);
   const TenantEntry& tenant = config.tenants[again.tenant_index];
   const RuleEntry& rule = config.rules[verdict];
@@ -205,8 +205,8 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   if (session.tenant_slot != tenant.slot) {  // the tenant was away for some generations and has another place now
     const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
     if (half_open) shard.count_half_open(session, -1);
-    shard.tenants[session.tenant_slot].sessions.subtract(1);
-    shard.tenants[tenant.slot].sessions.add(1);
+    shard.uncount_session(session.tenant_slot);
+    shard.count_session(tenant.slot);
     session.tenant_slot = tenant.slot;
     if (half_open) shard.count_half_open(session, 1);
   }
@@ -218,6 +218,8 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   session.in_port = config.ports[again.in_port].id;
   session.out_port = config.ports[out.port].id;
   change_rule(shard, config, again.session, allowed ? verdict : config.find_rule(session.rule));
+  // Numbers of services are their generation's.
+  shard.session_services[again.session] = allowed ? service_object(config, verdict, key) : std::uint16_t{0};
   if (allowed) {
     session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(rule));
     session.traits = static_cast<std::uint16_t>((session.traits & ~kSessionKept) | traits_of(rule));
@@ -240,7 +242,7 @@ bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index) noexc
   std::uint32_t rule = 0;
   config.classifier->classify({&key, 1}, {&rule, 1});
   note_judged(shard, rule, again.ways.out->port);
-  return adopt(shard, config, again, rule);
+  return adopt(shard, config, again, rule, key);
 }
 
 namespace {
@@ -375,7 +377,7 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
   const TenantEntry& tenant = config.tenants[port.tenant_index];
   TenantQuota& quota = shard.shared.quotas[tenant.slot];
   if (!shard.shares[tenant.slot].new_sessions.has(quota.new_sessions, tenant.new_sessions, shard.steady_ns)) {
-    refuse(shard, config, packet, DropReason::kSessionRate);  // before the policy is asked: the excess is to be cheap
+    refuse_excess(shard, config, packet, Excess::kSessionRate);  // before the policy is asked: the excess is to be cheap
     return false;
   }
   key = key_of(config, port.tenant_index, meta.ingress, out->port, meta.protocol);
@@ -429,12 +431,9 @@ DropReason insert(Shard& shard, const Runtime& config, const Applicant& applican
 
 /// One more session of the tenant, of the rule and of its source, where they are below their limits. `place` is the source's.
 DropReason take_place(Shard& shard, const TenantEntry& tenant, const RuleEntry& rule, rte_mbuf* packet, std::uint32_t& place) {
-  const std::uint64_t share = std::max(1U, tenant.sessions_max / shard.shared.shards);
-  if (shard.tenants[tenant.slot].sessions.read() >= share) return DropReason::kSessionLimit;
-  TenantQuota& quota = shard.shared.quotas[tenant.slot];
-  if (!shard.shares[tenant.slot].new_sessions.take(quota.new_sessions, tenant.new_sessions, 1, shard.steady_ns)) {
-    return DropReason::kSessionRate;
-  }
+  if (!shard.may_open_session(tenant)) return DropReason::kSessionLimit;
+  SharedMeter& meter = shard.shared.quotas[tenant.slot].new_sessions;
+  if (!shard.shares[tenant.slot].new_sessions.take(meter, tenant.new_sessions, 1, shard.steady_ns)) return DropReason::kSessionRate;
   if (!rule.counts()) return DropReason::kNone;
   return shard.shared.limits.take(rule.limits, rule.slot, tenant.slot, filters::ip_source(frame_of(packet), meta_of(packet)),
                                   SessionLimits::Enforce::kYes, shard.steady_ns, place);
@@ -443,7 +442,8 @@ DropReason take_place(Shard& shard, const TenantEntry& tenant, const RuleEntry& 
 enum class Opened : std::uint8_t { kRefused, kPasses, kTaken };
 
 /// Makes the session of an allowed first packet, or of a client that brings a cookie back, whose packet then has ended.
-Opened open_session(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
+Opened open_session(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index,
+                    const ClassifyKey& key) {
   rte_mbuf* packet = applicant.packet;
   PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
@@ -507,8 +507,9 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.reported = shard.now_tick;
   const bool lasting = (session.flags & kSessionTranslated) != 0 && !client.has_value();
   session.timeout = (lasting ? translated_timeout(meta.protocol, seconds) : seconds) * kTicksPerSecond;
+  shard.session_services[meta.session] = log_flags(rule) != 0 ? service_object(config, rule_index, key) : std::uint16_t{0};
   shard.wheel.add(shard.sessions, meta.session);
-  shard.tenants[tenant.slot].sessions.add(1);
+  shard.count_session(tenant.slot);
   if (filters::tcp_half_open(tcp.state)) shard.count_half_open(session, 1);
   meta.reverse = 0;
   count_packet(shard, session, meta);
@@ -523,12 +524,12 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
 }
 
 /// Does what the rule says with a packet of a new flow. True: it goes on.
-bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index) {
+bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index, const ClassifyKey& key) {
   const RuleEntry& rule = config.rules[rule_index];
   note_judged(shard, rule_index, applicant.ways.out->port);
   if (rule.action == snapshot::Action::kAllow) {
     if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.ways.out->port)) return false;
-    const Opened opened = open_session(shard, config, applicant, rule_index);
+    const Opened opened = open_session(shard, config, applicant, rule_index, key);
     if (opened != Opened::kRefused) hit(shard, rule);
     if (opened != Opened::kPasses) return false;
     const bool translated = (shard.sessions.at(meta_of(applicant.packet).session).flags & kSessionTranslated) != 0;
@@ -539,7 +540,7 @@ bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std:
   counters.packets.add(1);
   counters.bytes.add(meta_of(applicant.packet).l3_length);
   if (rule.action == snapshot::Action::kReject) local::send_reject(shard, config, applicant.packet);
-  refuse_by_rule(shard, config, applicant.packet, rule_index, applicant.ways.out->port);
+  refuse_by_rule(shard, config, applicant.packet, rule_index, applicant.ways.out->port, service_object(config, rule_index, key));
   return false;
 }
 
@@ -598,7 +599,7 @@ void sweep(Shard& shard, const Runtime& config, bool idle) noexcept {
   gather(shard, config, batch);
   config.classifier->classify({batch.keys.data(), batch.count}, {rules.data(), batch.count});
   for (std::uint16_t i = 0; i < batch.count; ++i) {
-    if (!adopt(shard, config, batch.sessions[i], rules[i])) end_by_policy(shard, config, batch.sessions[i].session);
+    if (!adopt(shard, config, batch.sessions[i], rules[i], batch.keys[i])) end_by_policy(shard, config, batch.sessions[i].session);
   }
   sweep.left.set(shard.sessions.used_end() - sweep.cursor);
   if (sweep.left.read() == 0) sweep.finished.set(config.generation);
@@ -627,7 +628,7 @@ void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noex
     rte_mbuf* packet = applicants[i].packet;
     if (i > 0 && found_meanwhile(shard, config, packet)) {
       known.packets[known.count++] = packet;
-    } else if (judge(shard, config, applicants[i], rules[i])) {
+    } else if (judge(shard, config, applicants[i], rules[i], keys[i])) {
       first.packets[passed++] = packet;
     }
   }

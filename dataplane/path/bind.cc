@@ -98,6 +98,15 @@ struct Attachment {
   }
 };
 
+/// A tenant's traffic is counted where it comes in, from its own ports and for it on an uplink.
+bool within_bandwidth(Shard& shard, const Runtime& config, rte_mbuf* packet, const PortEntry& port) {
+  const Rate& rate = config.tenants[port.tenant_index].bandwidth;
+  SharedMeter& meter = shard.shared.quotas[port.tenant_slot].bandwidth;
+  if (shard.shares[port.tenant_slot].bandwidth.take(meter, rate, meta_of(packet).l3_length, shard.steady_ns)) return true;
+  refuse_excess(shard, config, packet, Excess::kBandwidth);
+  return false;
+}
+
 enum class Bound : std::uint8_t {
   kEnded,
   kWhole,  ///< goes on to its flow
@@ -135,6 +144,7 @@ Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
     }
     return Bound::kEnded;
   }
+  if (port.policed != 0 && !within_bandwidth(shard, config, packet, port)) [[unlikely]] return Bound::kEnded;
   return (meta.proof & filters::kProofL4) != 0 ? Bound::kWhole : Bound::kPiece;
 }
 

@@ -40,16 +40,28 @@ void carry(Shard& shard, const Runtime& config, Burst& burst, Before& before) {
   if (restarted.count > 0) carry_restarted(shard, config, restarted, before);
 }
 
-/// From the wire to the outlets: what a worker does with the packets of one inlet.
+/// From the wire to its tenant.
 template <typename Before>
-void take(Shard& shard, const Runtime& config, Burst& burst, Before& before) {
+void enter(Shard& shard, const Runtime& config, Burst& burst, Before& before) {
   before(Stage::kDecode, burst);
   decode(shard, config, burst);                        // what the bytes are
   before(Stage::kBind, burst);
   bind(shard, config, burst, Count::kYes);             // whose they are, and whether they may be
+}
+
+/// From its tenant to the outlets.
+template <typename Before>
+void proceed(Shard& shard, const Runtime& config, Burst& burst, Before& before) {
   before(Stage::kSteer, burst);
   steer(shard, config, burst);                         // which shard owns the flow
   carry(shard, config, burst, before);
+}
+
+/// What a worker does with the packets of one inlet; between the two it may hold tenants to their share (fair_share.h).
+template <typename Before>
+void take(Shard& shard, const Runtime& config, Burst& burst, Before& before) {
+  enter(shard, config, burst, before);
+  proceed(shard, config, burst, before);
 }
 
 }  // namespace sekisho::dataplane::path

@@ -2,11 +2,13 @@
 #include "dataplane/path/record.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "dataplane/path/translate.h"
 #include "filters/link/binding_guard.h"
 #include "filters/packet/fields.h"
+#include "filters/policy/linear_matcher.h"
 
 namespace sekisho::dataplane::path {
 namespace {
@@ -28,7 +30,7 @@ LogEnvelope envelope(const Shard& shard, std::uint32_t tenant, std::uint32_t gen
           .kind = kind,
           .shard = static_cast<std::uint8_t>(shard.number),
           .drop_reason = static_cast<std::uint8_t>(reason),
-          .reserved = 0,
+          .notice = kNoticeNone,
           .count = 1};
 }
 
@@ -132,8 +134,22 @@ void record_session(Shard& shard, const Session& session, std::uint32_t index, C
     body.nat_source_port = sent.source_port;
     body.nat_destination_port = icmp ? std::uint16_t{0} : sent.destination_port;
   }
+  body.service = shard.session_services[index];
   const std::uint32_t tenant = tenant_of(session.key);
   shard.log.write(envelope(shard, tenant, session.generation, LogKind::kComm, DropReason::kNone), body, session.tenant_slot);
+}
+
+std::uint16_t service_object(const Runtime& config, std::uint32_t rule, const ClassifyKey& key) {
+  const snapshot::Rule& source = config.view.rules()[rule];
+  if (source.services.count == 0 || source.services.count > kServiceScanMax) return 0;
+  filters::PolicyQuery query{};
+  query.protocol = key.protocol;
+  query.source_port = key.source_port.host();
+  query.destination_port = key.destination_port.host();
+  query.icmp_type = static_cast<std::uint8_t>(query.source_port);
+  query.icmp_code = static_cast<std::uint8_t>(query.destination_port);
+  const std::uint32_t found = filters::service_of(config.view, rule, query);
+  return found == snapshot::kNone ? std::uint16_t{0} : config.view.services()[found].object;
 }
 
 void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason reason) noexcept {
@@ -174,7 +190,19 @@ void note_syn_flood(Shard& shard, const Runtime& config, rte_mbuf* packet) noexc
   shard.log.write_folded(head, body, port.tenant_slot);
 }
 
-void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port) noexcept {
+void refuse_excess(Shard& shard, const Runtime& config, rte_mbuf* packet, Excess excess) noexcept {
+  constexpr std::array kReasons{DropReason::kSessionRate, DropReason::kBandwidth, DropReason::kFairShare};
+  static_assert(kReasons.size() == static_cast<std::size_t>(Excess::kCount));
+  const auto at = static_cast<std::size_t>(excess);
+  const std::uint32_t slot = config.ports[meta_of(packet).ingress].tenant_slot;
+  std::uint32_t& logged = shard.shares[slot].logged_tick[at];
+  if (logged == shard.now_tick + 1) [[likely]] return shard.drop(packet, kReasons[at], slot);
+  logged = shard.now_tick + 1;
+  refuse(shard, config, packet, kReasons[at]);
+}
+
+void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port,
+                    std::uint16_t service) noexcept {
   const RuleEntry& entry = config.rules[rule];
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
@@ -184,7 +212,8 @@ void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::
                                                   : DropReason::kRuleDrop;
   if ((entry.log & (snapshot::kLogDropEach | snapshot::kLogDropFolded)) != 0) {
     const LogEnvelope head = envelope(shard, meta.tenant, config.generation, LogKind::kComm, reason);
-    const CommBody body = denied(config, packet, reject ? CommAction::kReject : CommAction::kDrop, rule, out_port);
+    CommBody body = denied(config, packet, reject ? CommAction::kReject : CommAction::kDrop, rule, out_port);
+    body.service = service;
     if ((entry.log & snapshot::kLogDropEach) != 0) {
       shard.log.write(head, body, port.tenant_slot);
     } else {

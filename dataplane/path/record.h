@@ -21,6 +21,11 @@ SessionEnds ends_of(const Session& session);
 /// The ends behind a key, seen from its high or from its low end; `ends` for IPv6.
 SessionEnds ends_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool ipv6, bool from_high);
 
+/// The number (snapshot::Service::object) of the service object by which `rule` took such a packet; 0 when the rule takes
+/// any service, says which ones it does not take, or lists more than kServiceScanMax entries. Cold: a scan.
+inline constexpr std::uint32_t kServiceScanMax = 256;
+std::uint16_t service_object(const Runtime& config, std::uint32_t rule, const ClassifyKey& key);
+
 /// Ends a packet of a known tenant and logs it: a security record when the reason is one, else a comm record of phase
 /// drop. Needs meta.tenant and meta.ingress of this generation.
 void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::DropReason reason) noexcept;
@@ -29,7 +34,13 @@ void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::Drop
 /// a window of it is over. The packet goes on living.
 void note_syn_flood(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 
-/// Ends a packet that a rule did not let through, logged as the rule says. `out_port`: port index, or kNoIndex.
-void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port) noexcept;
+/// Ends a packet its tenant had no more room for: counted like every other, but logged once a tick, so that the excess
+/// costs little.
+void refuse_excess(Shard& shard, const Runtime& config, rte_mbuf* packet, Excess excess) noexcept;
+
+/// Ends a packet that a rule did not let through, logged as the rule says. `out_port`: port index, or kNoIndex;
+/// `service`: service_object(), or 0.
+void refuse_by_rule(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t rule, std::uint32_t out_port,
+                    std::uint16_t service) noexcept;
 
 }  // namespace sekisho::dataplane::path

@@ -74,6 +74,10 @@ struct Nic {
 /// What one tenant may use of the unit, all workers together; 0 = no limit.
 struct Quotas {
   std::uint32_t new_sessions_per_second;
+  std::uint32_t sessions_guaranteed;  ///< at most Tenant::sessions_max
+  std::uint32_t log_per_second;       ///< comm records
+  std::uint32_t log_burst;
+  std::uint32_t bandwidth_mbit;       ///< a second
 };
 
 struct Tenant {
@@ -233,7 +237,7 @@ struct Service {
   std::uint8_t any_protocol;   ///< 1: protocol ignored
   std::uint8_t icmp_type_low, icmp_type_high;       ///< ICMP and ICMPv6 only; 0..255 = any
   std::uint8_t icmp_code_low, icmp_code_high;
-  std::array<std::uint8_t, 2> reserved;
+  std::uint16_t object;        ///< number of the service object in its tenant's list, from 1: logs name it; 0 = none
 };
 static_assert(sizeof(Service) == 24);
 

@@ -262,6 +262,7 @@ Result<void> SnapshotCheck::check_tenants() const {
     if (!is_text(tenant.service_code) || tenant.service_code.count == 0) return at(tenant.service_code);
     codes.push_back(text(tenant.service_code));
     if (!is_text(tenant.name)) return at(tenant.name);
+    if (tenant.quotas.sessions_guaranteed > tenant.sessions_max) return at(tenant.quotas.sessions_guaranteed);
     if (!fits(tenant.zones, view_.zones()) || tenant.zones.count > limits::kZonesPerTenantMax) return at(tenant.zones);
     if (!fits(tenant.routes, view_.routes())) return at(tenant.routes);
     if (!fits(tenant.policies, view_.policies())) return at(tenant.policies);
@@ -551,7 +552,6 @@ Result<void> SnapshotCheck::check_services() const {
     if (!is_flag(service.any_protocol)) return at(service.any_protocol);
     if (service.icmp_type_low > service.icmp_type_high) return at(service.icmp_type_low);
     if (service.icmp_code_low > service.icmp_code_high) return at(service.icmp_code_low);
-    if (!all_zero(service.reserved)) return at(service.reserved);
   }
   return {};
 }

@@ -21,12 +21,14 @@
 #include "mgmt/log/jsonl_store.h"
 #include "mgmt/log/names_client.h"
 #include "mgmt/log/ring_source.h"
+#include "mgmt/log/spool.h"
 
 namespace sekisho::mgmt {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTurnMin{1}, kTurnMax{20};
+constexpr std::string_view kSpillFile = "/spill.bin";
 constexpr std::chrono::seconds kSyncInterval{1}, kReportInterval{10}, kDrainMax{2};
 
 void note(const std::string& sentence) {
@@ -46,7 +48,8 @@ class Daemon final : public LogDaemon {
         names_file_(log_dir_ + "/names.bin"),
         store_(log_dir_),
         journal_(store_, kernel_random()),
-        spill_(log_dir_ + "/spill.bin"),
+        spill_(log_dir_ + std::string(kSpillFile)),
+        spool_(log_dir_ + "/spool.bin", log_dir_, spill_),
         names_client_(loop_, options.run_dir + "/control.sock",
                       [this](std::uint32_t generation, std::shared_ptr<const Names> names, ByteSpan bytes) {
                         take_names(generation, std::move(names), bytes);
@@ -60,6 +63,7 @@ class Daemon final : public LogDaemon {
     if (::mkdir(log_dir_.c_str(), 0750) != 0 && errno != EEXIST) {
       return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     }
+    SEKISHO_CHECK_OK(take_over());
     load_names();
     SEKISHO_TRY(exports_,
                 ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
@@ -76,6 +80,30 @@ class Daemon final : public LogDaemon {
   }
 
  private:
+  /// Finishes what a predecessor that was killed had begun: before anything is read or stored.
+  Result<void> take_over() {
+    SEKISHO_TRY(Spool::Left left, spool_.recover());
+    if (!left.records.empty()) note(std::to_string(left.records.size()) + " records of the last run are stored anew");
+    source_.skip(std::move(left.marks));
+    intake_.offer(left.records, Clock::now());
+    store_.on_first_append([this](const std::string& path, std::uint64_t bytes) { return spool_.note(path, bytes); });
+    spill_.on_change([this](std::uint64_t bytes) { return spool_.note(std::string(kSpillFile.substr(1)), bytes); },
+                     [this](const std::vector<LogRecord>& records) {
+                       store_.forget_noted();
+                       return spool_.settle_and_spill(source_.skips(), intake_.waiting_records(), records);
+                     });
+    return {};
+  }
+
+  /// What the spool holds is stored, but for what waits.
+  void settle() {
+    if (!spool_.dirty() || (intake_.waiting() > 0 && spool_.bytes() < Spool::kBytesMax)) return;
+    if (const auto settled = spool_.settle(source_.skips(), intake_.waiting_records()); !settled) {
+      return note("spool.bin: " + describe(settled.error()));
+    }
+    store_.forget_noted();
+  }
+
   /// Names of the last run: a record can be attributed while controld is away.
   void load_names() {
     const auto bytes = read_file(names_file_, kNameTableBytesMax);
@@ -102,9 +130,12 @@ class Daemon final : public LogDaemon {
     source_.poll(now);
     batch_.clear();
     source_.gather(batch_);
+    const bool spooled = !batch_.empty() && spool_.add(source_.marks(), batch_);
+    if (spooled) source_.release();
     intake_.offer(batch_, now);
     intake_.process(now, wall_clock());
-    source_.release();
+    if (!spooled) source_.release();  // no room on the disk: at least nothing is lost
+    settle();
     return !batch_.empty();
   }
 
@@ -114,6 +145,7 @@ class Daemon final : public LogDaemon {
     if (now >= next_sync_) {
       next_sync_ = now + kSyncInterval;
       journal_.retry(wall_clock());
+      settle();
       if (const auto synced = journal_.sync(); !synced) note("sync: " + describe(synced.error()));
     }
     if (now >= next_report_) {
@@ -155,6 +187,7 @@ class Daemon final : public LogDaemon {
     }
     intake_.flush(wall_clock());
     journal_.retry(wall_clock());
+    settle();
     const auto synced = journal_.sync();
     report();
     if (!synced || !journal_.settled()) {
@@ -172,6 +205,7 @@ class Daemon final : public LogDaemon {
   JsonlStore store_;
   Journal journal_;
   Spill spill_;
+  Spool spool_;
   NameCache names_;
   NamesClient names_client_;
   Intake intake_;

@@ -150,6 +150,9 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const CommBody& body, co
   fill_transport(out, body);
   fill_translation(out, body);
   fill_rule(out, rule, names.exact);
+  if (names.names.generation() == envelope.generation) {
+    if (const std::string* service = names.names.service(body.service, envelope.tenant)) out.svc_obj = *service;
+  }
   fill_totals(out, envelope, body);
   out.count = envelope.count;
   entry.sev = body.action == CommAction::kAllow ? kSeverityInformation : kSeverityDenied;
@@ -184,14 +187,15 @@ void fill_ip(SecFields& out, const SecBody& body) {
 
 void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, const Lookup& names) {
   auto& out = std::get<SecFields>(entry.body);
+  const bool notice = envelope.notice != kNoticeNone;
   const filters::DropReasonInfo& info = filters::info(static_cast<filters::DropReason>(envelope.drop_reason));
-  out.event = info.event;
+  out.event = notice ? event_of(LogNotice{envelope.notice}) : info.event;
   const EventInfo* event = find_event(out.event);
   out.cat = event != nullptr ? event->category : SecCategory::kProtocol;
   out.msg = event != nullptr ? event->sentence : "Packet refused";
-  if (!says(info.event, info.name)) out.msg += " (" + std::string(info.name) + ")";  // a code may have several
+  if (!notice && !says(info.event, info.name)) out.msg += " (" + std::string(info.name) + ")";  // a code may have several
   entry.sev = event != nullptr ? event->severity : kSeverityDenied;
-  out.action = SecAction::kDropped;
+  out.action = notice ? SecAction::kRateLimited : SecAction::kDropped;
   out.first_ts = time_or(body.first_timestamp, envelope.timestamp);
   out.last_ts = Timestamp{std::max(body.last_timestamp, out.first_ts.ns)};
   out.count = envelope.count;
@@ -212,7 +216,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const LossBody& body, co
   auto& out = std::get<LossFields>(entry.body);
   out.of = body.of;
   out.count = body.count;
-  out.why = LossCause::kQueueFull;
+  out.why = body.why;
   out.from_ts = time_or(body.from_timestamp, envelope.timestamp);
   out.to_ts = Timestamp{std::max(body.to_timestamp, out.from_ts.ns)};
   entry.sev = kSeverityLoss;

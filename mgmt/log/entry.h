@@ -51,7 +51,6 @@ enum class SecCategory : std::uint8_t {
 };
 enum class SecAction : std::uint8_t { kNone = 0, kDetected, kDropped, kReset, kRateLimited, kQuarantined, kLocked };
 enum class SignatureSeverity : std::uint8_t { kNone = 0, kInfo, kLow, kMedium, kHigh, kCritical };
-enum class LossCause : std::uint8_t { kNone = 0, kRateLimit, kQueueFull, kDiskFull, kRestart, kSampled };
 
 struct CommFields {
   CommPhase phase{};

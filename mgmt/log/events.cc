@@ -63,6 +63,9 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     protocol("PROTO_EXT_HDR", "IPv6 extension headers or their options are malformed, not permitted or too many"),
     EventInfo{"CAP_STATES", SecCategory::kCapacity, kCapacitySeverity, "Rate of new connections is above the tenant's quota"},
     EventInfo{"DOS_SYN_FLOOD", SecCategory::kDos, kDosSeverity, "Connections not yet established exceed their limit"},
+    EventInfo{"CAP_BANDWIDTH", SecCategory::kCapacity, kCapacitySeverity, "Traffic is above the tenant's bandwidth"},
+    EventInfo{"CAP_FAIR_SHARE", SecCategory::kCapacity, kCapacitySeverity, "An overloaded queue gives the tenant no more than its share"},
+    EventInfo{"CAP_LOGRATE", SecCategory::kCapacity, kCapacitySeverity, "Log records are above the tenant's rate; those lost are counted"},
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 
@@ -71,6 +74,10 @@ constexpr auto kEvents = std::to_array<EventInfo>({
 const EventInfo* find_event(std::string_view code) {
   const auto* found = std::find_if(kEvents.begin(), kEvents.end(), [&](const EventInfo& e) { return e.code == code; });
   return found == kEvents.end() ? nullptr : found;
+}
+
+std::string_view event_of(LogNotice notice) {
+  return notice == kNoticeLogRate ? "CAP_LOGRATE" : "";
 }
 
 }  // namespace sekisho::mgmt

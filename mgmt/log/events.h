@@ -16,4 +16,7 @@ struct EventInfo {
 /// The table's row for `code`; nullptr when it is not a code the data plane can report.
 const EventInfo* find_event(std::string_view code);
 
+/// The code of a notice that is no packet's; "" for kNoticeNone and beyond.
+std::string_view event_of(LogNotice notice);
+
 }  // namespace sekisho::mgmt

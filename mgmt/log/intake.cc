@@ -45,6 +45,13 @@ void Intake::process(Clock::time_point now, Timestamp wall) {
   keep(unnamed);
 }
 
+std::vector<LogRecord> Intake::waiting_records() const {
+  std::vector<LogRecord> out;
+  out.reserve(waiting_.size());
+  for (const Waiting& one : waiting_) out.push_back(one.raw);
+  return out;
+}
+
 void Intake::flush(Timestamp wall) {
   process(Clock::time_point::max(), wall);
 }
@@ -80,7 +87,7 @@ void Intake::replay_spill(Timestamp wall) {
     if (fate == Fate::kRefuse) ++counters_.malformed;
   }
   if (unnamed.size() == spilled->size()) return;
-  // Stored and safe first: a crash between the two steps repeats records, it does not lose them.
+  // Stored and safe first; the spool makes both steps one.
   journal_.write(std::move(entries), wall);
   if (journal_.sync()) (void)spill_.replace(unnamed);
 }

@@ -48,6 +48,8 @@ class Intake {
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
+  /// Copies of those that wait, in order.
+  [[nodiscard]] std::vector<LogRecord> waiting_records() const;
 
  private:
   struct Waiting {

@@ -211,6 +211,7 @@ LogStore::Appended JsonlStore::append(const StreamName& stream, std::span<const 
       append_json(text, entries[end], Audience::kProvider);
       text += '\n';
     }
+    if (const auto noted = note(stream, **tail); !noted) return {stored, noted.error()};
     if (const auto written = write_all(**tail, text); !written) return {stored, written.error()};
     stored = end;
   }
@@ -263,7 +264,7 @@ Result<void> JsonlStore::start_file(const StreamName& stream, Tail& tail, const 
   if (!fd.valid()) return os_error();
   const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!directory.valid() || ::fsync(directory.get()) != 0) return os_error();
-  tail = Tail{std::move(fd), date, number, 0, false};
+  tail = Tail{std::move(fd), date, number, 0, false, 0};
   return repair(tail);
 }
 
@@ -288,6 +289,14 @@ Result<void> JsonlStore::repair(Tail& tail) {
   tail.bytes = floor + kept.size();
   tail.dirty = true;
   torn_lines_ += cut;
+  return {};
+}
+
+Result<void> JsonlStore::note(const StreamName& stream, Tail& tail) {
+  if (!note_ || tail.noted == epoch_) return {};
+  const std::string path = folder(stream).substr(root_.size() + 1) + '/' + FileName{tail.date, tail.number}.text();
+  SEKISHO_CHECK_OK(note_(path, tail.bytes));
+  tail.noted = epoch_;
   return {};
 }
 

@@ -30,6 +30,12 @@ class JsonlStore final : public LogStore {
   Result<std::optional<LogEntry>> newest(const StreamName& stream) override;
   Result<std::unique_ptr<LogCursor>> open(const StreamName& stream, StartAt start) override;
 
+  /// Called before the first append to a file since forget_noted(), with its path below the root and its length then;
+  /// when it fails, so does the append.
+  using BeforeAppend = std::function<Result<void>(const std::string& path, std::uint64_t bytes)>;
+  void on_first_append(BeforeAppend note) { note_ = std::move(note); }
+  void forget_noted() { ++epoch_; }
+
   [[nodiscard]] std::uint64_t torn_lines() const { return torn_lines_; }
 
  private:
@@ -39,6 +45,7 @@ class JsonlStore final : public LogStore {
     unsigned number = 0;
     std::uint64_t bytes = 0;
     bool dirty = false;
+    std::uint64_t noted = 0;  ///< epoch in which on_first_append was last called for it
   };
 
   [[nodiscard]] std::string folder(const StreamName& stream) const;
@@ -47,6 +54,7 @@ class JsonlStore final : public LogStore {
   Result<void> open_newest_file(const StreamName& stream, Tail& tail);
   Result<void> start_file(const StreamName& stream, Tail& tail, const std::string& date, unsigned number);
   Result<void> repair(Tail& tail);
+  Result<void> note(const StreamName& stream, Tail& tail);
   Result<void> write_all(Tail& tail, std::string_view text);
   Result<void> sync_type(bool loss);
 
@@ -54,6 +62,8 @@ class JsonlStore final : public LogStore {
   Options options_;
   Write write_;
   std::map<StreamName, Tail> tails_;
+  BeforeAppend note_;
+  std::uint64_t epoch_ = 1;
   std::uint64_t torn_lines_ = 0;
 };
 

@@ -45,7 +45,9 @@ BindingName binding_of(const ipc::BindingNames& from) {
 Names::Names(const ipc::NameTable& table) : generation_(table.generation()), node_(table.node()) {
   if (!is_node(node_)) node_ = kNodeWithoutName;
   for (const auto& tenant : table.tenants()) {
-    if (is_service_code(tenant.service_code())) tenants_.emplace(tenant.id(), tenant.service_code());
+    if (!is_service_code(tenant.service_code())) continue;
+    services_ += static_cast<std::size_t>(tenant.services_size());
+    tenants_.emplace(tenant.id(), TenantName{tenant.service_code(), {tenant.services().begin(), tenant.services().end()}});
   }
   for (const auto& port : table.ports()) {
     ports_.emplace(port.id(), PortName{port.tenant(), port.name(), port.zone(), port.protected_side()});
@@ -59,7 +61,8 @@ Names::Names(const ipc::NameTable& table) : generation_(table.generation()), nod
 }
 
 const std::string* Names::service_code(std::uint32_t tenant) const {
-  return find_in(tenants_, tenant);
+  const TenantName* found = find_in(tenants_, tenant);
+  return found == nullptr ? nullptr : &found->service_code;
 }
 
 const PortName* Names::port(std::uint32_t id, std::uint32_t tenant) const {
@@ -75,6 +78,11 @@ const RuleName* Names::rule(std::uint32_t id, std::uint32_t tenant) const {
 const BindingName* Names::binding(std::uint32_t id, std::uint32_t tenant) const {
   const BindingName* found = find_in(bindings_, id);
   return found != nullptr && port(found->port, tenant) != nullptr ? found : nullptr;
+}
+
+const std::string* Names::service(std::uint32_t number, std::uint32_t tenant) const {
+  const TenantName* found = find_in(tenants_, tenant);
+  return found == nullptr || number == 0 || number > found->services.size() ? nullptr : &found->services[number - 1];
 }
 
 void NameCache::add(std::shared_ptr<const Names> names) {

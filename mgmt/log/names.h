@@ -42,17 +42,24 @@ class Names {
 
   [[nodiscard]] std::uint32_t generation() const { return generation_; }
   [[nodiscard]] const std::string& node() const { return node_; }
-  [[nodiscard]] std::size_t size() const { return tenants_.size() + ports_.size() + rules_.size() + bindings_.size(); }
+  [[nodiscard]] std::size_t size() const { return tenants_.size() + ports_.size() + rules_.size() + bindings_.size() + services_; }
   /// nullptr when the generation has no such object of this tenant; a shared uplink is everybody's.
   [[nodiscard]] const std::string* service_code(std::uint32_t tenant) const;
   [[nodiscard]] const PortName* port(std::uint32_t id, std::uint32_t tenant) const;
   [[nodiscard]] const RuleName* rule(std::uint32_t id, std::uint32_t tenant) const;
   [[nodiscard]] const BindingName* binding(std::uint32_t id, std::uint32_t tenant) const;
+  /// The service object numbered `number`, from 1: a number of this generation, not of any other.
+  [[nodiscard]] const std::string* service(std::uint32_t number, std::uint32_t tenant) const;
 
  private:
   std::uint32_t generation_;
   std::string node_;
-  std::unordered_map<std::uint32_t, std::string> tenants_;
+  struct TenantName {
+    std::string service_code;
+    std::vector<std::string> services;
+  };
+  std::unordered_map<std::uint32_t, TenantName> tenants_;
+  std::size_t services_ = 0;  ///< of all tenants
   std::unordered_map<std::uint32_t, PortName> ports_;
   std::unordered_map<std::uint32_t, RuleName> rules_;
   std::unordered_map<std::uint32_t, BindingName> bindings_;

@@ -35,6 +35,8 @@ Result<void> check_envelope(const LogEnvelope& envelope) {
   if (envelope.shard >= limits::kShardsMax) return SEKISHO_ENVELOPE(shard);
   if (envelope.drop_reason >= static_cast<std::uint8_t>(filters::DropReason::kCount))
     return SEKISHO_ENVELOPE(drop_reason);
+  if (envelope.notice >= kNoticeCount) return SEKISHO_ENVELOPE(notice);
+  if (envelope.notice != kNoticeNone && (envelope.kind != LogKind::kSec || envelope.drop_reason != 0)) return SEKISHO_ENVELOPE(notice);
   if (envelope.count == 0) return SEKISHO_ENVELOPE(count);
   return {};
 }
@@ -49,7 +51,7 @@ Result<void> check(const LogEnvelope&, const CommBody& body) {
 }
 
 Result<void> check(const LogEnvelope& envelope, const SecBody& body) {
-  if (filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).event.empty()) {
+  if (envelope.notice == kNoticeNone && filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).event.empty()) {
     return SEKISHO_ENVELOPE(drop_reason);
   }
   if (body.ip_version != 0 && body.ip_version != 4 && body.ip_version != 6) return SEKISHO_BODY(SecBody, ip_version);
@@ -61,6 +63,7 @@ Result<void> check(const LogEnvelope& envelope, const SecBody& body) {
 Result<void> check(const LogEnvelope&, const LossBody& body) {
   if (body.count == 0 || body.count > kLossCountMax) return SEKISHO_BODY(LossBody, count);
   if (body.of != LogKind::kComm && body.of != LogKind::kSec) return SEKISHO_BODY(LossBody, of);
+  if (body.why != LossCause::kRateLimit && body.why != LossCause::kQueueFull) return SEKISHO_BODY(LossBody, why);
   return {};
 }
 #undef SEKISHO_ENVELOPE

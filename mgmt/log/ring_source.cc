@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <cerrno>
 #include <utility>
 
@@ -66,12 +68,33 @@ void RingSource::adopt() {
   for (std::size_t i = 0; i + 1 < fds.size(); i += 2) {
     auto reader = LogRingReader::open(std::move(fds[i]), std::move(fds[i + 1]));
     if (reader) {
+      pass_over(*reader);
       rings_.push_back({std::move(*reader), 0});
     } else {
       ++broken_;
       connection_.reset();
     }
   }
+  skips_.clear();  // a ring that is not among these died with its dataplaned
+}
+
+/// Frees what the marks say is stored; the cursor shows how much of it was freed before.
+void RingSource::pass_over(LogRingReader& reader) {
+  std::vector<LogRecord> unread(kRecordsPerTurn);
+  for (const RingMark& mark : skips_) {
+    if (mark.ring != reader.id() || reader.position() < mark.first || reader.position() - mark.first >= mark.count) continue;
+    const std::uint64_t wanted = mark.first + mark.count - reader.position();
+    const auto there = reader.peek(std::span(unread).first(std::min<std::uint64_t>(wanted, unread.size())));
+    if (there) reader.consume(*there);
+  }
+}
+
+std::vector<RingMark> RingSource::marks() const {
+  std::vector<RingMark> out;
+  for (const Ring& ring : rings_) {
+    if (ring.gathered > 0) out.push_back({ring.reader.id(), ring.reader.position(), ring.gathered});
+  }
+  return out;
 }
 
 bool RingSource::drained() const {

@@ -32,6 +32,7 @@ Result<void> Spill::add(const std::vector<LogRecord>& records) {
   if (::ftruncate(fd.get(), static_cast<off_t>(kept * sizeof(LogRecord))) != 0) {
     return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
   }
+  if (before_add_) SEKISHO_CHECK_OK(before_add_(kept * sizeof(LogRecord)));
   return write_all(fd.get(), bytes_of(records));
 }
 
@@ -45,6 +46,7 @@ Result<std::vector<LogRecord>> Spill::read() const {
 }
 
 Result<void> Spill::replace(const std::vector<LogRecord>& records) {
+  if (before_replace_) SEKISHO_CHECK_OK(before_replace_(records));
   if (!records.empty()) return replace_file(path_, bytes_of(records));
   if (::unlink(path_.c_str()) != 0 && errno != ENOENT) {
     return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};

@@ -101,8 +101,8 @@ def test_knocks_of_ten_seconds_on_one_door_fold_into_few_lines_that_count_them_a
 def _holes(records):
     """(type, number) missing from the sequence of each type, where no loss record covers the gap."""
     missing = []
-    covered = {(record["lost_type"], number) for record in records if record["type"] == "loss"
-               for number in range(record["first_seq"], record["last_seq"] + 1)}
+    covered = {(record["of"], number) for record in records if record["type"] == "loss"
+               for number in range(record["seq_from"], record["seq_to"] + 1)}
     for kind in {record["type"] for record in records}:
         numbers = [record["seq"] for record in records if record["type"] == kind]
         assert numbers == sorted(set(numbers)), f"{kind}: numbers rise and never repeat"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: the records are the truth: what a session or a denied packet was, once, under the rule's own log setting.
 // Method: every field of a record against the packets that made it.
+#include <map>
+
 #include "tests/path/path_test.h"
 
 namespace sekisho::tests {
@@ -196,6 +198,35 @@ TEST_P(PathSmallLog, WhatTheFullRingCouldNotTakeIsReported) {
   EXPECT_GE(written, 64U);
   EXPECT_GT(lost, 0U);
   EXPECT_EQ(written + lost, kPackets);
+}
+
+TEST_P(PathLog, RecordsSayWhichServiceOfTheRuleTookTheFlow) {
+  const std::uint8_t both = snapshot::kLogStart | snapshot::kLogEnd;
+  world_.apply(1, {{.id = 11, .protocol = 17, .port_low = 53, .port_high = 53, .log = both, .service = 7},
+                   {.id = 12, .protocol = 1, .log = both, .service = 8},
+                   {.id = 13, .action = snapshot::Action::kDrop, .protocol = 6, .log = snapshot::kLogDropEach, .service = 9},
+                   {.id = 14, .log = both}});
+  world_.inject(kClientNic, client("10.0.0.34", "10.0.0.2").udp(5000, 53).build());
+  world_.inject(kClientNic, client("fd00:0:0:2::2", "fd00:0:0:1::2").udp(5000, 53).build());
+  world_.inject(kClientNic, client("10.0.0.34", "10.0.0.2").echo(1, 1).build());
+  world_.inject(kClientNic, client("10.0.0.34", "10.0.0.2").tcp(5000, 22, {.flags = filters::kTcpSyn}).build());
+  world_.inject(kClientNic, client("10.0.0.34", "10.0.0.2").udp(5000, 54).build());
+  std::map<std::uint32_t, std::vector<std::uint32_t>> services;
+  for (const auto& record : world_.records()) services[record.comm.rule].push_back(record.comm.service);
+  EXPECT_EQ(services[11], (std::vector<std::uint32_t>{7, 7}));
+  EXPECT_EQ(services[12], std::vector<std::uint32_t>{8});
+  EXPECT_EQ(services[13], std::vector<std::uint32_t>{9});
+  EXPECT_EQ(services[14], std::vector<std::uint32_t>{0}) << "a rule for any service";
+  // The end carries it too, under the rule of the generation that judged it last.
+  world_.apply(2, {{.id = 21, .protocol = 17, .log = both, .service = 3}});
+  world_.inject(kClientNic, client("10.0.0.34", "10.0.0.2").udp(5000, 53).build());
+  world_.pass(std::chrono::seconds(60));
+  services.clear();
+  for (const auto& record : world_.records()) {
+    if (record.comm.phase == CommPhase::kEnd) services[record.comm.rule].push_back(record.comm.service);
+  }
+  EXPECT_EQ(services[21], (std::vector<std::uint32_t>{3, 3, 3})) << "silent ones, too, were judged again";
+  EXPECT_EQ(services[12], std::vector<std::uint32_t>{8}) << "ended by the commit, under the generation that allowed it";
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ void add_rule(SnapshotBuilder& builder, const RuleText& text, std::uint32_t poli
   if (text.protocol >= 0) {
     snapshot::Service service{};
     service.name = builder.string("service");
+    service.object = text.service;
     service.source_high = 65535;
     service.destination_low = text.port_low;
     service.destination_high = text.port_high;
@@ -247,6 +248,16 @@ void World::queue(std::uint16_t nic, const Frame& frame, std::uint16_t headroom)
   packet->port = nic;  // what a driver does on receive; the ring driver leaves it to the sender
   dataplane::before_given(wires.in[nic]);
   ASSERT_EQ(rte_ring_enqueue(wires.in[nic], packet), 0);
+}
+
+bool World::offer(std::uint16_t nic, const Frame& frame) {
+  if (rte_ring_full(Wires::get().in[nic]) != 0) return false;
+  queue(nic, frame);
+  return true;
+}
+
+void World::elapse(std::chrono::microseconds time) {
+  tsc_ += rte_get_tsc_hz() * static_cast<std::uint64_t>(time.count()) / 1'000'000;
 }
 
 void World::turn(std::uint32_t shard) { engine_->turn(shard, tsc_); }

@@ -37,6 +37,7 @@ struct RuleText {
   std::uint16_t port_low = 0, port_high = 65535;
   std::uint8_t log = filters::snapshot::kLogEnd;
   bool keep_on_change = false;
+  std::uint16_t service = 0;  ///< number of its service object
 };
 
 struct WorldOptions {
@@ -67,8 +68,12 @@ class World {
   void inject(std::uint16_t nic, const Frame& frame);
   /// Puts a frame on the wire without a turn. `headroom`: bytes a driver left before it.
   void queue(std::uint16_t nic, const Frame& frame, std::uint16_t headroom = RTE_PKTMBUF_HEADROOM);
+  /// The same when the wire has room; false when the frame is lost there, as a card loses it.
+  bool offer(std::uint16_t nic, const Frame& frame);
   /// One turn of one shard.
   void turn(std::uint32_t shard);
+  /// Lets time pass without a turn.
+  void elapse(std::chrono::microseconds time);
   /// Turns of all shards until nothing moves.
   void settle();
   /// Lets time pass, then settles.

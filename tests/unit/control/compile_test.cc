@@ -305,5 +305,26 @@ TEST_F(Compile, NamesEverythingOfAGeneration) {
   EXPECT_TRUE(ids_.new_numbers().size() > 0);
 }
 
+TEST_F(Compile, ServiceEntriesAreNumberedAsTheNameTableNumbersTheirObjects) {
+  load(kExample);
+  const ipc::NameTable names = make_name_table(decoded_.model, ids_, 7);
+  unsigned named = 0;
+  for (std::uint32_t t = 0; t < view().tenants().size(); ++t) {
+    const auto& services = names.tenants(static_cast<int>(t)).services();
+    for (const auto& rule : filters::slice(view().rules(), view().tenants()[t].rules)) {
+      for (const auto& entry : filters::slice(view().services(), rule.services)) {
+        if (entry.object == 0) {
+          EXPECT_EQ(view().string(entry.name).substr(0, 4), "not ") << "what a negated list leaves is no object";
+          continue;
+        }
+        ASSERT_LE(entry.object, services.size());
+        EXPECT_EQ(services.Get(entry.object - 1), view().string(entry.name));
+        ++named;
+      }
+    }
+  }
+  EXPECT_GT(named, 2U);
+}
+
 }  // namespace
 }  // namespace sekisho::control::test

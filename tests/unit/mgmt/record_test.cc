@@ -108,6 +108,28 @@ TEST(Record, LossMembersOutOfRangeAreRefused) {
   EXPECT_FALSE(decode_record(loss_record(kLossCountMax + 1)));
   EXPECT_FALSE(decode_record(loss_record(1, LogKind::kLoss)));
   EXPECT_FALSE(decode_record(loss_record(1, LogKind{0})));
+  const auto why = [](LossCause cause) {
+    return accepted(LogKind::kLoss, LossBody{kNoon, kNoon, 1, LogKind::kComm, cause, {}}, [](LogEnvelope&, LossBody&) {});
+  };
+  EXPECT_TRUE(why(LossCause::kRateLimit));
+  EXPECT_FALSE(why(LossCause::kNone));
+  EXPECT_FALSE(why(LossCause::kDiskFull)) << "only logd knows that";
+}
+
+TEST(Record, ANoticeIsASecRecordWithoutAPacket) {
+  const auto notice = [](LogKind kind, std::uint8_t number, std::uint8_t reason) {
+    const LogEnvelope head{kNoon, kAcme, 7, kind, 0, reason, number, 1};
+    return decode_record(kind == LogKind::kSec ? pack(head, sec_body()) : pack(head, comm_body())).has_value();
+  };
+  EXPECT_TRUE(notice(LogKind::kSec, kNoticeLogRate, 0));
+  EXPECT_FALSE(notice(LogKind::kSec, kNoticeCount, 0));
+  EXPECT_FALSE(notice(LogKind::kSec, kNoticeLogRate, static_cast<std::uint8_t>(filters::DropReason::kAeMac)));
+  EXPECT_FALSE(notice(LogKind::kComm, kNoticeLogRate, 0));
+  const auto entry = enriched(pack({kNoon, kAcme, 7, LogKind::kSec, 0, 0, kNoticeLogRate, 1}, SecBody{}), cache_with({names(7)}));
+  const auto& sec = std::get<SecFields>(entry.body);
+  EXPECT_EQ(sec.event, "CAP_LOGRATE");
+  EXPECT_EQ(sec.action, SecAction::kRateLimited);
+  EXPECT_EQ(sec.cat, SecCategory::kCapacity);
 }
 
 TEST(Enrich, AllowedFlowSpeaksByNames) {
@@ -304,6 +326,19 @@ TEST(NameCache, KeepsTheLast64Generations) {
   EXPECT_EQ(cache.nearest(100, kAcme)->generation(), 70U);
   EXPECT_EQ(cache.nearest(3, kAcme)->generation(), 7U);
   EXPECT_EQ(cache.nearest(70, 99), nullptr);
+}
+
+TEST(Enrich, TheServiceThatMatchedIsNamedByItsOwnGenerationOnly) {
+  CommBody body = comm_body();
+  const auto service = [&](const NameCache& cache) {
+    return std::get<CommFields>(enriched(pack(envelope(LogKind::kComm), body), cache).body).svc_obj;
+  };
+  EXPECT_EQ(service(cache_with({names(7)})), "");
+  body.service = 2;
+  EXPECT_EQ(service(cache_with({names(7)})), "dns");
+  EXPECT_EQ(service(cache_with({names(6)})), "") << "another generation numbers its services anew";
+  body.service = 3;
+  EXPECT_EQ(service(cache_with({names(7)})), "");
 }
 
 TEST(Enrich, ATranslatedFlowNamesWhereItReallyWent) {

@@ -118,5 +118,30 @@ TEST(RingSource, RefusesAnAnnouncementThatDoesNotFitItsDescriptors) {
   }
 }
 
+TEST(RingSource, PassesOverWhatAPredecessorHasInItsSpool) {
+  Fixture f;
+  Dataplane dataplane(f.path);
+  f.poll();
+  dataplane.serve(2);
+  f.poll();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(dataplane.ring(0).push(comm_record()));
+  std::vector<LogRecord> spooled;
+  f.source.gather(spooled);
+  const std::vector<RingMark> marks = f.source.marks();
+  ASSERT_EQ(marks.size(), 1U);
+  EXPECT_EQ(marks[0].count, 3U);
+
+  RingSource successor(f.path);
+  successor.skip({marks[0], {marks[0].ring + 1, 0, 9}});
+  successor.poll(f.now);
+  dataplane.serve(2);
+  ASSERT_TRUE(dataplane.ring(0).push(comm_record()));
+  successor.poll(f.now);
+  std::vector<LogRecord> fresh;
+  successor.gather(fresh);
+  EXPECT_EQ(fresh.size(), 1U);
+  EXPECT_TRUE(successor.skips().empty());
+}
+
 }  // namespace
 }  // namespace sekisho::mgmt

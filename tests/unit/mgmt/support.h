@@ -60,6 +60,8 @@ inline ipc::NameTable name_table(std::uint32_t generation, const std::string& ru
   };
   tenant(kAcme, "acm00000001", "acme");
   tenant(kGlobex, "glb00000002", "globex");
+  table.mutable_tenants(0)->add_services("http"), table.mutable_tenants(0)->add_services("dns");
+  table.mutable_tenants(1)->add_services("secret-service");
   port(kInside, kAcme, "web1", "servers", true);
   port(kOutside, kAcme, "net", "internet", false);
   port(kForeign, kGlobex, "secret-port", "secret-zone", true);
@@ -118,7 +120,7 @@ inline LogRecord comm_record(std::uint32_t tenant = kAcme, std::uint32_t generat
 }
 
 inline LogRecord loss_record(std::uint64_t count, LogKind of = LogKind::kComm, std::uint32_t tenant = kAcme) {
-  return pack(envelope(LogKind::kLoss, tenant), LossBody{kNoon - kSecond, kNoon, count, of, {}});
+  return pack(envelope(LogKind::kLoss, tenant), LossBody{kNoon - kSecond, kNoon, count, of, LossCause::kQueueFull, {}});
 }
 
 inline Journal::Random fixed_random() {

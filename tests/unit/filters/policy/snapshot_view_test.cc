@@ -227,6 +227,7 @@ TEST(SnapshotView, RefusesWrongNicsAndTenants) {
       {"same tenant id", kTenants, [](B& b) { b.tenants[1].id = b.tenants[0].id; }},
       {"unsorted tenants", kTenants, [](B& b) { b.tenants[0].id = b.tenants[1].id + 1; }},
       {"same service code", kTenants, [](B& b) { b.tenants[1].service_code = b.tenants[0].service_code; }},
+      {"more guaranteed than allowed", kTenants, [](B& b) { b.tenants[0].quotas.sessions_guaranteed = b.tenants[0].sessions_max + 1; }},
       {"zones beyond", kTenants, [](B& b) { b.tenants[1].zones.count = 3; }},
       {"zone owned twice", Section::kZones, [](B& b) { b.tenants[1].zones = b.tenants[0].zones; }},
       {"zone owned by nobody", Section::kZones, [](B& b) { b.zones.push_back(b.zones[0]); }},
@@ -493,7 +494,6 @@ TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
          b.services[1].icmp_code_high = 1;
        }},
       {"any protocol 2", kServices, [](B& b) { b.services[0].any_protocol = 2; }},
-      {"service reserved", kServices, [](B& b) { b.services[0].reserved[0] = 1; }},
   });
 }
 
