@@ -35,6 +35,10 @@ inline constexpr std::size_t kServiceDestinationsMax = 64;
 inline constexpr std::size_t kServiceSourcesMax = 16;
 inline constexpr std::size_t kRoutesPerTenantMax = 10'000;
 inline constexpr std::size_t kRevisionsKeptMax = 100;
+inline constexpr std::uint32_t kRevisionMax = (1U << 24) - 1;  // eight bits are the data plane's
+inline constexpr std::size_t kSchedulesPerTenantMax = 256;
+inline constexpr std::size_t kSlotsPerScheduleMax = 64;
+inline constexpr std::size_t kGuardsMax = 256;
 
 // Documents and snapshots. A snapshot of 200,000 rules is about 100 MB.
 inline constexpr std::size_t kDocumentBytesMax = 64U << 20;

@@ -17,7 +17,8 @@ std::uint64_t unix_now_ns() {
 
 Daemon::Daemon(Options options, Store store, Ids ids, std::function<void(const std::string&)> complain)
     : options_(std::move(options)), store_(std::move(store)), ids_(std::move(ids)),
-      dataplane_(io_, options_.run_dir + "/dataplane.sock", [this](std::uint32_t generation) { committer_.connected(generation); },
+      dataplane_(io_, options_.run_dir + "/dataplane.sock",
+                 [this](std::uint32_t generation, std::int64_t moment) { committer_.connected(generation, moment); },
                  complain, options_.deadlines),
       committer_(store_, ids_, dataplane_,
                  {.snapshot_path = options_.state_dir + "/snapshot.bin", .now_ns = unix_now_ns, .complain = complain, .at_step = {}}),

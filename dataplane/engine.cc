@@ -168,7 +168,7 @@ bool Engine::start_nics(const Runtime& runtime, LoadError& error) {
 bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError& error) {
   const auto start = std::chrono::steady_clock::now();
   if (runtime_ != nullptr && bytes == runtime_->bytes) {
-    applied.generation = runtime_->generation;
+    applied.generation = runtime_->revision;
     return true;
   }
   LoadReport report;
@@ -177,10 +177,11 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
     free_unused_slots();
     return false;
   }
-  if (runtime_ != nullptr && next->generation <= runtime_->generation) {
+  const bool other_moment = runtime_ != nullptr && next->revision == runtime_->revision && next->view.moment() != runtime_->view.moment();
+  if (runtime_ != nullptr && next->revision <= runtime_->revision && !other_moment) {
     free_unused_slots();
-    error.reason = "generation " + std::to_string(next->generation) + " is not newer than " +
-                   std::to_string(runtime_->generation) + ", which is in force";
+    error.reason = "generation " + std::to_string(next->revision) + " is not newer than " +
+                   std::to_string(runtime_->revision) + ", which is in force";
     return false;
   }
   if (!guarantees_fit(*next, error)) {
@@ -196,7 +197,7 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
   }
   const auto swap = std::chrono::steady_clock::now();
   publish(std::move(next));
-  applied = {runtime_->generation, built, microseconds_since(swap), report.classifier};
+  applied = {runtime_->revision, built, microseconds_since(swap), report.classifier};
   return true;
 }
 

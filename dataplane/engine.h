@@ -42,7 +42,8 @@ class Engine {
 
   /// Checks and compiles a snapshot, starts NICs it names for the first time, swaps it in, and returns when no worker
   /// uses the old one any more. False: `error` says why, and everything is as before. Applying the bytes in force again
-  /// changes nothing. A generation lower than the one in force is refused.
+  /// changes nothing. A generation lower than the one in force is refused, and so is the same one of the same moment with
+  /// other bytes.
   bool apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError& error);
 
   /// The worker loop of one shard, until stop().

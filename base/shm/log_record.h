@@ -16,6 +16,7 @@ enum class CommPhase : std::uint8_t { kStart = 1, kUpdate = 2, kEnd = 3, kDrop =
 enum class CommAction : std::uint8_t { kAllow = 1, kDrop = 2, kReject = 3 };
 enum class EndReason : std::uint8_t {
   kNone = 0, kTcpFin = 1, kTcpRst, kAged, kPolicy, kCleared, kVpnDown, kQuota, kFailover,
+  kSchedule,  ///< the policy's end of a session because its rule's strict schedule ended
 };
 
 /// What a sec record without a packet tells.

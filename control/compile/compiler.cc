@@ -12,6 +12,7 @@
 #include "base/net/address.h"
 #include "control/compile/nat_compiler.h"
 #include "control/compile/rule_compiler.h"
+#include "control/config/timetable.h"
 #include "control/config/text.h"
 #include "filters/policy/snapshot_builder.h"
 #include "filters/policy/snapshot_view.h"
@@ -43,7 +44,8 @@ struct Place {
 
 class Compiler {
  public:
-  Compiler(const model::Configuration& model, Ids& ids, Reporter& reporter) : model_(model), ids_(ids), reporter_(reporter) {}
+  Compiler(const model::Configuration& model, Ids& ids, Reporter& reporter, std::int64_t now)
+      : model_(model), ids_(ids), reporter_(reporter), now_(now) {}
 
   void compile() {
     number_everything();
@@ -53,8 +55,11 @@ class Compiler {
     for (const Place& place : ports_) compile_port(place);
     for (const Place& place : bindings_) compile_binding(place);
     for (std::uint32_t i = 0; i < tenants_.size(); ++i) compile_tenant(i);
+    const Moments moments(model_);
+    if (!moments.none()) builder_.moments.push_back({moments.at(now_)});
   }
   [[nodiscard]] std::vector<std::uint8_t> finish(std::uint32_t generation) const { return builder_.finish(generation); }
+  [[nodiscard]] std::int64_t moment() const { return builder_.moments.empty() ? 0 : builder_.moments.front().unix_s; }
   [[nodiscard]] std::vector<RulePlace> take_rule_places() { return std::move(rule_places_); }
 
  private:
@@ -241,7 +246,7 @@ class Compiler {
     first = builder_.policies.size();
     const std::size_t first_rule = builder_.rules.size();
     const Path root;
-    RuleCompiler rules(builder_, ids_, reporter_, tenant, index, t, rule_places_);
+    RuleCompiler rules(builder_, ids_, reporter_, tenant, {index, t, model_.guards(), now_}, rule_places_);
     rules.compile(Path(root, "tenants", t));
     out.policies = run_since(first, builder_.policies.size());
     out.rules = run_since(first_rule, builder_.rules.size());
@@ -294,6 +299,7 @@ class Compiler {
   const model::Configuration& model_;
   Ids& ids_;
   Reporter& reporter_;
+  std::int64_t now_;
   filters::SnapshotBuilder builder_;
   std::vector<RulePlace> rule_places_;
   std::vector<Place> tenants_;
@@ -342,6 +348,11 @@ std::uint16_t service_number(const model::Tenant& tenant, const model::ServiceOb
   return 0;
 }
 
+bool guards_tenant(const model::Guard& guard, const model::Tenant& tenant) {
+  const auto& named = guard.tenants();
+  return named.empty() || std::find(named.begin(), named.end(), tenant.service_code()) != named.end();
+}
+
 std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port& port) {
   std::vector<int> all;
   int only = -1;
@@ -357,12 +368,12 @@ std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port
   return {only};
 }
 
-Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation) {
+Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation, std::int64_t now) {
   Reporter reporter(positions);
   check_given_uuids(model, ids, reporter);
-  Compiler compiler(model, ids, reporter);
+  Compiler compiler(model, ids, reporter, now);
   compiler.compile();
-  Compiled out{.snapshot = {}, .findings = reporter.take(), .rules = compiler.take_rule_places()};
+  Compiled out{.snapshot = {}, .findings = reporter.take(), .rules = compiler.take_rule_places(), .moment = compiler.moment()};
   if (has_errors(out.findings)) return out;
   out.snapshot = compiler.finish(generation);
   const auto view = filters::SnapshotView::parse(out.snapshot);

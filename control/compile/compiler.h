@@ -19,6 +19,7 @@ struct RulePlace {
   int tenant = 0;
   int policy = -1;
   int rule = -1;
+  int guard = -1;  ///< of the configuration's guards; then neither policy nor rule
 };
 
 /// A compiled snapshot, or why there is none.
@@ -26,11 +27,13 @@ struct Compiled {
   std::vector<std::uint8_t> snapshot;  ///< empty with errors; passes filters::SnapshotView::parse
   std::vector<Finding> findings;       ///< errors, and warnings such as rules that can match nothing
   std::vector<RulePlace> rules;        ///< by index in the snapshot's kRules
+  std::int64_t moment = 0;             ///< the snapshot's: Unix seconds, 0 when no rule depends on time
 };
 
 /// Model to snapshot. Precondition: validate() found no error. Deterministic: the same model and ids give the same bytes
-/// but for the generation. What has no number yet gets one from `ids`.
-Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation);
+/// but for the generation, at any two times between which no rule changes by itself. What has no number yet gets one from
+/// `ids`. `now`: Unix seconds.
+Compiled compile(const model::Configuration& model, const Positions& positions, Ids& ids, std::uint32_t generation, std::int64_t now = 0);
 
 /// Warnings about rules that no packet ever reaches: shadowed, redundant, behind a default deny; and about those for which
 /// this was too much work to decide. Nothing is changed. Costs some tenths of a second for 10,000 rules.
@@ -49,5 +52,7 @@ std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port
 /// What snapshots and name tables of one generation call a service object of `tenant`: its place in the list, from 1; 0
 /// beyond 65,535.
 std::uint16_t service_number(const model::Tenant& tenant, const model::ServiceObject& service);
+/// Whether a guard applies to a tenant.
+bool guards_tenant(const model::Guard& guard, const model::Tenant& tenant);
 
 }  // namespace sekisho::control

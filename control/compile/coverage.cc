@@ -238,6 +238,7 @@ class FamilyRules {
                            .destinations = addresses_of(view, rule.destinations, rule.any_destination == 1, family),
                            .services = services_of(view, rule)});
       hulls_.push_back(hull_of(products_.back()));
+      timed_.push_back(rule.timed == 1);
     }
   }
 
@@ -249,7 +250,7 @@ class FamilyRules {
     if (products_[own].empty()) return Answer::kNothing;
     std::vector<std::size_t> above;
     for (std::size_t i = 0; i < own; ++i) {
-      if (!apart(hulls_[own], hulls_[i])) above.push_back(i);
+      if (!timed_[i] && !apart(hulls_[own], hulls_[i])) above.push_back(i);
     }
     if (budget < own) return Answer::kSpent;
     budget -= own / 8;
@@ -337,6 +338,7 @@ class FamilyRules {
   std::uint32_t first_;
   std::vector<Product> products_;
   std::vector<Hull> hulls_;
+  std::vector<bool> timed_;  ///< stands only at times: takes nothing away from the rules below for good
 };
 
 /// Tries a few packets of every rule. What none of them settles is left undecided, with the best example met.

@@ -19,7 +19,7 @@ class NameWriter {
     names.set_name(uplink.name());
   }
 
-  void write_tenant(const model::Tenant& tenant) {
+  void write_tenant(const model::Tenant& tenant, const google::protobuf::RepeatedPtrField<model::Guard>& guards) {
     const std::uint32_t id = ids_.number(IdKind::kTenant, tenant_key(tenant.service_code()));
     auto& names = *out_.add_tenants();
     names.set_id(id);
@@ -27,6 +27,11 @@ class NameWriter {
     names.set_name(tenant.name());
     for (const auto& service : tenant.services()) names.add_services(service.name());
     for (const auto& port : tenant.ports()) write_port(tenant, port, id);
+    for (int i = 0; i < guards.size(); ++i) {
+      if (!guards_tenant(guards[i], tenant)) continue;
+      const Uuid uuid = ids_.uuid(guard_uuid_key(tenant.service_code(), guards[i].name()));
+      write_rule(tenant, id, uuid, guards[i].name(), static_cast<std::uint32_t>(i + 1), "platform");
+    }
     for (const auto& policy : tenant.policies()) write_policy(tenant, policy, id);
     write_rule(tenant, id, ids_.uuid(final_default_uuid_key(tenant.service_code())), kDefaultDenyName, 0, "");
   }
@@ -88,7 +93,7 @@ ipc::NameTable make_name_table(const model::Configuration& model, Ids& ids, std:
   out.set_node(model.node());
   NameWriter writer(ids, out);
   for (const auto& uplink : model.uplinks()) writer.write_uplink(uplink);
-  for (const auto& tenant : model.tenants()) writer.write_tenant(tenant);
+  for (const auto& tenant : model.tenants()) writer.write_tenant(tenant, model.guards());
   return out;
 }
 

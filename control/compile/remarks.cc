@@ -35,6 +35,7 @@ class Remarks {
 
   void add(const RuleReach& reach) {
     const RulePlace& place = compiled_.rules[reach.rule];
+    if (place.guard >= 0) return;  // one tenant's view of the platform's rule
     const Path root;
     const Path tenant(root, "tenants", place.tenant);
     const Path policy(tenant, "policies", place.policy);
@@ -88,6 +89,7 @@ class Remarks {
   }
   [[nodiscard]] std::string named(std::uint32_t rule) const {
     const RulePlace& place = compiled_.rules[rule];
+    if (place.guard >= 0) return "the platform's guard \"" + model_.guards(place.guard).name() + '"';
     if (place.rule >= 0) return '"' + std::string(view_.string(view_.rules()[rule].name)) + '"';
     return "the default deny of policy \"" + model_.tenants(place.tenant).policies(place.policy).name() + '"';
   }

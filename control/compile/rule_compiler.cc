@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "control/compile/compiler.h"
+#include "control/config/timetable.h"
 
 namespace sekisho::control {
 namespace {
@@ -81,13 +82,12 @@ std::string list_key(const google::protobuf::RepeatedPtrField<std::string>& name
 }  // namespace
 
 RuleCompiler::RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant,
-                           std::uint32_t tenant_index, int tenant_place, std::vector<RulePlace>& places)
+                           const Surroundings& around, std::vector<RulePlace>& places)
     : builder_(builder),
       ids_(ids),
       reporter_(reporter),
       tenant_(tenant),
-      tenant_index_(tenant_index),
-      tenant_place_(tenant_place),
+      around_(around),
       places_(places) {
   for (int i = 0; i < tenant.zones_size(); ++i) zones_.emplace(tenant.zones(i), std::uint64_t{1} << i);
   for (const auto& object : tenant.addresses()) address_objects_.emplace(object.name(), &object);
@@ -97,9 +97,10 @@ RuleCompiler::RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter
 }
 
 void RuleCompiler::compile(const Path& tenant_path) {
+  compile_guards();
   for (int i = 0; i < tenant_.policies_size(); ++i) {
     const auto index = static_cast<std::uint32_t>(builder_.policies.size());
-    builder_.policies.push_back({builder_.string(tenant_.policies(i).name()), tenant_index_, 0});
+    builder_.policies.push_back({builder_.string(tenant_.policies(i).name()), around_.index, 0});
     policy_place_ = i;
     compile_policy(Path(tenant_path, "policies", i), tenant_.policies(i), index);
   }
@@ -132,6 +133,7 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
   if (nothing || out.source_zones == 0 || out.destination_zones == 0) {
     return reporter_.warning(here, "the rule \"" + rule.name() + "\" can match nothing and is left out");
   }
+  set_standing(here, rule, out);
   out.policy = policy_index;
   out.name = builder_.string(rule.name());
   out.sources = source.run;
@@ -145,7 +147,7 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
   out.any_service = service->any;
   const model::OnChange on_change = rule.has_on_change() ? rule.on_change() : policy.on_change();
   out.keep_on_change = out.action == Action::kAllow && on_change == model::ON_CHANGE_KEEP;
-  append(out, {tenant_place_, policy_place_, number - 1});
+  append(out, {.tenant = around_.place, .policy = policy_place_, .rule = number - 1});
   add_limits(rule);
 }
 
@@ -162,6 +164,80 @@ void RuleCompiler::add_limits(const model::Rule& rule) {
                                   .source_sessions_per_second = rule.source_sessions_per_second()});
 }
 
+void RuleCompiler::set_standing(const Path& here, const model::Rule& rule, filters::snapshot::Rule& out) {
+  out.timed = rule.has_schedule() || rule.has_valid_until();
+  switch (standing_of(tenant_, rule, around_.now)) {
+    case Standing::kStands: out.standing = filters::snapshot::Standing::kStands; break;
+    case Standing::kOutside: out.standing = filters::snapshot::Standing::kDormant; break;
+    case Standing::kOutsideStrict: out.standing = filters::snapshot::Standing::kOff; break;
+    case Standing::kExpired: out.standing = filters::snapshot::Standing::kExpired; break;
+  }
+  if (!rule.has_valid_until() || around_.now == 0) return;
+  const std::int64_t left = *parse_civil(rule.valid_until()) - around_.now;
+  if (left <= 0) {
+    reporter_.warning(Path(here, "valid_until"), "the rule \"" + rule.name() + "\" has expired and judges nothing");
+  } else if (left <= kExpiryNoticeSeconds) {
+    const std::string days = std::to_string(left / 86400 + 1);
+    reporter_.warning(Path(here, "valid_until"), "the rule \"" + rule.name() + "\" expires in less than " + days + " days");
+  }
+}
+
+void RuleCompiler::compile_guards() {
+  const auto index = static_cast<std::uint32_t>(builder_.policies.size());
+  for (int i = 0; i < around_.guards.size(); ++i) {
+    if (!guards_tenant(around_.guards[i], tenant_)) continue;
+    if (builder_.policies.size() == index) builder_.policies.push_back({builder_.string("platform"), around_.index, 0});
+    compile_guard(around_.guards[i], index, i);
+  }
+}
+
+void RuleCompiler::compile_guard(const model::Guard& guard, std::uint32_t policy_index, int place) {
+  const Path root;
+  const Path here(root, "guards", place);
+  filters::snapshot::Rule out{};
+  out.uuid = ids_.uuid(guard_uuid_key(tenant_.service_code(), guard.name()));
+  out.id = rule_number(here, out.uuid);
+  out.source_zones = side_mask(guard.from());
+  out.destination_zones = side_mask(guard.to());
+  const auto ends = [&](const Names& entries) {
+    std::vector<AddressSpan> spans;
+    for (const auto& entry : entries) spans.push_back(*parse_address_entry(entry));
+    return entries.empty() ? Match{.any = true} : emit_addresses(here, AddressSet(std::move(spans)));
+  };
+  const Match source = ends(guard.source());
+  const Match destination = ends(guard.destination());
+  model::ServiceObject object;
+  object.set_name(guard.name());
+  object.set_protocol(guard.protocol());
+  *object.mutable_destination_ports() = guard.destination_ports();
+  const Match service = emit_services(service_boxes(object));
+  const bool families = (source.v4 && destination.v4) || (source.v6 && destination.v6);
+  if (out.source_zones == 0 || out.destination_zones == 0 || !families) return;  // this tenant has no such side
+  out.policy = policy_index;
+  out.name = builder_.string(guard.name());
+  out.sources = source.run;
+  out.destinations = destination.run;
+  out.services = service.run;
+  out.number = static_cast<std::uint16_t>(place + 1);
+  out.action = guard.action() == model::Guard::DROP ? Action::kDrop : Action::kReject;
+  out.log = log_of(guard.log());
+  out.guard = 1;
+  out.any_source = source.any;
+  out.any_destination = destination.any;
+  out.any_service = service.any;
+  append(out, {.tenant = around_.place, .policy = -1, .rule = -1, .guard = place});
+}
+
+std::uint64_t RuleCompiler::side_mask(model::GuardSide side) const {
+  if (side == model::GUARD_ANY) return kEveryZone;
+  std::uint64_t out = 0;
+  for (const auto& port : tenant_.ports()) {
+    const bool outside = port.kind() == model::Port::SHARE;
+    if (outside == (side == model::GUARD_OUTSIDE)) out |= zones_.at(port.zone());
+  }
+  return out;
+}
+
 void RuleCompiler::add_default(std::string_view uuid_key, std::uint64_t from, std::uint64_t to, model::DropLog log,
                                std::uint32_t policy_index) {
   filters::snapshot::Rule out{};
@@ -175,7 +251,7 @@ void RuleCompiler::add_default(std::string_view uuid_key, std::uint64_t from, st
   out.log = log_of(log);
   out.is_default = 1;
   out.any_source = out.any_destination = out.any_service = 1;
-  append(out, {tenant_place_, policy_place_, -1});
+  append(out, {.tenant = around_.place, .policy = policy_place_});
 }
 
 void RuleCompiler::append(const filters::snapshot::Rule& rule, RulePlace place) {
@@ -222,6 +298,10 @@ RuleCompiler::Match RuleCompiler::addresses(const Path& here, const Names& names
   too_many_addresses_ |= gathered.too_many();
   AddressSet set = gathered.take();
   if (negate == Negate::kYes) set = AddressSet::everything().minus(set);
+  return address_matches_.emplace(key, emit_addresses(here, set)).first->second;
+}
+
+RuleCompiler::Match RuleCompiler::emit_addresses(const Path& here, const AddressSet& set) {
   Match out;
   out.any = set.is_everything();
   out.v4 = set.has(Family::kIpv4);
@@ -236,7 +316,7 @@ RuleCompiler::Match RuleCompiler::addresses(const Path& here, const Names& names
     out.run = {static_cast<std::uint32_t>(builder_.address_ranges.size()), static_cast<std::uint32_t>(set.spans().size())};
     for (const AddressSpan& span : set.spans()) builder_.address_ranges.push_back({span.low, span.high, {}});
   }
-  return address_matches_.emplace(key, out).first->second;
+  return out;
 }
 
 const std::vector<ServiceBox>& RuleCompiler::resolve_service(const std::string& name) {

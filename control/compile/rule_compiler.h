@@ -21,9 +21,16 @@ namespace sekisho::control {
 /// Equal lists of references share one run of ranges. Lives for one tenant; one thread.
 class RuleCompiler {
  public:
-  /// `places` gets the place in the model of each rule appended to builder.rules; `tenant_place` is the tenant's.
-  RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t tenant_index,
-               int tenant_place, std::vector<RulePlace>& places);
+  /// What stands around a tenant.
+  struct Surroundings {
+    std::uint32_t index;  ///< in the snapshot's kTenants
+    int place;            ///< in the model
+    const google::protobuf::RepeatedPtrField<model::Guard>& guards;
+    std::int64_t now;     ///< Unix seconds
+  };
+  /// `places` gets the place in the model of each rule appended to builder.rules.
+  RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant,
+               const Surroundings& around, std::vector<RulePlace>& places);
   void compile(const Path& tenant_path);
 
   using Names = google::protobuf::RepeatedPtrField<std::string>;
@@ -43,6 +50,11 @@ class RuleCompiler {
   std::optional<Match> services(const Path& here, const Names& names, Negate negate);
 
  private:
+  void compile_guards();
+  void compile_guard(const model::Guard& guard, std::uint32_t policy_index, int place);
+  /// The tenant's zones on one side of it.
+  [[nodiscard]] std::uint64_t side_mask(model::GuardSide side) const;
+  void set_standing(const Path& here, const model::Rule& rule, filters::snapshot::Rule& out);
   void compile_policy(const Path& here, const model::Policy& policy, std::uint32_t policy_index);
   void compile_rule(const Path& here, const model::Policy& policy, const model::Rule& rule, std::uint32_t policy_index, int number);
   void add_limits(const model::Rule& rule);
@@ -52,14 +64,14 @@ class RuleCompiler {
 
   const AddressSet& resolve_address(const std::string& name);
   const std::vector<ServiceBox>& resolve_service(const std::string& name);
+  Match emit_addresses(const Path& here, const AddressSet& set);
   Match emit_services(const std::vector<ServiceBox>& boxes, Negate negate);
 
   filters::SnapshotBuilder& builder_;
   Ids& ids_;
   Reporter& reporter_;
   const model::Tenant& tenant_;
-  std::uint32_t tenant_index_;
-  int tenant_place_;
+  const Surroundings around_;
   std::vector<RulePlace>& places_;
   int policy_place_ = -1;  ///< of the policy being compiled
   std::map<std::string_view, std::uint64_t> zones_;

@@ -64,11 +64,11 @@ void add(std::vector<Finding>& findings, const std::vector<Finding>& more) { fin
 
 }  // namespace
 
-std::vector<Finding> check_document(const Decoded& decoded) {
+std::vector<Finding> check_document(const Decoded& decoded, std::int64_t now) {
   std::vector<Finding> findings = validate(decoded);
   if (has_errors(findings)) return findings;
   Ids scratch;
-  const Compiled compiled = compile(decoded.model, decoded.positions, scratch, 1);
+  const Compiled compiled = compile(decoded.model, decoded.positions, scratch, 1, now);
   add(findings, compiled.findings);
   if (!compiled.snapshot.empty()) add(findings, remark_on_rules(decoded.model, decoded.positions, compiled));
   return findings;
@@ -85,7 +85,7 @@ void Committer::start() {
   const auto confirmed = store_.last_confirmed();
   if (!confirmed) return complain("the store cannot be read: " + describe(confirmed.error()));
   if (!*confirmed || generation_of_file(environment_.snapshot_path) == (*confirmed)->number) return;
-  if (const auto snapshot = recompile((*confirmed)->number)) write_snapshot(*snapshot);
+  if (const auto fresh = recompile((*confirmed)->number)) write_snapshot(fresh->snapshot);
 }
 
 void Committer::commit(CommitRequest request, Done done) { begin(std::move(request), Origin::kDocument, 0, std::move(done)); }
@@ -159,10 +159,12 @@ bool Committer::compile_into(Draft& draft) {
   Decoded decoded = decode_document(draft.text);
   draft.answer.findings = validate(decoded);
   if (!has_errors(draft.answer.findings)) {
-    Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number);
+    Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number, now());
     add(draft.answer.findings, compiled.findings);
     if (!compiled.snapshot.empty()) add(draft.answer.findings, remark_on_rules(decoded.model, decoded.positions, compiled));
     draft.snapshot = std::move(compiled.snapshot);
+    draft.moment = compiled.moment;
+    draft.moments = Moments(decoded.model);
   }
   draft.answer.compile_microseconds = microseconds_since(start);
   if (!draft.snapshot.empty()) return true;
@@ -193,6 +195,9 @@ void Committer::finish(Draft draft, const Outcome& outcome) {
   switch (outcome.kind) {
     case Outcome::Kind::kApplied:
       step(Step::kApplied);
+      in_force_ = {draft.info.number, draft.moment};
+      moments_ = draft.moments;
+      moments_of_ = draft.info.number;
       draft.answer.ok = make_running(draft);
       if (!draft.answer.ok) draft.answer.error = "in force, but the store cannot be written";
       break;
@@ -225,7 +230,7 @@ bool Committer::write_snapshot(std::span<const std::uint8_t> snapshot) {
   return false;
 }
 
-std::optional<std::vector<std::uint8_t>> Committer::recompile(std::uint32_t number) {
+std::optional<Committer::Recompiled> Committer::recompile(std::uint32_t number) {
   const auto text = store_.text(number);
   if (!text) {
     complain(number_text(number) + " cannot be read: " + describe(text.error()));
@@ -234,8 +239,8 @@ std::optional<std::vector<std::uint8_t>> Committer::recompile(std::uint32_t numb
   const Decoded decoded = decode_document(*text);
   std::vector<Finding> findings = validate(decoded);
   if (!has_errors(findings)) {
-    Compiled compiled = compile(decoded.model, decoded.positions, ids_, number);
-    if (!compiled.snapshot.empty()) return std::move(compiled.snapshot);
+    Compiled compiled = compile(decoded.model, decoded.positions, ids_, number, now());
+    if (!compiled.snapshot.empty()) return Recompiled{std::move(compiled.snapshot), compiled.moment, Moments(decoded.model)};
     findings = std::move(compiled.findings);
   }
   for (const auto& finding : findings) complain(to_line(number_text(number), finding));
@@ -255,15 +260,16 @@ CommitAnswer Committer::confirm(std::uint32_t revision) {
   if (revision != 0 && revision != info.number) answer.error = number_text(info.number) + " waits, not " + std::to_string(revision);
   if (environment_.now_ns() >= info.rollback_at_ns) answer.error = "the time to confirm is over: it is being rolled back";
   if (!answer.error.empty()) return answer;
-  const auto snapshot = recompile(info.number);
+  const auto fresh = recompile(info.number);
   const auto confirmed = store_.mark_confirmed(info.number);
   answer.ok = confirmed.has_value();
   if (!answer.ok) answer.error = "the store cannot be written: " + describe(confirmed.error());
-  if (answer.ok && snapshot) write_snapshot(*snapshot);
+  if (answer.ok && fresh) write_snapshot(fresh->snapshot);
   return answer;
 }
 
-void Committer::connected(std::uint32_t generation) {
+void Committer::connected(std::uint32_t generation, std::int64_t moment) {
+  in_force_ = {generation, moment};
   generation_floor_ = std::max(generation_floor_, generation);
   settle_pending(generation);
   tick();
@@ -281,7 +287,7 @@ void Committer::settle_pending(std::uint32_t generation) {
     if (const auto failed = store_.mark_failed(draft.info.number); !failed) complain("store: " + describe(failed.error()));
     return;
   }
-  if (auto snapshot = recompile(draft.info.number)) draft.snapshot = std::move(*snapshot);
+  if (auto fresh = recompile(draft.info.number)) draft.snapshot = std::move(fresh->snapshot);
   complain(number_text(draft.info.number) + " is in force");
   make_running(draft);
 }
@@ -302,16 +308,50 @@ void Committer::reapply(std::uint32_t generation) {
     request.author = "controld";
     return rollback((*confirmed)->number, std::move(request), [report](const CommitAnswer& answer) { report(answer.error); });
   }
-  const auto snapshot = recompile(number);
-  if (!snapshot) return;
+  const auto fresh = recompile(number);
+  if (!fresh) return;
   busy_ = true;
-  sink_.apply(number, *snapshot, [this, report](const Outcome& outcome) {
+  sink_.apply(number, fresh->snapshot, [this, report, number, moment = fresh->moment](const Outcome& outcome) {
     busy_ = false;
+    if (outcome.kind == Outcome::Kind::kApplied) in_force_ = {number, moment};
     report(outcome.kind == Outcome::Kind::kApplied ? "" : outcome.reason);
   });
 }
 
 void Committer::tick() {
+  roll_back_in_time();
+  keep_time();
+}
+
+/// Schedules and expiries: when the clock has passed one, forward or backward, the same revision is compiled as of now and
+/// sent under its own number.
+void Committer::keep_time() {
+  if (busy_ || !sink_.connected() || environment_.now_ns() < retry_moment_at_ns_) return;
+  const auto running = store_.running();
+  if (!running || !*running || (*running)->number != in_force_.generation) return;
+  const std::uint32_t number = in_force_.generation;
+  if (moments_of_ != number) {  // after a restart
+    const auto fresh = recompile(number);
+    moments_ = fresh ? fresh->moments : Moments();
+    moments_of_ = number;
+  }
+  if (moments_.at(now()) == in_force_.moment) return;
+  auto fresh = recompile(number);
+  if (!fresh) return;
+  retry_moment_at_ns_ = environment_.now_ns() + kRollbackRetry;
+  complain(number_text(number) + " as of " + civil_text(fresh->moment) + " JST: rules begin or end");
+  busy_ = true;
+  const std::vector<std::uint8_t> snapshot = fresh->snapshot;
+  sink_.apply(number, snapshot, [this, number, confirmed = (*running)->confirmed, held = std::move(*fresh)](const Outcome& outcome) {
+    busy_ = false;
+    if (outcome.kind != Outcome::Kind::kApplied) return complain("not in force, to be tried again: " + outcome.reason);
+    in_force_ = {number, held.moment};
+    retry_moment_at_ns_ = 0;
+    if (confirmed) write_snapshot(held.snapshot);
+  });
+}
+
+void Committer::roll_back_in_time() {
   const auto deadline = next_deadline();
   if (!deadline || environment_.now_ns() < *deadline || busy_ || !sink_.connected()) return;
   const auto running = store_.running();

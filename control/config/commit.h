@@ -12,6 +12,7 @@
 #include "control/compile/ids.h"
 #include "control/config/codec.h"
 #include "control/config/store.h"
+#include "control/config/timetable.h"
 
 namespace sekisho::control {
 
@@ -78,10 +79,13 @@ class Committer {
   CommitAnswer confirm(std::uint32_t revision);
   /// A new revision with the content of `revision`, one of those kept.
   void rollback(std::uint32_t revision, CommitRequest request, Done done);
-  /// The data plane is there and `generation` is in force in it.
-  void connected(std::uint32_t generation);
-  /// Rolls back what was not confirmed in time. Call when next_deadline() has passed.
+  /// The data plane is there and `generation`, as it was at `moment`, is in force in it.
+  void connected(std::uint32_t generation, std::int64_t moment = 0);
+  /// Rolls back what was not confirmed in time, and sends the running revision anew when the clock has changed what its
+  /// rules say. Call about once a second.
   void tick();
+  /// Unix seconds.
+  [[nodiscard]] std::int64_t now() const { return static_cast<std::int64_t>(environment_.now_ns() / 1'000'000'000); }
   /// Unix time of the next tick() needed.
   [[nodiscard]] std::optional<std::uint64_t> next_deadline();
 
@@ -90,6 +94,8 @@ class Committer {
     RevisionInfo info;
     std::string text;
     std::vector<std::uint8_t> snapshot;
+    std::int64_t moment = 0;
+    Moments moments;
     CommitAnswer answer;
     Done done;
   };
@@ -103,7 +109,14 @@ class Committer {
   void settle_pending(std::uint32_t generation);
   void reapply(std::uint32_t generation);
   bool write_snapshot(std::span<const std::uint8_t> snapshot);
-  std::optional<std::vector<std::uint8_t>> recompile(std::uint32_t number);
+  struct Recompiled {
+    std::vector<std::uint8_t> snapshot;
+    std::int64_t moment = 0;
+    Moments moments;
+  };
+  std::optional<Recompiled> recompile(std::uint32_t number);
+  void roll_back_in_time();
+  void keep_time();
   void step(Step step) const;
   void complain(const std::string& line) const { environment_.complain(line); }
 
@@ -114,9 +127,18 @@ class Committer {
   bool busy_ = false;
   std::uint32_t generation_floor_ = 0;     ///< the data plane was seen at this one: new numbers are above it
   std::uint64_t retry_rollback_at_ns_ = 0;
+  /// What the data plane was last known to have in force.
+  struct {
+    std::uint32_t generation = 0;
+    std::int64_t moment = 0;
+  } in_force_;
+  Moments moments_;                      ///< of revision `moments_of_`
+  std::uint32_t moments_of_ = 0;
+  std::uint64_t retry_moment_at_ns_ = 0;
 };
 
-/// All findings of decoding, validation and a compilation against ids of no consequence. Changes nothing.
-std::vector<Finding> check_document(const Decoded& decoded);
+/// All findings of decoding, validation and a compilation against ids of no consequence, at Unix second `now`. Changes
+/// nothing.
+std::vector<Finding> check_document(const Decoded& decoded, std::int64_t now);
 
 }  // namespace sekisho::control

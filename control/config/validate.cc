@@ -41,6 +41,7 @@ class Document {
     check_tenants();
     check_wires();
     check_shares();
+    check_guards();
   }
 
  private:
@@ -57,6 +58,44 @@ class Document {
         reporter_.error(device, "the device \"" + nic.device() + "\" is used twice");
       }
       check_mtu(reporter_, Path(here, "mtu"), nic.mtu(), kMtuMax);
+    }
+  }
+
+  void check_guards() {
+    check_count(reporter_, Path(root_, "guards"), static_cast<std::size_t>(model_.guards_size()), limits::kGuardsMax, "guards");
+    NameIndex names;
+    index_names(reporter_, root_, "guards", model_.guards(), names);
+    for (int i = 0; i < model_.guards_size(); ++i) {
+      const Path here(root_, "guards", i);
+      const auto& guard = model_.guards(i);
+      for (int t = 0; t < guard.tenants_size(); ++t) check_guarded(Path(here, "tenants", t), guard.tenants(t));
+      check_guard_ends(here, "source", guard.source());
+      check_guard_ends(here, "destination", guard.destination());
+      const auto protocol = parse_protocol(guard.protocol());
+      if (!protocol) reporter_.error(Path(here, "protocol"), '"' + guard.protocol() + "\" is not tcp, udp, icmp, icmpv6, any or 0 to 255");
+      if (protocol && !protocol->has_ports() && guard.destination_ports_size() > 0) {
+        reporter_.error(Path(here, "destination_ports"), "only tcp and udp have ports");
+      }
+      check_count(reporter_, Path(here, "destination_ports"), static_cast<std::size_t>(guard.destination_ports_size()),
+                  limits::kServiceDestinationsMax, "ports");
+      for (int p = 0; p < guard.destination_ports_size(); ++p) {
+        if (parse_port_range(guard.destination_ports(p))) continue;
+        reporter_.error(Path(here, "destination_ports", p), '"' + guard.destination_ports(p) + "\" is not a port or a range of ports");
+      }
+    }
+  }
+
+  void check_guarded(const Path& here, const std::string& code) {
+    const bool known = std::any_of(model_.tenants().begin(), model_.tenants().end(),
+                                   [&](const auto& tenant) { return tenant.service_code() == code; });
+    if (!known) reporter_.no_such_name(here, {"tenants"}, "there is no tenant with the service code \"" + code + '"');
+  }
+
+  void check_guard_ends(const Path& guard, std::string_view field, const Strings& entries) {
+    check_count(reporter_, Path(guard, field), static_cast<std::size_t>(entries.size()), limits::kAddressEntriesPerObjectMax, "entries");
+    for (int i = 0; i < entries.size(); ++i) {
+      if (parse_address_entry(entries[i])) continue;
+      reporter_.error(Path(guard, field, i), '"' + entries[i] + "\" is not an address, a prefix or a range of addresses");
     }
   }
 

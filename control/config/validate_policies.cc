@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "control/config/text.h"
+#include "control/config/timetable.h"
 #include "control/config/validate_parts.h"
 
 namespace sekisho::control {
@@ -36,6 +37,7 @@ class PolicyCheck {
         services_(names_of(tenant, true)) {}
 
   void check() {
+    check_schedules();
     NameIndex names;
     index_names(reporter_, path_, "policies", tenant_.policies(), names);
     std::size_t rules = 0;
@@ -112,6 +114,7 @@ class PolicyCheck {
       check_limits(here, rule);
       check_memo(here, rule);
       check_on_change(here, rule);
+      check_time(here, rule);
     }
   }
 
@@ -150,6 +153,40 @@ class PolicyCheck {
     limit("source_sessions_per_second", rule.source_sessions_per_second(), kPerSecondMax);
   }
 
+  void check_schedules() {
+    check_count(reporter_, Path(path_, "schedules"), static_cast<std::size_t>(tenant_.schedules_size()),
+                limits::kSchedulesPerTenantMax, "schedules");
+    index_names(reporter_, path_, "schedules", tenant_.schedules(), schedules_);
+    for (int i = 0; i < tenant_.schedules_size(); ++i) {
+      const Path here(path_, "schedules", i);
+      const auto& schedule = tenant_.schedules(i);
+      const auto slots = static_cast<std::size_t>(schedule.weekly_size() + schedule.once_size());
+      check_count(reporter_, here, slots, limits::kSlotsPerScheduleMax, "slots");
+      if (slots == 0) reporter_.warning(here, "a schedule without slots: rules that follow it never stand");
+      for (int w = 0; w < schedule.weekly_size(); ++w) {
+        if (parse_weekly(schedule.weekly(w))) continue;
+        reporter_.error(Path(here, "weekly", w), '"' + schedule.weekly(w) + "\" is not days and times" +
+                                                     ", like mon-fri 09:00-17:30 or sat,sun 22:00-06:00");
+      }
+      for (int o = 0; o < schedule.once_size(); ++o) {
+        if (parse_once(schedule.once(o))) continue;
+        reporter_.error(Path(here, "once", o), '"' + schedule.once(o) + "\" is not a span of time" +
+                                                   ", like 2026-12-29 18:00 to 2027-01-04 09:00");
+      }
+    }
+  }
+
+  void check_time(const Path& here, const model::Rule& rule) {
+    if (rule.has_schedule() && !schedules_.contains(rule.schedule())) {
+      reporter_.no_such_name(Path(here, "schedule"), {".schedules"},
+                             "there is no schedule named \"" + rule.schedule() + "\" in this tenant");
+    }
+    if (rule.strict() && !rule.has_schedule()) reporter_.error(Path(here, "strict"), "strict needs a schedule");
+    if (rule.has_valid_until() && !parse_civil(rule.valid_until())) {
+      reporter_.error(Path(here, "valid_until"), '"' + rule.valid_until() + "\" is not a time, like 2026-12-31 22:00");
+    }
+  }
+
   void check_on_change(const Path& here, const model::Rule& rule) {
     if (!rule.has_on_change() || rule.action() == model::Rule::ALLOW) return;
     reporter_.error(Path(here, "on_change"), "a rule that drops or rejects has no sessions to end or keep");
@@ -171,6 +208,7 @@ class PolicyCheck {
   std::set<std::string_view> addresses_;
   std::set<std::string_view> services_;
   std::set<Uuid> ids_;
+  NameIndex schedules_;
 };
 
 }  // namespace

@@ -99,7 +99,7 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       committer_(committer),
       dataplane_(dataplane),
       export_socket_(std::move(export_socket)),
-      explain_(ids, dataplane) {}
+      explain_(ids, dataplane, [&committer] { return committer.now(); }) {}
 
 ControlService::~ControlService() = default;
 
@@ -150,7 +150,7 @@ void ControlService::with_document(ControlRequest request, ControlServer::Reply 
 }
 
 void ControlService::check(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply) {
-  const std::vector<Finding> findings = check_document(decode_document(text));
+  const std::vector<Finding> findings = check_document(decode_document(text), committer_.now());
   ControlAnswer out;
   auto& body = *out.message.mutable_check_result();
   body.set_ok(!has_errors(findings));
@@ -169,7 +169,7 @@ void ControlService::diff(const ControlRequest& request, const std::string& text
     before = now->model;
   }
   const Decoded after = decode_document(text);
-  std::vector<Finding> findings = check_document(after);
+  std::vector<Finding> findings = check_document(after, committer_.now());
   ControlAnswer out;
   auto& body = *out.message.mutable_diff_result();
   body.set_ok(!has_errors(findings));
@@ -379,7 +379,8 @@ void ControlService::show(const ControlRequest& request, ControlServer::Reply re
                    const Running* current = running();
                    if (current == nullptr) return reply(failure("no revision is running"));
                    ipc::Table table =
-                       make_table({current->model, current->names, ids_, question.tenant()}, question.what(), answer);
+                       make_table({current->model, current->names, ids_, question.tenant(), committer_.now(), question.unused_days()},
+                                  question.what(), answer);
                    if (question.limit() != 0 && table.rows_size() > static_cast<int>(question.limit())) {
                      table.mutable_rows()->DeleteSubrange(static_cast<int>(question.limit()),
                                                           table.rows_size() - static_cast<int>(question.limit()));

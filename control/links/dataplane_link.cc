@@ -44,7 +44,7 @@ SnapshotSink::Outcome outcome_of(const DataplaneLink::Reply& reply) {
 }  // namespace
 
 DataplaneLink::DataplaneLink(boost::asio::io_context& io, std::string path,
-                             std::function<void(std::uint32_t)> on_connected,
+                             std::function<void(std::uint32_t, std::int64_t)> on_connected,
                              std::function<void(const std::string&)> complain, Deadlines deadlines)
     : io_(io),
       path_(std::move(path)),
@@ -101,7 +101,7 @@ void DataplaneLink::greet() {
     if (!reply.error.empty()) return;
     if (!reply.message.has_status()) return close("no status in answer to a question for it");
     ready_ = true;
-    on_connected_(reply.message.status().generation());
+    on_connected_(reply.message.status().generation(), reply.message.status().moment());
   });
 }
 

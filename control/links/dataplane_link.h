@@ -34,8 +34,8 @@ class DataplaneLink final : public SnapshotSink {
     std::chrono::milliseconds retry = std::chrono::milliseconds(250);
   };
 
-  /// `on_connected(generation)` is called when a data plane has said what is in force.
-  DataplaneLink(boost::asio::io_context& io, std::string path, std::function<void(std::uint32_t)> on_connected,
+  /// `on_connected(generation, moment)` is called when a data plane has said what is in force.
+  DataplaneLink(boost::asio::io_context& io, std::string path, std::function<void(std::uint32_t, std::int64_t)> on_connected,
                 std::function<void(const std::string&)> complain, Deadlines deadlines);
   ~DataplaneLink() override;
 
@@ -65,7 +65,7 @@ class DataplaneLink final : public SnapshotSink {
 
   boost::asio::io_context& io_;
   std::string path_;
-  std::function<void(std::uint32_t)> on_connected_;
+  std::function<void(std::uint32_t, std::int64_t)> on_connected_;
   std::function<void(const std::string&)> complain_;
   Deadlines deadlines_;
   std::optional<IpcConnection> connection_;

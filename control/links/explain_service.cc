@@ -24,7 +24,7 @@ struct Candidate {
   ipc::NameTable names;
 };
 
-Candidate compile_candidate(Fd document, Ids ids, std::uint32_t running) {
+Candidate compile_candidate(Fd document, Ids ids, std::uint32_t running, std::int64_t now) {
   Candidate out;
   const auto blob = SealedBlob::open(std::move(document), limits::kDocumentBytesMax);
   if (!blob) {
@@ -34,7 +34,7 @@ Candidate compile_candidate(Fd document, Ids ids, std::uint32_t running) {
   const Decoded decoded = decode_document({reinterpret_cast<const char*>(blob->bytes().data()), blob->bytes().size()});
   out.findings = validate(decoded);
   if (has_errors(out.findings)) return out;
-  Compiled compiled = compile(decoded.model, decoded.positions, ids, running + 1);
+  Compiled compiled = compile(decoded.model, decoded.positions, ids, running + 1, now);
   out.findings.insert(out.findings.end(), compiled.findings.begin(), compiled.findings.end());
   if (has_errors(out.findings)) return out;
   out.snapshot = std::move(compiled.snapshot);
@@ -98,7 +98,8 @@ void ExplainService::explain(ControlRequest request, const ipc::NameTable* runni
   ipc::ToDataplane asked;
   ipc::Explain& explain = *asked.mutable_explain();
   if (apart) {
-    candidate = compile_candidate(std::move(request.fds[0]), ids_, running == nullptr ? 0 : running->generation());
+    const std::uint32_t revision = running == nullptr ? 0 : running->generation();
+    candidate = compile_candidate(std::move(request.fds[0]), ids_, revision, now_());
     add_findings(*body.mutable_findings(), candidate.findings, question.candidate_file());
     if (candidate.snapshot.empty()) return reply(std::move(out));
     auto blob = make_sealed_blob("sekisho-candidate", candidate.snapshot);
@@ -137,7 +138,7 @@ void ExplainService::replay(ControlRequest request, const ipc::NameTable* runnin
   ControlAnswer out;
   ipc::ReplayResult& body = *out.message.mutable_replay_result();
   body.set_running(running->generation());
-  const Candidate candidate = compile_candidate(std::move(request.fds[1]), ids_, running->generation());
+  const Candidate candidate = compile_candidate(std::move(request.fds[1]), ids_, running->generation(), now_());
   add_findings(*body.mutable_findings(), candidate.findings, question.candidate_file());
   if (candidate.snapshot.empty()) return reply(std::move(out));
   struct stat status {};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
+
 #include "control/compile/ids.h"
 #include "control/links/control_server.h"
 #include "control/links/dataplane_link.h"
@@ -12,7 +14,9 @@ namespace sekisho::control {
 /// control thread of the data plane has commits to serve. Thread: that of the link.
 class ExplainService {
  public:
-  ExplainService(Ids& ids, DataplaneLink& dataplane) : ids_(ids), dataplane_(dataplane) {}
+  /// `now`: Unix seconds; a candidate is compiled as of then.
+  ExplainService(Ids& ids, DataplaneLink& dataplane, std::function<std::int64_t()> now)
+      : ids_(ids), dataplane_(dataplane), now_(std::move(now)) {}
   /// `running`: names of the revision in force, null when none is.
   void explain(ControlRequest request, const ipc::NameTable* running, ControlServer::Reply reply);
   void replay(ControlRequest request, const ipc::NameTable* running, ControlServer::Reply reply);
@@ -22,6 +26,7 @@ class ExplainService {
 
   Ids& ids_;
   DataplaneLink& dataplane_;
+  std::function<std::int64_t()> now_;
   bool busy_ = false;
 };
 

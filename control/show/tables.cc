@@ -11,6 +11,7 @@
 
 #include "base/net/address.h"
 #include "control/compile/compiler.h"
+#include "control/config/timetable.h"
 #include "control/config/codec.h"
 
 namespace sekisho::control {
@@ -287,6 +288,7 @@ class RuleTable {
                          {"name", "Rule"},
                          {"action", "Action"},
                          {"enabled", "Enabled"},
+                         {"stands", "Stands"},
                          {"log", "Log"},
                          {"connections", "Connections", Kind::kNumber},
                          {"packets", "Packets", Kind::kNumber},
@@ -298,11 +300,17 @@ class RuleTable {
   }
 
   void add_tenant(const model::Tenant& tenant) {
+    for (int i = 0; i < context_.model.guards_size(); ++i) {
+      const auto& guard = context_.model.guards(i);
+      if (!guards_tenant(guard, tenant)) continue;
+      add(tenant, "platform", i + 1, guard.name(), enum_word(guard.action(), model::Guard::Action_descriptor()), "yes", "yes",
+          enum_word(guard.log(), model::DropLog_descriptor()), context_.ids.uuid(guard_uuid_key(tenant.service_code(), guard.name())));
+    }
     for (const auto& policy : tenant.policies()) {
       for (int i = 0; i < policy.rules_size(); ++i) {
         const auto& rule = policy.rules(i);
         add(tenant, policy.name(), i + 1, rule.name(), enum_word(rule.action(), model::Rule::Action_descriptor()),
-            rule.enabled(), log_word(rule), rule_uuid(context_.ids, tenant, policy, rule));
+            rule.enabled() ? "yes" : "no", standing_word(tenant, rule), log_word(rule), rule_uuid(context_.ids, tenant, policy, rule));
       }
       add_default(tenant, policy.name(), policy.default_log(),
                   policy_default_uuid_key(tenant.service_code(), policy.name()));
@@ -312,21 +320,37 @@ class RuleTable {
   ipc::Table take() { return std::move(table_); }
 
  private:
+  /// Whether a rule last hit then is asked about.
+  [[nodiscard]] bool wanted_by_use(std::uint64_t last_hit_ns) const {
+    if (context_.unused_days == 0) return true;
+    const std::int64_t since = context_.now - std::int64_t{context_.unused_days} * 86400;
+    return last_hit_ns == 0 || static_cast<std::int64_t>(last_hit_ns / 1'000'000'000) < since;
+  }
+  [[nodiscard]] std::string standing_word(const model::Tenant& tenant, const model::Rule& rule) const {
+    switch (standing_of(tenant, rule, context_.now)) {
+      case Standing::kStands: break;
+      case Standing::kOutside:
+      case Standing::kOutsideStrict: return "outside " + rule.schedule();
+      case Standing::kExpired: return "expired";
+    }
+    return rule.has_valid_until() ? "until " + rule.valid_until() : "yes";
+  }
   static std::string log_word(const model::Rule& rule) {
     if (rule.log() != model::Rule::AUTO) return enum_word(rule.log(), model::Rule::Log_descriptor());
     return rule.action() == model::Rule::ALLOW ? "end" : "folded";
   }
   void add_default(const model::Tenant& tenant, const std::string& policy, model::DropLog log,
                    const std::string& uuid_key) {
-    add(tenant, policy, 0, std::string(kDefaultDenyName), "drop", true, enum_word(log, model::DropLog_descriptor()),
+    add(tenant, policy, 0, std::string(kDefaultDenyName), "drop", "yes", "yes", enum_word(log, model::DropLog_descriptor()),
         context_.ids.uuid(uuid_key));
   }
   void add(const model::Tenant& tenant, const std::string& policy, int number, const std::string& name,
-           const std::string& action, bool enabled, const std::string& log, const Uuid& uuid) {
+           const std::string& action, const std::string& enabled, const std::string& stands, const std::string& log, const Uuid& uuid) {
     const auto at = counted_.find(context_.ids.number(IdKind::kRule, rule_key(tenant.service_code(), uuid)));
     const ipc::RuleCounter none;
     const auto& c = at == counted_.end() ? none : *at->second;
-    add_row(table_, {tenant.name(), policy, std::to_string(number), name, action, enabled ? "yes" : "no", log,
+    if (!wanted_by_use(c.last_hit_ns())) return;
+    add_row(table_, {tenant.name(), policy, std::to_string(number), name, action, enabled, stands, log,
                      text(c.connections()), text(c.packets()), text(c.bytes()), jst_text(c.first_hit_ns()),
                      jst_text(c.last_hit_ns()), to_string(uuid)});
   }
@@ -343,7 +367,11 @@ ipc::Table show_rules(const ShowContext& context, const ipc::Counters& counters)
   for (const auto& tenant : context.model.tenants()) {
     if (wanted(context, tenant)) table.add_tenant(tenant);
   }
-  return table.take();
+  ipc::Table out = table.take();
+  if (context.unused_days != 0) {
+    out.set_note("hits are counted since " + jst_text(counters.since_ns()) + " JST; what was hit before is not known");
+  }
+  return out;
 }
 
 ipc::Table show_drops(const ShowContext& context, const ipc::Counters& counters) {

@@ -20,6 +20,8 @@ struct ShowContext {
   const ipc::NameTable& names;
   Ids& ids;
   std::string_view tenant;
+  std::int64_t now = 0;           ///< Unix seconds
+  std::uint32_t unused_days = 0;  ///< show_rules: only rules not hit for so many days; 0 = all
 };
 
 /// Counters may be empty: then they read 0 and the caller says why in the table's note.

@@ -154,7 +154,10 @@ std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Ru
     return nullptr;
   }
   auto runtime = std::make_unique<Runtime>(std::move(bytes), *view);
-  runtime->generation = runtime->view.generation();
+  runtime->revision = runtime->view.generation();
+  constexpr std::uint32_t kMoments = 1U << kMomentBits;
+  const bool again = previous != nullptr && previous->revision == runtime->revision;
+  runtime->generation = runtime->revision << kMomentBits | (again ? (previous->generation + 1) % kMoments : 0U);
   if (!build_ports(*runtime, error) || !build_bindings(*runtime, error) || !build_segments(*runtime, error) ||
       !build_tenants(*runtime, error) ||
       !build_rules(*runtime, error)) {
@@ -413,7 +416,8 @@ bool Loader::build_rules(Runtime& runtime, LoadError& error) {
     const std::uint32_t slot = slots_.rules.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more rules than this data plane was started for");
     runtime.rules_by_id.emplace_back(source.id, static_cast<std::uint32_t>(runtime.rules.size()));
-    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default, source.keep_on_change, {}});
+    runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default, source.keep_on_change,
+                             source.standing, {}});
   }
   std::sort(runtime.rules_by_id.begin(), runtime.rules_by_id.end());
   for (const snapshot::RuleLimits& limits : runtime.view.rule_limits()) runtime.rules[limits.rule].limits = limits;

@@ -109,6 +109,7 @@ struct RuleEntry {
   std::uint8_t log;            ///< snapshot::LogSetting bits
   std::uint8_t is_default;
   std::uint8_t keep_on_change;
+  snapshot::Standing standing;
   snapshot::RuleLimits limits{};  ///< all 0 = none
   /// Its sessions are counted one by one: beyond their number, nothing else needs it.
   [[nodiscard]] bool counts() const {
@@ -143,6 +144,11 @@ class WireMap {
   std::uint32_t mask_ = 0;
 };
 
+/// Bits of Runtime::generation that tell the moments of one revision apart. Sessions are judged again within seconds, so
+/// none meets a number that has come round.
+inline constexpr unsigned kMomentBits = 8;
+inline std::uint32_t revision_of(std::uint32_t generation) { return generation >> kMomentBits; }
+
 /// One generation of the configuration in the form the workers read. Immutable after Loader::build; freed by the control
 /// thread when every worker has passed a quiescent state.
 struct Runtime {
@@ -151,6 +157,8 @@ struct Runtime {
 
   std::vector<std::uint8_t> bytes;      ///< the snapshot itself; `view` borrows it
   filters::SnapshotView view;
+  std::uint32_t revision = 0;           ///< the snapshot's generation: what people and records call it
+  /// What sessions and packets were judged under: the revision, and in the low bits which of its moments.
   std::uint32_t generation = 0;
   std::vector<PortEntry> ports;
   std::vector<BindingEntry> bindings;

@@ -244,6 +244,7 @@ class EntryList {
   Result<void> add(const TenantRules& from, std::uint32_t ordinal) {
     const std::uint32_t index = from.tenant->rules.first + ordinal;
     const Rule& rule = from.view->rules()[index];
+    if (rule.standing != filters::snapshot::Standing::kStands) return {};
     const auto ranges = from.view->address_ranges();
     const auto sources = address_boxes<Words>(slice(ranges, rule.sources), rule.any_source == 1);
     const auto destinations = address_boxes<Words>(slice(ranges, rule.destinations), rule.any_destination == 1);
@@ -404,6 +405,7 @@ class ContentHash {
       for (const Rule& rule : slice(view_.rules(), from.tenant->rules)) {
         put(hash, rule.source_zones);
         put(hash, rule.destination_zones);
+        put(hash, static_cast<std::uint8_t>(rule.standing == filters::snapshot::Standing::kStands));
         hash.update(of_ranges(rule.sources));
         hash.update(of_ranges(rule.destinations));
         hash.update(of_services(rule.services));

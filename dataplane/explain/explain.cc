@@ -38,7 +38,7 @@ Result<Explanation> explain(Engine& engine, const Policy& policy, const Packet& 
       SEKISHO_TRY(out.outcome, run_once(engine, policy, frame_of(described, runtime, port), port));
     }
   }
-  out.generation = runtime.generation;
+  out.generation = runtime.revision;
   out.verdict = verdict_of(runtime, out.outcome);
   out.reason = out.outcome.trace.reason;
   out.rule = rule_name(runtime, out.outcome.trace.rule);

@@ -153,7 +153,7 @@ class Narrator {
                             : out_.meta.reverse != 0 ? ", travels back" : ", travels forward";
     add("session", "found", "rule #" + text(session.rule), "", state + way);
     if (trace_.judged_again) {
-      add("policy", "again", "", "", "the session was judged under revision " + text(session.generation));
+      add("policy", "again", "", "", "the session was judged under revision " + text(revision_of(session.generation)));
     }
   }
 

@@ -193,6 +193,24 @@ void change_rule(Shard& shard, const Runtime& config, std::uint32_t index, std::
   if (half_open) shard.count_half_open(session, 1);
 }
 
+/// Whether a session's rule is only outside its schedule, and would take it if it stood: nothing above does.
+bool sleeps(const Runtime& config, const Again& again, const Session& session, std::uint32_t verdict) {
+  const std::uint32_t own = config.find_rule(session.rule);
+  if (own == kNoIndex || own > verdict || config.rules[own].standing != snapshot::Standing::kDormant) return false;
+  const SessionEnds ends = ends_of(session);
+  const filters::PolicyQuery query{.tenant_index = again.tenant_index,
+                                   .source_zone = config.ports[again.in_port].zone,
+                                   .destination_zone = config.ports[again.ways.out->port].zone,
+                                   .source = ends.source,
+                                   .destination = ends.destination,
+                                   .protocol = session.protocol,
+                                   .source_port = ends.source_port,
+                                   .destination_port = ends.destination_port,
+                                   .icmp_type = static_cast<std::uint8_t>(session.icmp >> 8),
+                                   .icmp_code = static_cast<std::uint8_t>(session.icmp & 0xffU)};
+  return filters::rule_matches(config.view, config.view.rules()[own], query);
+}
+
 /// Applies the verdict of this generation, the rule of index `verdict`, to a session of an older one. True: it lives on,
 /// with this generation's ports, neighbours and rule. False: it no longer may; the caller ends it.
 bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_t verdict, const ClassifyKey& key) {
@@ -200,7 +218,7 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   const TenantEntry& tenant = config.tenants[again.tenant_index];
   const RuleEntry& rule = config.rules[verdict];
   const bool allowed = rule.action == snapshot::Action::kAllow;
-  if (!allowed && (session.traits & kSessionKept) == 0) return false;
+  if (!allowed && (session.traits & kSessionKept) == 0 && !sleeps(config, again, session, verdict)) return false;
 
   if (session.tenant_slot != tenant.slot) {  // the tenant was away for some generations and has another place now
     const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
@@ -229,8 +247,14 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
 
 /// Ends a session that this generation no longer allows.
 void end_by_policy(Shard& shard, const Runtime& config, std::uint32_t index) {
-  change_rule(shard, config, index, config.find_rule(shard.sessions.at(index).rule));  // a removed rule's place is not its own any more
-  shard.end_session(index, EndReason::kPolicy);
+  const std::uint32_t rule = config.find_rule(shard.sessions.at(index).rule);
+  const Session& session = shard.sessions.at(index);
+  const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
+  if (half_open) shard.count_half_open(session, -1);
+  change_rule(shard, config, index, rule);  // a removed rule's place is not its own any more
+  if (half_open) shard.count_half_open(session, 1);
+  const bool by_clock = rule != kNoIndex && config.rules[rule].standing == snapshot::Standing::kOff;
+  shard.end_session(index, by_clock ? EndReason::kSchedule : EndReason::kPolicy);
 }
 
 }  // namespace

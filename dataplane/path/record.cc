@@ -26,7 +26,7 @@ Address address_of(const Words6& words) {
 LogEnvelope envelope(const Shard& shard, std::uint32_t tenant, std::uint32_t generation, LogKind kind, DropReason reason) {
   return {.timestamp = shard.now_ns,
           .tenant = tenant,
-          .generation = generation,
+          .generation = revision_of(generation),
           .kind = kind,
           .shard = static_cast<std::uint8_t>(shard.number),
           .drop_reason = static_cast<std::uint8_t>(reason),

@@ -58,7 +58,7 @@ Result<void> ConfigService::answer(IpcConnection& peer, IpcMessage message) {
     case ipc::ToDataplane::kReadCounters: {
       ipc::Counters counters;
       if (request.read_counters().living_sessions()) account_living(engine_);
-      fill_counters(engine_, counters);
+      fill_counters(engine_, started_ns_, counters);
       return send_bulk(peer, answer, counters.SerializeAsString());
     }
     case ipc::ToDataplane::kQuerySessions: {

@@ -90,7 +90,8 @@ void fill_conservation(const Engine& engine, ipc::Conservation& out) {
 }  // namespace
 
 void fill_status(Engine& engine, std::uint64_t started_ns, ipc::Status& out) {
-  out.set_generation(engine.runtime() == nullptr ? 0 : engine.runtime()->generation);
+  out.set_generation(engine.runtime() == nullptr ? 0 : engine.runtime()->revision);
+  out.set_moment(engine.runtime() == nullptr ? 0 : engine.runtime()->view.moment());
   out.set_workers(engine.shards());
   out.set_forwarding(engine.runtime() != nullptr);
   out.set_started_ns(started_ns);
@@ -105,7 +106,8 @@ void fill_status(Engine& engine, std::uint64_t started_ns, ipc::Status& out) {
   std::uint64_t left = 0;
   for (std::uint32_t i = 0; i < engine.shards(); ++i) {
     const Sweep& sweep = engine.shard(i).sweep;
-    if (sweep.finished.read() != out.generation()) left += std::max<std::uint64_t>(1, sweep.left.read());
+    const bool unfinished = engine.runtime() != nullptr && sweep.finished.read() != engine.runtime()->generation;
+    if (unfinished) left += std::max<std::uint64_t>(1, sweep.left.read());
   }
   out.set_sweep_left(left);
   out.set_sessions_max(capacity);
@@ -120,8 +122,9 @@ void account_living(Engine& engine) {
   });
 }
 
-void fill_counters(const Engine& engine, ipc::Counters& out) {
-  out.set_generation(engine.runtime() == nullptr ? 0 : engine.runtime()->generation);
+void fill_counters(const Engine& engine, std::uint64_t started_ns, ipc::Counters& out) {
+  out.set_since_ns(started_ns);
+  out.set_generation(engine.runtime() == nullptr ? 0 : engine.runtime()->revision);
   fill_rules(engine, out);
   fill_ports(engine, out);
   for (const auto& [id, slot] : engine.slots().bindings.all()) {
@@ -171,7 +174,7 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
     entry->set_flow_id(copy.flow_id);
     entry->set_tenant(tenant_of(session.key));
     entry->set_shard(copy.shard);
-    entry->set_generation(session.generation);
+    entry->set_generation(revision_of(session.generation));
     entry->set_source(bytes_of(ends.source));
     entry->set_destination(bytes_of(ends.destination));
     entry->set_protocol(session.protocol);

@@ -13,7 +13,7 @@ namespace sekisho::dataplane {
 void fill_status(Engine& engine, std::uint64_t started_ns, ipc::Status& out);
 /// Adds what the living sessions carried so far to the counters of their rules, so that long flows show.
 void account_living(Engine& engine);
-void fill_counters(const Engine& engine, ipc::Counters& out);
+void fill_counters(const Engine& engine, std::uint64_t started_ns, ipc::Counters& out);
 /// At most `limit` sessions (0: kSessionsListedMax), of one tenant when given.
 void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uint32_t limit, ipc::SessionList& out);
 void fill_neighbours(const Engine& engine, ipc::NeighbourList& out);

@@ -24,6 +24,8 @@ std::uint32_t first_service(const SnapshotView& view, snapshot::Range services, 
   return kNone;
 }
 
+bool stands(const snapshot::Rule& rule) { return rule.standing == snapshot::Standing::kStands; }
+
 }  // namespace
 
 bool ranges_contain(std::span<const snapshot::AddressRange> ranges, const Address& address) {
@@ -57,7 +59,7 @@ PolicyMatch match_linear(const SnapshotView& view, const PolicyQuery& query) {
   const auto& tenant = view.tenants()[query.tenant_index];
   const std::uint32_t last = tenant.rules.first + tenant.rules.count - 1;
   for (std::uint32_t i = tenant.rules.first; i < last; ++i) {
-    if (rule_matches(view, view.rules()[i], query)) return {i, service_of(view, i, query)};
+    if (stands(view.rules()[i]) && rule_matches(view, view.rules()[i], query)) return {i, service_of(view, i, query)};
   }
   return {last, kNone};
 }
@@ -72,6 +74,7 @@ void match_linear(const SnapshotView& view, std::span<const PolicyQuery> queries
   std::fill_n(answers.begin(), queries.size(), last);
   for (std::uint32_t i = rules.first; i < last && !open.empty(); ++i) {
     const snapshot::Rule& rule = view.rules()[i];
+    if (!stands(rule)) continue;
     std::erase_if(open, [&](std::uint32_t query) {
       if (!rule_matches(view, rule, queries[query])) return false;
       answers[query] = i;

@@ -40,7 +40,7 @@ struct PolicyMatch {
 /// is what makes checking a large policy bearable. answers.size() >= queries.size().
 void match_linear(const SnapshotView& view, std::span<const PolicyQuery> queries, std::span<std::uint32_t> answers);
 
-/// Whether `rule`, one of the query's tenant, takes the query.
+/// Whether what `rule`, one of the query's tenant, asks for holds for the query, standing or not.
 [[nodiscard]] bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query);
 
 /// Whether one of `ranges` holds `address`.

@@ -35,6 +35,7 @@ enum class Section : std::uint32_t {
   kStateLimits,      ///< StateLimits, by tenant: at most one each, in order
   kRuleLimits,       ///< RuleLimits, by rule: at most one each, in order
   kNatRules,         ///< NatRule, grouped by tenant in evaluation order
+  kMoments,          ///< Moment: at most one; none when no rule depends on time
   kCount,
 };
 inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
@@ -198,6 +199,14 @@ struct Policy {
   std::uint32_t reserved;
 };
 
+/// Whether a rule is asked at the moment a snapshot was compiled for.
+enum class Standing : std::uint8_t {
+  kStands = 0,
+  kDormant = 1,   ///< outside its schedule: takes nothing new, and its sessions live as if it stood
+  kOff = 2,       ///< outside its strict schedule: its sessions end
+  kExpired = 3,   ///< past its valid_until: its sessions end
+};
+
 /// One rule, fully resolved. Matches when: source zone bit set, destination zone bit set, source in one of `sources`
 /// (or sources empty = any), destination likewise, and one of `services` matches (or empty = any).
 /// Negation is compiled away: `sources`/`destinations` hold the complement. A rule that can match nothing is not emitted.
@@ -219,7 +228,16 @@ struct Rule {
   std::uint8_t any_destination;
   std::uint8_t any_service;
   std::uint8_t keep_on_change; ///< 1: its sessions live until they close, whatever later rules say
-  std::array<std::uint8_t, 7> reserved;
+  Standing standing;          ///< what stands is asked; the others wait in their places, with their counters
+  std::uint8_t timed;          ///< 1: it stands only at times (schedule, valid_until)
+  std::uint8_t guard;          ///< 1: the platform's, before the tenant's own
+  std::array<std::uint8_t, 4> reserved;
+};
+
+/// The last moment at or before its compilation at which the rules changed by themselves. A snapshot of the same generation
+/// with another moment is the same revision at another time.
+struct Moment {
+  std::int64_t unix_s;
 };
 
 struct AddressRange {

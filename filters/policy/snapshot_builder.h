@@ -38,6 +38,7 @@ class SnapshotBuilder {
   std::vector<snapshot::StateLimits> state_limits;
   std::vector<snapshot::RuleLimits> rule_limits;
   std::vector<snapshot::NatRule> nat_rules;
+  std::vector<snapshot::Moment> moments;
 
   /// A reference to `text` in kStrings; equal texts share one copy.
   snapshot::StringRef string(std::string_view text);

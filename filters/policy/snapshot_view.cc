@@ -42,6 +42,7 @@ constexpr std::array<std::uint32_t, snapshot::kSectionCount> kElementSizes{
     sizeof(snapshot::StateLimits),
     sizeof(snapshot::RuleLimits),
     sizeof(snapshot::NatRule),
+    sizeof(snapshot::Moment),
 };
 
 Error malformed_at(std::size_t offset, ErrorCode code = ErrorCode::kMalformed) {
@@ -57,7 +58,7 @@ Result<void> check_layout(ByteSpan bytes) {
   const auto& header = *reinterpret_cast<const Header*>(bytes.data());
   if (header.magic != snapshot::kMagic) return malformed_at(offsetof(Header, magic));
   if (header.version != snapshot::kVersion) return malformed_at(offsetof(Header, version), ErrorCode::kUnsupported);
-  if (header.generation == 0) return malformed_at(offsetof(Header, generation));
+  if (header.generation == 0 || header.generation > limits::kRevisionMax) return malformed_at(offsetof(Header, generation));
   if (header.size != bytes.size()) return malformed_at(offsetof(Header, size));
   std::uint64_t expected = sizeof(Header);
   for (std::size_t i = 0; i < snapshot::kSectionCount; ++i) {
@@ -157,7 +158,8 @@ class SnapshotCheck {
     SEKISHO_CHECK_OK(check_rules());
     SEKISHO_CHECK_OK(check_limits());
     SEKISHO_CHECK_OK(check_rule_ids());
-    return check_nat_rules();
+    SEKISHO_CHECK_OK(check_nat_rules());
+    return view_.moments().size() > 1 ? Result<void>(at(view_.moments()[1])) : Result<void>();
   }
 
  private:
@@ -587,6 +589,10 @@ Result<void> SnapshotCheck::check_rule(const snapshot::Tenant& tenant, const sna
       snapshot::kLogStart | snapshot::kLogEnd | snapshot::kLogDropEach | snapshot::kLogDropFolded;
   if ((rule.log & ~kLogs) != 0) return at(rule.log);
   if (!is_flag(rule.keep_on_change)) return at(rule.keep_on_change);
+  if (rule.standing > snapshot::Standing::kExpired) return at(rule.standing);
+  if (!is_flag(rule.timed) || (rule.timed == 0 && rule.standing != snapshot::Standing::kStands)) return at(rule.timed);
+  if (rule.is_default == 1 && rule.timed == 1) return at(rule.timed);
+  if (!is_flag(rule.guard) || (rule.guard == 1 && rule.action == snapshot::Action::kAllow)) return at(rule.guard);
   if (!all_zero(rule.reserved)) return at(rule.reserved);
   return {};
 }
@@ -775,6 +781,12 @@ std::span<const snapshot::RuleLimits> SnapshotView::rule_limits() const {
 }
 std::span<const snapshot::NatRule> SnapshotView::nat_rules() const {
   return section<snapshot::NatRule>(Section::kNatRules);
+}
+std::span<const snapshot::Moment> SnapshotView::moments() const {
+  return section<snapshot::Moment>(Section::kMoments);
+}
+std::int64_t SnapshotView::moment() const {
+  return moments().empty() ? 0 : moments().front().unix_s;
 }
 
 std::string_view SnapshotView::string(snapshot::StringRef ref) const {

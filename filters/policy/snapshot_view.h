@@ -55,6 +55,9 @@ class SnapshotView {
   [[nodiscard]] std::span<const snapshot::StateLimits> state_limits() const;
   [[nodiscard]] std::span<const snapshot::RuleLimits> rule_limits() const;
   [[nodiscard]] std::span<const snapshot::NatRule> nat_rules() const;
+  [[nodiscard]] std::span<const snapshot::Moment> moments() const;
+  /// Unix seconds of the snapshot's moment; 0 when no rule depends on time.
+  [[nodiscard]] std::int64_t moment() const;
 
   /// The text of a reference found in this snapshot.
   [[nodiscard]] std::string_view string(snapshot::StringRef ref) const;

@@ -50,7 +50,7 @@ struct Choice {
   std::string run_dir;
   bool json = false;
   std::string file, tenant, shell;
-  std::uint32_t against = 0, limit = 0, revision = 0;
+  std::uint32_t against = 0, limit = 0, revision = 0, unused = 0;
   CommitRequest commit;
   RollbackRequest rollback;
   LogRequest log;
@@ -159,8 +159,9 @@ void add_show(CLI::App& app, Choice& choice) {
     CLI::App* one = show->add_subcommand(command.name, command.description);
     one->add_option("--tenant", choice.tenant, "service code or name (default: all)");
     one->add_option("--limit", choice.limit, "at most so many rows (0: controld's default)");
+    if (command.what == ipc::Show::RULES) one->add_option("--unused", choice.unused, "only rules not hit for so many days");
     one->callback([&choice, what = command.what] {
-      choice.action = [&choice, what](Session& s) { return show_table(s, what, choice.tenant, choice.limit); };
+      choice.action = [&choice, what](Session& s) { return show_table(s, what, choice.tenant, choice.limit, choice.unused); };
     });
   }
 }

@@ -36,12 +36,13 @@ std::variant<std::string, ControlError> fetch_document(Session& session, std::ui
 }
 
 std::variant<ipc::Table, ControlError> fetch_table(Session& session, ipc::Show::What what, const std::string& tenant,
-                                                   std::uint32_t limit) {
+                                                   std::uint32_t limit, std::uint32_t unused_days = 0) {
   ipc::ToControl question;
   auto& show = *question.mutable_show();
   show.set_what(what);
   show.set_tenant(tenant);
   show.set_limit(limit);
+  show.set_unused_days(unused_days);
   auto asked = ask_control(session.run_dir, std::move(question));
   if (auto* error = std::get_if<ControlError>(&asked)) return *error;
   auto& answer = std::get<ControlAnswer>(asked);
@@ -194,8 +195,8 @@ ExitStatus show_config(Session& session, std::uint32_t revision) {
   return ExitStatus::kOk;
 }
 
-ExitStatus show_table(Session& session, ipc::Show::What what, const std::string& tenant, std::uint32_t limit) {
-  const auto table = fetch_table(session, what, tenant, limit);
+ExitStatus show_table(Session& session, ipc::Show::What what, const std::string& tenant, std::uint32_t limit, std::uint32_t unused_days) {
+  const auto table = fetch_table(session, what, tenant, limit, unused_days);
   if (const auto* error = std::get_if<ControlError>(&table)) return fail(session, *error);
   return print_table(session, std::get<ipc::Table>(table));
 }

@@ -59,6 +59,7 @@ bool says(std::string_view code, std::string_view name) {
 }
 
 filters::LogReason reason_of(const LogEnvelope& envelope, const CommBody& body, const RuleName* rule) {
+  if (body.end_reason == EndReason::kSchedule) return filters::LogReason::kSchedule;
   if (body.action == CommAction::kAllow) return filters::LogReason::kRule;
   const filters::LogReason reason = filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).log_reason;
   if (reason != filters::LogReason::kNone) return reason;
@@ -122,7 +123,7 @@ void fill_totals(CommFields& out, const LogEnvelope& envelope, const CommBody& b
   out.pkts_rev = body.packets_reverse;
   out.start_ts = time_or(body.start_timestamp, 0);
   if (body.phase != CommPhase::kEnd) return;
-  out.end_reason = body.end_reason;
+  out.end_reason = body.end_reason == EndReason::kSchedule ? EndReason::kPolicy : body.end_reason;
   const std::uint64_t start = time_or(body.start_timestamp, envelope.timestamp).ns;
   out.dur_ms = envelope.timestamp > start ? (envelope.timestamp - start) / 1'000'000 : 0;
 }

@@ -46,7 +46,7 @@ Result<void> check(const LogEnvelope&, const CommBody& body) {
   if (!is_named(body.phase)) return SEKISHO_BODY(CommBody, phase);
   if (!is_named(body.action)) return SEKISHO_BODY(CommBody, action);
   if (body.phase == CommPhase::kDrop && body.action == CommAction::kAllow) return SEKISHO_BODY(CommBody, action);
-  if (body.end_reason > EndReason::kFailover) return SEKISHO_BODY(CommBody, end_reason);
+  if (body.end_reason > EndReason::kSchedule) return SEKISHO_BODY(CommBody, end_reason);
   return {};
 }
 

@@ -147,6 +147,74 @@ TEST_P(PathPolicyLife, KeptSessionStillEndsWhenItsPortIsGone) {
   EXPECT_EQ(world_.sessions(), 0U);
 }
 
+/// kAllowUdp at a moment.
+Shape at_moment(std::int64_t moment, filters::snapshot::Standing standing) {
+  return {.edit = [moment, standing](filters::SnapshotBuilder& builder) {
+    for (auto& rule : builder.rules) {
+      if (rule.id == kAllowUdp.id) rule.timed = 1, rule.standing = standing;
+    }
+    builder.moments.push_back({moment});
+  }};
+}
+
+TEST_P(PathPolicyLife, RuleOutsideItsScheduleTakesNothingNewAndItsSessionsLive) {
+  using filters::snapshot::Standing;
+  world_.apply(1, {kAllowUdp}, at_moment(100, Standing::kStands));
+  open(5000, 2);
+  world_.apply(1, {kAllowUdp}, at_moment(200, Standing::kDormant));
+  world_.pass(std::chrono::seconds(5));
+  EXPECT_EQ(world_.sessions(), 2U);
+  EXPECT_EQ(unfinished(), 0U);
+  open(5000, 2);  // known flows
+  world_.inject(kClientNic, packet(5002));
+  EXPECT_TRUE(world_.collect(kServerNic).empty());
+  EXPECT_EQ(drops(DropReason::kDefaultDeny), 1U);
+  EXPECT_EQ(counted(12), (Counted{2, 4, 2 * (packet(5000).size() + packet(5001).size() - 28)}));
+  world_.apply(1, {kAllowUdp}, at_moment(300, Standing::kStands));
+  open(5002, 1);
+  EXPECT_EQ(counted(12).connections, 3U);
+  for (const auto& record : world_.records()) EXPECT_EQ(record.envelope.generation, 1U);
+}
+
+TEST_P(PathPolicyLife, StrictScheduleEndsItsSessionsAndSaysSo) {
+  using filters::snapshot::Standing;
+  world_.apply(1, {kAllowUdp}, at_moment(100, Standing::kStands));
+  open(5000, 2);
+  world_.apply(1, {kAllowUdp}, at_moment(200, Standing::kOff));
+  world_.pass(std::chrono::seconds(5));
+  EXPECT_EQ(world_.sessions(), 0U);
+  const auto records = world_.records();
+  EXPECT_EQ(count(records, CommPhase::kEnd), 2U);
+  for (const auto& record : records) EXPECT_EQ(record.comm.end_reason, EndReason::kSchedule);
+  world_.apply(1, {kAllowUdp}, at_moment(300, Standing::kStands));
+  open(5000, 2);
+  world_.apply(1, {kAllowUdp}, at_moment(400, Standing::kExpired));
+  world_.pass(std::chrono::seconds(5));
+  for (const auto& record : world_.records()) EXPECT_EQ(record.comm.end_reason, EndReason::kPolicy);
+  EXPECT_EQ(world_.sessions(), 0U);
+}
+
+TEST_P(PathPolicyLife, SessionOfASleepingRuleEndsWhenARuleAboveTakesItsPackets) {
+  using filters::snapshot::Standing;
+  world_.apply(1, {kAllowUdp}, at_moment(100, Standing::kStands));
+  open(5000, 2);
+  const RuleText above{.id = 14, .action = filters::snapshot::Action::kDrop, .sources = {"10.0.0.0/24"}};
+  world_.apply(2, {above, kAllowUdp}, at_moment(200, Standing::kDormant));
+  world_.pass(std::chrono::seconds(5));
+  EXPECT_EQ(world_.sessions(), 1U);  // that of IPv6
+}
+
+TEST_P(PathPolicyLife, SameGenerationOfTheSameMomentWithOtherRulesIsRefused) {
+  using filters::snapshot::Standing;
+  world_.apply(1, {kAllowUdp}, at_moment(100, Standing::kStands));
+  dataplane::Engine::Applied applied;
+  dataplane::LoadError error;
+  EXPECT_FALSE(
+      world_.engine().apply(world_.snapshot(1, {kAllowUdp}, at_moment(100, Standing::kDormant)), applied, error));
+  EXPECT_NE(error.reason.find("is not newer"), std::string::npos) << error.reason;
+  world_.apply(1, {kAllowUdp}, at_moment(50, Standing::kDormant));  // a clock set back
+}
+
 TEST_P(PathPolicyLife, RuleCountersShowLivingSessionsAndCountNothingTwice) {
   world_.apply(1, {kAllowUdp});
   const std::size_t bytes = packet(5000).size() - 14;

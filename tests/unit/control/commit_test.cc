@@ -44,6 +44,8 @@ class TemporaryDirectory {
 struct InForce {
   std::uint32_t generation;
   std::uint32_t tenants;
+  std::int64_t moment;
+  std::uint32_t standing;  ///< rules that stand, without defaults
 };
 
 enum class Behaviour { kApply, kReject, kLoseBefore, kLoseAfter, kDieAfter };
@@ -59,9 +61,13 @@ class FakeSink final : public SnapshotSink {
     const auto view = filters::SnapshotView::parse(copy);
     ASSERT_TRUE(view.has_value());
     ASSERT_EQ(view->generation(), generation);
-    EXPECT_GT(generation, in_force_.generation) << "generations only rise";
+    const bool other_moment = generation == in_force_.generation && view->moment() != in_force_.moment;
+    EXPECT_TRUE(other_moment || generation > in_force_.generation) << "generations only rise";
+    ++applies;
     if (behaviour == Behaviour::kReject || behaviour == Behaviour::kLoseBefore) return;
-    in_force_ = {generation, static_cast<std::uint32_t>(view->tenants().size())};
+    const auto stands = [](const auto& rule) { return rule.is_default == 0 && rule.standing == filters::snapshot::Standing::kStands; };
+    in_force_ = {generation, static_cast<std::uint32_t>(view->tenants().size()), view->moment(),
+                 static_cast<std::uint32_t>(std::count_if(view->rules().begin(), view->rules().end(), stands))};
     if (behaviour == Behaviour::kDieAfter) ::_exit(0);
   }
   /// Delivers the answers due; an answer may lead to another question.
@@ -75,6 +81,7 @@ class FakeSink final : public SnapshotSink {
     }
   }
   bool is_connected = true;
+  int applies = 0;
   Behaviour behaviour = Behaviour::kApply;
 
  private:
@@ -106,8 +113,8 @@ class Life {
     sink.settle();
     return out;
   }
-  void connect(std::uint32_t generation) {
-    committer.connected(generation);
+  void connect(std::uint32_t generation, std::int64_t moment = 0) {
+    committer.connected(generation, moment);
     sink.settle();
   }
   void tick() {
@@ -135,7 +142,7 @@ class Commit : public testing::Test {
  protected:
   Commit() {
     void* map = mmap(nullptr, sizeof(InForce), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    in_force_ = new (map) InForce{0, 0};
+    in_force_ = new (map) InForce{};
   }
   ~Commit() override { munmap(in_force_, sizeof(InForce)); }
 
@@ -170,6 +177,129 @@ TEST_F(Commit, PutsARevisionInForceAndLeavesItForTheNextStart) {
   EXPECT_EQ(life.commit(kTwo).revision, 2U);
   EXPECT_EQ(life.state(1), RevisionState::kSuperseded);
   EXPECT_EQ(file_generation(), 2U);
+}
+
+// ---- Time -----------------------------------------------------------------------------------------------------------
+
+/// One rule that stands in office hours, one until New Year, one always.
+constexpr std::string_view kTimed = R"(tenants:
+  - service_code: acm00000001
+    name: acme
+    zones: [a]
+    schedules: [ { name: office, weekly: [mon-fri 09:00-17:30] } ]
+    policies:
+      - name: p
+        rules:
+          - { name: hours, action: allow, schedule: office }
+          - { name: until, action: allow, valid_until: 2027-01-01 00:00 }
+          - { name: always, action: allow }
+)";
+
+class CommitTime : public Commit {
+ protected:
+  void set_clock(std::string_view civil, std::int64_t plus = 0) { now_ = static_cast<std::uint64_t>(*parse_civil(civil) + plus) * kSecond; }
+  [[nodiscard]] std::int64_t file_moment() const {
+    std::ifstream file(directory_.path() + "/snapshot.bin", std::ios::binary);
+    const std::vector<char> raw((std::istreambuf_iterator<char>(file)), {});
+    const std::vector<std::uint8_t> bytes(raw.begin(), raw.end());
+    const auto view = filters::SnapshotView::parse(bytes);
+    return view ? view->moment() : -1;
+  }
+};
+
+TEST_F(CommitTime, BoundarySendsTheSameRevisionAnewAndNothingBetween) {
+  set_clock("2026-11-27 12:00");  // a Friday
+  Life& life = live();
+  ASSERT_TRUE(life.commit(kTimed).ok);
+  EXPECT_EQ(in_force_->standing, 3U);
+  set_clock("2026-11-27 17:30", -1);
+  life.tick();
+  EXPECT_EQ(life.sink.applies, 1);
+  set_clock("2026-11-27 17:30");
+  life.tick();
+  EXPECT_EQ(life.sink.applies, 2);
+  EXPECT_EQ(in_force_->generation, 1U);
+  EXPECT_EQ(in_force_->standing, 2U);
+  EXPECT_EQ(life.running(), 1U);
+  EXPECT_EQ(file_moment(), *parse_civil("2026-11-27 17:30"));
+  set_clock("2026-11-29 23:00");  // the whole weekend
+  life.tick();
+  EXPECT_EQ(life.sink.applies, 2);
+  set_clock("2026-11-30 09:00");
+  life.tick();
+  EXPECT_EQ(in_force_->standing, 3U);
+  EXPECT_EQ(life.commit(kTwo).revision, 2U);
+  EXPECT_EQ(file_moment(), 0);
+}
+
+TEST_F(CommitTime, YearEndsAndSoDoesARule) {
+  set_clock("2026-12-31 23:59");
+  Life& life = live();
+  const CommitAnswer answer = life.commit(kTimed);
+  ASSERT_TRUE(answer.ok);
+  ASSERT_FALSE(answer.findings.empty());
+  EXPECT_THAT(answer.findings[0].sentence, HasSubstr("expires in less than 1 days"));
+  EXPECT_EQ(in_force_->standing, 2U);
+  set_clock("2027-01-01 00:00");
+  life.tick();
+  EXPECT_EQ(in_force_->standing, 1U);
+}
+
+TEST_F(CommitTime, RestartAcrossABoundaryCatchesUpWhenTheDataPlaneIsThere) {
+  set_clock("2026-11-27 12:00");
+  ASSERT_TRUE(live().commit(kTimed).ok);
+  set_clock("2026-11-27 20:00");
+  Life& life = live();
+  life.tick();  // nobody has said yet what is in force
+  EXPECT_EQ(in_force_->standing, 3U);
+  life.connect(in_force_->generation, in_force_->moment);
+  EXPECT_EQ(in_force_->standing, 2U);
+  EXPECT_EQ(life.sink.applies, 1);
+  life.tick();
+  EXPECT_EQ(life.sink.applies, 1);
+}
+
+TEST_F(CommitTime, ClockSetBackBringsBackWhatStoodThen) {
+  set_clock("2026-11-27 18:00");
+  Life& life = live();
+  ASSERT_TRUE(life.commit(kTimed).ok);
+  EXPECT_EQ(in_force_->standing, 2U);
+  set_clock("2026-11-27 16:00");
+  life.tick();
+  EXPECT_EQ(in_force_->standing, 3U);
+}
+
+TEST_F(CommitTime, UnconfirmedRevisionFollowsTheClockAndTheNextStartDoesNotSeeIt) {
+  set_clock("2026-11-27 17:00");
+  Life& life = live();
+  ASSERT_TRUE(life.commit(kOne).ok);
+  ASSERT_TRUE(life.commit(kTimed, 3600).ok);
+  set_clock("2026-11-27 17:30");
+  life.tick();
+  EXPECT_EQ(in_force_->generation, 2U);
+  EXPECT_EQ(in_force_->standing, 2U);
+  EXPECT_EQ(file_generation(), 1U);
+  set_clock("2026-11-27 18:01");
+  life.tick();  // nobody confirmed
+  EXPECT_EQ(life.running(), 3U);
+  EXPECT_EQ(in_force_->standing, 0U);
+}
+
+TEST_F(CommitTime, RefusedBoundaryIsTriedAgainAfterAWhile) {
+  set_clock("2026-11-27 12:00");
+  Life& life = live();
+  ASSERT_TRUE(life.commit(kTimed).ok);
+  set_clock("2026-11-27 17:30");
+  life.sink.behaviour = Behaviour::kReject;
+  life.tick();
+  life.tick();
+  EXPECT_EQ(life.sink.applies, 2);
+  EXPECT_EQ(in_force_->standing, 3U);
+  EXPECT_THAT(life.journal, HasSubstr("to be tried again"));
+  life.sink.behaviour = Behaviour::kApply;
+  set_clock("2026-11-27 17:30", 6);
+  life.tick();
+  EXPECT_EQ(in_force_->standing, 2U);
 }
 
 TEST_F(Commit, LeavesEverythingAsItWasWhenTheDocumentIsWrong) {

@@ -6,6 +6,7 @@
 #include "filters/policy/linear_matcher.h"
 #include "filters/policy/snapshot_builder.h"
 #include "filters/policy/snapshot_view.h"
+#include "control/config/timetable.h"
 #include "tests/unit/control/documents.h"
 
 namespace sekisho::control::test {
@@ -284,6 +285,70 @@ TEST_F(Compile, RefusesAnIdThatAnotherRuleWasGiven) {
   EXPECT_TRUE(refused.snapshot.empty());
   ASSERT_TRUE(has_errors(refused.findings));
   EXPECT_EQ(refused.findings[0].path, "tenants[0].policies[1].rules[2]");
+}
+
+TEST_F(Compile, GuardsStandBeforeEveryTenantsRulesAndOnlyWhereTheyApply) {
+  const std::string guards = R"(guards:
+  - { name: no telnet in, action: drop, from: outside, to: inside, protocol: tcp, destination_ports: [23, 80] }
+  - { name: not that host, action: reject, tenants: [acm00000001], destination: [10.0.0.3, "fd00:0:0:1::3"] }
+)";
+  load(guards + with(kExample, "        from: [office]\n", ""));
+  EXPECT_EQ(rule(tcp(kInternet, "198.51.100.1", kServers, "10.0.0.2", 80)), "platform/no telnet in");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.2", 80)), "inside/web allowed");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.3", 80)), "platform/not that host");
+  EXPECT_EQ(rule(tcp(kOffice, "fd00:0:0:2::2", kServers, "fd00:0:0:1::3", 80)), "platform/not that host");
+  PolicyQuery other = tcp(0, "10.0.1.2", 1, "10.0.0.3", 80);
+  other.tenant_index = 1;
+  EXPECT_EQ(rule(other), "-/既定拒否");
+  other.source_zone = 1, other.destination_zone = 0;
+  EXPECT_EQ(rule(other), "platform/no telnet in");
+  EXPECT_EQ(view().rules()[0].guard, 1);
+  EXPECT_NE(view().rules()[0].id, view().rules()[view().tenants()[1].rules.first].id);  // counted for each tenant
+  const ipc::NameTable names = make_name_table(decoded_.model, ids_, 1);
+  for (const auto& compiled : view().rules()) {
+    EXPECT_TRUE(std::any_of(names.rules().begin(), names.rules().end(), [&](const auto& n) { return n.id() == compiled.id; })) << compiled.id;
+  }
+}
+
+TEST_F(Compile, WrongGuardsAreRefusedWhereTheyStand) {
+  const auto said = [](std::string_view guard) { return findings_of("guards: [ " + std::string(guard) + " ]\n" + std::string(kExample)); };
+  EXPECT_EQ(said("{ name: g, action: drop, tenants: [glo00000001], protocol: udp, destination_ports: [53] }"), "");
+  EXPECT_NE(said("{ name: g, action: allow }").find("guards[0].action"), std::string::npos);
+  EXPECT_NE(said("{ name: g, action: drop, tenants: [zzz00000001] }").find("guards[0].tenants[0]: there is no tenant"), std::string::npos);
+  EXPECT_NE(said("{ name: g, action: drop, source: [10.0.0.1/8] }").find("guards[0].source[0]"), std::string::npos);
+  EXPECT_NE(said("{ name: g, action: drop, destination_ports: [53] }").find("guards[0].destination_ports: only tcp and udp"), std::string::npos);
+  EXPECT_NE(said("{ name: g, action: drop, protocol: tpc }").find("guards[0].protocol"), std::string::npos);
+  EXPECT_NE(said("{ name: g, action: drop }, { name: g, action: drop }").find("is used twice"), std::string::npos);
+}
+
+TEST_F(Compile, RulesOutsideTheirTimeKeepTheirPlaceAndTakeNothing) {
+  const std::string text = with(with(kExample, "    policies:\n", "    schedules: [ { name: day, weekly: [daily 09:00-17:00] } ]\n    policies:\n"),
+                                "action: allow, source: [desks]", "action: allow, schedule: day, source: [desks]");
+  load(text);
+  const auto compiled_at = [&](std::string_view civil) { compiled_ = compile(decoded_.model, decoded_.positions, ids_, 1, *parse_civil(civil)); };
+  compiled_at("2026-11-27 12:00");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.2", 80)), "inside/web allowed");
+  EXPECT_EQ(view().moment(), *parse_civil("2026-11-27 09:00"));
+  const auto noon = compiled_.snapshot;
+  compiled_at("2026-11-27 16:59");
+  EXPECT_EQ(compiled_.snapshot, noon);
+  compiled_at("2026-11-27 17:00");
+  EXPECT_EQ(rule(tcp(kOffice, "10.0.1.2", kServers, "10.0.0.2", 80)), "inside/既定拒否");
+  EXPECT_EQ(view().rules()[0].standing, filters::snapshot::Standing::kDormant);
+  EXPECT_EQ(view().rules()[0].timed, 1);
+}
+
+TEST_F(Compile, WrongTimesAreRefusedWhereTheyStand) {
+  const auto said = [](std::string_view schedule, std::string_view rule) {
+    return findings_of(with(with(kExample, "    policies:\n", "    schedules: [ " + std::string(schedule) + " ]\n    policies:\n"),
+                            "action: allow, source: [desks]", "action: allow, " + std::string(rule) + ", source: [desks]"));
+  };
+  EXPECT_EQ(said("{ name: s, weekly: [mon 09:00-17:00] }", "schedule: s, strict: true, valid_until: 2026-12-31 00:00"), "");
+  EXPECT_NE(said("{ name: s, weekly: [mon 9-17] }", "schedule: s").find("schedules[0].weekly[0]"), std::string::npos);
+  EXPECT_NE(said("{ name: s, once: [tomorrow] }", "schedule: s").find("schedules[0].once[0]"), std::string::npos);
+  EXPECT_NE(said("{ name: s, weekly: [mon 09:00-17:00] }", "schedule: t").find("there is no schedule named \"t\""), std::string::npos);
+  EXPECT_NE(said("{ name: s, weekly: [mon 09:00-17:00] }", "strict: true").find("strict needs a schedule"), std::string::npos);
+  EXPECT_NE(said("{ name: s, weekly: [mon 09:00-17:00] }", "valid_until: 2026-02-30 00:00").find("valid_until"), std::string::npos);
 }
 
 TEST_F(Compile, NamesEverythingOfAGeneration) {

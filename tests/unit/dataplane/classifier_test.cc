@@ -328,6 +328,7 @@ TEST(Classifier, RebuildsForAChangeOfAnyFieldThatDecidesAMatch) {
   const std::vector<std::pair<const char*, std::function<void(SnapshotBuilder&)>>> changes{
       {"source zones", [](auto& b) { b.rules[0].source_zones <<= 1; }},
       {"destination zones", [](auto& b) { b.rules[0].destination_zones <<= 1; }},
+      {"standing", [](auto& b) { b.rules[0].timed = 1, b.rules[0].standing = filters::snapshot::Standing::kDormant; }},
       {"sources", [](auto& b) { b.address_ranges[0].low = tests::next(b.address_ranges[0].low); }},
       {"destinations", [](auto& b) { b.address_ranges[1].high = tests::next(b.address_ranges[1].high); }},
       {"protocol", [](auto& b) { b.services[0].protocol = 17; }},
@@ -347,6 +348,7 @@ TEST(Classifier, RebuildsForAChangeOfAnyFieldThatDecidesAMatch) {
 }
 
 TEST(Classifier, CompilationThatIsWrongInAnyFieldIsRefusedWithAPacketThatShowsIt) {
+  tests::ensure_eal();
   for (const bool v6 : {false, true}) {
     const auto [original, taken] = narrow(v6);
     const Block real(original);
@@ -381,7 +383,26 @@ TEST(Classifier, CompilationThatIsWrongInAnyFieldIsRefusedWithAPacketThatShowsIt
   }
 }
 
+TEST(Classifier, RuleThatDoesNotStandTakesNothingAndTheNextOneDoes) {
+  auto [builder, taken] = narrow(false);
+  Rule wide = tests::any_rule(77);
+  builder.rules.insert(builder.rules.begin() + 1, wide);
+  builder.rules[1].policy = builder.rules[0].policy;
+  builder.rules[1].number = 2;
+  builder.rules[1].name = builder.rules[0].name;
+  ++builder.tenants[0].rules.count;
+  ++builder.tenants[1].rules.first;
+  const Block stands(builder);
+  EXPECT_EQ(classify_one(*compile(stands.view), taken), 0U);
+  builder.rules[0].timed = 1;
+  builder.rules[0].standing = filters::snapshot::Standing::kDormant;
+  const Block sleeps(builder);
+  EXPECT_EQ(classify_one(*compile(sleeps.view), taken), 1U);
+  EXPECT_EQ(filters::match_linear(sleeps.view, taken).rule, 1U);
+}
+
 TEST(Classifier, RulesInTheWrongOrderAreRefused) {
+  tests::ensure_eal();
   SnapshotBuilder b;
   tests::add_tenant(b, 1, 2);
   for (std::uint32_t id = 1; id <= 2; ++id) {

@@ -85,8 +85,8 @@ TEST(Record, CommMembersOutOfRangeAreRefused) {
   EXPECT_FALSE(comm_accepted([](LogEnvelope&, CommBody& b) { b.action = CommAction{0}; }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope&, CommBody& b) { b.action = CommAction{4}; }));
   EXPECT_FALSE(comm_accepted([](LogEnvelope&, CommBody& b) { b.phase = CommPhase::kDrop; }));
-  EXPECT_FALSE(comm_accepted([](LogEnvelope&, CommBody& b) { b.end_reason = EndReason{9}; }));
-  EXPECT_TRUE(comm_accepted([](LogEnvelope&, CommBody& b) { b.end_reason = EndReason::kFailover; }));
+  EXPECT_FALSE(comm_accepted([](LogEnvelope&, CommBody& b) { b.end_reason = EndReason{10}; }));
+  EXPECT_TRUE(comm_accepted([](LogEnvelope&, CommBody& b) { b.end_reason = EndReason::kSchedule; }));
 }
 
 TEST(Record, SecMembersOutOfRangeAreRefused) {

@@ -132,6 +132,8 @@ TEST(SnapshotView, RefusesEveryWrongHeaderField) {
   expect_refused(
       "generation", 0, [](Header& h) { h.generation = 0; }, kMalformed);
   expect_refused(
+      "generation", 1, [](Header& h) { h.generation = 1U << 24; }, kMalformed);
+  expect_refused(
       "size", 0, [](Header& h) { ++h.size; }, kMalformed);
   expect_refused(
       "size", 1, [](Header& h) { --h.size; }, kMalformed);
@@ -417,6 +419,25 @@ TEST(SnapshotView, TakesAPrefixBesideAnotherTenantsAndInsideItsOwn) {
   builder.owned_prefixes.push_back({prefix("203.0.113.17/32"), {}, 0, 3});
 
   EXPECT_TRUE(SnapshotView::parse(builder.finish(1)).has_value());
+}
+
+TEST(SnapshotView, RefusesWrongStandingsAndMoments) {
+  constexpr auto kRules = Section::kRules;
+  expect_all_refused({
+      {"kept 2", kRules, [](B& b) { b.rules[0].keep_on_change = 2; }},
+      {"standing 4", kRules, [](B& b) { b.rules[0].timed = 1, b.rules[0].standing = static_cast<snapshot::Standing>(4); }},
+      {"off without a time", kRules, [](B& b) { b.rules[0].standing = snapshot::Standing::kOff; }},
+      {"timed default", kRules, [](B& b) { b.rules[1].timed = 1; }},
+      {"guard that allows", kRules, [](B& b) { b.rules[0].guard = 1; }},
+      {"reserved of a rule", kRules, [](B& b) { b.rules[0].reserved[3] = 1; }},
+      {"two moments", Section::kMoments, [](B& b) { b.moments = {{1}, {2}}; }},
+  });
+  auto builder = one_of_everything();
+  builder.moments = {{1}};
+  builder.rules[0].timed = 1;
+  builder.rules[0].standing = snapshot::Standing::kOff;
+  const Bytes bytes = builder.finish(1);
+  EXPECT_EQ(SnapshotView::parse(bytes)->moment(), 1);
 }
 
 TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
