@@ -57,6 +57,7 @@ Engine::Engine(const Options& options)
   shared_->tsc_ns = 1e9 / static_cast<double>(rte_get_tsc_hz());
   shared_->tsc_base = rte_rdtsc();
   shared_->pins = std::vector<filters::BindingPins>(options.shard.bindings);
+  shared_->quarantines = std::vector<filters::Quarantine>(options.shard.bindings);
   shared_->quotas = std::vector<TenantQuota>(options.shard.tenants + 1);
   sync_clock();
 }
@@ -132,6 +133,7 @@ void Engine::connect_queues() {
   }
   // A meter's rate is dealt among the shards that may see its port.
   for (const auto& shard : shards_) {
+    shard->meter_divisor = most_queues;
     for (std::size_t i = 0; i < shard->meters.size(); ++i) shard->meters[i].divisor = most_queues;
   }
 }
@@ -254,7 +256,15 @@ void Engine::free_unused_slots() {
   slots_.bindings.keep_only(used(&Runtime::bindings), in_all([](Shard& shard, std::uint32_t slot) {
                               shard.violations[slot].set(0);
                               shard.shared.pins[slot].reset();
+                              filters::Quarantine& quarantine = shard.shared.quarantines[slot];
+                              if (!quarantine.begun()) quarantine.finish();  // else the shard that began it does
+                              quarantine.release();
                             }));
+}
+
+bool Engine::release_binding(std::uint32_t id) {
+  const auto slot = slots_.bindings.all().find(id);
+  return slot != slots_.bindings.all().end() && shared_->quarantines[slot->second].release();
 }
 
 void Engine::wait_for_workers() {

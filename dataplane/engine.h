@@ -52,6 +52,9 @@ class Engine {
   /// One turn of one shard at time `tsc`: how tests and benchmarks drive it. Not while run() does.
   unsigned turn(std::uint32_t shard, std::uint64_t tsc);
 
+  /// Ends the quarantine of a Binding (BindingId value) before its time. False when it was in none.
+  bool release_binding(std::uint32_t id);
+  [[nodiscard]] const filters::Quarantine& quarantine(std::uint32_t binding_slot) const { return shared_->quarantines[binding_slot]; }
   /// Shows every live session of every shard to `visit`, in the shard's own thread, until it returns false. Waits for
   /// the shards; does the work itself when they are not running.
   void for_each_session(const std::function<bool(Shard&, std::uint32_t index)>& visit);

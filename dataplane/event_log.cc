@@ -19,6 +19,8 @@ LogRecord pack(const LogEnvelope& envelope, const Body& body) {
   return record;
 }
 
+constexpr std::uint32_t kWays = 4;  ///< places a fold may have
+
 LogEnvelope envelope_of(const LogRecord& record) {
   LogEnvelope envelope;
   std::memcpy(&envelope, record.bytes.data(), sizeof(envelope));
@@ -51,7 +53,7 @@ struct ViolationKey {
 }  // namespace
 
 Result<EventLog> EventLog::create(std::uint32_t ring_records, std::uint8_t shard, HugeArray<TenantCounters>& tenants,
-                                  std::vector<TenantQuota>* quotas) {
+                                  std::vector<TenantQuota>* quotas, std::uint32_t shards) {
   EventLog log;
   SEKISHO_TRY(LogRingWriter ring, LogRingWriter::create(ring_records));
   log.ring_ = std::move(ring);
@@ -61,11 +63,19 @@ Result<EventLog> EventLog::create(std::uint32_t ring_records, std::uint8_t shard
   log.rates_ = HugeArray<MeterShare>("log-rates", tenants.size() * kClasses);
   log.quotas_ = quotas;
   log.tenants_ = &tenants;
-  if (!log.folds_.valid() || !log.losses_.valid() || !log.rates_.valid()) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kFolds};
+  log.violations_ = HugeArray<std::uint32_t>("log-violations", tenants.size());
+  log.violations_max_ = kTenantViolations / shards;
+  const bool complete = log.folds_.valid() && log.losses_.valid() && log.rates_.valid() && log.violations_.valid();
+  if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kFolds};
   return log;
 }
 
 void EventLog::write(LogEnvelope envelope, const CommBody& body, std::uint32_t tenant_slot) noexcept {
+  envelope.shard = shard_;
+  push(pack(envelope, body), tenant_slot);
+}
+
+void EventLog::write(LogEnvelope envelope, const SecBody& body, std::uint32_t tenant_slot) noexcept {
   envelope.shard = shard_;
   push(pack(envelope, body), tenant_slot);
 }
@@ -79,14 +89,26 @@ void EventLog::write_folded(LogEnvelope envelope, const CommBody& body, std::uin
 
 void EventLog::write_folded(LogEnvelope envelope, const SecBody& body, std::uint32_t tenant_slot) noexcept {
   envelope.shard = shard_;
-  const ViolationKey key{envelope.tenant, body.binding, body.in_port, std::uint32_t{envelope.notice} << 8 | envelope.drop_reason,
-                         filters::offending_value(static_cast<filters::DropReason>(envelope.drop_reason), body)};
+  const std::uint32_t notice = std::uint32_t{envelope.notice} << 8;
+  ViolationKey key{envelope.tenant, body.binding, body.in_port, notice | envelope.drop_reason,
+                   filters::offending_value(static_cast<filters::DropReason>(envelope.drop_reason), body)};
+  if (violations_[tenant_slot] >= violations_max_ && !is_open(digest(key, 2))) {
+    envelope.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kAeOther);
+    key.reason = notice | envelope.drop_reason;
+    key.offending = 0;
+  }
   fold(digest(key, 2), pack(envelope, body), kViolationWindowNs, envelope.timestamp, tenant_slot);
+}
+
+bool EventLog::is_open(std::uint64_t key) const noexcept {
+  for (std::uint32_t way = 0; way < kWays; ++way) {
+    if (folds_[((key >> 8) + way) % kFolds].key == key) return true;
+  }
+  return false;
 }
 
 void EventLog::fold(std::uint64_t key, const LogRecord& record, std::uint64_t window_ns, std::uint64_t now_ns,
                     std::uint32_t tenant_slot) noexcept {
-  constexpr std::uint32_t kWays = 4;
   Fold* victim = nullptr;
   for (std::uint32_t way = 0; way < kWays; ++way) {
     Fold& entry = folds_[((key >> 8) + way) % kFolds];
@@ -104,6 +126,8 @@ void EventLog::fold(std::uint64_t key, const LogRecord& record, std::uint64_t wi
   }
   end(*victim);
   *victim = {record, key, now_ns + window_ns, now_ns, 0, tenant_slot};
+  ++open_;
+  if (envelope_of(record).kind == LogKind::kSec) ++violations_[tenant_slot];
   push(record, tenant_slot);
 }
 
@@ -124,6 +148,9 @@ void EventLog::end(Fold& entry) noexcept {
     }
     push(entry.record, entry.tenant_slot);
   }
+  if (entry.key == 0) return;
+  --open_;
+  if (envelope_of(entry.record).kind == LogKind::kSec) --violations_[entry.tenant_slot];
   entry.key = 0;
 }
 
@@ -201,13 +228,13 @@ bool EventLog::report(std::uint64_t now_ns, std::uint32_t place, Losses& losses)
 }
 
 void EventLog::flush(std::uint64_t now_ns) noexcept {
-  constexpr std::uint32_t kPerCall = 32;
+  constexpr std::uint32_t kPerCall = 64;
   if (losing_ > 0) report_losses(now_ns, LossCause::kQueueFull);
   if (limited_ > 0 && steady_ns_ >= report_at_ns_) {
     report_at_ns_ = steady_ns_ + kLimitedReportNs;
     report_losses(now_ns, LossCause::kRateLimit);
   }
-  for (std::uint32_t i = 0; i < kPerCall; ++i, sweep_ = (sweep_ + 1) % kFolds) {
+  for (std::uint32_t i = 0; i < kPerCall && open_ > 0; ++i, sweep_ = (sweep_ + 1) % kFolds) {
     Fold& entry = folds_[sweep_];
     if (entry.key != 0 && now_ns >= entry.ends_ns) end(entry);
   }

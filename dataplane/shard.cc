@@ -37,11 +37,11 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
       new Shard(number, limits, shared, pool,
                 Parts{std::move(sessions), std::move(wheel), HugeArray<TenantCounters>("tenant-counters", limits.tenants + 1)}));
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
-                        shard->violations.valid() && shard->meters.valid() && shard->shares.valid() &&
+                        shard->violations.valid() && shard->meters.valid() && shard->broadcasts.valid() && shard->shares.valid() &&
                         shard->proxies.valid() && shard->source_places.valid() && shard->accounted.valid() &&
                         shard->session_services.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
-  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants, &shared.quotas));
+  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants, &shared.quotas, shared.shards));
   SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
   shard->begin_turn(now_tsc);
   return shard;
@@ -62,12 +62,14 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       rules("rule-counters", shard_limits.rules + 1),
       violations("binding-counters", shard_limits.bindings),
       meters("binding-meters", shard_limits.bindings),
+      broadcasts("port-broadcasts", shard_limits.ports),
       icmp_budget(shard_limits.tenants + 1),
       echo_budget(shard_limits.tenants + 1),
       shares("tenant-shares", shard_limits.tenants + 1),
       cookies_until(shard_limits.tenants + 1),
       accounted("session-accounts", shard_limits.sessions) {
   for (HeldPacket& place : held) place = {};
+  quarantined.reserve(shard_limits.bindings);
 }
 
 Shard::~Shard() {

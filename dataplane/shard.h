@@ -26,6 +26,7 @@
 #include "dataplane/session_limits.h"
 #include "dataplane/trace.h"
 #include "filters/state/syn_cookie.h"
+#include "filters/link/quarantine.h"
 
 namespace sekisho::dataplane {
 
@@ -74,12 +75,23 @@ struct TokenBucket {
 
 /// One shard's part of what is promised to a tenant.
 inline std::uint32_t shard_part(std::uint32_t of_all, std::uint32_t shards) { return (of_all + shards - 1) / shards; }
+/// A quarantine that a shard began and will finish, as its records name it.
+struct OpenQuarantine {
+  std::uint32_t binding;      ///< BindingId value
+  std::uint32_t slot;
+  std::uint32_t tenant;       ///< TenantId value
+  std::uint32_t tenant_slot;
+  std::uint32_t in_port;      ///< PortId value
+  std::uint32_t generation;   ///< that it began in
+  std::uint64_t began_ns;     ///< since 1970
+};
 
 /// What shards share: made by the engine, outlives them.
 struct Shared {
   std::atomic<const Runtime*> runtime{nullptr};
   NeighbourTable neighbours;
   std::vector<filters::BindingPins> pins;           ///< by binding slot
+  std::vector<filters::Quarantine> quarantines;     ///< by binding slot
   std::vector<TenantQuota> quotas;                  ///< by tenant slot
   PortClaims port_claims;                           ///< outside ports of napt rules
   FlowOwners flow_owners;                           ///< translated sides that steer elsewhere; empty with one shard
@@ -187,6 +199,8 @@ class Shard {
   HugeArray<RuleCounters> rules;       ///< by rule slot; the last place is for kept sessions of removed rules
   HugeArray<Counter> violations;       ///< by binding slot
   HugeArray<filters::BindingMeters> meters;  ///< by binding slot
+  HugeArray<filters::BindingMeters::Bucket> broadcasts;  ///< by port slot: kPortBroadcasts
+  std::uint32_t meter_divisor = 1;           ///< shards among which a Port's rates are dealt
   std::vector<TokenBucket> icmp_budget;      ///< by tenant slot: errors and resets we send
   std::vector<TokenBucket> echo_budget;      ///< by tenant slot: echo replies we send
   HugeArray<TenantShare> shares;             ///< by tenant slot
@@ -197,6 +211,7 @@ class Shard {
   std::uint32_t sessions_promised = 0;       ///< sum of the guarantees
   std::uint32_t sessions_beyond = 0;         ///< sessions above their tenant's guarantee
   std::uint32_t recycle_cursor = 0;
+  std::vector<OpenQuarantine> quarantined;   ///< room for every binding slot, made at start
   std::vector<Inlet> inlets;
   std::uint16_t nics = 0;                    ///< outlets in use: DPDK ports 0 .. nics-1
   std::array<Outlet, limits::kNicsMax> outlets;

@@ -3,6 +3,7 @@
 
 #include "dataplane/path/carry.h"
 #include "dataplane/path/fair_share.h"
+#include "dataplane/path/quarantine.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -86,6 +87,7 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   path::transmit(shard);
   path::sweep(shard, *config, packets == 0);           // sessions of an older generation
   shard.make_promised_room();
+  if (!shard.quarantined.empty()) [[unlikely]] path::end_quarantines(shard, *config);
   shard.log.flush(shard.now_ns);
   if (shard.fragments.datagrams() > 0) path::expire_fragments(shard, *config);
   shard.serve_request();

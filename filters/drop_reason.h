@@ -74,6 +74,10 @@ enum class LogReason : std::uint8_t {
   X(kAeNa, "ae-na", kAe, "AE_NA")                                                          \
   X(kAeRa, "ae-ra", kAe, "AE_RA")                                                          \
   X(kAeDestinationForeign, "ae-destination-foreign", kAe, "AE_DST_FOREIGN")                \
+  X(kAeQuarantine, "ae-quarantine", kAe, "AE_QUARANTINE")                                  \
+  X(kAeRelease, "ae-release", kAe, "AE_RELEASE") /* no packet: the record of its end */    \
+  X(kAeOther, "ae-other", kAe, "AE_OTHER") /* no packet: the record of too many kinds */   \
+  X(kLinkControl, "link-control", kRoute, "")                                              \
   X(kUplinkNoOwner, "uplink-no-owner", kRoute, "")                                         \
   X(kUplinkSource, "uplink-source", kAe, "RPF_FAIL")                                       \
   X(kNotForUs, "not-for-us", kRoute, "")                                                   \

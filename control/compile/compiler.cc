@@ -202,6 +202,7 @@ class Compiler {
     fill_lla(out, binding.lla());
     for (const int role : binding.roles()) out.roles = static_cast<std::uint8_t>(out.roles | 1U << role);
     out.active = binding.state() == model::Binding::ACTIVE;
+    out.quarantine = binding.violation() == model::Binding::QUARANTINE;
     builder_.bindings.push_back(out);
   }
 

@@ -123,6 +123,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return explain_.replay(std::move(request), running_names(), std::move(reply));
     case ipc::ToControl::kShow:
       return show(request, std::move(reply));
+    case ipc::ToControl::kEndQuarantine:
+      return end_quarantine(request, std::move(reply));
     case ipc::ToControl::kGetNames:
       return get_names(request, reply);
     case ipc::ToControl::kOpenLogStream:
@@ -409,6 +411,35 @@ void ControlService::show_status(ControlServer::Reply reply) {
           reply(table_answer(std::move(table)));
         });
       });
+}
+
+void ControlService::end_quarantine(const ControlRequest& request, ControlServer::Reply reply) {
+  const auto& question = request.message.end_quarantine();
+  std::vector<std::string> keys;
+  if (const Running* now = running()) {
+    for (const auto& tenant : now->model.tenants()) {
+      if (!question.tenant().empty() && question.tenant() != tenant.service_code() && question.tenant() != tenant.name()) continue;
+      for (const auto& binding : tenant.bindings()) {
+        if (binding.name() == question.binding()) keys.push_back(binding_key(tenant.service_code(), binding.name()));
+      }
+    }
+  }
+  if (keys.size() != 1) {
+    ControlAnswer out;
+    out.message.mutable_quarantine_ended()->set_error(keys.empty() ? "there is no binding \"" + question.binding() + '"'
+                                : "more than one tenant has a binding \"" + question.binding() + "\": say which with --tenant");
+    return reply(std::move(out));
+  }
+  ipc::ToDataplane ask;
+  ask.mutable_release_binding()->set_binding(ids_.number(IdKind::kBinding, keys[0]));
+  dataplane_.ask(std::move(ask), kQueryDeadline, [reply = std::move(reply)](const DataplaneLink::Reply& answer) {
+    ControlAnswer out;
+    auto& ended = *out.message.mutable_quarantine_ended();
+    ended.set_ok(answer.message.binding_released().was_quarantined());
+    if (!answer.error.empty()) ended.set_error(answer.error);
+    if (answer.error.empty() && !ended.ok()) ended.set_error("the binding is not in quarantine");
+    reply(std::move(out));
+  });
 }
 
 }  // namespace sekisho::control

@@ -35,6 +35,7 @@ class ControlService {
   void get_names(const ControlRequest& request, ControlServer::Reply& reply);
   void show(const ControlRequest& request, ControlServer::Reply reply);
   void show_status(ControlServer::Reply reply);
+  void end_quarantine(const ControlRequest& request, ControlServer::Reply reply);
   void with_document(ControlRequest request, ControlServer::Reply reply);
   Running* running();
   [[nodiscard]] const ipc::NameTable* running_names();

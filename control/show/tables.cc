@@ -253,8 +253,8 @@ ipc::Table show_bindings(const ShowContext& context, const ipc::Counters& counte
                              {"state", "State"},
                              {"pairs", "MAC and address"},
                              {"violations", "Violations", Kind::kNumber}});
-  std::map<std::uint32_t, std::uint64_t> counted;
-  for (const auto& counter : counters.bindings()) counted.emplace(counter.binding(), counter.violations());
+  std::map<std::uint32_t, const ipc::BindingCounter*> counted;
+  for (const auto& counter : counters.bindings()) counted.emplace(counter.binding(), &counter);
   for (const auto& tenant : context.model.tenants()) {
     if (!wanted(context, tenant)) continue;
     std::set<int> compiled;  // a suspended binding beside an active one has no number
@@ -265,12 +265,13 @@ ipc::Table show_bindings(const ShowContext& context, const ipc::Counters& counte
       const auto& binding = tenant.bindings(i);
       std::string pairs;
       for (const auto& pair : binding.pairs()) pairs += (pairs.empty() ? "" : ", ") + pair.mac() + ' ' + pair.prefix();
-      const std::uint64_t violations =
-          compiled.contains(i) ? counted[context.ids.number(IdKind::kBinding, binding_key(tenant.service_code(), binding.name()))]
-                   : 0;
+      const auto count = compiled.contains(i)
+                             ? counted.find(context.ids.number(IdKind::kBinding, binding_key(tenant.service_code(), binding.name())))
+                             : counted.end();
+      const bool quarantined = count != counted.end() && count->second->quarantined();
       add_row(out, {tenant.name(), binding.name(), binding.port(),
-                    enum_word(binding.state(), model::Binding::State_descriptor()), pairs.empty() ? "-" : pairs,
-                    text(violations)});
+                    quarantined ? "quarantined" : enum_word(binding.state(), model::Binding::State_descriptor()),
+                    pairs.empty() ? "-" : pairs, text(count == counted.end() ? 0 : count->second->violations())});
     }
   }
   return out;

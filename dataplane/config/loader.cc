@@ -35,8 +35,10 @@ class RouteList {
 };
 
 /// A neighbour whose MAC a Binding gives.
-RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac) {
-  runtime.static_hops.push_back(raw_mac(mac));
+RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac, std::uint32_t binding) {
+  const bool watched = runtime.bindings[binding].rules.hot().watched;
+  runtime.static_hops.push_back(raw_mac(mac) | (watched ? kWatchedHop : 0));
+  runtime.hop_bindings.push_back(binding);
   return {RouteKind::kStatic, port, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), Address{}};
 }
 
@@ -309,7 +311,7 @@ RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) co
   const bool whole = route.has_next_hop != 0 || route.prefix.length == route.prefix.address.bits();
   for (const std::uint32_t binding : bound_[route.port]) {
     for (const auto& pair : filters::slice(runtime.view.binding_pairs(), runtime.view.bindings()[binding].pairs)) {
-      if (whole && pair.prefix.contains(neighbour)) return static_target(runtime, route.port, pair.mac);
+      if (whole && pair.prefix.contains(neighbour)) return static_target(runtime, route.port, pair.mac, binding);
     }
   }
   return {RouteKind::kBlackhole, route.port, kNoIndex, Address{}};
@@ -340,11 +342,11 @@ void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, Tena
     for (const std::uint32_t binding : bound_[index]) {
       const auto pairs = filters::slice(view.binding_pairs(), view.bindings()[binding].pairs);
       for (const snapshot::BindingPair& pair : pairs) {
-        if (!pair.prefix.address.is_link_local()) routes.add(pair.prefix, static_target(runtime, index, pair.mac));
+        if (!pair.prefix.address.is_link_local()) routes.add(pair.prefix, static_target(runtime, index, pair.mac, binding));
       }
       if (pairs.empty()) continue;
       for (const auto& routed : filters::slice(view.binding_pairs(), view.bindings()[binding].routed)) {
-        routes.add(routed.prefix, static_target(runtime, index, pairs.front().mac));
+        routes.add(routed.prefix, static_target(runtime, index, pairs.front().mac, binding));
       }
     }
     const snapshot::Port& port = view.ports()[index];

@@ -166,7 +166,8 @@ struct Runtime {
   std::vector<TenantEntry> tenants;
   std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
   std::vector<std::pair<std::uint32_t, std::uint32_t>> rules_by_id;  ///< (RuleId value, index in `rules`), sorted
-  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac)
+  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop
+  std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
   std::vector<PrefixTable> proxied;     ///< by wire port index: NAT's outside addresses on its link, answered for there
@@ -199,6 +200,9 @@ inline std::uint64_t raw_mac_at(std::span<const std::uint8_t> frame) {
   std::memcpy(&out, frame.data(), sizeof(out));
   return out & 0xffff'ffff'ffffU;
 }
+
+/// Bit of a static hop whose Binding may be in quarantine.
+inline constexpr std::uint64_t kWatchedHop = std::uint64_t{1} << 63;
 
 /// next_hop values of sessions and packets: a static hop of this generation, or a handle of the neighbour table.
 inline constexpr std::uint32_t kDynamicHop = 0x80000000U;

@@ -64,6 +64,7 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   const Shared& live = engine.shared();
   out->shared_.neighbours.copy(live.neighbours);
   out->shared_.pins = copy_places(live.pins, limits.bindings);
+  out->shared_.quarantines = copy_places(live.quarantines, limits.bindings);
   out->shared_.quotas = copy_places(live.quotas, limits.tenants + 1);
   out->shared_.limits = SessionLimits(limits.rules + 1, limits.tenants + 1, 0);
   out->shared_.limits.copy(live.limits);
@@ -76,6 +77,7 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   out->shared_.tsc_base = live.tsc_base;
 
   SEKISHO_TRY(out->shard_, Shard::create(0, limits, out->shared_, out->pool_.get(), engine.shard(0).sessions.seed(), live.tsc_base));
+  out->shard_->meter_divisor = engine.shard(0).meter_divisor;
   for (std::size_t i = 0; i < out->shard_->meters.size(); ++i) out->shard_->meters[i].divisor = engine.shard(0).meters[0].divisor;
   return out;
 }

@@ -364,6 +364,15 @@ DropReason aim(const Runtime& config, const PacketMeta& meta, const Address& sou
   return check_ways(config, meta.ingress, applicant.ways, source, destination);
 }
 
+/// A packet to the port of a DHCP client (68, DHCPv6 546) on a segment that nobody there asked for: only a Binding of the
+/// role dhcp sends such, whatever source port it claims.
+bool is_foreign_dhcp(const Runtime& config, const PacketMeta& meta, const RouteTarget& out) {
+  if (meta.protocol != filters::kProtocolUdp || (meta.destination_port != 68 && meta.destination_port != 546)) return false;
+  if (config.ports[out.port].kind != snapshot::PortKind::kSegment) return false;
+  const std::uint32_t bound = config.binding_of(meta);
+  return bound == kNoIndex || !config.bindings[bound].rules.has_role(snapshot::kRoleDhcp);
+}
+
 /// Everything about a first packet but the policy. True: `applicant` and `key` are complete; false: the packet ended.
 bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& applicant, ClassifyKey& key) {
   const PacketMeta& meta = meta_of(packet);
@@ -402,6 +411,10 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
   TenantQuota& quota = shard.shared.quotas[tenant.slot];
   if (!shard.shares[tenant.slot].new_sessions.has(quota.new_sessions, tenant.new_sessions, shard.steady_ns)) {
     refuse_excess(shard, config, packet, Excess::kSessionRate);  // before the policy is asked: the excess is to be cheap
+    return false;
+  }
+  if (is_foreign_dhcp(config, meta, *out)) {
+    refuse(shard, config, packet, DropReason::kAeDhcpServer);
     return false;
   }
   key = key_of(config, port.tenant_index, meta.ingress, out->port, meta.protocol);

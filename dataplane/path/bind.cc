@@ -3,6 +3,7 @@
 
 #include "dataplane/path/local.h"
 #include "dataplane/path/path.h"
+#include "dataplane/path/quarantine.h"
 #include "dataplane/path/record.h"
 #include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
@@ -57,6 +58,7 @@ DropReason guard(Shard& shard, const Runtime& config, const PortEntry& port, rte
     if (at == kNoIndex) return unbound(config, port, packet, DropReason::kNone);
   }
   const BindingEntry& binding = config.bindings[at];
+  if (is_quarantined(shard, binding)) [[unlikely]] return DropReason::kAeQuarantine;
   return filters::from_port(binding.rules, shard.shared.pins[binding.slot], shard.meters[binding.slot], frame_of(packet),
                             meta_of(packet), shard.now_ms);
 }
@@ -137,8 +139,12 @@ Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
   const bool to_us = raw_mac_at(frame_of(packet)) == port.raw_mac;
   const bool ip = (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
   if (!to_us || !ip || filters::is_nd(meta)) [[unlikely]] {
-    if (!to_us && !filters::ethernet_destination(frame_of(packet)).is_multicast()) {
+    const Mac destination = filters::ethernet_destination(frame_of(packet));
+    if (!to_us && !destination.is_multicast()) {
       refuse(shard, config, packet, DropReason::kNotForUs);
+    } else if (destination.is_broadcast() && port.kind == snapshot::PortKind::kSegment &&
+               !filters::take_token(shard.broadcasts[port.slot], shard.meter_divisor, filters::kPortBroadcasts, shard.now_ms)) {
+      refuse(shard, config, packet, DropReason::kAeStorm);  // each within its own meters, all together too many
     } else {
       local::link(shard, config, packet, at);
     }

@@ -4,6 +4,7 @@
 #include "dataplane/path/local.h"
 #include "dataplane/path/outlet.h"
 #include "dataplane/path/path.h"
+#include "dataplane/path/quarantine.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/translate.h"
 #include "dataplane/train.h"
@@ -230,6 +231,14 @@ void count_pieces(Shard& shard, rte_mbuf* train) {
   session.bytes[meta.reverse] += bytes - meta.l3_length;
 }
 
+/// Nothing is sent to a Binding in quarantine either. True: ended.
+bool refuse_to_quarantined(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  const BindingEntry& binding = config.bindings[config.hop_bindings[meta_of(packet).next_hop]];
+  if (!is_quarantined(shard, binding)) return false;
+  refuse_quarantined(shard, packet, binding, config.ports[meta_of(packet).egress].tenant_slot);
+  return true;
+}
+
 /// What does not go out as it came in: hop limits and packets too big, answered as RFC 1812 and RFC 8200 ask; trains; IPv4
 /// packets that are cut.
 void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& exit) {
@@ -240,7 +249,8 @@ void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit
     in_pieces(shard, config, packet, *exit.wire, [&](rte_mbuf* piece) { exit.send(shard, piece, destination); });
   };
   if ((meta.next_hop & kDynamicHop) == 0) {
-    send(config.static_hops[meta.next_hop]);
+    const std::uint64_t hop = config.static_hops[meta.next_hop];
+    if ((hop & kWatchedHop) == 0 || !refuse_to_quarantined(shard, config, packet)) send(hop);
   } else {
     send_resolved(shard, config, packet, send);
   }
@@ -268,7 +278,9 @@ void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept {
     if (!plain) [[unlikely]] {
       forward_special(shard, config, packet, exit);
     } else if ((meta.next_hop & kDynamicHop) == 0) [[likely]] {
-      exit.send(shard, packet, config.static_hops[meta.next_hop]);
+      const std::uint64_t hop = config.static_hops[meta.next_hop];
+      if ((hop & kWatchedHop) != 0 && refuse_to_quarantined(shard, config, packet)) [[unlikely]] continue;
+      exit.send(shard, packet, hop);
     } else {
       send_resolved(shard, config, packet, [&](std::uint64_t destination) { exit.send(shard, packet, destination); });
     }

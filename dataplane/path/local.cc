@@ -171,6 +171,19 @@ void end_ip(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t
   deliver(shard, config, packet);
 }
 
+/// Neither IP nor ARP: nothing of it is for us, and none of it goes on.
+void handle_foreign_type(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
+  // 01-80-C2-00-00-0x never leaves its link (IEEE 802.1Q 8.6.3): spanning tree, LLDP, pause, link aggregation.
+  constexpr std::uint64_t kLinkControlGroup = 0x0180'c200'0000 >> 4;
+  if (filters::ethernet_destination(frame_of(packet)).number() >> 4 == kLinkControlGroup) {
+    unwanted(shard, config, packet, at, DropReason::kLinkControl);
+  } else if (config.ports[at].kind == snapshot::PortKind::kSegment) {
+    shard.consume(packet);  // its Binding allows the type
+  } else {
+    unwanted(shard, config, packet, at, DropReason::kAeEthertype);
+  }
+}
+
 }  // namespace
 
 DropReason check_to_us(const Address& source, const Address& destination) noexcept {
@@ -191,7 +204,7 @@ void link(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t a
   } else if (filters::is_nd(meta)) {
     handle_nd(shard, config, packet, at);
   } else if ((meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) == 0) {
-    unwanted(shard, config, packet, at, DropReason::kAeEthertype);
+    handle_foreign_type(shard, config, packet, at);
   } else {
     end_ip(shard, config, packet, at);
   }

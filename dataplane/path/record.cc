@@ -5,6 +5,7 @@
 #include <array>
 #include <limits>
 
+#include "dataplane/path/quarantine.h"
 #include "dataplane/path/translate.h"
 #include "filters/link/binding_guard.h"
 #include "filters/packet/fields.h"
@@ -156,6 +157,11 @@ void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason re
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
   const bool has_ip = (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
+  const std::uint32_t bound = config.binding_of(meta);
+  if (bound != kNoIndex && (reason == DropReason::kAeQuarantine || is_quarantined(shard, config.bindings[bound]))) {
+    refuse_quarantined(shard, packet, config.bindings[bound], port.tenant_slot);
+    return;
+  }
   if (!filters::info(reason).event.empty()) {
     SecBody body{};
     filters::describe_violation(frame_of(packet), meta, body);
@@ -163,9 +169,10 @@ void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason re
     body.last_timestamp = shard.now_ns;
     body.in_port = port.id;
     body.binding = kNoIndex;
-    if (const std::uint32_t bound = config.binding_of(meta); bound != kNoIndex) {
+    if (bound != kNoIndex) {
       body.binding = config.bindings[bound].id;
       shard.violations[config.bindings[bound].slot].add(1);
+      note_violation(shard, config, packet, bound, reason);
     }
     shard.log.write_folded(envelope(shard, meta.tenant, config.generation, LogKind::kSec, reason), body, port.tenant_slot);
   } else if (has_ip) {

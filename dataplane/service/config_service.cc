@@ -83,6 +83,9 @@ Result<void> ConfigService::answer(IpcConnection& peer, IpcMessage message) {
       if (answer_replay(engine_, request.replay(), message, report, answer)) return send_bulk(peer, answer, report.SerializeAsString());
       break;
     }
+    case ipc::ToDataplane::kReleaseBinding:
+      answer.mutable_binding_released()->set_was_quarantined(engine_.release_binding(request.release_binding().binding()));
+      break;
     case ipc::ToDataplane::BODY_NOT_SET: return malformed;
   }
   return peer.send(bytes_of(answer.SerializeAsString()));

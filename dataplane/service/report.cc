@@ -130,6 +130,8 @@ void fill_counters(const Engine& engine, std::uint64_t started_ns, ipc::Counters
   for (const auto& [id, slot] : engine.slots().bindings.all()) {
     ipc::BindingCounter* entry = out.add_bindings();
     entry->set_binding(id);
+    entry->set_quarantined(engine.quarantine(slot).begun());
+    entry->set_quarantine_refused(engine.quarantine(slot).refused_packets());
     entry->set_violations(sum(engine, [slot = slot](const Shard& shard) -> const Counter& { return shard.violations[slot]; }));
   }
   for (const auto& [id, slot] : engine.slots().tenants.all()) {

@@ -101,9 +101,13 @@ void BindingPins::reset() noexcept {
 
 bool take_token(BindingMeters& meters, snapshot::MeterClass which, snapshot::Meter limit,
                 std::uint64_t now_ms) noexcept {
+  return take_token(meters.buckets[static_cast<std::size_t>(which)], meters.divisor, limit, now_ms);
+}
+
+bool take_token(BindingMeters::Bucket& bucket, std::uint32_t divisor, snapshot::Meter limit,
+                std::uint64_t now_ms) noexcept {
   // Unit: 1/(1000 * divisor) of a packet, so that `rate` units come back every millisecond without rounding.
-  BindingMeters::Bucket& bucket = meters.buckets[static_cast<std::size_t>(which)];
-  const std::uint64_t cost = std::uint64_t{1000} * meters.divisor;
+  const std::uint64_t cost = std::uint64_t{1000} * divisor;
   if (limit.rate == 0 && limit.burst == 0) return false;
   const std::uint64_t room = std::max(std::uint64_t{limit.burst} * 1000, cost);
   if (now_ms > bucket.at_ms) {
@@ -141,6 +145,7 @@ BindingRules::BindingRules(const BindingSource& source)
     if (prefix.address.family == Family::kIpv4 && prefix.length < 31) broadcasts_.push_back(prefix.last());
   }
   hot_.l3_offset = static_cast<std::uint16_t>(kEthernetHeaderBytes + kVlanTagBytes * tags_);
+  hot_.watched = source.binding.quarantine != 0;
   if (active_) make_hot(source.pairs);
 }
 

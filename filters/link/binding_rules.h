@@ -86,6 +86,12 @@ struct BindingMeters {
 /// A burst below one packet per shard counts as one; rate and burst 0 let nothing pass.
 [[nodiscard]] bool take_token(BindingMeters& meters, snapshot::MeterClass which, snapshot::Meter limit,
                               std::uint64_t now_ms) noexcept;
+/// The same for one bucket of anything that `divisor` shards share.
+[[nodiscard]] bool take_token(BindingMeters::Bucket& bucket, std::uint32_t divisor, snapshot::Meter limit,
+                              std::uint64_t now_ms) noexcept;
+
+/// Broadcasts that all hosts of one Port may send together, a second and at once (specification 3.5).
+inline constexpr snapshot::Meter kPortBroadcasts{5000, 5000};
 
 /// One Binding in the form the guard tests packets against. Immutable; built once per generation, read by all workers.
 /// A default-constructed one is "no Binding": it passes nothing.
@@ -102,6 +108,7 @@ class BindingRules {
     std::uint16_t l3_offset = 0;
     bool ready4 = false;  ///< for to_port(): address4 is a bound destination
     bool ready6 = false;
+    bool watched = false;  ///< violations lead to quarantine
   };
 
   BindingRules() = default;

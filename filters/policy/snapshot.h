@@ -163,7 +163,8 @@ struct Binding {
   std::uint8_t lla_pins;   ///< 1..8
   std::uint8_t roles;      ///< BindingRole bits
   std::uint8_t active;     ///< 0 = suspended: passes nothing
-  std::uint32_t reserved;
+  std::uint8_t quarantine; ///< 1: a hundred violations in a minute stop everything for a while
+  std::array<std::uint8_t, 3> reserved;
 };
 
 struct BindingPair {

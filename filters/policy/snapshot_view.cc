@@ -437,7 +437,8 @@ Result<void> SnapshotCheck::check_binding(std::uint32_t index) const {
       snapshot::kRoleRouter | snapshot::kRoleDhcp | snapshot::kRoleQuerier | snapshot::kRoleForwarding;
   if ((binding.roles & ~kRoles) != 0) return at(binding.roles);
   if (!is_flag(binding.active)) return at(binding.active);
-  if (binding.reserved != 0) return at(binding.reserved);
+  if (!is_flag(binding.quarantine)) return at(binding.quarantine);
+  if (!all_zero(binding.reserved)) return at(binding.reserved);
   return {};
 }
 

@@ -19,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   sekishoctl config rollback 41                     what revision 41 said, as a new revision
   sekishoctl show rules --tenant acme               rules in order with their hit counters
   sekishoctl show drops                             why packets ended
+  sekishoctl binding release web1-eth0 --tenant acme  end its quarantine
   sekishoctl log follow --tenant acme --last 20     watch verdicts as they happen
   sekishoctl log export --tenant acm00000001 --type comm --format csv --bom -o comm.csv
   sekishoctl explain --port office --from 10.0.0.34 --to 10.0.0.2 --dport 443
@@ -49,7 +50,7 @@ constexpr ShowCommand kShowCommands[] = {
 struct Choice {
   std::string run_dir;
   bool json = false;
-  std::string file, tenant, shell;
+  std::string file, tenant, binding, shell;
   std::uint32_t against = 0, limit = 0, revision = 0, unused = 0;
   CommitRequest commit;
   RollbackRequest rollback;
@@ -166,6 +167,15 @@ void add_show(CLI::App& app, Choice& choice) {
   }
 }
 
+void add_binding(CLI::App& app, Choice& choice) {
+  CLI::App* binding = app.add_subcommand("binding", "act on a binding");
+  binding->require_subcommand(1);
+  CLI::App* release = binding->add_subcommand("release", "end a binding's quarantine before its time");
+  release->add_option("NAME", choice.binding, "the binding")->required();
+  release->add_option("--tenant", choice.tenant, "service code or name (needed when several tenants have the name)");
+  release->callback([&] { choice.action = [&](Session& s) { return release_binding(s, choice.tenant, choice.binding); }; });
+}
+
 void add_log_options(CLI::App& command, Choice& choice) {
   command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
   command.add_option("--type", choice.log.types, "comm, sec, loss, separated by commas (default: all)")
@@ -265,6 +275,7 @@ int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironme
   app.add_flag("--json", choice.json, "answers as JSON");
   add_config(app, choice);
   add_show(app, choice);
+  add_binding(app, choice);
   add_log(app, choice);
   add_explain(app, choice);
   add_completion(app, choice);

@@ -201,6 +201,19 @@ ExitStatus show_table(Session& session, ipc::Show::What what, const std::string&
   return print_table(session, std::get<ipc::Table>(table));
 }
 
+ExitStatus release_binding(Session& session, const std::string& tenant, const std::string& binding) {
+  ipc::ToControl question;
+  question.mutable_end_quarantine()->set_tenant(tenant);
+  question.mutable_end_quarantine()->set_binding(binding);
+  const auto asked = ask_control(session.run_dir, std::move(question));
+  if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
+  const auto& answer = std::get<ControlAnswer>(asked).message;
+  if (!answer.has_quarantine_ended()) return unexpected(session);
+  if (!answer.quarantine_ended().ok()) return fail(session, {false, answer.quarantine_ended().error()});
+  session.out << (session.json ? "{\"ok\":true}\n" : "The quarantine of \"" + padded(binding, 0, Align::kLeft) + "\" has ended.\n");
+  return ExitStatus::kOk;
+}
+
 ExitStatus read_log(Session& session, const LogRequest& request) {
   const auto code = service_code_of(session, request.tenant);
   if (const auto* error = std::get_if<ControlError>(&code)) return fail(session, *error);

@@ -50,6 +50,8 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     address("AE_NA", "Neighbour advertisement for an address that is not assigned to this port"),
     address("AE_RA", "Router advertisement from a port without the router role"),
     address("AE_DST_FOREIGN", "Packet for an address that is not assigned to this port"),
+    address("AE_QUARANTINE", "Too many violations in a minute: everything of this binding is refused for five minutes"),
+    address("AE_RELEASE", "The quarantine of this binding has ended; count says how many packets it refused"),
     address("AE_OTHER", "Further violations, folded because too many differ"),
     address("RPF_FAIL", "Source address does not belong where the packet came from"),
     address("BOGON", "Source or destination address is never valid on this path"),

@@ -71,6 +71,8 @@ struct FakeDataplane {
   std::uint32_t counted_rule = 0;
   ipc::Explain explained = {};  ///< the last question; read after its answer
   std::uint32_t candidate_generation = 0;
+  std::atomic<std::uint32_t> released_binding = 0;
+  std::atomic<bool> quarantined = true;
 
   void serve(IpcConnection& connection, const std::atomic<bool>& ending) {
     while (!ending) {
@@ -92,6 +94,10 @@ struct FakeDataplane {
     out.set_correlation(request.correlation());
     if (request.has_get_status()) out.mutable_status()->set_generation(generation);
     if (request.has_read_counters()) return bulk(connection, out);
+    if (request.has_release_binding()) {
+      released_binding = request.release_binding().binding();
+      out.mutable_binding_released()->set_was_quarantined(quarantined);
+    }
     if (request.has_query_neighbours()) out.mutable_failure()->set_reason("no neighbours today");
     if (request.has_explain()) {
       explained = request.explain();
@@ -329,6 +335,31 @@ TEST_F(DaemonTest, ExplainUnderACandidateStoresNothingAndListsItsFindings) {
   EXPECT_EQ(dataplane_.generation, 1U);
   request.mutable_list_revisions();
   EXPECT_EQ(ask(connection, request).message.revisions().revisions_size(), 1);
+}
+
+TEST_F(DaemonTest, EndsTheQuarantineOfTheBindingThatIsMeantAndNoOther) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kExample).ok());
+  const auto end_quarantine = [&](const std::string& binding, const std::string& tenant) {
+    ipc::ToControl request;
+    request.mutable_end_quarantine()->set_binding(binding);
+    request.mutable_end_quarantine()->set_tenant(tenant);
+    auto connection = client();
+    return ask(connection, request).message.quarantine_ended();
+  };
+
+  EXPECT_THAT(end_quarantine("nothing", "").error(), HasSubstr("there is no binding \"nothing\""));
+  EXPECT_THAT(end_quarantine("desk-eth0", "globex").error(), HasSubstr("there is no binding"));
+  EXPECT_THAT(end_quarantine("web1-eth0", "").error(), HasSubstr("say which with --tenant"));
+  EXPECT_EQ(dataplane_.released_binding, 0U);
+  EXPECT_TRUE(end_quarantine("web1-eth0", "globex").ok());
+  const std::uint32_t globex = dataplane_.released_binding;
+  EXPECT_TRUE(end_quarantine("web1-eth0", "acm00000001").ok());
+  EXPECT_NE(dataplane_.released_binding, globex);
+  EXPECT_TRUE(end_quarantine("desk-eth0", "").ok());
+  dataplane_.quarantined = false;
+  EXPECT_THAT(end_quarantine("desk-eth0", "").error(), HasSubstr("not in quarantine"));
 }
 
 TEST_F(DaemonTest, SaysSoWhenThereIsNoDataPlane) {

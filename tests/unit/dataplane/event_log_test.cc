@@ -132,6 +132,36 @@ TEST_F(Log, EvictionWritesWhatWasCounted) {
   EXPECT_EQ(total, 3 * kKeys);
 }
 
+TEST_F(Log, TenantThatVariesWhatItForgesIsFoldedIntoOtherAndNobodyElseIs) {
+  constexpr std::uint32_t kForged = 20'000;
+  std::uint64_t total = 0, other = 0, records = 0, neighbour = 0;
+  const auto take = [&] {
+    for (const Out& out : read()) {
+      const bool is_other = out.envelope.drop_reason == static_cast<std::uint8_t>(filters::DropReason::kAeOther);
+      neighbour += out.envelope.tenant == 2 ? out.envelope.count : 0;
+      EXPECT_FALSE(is_other && out.envelope.tenant == 2);
+      if (out.envelope.tenant != 1) continue;
+      total += out.envelope.count;
+      records += 1;
+      other += is_other ? out.envelope.count : 0;
+    }
+  };
+  for (std::uint32_t thief = 1; thief <= kForged; ++thief) {
+    violate(kStart + thief, thief);
+    if (thief % 200 == 0) violate(kStart + thief, 1'000'000, 2), take();
+  }
+  log_.flush_all(kStart + kForged);
+  take();
+  EXPECT_EQ(total, kForged);
+  EXPECT_EQ(neighbour, kForged / 200);
+  EXPECT_GT(other, kForged * 7 / 10);
+  EXPECT_LT(records, EventLog::kTenantViolations * 5 / 4);
+  violate(kStart + 61 * kSecond, 3);  // its windows are over: it is told apart again
+  const auto out = read();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(out[0].envelope.drop_reason, static_cast<std::uint8_t>(filters::DropReason::kAeMac));
+}
+
 TEST_F(Log, ClockSetBackDoesNotSwallowEvents) {
   deny(kStart, 1);
   read();

@@ -382,7 +382,8 @@ TEST(SnapshotView, RefusesWrongBindings) {
       {"9 pins", kBindings, [](B& b) { b.bindings[0].lla_pins = 9; }},
       {"roles", kBindings, [](B& b) { b.bindings[0].roles = 16; }},
       {"active 2", kBindings, [](B& b) { b.bindings[0].active = 2; }},
-      {"reserved", kBindings, [](B& b) { b.bindings[0].reserved = 1; }},
+      {"quarantine 2", kBindings, [](B& b) { b.bindings[0].quarantine = 2; }},
+      {"reserved", kBindings, [](B& b) { b.bindings[0].reserved[2] = 1; }},
   });
 }
 
