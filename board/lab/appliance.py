@@ -43,11 +43,12 @@ def make_root(tag):
 class Appliance:
     """Starts, ends and questions the daemons of one run. Folders: run/ sockets, state/ what survives, out/ what they say."""
 
-    def __init__(self, root, topology, binaries=None, workers=1):
+    def __init__(self, root, topology, binaries=None, workers=1, driver="af_packet"):
         self.root = Path(root)
         self.topology = topology
         self.run_dir = self.root / "run"
         self.workers = workers
+        self.driver = driver
         self.processes = {}
         self._make_folders()
         self.binaries = self._reachable_binaries(Path(binaries or default_binaries()))
@@ -107,7 +108,9 @@ class Appliance:
 
     def _dataplaned_argv(self):
         cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-        devices = [f"--vdev=net_af_packet{number},iface={name}" for number, name in enumerate(gateway_interfaces())]
+        # af_packet asks the kernel to put IPv4 fragments together before it sees them; pcap shows the wire as it is.
+        ends = "iface={0}" if self.driver == "af_packet" else "rx_iface_in={0},tx_iface={0}"
+        devices = [f"--vdev=net_{self.driver}{number},{ends.format(name)}" for number, name in enumerate(gateway_interfaces())]
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
                 "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), "--",

@@ -15,13 +15,13 @@ DEMO_CONFIG = TREE / "board" / "demo-config.yaml"
 class Lab:
     """`with Lab() as lab`: the demonstration's world, configured and serving."""
 
-    def __init__(self, binaries=None, workers=1, config=DEMO_CONFIG, commit=True):
+    def __init__(self, binaries=None, workers=1, config=DEMO_CONFIG, commit=True, driver="af_packet"):
         sweep(NOTES)
         self.tag = str(os.getpid())
         self.config = config
         self.topology = Topology(self.tag, NOTES)
         self.appliance = None
-        self._options = {"binaries": binaries, "workers": workers}
+        self._options = {"binaries": binaries, "workers": workers, "driver": driver}
         self._commit = commit
         self.root = None
 
