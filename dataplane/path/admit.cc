@@ -652,10 +652,11 @@ void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noex
     rte_mbuf* packet = first.packets[i];
     PacketMeta& meta = meta_of(packet);
     if (meta.session != kNoIndex && !shard.sessions.live(meta.session)) meta.session = kNoIndex;  // ended in this burst
-    if (meta.session != kNoIndex) {
-      if (readmit(shard, config, packet)) known.packets[known.count++] = packet;
-    } else if (filters::is_icmp_error(meta)) {
+    if (filters::is_icmp_error(meta)) {
+      meta.session = kNoIndex;  // an echo's with identifier 0, by its key
       if (relate(shard, config, packet)) first.packets[passed++] = packet;
+    } else if (meta.session != kNoIndex) {
+      if (readmit(shard, config, packet)) known.packets[known.count++] = packet;
     } else if (prepare(shard, config, packet, applicants[count], keys[count])) {
       ++count;
     }

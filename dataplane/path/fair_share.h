@@ -3,7 +3,7 @@
 
 #include "dataplane/shard.h"
 
-/// Fairness between tenants that share a source of packets: a receive queue, or the ring from other shards (ADR 19).
+/// Fairness between tenants that share a source of packets: a receive queue, or the ring from other shards (ADR 17).
 ///
 /// A source that brought full bursts for kFullVisits visits in a row cannot be kept up with; what overflows is lost
 /// blindly, each tenant in proportion to what it sends. From then on a visit takes up to kRoundsMax bursts, of which each

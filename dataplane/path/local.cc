@@ -160,9 +160,12 @@ void end_ip(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t
   const auto frame = frame_of(packet);
   const Address source = filters::ip_source(frame, meta_of(packet));
   const Address destination = filters::ip_destination(frame, meta_of(packet));
-  const bool to_us = is_own(wire, destination) && !filters::ethernet_destination(frame).is_multicast();
+  const bool grouped = filters::ethernet_destination(frame).is_multicast();
+  const bool to_us = is_own(wire, destination) && !grouped;
   DropReason reason = to_us ? check_to_us(source, destination) : why_not(wire, destination);
   if (reason == DropReason::kNone && is_own(wire, source)) reason = DropReason::kSourceOwn;
+  if (to_us && meta_of(packet).ttl == 0) reason = DropReason::kTtlZero;
+  if (!grouped && raw_mac_at(frame) != wire.raw_mac) reason = DropReason::kNotForUs;
   if (reason != DropReason::kNone) {
     unwanted(shard, config, packet, at, reason);
     return;

@@ -9,6 +9,7 @@
 #include "dataplane/path/translate.h"
 #include "filters/packet/protocol.h"
 #include "filters/state/datagram_tracker.h"
+#include "filters/state/icmp_error.h"
 
 namespace sekisho::dataplane::path {
 namespace {
@@ -52,11 +53,11 @@ DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta
 }
 
 /// True when the segment tracking refused opens its connection anew (RFC 9293 3.6.1), or follows one that did: the old
-/// session has ended.
+/// session has ended. Or when it is an ICMP error, whose own key looks like that of an echo with identifier 0.
 bool restart(Shard& shard, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
   const Session& session = shard.sessions.at(meta.session);
-  if (session.timeout == 0) {
+  if (session.timeout == 0 || filters::is_icmp_error(meta)) {
     meta.session = kNoIndex;
     return true;
   }
@@ -138,7 +139,8 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
     }
     if (reason != DropReason::kNone) [[unlikely]] {
       const bool its_own = reason != DropReason::kWrongPort && reason != DropReason::kNatWrongSide;
-      const bool anew = its_own && restarted != nullptr && restart(shard, packet);
+      const bool may = its_own || filters::is_icmp_error(meta);
+      const bool anew = may && restarted != nullptr && restart(shard, packet);
       if (anew) {
         restarted->packets[restarted->count++] = packet;
       } else {

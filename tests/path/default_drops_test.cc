@@ -187,8 +187,9 @@ std::vector<Row> headers() {
     };
   };
   const auto long_options = [](const Ground& g) {
-    Frame rest(std::size_t{filters::kExtensionHeaderBytesMax} + 7);
-    rest[0] = filters::kExtensionHeaderBytesMax / 8;
+    constexpr std::size_t kEights = filters::kExtensionHeaderBytesMax / 8;
+    Frame rest{kEights, 1, 4, 0, 0, 0, 0};
+    for (std::size_t i = 0; i < kEights; ++i) rest.insert(rest.end(), {4, 1, 1, 1, 3, 0, 0, 0});  // tunnel limit, padding
     return g.v6().extension(60, rest).udp(5000, 53).build();
   };
   return {
@@ -238,6 +239,9 @@ std::vector<Row> headers() {
       {"v6 option: home address", extension(60, {0, 0xc9, 4, 0, 0, 0, 0}), R::kIpv6Options, "PROTO_EXT_HDR"},
       {"v6 option: unassigned", extension(60, {0, 0x1e, 4, 0, 0, 0, 0}), R::kIpv6Options, "PROTO_EXT_HDR"},
       {"v6 option: router alert in destination options", extension(60, {0, 5, 2, 0, 0, 1, 0}), R::kIpv6Options, "PROTO_EXT_HDR"},
+      {"v6 option: router alert outside multicast listener discovery", extension(0, {0, 5, 2, 0, 0, 1, 0}), R::kIpv6Options, "PROTO_EXT_HDR"},
+      {"v6 option: padding with something in it", extension(60, {0, 1, 4, 0, 0, 0, 9}), R::kIpv6OptionFormat, "PROTO_EXT_HDR"},
+      {"v6 option: more padding than alignment needs", extension(60, {1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}), R::kIpv6OptionFormat, "PROTO_EXT_HDR"},
       {"v6 option: longer than its header", extension(60, {0, 1, 9, 0, 0, 0, 0}), R::kIpv6OptionFormat, "PROTO_EXT_HDR"},
   };
 }

@@ -65,7 +65,8 @@ void add_rule(SnapshotBuilder& builder, const RuleText& text, std::uint32_t poli
   rule.policy = policy;
   rule.uuid[0] = static_cast<std::uint8_t>(text.id);
   rule.name = builder.string("rule " + std::to_string(text.id));
-  rule.source_zones = rule.destination_zones = ~std::uint64_t{0};
+  rule.source_zones = text.source_zones;
+  rule.destination_zones = text.destination_zones;
   rule.sources = ranges_of(builder, text.sources);
   rule.destinations = ranges_of(builder, text.destinations);
   rule.any_source = text.sources.empty();
@@ -225,7 +226,7 @@ std::vector<std::uint8_t> World::snapshot(std::uint32_t generation, const std::v
   add_port(builder, uplink, {"192.0.2.1/24", "2001:db8:0:1::1/64"});
   if (shape.tenant_b) add_tenant_ports(builder, kTexts[1], 1);
   add_tenant(builder, kTexts[0], 0, options_.sessions_max, rules, kDefaultRuleA);
-  if (shape.tenant_b) add_tenant(builder, kTexts[1], 1, options_.sessions_max, {{.id = 201}}, kDefaultRuleB);
+  if (shape.tenant_b) add_tenant(builder, kTexts[1], 1, options_.sessions_max, shape.rules_b, kDefaultRuleB);
   if (shape.edit) shape.edit(builder);
   return builder.finish(generation);
 }

@@ -38,6 +38,7 @@ struct RuleText {
   std::uint8_t log = filters::snapshot::kLogEnd;
   bool keep_on_change = false;
   std::uint16_t service = 0;  ///< number of its service object
+  std::uint64_t source_zones = ~std::uint64_t{0}, destination_zones = ~std::uint64_t{0};  ///< 1 servers, 2 office, 4 net
 };
 
 struct WorldOptions {
@@ -50,6 +51,7 @@ struct WorldOptions {
 /// How a snapshot differs from the topology above.
 struct Shape {
   bool tenant_b = true;
+  std::vector<RuleText> rules_b = {{.id = 201}};
   std::function<void(filters::SnapshotBuilder&)> edit = {};  ///< last word before it is sealed
 };
 

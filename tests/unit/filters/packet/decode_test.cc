@@ -192,7 +192,8 @@ TEST(Decode, PassesIpv6OptionsByAllowListAlone) {
     EXPECT_EQ(with(header, {1, 5, 0, 0, 0, 0}), DropReason::kIpv6OptionFormat);
     EXPECT_EQ(with(header, {1, 3, 0, 0, 0, 1}), DropReason::kIpv6OptionFormat);
     EXPECT_EQ(with(header, {0xc2, 4, 0, 1, 0, 0}), DropReason::kIpv6Jumbo);
-    EXPECT_EQ(with(header, {5, 2, 0, 0, 1, 0}), DropReason::kIpv6Options);  // UDP is no multicast listener
+    EXPECT_EQ(with(header, {1, 4, 0, 0, 0, 7}), DropReason::kIpv6OptionFormat);
+    EXPECT_EQ(with(header, {5, 2, 0, 0, 1, 0}), DropReason::kIpv6Options);
     EXPECT_EQ(with(header, {4, 1, 1, 1, 1, 0}), hop ? DropReason::kIpv6Options : DropReason::kNone);
     EXPECT_EQ(with(header, {0xc9, 4, 0, 0, 0, 0}), DropReason::kIpv6Options);
     EXPECT_EQ(with(header, {0x1e, 4, 0, 0, 0, 0}), DropReason::kIpv6Options);
@@ -273,9 +274,8 @@ TEST(Decode, BoundsTheExtensionHeaderChainInNumberAndBytes) {
     return reason_of(builder.udp(1, 2).build());
   };
   const auto options = [](std::uint8_t eights) {
-    Frame rest(std::size_t{eights} * 8 + 7);
-    rest[0] = eights;
-    for (std::size_t at = 1; at + 3 <= rest.size(); at += 3) rest[at] = 4, rest[at + 1] = 1;  // tunnel encapsulation limits
+    Frame rest{eights, 1, 4, 0, 0, 0, 0};
+    for (unsigned i = 0; i < eights; ++i) rest.insert(rest.end(), {4, 1, 1, 1, 3, 0, 0, 0});  // tunnel limit, padding
     return reason_of(v6().extension(60, rest).udp(1, 2).build());
   };
 
