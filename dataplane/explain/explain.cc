@@ -9,7 +9,8 @@ namespace sekisho::dataplane::explain {
 namespace {
 
 Result<Outcome> run_once(Engine& engine, const Policy& policy, const std::vector<std::uint8_t>& frame, std::uint32_t port) {
-  SEKISHO_TRY(const auto shard, PrivateShard::create(engine, policy.runtime, policy.slots, PrivateShard::kSessionsMin));
+  SEKISHO_TRY(const auto shard, PrivateShard::create(engine, policy.runtime, policy.slots, PrivateShard::kSessionsMin,
+                                                       engine.shards()));
   return shard->run_live(frame, policy.runtime.ports[port].wire);
 }
 

@@ -167,7 +167,7 @@ class Narrator {
 
   void rule() {
     if (trace_.rule == kNoIndex) {
-      if (ended_in(Stage::kAdmit) && refused()) add_refused(is_error() ? "session" : "route");
+      if (ended_in(Stage::kAdmit) && refused()) add_refused(refusing_step());
       return;
     }
     const snapshot::Action action = runtime_.rules[trace_.rule].action;
@@ -180,6 +180,15 @@ class Narrator {
     }
     add("rule", result, "rule " + rule_name(runtime_, trace_.rule), uuid_text(source.uuid), detail);
     if (ended_in(Stage::kAdmit) && refused() && action == snapshot::Action::kAllow) add_refused("session");
+  }
+
+  /// What refuses before any rule is asked.
+  [[nodiscard]] const char* refusing_step() const {
+    const filters::LogReason kind = filters::info(trace_.reason).log_reason;
+    if (kind == filters::LogReason::kQuota) return "quota";
+    if (kind == filters::LogReason::kState) return "session";
+    const bool route = trace_.reason == DropReason::kNoRoute || trace_.reason == DropReason::kAeDestinationForeign;
+    return route ? "route" : "default drops";
   }
 
   [[nodiscard]] std::string zone_name(std::uint32_t port) const {

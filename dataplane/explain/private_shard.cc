@@ -7,18 +7,25 @@
 
 #include "dataplane/path/carry.h"
 #include "dataplane/path/lookup.h"
+#include "dataplane/train.h"
 #include "filters/packet/fields.h"
 
 namespace sekisho::dataplane::explain {
 namespace {
 
-constexpr std::uint32_t kPackets = 255;
+constexpr std::uint32_t kPackets = 511;
+constexpr std::uint32_t kFragments = 128;   // of a replay: fewer than there are packets
+constexpr std::uint32_t kRingEntries = 256;
 constexpr std::uint32_t kLogRecords = 64;  // nobody reads them
 
+/// Names are global to the process.
+std::string unique_name() {
+  static std::uint32_t next = 0;  // the control thread's
+  return "explain-" + std::to_string(next++);
+}
+
 rte_mempool* make_pool() {
-  static std::uint32_t next = 0;  // the control thread's; names are global to the process
-  const std::string name = "explain-" + std::to_string(next++);
-  return rte_pktmbuf_pool_create(name.c_str(), kPackets, 0, sizeof(PacketMeta), RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+  return rte_pktmbuf_pool_create(unique_name().c_str(), kPackets, 0, sizeof(PacketMeta), RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 }
 
 /// The shard that receives what comes in on a NIC, or, with several queues, the first of them.
@@ -50,12 +57,13 @@ std::vector<T> copy_places(const std::vector<T>& live, std::size_t places) {
 }  // namespace
 
 Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const Runtime& runtime, const Slots& slots,
-                                                           std::uint32_t sessions) {
+                                                           std::uint32_t sessions, std::uint32_t shards) {
   std::unique_ptr<PrivateShard> out(new PrivateShard(engine, runtime));
   out->pool_.reset(make_pool());
   if (out->pool_ == nullptr) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kPackets};
   ShardLimits limits = engine.shard(0).limits;
   limits.sessions = std::max(sessions, kSessionsMin);
+  limits.fragments = kFragments;
   limits.log_records = kLogRecords;
   limits.ports = std::max(1U, slots.ports.used_end());
   limits.rules = std::max(1U, slots.rules.used_end());
@@ -70,14 +78,20 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   out->shared_.limits.copy(live.limits);
   out->shared_.cookie_key = live.cookie_key;
   out->shared_.wall_offset_ns.store(live.wall_offset_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  out->shared_.shards = live.shards;  // a tenant's limits are dealt among them
+  out->shared_.shards = shards;
   SEKISHO_TRY(out->shared_.port_claims, PortClaims::create(limits.sessions));
   SEKISHO_TRY(out->shared_.flow_owners, FlowOwners::create(limits.sessions));
   out->shared_.tsc_ns = live.tsc_ns;
   out->shared_.tsc_base = live.tsc_base;
-
+  out->shared_.cookie_key = live.cookie_key;
+  for (std::uint32_t number = 0; shards > 1 && number < shards; ++number) {
+    out->rings_.emplace_back(rte_ring_create(unique_name().c_str(), kRingEntries, SOCKET_ID_ANY, RING_F_SC_DEQ));
+    if (out->rings_.back() == nullptr) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, kRingEntries};
+    out->shared_.handoff.push_back(out->rings_.back().get());
+  }
   SEKISHO_TRY(out->shard_, Shard::create(0, limits, out->shared_, out->pool_.get(), engine.shard(0).sessions.seed(), live.tsc_base));
   out->shard_->meter_divisor = engine.shard(0).meter_divisor;
+  out->shard_->nics = engine.shard(0).nics;  // none is usable: what no outlet has room for ends
   for (std::size_t i = 0; i < out->shard_->meters.size(); ++i) out->shard_->meters[i].divisor = engine.shard(0).meters[0].divisor;
   return out;
 }
@@ -98,7 +112,9 @@ void PrivateShard::copy_receiver(ByteSpan frame, std::uint32_t port) {
     binding = runtime_.segments[entry.segment]->macs.find(filters::ethernet_source(frame).number());
   }
   std::uint64_t tsc = 0;
-  engine_.look(receiver_of(engine_, entry.nic), [&](const Shard& live) {
+  const std::uint32_t receiver = receiver_of(engine_, entry.nic);
+  be(receiver);
+  engine_.look(receiver, [&](const Shard& live) {
     tsc = live.now_tsc;
     if (binding == kNoIndex) return;
     const std::uint32_t slot = runtime_.bindings[binding].slot;
@@ -107,7 +123,12 @@ void PrivateShard::copy_receiver(ByteSpan frame, std::uint32_t port) {
   shard_->begin_turn(tsc);
 }
 
-/// What the shard that owns the packet's flow knows of it.
+void PrivateShard::be(std::uint32_t number) {
+  shard_->number = number;
+  for (Outlet& outlet : shard_->outlets) outlet.owner = static_cast<std::uint16_t>(number);
+}
+
+/// What the shard being played, which owns the packet's flow, knows of it.
 void PrivateShard::copy_owner(rte_mbuf* packet, Outcome& outcome) {
   const PacketMeta& meta = meta_of(packet);
   const HashSeed& seed = shard_->sessions.seed();
@@ -119,35 +140,52 @@ void PrivateShard::copy_owner(rte_mbuf* packet, Outcome& outcome) {
   } else if ((meta.proof & filters::kProofIpv6) != 0) {
     flow.ends = path::ends_of(packet, flow.lookup.from_high);
   }
-  const std::uint32_t owner = path::owner_of(engine_.shared(), runtime_, seed, packet);
-  if (shared_.shards > 1) {  // steer is to find what we have found
-    const std::uint32_t noted = shared_.flow_owners.find(flow.lookup.hash);
-    if (noted != FlowOwners::kNone) shared_.flow_owners.remove(flow.lookup.hash, noted);
-    shared_.flow_owners.add(flow.lookup.hash, owner);
-  }
   const std::uint32_t slot = runtime_.ports[meta.ingress].tenant_slot;
   LiveSession session{};
   bool found = false;
-  engine_.look(owner, [&](const Shard& live) {
+  engine_.look(shard_->number, [&](const Shard& live) {
     const std::uint32_t index = live.sessions.find(flow.lookup, flow.ends);
     found = index != kNoIndex && live.sessions.live(index);
-    if (found) session = {live.sessions.at(index), live.sessions.translation(index), live.sessions.own_hash(index)};
+    if (found) {
+      session = {live.sessions.at(index), live.sessions.translation(index), live.proxies[index], live.accounted[index],
+                 live.sessions.own_hash(index)};
+    }
     shard_->tenants[slot].sessions.set(live.tenants[slot].sessions.read());
+    shard_->tenants[slot].half_open.set(live.tenants[slot].half_open.read());
     shard_->icmp_budget[slot] = live.icmp_budget[slot];
     shard_->echo_budget[slot] = live.echo_budget[slot];
     shard_->shares[slot] = live.shares[slot];
+    shard_->cookies_until[slot] = live.cookies_until[slot];
   });
-  shard_->number = owner;
-  for (Outlet& outlet : shard_->outlets) outlet.owner = static_cast<std::uint16_t>(owner);
+  const Shard& owner = engine_.shard(shard_->number);
+  for (const RuleEntry& rule : runtime_.rules) {  // counters are anybody's to read
+    if (rule.limits.half_open_max != 0 && rule.slot < owner.no_rule()) {
+      shard_->rules[rule.slot].half_open.set(owner.rules[rule.slot].half_open.read());
+    }
+  }
   if (!found) return;
   take_session(session);
   if (error) outcome.before = session.session;
+}
+
+void PrivateShard::copy_flow_owner(rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const HashSeed& seed = shard_->sessions.seed();
+  std::uint64_t hash = path::lookup_of(packet, seed).hash;
+  filters::QuotedPacket quoted{};
+  if (filters::is_icmp_error(meta) && filters::parse_icmp_error(frame_of(packet), meta, quoted) == filters::DropReason::kNone) {
+    hash = path::quoted_flow(quoted, meta.tenant, seed).lookup.hash;
+  }
+  const std::uint32_t owner = engine_.shared().flow_owners.find(hash);
+  if (owner != FlowOwners::kNone) shared_.flow_owners.add(hash, owner);
 }
 
 void PrivateShard::take_session(const LiveSession& live) {
   const bool ipv6 = (live.session.flags & kSessionIpv6) != 0;
   const std::uint32_t index = shard_->sessions.insert({live.session.key, live.hash, false}, live.session.ends, ipv6);
   if (index == kNoIndex) return;
+  shard_->proxies[index] = live.proxy;
+  shard_->accounted[index] = live.accounted;
   Session& own = shard_->sessions.at(index);
   own = live.session;
   if ((own.flags & kSessionTranslated) != 0) {
@@ -156,8 +194,7 @@ void PrivateShard::take_session(const LiveSession& live) {
     if (!shard_->sessions.add_other(index, other, live.translation.ends)) own.flags &= static_cast<std::uint8_t>(~kSessionTranslated);
     shard_->sessions.translation(index).delta = live.translation.delta;  // what it holds, the live shard holds
   }
-  // A rule that is in this configuration no more counts anywhere.
-  if (own.rule_slot >= shard_->rules.size()) own.rule_slot = 0;
+  if (own.rule_slot >= shard_->no_rule()) own.rule_slot = shard_->no_rule();  // its rule is gone
   shard_->wheel.add(shard_->sessions, index);
 }
 
@@ -186,17 +223,38 @@ void PrivateShard::gather(rte_mbuf* packet, Outcome& outcome) {
     outcome.fate = trace.end == Trace::End::kDropped ? Fate::kDropped : outcome.sent.empty() ? Fate::kConsumed : Fate::kAnswered;
   }
   const std::uint32_t index = outcome.meta.session;
-  const bool placed = outcome.meta.generation == runtime_.generation && outcome.meta.l4_offset != 0;
+  const bool placed = outcome.meta.generation == runtime_.generation && outcome.trace.stage >= Stage::kFindSession;
   if (placed && index != kNoIndex && index < shard_->sessions.capacity() && shard_->sessions.live(index)) {
     outcome.after = shard_->sessions.at(index);
+  }
+}
+
+/// What shards hand to one another: the pieces of a datagram to where they meet, a packet to the owner of its flow.
+template <typename Before>
+void PrivateShard::run_handed(Before& before) {
+  for (bool moved = true; moved;) {
+    moved = false;
+    for (std::uint32_t number = 0; number < rings_.size(); ++number) {
+      if (rte_ring_empty(rings_[number].get()) != 0) continue;
+      moved = true;
+      be(number);
+      Burst handed;
+      path::receive_handed(*shard_, runtime_, handed);
+      path::carry(*shard_, runtime_, handed, before);
+    }
   }
 }
 
 Outcome PrivateShard::run(ByteSpan frame, std::uint32_t port, bool live) {
   Outcome outcome;
   outcome.frame.assign(frame.begin(), frame.end());
+  SEKISHO_ASSERT(frame.size() <= kFrameBytesMax);
   rte_mbuf* packet = rte_pktmbuf_alloc(pool_.get());
-  SEKISHO_ASSERT(packet != nullptr && frame.size() <= kFrameBytesMax);
+  if (packet == nullptr) {  // a replay's fragments and packets that wait hold fewer than there are
+    outcome.trace.end = Trace::End::kDropped;
+    outcome.trace.reason = filters::DropReason::kNoMemory;
+    return outcome;
+  }
   char* room = rte_pktmbuf_append(packet, static_cast<std::uint16_t>(frame.size()));
   std::copy(frame.begin(), frame.end(), reinterpret_cast<std::uint8_t*>(room));
   packet->port = runtime_.ports[port].nic;
@@ -211,11 +269,14 @@ Outcome PrivateShard::run(ByteSpan frame, std::uint32_t port, bool live) {
     if (now.count == 0) return;  // the packet goes another way, or ended
     const bool looked_up = outcome.trace.stage == Stage::kFindSession;
     outcome.trace.stage = stage;
-    if (stage == Stage::kSteer && live) copy_owner(packet, outcome);
-    const std::uint32_t index = meta_of(packet).session;
+    rte_mbuf* carried = now.packets[0];  // the packet, or the train it completed
+    if (stage == Stage::kSteer && live && shared_.shards > 1) copy_flow_owner(carried);
+    if (stage == Stage::kFindSession && live) copy_owner(carried, outcome);
+    const std::uint32_t index = meta_of(carried).session;
     if (looked_up && index != kNoIndex) outcome.before = shard_->sessions.at(index);
   };
   path::take(*shard_, runtime_, burst, before);
+  run_handed(before);
   shard_->trace = nullptr;
   gather(packet, outcome);
   return outcome;
@@ -229,9 +290,9 @@ Outcome PrivateShard::run_live(ByteSpan frame, std::uint32_t port) {
 Outcome PrivateShard::run_apart(ByteSpan frame, std::uint32_t port, std::uint64_t tsc) {
   shard_->begin_turn(tsc);
   shard_->expire_sessions(runtime_, shard_->sessions.capacity());
+  path::expire_fragments(*shard_, runtime_);
   Outcome out = run(frame, port, false);
-  for (std::uint32_t i = 0; i < shard_->held_count; ++i) rte_pktmbuf_free(shard_->held[i].packet);
-  shard_->packets.held.subtract(shard_->held_count);
+  for (std::uint32_t i = 0; i < shard_->held_count; ++i) free_packet(shard_->held[i].packet);
   shard_->held_count = 0;
   return out;
 }

@@ -35,16 +35,19 @@ struct Outcome {
 /// Overview. It has the live shards' seed and places, its own tables, counters and log, copies of what all shards share
 /// (neighbours, pins), and no NIC: finished frames are taken out of its outlets. What a live shard alone knows and the
 /// packet's verdict needs (its session, its tenant's sessions and budgets, its Binding's meters, the time) is asked of
-/// that shard and copied before it is used: nothing flows back. Life-cycle. Made for one question, thrown away after it.
+/// that shard and copied before it is used: nothing flows back. A packet that shards would hand to one another is handed
+/// over here too: this one plays them all. Pieces of datagrams that wait in live shards are not copied: a fragment alone is
+/// held. Life-cycle. Made for one question, thrown away after it.
 /// Limits. One packet at a time; frames up to kFrameBytesMax bytes. Thread: control.
 class PrivateShard {
  public:
   static constexpr std::uint32_t kSessionsMin = 64;
   static constexpr std::size_t kFrameBytesMax = RTE_MBUF_DEFAULT_DATAROOM;  ///< what a packet buffer holds
 
-  /// `runtime` uses places of `slots`; both outlive it. Fails when DPDK's memory does not suffice.
+  /// `runtime` uses places of `slots`; both outlive it. `shards`: among how many it believes flows and limits to be dealt:
+  /// as many as there are for run_live, 1 for run_apart. Fails when DPDK's memory does not suffice.
   static Result<std::unique_ptr<PrivateShard>> create(Engine& engine, const Runtime& runtime, const Slots& slots,
-                                                      std::uint32_t sessions);
+                                                      std::uint32_t sessions, std::uint32_t shards);
   ~PrivateShard();
   PrivateShard(const PrivateShard&) = delete;
   PrivateShard& operator=(const PrivateShard&) = delete;
@@ -61,22 +64,34 @@ class PrivateShard {
   Outcome run(ByteSpan frame, std::uint32_t port, bool live);
   void copy_receiver(ByteSpan frame, std::uint32_t port);
   void copy_owner(rte_mbuf* packet, Outcome& outcome);
-  /// A session as its shard had it.
+  /// A session as its shard had it, with what stands beside it.
   struct LiveSession {
     Session session{};
     Translation translation{};
+    ProxiedSession proxy{};
+    Accounted accounted{};
     std::uint64_t hash = 0;  ///< of its own key
   };
   void take_session(const LiveSession& live);
+  /// Lets steer find the owner that the live shards noted for the packet's flow.
+  void copy_flow_owner(rte_mbuf* packet);
+  /// Plays shard `number` from now on.
+  void be(std::uint32_t number);
+  template <typename Before>
+  void run_handed(Before& before);
   void gather(rte_mbuf* packet, Outcome& outcome);
 
   struct FreePool {
     void operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
   };
+  struct FreeRing {
+    void operator()(rte_ring* ring) const { rte_ring_free(ring); }
+  };
   Engine& engine_;
   const Runtime& runtime_;
   Shared shared_;
   std::unique_ptr<rte_mempool, FreePool> pool_;
+  std::vector<std::unique_ptr<rte_ring, FreeRing>> rings_;
   std::unique_ptr<Shard> shard_;
 };
 

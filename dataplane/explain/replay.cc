@@ -47,6 +47,11 @@ bool is_mid_stream(const Runtime& runtime, const Outcome& outcome) {
          runtime.rules[rule].action == snapshot::Action::kAllow;
 }
 
+/// A fragment whose datagram is not whole yet.
+bool waits(const Outcome& outcome) {
+  return outcome.trace.end == Trace::End::kNone && outcome.trace.stage < Stage::kFindSession;
+}
+
 FlowVerdict verdict(const Runtime& runtime, const Outcome& outcome) {
   return {.passes = outcome.fate != Fate::kDropped || is_mid_stream(runtime, outcome),
           .verdict = std::string(verdict_of(runtime, outcome)),
@@ -62,7 +67,7 @@ struct Side {
   std::uint64_t start_tsc;
 
   static Result<Side> make(Engine& engine, const Policy& policy, std::uint32_t port, std::uint32_t sessions) {
-    SEKISHO_TRY(auto shard, PrivateShard::create(engine, policy.runtime, policy.slots, sessions));
+    SEKISHO_TRY(auto shard, PrivateShard::create(engine, policy.runtime, policy.slots, sessions, 1));
     const std::uint32_t wire = policy.runtime.ports[port].wire;
     const std::uint64_t start = shard->live_tsc(wire);
     return Side{policy.runtime, wire, std::move(shard), start};
@@ -105,6 +110,7 @@ Result<ReplayReport> replay(Engine& engine, const Policy& running, std::uint32_t
     const Outcome before = now.run(frame.bytes, ticks);
     const Outcome after = then.run(frame.bytes, ticks);
     ++report.judged;
+    if (waits(before) && waits(after)) continue;  // the piece that completes the datagram speaks for it
     PacketMeta meta{};
     const auto length = static_cast<std::uint32_t>(frame.bytes.size());
     if (filters::decode(frame.bytes, length, {false, false}, meta) != DropReason::kNone) continue;  // malformed under any policy
