@@ -44,7 +44,7 @@ class TemporaryDirectory {
 struct InForce {
   std::uint32_t generation;
   std::uint32_t tenants;
-  std::int64_t moment;
+  std::int64_t moment = 0;
   std::uint32_t standing;  ///< rules that stand, without defaults
 };
 
