@@ -14,10 +14,10 @@ namespace sekisho::dataplane {
 
 /// Writes the log records of one shard.
 ///
-/// Overview. Records go to the shard's ring at once, or are folded: equal events (same tenant, addresses, protocol,
-/// service, reason) within a window become two records, the first immediately and one with the count of the rest when
-/// the window ends. Violations that differ in more ways than a tenant may have open become one, AE_OTHER of their Binding:
-/// whoever varies what it forges fills neither the log nor the place of others. Life-cycle. A fold entry lives for one window; when its place is needed it is written early.
+/// Overview. Records go to the shard's ring at once, or are folded: equal events (same tenant, addresses, protocol, service,
+/// reason) within a window become two records, the first immediately and one with the count of the rest when the window ends.
+/// Violations that differ in more ways than a tenant may have open become one, AE_OTHER of their Binding: who varies what it
+/// forges fills nobody's place. Life-cycle. A fold entry lives for one window; when its place is needed it is written early.
 /// Synchronisation. The owning shard only. Limits. kFolds open windows; a full ring loses records, which are counted per
 /// tenant and written as loss records as soon as there is room: nothing is lost without a trace. A tenant's comm records
 /// are held to its rate: starts give way first, then ends, then denials (F-64); sec records never do.

@@ -41,7 +41,8 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
                         shard->proxies.valid() && shard->source_places.valid() && shard->accounted.valid() &&
                         shard->session_services.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
-  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, static_cast<std::uint8_t>(number), shard->tenants, &shared.quotas, shared.shards));
+  const auto own = static_cast<std::uint8_t>(number);
+  SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, own, shard->tenants, &shared.quotas, shared.shards));
   SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
   shard->begin_turn(now_tsc);
   return shard;

@@ -197,7 +197,10 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, con
   if (!notice && !says(info.event, info.name)) out.msg += " (" + std::string(info.name) + ")";  // a code may have several
   entry.sev = event != nullptr ? event->severity : kSeverityDenied;
   const bool quarantined = out.event == "AE_QUARANTINE", released = out.event == "AE_RELEASE";
-  out.action = notice ? SecAction::kRateLimited : quarantined ? SecAction::kQuarantined : released ? SecAction::kDetected : SecAction::kDropped;
+  out.action = notice        ? SecAction::kRateLimited
+               : quarantined ? SecAction::kQuarantined
+               : released    ? SecAction::kDetected
+                             : SecAction::kDropped;
   out.first_ts = time_or(body.first_timestamp, envelope.timestamp);
   out.last_ts = Timestamp{std::max(body.last_timestamp, out.first_ts.ns)};
   out.count = envelope.count;
