@@ -221,6 +221,8 @@ class PathFairness : public PathTest {
       for (const Frame& frame : world_.collect(kServerNic)) out += is_victims(frame);
       world_.collect(kClientNic), world_.collect(kUplinkNic);
     }
+    world_.settle();  // what is on its way between the workers
+    for (const Frame& frame : world_.collect(kServerNic)) out += is_victims(frame);
     EXPECT_EQ(victims_sessions(), kFlows) << "none lost";
     return out;
   }
