@@ -348,7 +348,7 @@ class PathDifferential : public testing::Test {
 
   /// Lets the data plane judge its silent sessions again.
   void sweep() {
-    while (world_.engine().shard(0).sweep.finished.read() != generation_) world_.turn(0);
+    while (world_.engine().shard(0).sweep.finished.read() != world_.engine().runtime()->generation) world_.turn(0);
     reference_.sweep();
   }
 

@@ -3,17 +3,25 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <unordered_map>
 
 namespace sekisho::tests::reference {
 namespace {
 
 constexpr std::uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
 
-bool in(const Address& address, std::initializer_list<const char*> prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(), [&](const char* text) { return parse_prefix(text)->contains(address); });
+/// What a literal of this file says, read once.
+const Prefix& said(const char* literal) {
+  static std::unordered_map<const void*, Prefix> known;
+  const auto [entry, fresh] = known.try_emplace(literal);
+  if (fresh) entry->second = *parse_prefix(literal);
+  return entry->second;
 }
-bool is(const Address& address, std::initializer_list<const char*> texts) {
-  return std::any_of(texts.begin(), texts.end(), [&](const char* text) { return *parse_address(text) == address; });
+bool in(const Address& address, std::initializer_list<const char*> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(), [&](const char* text) { return said(text).contains(address); });
+}
+bool is(const Address& address, std::initializer_list<const char*> addresses) {
+  return std::any_of(addresses.begin(), addresses.end(), [&](const char* text) { return said(text).address == address; });
 }
 bool is_icmp(std::uint8_t protocol) { return protocol == 1 || protocol == 58; }
 bool has_ports(std::uint8_t protocol) { return protocol == 6 || protocol == 17; }
