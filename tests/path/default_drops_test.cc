@@ -66,11 +66,13 @@ Make option4(std::vector<std::uint8_t> options) { return header4({.options = std
 Make extension(std::uint8_t number, std::vector<std::uint8_t> rest) {
   return [=](const Ground& g) { return g.v6().extension(number, rest).udp(5000, 53).build(); };
 }
+/// Bytes behind an IP header: an ESP index is never zero, GRE flags mostly are.
+Frame body_of(std::uint8_t protocol) { return Frame(24, protocol == 50 ? 1 : 0); }
 Make protocol4(std::uint8_t number) {
-  return [=](const Ground& g) { return g.v4().protocol(number, Frame(24)).build(); };
+  return [=](const Ground& g) { return g.v4().protocol(number, body_of(number)).build(); };
 }
 Make protocol6(std::uint8_t number) {
-  return [=](const Ground& g) { return g.v6().protocol(number, Frame(24)).build(); };
+  return [=](const Ground& g) { return g.v6().protocol(number, body_of(number)).build(); };
 }
 Make tcp(TcpKnobs knobs, bool six = false, unsigned source = 5000, unsigned destination = 80) {
   return [=](const Ground& g) { return (six ? g.v6() : g.v4()).tcp(source, destination, knobs).build(); };
@@ -89,7 +91,7 @@ Make grouped(bool six) {
   };
 }
 Make to_own(bool six, std::uint8_t protocol) {
-  return [=](const Ground& g) { return (six ? g.ip(g.source6, g.own6) : g.ip(g.source4, g.own4)).protocol(protocol, Frame(24)).build(); };
+  return [=](const Ground& g) { return (six ? g.ip(g.source6, g.own6) : g.ip(g.source4, g.own4)).protocol(protocol, body_of(protocol)).build(); };
 }
 
 std::vector<Row> sources() {
@@ -303,7 +305,7 @@ std::vector<Row> transports() {
       {"v6 icmp: time exceeded without a flow", icmp(3, 0, true), R::kIcmpUnrelated, "PROTO_ICMP_ERR"},
       {"v6 icmp: parameter problem without a flow", icmp(4, 0, true), R::kIcmpUnrelated, "PROTO_ICMP_ERR"},
       {"v4: ESP to the gateway without a security association", to_own(false, 50), R::kLocalUnserved, "rule", kAtRouted | kAtSegment},
-      {"v4: AH to the gateway without a security association", to_own(false, 51), R::kLocalUnserved, "rule", kAtRouted | kAtSegment},
+      {"v4: AH to the gateway without a security association", to_own(false, 51), R::kAuthenticationHeader, "malformed", kAtRouted | kAtSegment},
       {"v4: GRE to the gateway without a tunnel", to_own(false, 47), R::kLocalUnserved, "rule", kAtRouted | kAtSegment},
       {"v6: ESP to the gateway without a security association", to_own(true, 50), R::kLocalUnserved, "rule", kAtRouted | kAtSegment},
   };
@@ -423,7 +425,7 @@ TEST_P(PathDefaultDrops, EveryClassEndsAtASegment) { expect_every_class(inside(k
 TEST_P(PathDefaultDrops, NearestLegalPacketsPass) {
   const Make legal[] = {
       header4({}), header4({.ttl = 2}), header4({.fragment = 0}), option4({1, 1, 1, 0}), option4({1, 1, 1, 1}),
-      protocol4(50), protocol4(47), protocol4(132), tcp({.flags = 2}), tcp({.flags = 0xc2}, false, 1, 1), udp({.checksum = 0}),
+      protocol4(50), protocol4(47), protocol4(4), tcp({.flags = 2}), tcp({.flags = 0xc2}, false, 1, 1), udp({.checksum = 0}),
       udp({}, false, 1, 65535), icmp(8), header6({}), header6({.hop_limit = 2}), extension(0, {0, 1, 4, 0, 0, 0, 0}),
       extension(60, {0, 1, 4, 0, 0, 0, 0}), extension(60, {0, 4, 1, 1, 1, 1, 0}), protocol6(50), tcp({.flags = 2}, true),
       udp({}, true, 1, 65535), icmp(128, 0, true)};

@@ -24,7 +24,7 @@ using std::chrono::seconds;
 namespace snapshot = filters::snapshot;
 
 constexpr std::uint8_t kFin = 1, kSyn = 2, kRst = 4, kAck = 16;
-constexpr std::uint64_t kPairsInTheBuild = 20000;
+constexpr std::uint64_t kPairsInTheBuild = 5000;
 constexpr unsigned kScenesOfAPolicy = 8, kPoliciesBetweenSilences = 30;
 
 std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
