@@ -228,6 +228,7 @@ class Narrator {
     if (out_.meta.egress >= runtime_.ports.size()) return;
     const PortEntry& wire = runtime_.ports[runtime_.ports[out_.meta.egress].wire];
     if (refused()) return add("forward", "refused", "", "", name_of(trace_.reason));
+    translation();
     const std::string object = port_name(runtime_.ports[out_.meta.egress].wire);
     if (out_.fate == Fate::kHeld) return add("forward", "held", object, text(wire.id), "until its neighbour tells its MAC");
     const auto sent = std::find_if(out_.sent.begin(), out_.sent.end(), [](const SentFrame& frame) { return frame.original; });
@@ -236,6 +237,20 @@ class Narrator {
     static_cast<void>(filters::decode(sent->bytes, static_cast<std::uint32_t>(sent->bytes.size()), {false, false}, meta));
     add("forward", "sent", object, text(wire.id),
         "to " + to_string(filters::ethernet_destination(sent->bytes)) + ", ttl " + text(meta.ttl) + ", mtu " + text(wire.mtu));
+  }
+
+  /// What left bears other ends than what came in.
+  void translation() {
+    const auto sent = std::find_if(out_.sent.begin(), out_.sent.end(), [](const SentFrame& frame) { return frame.original; });
+    if (sent == out_.sent.end()) return;
+    PacketMeta meta{};
+    const auto length = static_cast<std::uint32_t>(sent->bytes.size());
+    if (filters::decode(sent->bytes, length, {false, false}, meta) != DropReason::kNone) return;
+    const PacketMeta came = decoded();
+    const bool same_ends = filters::ip_source(sent->bytes, meta) == filters::ip_source(out_.frame, came) &&
+                           filters::ip_destination(sent->bytes, meta) == filters::ip_destination(out_.frame, came) &&
+                           meta.source_port == came.source_port && meta.destination_port == came.destination_port;
+    if (!same_ends) add("nat", "translated", "", "", summary(sent->bytes, meta));
   }
 
   void answers() {

@@ -90,7 +90,7 @@ void hold(Shard& shard, const Runtime& config, rte_mbuf* packet) {
 }
 
 /// Finishes a packet: hop count and link header. False: ended.
-bool finish(Shard& shard, rte_mbuf* packet, const PortEntry& wire, std::uint64_t destination) {
+[[gnu::always_inline]] inline bool finish(Shard& shard, rte_mbuf* packet, const PortEntry& wire, std::uint64_t destination) {
   count_hop(frame_of(packet), meta_of(packet));
   if (write_link(packet, wire, destination)) [[likely]] return true;
   shard.drop(packet, DropReason::kNoMemory, wire.tenant_slot);

@@ -72,10 +72,10 @@ def main():
         above = []
         for name, count in counts.items():
             ceiling = ceilings.get(arguments.build, {}).get(name)
-            if ceiling is None or count > ceiling * SLACK:
+            if ceiling is not None and count > ceiling * SLACK:
                 above.append(name)
             print(f"{name}: {count:.1f} instructions a packet" + (f", ceiling {ceiling} + 5 %" if ceiling else ", no ceiling"))
-            if arguments.functions or (name in above and ceiling is not None):
+            if arguments.functions or name in above:
                 print("\n".join(costliest(files[name], packets[name])))
     if arguments.write:
         ceilings[arguments.build] = {name: round(count) for name, count in counts.items()}

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/path/path_test.h"
+#include "tests/support/nat.h"
 
 namespace sekisho::tests {
 namespace {
@@ -281,6 +282,23 @@ TEST_P(PathExplain, FragmentWaitsForTheRestOfItsDatagram) {
   EXPECT_EQ(first.verdict, "hold");
   EXPECT_EQ(step(first, "fragments").result, "held");
   EXPECT_EQ(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(9, 53).payload(64).build()).verdict, "allow") << "the same one whole";
+}
+
+TEST_P(PathExplain, TranslationIsExplainedBothWays) {
+  const NatText napt{.kind = snapshot::NatKind::kNapt, .sources = {"10.0.0.32/28"}, .translated = {"203.0.113.20"}, .source_zones = 2, .destination_zones = 4, .block_ports = 64};
+  world_.apply(1, {kAllowAll}, {.edit = [&](filters::SnapshotBuilder& builder) { add_nat(builder, 0, napt); }});
+  world_.inject(kServerNic, server("203.0.113.17", "198.51.100.99").udp(9, 9).build());
+  world_.inject(kUplinkNic, router_answer("192.0.2.2", "192.0.2.1"));
+  collect_all();
+  const Explanation out = same(kClientNic, client("10.0.0.34", "198.51.100.9").udp(40000, 53).build());
+  EXPECT_EQ(out.verdict, "allow");
+  EXPECT_EQ(step(out, "nat").detail.substr(0, 17), "udp 203.0.113.20:");
+  ASSERT_EQ(out.outcome.sent.size(), 1U);
+  const std::uint16_t port = read(out.outcome.sent[0].bytes).source_port;
+  const Explanation back = same(kUplinkNic, outside("198.51.100.9", "203.0.113.20").udp(53, port).build());
+  EXPECT_EQ(back.verdict, "allow");
+  EXPECT_NE(step(back, "nat").detail.find("> 10.0.0.34:40000"), std::string::npos) << step(back, "nat").detail;
+  EXPECT_EQ(step(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(40000, 53).build()), "nat").stage, "") << "inside nothing is translated";
 }
 
 TEST_P(PathExplain, SessionOfAnOlderGenerationIsJudgedAgain) {
