@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/net/endian.h"
+#include "filters/packet/protocol.h"
 
 namespace sekisho::filters {
 namespace {
@@ -111,7 +112,8 @@ NatStep nat_destination(const SnapshotView& view, const PolicyQuery& query) {
     if (rule.kind == NatKind::kDnat && takes(view, rule, query)) {
       const Address& inside = slice(ranges, rule.translated).front().low;
       if (inside.family != query.destination.family) continue;
-      return translated(index, inside, rule.translated_port != 0 ? rule.translated_port : query.destination_port);
+      const bool mapped_port = rule.translated_port != 0 && (query.protocol == kProtocolTcp || query.protocol == kProtocolUdp);
+      return translated(index, inside, mapped_port ? rule.translated_port : query.destination_port);
     }
     if (rule.kind != NatKind::kStatic && rule.kind != NatKind::kNptv6) continue;
     // The way in: an outside address means its host wherever the packet comes from; the peer is the rule's destination.

@@ -258,6 +258,15 @@ TEST_P(PathNat, DnatLeadsOnePublicPortInsideAndItsNeighbourNowhere) {
   expect_nothing(kUplinkNic, outside(kFar, "203.0.113.21").udp(5000, 8443).build(), DropReason::kNatUnmapped);
 }
 
+TEST_P(PathNat, DnatOfAllServicesMapsThePortOfTcpAndUdpAlone) {
+  NatText all = kDnat;
+  all.protocol = -1;
+  start({all});
+  EXPECT_EQ(in(outside(kFar, "203.0.113.21").udp(5000, 8443).build(), kServerNic), (Ends{kFar, kServer, 5000, 443}));
+  EXPECT_EQ(in(outside(kFar, "203.0.113.21").echo(9).build(), kServerNic), (Ends{kFar, kServer, 9, 9}));
+  EXPECT_EQ(out(server(kServer, kFar).icmp(0, 0, 9U << 16 | 1U).build(), kServerNic), (Ends{"203.0.113.21", kFar, 9, 9}));
+}
+
 TEST_P(PathNat, PolicySeesTheTranslatedDestination) {
   const RuleText inner{.id = 12, .destinations = {kServer}, .protocol = 6, .port_low = 443, .port_high = 443};
   const RuleText outer{.id = 12, .destinations = {"203.0.113.21"}, .protocol = 6, .port_low = 8443, .port_high = 8443};
