@@ -104,6 +104,7 @@ PortClaims::Found PortClaims::join(std::uint64_t hash, std::uint16_t inside_port
   AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask, tag_of(hash), value);
   while (word != nullptr) {
     if ((value & kPortMask) != port_bits(inside_port)) return Found::kTaken;
+    if ((value & kSessionMask) == 0) return Found::kFree;  // was ours, and others passed it since: taken anew, marks and all
     if ((value & kSessionMask) == kSessionMask) return Found::kFull;
     if (word->compare_exchange_strong(value, value + 1, std::memory_order_acq_rel)) return Found::kMine;
     if ((value & kTagMask) != tag_of(hash)) word = find_word(sets_.set(hash), kTagMask, tag_of(hash), value);
@@ -112,6 +113,12 @@ PortClaims::Found PortClaims::join(std::uint64_t hash, std::uint16_t inside_port
 }
 
 bool PortClaims::insert(std::uint64_t hash, std::uint16_t inside_port) noexcept {
+  std::uint64_t value = 0;
+  AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask, tag_of(hash), value);
+  if (word != nullptr) {
+    const bool ours = (value & (kPortMask | kSessionMask)) == port_bits(inside_port);
+    return ours && word->compare_exchange_strong(value, value + 1, std::memory_order_acq_rel);
+  }
   return insert_word(sets_.set(hash), kTagMask, tag_of(hash) | port_bits(inside_port) | 1);
 }
 
