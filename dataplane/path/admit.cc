@@ -194,10 +194,11 @@ void change_rule(Shard& shard, const Runtime& config, std::uint32_t index, std::
 }
 
 /// Whether a session's rule is only outside its schedule, and would take it if it stood: nothing above does.
-bool sleeps(const Runtime& config, const Again& again, const Session& session, std::uint32_t verdict) {
+bool sleeps(const Shard& shard, const Runtime& config, const Again& again, std::uint32_t verdict) {
+  const Session& session = shard.sessions.at(again.session);
   const std::uint32_t own = config.find_rule(session.rule);
   if (own == kNoIndex || own > verdict || config.rules[own].standing != snapshot::Standing::kDormant) return false;
-  const SessionEnds ends = ends_of(session);
+  const SessionEnds ends = judged_ends(shard, again.session);
   const filters::PolicyQuery query{.tenant_index = again.tenant_index,
                                    .source_zone = config.ports[again.in_port].zone,
                                    .destination_zone = config.ports[again.ways.out->port].zone,
@@ -218,7 +219,7 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   const TenantEntry& tenant = config.tenants[again.tenant_index];
   const RuleEntry& rule = config.rules[verdict];
   const bool allowed = rule.action == snapshot::Action::kAllow;
-  if (!allowed && (session.traits & kSessionKept) == 0 && !sleeps(config, again, session, verdict)) return false;
+  if (!allowed && (session.traits & kSessionKept) == 0 && !sleeps(shard, config, again, verdict)) return false;
 
   if (session.tenant_slot != tenant.slot) {  // the tenant was away for some generations and has another place now
     const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
@@ -248,11 +249,7 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
 /// Ends a session that this generation no longer allows.
 void end_by_policy(Shard& shard, const Runtime& config, std::uint32_t index) {
   const std::uint32_t rule = config.find_rule(shard.sessions.at(index).rule);
-  const Session& session = shard.sessions.at(index);
-  const bool half_open = session.protocol == filters::kProtocolTcp && filters::tcp_half_open(session.tcp.state);
-  if (half_open) shard.count_half_open(session, -1);
   change_rule(shard, config, index, rule);  // a removed rule's place is not its own any more
-  if (half_open) shard.count_half_open(session, 1);
   const bool by_clock = rule != kNoIndex && config.rules[rule].standing == snapshot::Standing::kOff;
   shard.end_session(index, by_clock ? EndReason::kSchedule : EndReason::kPolicy);
 }

@@ -42,7 +42,7 @@ void note_violation(Shard& shard, const Runtime& config, rte_mbuf* packet, std::
                             .tenant = meta.tenant,
                             .tenant_slot = port.tenant_slot,
                             .in_port = port.id,
-                            .generation = config.generation,
+                            .generation = config.revision,
                             .began_ns = shard.now_ns};
   SecBody body{};
   filters::describe_violation(frame_of(packet), meta, body);

@@ -98,6 +98,24 @@ TEST_P(PathPolicyLife, BusyWorkersEndThemWithinFiveSecondsAndNeverInOneTurn) {
   EXPECT_EQ(drops(DropReason::kPolicyChanged), 0U);
 }
 
+TEST_P(PathPolicyLife, HalfOpenConnectionOfARemovedRuleIsCountedNowhereAfterwards) {
+  world_.apply(1, {kAllowAll});
+  world_.through(kClientNic, client("10.0.0.34", "10.0.0.2").tcp(40000, 80, {.flags = filters::kTcpSyn, .sequence = 1}).build(), kServerNic);
+  const auto half_open = [&] {
+    std::uint64_t places = 0;
+    for (std::uint32_t i = 0; i < world_.engine().shards(); ++i) {
+      const auto& rules = world_.engine().shard(i).rules;
+      for (std::size_t slot = 0; slot < rules.size(); ++slot) places += rules[slot].half_open.read() != 0 ? 1U : 0U;
+    }
+    return places;
+  };
+  EXPECT_EQ(half_open(), 1U);
+  world_.apply(2, {kAllowUdp});
+  world_.pass(std::chrono::seconds(1));
+  EXPECT_EQ(world_.sessions(), 0U);
+  EXPECT_EQ(half_open(), 0U);
+}
+
 TEST_P(PathPolicyLife, CommitDuringASweepBeginsItAnew) {
   world_.apply(1, {kAllowAll});
   open(5000, 300);
