@@ -210,7 +210,7 @@ void RuleCompiler::compile_guard(const model::Guard& guard, std::uint32_t policy
   object.set_name(guard.name());
   object.set_protocol(guard.protocol());
   *object.mutable_destination_ports() = guard.destination_ports();
-  const Match service = emit_services(service_boxes(object), Negate::kNo);
+  const Match service = emit_services(service_boxes(object), Negate::kYes);  // as there: entries of no service object
   const bool families = (source.v4 && destination.v4) || (source.v6 && destination.v6);
   if (out.source_zones == 0 || out.destination_zones == 0 || !families) return;  // this tenant has no such side
   out.policy = policy_index;

@@ -42,10 +42,10 @@ class TemporaryDirectory {
 
 /// The data plane's memory: outlives the process that commits.
 struct InForce {
-  std::uint32_t generation;
-  std::uint32_t tenants;
+  std::uint32_t generation = 0;
+  std::uint32_t tenants = 0;
   std::int64_t moment = 0;
-  std::uint32_t standing;  ///< rules that stand, without defaults
+  std::uint32_t standing = 0;  ///< rules that stand, without defaults
 };
 
 enum class Behaviour { kApply, kReject, kLoseBefore, kLoseAfter, kDieAfter };
