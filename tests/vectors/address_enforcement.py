@@ -88,7 +88,7 @@ VECTORS = [
     ("DHCP discover to one host", boot(IP(src="0.0.0.0", dst=GATEWAY4), GATEWAY), "AE_IP4"),
     ("DHCP offer", eth(destination=ALL) / IP(src=OWN4, dst="255.255.255.255") / UDP(sport=67, dport=68) / BOOTP(op=2), "AE_DHCP_SRV", {"dhcp": ""}),
     ("DHCP relay", eth() / IP(src=OWN4, dst=OUT4) / UDP(sport=67, dport=67) / BOOTP(op=1, giaddr=OWN4), "AE_DHCP_SRV", {"dhcp": ""}),
-    ("ICMP redirect", eth() / IP(src=OWN4, dst="10.0.0.9") / ICMP(type=5, code=1, gw=OWN4) / IP(src="10.0.0.9", dst=OUT4) / UDP(), "AE_REDIRECT", {"router": ""}),
+    ("ICMP redirect", eth() / IP(src=OWN4, dst="10.0.0.9") / ICMP(type=5, code=1, gw=OWN4) / IP(src="10.0.0.9", dst=OUT4) / UDP(), "AE_REDIRECT", {"router": "PROTO_ICMP_ERR"}),  # a router may say it; nobody passes it on
     ("IGMP query", eth(destination="01:00:5e:00:00:01") / IP(src=OWN4, dst="224.0.0.1", ttl=1, proto=2) / Raw(bytes.fromhex("11640000e0000001")), "AE_QUERY", {"querier": ""}),
     ("IGMP report", eth(destination="01:00:5e:00:00:16") / IP(src=OWN4, dst="224.0.0.22", ttl=1, proto=2) / Raw(bytes.fromhex("2200dd0000000000")), ""),
     ("VRRP of group 211", eth(destination="01:00:5e:00:00:12") / IP(src=OWN4, dst="224.0.0.18", ttl=255, proto=112) / Raw(bytes.fromhex("31d3640100010000ac100001")), "AE_VRRP", {"vrid": ""}),
