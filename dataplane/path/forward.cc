@@ -35,7 +35,7 @@ void count_hop(std::span<std::uint8_t> frame, const PacketMeta& meta) {
 
 /// Replaces the link header by that of the wire port and cuts Ethernet padding off. `destination`: raw_mac. False: no
 /// room (never in packets of ours).
-bool write_link(rte_mbuf* packet, const PortEntry& wire, std::uint64_t destination) {
+[[gnu::always_inline]] inline bool write_link(rte_mbuf* packet, const PortEntry& wire, std::uint64_t destination) {
   const PacketMeta& meta = meta_of(packet);
   const int grow = int{wire.l2_bytes} - int{meta.l3_offset};
   if (grow > 0) {

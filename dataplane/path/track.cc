@@ -16,7 +16,7 @@ namespace {
 
 using filters::DropReason;
 
-DropReason track_tcp(Shard& shard, Session& session, rte_mbuf* packet) {
+[[gnu::always_inline]] inline DropReason track_tcp(Shard& shard, Session& session, rte_mbuf* packet) {
   const PacketMeta& meta = meta_of(packet);
   const filters::TcpState before = session.tcp.state;
   const filters::TcpSegment segment = filters::parse_tcp_segment(frame_of(packet), meta);
@@ -39,7 +39,7 @@ DropReason track_sctp(Shard& shard, Session& session, rte_mbuf* packet) {
   return reason;
 }
 
-DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta) {
+[[gnu::always_inline]] inline DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta) {
   const bool replied = (session.flags & kSessionReplied) != 0;
   auto state = replied ? filters::DatagramState::kReplied : filters::DatagramState::kNew;
   const DropReason reason = filters::datagram_next(state, static_cast<Direction>(meta.reverse), meta);
@@ -50,6 +50,21 @@ DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta
     set_timeout(shard, meta.session, filters::datagram_timeout_seconds(session.protocol, state));
   }
   return DropReason::kNone;
+}
+
+[[gnu::always_inline]] inline DropReason track_plain(Shard& shard, Session& session, rte_mbuf* packet) {
+  if (session.protocol == filters::kProtocolTcp) return track_tcp(shard, session, packet);
+  if (session.protocol == filters::kProtocolSctp) [[unlikely]] return track_sctp(shard, session, packet);
+  return track_datagram(shard, session, meta_of(packet));
+}
+
+constexpr std::uint8_t kSpecial = kSessionTranslated | kSessionProxied;  // one look for both
+
+/// A packet of a translated or joined session. `taken`: it has ended here.
+DropReason track_special(Shard& shard, const Runtime& config, Session& session, rte_mbuf* packet, bool& taken) {
+  if ((session.flags & kSessionTranslated) != 0 && !on_right_side(shard, packet)) return DropReason::kNatWrongSide;
+  if ((session.flags & kSessionProxied) != 0) return syn_proxy::track(shard, config, session, packet, taken);
+  return track_plain(shard, session, packet);
 }
 
 /// True when the segment tracking refused opens its connection anew (RFC 9293 3.6.1), or follows one that did: the old
@@ -120,22 +135,16 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
     PacketMeta& meta = meta_of(packet);
     Session& session = shard.sessions.at(meta.session);
     DropReason reason = DropReason::kNone;
-    bool taken = false;
     if (session.timeout == 0) [[unlikely]] {  // ended by an earlier packet of this burst
       reason = DropReason::kNotFirst;
     } else if (!right_port(config, session, meta)) [[unlikely]] {
       reason = DropReason::kWrongPort;
-    } else if ((session.flags & kSessionTranslated) != 0 && !on_right_side(shard, packet)) [[unlikely]] {
-      reason = DropReason::kNatWrongSide;
-    } else if ((session.flags & kSessionProxied) != 0) [[unlikely]] {
-      reason = syn_proxy::track(shard, config, session, packet, taken);
+    } else if ((session.flags & kSpecial) != 0) [[unlikely]] {
+      bool taken = false;
+      reason = track_special(shard, config, session, packet, taken);
       if (taken) continue;
-    } else if (session.protocol == filters::kProtocolTcp) {
-      reason = track_tcp(shard, session, packet);
-    } else if (session.protocol == filters::kProtocolSctp) [[unlikely]] {
-      reason = track_sctp(shard, session, packet);
     } else {
-      reason = track_datagram(shard, session, meta);
+      reason = track_plain(shard, session, packet);
     }
     if (reason != DropReason::kNone) [[unlikely]] {
       const bool its_own = reason != DropReason::kWrongPort && reason != DropReason::kNatWrongSide;
