@@ -211,7 +211,7 @@ void add_described_packet(CLI::App& explain, ExplainRequest& packet) {
   from->needs(to);
   to->needs(from);
   explain.add_option("--protocol", packet.protocol, "tcp, udp, icmp, icmpv6 or a number (default: tcp)")->needs(from);
-  explain.add_option("--sport", packet.source_port, "source port")->needs(from)->check(port);
+  explain.add_option("--sport", packet.source_port, "source port (default: 49152)")->needs(from)->check(port);
   explain.add_option("--dport", packet.destination_port, "destination port")->needs(from)->check(port);
   explain.add_option("--flags", packet.flags, "TCP flags, such as syn,ack (default: syn)")->needs(from);
   explain.add_option("--seq", packet.sequence, "TCP sequence number (default: what a live connection expects)")->needs(from);

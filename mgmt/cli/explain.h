@@ -15,7 +15,7 @@ struct ExplainRequest {
   std::string replay;  ///< file; all of it goes through the candidate
   std::uint32_t number = 1;
   std::string from, to, protocol = "tcp", flags, source_mac, destination_mac;
-  std::uint32_t source_port = 0, destination_port = 0, ttl = 64, payload = 0;
+  std::uint32_t source_port = 49'152, destination_port = 0, ttl = 64, payload = 0;
   std::uint32_t icmp_type = 0, icmp_code = 0, icmp_id = 1;
   bool icmp_said = false;
   std::string sequence, acknowledgement;
