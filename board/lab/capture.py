@@ -19,7 +19,8 @@ class Capture:
         self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self._wake, self._waker = socket.socketpair()
-        self._frames = []  # (frame, outgoing); appended by the reader thread alone
+        self._frames = []  # (frame, outgoing); under the lock
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -28,11 +29,21 @@ class Capture:
             ready, _, _ = select.select([self._socket, self._wake], [], [])
             if self._wake in ready:
                 return
-            frame, extra, _, where = self._socket.recvmsg(65536, 256)
-            self._frames.append((_with_tag(frame, extra), where[2] == socket.PACKET_OUTGOING))
+            self._drain()
+
+    def _drain(self):
+        """Takes all that the kernel has seen so far: who asks does not have to hope that the reader was as quick."""
+        with self._lock:
+            while True:
+                try:
+                    frame, extra, _, where = self._socket.recvmsg(65536, 256, socket.MSG_DONTWAIT)
+                except OSError:  # nothing waits; or the interface is gone, or we have stopped
+                    return
+                self._frames.append((_with_tag(frame, extra), where[2] == socket.PACKET_OUTGOING))
 
     def frames(self, outgoing=False):
         """Frames that came to the host, or with `outgoing` those it sent."""
+        self._drain()
         return [frame for frame, out in list(self._frames) if out == outgoing]
 
     def packets(self, outgoing=False):
@@ -43,6 +54,7 @@ class Capture:
         if self._thread.is_alive():
             self._waker.send(b"x")
             self._thread.join()
+            self._drain()
         for handle in (self._socket, self._wake, self._waker):
             handle.close()
 
