@@ -10,6 +10,7 @@
 #include <csignal>
 #include <fstream>
 #include <iterator>
+#include <thread>
 
 #include "mgmt/log/daemon.h"
 #include "mgmt/log/files.h"
@@ -84,7 +85,10 @@ TEST(LogCrash, KilledAtAnyMomentLogdStoresEachRecordOnce) {
     const pid_t child = start_logd(dir.path());
     dataplane.serve(1);
     random = random * 1103515245 + 12345;
-    for (unsigned i = 0; i < 24 && dataplane.ring(0).push(numbered(static_cast<std::uint16_t>(pushed + 1))); ++i) ++pushed;
+    const auto push = [&] { return dataplane.ring(0).push(numbered(static_cast<std::uint16_t>(pushed + 1))); };
+    while (!push()) std::this_thread::yield();  // full: this logd lives until it has taken something
+    ++pushed;
+    for (unsigned i = 1; i < 24 && push(); ++i) ++pushed;
     for (volatile unsigned spin = random >> 8 & 0x3fffff; spin > 0;) spin = spin - 1;  // the moment of the crash
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
