@@ -43,7 +43,7 @@ inline Frame piece(const Frame& whole, const Cut& cut, std::uint32_t id = 77, st
     out[l3 + 6] = 44;
   }
   const auto from = whole.begin() + static_cast<std::ptrdiff_t>(l3 + header);
-  append(out, bytes.value_or(Frame(from + static_cast<std::ptrdiff_t>(cut.begin), from + static_cast<std::ptrdiff_t>(cut.end))));
+  append(out, bytes ? *bytes : Frame(from + static_cast<std::ptrdiff_t>(cut.begin), from + static_cast<std::ptrdiff_t>(cut.end)));
   if (is_v4(whole)) {
     store_be<std::uint16_t>(out, l3 + 4, static_cast<std::uint16_t>(id));
     store_be<std::uint16_t>(out, l3 + 6, static_cast<std::uint16_t>(cut.begin / 8 | (cut.more ? 0x2000U : 0U)));
