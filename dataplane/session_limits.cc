@@ -54,8 +54,9 @@ bool SessionLimits::claim(SourcePlace& place, std::uint64_t key, std::uint64_t n
   if (!place.state.compare_exchange_strong(state, (state & ~kCount) | kMoving, std::memory_order_acq_rel)) return false;
   place.key.store(key, std::memory_order_relaxed);
   place.rate.reset();
-  // The next version: whoever read the old owner's state fails to swap it. release: pairs with the acquire of readers.
-  place.state.store(((state >> 24) + 1) << 24, std::memory_order_release);
+  // The next version: whoever read the old owner's state fails to swap it. Sequentially consistent with the loads of
+  // place_of: of two claimers, who look for the other's place next, at least one sees it.
+  place.state.store(((state >> 24) + 1) << 24, std::memory_order_seq_cst);
   return true;
 }
 
@@ -66,16 +67,14 @@ std::uint32_t SessionLimits::place_of(std::uint64_t key, std::uint64_t now_ns) n
   const auto find = [&] {
     for (std::uint32_t way = 0; way < kWays; ++way) {
       const SourcePlace& place = places_[home + way];
-      const bool settled = (place.state.load(std::memory_order_acquire) & kCount) != kMoving;
+      const bool settled = (place.state.load(std::memory_order_seq_cst) & kCount) != kMoving;  // see claim
       if (settled && place.key.load(std::memory_order_relaxed) == key) return home + way;
     }
     return filters::kNoIndex;
   };
   if (const std::uint32_t known = find(); known != filters::kNoIndex) return known;
   for (std::uint32_t way = 0; way < kWays; ++way) {
-    if (!claim(places_[home + way], key, now_ns)) continue;
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // of two claimers at least one sees the other
-    return find();
+    if (claim(places_[home + way], key, now_ns)) return find();
   }
   return filters::kNoIndex;
 }
