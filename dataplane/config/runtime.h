@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "base/net/address.h"
 #include "dataplane/config/mac_map.h"
-#include "dataplane/dpdk/classifier.h"
+#include "dataplane/config/classifier.h"
 #include "dataplane/quota.h"
 #include "dataplane/routing/prefix_table.h"
 #include "filters/link/binding_rules.h"

@@ -115,8 +115,8 @@ void ConfigService::apply(const ipc::ApplySnapshot& request, IpcMessage& message
   out.set_generation(applied.generation);
   out.set_build_microseconds(applied.build_microseconds);
   out.set_swap_microseconds(applied.swap_microseconds);
-  out.set_shards_rebuilt(applied.classifier.shards_built);
-  out.set_shards_reused(applied.classifier.shards_reused);
+  out.set_shards_rebuilt(applied.classifier.tenants_built);
+  out.set_shards_reused(applied.classifier.tenants_reused);
 }
 
 Result<void> ConfigService::send_bulk(IpcConnection& peer, ipc::FromDataplane& answer, const std::string& text) {

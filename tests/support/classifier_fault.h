@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "dataplane/dpdk/classifier.h"
+#include "dataplane/config/classifier.h"
 
 namespace sekisho::dataplane {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiled classifier must answer as the linear matcher does, always; and keep what did not change.
-#include "dataplane/dpdk/classifier.h"
+#include "dataplane/config/classifier.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,6 @@
 #include <string>
 
 #include "tests/support/classifier_fault.h"
-#include "tests/support/eal.h"
 #include "tests/support/snapshots.h"
 
 namespace sekisho::dataplane {
@@ -32,7 +31,6 @@ struct Block {
 using ClassifierPtr = std::unique_ptr<const Classifier>;
 
 ClassifierPtr compile(const SnapshotView& view, ClassifierBuildStats& stats, const Classifier* previous = nullptr) {
-  tests::ensure_eal();
   auto built = Classifier::build(view, previous, stats);
   EXPECT_TRUE(built.has_value()) << (built ? 0U : built.error().detail);
   return std::move(built).value();
@@ -100,38 +98,92 @@ TEST(Classifier, AnswersAsTheLinearMatcherWithManyTenantsAndZones) {
   expect_same_answers({.seed = 8, .tenants = 150, .rules = 5, .zones_max = 16, .entries_max = 2, .hosts = 16}, 30'000);
 }
 
-TEST(Classifier, AnswersAsTheLinearMatcherAcrossSegments) {
-  // 6 rules of 64 x 64 entries: more than one segment takes, cut in the middle of a rule. Each is followed by a wider
-  // one of another verdict, so that taking a later segment's answer shows.
+TEST(Classifier, AnswersAsTheLinearMatcherWhereRulesFillManyBlocks) {
+  // Rule i takes hosts from i on, rule 1399 everything: the first match of host i is rule i, in any of three blocks.
   SnapshotBuilder b;
   tests::add_tenant(b, 1, 1);
-  std::vector<filters::snapshot::AddressRange> hosts;
-  for (std::uint32_t i = 0; i < 64; ++i) {
-    const auto host = Address::from_v4(0x0a000000U + i * 2);
-    hosts.push_back({host, host, {}});
-  }
-  const auto pairs = tests::add_ranges(b, hosts);
-  for (std::uint16_t i = 0; i < 6; ++i) {
-    Rule rule = tests::any_rule(i + 1U);
-    rule.sources = rule.destinations = pairs;
-    rule.any_source = rule.any_destination = rule.any_service = 0;
-    Service service = tests::any_service();
-    service.protocol = 6;
-    service.destination_low = static_cast<std::uint16_t>(100 * i);
-    service.destination_high = static_cast<std::uint16_t>(100 * i + 150);
-    rule.services = tests::add_services(b, {service});
+  constexpr std::uint32_t kRules = 1400;
+  for (std::uint32_t i = 0; i < kRules; ++i) {
+    Rule rule = tests::any_rule(i + 1);
+    if (i + 1 < kRules) {
+      rule.any_source = 0;
+      const auto low = Address::from_v4(0x0a000000U + kRules - i);
+      rule.sources = tests::add_ranges(b, {{low, Address::from_v4(0x0a010000U), {}}});
+    }
     tests::add_rule(b, rule);
   }
   const Block block(b);
-  ClassifierBuildStats stats;
-  const auto classifier = compile(block.view, stats);
-  tests::Random random(3);
-
-  EXPECT_EQ(stats.entries, 6U * 64 * 64);
-  for (int i = 0; i < 20'000; ++i) {
-    const auto query = tests::random_query(block.view, random);
-    ASSERT_EQ(classify_one(*classifier, query), filters::match_linear(block.view, query).rule) << text(query);
+  const auto classifier = compile(block.view);
+  for (const std::uint32_t i : {0U, 1U, 510U, 511U, 512U, 513U, 1023U, 1024U, 1025U, 1398U, 1399U}) {
+    const PolicyQuery query{0, 0, 0, Address::from_v4(0x0a000000U + kRules - i), tests::address("10.9.9.9"), 6, 1, 1, 0, 0};
+    EXPECT_EQ(classify_one(*classifier, query), i);
+    EXPECT_EQ(filters::match_linear(block.view, query).rule, i);
   }
+}
+
+TEST(Classifier, ServicesOfOneRuleKeepTheirOwnSourcePorts) {
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 1);
+  const auto service = [](std::uint8_t protocol, std::uint16_t source, std::uint16_t destination) {
+    Service out = tests::any_service();
+    out.protocol = protocol;
+    out.source_low = out.source_high = source;
+    out.destination_low = out.destination_high = destination;
+    return out;
+  };
+  Service ping = tests::any_service();
+  ping.protocol = 1;
+  ping.icmp_type_low = 7, ping.icmp_type_high = 8;
+  ping.icmp_code_low = ping.icmp_code_high = 3;
+  Rule rule = tests::any_rule(1);
+  rule.any_service = 0;
+  rule.services = tests::add_services(b, {service(6, 1000, 80), service(6, 2000, 443), service(17, 1000, 443), ping});
+  tests::add_rule(b, rule);
+  const Block block(b);
+  const auto classifier = compile(block.view);
+  for (const std::uint8_t protocol : std::array<std::uint8_t, 3>{6, 17, 1}) {
+    for (const std::uint16_t source : std::array<std::uint16_t, 4>{999, 1000, 1001, 2000}) {
+      for (const std::uint16_t destination : std::array<std::uint16_t, 4>{79, 80, 443, 444}) {
+        const PolicyQuery query{0, 0, 0, tests::address("10.0.0.1"), tests::address("10.0.0.2"), protocol, source, destination,
+                                static_cast<std::uint8_t>(source % 10), static_cast<std::uint8_t>(destination % 10)};
+        EXPECT_EQ(classify_one(*classifier, query), filters::match_linear(block.view, query).rule) << text(query);
+      }
+    }
+  }
+  for (unsigned type = 6; type <= 9; ++type) {
+    for (unsigned code = 2; code <= 4; ++code) {
+      const PolicyQuery query{0, 0, 0, tests::address("10.0.0.1"), tests::address("10.0.0.2"), 1, 1000, 80,
+                              static_cast<std::uint8_t>(type), static_cast<std::uint8_t>(code)};
+      EXPECT_EQ(classify_one(*classifier, query), (type == 7 || type == 8) && code == 3 ? 0U : 1U) << text(query);
+    }
+  }
+}
+
+TEST(Classifier, LimitsAtTheEndsOfEveryAxisAreExact) {
+  SnapshotBuilder b;
+  tests::add_tenant(b, 1, 1);
+  Rule rule = tests::any_rule(1);
+  rule.any_source = rule.any_destination = 0;
+  rule.sources = tests::add_ranges(b, {{tests::address("0.0.0.0"), tests::address("0.0.0.1"), {}},
+                                       {tests::address("::"), tests::address("::1"), {}}});
+  rule.destinations = tests::add_ranges(
+      b, {{tests::address("255.255.255.254"), tests::address("255.255.255.255"), {}},
+          {tests::address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"), tests::address("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), {}}});
+  tests::add_rule(b, rule);
+  const Block block(b);
+  const auto classifier = compile(block.view);
+  const auto asked = [&](const char* source, const char* destination, std::uint8_t protocol, std::uint16_t port) {
+    return classify_one(*classifier, {0, 0, 0, tests::address(source), tests::address(destination), protocol, port, port, 0, 0});
+  };
+  EXPECT_EQ(asked("0.0.0.0", "255.255.255.255", 255, 65535), 0U);
+  EXPECT_EQ(asked("0.0.0.1", "255.255.255.254", 0, 0), 0U);
+  EXPECT_EQ(asked("0.0.0.2", "255.255.255.255", 255, 65535), 1U);
+  EXPECT_EQ(asked("0.0.0.0", "255.255.255.253", 255, 65535), 1U);
+  const std::string last = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fff";
+  EXPECT_EQ(asked("::", (last + "f").c_str(), 255, 65535), 0U);
+  EXPECT_EQ(asked("::1", (last + "e").c_str(), 0, 0), 0U);
+  EXPECT_EQ(asked("::2", (last + "f").c_str(), 6, 1), 1U);
+  EXPECT_EQ(asked("::1", (last + "d").c_str(), 6, 1), 1U);
 }
 
 /// One tenant, one rule that is narrow in every field, and the query it takes.
@@ -158,7 +210,7 @@ Narrow narrow(bool v6) {
   service.destination_low = service.destination_high = 443;
   rule.services = tests::add_services(b, {service});
   tests::add_rule(b, rule);
-  tests::add_tenant(b, 5 + 64, 8);  // same shard, nothing allowed
+  tests::add_tenant(b, 5 + 64, 8);  // nothing allowed
   out.query = {0, 2, 5, prefix(source).first(), prefix(destination).first(), 6, 1000, 443, 0, 0};
   return out;
 }
@@ -259,7 +311,7 @@ TEST(Classifier, TenantsWithoutRulesGetTheirOwnDefaultDeny) {
   EXPECT_EQ(classify_one(*classifier, query), 1U);
 }
 
-/// Tenants 1..n in shards of their own, one TCP rule each to port 1000 + tenant (or `port` for `changed`).
+/// Tenants 1..n, one TCP rule each to port 1000 + tenant (or `port` for `changed`).
 SnapshotBuilder ladder(std::uint32_t tenants, std::uint32_t changed = 0, std::uint16_t port = 0) {
   SnapshotBuilder b;
   std::uint32_t id = 0;
@@ -280,18 +332,18 @@ SnapshotBuilder ladder(std::uint32_t tenants, std::uint32_t changed = 0, std::ui
   return b;
 }
 
-TEST(Classifier, RebuildsOnlyTheShardThatChangedAndFollowsShiftedIndices) {
+TEST(Classifier, RebuildsOnlyTheTenantThatChangedAndFollowsShiftedIndices) {
   const Block before(ladder(8));
   ClassifierBuildStats stats;
   const auto old = compile(before.view, stats);
-  EXPECT_EQ(stats.shards_built, 8U);
-  EXPECT_EQ(stats.shards_reused, 0U);
+  EXPECT_EQ(stats.tenants_built, 8U);
+  EXPECT_EQ(stats.tenants_reused, 0U);
   const Block after(ladder(8, 3, 77));
 
   const auto fresh = compile(after.view, stats, old.get());
 
-  EXPECT_EQ(stats.shards_built, 1U);
-  EXPECT_EQ(stats.shards_reused, 7U);
+  EXPECT_EQ(stats.tenants_built, 1U);
+  EXPECT_EQ(stats.tenants_reused, 7U);
   for (std::uint32_t t = 0; t < 8; ++t) {
     for (const std::uint16_t port : {std::uint16_t{77}, static_cast<std::uint16_t>(1001 + t)}) {
       const PolicyQuery query{t, 0, 1, tests::address("10.0.0.1"), tests::address("10.0.0.2"), 6, 5, port, 0, 0};
@@ -301,7 +353,7 @@ TEST(Classifier, RebuildsOnlyTheShardThatChangedAndFollowsShiftedIndices) {
   }
 }
 
-TEST(Classifier, KeepsEveryShardWhenOnlyNamesIdsAndActionsChange) {
+TEST(Classifier, KeepsEveryTenantWhenOnlyNamesIdsAndActionsChange) {
   auto builder = ladder(4);
   const Block before(builder);
   ClassifierBuildStats stats;
@@ -316,8 +368,8 @@ TEST(Classifier, KeepsEveryShardWhenOnlyNamesIdsAndActionsChange) {
 
   const auto fresh = compile(after.view, stats, old.get());
 
-  EXPECT_EQ(stats.shards_built, 0U);
-  EXPECT_EQ(stats.shards_reused, 4U);
+  EXPECT_EQ(stats.tenants_built, 0U);
+  EXPECT_EQ(stats.tenants_reused, 4U);
 }
 
 TEST(Classifier, RebuildsForAChangeOfAnyFieldThatDecidesAMatch) {
@@ -343,12 +395,11 @@ TEST(Classifier, RebuildsForAChangeOfAnyFieldThatDecidesAMatch) {
     change(builder);
     const Block after(builder);
     const auto fresh = compile(after.view, stats, old.get());
-    EXPECT_EQ(stats.shards_built, 1U) << name;
+    EXPECT_EQ(stats.tenants_built, 1U) << name;
   }
 }
 
 TEST(Classifier, CompilationThatIsWrongInAnyFieldIsRefusedWithAPacketThatShowsIt) {
-  tests::ensure_eal();
   for (const bool v6 : {false, true}) {
     const auto [original, taken] = narrow(v6);
     const Block real(original);
@@ -402,7 +453,6 @@ TEST(Classifier, RuleThatDoesNotStandTakesNothingAndTheNextOneDoes) {
 }
 
 TEST(Classifier, RulesInTheWrongOrderAreRefused) {
-  tests::ensure_eal();
   SnapshotBuilder b;
   tests::add_tenant(b, 1, 2);
   for (std::uint32_t id = 1; id <= 2; ++id) {
@@ -419,7 +469,7 @@ TEST(Classifier, RulesInTheWrongOrderAreRefused) {
   EXPECT_FALSE(Classifier::build(real.view, nullptr, stats).has_value());
 }
 
-TEST(Classifier, OnlyShardsThatWereCompiledAreChecked) {
+TEST(Classifier, OnlyTenantsThatWereCompiledAreChecked) {
   const Block block(ladder(4));
   ClassifierBuildStats stats;
   const auto old = compile(block.view, stats);
@@ -432,7 +482,7 @@ TEST(Classifier, OnlyShardsThatWereCompiledAreChecked) {
   EXPECT_LT(stats.probes, all / 2);
 }
 
-TEST(Classifier, SharedShardsOutliveTheGenerationThatBuiltThem) {
+TEST(Classifier, SharedTenantsOutliveTheGenerationThatBuiltThem) {
   const Block block(ladder(4));
   ClassifierBuildStats stats;
   auto old = compile(block.view, stats);
@@ -443,19 +493,20 @@ TEST(Classifier, SharedShardsOutliveTheGenerationThatBuiltThem) {
   EXPECT_EQ(classify_one(*fresh, query), filters::match_linear(block.view, query).rule);
 }
 
-TEST(Classifier, RefusesARuleThatExpandsBeyondBoundsAndNamesIt) {
-  tests::ensure_eal();
+TEST(Classifier, RefusesRulesBeyondBoundsAndNamesOne) {
   SnapshotBuilder b;
   tests::add_tenant(b, 1, 1);
-  std::vector<filters::snapshot::AddressRange> many;
-  for (std::uint32_t i = 0; i < 512; ++i) {
-    const auto host = Address::from_v4(0x0a000000U + i * 2);
-    many.push_back({host, host, {}});
-  }
   tests::add_rule(b, tests::any_rule(1));
   Rule wide = tests::any_rule(2);
-  wide.sources = wide.destinations = tests::add_ranges(b, many);
-  wide.any_source = wide.any_destination = 0;
+  std::vector<Service> services;
+  for (std::uint32_t i = 0; i < filters::CompiledRules::kLinesMax; ++i) {  // a line for each of the source ports
+    Service service = tests::any_service();
+    service.protocol = 6;
+    service.source_low = service.source_high = static_cast<std::uint16_t>(i);
+    services.push_back(service);
+  }
+  wide.services = tests::add_services(b, services);
+  wide.any_service = 0;
   tests::add_rule(b, wide);
   const Block block(b);
   ClassifierBuildStats stats;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dataplane/dpdk/pair_of_threads.h"
+#include "dataplane/config/pair_of_threads.h"
 
 #include <pthread.h>
 

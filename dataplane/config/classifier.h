@@ -11,21 +11,19 @@
 
 #include "base/net/endian.h"
 #include "base/result.h"
+#include "filters/policy/compiled_rules.h"
 #include "filters/policy/linear_matcher.h"
 #include "filters/policy/snapshot_view.h"
 
 namespace sekisho::dataplane {
 
 /// What the classifier reads about one packet: the packet's own bytes, in network order, plus where it came from and
-/// goes to. The compiled tries read it byte by byte at fixed offsets, so the layout is the contract.
+/// goes to.
 struct ClassifyKey {
-  std::uint8_t slot = 0;    ///< written by classify(): the tenant inside its shard
-  std::uint8_t family = 0;  ///< sekisho::Family as a number: 4 or 6
-  std::uint16_t reserved = 0;
+  std::uint8_t family = 0;       ///< sekisho::Family as a number: 4 or 6
   std::uint8_t protocol = 0;     ///< IANA
   std::uint8_t source_zone = 0;  ///< index inside the tenant's zones, 0..63
   std::uint8_t destination_zone = 0;
-  std::uint8_t reserved2 = 0;
   Be16 source_port = Be16::from_host(0);       ///< ICMP and ICMPv6: the type, as a 16-bit number
   Be16 destination_port = Be16::from_host(0);  ///< ICMP and ICMPv6: the code
   std::array<std::uint8_t, 16> source{};       ///< network order; IPv4 uses the first four bytes, the rest is ignored
@@ -34,7 +32,7 @@ struct ClassifyKey {
 
   static ClassifyKey from(const filters::PolicyQuery& query);
 };
-static_assert(sizeof(ClassifyKey) == 48);
+static_assert(sizeof(ClassifyKey) == 44);
 
 /// A packet that the compiled policy and the rules themselves judge differently.
 struct ClassifierMismatch {
@@ -45,33 +43,26 @@ struct ClassifierMismatch {
 
 /// What a build cost and how much of the previous one it could keep.
 struct ClassifierBuildStats {
-  std::uint32_t shards_built = 0;
-  std::uint32_t shards_reused = 0;
-  std::uint64_t entries = 0;       ///< rules after expansion, both families, in the shards built now
+  std::uint32_t tenants_built = 0;
+  std::uint32_t tenants_reused = 0;
   std::uint64_t probes = 0;        ///< packets judged by both the classifier and the rules
   std::uint64_t microseconds = 0;  ///< wall clock
   std::optional<ClassifierMismatch> mismatch;  ///< why the build was refused with kConflict
 };
 
-/// First-match policy of all tenants, compiled to rte_acl tries: answers exactly as filters::match_linear.
+/// First-match policy of all tenants: answers exactly as filters::match_linear.
 ///
-/// Tenants are spread over shards by id; a large tenant has one of its own. A shard holds one trie set per address
-/// family, keyed by tenant slot, and names rules by their ordinal inside the tenant, so that a shard whose content
-/// did not change is shared with the next generation although rule indices moved.
-/// Thread: build and destruction on the control thread (EAL up); classify on any number of workers at once.
-/// Memory: rte_acl's, from the EAL heap: measured 1.4 KB a rule at 100 rules, 3 KB at 1000, 12 KB at 10,000;
-/// the old and the new generation live side by side for a moment.
+/// Each tenant's rules are compiled by themselves and named by their place inside the tenant, so that those of a tenant
+/// whose content did not change are shared with the next generation although rule indices moved.
+/// Thread: build and destruction on the control thread; classify on any number of workers at once.
 class Classifier {
  public:
-  /// Keys in one rte_acl call at most; classify() takes any number and cuts it into such batches.
-  static constexpr std::size_t kBatchMax = 128;
-
-  /// Compiles a view's rules, the families side by side on two threads; `previous` (may be null) lends its unchanged
-  /// shards. The view's bytes are not kept. What was compiled is then asked about packets on the limits of the rules, and
-  /// random ones, and must answer as the rules do: no classifier that does not is ever returned.
-  /// Errors, where kDataplane: kLimit (a shard expands beyond bounds; detail: the rule index that overflowed),
-  /// kUnavailable (rte_acl refused or memory ran out; detail: errno), kConflict (it answers wrongly; detail: the rule index
-  /// it should have answered; stats.mismatch has the rest).
+  /// Compiles a view's rules, tenants side by side on two threads; `previous` (may be null) lends what did not change.
+  /// The view's bytes are not kept. What was compiled is then asked about packets on the limits of the rules, and random
+  /// ones, and must answer as the rules do: no classifier that does not is ever returned.
+  /// Errors, where kDataplane: kLimit (a tenant's rules are beyond the bounds of CompiledRules; detail: the rule index that
+  /// overflowed), kConflict (it answers wrongly; detail: the rule index it should have answered; stats.mismatch has the
+  /// rest).
   static Result<std::unique_ptr<const Classifier>> build(const filters::SnapshotView& view, const Classifier* previous,
                                                          ClassifierBuildStats& stats);
   ~Classifier();
@@ -79,33 +70,36 @@ class Classifier {
   Classifier& operator=(const Classifier&) = delete;
 
   /// rules[i] = index in kRules of the first rule of its tenant that takes keys[i]; the tenant's final default deny
-  /// when none does. Writes keys[i].slot. No allocation, no locks, no failure. rules.size() >= keys.size();
-  /// tenant_index below the tenant count; family 4 or 6 (anything else gets the default deny).
+  /// when none does. No allocation, no locks, no failure. rules.size() >= keys.size(); tenant_index below the tenant
+  /// count; family 4 or 6 (anything else gets the default deny).
   void classify(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept;
 
-  class Shard;
-
  private:
-  class Compilation;
-  /// Where a tenant of this generation lives.
-  struct TenantPlace {
+  struct Compiled;
+  /// Where a tenant of this generation finds its rules.
+  struct Place {
     std::uint32_t first_rule;    ///< index in kRules
     std::uint32_t default_rule;  ///< index in kRules of the final default deny
-    std::uint16_t shard;
-    std::uint8_t slot;
+    const filters::CompiledRules* rules;
+    std::uint32_t id;            ///< TenantId value
+    /// Shared between generations: two Classifiers, old and new, live side by side until the workers have let go of the
+    /// old one.
+    std::shared_ptr<const Compiled> compiled;
   };
 
   friend class ClassifierFault;
 
   Classifier() = default;
+  /// What was compiled for this tenant from the same content, or null.
+  [[nodiscard]] std::shared_ptr<const Compiled> lend(std::uint32_t tenant, const std::array<std::uint8_t, 32>& content) const;
+  /// Compiles `tenants` of `view` into their places; `contents` by tenant.
+  Result<void> compile(const filters::SnapshotView& view, std::span<const std::uint32_t> tenants,
+                       std::span<const std::array<std::uint8_t, 32>> contents);
   /// Checks the tenants of `view` that this build compiled.
   Result<void> check(const filters::SnapshotView& view, std::span<const std::uint32_t> tenants, ClassifierBuildStats& stats) const;
-  void classify_batch(std::span<ClassifyKey> keys, std::span<std::uint32_t> rules) const noexcept;
+  [[nodiscard]] std::uint32_t first_match(const ClassifyKey& key) const noexcept;
 
-  std::vector<TenantPlace> places_;
-  /// Shared between generations: two Classifiers, old and new, live side by side until the workers have let go of the
-  /// old one.
-  std::vector<std::shared_ptr<const Shard>> shards_;
+  std::vector<Place> places_;
   /// Null but in tests that want to see a wrong compilation refused (ClassifierFault): rules are compiled from this view,
   /// of the same shape as the real one.
   inline static const filters::SnapshotView* miscompiled_ = nullptr;
