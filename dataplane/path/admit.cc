@@ -145,8 +145,10 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
   const TenantEntry& tenant = config.tenants[again.tenant_index];
   again.ways = ways_of(tenant, ends.source, ends.destination);
   if (!is_forwardable(again.ways.out) || !is_forwardable(again.ways.back)) return false;
-  // A bound host is where its Binding is: one that moved to another Port takes its sessions along.
-  again.in_port = again.ways.back->kind == RouteKind::kStatic ? again.ways.back->port : index_of_port(config, session.in_port);
+  // A bound host is where its Binding is: one that moved to another segment takes its sessions along.
+  again.in_port = index_of_port(config, session.in_port);
+  const bool elsewhere = again.in_port != kNoIndex && config.ports[again.in_port].kind != snapshot::PortKind::kSegment;
+  if (again.ways.back->kind == RouteKind::kStatic && !elsewhere) again.in_port = again.ways.back->port;
   if (again.in_port == kNoIndex || config.ports[again.in_port].tenant != tenant.id) return false;
   if (check_ways(config, again.in_port, again.ways, ends.source, ends.destination) != DropReason::kNone) return false;
 
@@ -231,9 +233,10 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   }
   const SessionEnds ends = judged_ends(shard, again.session);
   const Hop out = hop_of(shard, config, *again.ways.out, ends.destination);
+  const Hop back = hop_of(shard, config, *again.ways.back, ends.source);
   session.generation = config.generation;
-  session.port = {again.in_port, out.port};
-  session.next_hop = {out.next_hop, hop_of(shard, config, *again.ways.back, ends.source).next_hop};
+  session.port = {back.port, out.port};
+  session.next_hop = {out.next_hop, back.next_hop};
   session.in_port = config.ports[again.in_port].id;
   session.out_port = config.ports[out.port].id;
   change_rule(shard, config, again.session, allowed ? verdict : config.find_rule(session.rule));
@@ -516,7 +519,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   }
   Session& session = shard.sessions.at(meta.session);
   session.generation = config.generation;
-  session.port = {meta.ingress, out.port};
+  session.port = {back.port, out.port};  // answers leave by the route to the source, wherever this packet came in
   session.next_hop = {out.next_hop, back.next_hop};
   session.rule_slot = rule.slot;
   session.rule = rule.id;

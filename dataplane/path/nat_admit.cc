@@ -140,6 +140,7 @@ DropReason nat_session(Shard& shard, const Runtime& config, const PacketMeta& me
   if (step.outcome == NatOutcome::kImpossible) return DropReason::kNatUnmapped;
   if (step.outcome == NatOutcome::kTranslated) sent.source = step.address;
   if (step.outcome == NatOutcome::kTranslated && !may_leave(config, out_port, sent.source)) return DropReason::kNatUnmapped;
+  if (sent.source == sent.destination) return DropReason::kLand;  // to its own outside address, and no rule hides who asks
   if (step.block) {
     const bool attached = attach_claimed(shard, meta.tenant, index, meta.protocol, received, sent, *step.block);
     return attached ? DropReason::kNone : DropReason::kNatExhausted;

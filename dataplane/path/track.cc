@@ -91,10 +91,12 @@ bool restart(Shard& shard, rte_mbuf* packet) {
   return true;
 }
 
-/// A session's packets come in where they always did, or at least from the same zone (two uplinks).
+/// A session's packets come in where answers to them leave, where the first one did, or at least from the same zone (two
+/// uplinks).
 bool right_port(const Runtime& config, const Session& session, const PacketMeta& meta) {
   const std::uint32_t expected = session.port[meta.reverse];
-  return expected == meta.ingress || config.ports[expected].zone == config.ports[meta.ingress].zone;
+  if (expected == meta.ingress || config.ports[expected].zone == config.ports[meta.ingress].zone) return true;
+  return meta.reverse == 0 && config.ports[meta.ingress].id == session.in_port;
 }
 
 }  // namespace

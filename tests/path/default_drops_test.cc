@@ -505,6 +505,24 @@ TEST_P(PathDefaultDrops, ReversePathIsStrictFeasibleOrOff) {
   EXPECT_TRUE(falls(kUplinkNic, from("10.0.0.34")(uplink()), DropReason::kReversePath));
 }
 
+TEST_P(PathDefaultDrops, AnswersOfAFlowThatCameByAnotherUplinkLeaveByTheRouteToTheirNeighbour) {
+  apply_edit([](filters::SnapshotBuilder& builder) {
+    shape(snapshot::PortKind::kRouted, builder);
+    builder.ports[1].zone = 2;  // the share's: two uplinks
+  });
+  const Frame foreign = inside(kAtRouted).ip("198.51.100.9", "10.0.0.2").udp(5000, 53).build();
+  world_.inject(kUplinkNic, router_answer("192.0.2.2", "192.0.2.1"));
+  world_.through(kClientNic, foreign, kServerNic);
+  world_.through(kClientNic, foreign, kServerNic);  // and its packets go on coming there
+  world_.inject(kServerNic, server("10.0.0.2", "198.51.100.9").udp(53, 5000).build());
+  world_.inject(kUplinkNic, router_answer("192.0.2.2", "192.0.2.1"));
+  EXPECT_TRUE(world_.collect(kClientNic).empty());
+  const auto out = world_.collect(kUplinkNic);
+  ASSERT_FALSE(out.empty());
+  EXPECT_TRUE(std::equal(kRouterMac.bytes.begin(), kRouterMac.bytes.end(), out.back().begin()));
+  EXPECT_EQ(load_be<std::uint16_t>(out.back(), 12), 0x0800);
+}
+
 TEST_P(PathDefaultDrops, StricterReversePathReachesLiveSessions) {
   const auto routed = [&](std::uint8_t checks) {
     apply_edit([=](filters::SnapshotBuilder& builder) {

@@ -99,6 +99,17 @@ class PathNat : public PathTest {
 };
 SEKISHO_PATH_WORKERS(PathNat);
 
+TEST_P(PathNat, HostThatAimsAtItsOwnOutsideAddressGetsNoPacketFromItself) {
+  start({kDnat});
+  const auto syn = [](FrameBuilder builder) { return builder.tcp(40000, 8443, {.flags = kTcpSyn}).build(); };
+  const std::uint64_t before = world_.sessions();
+  world_.inject(kServerNic, syn(server(kServer, "203.0.113.21")));
+  EXPECT_TRUE(world_.collect(kServerNic).empty());
+  EXPECT_EQ(drops(DropReason::kLand), 1U);
+  EXPECT_EQ(world_.sessions(), before);
+  world_.through(kClientNic, syn(client(kClient, "203.0.113.21")), kServerNic);  // a neighbour may
+}
+
 TEST_P(PathNat, NaptGivesAPortOfTheClientsBlockAndTheAnswerComesBack) {
   start({kNapt});
   const Ends sent = out(client(kClient, kFar).udp(40000, 53).payload(10).build());

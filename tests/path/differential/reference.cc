@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <tuple>
 #include <unordered_map>
+#include <utility>
 
 namespace sekisho::tests::reference {
 namespace {
@@ -43,23 +45,6 @@ std::optional<unsigned> owner(const Address& address) {
 bool is_gateway(const Address& address) { return is(address, {"10.0.0.1", "10.0.0.33", "fd00:0:0:1::1", "fd00:0:0:2::1"}); }
 bool is_uplink_own(const Address& address) { return is(address, {"192.0.2.1", "2001:db8:0:1::1"}); }
 bool is_network_broadcast(const Address& address) { return is(address, {"10.0.0.0", "10.0.0.15", "10.0.0.32", "10.0.0.47", "192.0.2.0", "192.0.2.255"}); }
-
-/// Where an address lives, for a tenant.
-struct Home {
-  enum Kind : std::uint8_t { kHost, kNobody, kGateway, kBroadcast } kind;
-  Port port;
-};
-Home home_of(const Address& address, unsigned tenant) {
-  if (is_gateway(address)) return {Home::kGateway, Port::kServer};
-  if (is_network_broadcast(address)) return {Home::kBroadcast, Port::kServer};
-  for (const Port port : {Port::kServer, Port::kClient}) {
-    if (bound_at(address, tenant, port)) return {Home::kHost, port};
-  }
-  if (in(address, {"10.0.0.0/28", "fd00:0:0:1::/64"})) return {Home::kNobody, Port::kServer};
-  if (in(address, {"10.0.0.32/28", "fd00:0:0:2::/64"})) return {Home::kNobody, Port::kClient};
-  if (owner(address) == tenant) return {Home::kNobody, Port::kUplink};
-  return {Home::kHost, Port::kUplink};
-}
 
 // --------------------------------------------------------------------------------------------------------- addresses
 
@@ -118,15 +103,74 @@ std::optional<DropReason> flaw_of(const Packet& packet, bool& network) {
   return std::nullopt;
 }
 
-Verdict drop(DropReason reason) { return {Verdict::kDropped, Port::kUplink, reason}; }
+Verdict drop(DropReason reason) { return {.what = Verdict::kDropped, .reason = reason}; }
 
 /// A packet to the gateway itself: it answers pings and nothing else.
 Verdict to_gateway(const Packet& packet) {
-  if (is_icmp(packet.protocol) && is_request(packet)) return {Verdict::kAnswered};
+  if (is_icmp(packet.protocol) && is_request(packet)) return {.what = Verdict::kAnswered};
   return drop(DropReason::kLocalUnserved);
 }
 
+/// An address as a number, of IPv4.
+std::uint32_t number(const Address& address) { return address.v4(); }
+
+/// RFC 6296, prefixes of 48 bits: the fourth word takes up what the first three change, in ones' complement.
+std::optional<Address> in_prefix(const Address& address, const Address& from, const Address& to) {
+  const auto word = [](const Address& of, std::size_t at) { return of.bytes[2 * at] << 8 | of.bytes[2 * at + 1]; };
+  if (word(address, 3) == 0xffff) return std::nullopt;
+  int sum = word(address, 3);
+  for (std::size_t at = 0; at < 3; ++at) sum += word(from, at) - word(to, at);
+  sum = (sum % 0xffff + 0xffff) % 0xffff;
+  Address out = address;
+  std::copy_n(to.bytes.begin(), 6, out.bytes.begin());
+  out.bytes[6] = static_cast<std::uint8_t>(sum >> 8);
+  out.bytes[7] = static_cast<std::uint8_t>(sum);
+  return out;
+}
+bool is_network6(const Address& address, const Address& network) { return std::equal(network.bytes.begin(), network.bytes.begin() + 6, address.bytes.begin()); }
+/// Whether a rule's outside addresses hold this one.
+bool is_outside(const NatRule& rule, const Address& address) {
+  if (rule.kind == Nat::kNoNat) return false;
+  if (rule.kind == Nat::kDnat) return rule.match.destinations[0].contains(address);
+  if (rule.low.family != address.family) return false;
+  if (rule.kind == Nat::kNptv6) return is_network6(address, rule.low);
+  return rule.low <= address && address <= rule.high;
+}
+
+Packet with(Packet packet, const Ends& ends) {
+  std::tie(packet.source, packet.destination, packet.source_port, packet.destination_port) =
+      std::tie(ends.source, ends.destination, ends.source_port, ends.destination_port);
+  return packet;
+}
+
 }  // namespace
+
+std::optional<Address> nptv6(const Address& address, const Address& from, const Address& to) { return in_prefix(address, from, to); }
+
+/// Where an address lives, for a tenant. kOutside: stands for others by translation. kByRoute: a host that a longer route than
+/// the default one leads to.
+struct Reference::Home {
+  enum Kind : std::uint8_t { kHost, kByRoute, kNobody, kOutside, kGateway, kBroadcast } kind;
+  Port port;
+  [[nodiscard]] bool is_host() const { return kind == kHost || kind == kByRoute; }
+};
+
+Reference::Home Reference::home_of(const Address& address, unsigned tenant) const {
+  if (is_gateway(address)) return {Home::kGateway, Port::kServer};
+  if (is_network_broadcast(address)) return {Home::kBroadcast, Port::kServer};
+  for (const Port port : {Port::kServer, Port::kClient}) {
+    if (bound_at(address, tenant, port)) return {Home::kByRoute, port};
+  }
+  if (in(address, {"10.0.0.0/28", "fd00:0:0:1::/64"})) return {Home::kNobody, Port::kServer};
+  if (in(address, {"10.0.0.32/28", "fd00:0:0:2::/64"})) return {Home::kNobody, Port::kClient};
+  const TenantPolicy& policy = policy_[tenant];
+  if (policy.routes_documentation && in(address, {"198.51.100.0/24", "2001:db8:ffff::/48"})) return {Home::kByRoute, Port::kUplink};
+  for (const NatRule& rule : policy.nat) {
+    if (is_outside(rule, address)) return {Home::kOutside, Port::kUplink};
+  }
+  if (owner(address) == tenant) return {Home::kNobody, Port::kUplink};
+  return {Home::kHost, Port::kUplink};
+}
 
 void Reference::commit(const Policy& policy) {
   policy_ = policy;
@@ -134,22 +178,54 @@ void Reference::commit(const Policy& policy) {
 }
 
 void Reference::sweep() {
-  std::erase_if(connections_, [this](const auto& entry) { return !still_allowed(entry.second, std::get<0>(entry.first)); });
-  for (auto& [key, connection] : connections_) connection.generation = generation_;
+  for (auto entry = connections_.begin(); entry != connections_.end();) {
+    Connection& connection = (entry++)->second;
+    if (connection.generation != generation_ && !judge_again(connection, connection.tenant)) erase(connection);
+  }
 }
 
-Reference::Key Reference::key_of(unsigned tenant, std::uint8_t protocol, const End& a, const End& b) {
+void Reference::forget() {
+  connections_.clear();
+  keys_.clear();
+}
+
+Reference::Key Reference::key_of(unsigned tenant, std::uint8_t protocol, const Ends& ends) {
+  const End a{ends.source, ends.source_port}, b{ends.destination, ends.destination_port};
   return a < b ? Key{tenant, protocol, a, b} : Key{tenant, protocol, b, a};
 }
 
+unsigned Reference::tenant_of(const Packet& packet) {
+  return packet.port == Port::kUplink ? owner(packet.destination).value_or(0) : packet.tenant;
+}
+
+const Connection* Reference::look(unsigned tenant, std::uint8_t protocol, const Ends& ends) const {
+  const auto found = keys_.find(key_of(tenant, protocol, ends));
+  return found == keys_.end() ? nullptr : &connections_.at(found->second);
+}
+Connection* Reference::look(unsigned tenant, std::uint8_t protocol, const Ends& ends) {
+  const auto found = keys_.find(key_of(tenant, protocol, ends));
+  return found == keys_.end() ? nullptr : &connections_.at(found->second);
+}
+
 const Connection* Reference::find(const Packet& packet, bool& reverse) const {
-  const unsigned tenant = packet.port == Port::kUplink ? owner(packet.destination).value_or(0) : packet.tenant;
-  const auto found = connections_.find(
-      key_of(tenant, packet.protocol, {packet.source, packet.source_port}, {packet.destination, packet.destination_port}));
-  if (found == connections_.end()) return nullptr;
-  const Packet& first = found->second.first;
-  reverse = !(first.source == packet.source && first.source_port == packet.source_port);
-  return &found->second;
+  const Connection* found = look(tenant_of(packet), packet.protocol, ends_of(packet));
+  if (found != nullptr) reverse = ends_of(packet) == reversed(found->sent);
+  return found;
+}
+
+void Reference::insert(Connection connection) {
+  const Number number = next_++;
+  keys_[key_of(connection.tenant, connection.first.protocol, connection.received)] = number;
+  keys_[key_of(connection.tenant, connection.first.protocol, connection.sent)] = number;
+  connections_.emplace(number, std::move(connection));
+}
+
+void Reference::erase(const Connection& connection) {
+  const Key other = key_of(connection.tenant, connection.first.protocol, connection.sent);
+  const Number number = keys_.at(other);
+  keys_.erase(key_of(connection.tenant, connection.first.protocol, connection.received));
+  keys_.erase(other);
+  connections_.erase(number);
 }
 
 Verdict Reference::judge(const Packet& packet) {
@@ -187,88 +263,168 @@ Verdict Reference::judge(const Packet& packet) {
 
 Verdict Reference::judge_flow(const Packet& packet, unsigned tenant) {
   if (packet.quote) return judge_error(packet, tenant);
-  const Key key = key_of(tenant, packet.protocol, {packet.source, packet.source_port}, {packet.destination, packet.destination_port});
-  const auto found = connections_.find(key);
-  if (found == connections_.end()) return judge_first(packet, tenant, key);
-  Connection& connection = found->second;
-  if (connection.generation != generation_) {
-    if (!still_allowed(connection, tenant)) {
-      connections_.erase(found);
-      return drop(DropReason::kPolicyChanged);
-    }
-    connection.generation = generation_;
+  Connection* found = look(tenant, packet.protocol, ends_of(packet));
+  if (found == nullptr) return judge_first(packet, tenant);
+  Connection& connection = *found;
+  if (connection.generation != generation_ && !judge_again(connection, tenant)) {
+    erase(connection);
+    return drop(DropReason::kPolicyChanged);
   }
-  const bool reverse = !(connection.first.source == packet.source && connection.first.source_port == packet.source_port);
-  if (connection.port[reverse ? 1 : 0] != packet.port) return drop(DropReason::kWrongPort);
+  const Ends ends = ends_of(packet);
+  const bool forward = ends == connection.received, reverse = ends == reversed(connection.sent);
+  const bool looks_reverse = !forward && (reverse || ends == reversed(connection.received) || ends == connection.sent);
+  const bool right = packet.port == connection.port[looks_reverse ? 1 : 0] || (!looks_reverse && packet.port == connection.answers);
+  if (!right) return drop(DropReason::kWrongPort);
+  if (!forward && !reverse) return drop(DropReason::kNatWrongSide);
   if (packet.protocol == 6) {
     const DropReason reason = follow_tcp(connection, reverse, packet.tcp);
     if (reason != DropReason::kNone) {
       if (!begins_anew(connection, reverse, packet.tcp)) return drop(reason);
-      connections_.erase(found);
-      return judge_first(packet, tenant, key);
+      erase(connection);
+      return judge_first(packet, tenant);
     }
   }
   if (is_icmp(packet.protocol) && !(reverse ? is_reply(packet) : is_request(packet))) return drop(DropReason::kNotFirst);
   if (packet.ttl <= 1) return drop(DropReason::kTtlExceeded);
-  return {Verdict::kPasses, connection.port[reverse ? 0 : 1]};
+  return {.what = Verdict::kPasses, .out = reverse ? connection.answers : connection.port[1],
+          .sent = with(packet, reverse ? reversed(connection.received) : connection.sent)};
 }
 
-std::optional<DropReason> Reference::refused_ends(const Packet& packet, unsigned tenant) const {
-  const auto reason = impossible(packet.source, packet.destination);
-  if (reason) return reason;
-  const Home from = home_of(packet.source, tenant);
-  const Home to = home_of(packet.destination, tenant);
+std::optional<DropReason> Reference::refused_ends(const Address& source, const Address& destination, Port port, unsigned tenant) const {
+  if (const auto reason = impossible(source, destination)) return reason;
+  return refused_ways(source, destination, port, tenant);
+}
+
+std::optional<DropReason> Reference::refused_ways(const Address& source, const Address& destination, Port port, unsigned tenant) const {
+  const Home from = home_of(source, tenant);
+  const Home to = home_of(destination, tenant);
   if (from.kind == Home::kGateway) return DropReason::kSourceOwn;
   if (from.kind == Home::kBroadcast) return DropReason::kSourceBroadcast;
   if (to.kind == Home::kBroadcast) return DropReason::kDestinationBroadcast;
-  if (packet.port == Port::kUplink && from.port != Port::kUplink) return DropReason::kReversePath;
-  if (!policy_.refuse_bogons[tenant]) return std::nullopt;
-  const auto outside = [](const Home& home) { return home.kind == Home::kHost && home.port == Port::kUplink; };
-  if (packet.port == Port::kUplink && is_bogon(packet.source)) return DropReason::kBogon;
-  if (outside(to) && is_bogon(packet.destination)) return DropReason::kBogon;
+  // Nothing but hosts of segments lives elsewhere than behind the uplink: strict and feasible are the same here.
+  const TenantPolicy& policy = policy_[tenant];
+  if (port == Port::kUplink && policy.reverse_path != ReversePath::kOff && from.port != Port::kUplink) return DropReason::kReversePath;
+  if (!policy.refuse_bogons) return std::nullopt;
+  const auto by_default = [](const Home& home) { return home.kind == Home::kHost && home.port == Port::kUplink; };
+  if (port == Port::kUplink && by_default(from) && is_bogon(source)) return DropReason::kBogon;
+  if (by_default(to) && is_bogon(destination)) return DropReason::kBogon;
   return std::nullopt;
 }
 
-const Rule* Reference::match(const Packet& packet, unsigned tenant, Port in_port, Port out_port) const {
+// -------------------------------------------------------------------------------------------------------------- policy
+
+bool Reference::takes(const Match& match, const Ends& ends, std::uint8_t protocol, Port in_port, Port out_port) {
   const auto any_of = [](const std::vector<Prefix>& prefixes, const Address& address) {
     return prefixes.empty() || std::any_of(prefixes.begin(), prefixes.end(), [&](const Prefix& p) { return p.contains(address); });
   };
-  for (const Rule& rule : policy_.rules[tenant]) {
-    if ((rule.from_zones >> static_cast<unsigned>(in_port) & 1U) == 0) continue;
-    if ((rule.to_zones >> static_cast<unsigned>(out_port) & 1U) == 0) continue;
-    if (!any_of(rule.sources, packet.source) || !any_of(rule.destinations, packet.destination)) continue;
-    if (rule.protocol >= 0 && rule.protocol != packet.protocol) continue;
-    const bool by_port = rule.protocol == 6 || rule.protocol == 17;
-    if (by_port && (packet.destination_port < rule.port_low || packet.destination_port > rule.port_high)) continue;
-    return &rule;
+  if ((match.from_zones >> static_cast<unsigned>(in_port) & 1U) == 0) return false;
+  if ((match.to_zones >> static_cast<unsigned>(out_port) & 1U) == 0) return false;
+  if (!any_of(match.sources, ends.source) || !any_of(match.destinations, ends.destination)) return false;
+  if (match.protocol < 0) return true;
+  if (match.protocol != protocol) return false;
+  return !has_ports(protocol) || (ends.destination_port >= match.port_low && ends.destination_port <= match.port_high);
+}
+
+/// `sleeper`: the rule that also counts outside its schedule.
+const Rule* Reference::first_match(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in_port, Port out_port,
+                                   std::uint32_t sleeper) const {
+  for (const Rule& rule : policy_[tenant].rules) {
+    const bool asked = rule.standing == Standing::kStands || (rule.standing == Standing::kDormant && rule.id == sleeper);
+    if (asked && takes(rule.match, ends, protocol, in_port, out_port)) return &rule;
   }
   return nullptr;
 }
 
-bool Reference::still_allowed(const Connection& connection, unsigned tenant) const {
-  Packet first = connection.first;
-  const Home to = home_of(first.destination, tenant);
-  const auto reason = refused_ends(first, tenant);
-  if (reason) return false;
-  const Rule* rule = match(first, tenant, first.port, to.port);
-  return rule != nullptr && rule->action == Action::kAllow;
+const Rule* Reference::rule_of(unsigned tenant, std::uint32_t id) const {
+  for (const Rule& rule : policy_[tenant].rules) {
+    if (rule.id == id) return &rule;
+  }
+  return nullptr;
 }
 
-Verdict Reference::judge_first(const Packet& packet, unsigned tenant, const Key& key) {
+bool Reference::limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason) const {
+  std::uint32_t of_rule = 0, of_source = 0;
+  for (const auto& [number, other] : connections_) {
+    if (other.tenant != tenant || other.rule != rule.id || !other.counted) continue;
+    ++of_rule;
+    if (other.counted_source && other.received.source == source) ++of_source;
+  }
+  reason = DropReason::kNone;
+  if (rule.sessions_max != 0 && of_rule >= rule.sessions_max) reason = DropReason::kRuleLimit;
+  else if (rule.source_sessions_max != 0 && of_source >= rule.source_sessions_max) reason = DropReason::kSourceLimit;
+  return reason == DropReason::kNone;
+}
+
+void Reference::count(Connection& connection, const Rule* rule) {
+  connection.counted = rule != nullptr && (rule->sessions_max != 0 || rule->source_sessions_max != 0);
+  connection.counted_source = rule != nullptr && rule->source_sessions_max != 0;
+}
+
+bool Reference::judge_again(Connection& connection, unsigned tenant) const {
+  const std::uint8_t protocol = connection.first.protocol;
+  const Port in_port = connection.port[0];
+  const Ends judged{connection.received.source, connection.sent.destination, connection.received.source_port, connection.sent.destination_port};
+  const Home to = home_of(judged.destination, tenant);
+  if (!to.is_host() || !home_of(judged.source, tenant).is_host()) return false;
+  if (refused_ways(judged.source, judged.destination, in_port, tenant)) return false;
+  // Today's translation must be the same.
+  const Aim aim = aim_of(connection.received, protocol, tenant, in_port);
+  Ends today = aim.ends;
+  Block block;
+  if (!leave_as(today, block, aim, connection.received.destination, protocol, tenant, in_port, to.port)) return false;
+  if (block.count != 0) {
+    if (!block.holds(connection.sent.source_port)) return false;
+    today.source_port = connection.sent.source_port;
+    if (is_icmp(protocol)) today.destination_port = connection.sent.destination_port;
+  }
+  if (today != connection.sent) return false;
+
+  Ends asked = judged;  // an echo's ports are no service's
+  const Rule* rule = first_match(asked, protocol, tenant, in_port, to.port);
+  const bool allowed = rule != nullptr && rule->action == Action::kAllow;
+  if (!allowed && !connection.keeps) {
+    const Rule* sleeper = first_match(asked, protocol, tenant, in_port, to.port, connection.rule);
+    if (sleeper == nullptr || sleeper->id != connection.rule || sleeper->standing != Standing::kDormant) return false;
+  }
+  if (allowed) {
+    connection.rule = rule->id;
+    connection.keeps = rule->keep;
+  }
+  count(connection, rule_of(tenant, connection.rule));
+  connection.port[1] = to.port;
+  connection.answers = home_of(judged.source, tenant).port;
+  connection.generation = generation_;
+  return true;
+}
+
+Verdict Reference::judge_first(const Packet& packet, unsigned tenant) {
   if (packet.ttl == 0) return drop(DropReason::kTtlZero);
   if (has_ports(packet.protocol) && (packet.source_port == 0 || packet.destination_port == 0)) return drop(DropReason::kPortZero);
-  const auto reason = refused_ends(packet, tenant);
-  if (reason) return drop(*reason);
-  const Home to = home_of(packet.destination, tenant);
+  if (const auto reason = refused_ends(packet.source, packet.destination, packet.port, tenant)) return drop(*reason);
+  const Aim aim = aim_of(ends_of(packet), packet.protocol, tenant, packet.port);
+  if (aim.translated) {
+    if (const auto reason = refused_ways(packet.source, aim.ends.destination, packet.port, tenant)) return drop(*reason);
+  }
+  const Home to = home_of(aim.ends.destination, tenant);
   if (to.kind == Home::kGateway) return to_gateway(packet);
+  if (to.kind == Home::kOutside) return drop(DropReason::kNatUnmapped);
   if (to.kind == Home::kNobody) return drop(to.port == Port::kUplink ? DropReason::kNoRoute : DropReason::kAeDestinationForeign);
-  const Rule* rule = match(packet, tenant, packet.port, to.port);
+  const Rule* rule = first_match(aim.ends, packet.protocol, tenant, packet.port, to.port);
   if (rule == nullptr) return drop(DropReason::kDefaultDeny);
   if (rule->action == Action::kDrop) return drop(DropReason::kRuleDrop);
   if (rule->action == Action::kReject) return drop(DropReason::kRuleReject);
   if (packet.protocol == 6 && packet.tcp.flags != kSyn) return drop(DropReason::kNotFirst);
   if (is_icmp(packet.protocol) && !is_request(packet)) return drop(DropReason::kNotFirst);
-  Connection connection{.first = packet, .port = {packet.port, to.port}, .generation = generation_, .side = {}};
+  if (!home_of(packet.source, tenant).is_host()) return drop(DropReason::kNoRoute);  // no way back
+  DropReason limit;
+  if (!limits_allow(*rule, tenant, packet.source, limit)) return drop(limit);
+  return open(packet, tenant, *rule, aim, to.port);
+}
+
+Verdict Reference::open(const Packet& packet, unsigned tenant, const Rule& rule, const Aim& aim, Port out) {
+  Connection connection{.first = packet, .tenant = tenant, .received = ends_of(packet), .sent = aim.ends, .port = {packet.port, out},
+                        .answers = home_of(packet.source, tenant).port, .generation = generation_, .rule = rule.id, .keeps = rule.keep, .side = {}};
+  count(connection, &rule);
   if (packet.protocol == 6) {
     Side& side = connection.side[0];
     side.edge = packet.tcp.sequence + 1;
@@ -276,32 +432,171 @@ Verdict Reference::judge_first(const Packet& packet, unsigned tenant, const Key&
     side.window = std::max<std::uint32_t>(packet.tcp.window, 1);
     connection.side[1].window = 1U + packet.tcp.payload;
   }
-  connections_.insert_or_assign(key, connection);
-  if (packet.ttl == 1) return drop(DropReason::kTtlExceeded);
-  return {Verdict::kPasses, to.port};
+  Block block;
+  if (!leave_as(connection.sent, block, aim, packet.destination, packet.protocol, tenant, packet.port, out)) return drop(DropReason::kNatUnmapped);
+  if (connection.sent.source != packet.source && out == Port::kUplink && owner(connection.sent.source) != tenant) return drop(DropReason::kNatUnmapped);
+  if (connection.sent.source == connection.sent.destination) return drop(DropReason::kLand);
+  Verdict verdict{.what = Verdict::kPasses, .out = out};
+  if (packet.ttl == 1) verdict = drop(DropReason::kTtlExceeded);
+  if (block.count != 0) {
+    connection.claimed = true;
+    const auto known = port_of(connection, block);
+    if (!known && free_ports(connection, block) == 0) return drop(DropReason::kNatExhausted);
+    if (!known) {
+      open_ = connection;
+      open_block_ = block;
+      verdict.any_port = true;
+      verdict.sent = with(packet, connection.sent);
+      return verdict;
+    }
+    set_port(connection, *known);
+  }
+  const bool translated = connection.sent != connection.received;
+  if (translated && is_known(connection)) return drop(DropReason::kNatExhausted);
+  verdict.sent = with(packet, connection.sent);
+  insert(std::move(connection));
+  return verdict;
 }
 
 Verdict Reference::judge_error(const Packet& packet, unsigned tenant) {
-  const auto reason = refused_ends(packet, tenant);
+  const auto reason = refused_ends(packet.source, packet.destination, packet.port, tenant);
   if (reason) return drop(*reason);
   const Packet::Quote& quote = *packet.quote;
   if (quote.source != packet.destination) return drop(DropReason::kIcmpUnrelated);
-  const auto found = connections_.find(
-      key_of(tenant, quote.protocol, {quote.source, quote.source_port}, {quote.destination, quote.destination_port}));
-  if (found == connections_.end()) return drop(DropReason::kIcmpUnrelated);
-  Connection& connection = found->second;
-  if (connection.generation != generation_) {
-    if (!still_allowed(connection, tenant)) return drop(DropReason::kIcmpUnrelated);
-    connection.generation = generation_;
-  }
-  const bool reverse = !(connection.first.source == quote.source && connection.first.source_port == quote.source_port);
+  const Ends quoted{quote.source, quote.destination, quote.source_port, quote.destination_port};
+  Connection* found = look(tenant, quote.protocol, quoted);
+  if (found == nullptr) return drop(DropReason::kIcmpUnrelated);
+  Connection& connection = *found;
+  if (connection.generation != generation_ && !judge_again(connection, tenant)) return drop(DropReason::kIcmpUnrelated);
+  // Whoever sees a packet of a direction sees it as it was sent on.
+  const bool forward = quoted == connection.sent, reverse = quoted == reversed(connection.received);
+  if (!forward && !reverse) return drop(DropReason::kIcmpUnrelated);
   if (quote.protocol == 6) {
     if (connection.phase == TcpPhase::kSynSent && reverse) return drop(DropReason::kIcmpUnrelated);
     const Side& sender = connection.side[reverse ? 1 : 0];
     if (sender.end - quote.sequence > connection.side[reverse ? 0 : 1].window) return drop(DropReason::kIcmpUnrelated);
   }
   if (packet.ttl <= 1) return drop(DropReason::kTtlExceeded);
-  return {Verdict::kPasses, connection.port[reverse ? 1 : 0]};  // back to who sent what is quoted
+  // Back to who sent what is quoted, in his words. A router's own address stays, unless his peer is hidden.
+  const Ends his = reverse ? reversed(connection.sent) : connection.received;
+  Packet sent = packet;
+  if (packet.source == quoted.destination || quoted.destination != his.destination) sent.source = his.destination;
+  sent.destination = his.source;
+  sent.quote = Packet::Quote{his.source, his.destination, quote.protocol, his.source_port, his.destination_port, quote.sequence};
+  return {.what = Verdict::kPasses, .out = reverse ? connection.port[1] : connection.answers, .sent = sent};
+}
+
+// --------------------------------------------------------------------------------------------------------- translation
+
+Reference::Aim Reference::aim_of(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in_port) const {
+  Aim out{.ends = ends, .towards = home_of(ends.destination, tenant).port};
+  for (const NatRule& rule : policy_[tenant].nat) {
+    if (rule.kind == Nat::kSnat || rule.kind == Nat::kNapt) continue;
+    if (rule.kind == Nat::kStatic || rule.kind == Nat::kNptv6) {  // the way in: from any peer the rule names
+      const auto& peers = rule.match.destinations;
+      if (!is_outside(rule, ends.destination) || (!peers.empty() && !peers[0].contains(ends.source))) continue;
+      const Address inside = rule.match.sources[0].first();
+      const auto to = rule.kind == Nat::kNptv6 ? in_prefix(ends.destination, rule.low, inside)
+                                               : std::optional(Address::from_v4(number(inside) + number(ends.destination) - number(rule.low)));
+      out.ends.destination = to.value_or(ends.destination);
+      out.translated = to.has_value();
+      return out;
+    }
+    if (!takes(rule.match, ends, protocol, in_port, out.towards)) continue;
+    if (rule.kind == Nat::kNoNat) return out;
+    if (rule.low.family != ends.destination.family) continue;
+    out.ends.destination = rule.low;
+    if (rule.port != 0 && has_ports(protocol)) out.ends.destination_port = rule.port;
+    out.translated = true;
+    return out;
+  }
+  return out;
+}
+
+const NatRule* Reference::source_rule(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in_port, Port out_port) const {
+  for (const NatRule& rule : policy_[tenant].nat) {
+    if (rule.kind == Nat::kDnat || !takes(rule.match, ends, protocol, in_port, out_port)) continue;
+    const bool pool = rule.kind == Nat::kSnat || rule.kind == Nat::kNapt;
+    if (!pool || ends.source.family == Family::kIpv4) return &rule;
+  }
+  return nullptr;
+}
+
+bool Reference::leave_as(Ends& ends, Block& block, const Aim& aim, const Address& aimed_at, std::uint8_t protocol, unsigned tenant,
+                         Port in_port, Port out_port) const {
+  const NatRule* rule = source_rule(ends, protocol, tenant, in_port, out_port);
+  if (rule == nullptr && aim.translated && aim.towards != out_port) {  // aims at a neighbour's outside address
+    Ends aimed = ends;
+    aimed.destination = aimed_at;
+    rule = source_rule(aimed, protocol, tenant, in_port, aim.towards);
+  }
+  if (rule == nullptr || rule->kind == Nat::kNoNat) return true;
+  if (rule->kind == Nat::kNptv6) {
+    const auto outside = in_prefix(ends.source, rule->match.sources[0].first(), rule->low);
+    if (outside) ends.source = *outside;
+    return outside.has_value();
+  }
+  const std::uint32_t low = number(rule->low), size = number(rule->high) - low + 1, host = number(ends.source);
+  if (rule->kind == Nat::kSnat) {
+    ends.source = Address::from_v4(low + host % size);
+    return true;
+  }
+  const std::uint32_t place = host - number(rule->match.sources[0].first());
+  if (rule->kind == Nat::kStatic) {
+    ends.source = Address::from_v4(low + place);
+    return true;
+  }
+  const std::uint32_t of_one = (65536U - 1024U) / rule->block;  // RFC 7422: block by block, address by address
+  ends.source = Address::from_v4(low + place / of_one);
+  if (has_ports(protocol) || is_icmp(protocol)) block = {static_cast<std::uint16_t>(1024 + place % of_one * rule->block), rule->block};
+  return true;
+}
+
+void Reference::set_port(Connection& connection, std::uint16_t port) {
+  connection.sent.source_port = port;
+  if (is_icmp(connection.first.protocol)) connection.sent.destination_port = port;
+}
+
+/// RFC 4787 REQ-1: one inside end has one outside port, whoever it talks to.
+std::optional<std::uint16_t> Reference::port_of(const Connection& fresh, const Block& block) const {
+  for (const auto& [number, other] : connections_) {
+    const bool same = other.claimed && other.tenant == fresh.tenant && other.first.protocol == fresh.first.protocol &&
+                      other.received.source == fresh.received.source && other.received.source_port == fresh.received.source_port &&
+                      other.sent.source == fresh.sent.source && block.holds(other.sent.source_port);
+    if (same) return other.sent.source_port;
+  }
+  return std::nullopt;
+}
+
+/// Outside it would look like another one, or like itself.
+bool Reference::is_known(const Connection& fresh) const {
+  const std::uint8_t protocol = fresh.first.protocol;
+  return look(fresh.tenant, protocol, fresh.sent) != nullptr || key_of(fresh.tenant, protocol, fresh.sent) == key_of(fresh.tenant, protocol, fresh.received);
+}
+
+unsigned Reference::free_ports(const Connection& fresh, const Block& block) const {
+  unsigned out = 0;
+  for (unsigned port = block.first; port < unsigned{block.first} + block.count; ++port) {
+    out += is_taken(fresh, static_cast<std::uint16_t>(port)) ? 0U : 1U;
+  }
+  return out;
+}
+
+bool Reference::is_taken(const Connection& fresh, std::uint16_t port) const {
+  return std::any_of(connections_.begin(), connections_.end(), [&](const auto& entry) {
+    const Connection& other = entry.second;
+    return other.claimed && other.tenant == fresh.tenant && other.first.protocol == fresh.first.protocol &&
+           other.sent.source == fresh.sent.source && other.sent.source_port == port;
+  });
+}
+
+bool Reference::took(std::uint16_t port) {
+  Connection connection = *std::exchange(open_, std::nullopt);
+  if (!open_block_.holds(port) || is_taken(connection, port)) return false;
+  set_port(connection, port);
+  if (is_known(connection)) return false;
+  insert(std::move(connection));
+  return true;
 }
 
 // --------------------------------------------------------------------------------------------------------------- TCP

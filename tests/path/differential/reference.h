@@ -56,24 +56,69 @@ struct Packet {
 
 enum class Action : std::uint8_t { kAllow, kDrop, kReject };
 
+/// Whether a rule is asked now. Dormant: outside its schedule. Over: outside a strict one, or past its end.
+enum class Standing : std::uint8_t { kStands, kDormant, kOff, kExpired };
+
+/// What rules of policy and of translation match alike.
+struct Match {
+  unsigned from_zones = 7, to_zones = 7;      ///< bit per zone: servers 1, office 2, net 4
+  std::vector<Prefix> sources, destinations;  ///< empty: any
+  int protocol = -1;                          ///< -1: any
+  std::uint16_t port_low = 0, port_high = 65535;
+};
+
 struct Rule {
   std::uint32_t id;
   Action action;
-  unsigned from_zones, to_zones;  ///< bit per zone: servers 1, office 2, net 4
-  std::vector<Prefix> sources, destinations;  ///< empty: any
-  int protocol;                   ///< -1: any
-  std::uint16_t port_low, port_high;
+  Match match;
+  bool guard = false;                  ///< the operator's
+  bool keep = false;                   ///< what it admitted lives until it closes
+  Standing standing = Standing::kStands;
+  std::uint32_t sessions_max = 0, source_sessions_max = 0;  ///< 0: no limit
 };
 
-struct Policy {
-  std::array<std::vector<Rule>, 2> rules;  ///< by tenant
-  std::array<bool, 2> refuse_bogons{};     ///< of its share of the uplink
+enum class Nat : std::uint8_t { kSnat, kDnat, kStatic, kNapt, kNptv6, kNoNat };
+
+struct NatRule {
+  Nat kind;
+  Match match;
+  Address low, high;                   ///< where to: a pool, one host, or a prefix of 48 bits
+  std::uint16_t block = 0, port = 0;   ///< of napt; of dnat, 0: as it is
 };
+
+enum class ReversePath : std::uint8_t { kFeasible, kStrict, kOff };
+
+/// What one tenant has.
+struct TenantPolicy {
+  std::vector<Rule> rules;
+  std::vector<NatRule> nat;
+  // Its share of the uplink:
+  bool refuse_bogons = false;
+  ReversePath reverse_path = ReversePath::kFeasible;
+  bool routes_documentation = false;   ///< the documentation's networks by a route of their own
+};
+using Policy = std::array<TenantPolicy, 2>;
+
+/// Who talks to whom, as one direction's packets say it. An echo's identifier is both ports.
+struct Ends {
+  Address source, destination;
+  std::uint16_t source_port = 0, destination_port = 0;
+  bool operator==(const Ends&) const = default;
+};
+[[nodiscard]] inline Ends reversed(const Ends& ends) {
+  return {ends.destination, ends.source, ends.destination_port, ends.source_port};
+}
+[[nodiscard]] inline Ends ends_of(const Packet& packet) {
+  return {packet.source, packet.destination, packet.source_port, packet.destination_port};
+}
 
 struct Verdict {
   enum What : std::uint8_t { kPasses, kAnswered, kDropped } what;
   Port out = Port::kUplink;                ///< kPasses
   DropReason reason = DropReason::kNone;   ///< kDropped
+  Packet sent = {};                        ///< kPasses: what comes out, but for the hop count
+  /// A port is to be seen: any that Reference::took() accepts.
+  bool any_port = false;
 };
 
 enum class TcpPhase : std::uint8_t {
@@ -88,12 +133,22 @@ struct Side {
 
 struct Connection {
   Packet first;
+  unsigned tenant = 0;
+  Ends received, sent;       ///< of its first direction: before and after translation
   std::array<Port, 2> port;  ///< where packets of a direction come in
+  Port answers = Port::kUplink;  ///< where those of the second leave: by the route to the source
   unsigned generation = 0;
+  std::uint32_t rule = 0;    ///< id of who admitted it, or took it over
+  bool keeps = false;
+  bool counted = false, counted_source = false;  ///< for that rule's limits
+  bool claimed = false;      ///< its port is out of a block
   TcpPhase phase = TcpPhase::kSynSent;
   std::array<Side, 2> side;
   std::uint32_t reverse_start = 0;  ///< the sequence behind the reverse SYN
 };
+
+/// RFC 6296 between prefixes of 48 bits.
+[[nodiscard]] std::optional<Address> nptv6(const Address& address, const Address& from, const Address& to);
 
 class Reference {
  public:
@@ -103,7 +158,9 @@ class Reference {
   void sweep();
   [[nodiscard]] Verdict judge(const Packet& packet);
   /// All connections have timed out.
-  void forget() { connections_.clear(); }
+  void forget();
+  /// The port that the data plane chose where the last verdict says any_port. False: not one it may have chosen.
+  bool took(std::uint16_t port);
   /// The connection the packet belongs to and whether it travels in reverse; nullptr: none.
   [[nodiscard]] const Connection* find(const Packet& packet, bool& reverse) const;
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
@@ -111,20 +168,59 @@ class Reference {
  private:
   using End = std::pair<Address, std::uint16_t>;
   using Key = std::tuple<unsigned, std::uint8_t, End, End>;  ///< tenant, protocol, ends in order
-  static Key key_of(unsigned tenant, std::uint8_t protocol, const End& a, const End& b);
+  using Number = std::uint64_t;                              ///< of a connection
+  struct Home;
+  /// What the destination step makes of a packet.
+  struct Aim {
+    Ends ends;
+    bool translated = false;
+    Port towards = Port::kUplink;  ///< where the address belongs that it was sent to
+  };
+  struct Block {
+    std::uint16_t first = 0, count = 0;  ///< 0: as it is
+    [[nodiscard]] bool holds(std::uint16_t port) const { return port >= first && port - first < count; }
+  };
+  static Key key_of(unsigned tenant, std::uint8_t protocol, const Ends& ends);
+  static unsigned tenant_of(const Packet& packet);
+  [[nodiscard]] Home home_of(const Address& address, unsigned tenant) const;
+  [[nodiscard]] const Connection* look(unsigned tenant, std::uint8_t protocol, const Ends& ends) const;
+  Connection* look(unsigned tenant, std::uint8_t protocol, const Ends& ends);
+  void insert(Connection connection);
+  void erase(const Connection& connection);
   Verdict judge_flow(const Packet& packet, unsigned tenant);
-  Verdict judge_first(const Packet& packet, unsigned tenant, const Key& key);
+  Verdict judge_first(const Packet& packet, unsigned tenant);
   Verdict judge_error(const Packet& packet, unsigned tenant);
-  [[nodiscard]] std::optional<DropReason> refused_ends(const Packet& packet, unsigned tenant) const;
-  [[nodiscard]] const Rule* match(const Packet& packet, unsigned tenant, Port in, Port out) const;
-  [[nodiscard]] bool still_allowed(const Connection& connection, unsigned tenant) const;
+  Verdict open(const Packet& packet, unsigned tenant, const Rule& rule, const Aim& aim, Port out);
+  [[nodiscard]] std::optional<DropReason> refused_ends(const Address& source, const Address& destination, Port port, unsigned tenant) const;
+  [[nodiscard]] std::optional<DropReason> refused_ways(const Address& source, const Address& destination, Port port, unsigned tenant) const;
+  [[nodiscard]] static bool takes(const Match& match, const Ends& ends, std::uint8_t protocol, Port in, Port out);
+  [[nodiscard]] const Rule* first_match(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in, Port out,
+                                        std::uint32_t sleeper = 0) const;
+  [[nodiscard]] const Rule* rule_of(unsigned tenant, std::uint32_t id) const;
+  bool limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason) const;
+  static void count(Connection& connection, const Rule* rule);
+  /// Judges a connection by the policy in force. False: it must end.
+  bool judge_again(Connection& connection, unsigned tenant) const;
+  [[nodiscard]] Aim aim_of(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in) const;
+  /// The source step. False: there is no outside address for it.
+  bool leave_as(Ends& ends, Block& block, const Aim& aim, const Address& aimed_at, std::uint8_t protocol, unsigned tenant, Port in, Port out) const;
+  const NatRule* source_rule(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in, Port out) const;
+  static void set_port(Connection& connection, std::uint16_t port);
+  [[nodiscard]] std::optional<std::uint16_t> port_of(const Connection& fresh, const Block& block) const;
+  [[nodiscard]] unsigned free_ports(const Connection& fresh, const Block& block) const;
+  [[nodiscard]] bool is_known(const Connection& fresh) const;
+  [[nodiscard]] bool is_taken(const Connection& fresh, std::uint16_t port) const;
   /// kNone: the segment fits and the connection has moved on.
   static DropReason follow_tcp(Connection& connection, bool reverse, const Tcp& segment);
   static bool begins_anew(const Connection& connection, bool reverse, const Tcp& segment);
 
   Policy policy_;
   unsigned generation_ = 0;
-  std::map<Key, Connection> connections_;
+  Number next_ = 0;
+  std::map<Number, Connection> connections_;
+  std::map<Key, Number> keys_;       ///< two of a translated one
+  std::optional<Connection> open_;   ///< its port is to be seen
+  Block open_block_;
 };
 
 }  // namespace sekisho::tests::reference
