@@ -60,7 +60,12 @@ void ask(const SnapshotView& view) {
   }
 }
 
+std::size_t accepted = 0;
+
 }  // namespace
+
+extern "C" std::size_t sekisho_fuzz_accepted();
+extern "C" std::size_t sekisho_fuzz_accepted() { return accepted; }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // Parsing wants 8-byte alignment, which the input does not promise and a vector has.
@@ -68,6 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size >= sizeof(sekisho::filters::snapshot::Header)) sekisho::filters::seal_snapshot(block);
   const auto view = SnapshotView::parse(block);
   if (!view) return 0;
+  ++accepted;
   volatile std::size_t sink = read_everything(*view);
   static_cast<void>(sink);
   ask(*view);

@@ -3,7 +3,8 @@
 // came before. Method: random policies over few addresses and ports, so that rules and flows collide; a scene of packets,
 // most of one flow in both directions, under each; two tenants with the same addresses; sessions live on over policy
 // changes, and over moments of one policy; with one and with two workers. A pair is one policy and one scene. SEKISHO_PAIRS and
-// SEKISHO_SEED ask for other ones than the build's test; SEKISHO_EXPLAIN says of a difference what its packet was counted as.
+// SEKISHO_SEED ask for other ones than the build's test; SEKISHO_EXPLAIN says of a difference what its packet was counted as and
+// which came before it.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -585,13 +586,21 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     if (swept) swept->sweep();
     const Verdict otherwise = swept ? swept->judge(packet) : wanted;
     const std::array before{world_.drops(wanted.reason), world_.drops(otherwise.reason)};
-    if (explains_) last_drop();
+    if (explains_) last_drop(), scene_ += "\n    " + text_of(packet) + (wanted.what == Verdict::kDropped ? ": " + std::string(filters::info(wanted.reason).name) : "");
     world_.inject(nic_of(packet.port), frame);
     const auto out = collect();
     std::string difference = check(packet, wanted, before[0], out, reference_);
+    if (difference.empty() && wanted.any_port && wanted.what == Verdict::kDropped) return reveal(packet, wanted.out);
     if (difference.empty() || !swept || !check(packet, otherwise, before[1], out, *swept).empty()) return difference;
     reference_ = std::move(*swept);
     return "";
+  }
+  /// Has the port of a connection shown whose first packet could not go on.
+  std::string reveal(const Packet& packet, Port out) {
+    world_.inject(nic_of(packet.port), frame_of(link_in(packet), packet, 64));
+    const auto frames = std::move(collect()[nic_of(out)]);
+    if (frames.size() != 1) return "the same again should pass; " + last_drop();
+    return reference_.took(port_in(frames[0], packet.protocol)) ? "" : "not a port it may have";
   }
   std::string check(const Packet& packet, const Verdict& wanted, std::uint64_t before, const std::array<std::vector<Frame>, kNics>& out,
                     reference::Reference& reference) {
@@ -654,6 +663,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
   std::uint32_t generation_ = 0;
   std::int64_t moment_ = 0;
   bool swept_ = true;
+  std::string scene_;  ///< its packets and their ends, when it is explained
   const bool explains_ = std::getenv("SEKISHO_EXPLAIN") != nullptr;
   std::array<std::uint64_t, static_cast<std::size_t>(DropReason::kCount)> counted_{};
   std::uint64_t packets_ = 0;
@@ -665,6 +675,7 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
   for (std::uint64_t pair = 0; pair < pairs && differences < 10; ++pair) {
     if (pair % (kScenesOfAPolicy * kPoliciesBetweenSilences) == 0) fall_silent();
     generator_.new_scene();
+    scene_.clear();
     const unsigned change = pair % kScenesOfAPolicy == 0 ? generator_.any_of(8) : 8;
     for (unsigned i = 0; i < 8 && differences < 10; ++i) {
       if (i == change || generation_ == 0) change_policy();
@@ -674,7 +685,7 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
       ++packets_;
       if (difference.empty()) continue;
       ++differences;
-      ADD_FAILURE() << "pair " << pair << ", packet " << i << ": " << text_of(packet) << "\n  " << difference;
+      ADD_FAILURE() << "pair " << pair << ", packet " << i << ": " << text_of(packet) << "\n  " << difference << scene_;
       fall_silent();  // each difference by itself
     }
   }

@@ -437,7 +437,7 @@ Verdict Reference::open(const Packet& packet, unsigned tenant, const Rule& rule,
   if (connection.sent.source != packet.source && out == Port::kUplink && owner(connection.sent.source) != tenant) return drop(DropReason::kNatUnmapped);
   if (connection.sent.source == connection.sent.destination) return drop(DropReason::kLand);
   Verdict verdict{.what = Verdict::kPasses, .out = out};
-  if (packet.ttl == 1) verdict = drop(DropReason::kTtlExceeded);
+  if (packet.ttl == 1) verdict.what = Verdict::kDropped, verdict.reason = DropReason::kTtlExceeded;
   if (block.count != 0) {
     connection.claimed = true;
     const auto known = port_of(connection, block);

@@ -117,7 +117,7 @@ struct Verdict {
   Port out = Port::kUplink;                ///< kPasses
   DropReason reason = DropReason::kNone;   ///< kDropped
   Packet sent = {};                        ///< kPasses: what comes out, but for the hop count
-  /// A port is to be seen: any that Reference::took() accepts.
+  /// A port is to be seen: any that Reference::took() accepts. kDropped: in the next packet of the connection, out of `out`.
   bool any_port = false;
 };
 
