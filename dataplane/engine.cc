@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "base/describe.h"
@@ -56,7 +57,9 @@ Engine::Engine(const Options& options)
   shared_->shards = options.workers;
   shared_->tsc_ns = 1e9 / static_cast<double>(rte_get_tsc_hz());
   shared_->tsc_base = rte_rdtsc();
+  shared_->link_locals = filters::LinkLocalClaims(options.shard.bindings, rte_rand(), rte_rand());
   shared_->pins = std::vector<filters::BindingPins>(options.shard.bindings);
+  for (filters::BindingPins& pins : shared_->pins) pins.join(shared_->link_locals);
   shared_->quarantines = std::vector<filters::Quarantine>(options.shard.bindings);
   shared_->quotas = std::vector<TenantQuota>(options.shard.tenants + 1);
   sync_clock();
@@ -221,8 +224,19 @@ void Engine::publish(std::unique_ptr<Runtime> next) {
   // release: pairs with the acquire in turn()
   shared_->runtime.store(next.get(), std::memory_order_release);
   wait_for_workers();
+  if (runtime_ != nullptr) forget_pins_elsewhere(*next);
   runtime_ = std::move(next);  // frees the old one
   free_unused_slots();
+}
+
+/// Who now stands on another segment begins there anew: what he pinned where he was is free for others.
+void Engine::forget_pins_elsewhere(const Runtime& next) {
+  std::unordered_map<std::uint32_t, std::uint32_t> before;  // Binding -> segment
+  for (const BindingEntry& binding : runtime_->bindings) before.emplace(binding.id, binding.rules.segment_id());
+  for (const BindingEntry& binding : next.bindings) {
+    const auto old = before.find(binding.id);
+    if (old != before.end() && old->second != binding.rules.segment_id()) shared_->pins[binding.slot].reset();
+  }
 }
 
 /// Gives back the places of everything the configuration in force does not name, and empties them for whoever comes
@@ -264,7 +278,9 @@ void Engine::free_unused_slots() {
 
 bool Engine::release_binding(std::uint32_t id) {
   const auto slot = slots_.bindings.all().find(id);
-  return slot != slots_.bindings.all().end() && shared_->quarantines[slot->second].release();
+  if (slot == slots_.bindings.all().end()) return false;
+  shared_->pins[slot->second].reset();
+  return shared_->quarantines[slot->second].release();
 }
 
 void Engine::wait_for_workers() {

@@ -52,7 +52,8 @@ class Engine {
   /// One turn of one shard at time `tsc`: how tests and benchmarks drive it. Not while run() does.
   unsigned turn(std::uint32_t shard, std::uint64_t tsc);
 
-  /// Ends the quarantine of a Binding (BindingId value) before its time. False when it was in none.
+  /// Ends the quarantine of a Binding (BindingId value) before its time, and forgets the link-locals it has pinned. False
+  /// when it was in no quarantine.
   bool release_binding(std::uint32_t id);
   [[nodiscard]] const filters::Quarantine& quarantine(std::uint32_t binding_slot) const { return shared_->quarantines[binding_slot]; }
   /// Shows every live session of every shard to `visit`, in the shard's own thread, until it returns false. Waits for
@@ -87,6 +88,7 @@ class Engine {
   bool guarantees_fit(const Runtime& runtime, LoadError& error) const;
   void publish(std::unique_ptr<Runtime> next);
   void free_unused_slots();
+  void forget_pins_elsewhere(const Runtime& next);
   void wait_for_workers();
   void ask(std::uint32_t number, ShardRequest& request);
   [[nodiscard]] Loader::FindNic nic_finder() const;

@@ -90,6 +90,7 @@ struct OpenQuarantine {
 struct Shared {
   std::atomic<const Runtime*> runtime{nullptr};
   NeighbourTable neighbours;
+  filters::LinkLocalClaims link_locals{0, 0, 0};    ///< what is pinned anywhere
   std::vector<filters::BindingPins> pins;           ///< by binding slot
   std::vector<filters::Quarantine> quarantines;     ///< by binding slot
   std::vector<TenantQuota> quotas;                  ///< by tenant slot

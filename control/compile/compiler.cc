@@ -141,8 +141,8 @@ class Compiler {
     out.kind = port.kind() == model::Port::SEGMENT ? PortKind::kSegment : PortKind::kRouted;
     fill_wire(out, port);
     out.addresses = add_addresses(port.addresses());
-    if (port.enforcement() == model::Port::BY_SEGMENT) {
-      out.enforcement = filters::snapshot::Enforcement::kSegment;
+    if (port.enforcement() != model::Port::BY_PORT) {
+      out.enforcement = static_cast<filters::snapshot::Enforcement>(port.enforcement());
       return;
     }
     const auto binding = binding_index_.find({place.tenant, port.name()});
@@ -354,6 +354,9 @@ bool guards_tenant(const model::Guard& guard, const model::Tenant& tenant) {
   return named.empty() || std::find(named.begin(), named.end(), tenant.service_code()) != named.end();
 }
 
+static_assert(static_cast<int>(filters::snapshot::Enforcement::kSegment) == model::Port::BY_SEGMENT &&
+              static_cast<int>(filters::snapshot::Enforcement::kIsolate) == model::Port::ISOLATED);
+
 std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port& port) {
   std::vector<int> all;
   int only = -1;
@@ -365,7 +368,7 @@ std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port
       only = i;
     }
   }
-  if (all.empty() || port.enforcement() == model::Port::BY_SEGMENT) return all;
+  if (all.empty() || port.enforcement() != model::Port::BY_PORT) return all;
   return {only};
 }
 

@@ -195,7 +195,7 @@ class BindingCheck {
     if (tenant_.ports(port->second).kind() != model::Port::SEGMENT) {
       reporter_.error(Path(here, "port"), "only ports of kind segment have bindings");
     }
-    if (tenant_.ports(port->second).enforcement() == model::Port::BY_SEGMENT) {
+    if (tenant_.ports(port->second).enforcement() != model::Port::BY_PORT) {
       if (++of_segment_[port->second] == limits::kBindingsPerPortMax + 1) {
         reporter_.error(Path(here, "port"), "at most " + std::to_string(limits::kBindingsPerPortMax) + " bindings share a port");
       }
@@ -231,7 +231,7 @@ class BindingCheck {
 
   /// Behind a port enforced by segment a host is known by its MAC alone.
   void check_only_owner(const Path& path, const Mac& mac, const model::Port* port, int index) {
-    if (port == nullptr || port->enforcement() != model::Port::BY_SEGMENT) return;
+    if (port == nullptr || port->enforcement() == model::Port::BY_PORT) return;
     if (tenant_.bindings(index).state() != model::Binding::ACTIVE) return;
     const auto [owner, fresh] = owners_.emplace(std::pair(port, mac), index);
     if (fresh || owner->second == index) return;
@@ -352,6 +352,8 @@ class BindingCheck {
       const auto other =
           std::find_if(around.rbegin(), around.rend(), [&](const Bound* o) { return conflicts(*o, bound); });
       if (other != around.rend()) report_conflict(**other, bound);
+      const auto apart = std::find_if(around.rbegin(), around.rend(), [&](const Bound* o) { return stands_apart(*o, bound); });
+      if (other == around.rend() && apart != around.rend()) warn_of_zones(**apart, bound);
       around.push_back(&bound);
     }
   }
@@ -362,6 +364,22 @@ class BindingCheck {
     const auto& right = tenant_.bindings(b.binding).vrids();
     return std::none_of(left.begin(), left.end(),
                         [&](std::uint32_t v) { return std::find(right.begin(), right.end(), v) != right.end(); });
+  }
+
+  [[nodiscard]] const std::string& zone_of(int binding) const {
+    static const std::string kNone;
+    const auto port = ports_.find(tenant_.bindings(binding).port());
+    return port == ports_.end() ? kNone : tenant_.ports(port->second).zone();
+  }
+  /// Within one group, but policy would judge the two hosts differently.
+  [[nodiscard]] bool stands_apart(const Bound& a, const Bound& b) const {
+    return a.binding != b.binding && a.prefix == b.prefix && zone_of(a.binding) != zone_of(b.binding);
+  }
+  void warn_of_zones(const Bound& a, const Bound& b) {
+    const Path binding(path_, "bindings", b.binding);
+    const Path pair(binding, "pairs", b.pair);
+    reporter_.warning(Path(pair, "prefix"), to_string(b.prefix) + " is also bound by \"" + tenant_.bindings(a.binding).name() +
+                                                "\" in another zone; a virtual address moves within one zone only");
   }
 
   void report_conflict(const Bound& a, const Bound& b) {
@@ -404,15 +422,26 @@ const char* why_unreachable(const Address& hop, const Strings& addresses) {
   return " lies in no subnet of the port";
 }
 
-bool is_bound(const model::Tenant& tenant, const std::string& port, const Address& address) {
+/// The active binding that holds `address` on `port`, or nullptr.
+const model::Binding* holder_of(const model::Tenant& tenant, const std::string& port, const Address& address) {
   for (const auto& binding : tenant.bindings()) {
     if (binding.port() != port || binding.state() != model::Binding::ACTIVE) continue;
     for (const auto& pair : binding.pairs()) {
       const auto prefix = parse_prefix(pair.prefix());
-      if (prefix && prefix->contains(address)) return true;
+      if (prefix && prefix->contains(address)) return &binding;
     }
   }
-  return false;
+  return nullptr;
+}
+
+/// All of `prefix` lies behind the binding's host, or is bound to it.
+bool may_receive(const model::Binding& binding, const Prefix& prefix) {
+  const auto holds = [&](const std::string& text) {
+    const auto own = parse_prefix(text);
+    return own && own->contains(prefix.address) && own->length <= prefix.length;
+  };
+  return std::any_of(binding.routed().begin(), binding.routed().end(), holds) ||
+         std::any_of(binding.pairs().begin(), binding.pairs().end(), [&](const auto& pair) { return holds(pair.prefix()); });
 }
 
 void check_next_hop(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant,
@@ -434,8 +463,13 @@ void check_next_hop(Reporter& reporter, const model::Configuration& model, const
     addresses = &model.uplinks(uplink->second).addresses();
   }
   if (const char* why = why_unreachable(*hop, *addresses)) return reporter.error(at, route.next_hop() + why);
-  if (port.kind() == model::Port::SEGMENT && !hop->is_link_local() && !is_bound(tenant, port.name(), *hop)) {
+  if (port.kind() != model::Port::SEGMENT || hop->is_link_local()) return;
+  const model::Binding* holder = holder_of(tenant, port.name(), *hop);
+  if (holder == nullptr) {
     reporter.warning(at, route.next_hop() + " is bound by no active binding of its port; nothing is learned there");
+  } else if (!may_receive(*holder, prefix)) {
+    reporter.warning(at, "what of " + to_string(prefix) +
+        " is not in \"routed\" of binding \"" + holder->name() + "\" is refused on its way there");
   }
 }
 

@@ -233,7 +233,7 @@ ipc::Table show_ports(const ShowContext& context, const ipc::Counters& counters)
       const bool share = port.kind() == model::Port::SHARE;
       const std::vector<int> bindings = bindings_of_port(tenant, port);
       const std::string bound = bindings.empty()                               ? "-"
-                                : port.enforcement() == model::Port::BY_SEGMENT ? text(bindings.size()) + " by MAC"
+                                : port.enforcement() != model::Port::BY_PORT ? text(bindings.size()) + " by MAC"
                                                                                 : tenant.bindings(bindings[0]).name();
       const auto& c = counter_of(port_key(tenant.service_code(), port.name()));
       add_row(out,

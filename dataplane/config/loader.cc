@@ -2,6 +2,8 @@
 #include "dataplane/config/loader.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <unordered_set>
 
 #include "base/describe.h"
@@ -40,6 +42,38 @@ RouteTarget static_target(Runtime& runtime, std::uint32_t port, const Mac& mac, 
   runtime.static_hops.push_back(raw_mac(mac) | (watched ? kWatchedHop : 0));
   runtime.hop_bindings.push_back(binding);
   return {RouteKind::kStatic, port, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), Address{}};
+}
+
+/// Ports of a tenant with a subnet in common are attachments of one segment: gives each the lowest index among them.
+void find_homes(Runtime& runtime) {
+  std::vector<std::uint32_t> above(runtime.ports.size());
+  std::iota(above.begin(), above.end(), 0U);
+  const auto top = [&above](std::uint32_t at) {
+    while (above[at] != at) at = above[at];
+    return at;
+  };
+  std::map<std::pair<std::uint32_t, Prefix>, std::uint32_t> first;
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    const PortEntry& port = runtime.ports[index];
+    if (port.kind != snapshot::PortKind::kSegment) continue;
+    for (const Prefix& own : port.addresses) {
+      const auto [known, fresh] = first.try_emplace({port.tenant_index, Prefix{own.first(), own.length}}, index);
+      if (!fresh) above[std::max(top(index), top(known->second))] = std::min(top(index), top(known->second));
+    }
+  }
+  runtime.link_locals.resize(runtime.ports.size());
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    runtime.ports[index].home = top(index);
+    if (runtime.ports[index].kind == snapshot::PortKind::kSegment && top(index) == index) {
+      runtime.link_locals[index] = std::make_unique<filters::SegmentLinkLocals>();
+    }
+  }
+}
+
+/// How VirtualAddress::holder names a host: by the Binding's id and all of the MAC but its first byte.
+std::uint64_t host_name(std::uint32_t binding_id, const Mac& mac) {
+  static_assert(limits::kBindingIdMax < 1U << 24);
+  return std::uint64_t{binding_id} << 40 | (mac.number() & 0xff'ffff'ffffU);
 }
 
 /// Bytes a second; the burst is 50 ms of it, and never less than a few large packets of every worker.
@@ -160,11 +194,9 @@ std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Ru
   constexpr std::uint32_t kMoments = 1U << kMomentBits;
   const bool again = previous != nullptr && previous->revision == runtime->revision;
   runtime->generation = runtime->revision << kMomentBits | (again ? (previous->generation + 1) % kMoments : 0U);
-  if (!build_ports(*runtime, error) || !build_bindings(*runtime, error) || !build_segments(*runtime, error) ||
-      !build_tenants(*runtime, error) ||
-      !build_rules(*runtime, error)) {
-    return nullptr;
-  }
+  if (!build_ports(*runtime, error) || !build_bindings(*runtime, error) || !build_segments(*runtime, error)) return nullptr;
+  build_virtuals(*runtime, previous);
+  if (!build_tenants(*runtime, error) || !build_rules(*runtime, error)) return nullptr;
   auto classifier =
       Classifier::build(runtime->view, previous == nullptr ? nullptr : previous->classifier.get(), report.classifier);
   if (!classifier) {
@@ -203,7 +235,8 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.wire = wire;
     port.binding = source.kind == snapshot::PortKind::kSegment ? source.binding : kNoIndex;
     port.segment = kNoIndex;
-    if (source.enforcement == snapshot::Enforcement::kSegment) {
+    port.isolated = source.enforcement == snapshot::Enforcement::kIsolate ? 1 : 0;
+    if (source.enforcement != snapshot::Enforcement::kPort) {
       port.segment = static_cast<std::uint32_t>(runtime.segments.size());
       runtime.segments.push_back(std::make_unique<SegmentEntry>());
     }
@@ -226,6 +259,7 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     runtime.ports.push_back(port);
   }
   runtime.wires.build(runtime.ports);
+  find_homes(runtime);
 
   runtime.owners.resize(runtime.ports.size());
   std::vector<std::vector<PrefixTable::Entry>> owned(runtime.ports.size());
@@ -253,8 +287,9 @@ bool Loader::build_bindings(Runtime& runtime, LoadError& error) {
               .link_locals = filters::slice(view.link_locals(), source.link_locals),
               .gateway_addresses = port.addresses,
               .forbidden_link_locals = {&port.link_local, 1},
-              .segment = port.segment == kNoIndex ? nullptr : &runtime.segments[port.segment]->link_locals,
-              .number = index}),
+              .segment = runtime.link_locals[port.home].get(),
+              .number = index,
+              .segment_id = runtime.ports[port.home].id}),
          source.id, slot});
   }
   return true;
@@ -270,15 +305,22 @@ bool Loader::build_segments(Runtime& runtime, LoadError& error) {
       const snapshot::Binding& source = view.bindings()[index];
       const std::uint32_t at = runtime.ports[source.port].segment;
       if (at == kNoIndex || (source.active != 0) != active) continue;
-      filters::SegmentLinkLocals& link_locals = runtime.segments[at]->link_locals;
       for (const snapshot::BindingPair& pair : filters::slice(view.binding_pairs(), source.pairs)) {
-        if (!known[at].insert(pair.mac.number()).second) continue;
-        entries[at].push_back({pair.mac.number(), index});
-        if (active) link_locals.add(eui64_link_local(pair.mac), index);
+        if (known[at].insert(pair.mac.number()).second) entries[at].push_back({pair.mac.number(), index});
       }
-      if (!active) continue;
-      for (const Address& address : filters::slice(view.link_locals(), source.link_locals)) link_locals.add(address, index);
     }
+  }
+  for (std::uint32_t index = 0; index < view.bindings().size(); ++index) {
+    const snapshot::Binding& source = view.bindings()[index];
+    filters::SegmentLinkLocals* link_locals = runtime.link_locals[runtime.ports[source.port].home].get();
+    if (source.active == 0 || link_locals == nullptr) continue;
+    for (const snapshot::BindingPair& pair : filters::slice(view.binding_pairs(), source.pairs)) {
+      link_locals->add(eui64_link_local(pair.mac), index);
+    }
+    for (const Address& address : filters::slice(view.link_locals(), source.link_locals)) link_locals->add(address, index);
+  }
+  for (const auto& link_locals : runtime.link_locals) {
+    if (link_locals != nullptr) link_locals->finish();
   }
   const snapshot::Binding nobody{};
   for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
@@ -288,7 +330,6 @@ bool Loader::build_segments(Runtime& runtime, LoadError& error) {
     std::optional<MacMap> macs = MacMap::build(entries[port.segment]);
     if (!macs) return fail(error, "the MACs bound on one port do not fit its table");
     segment.macs = std::move(*macs);
-    segment.link_locals.finish();
     segment.strangers = filters::BindingRules({.port = view.ports()[index],
                                                .binding = nobody,
                                                .pairs = {},
@@ -300,6 +341,36 @@ bool Loader::build_segments(Runtime& runtime, LoadError& error) {
   return true;
 }
 
+/// Finds the addresses that several hosts of VRRP groups bind, and who had them in the generation before.
+void Loader::build_virtuals(Runtime& runtime, const Runtime* previous) const {
+  const auto view = runtime.view;
+  std::map<std::pair<std::uint32_t, Address>, std::vector<VirtualAddress::Host>> found;
+  for (std::uint32_t index = 0; index < runtime.ports.size(); ++index) {
+    for (const std::uint32_t binding : bound_[index]) {
+      if (!runtime.bindings[binding].rules.has_vrids()) continue;
+      for (const auto& pair : filters::slice(view.binding_pairs(), view.bindings()[binding].pairs)) {
+        if (pair.prefix.length != pair.prefix.address.bits()) continue;
+        auto& hosts = found[{runtime.ports[index].tenant_index, pair.prefix.address}];
+        const std::uint64_t name = host_name(runtime.bindings[binding].id, pair.mac);
+        const bool known = std::any_of(hosts.begin(), hosts.end(), [name](const auto& host) { return host.name == name; });
+        const bool elsewhere = !hosts.empty() && runtime.ports[hosts.front().port].zone != runtime.ports[index].zone;
+        if (!known && !elsewhere) hosts.push_back({index, binding, static_target(runtime, index, pair.mac, binding).static_hop, name});
+      }
+    }
+  }
+  for (auto& [key, hosts] : found) {
+    if (hosts.size() < 2) continue;
+    runtime.static_hops.push_back(kVirtualHop | kWatchedHop);
+    runtime.hop_bindings.push_back(static_cast<std::uint32_t>(runtime.virtuals.size()));
+    VirtualAddress moving{key.first, key.second, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), std::move(hosts), nullptr};
+    const std::uint32_t tenant = previous == nullptr ? kNoIndex : previous->find_tenant(view.tenants()[moving.tenant].id);
+    const VirtualAddress* before = tenant == kNoIndex ? nullptr : previous->find_virtual(tenant, moving.address);
+    if (before != nullptr) moving.holder = before->holder;
+    if (moving.holder == nullptr) moving.holder = std::make_shared<std::atomic<std::uint64_t>>(0);
+    runtime.virtuals.push_back(std::move(moving));
+  }
+}
+
 /// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
 RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) const {
   const bool segment = runtime.view.ports()[route.port].kind == snapshot::PortKind::kSegment;
@@ -309,6 +380,11 @@ RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) co
   }
   const Address& neighbour = route.has_next_hop != 0 ? route.next_hop : route.prefix.address;
   const bool whole = route.has_next_hop != 0 || route.prefix.length == route.prefix.address.bits();
+  const VirtualAddress* moving = whole ? runtime.find_virtual(runtime.ports[route.port].tenant_index, neighbour) : nullptr;
+  const auto here = [&](const VirtualAddress::Host& host) { return host.port == route.port; };
+  if (moving != nullptr && std::any_of(moving->hosts.begin(), moving->hosts.end(), here)) {
+    return {RouteKind::kStatic, route.port, moving->hop, Address{}};
+  }
   for (const std::uint32_t binding : bound_[route.port]) {
     for (const auto& pair : filters::slice(runtime.view.binding_pairs(), runtime.view.bindings()[binding].pairs)) {
       if (whole && pair.prefix.contains(neighbour)) return static_target(runtime, route.port, pair.mac, binding);
@@ -342,7 +418,14 @@ void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, Tena
     for (const std::uint32_t binding : bound_[index]) {
       const auto pairs = filters::slice(view.binding_pairs(), view.bindings()[binding].pairs);
       for (const snapshot::BindingPair& pair : pairs) {
-        if (!pair.prefix.address.is_link_local()) routes.add(pair.prefix, static_target(runtime, index, pair.mac, binding));
+        if (pair.prefix.address.is_link_local()) continue;
+        const bool whole = pair.prefix.length == pair.prefix.address.bits();
+        const VirtualAddress* moving = whole ? runtime.find_virtual(runtime.ports[index].tenant_index, pair.prefix.address) : nullptr;
+        if (moving == nullptr) {
+          routes.add(pair.prefix, static_target(runtime, index, pair.mac, binding));
+        } else {
+          routes.add(pair.prefix, {RouteKind::kStatic, moving->hosts.front().port, moving->hop, Address{}});
+        }
       }
       if (pairs.empty()) continue;
       for (const auto& routed : filters::slice(view.binding_pairs(), view.bindings()[binding].routed)) {

@@ -50,6 +50,7 @@ class Loader {
   bool build_ports(Runtime& runtime, LoadError& error);
   bool build_bindings(Runtime& runtime, LoadError& error);
   bool build_segments(Runtime& runtime, LoadError& error);
+  void build_virtuals(Runtime& runtime, const Runtime* previous) const;
   bool build_tenants(Runtime& runtime, LoadError& error);
   bool build_rules(Runtime& runtime, LoadError& error);
   void build_routes(Runtime& runtime, const snapshot::Tenant& source, TenantEntry& tenant) const;

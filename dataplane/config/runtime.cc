@@ -30,4 +30,16 @@ std::uint32_t Runtime::find_rule(std::uint32_t id) const noexcept {
   return at != rules_by_id.end() && at->first == id ? at->second : kNoIndex;
 }
 
+std::uint32_t Runtime::find_tenant(std::uint32_t id) const noexcept {
+  const auto at = std::lower_bound(tenants.begin(), tenants.end(), id,
+                                   [](const TenantEntry& tenant, std::uint32_t wanted) { return tenant.id < wanted; });
+  return at != tenants.end() && at->id == id ? static_cast<std::uint32_t>(at - tenants.begin()) : kNoIndex;
+}
+
+const VirtualAddress* Runtime::find_virtual(std::uint32_t tenant_index, const Address& address) const noexcept {
+  const auto before = [](const VirtualAddress& one, const auto& wanted) { return std::pair(one.tenant, one.address) < wanted; };
+  const auto at = std::lower_bound(virtuals.begin(), virtuals.end(), std::pair(tenant_index, address), before);
+  return at != virtuals.end() && at->tenant == tenant_index && at->address == address ? &*at : nullptr;
+}
+
 }  // namespace sekisho::dataplane

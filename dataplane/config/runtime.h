@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -45,7 +46,9 @@ struct alignas(64) PortEntry {
   std::uint8_t l2_bytes;        ///< Ethernet header with tags: 14, 18 or 22
   std::uint8_t source_checks;   ///< snapshot::SourceCheck bits
   std::uint8_t nat;             ///< 1: its tenant has NAT rules
+  std::uint8_t isolated;        ///< 1: its hosts reach one another through the gateway alone
   std::uint32_t segment;        ///< index in Runtime::segments when the source MAC finds the Binding; else kNoIndex
+  std::uint32_t home;           ///< lowest index of the tenant's segment Ports with the same subnet: together one segment
   std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
   Address link_local;           ///< the gateway's fe80:: there
   /// What every frame sent here begins with behind the destination MAC, ready to copy: source MAC, tags, EtherType.
@@ -65,7 +68,31 @@ struct BindingEntry {
 struct SegmentEntry {
   MacMap macs;                            ///< suspended Bindings too, where no active one has the MAC
   filters::BindingRules strangers;        ///< judges frames of MACs nobody has
-  filters::SegmentLinkLocals link_locals;
+};
+
+/// An address that hosts of one VRRP group hand to one another (specification 3.5, vrid): bound by each of them, on Ports
+/// of one zone. Where it is, is said by whoever took it last and had the right to.
+struct VirtualAddress {
+  struct Host {
+    std::uint32_t port;     ///< port index
+    std::uint32_t binding;  ///< index in Runtime::bindings
+    std::uint32_t hop;      ///< index in Runtime::static_hops
+    std::uint64_t name;     ///< Binding and MAC, as `holder` names them: never 0, and outlives generations
+  };
+  std::uint32_t tenant;     ///< index in Runtime::tenants
+  Address address;
+  std::uint32_t hop;        ///< index in Runtime::static_hops: kVirtualHop
+  std::vector<Host> hosts;  ///< at least two
+  /// `name` of the host that has it; 0, or a host that is gone: the first. The same word in all generations.
+  std::shared_ptr<std::atomic<std::uint64_t>> holder;
+
+  [[nodiscard]] const Host& held_by() const noexcept {
+    const std::uint64_t wanted = holder->load(std::memory_order_relaxed);
+    for (const Host& host : hosts) {
+      if (host.name == wanted) return host;
+    }
+    return hosts.front();
+  }
 };
 
 /// Where packets to a prefix go.
@@ -149,6 +176,11 @@ class WireMap {
 inline constexpr unsigned kMomentBits = 8;
 inline std::uint32_t revision_of(std::uint32_t generation) { return generation >> kMomentBits; }
 
+/// Bit of a static hop whose Binding may be in quarantine.
+inline constexpr std::uint64_t kWatchedHop = std::uint64_t{1} << 63;
+/// A static hop that is wherever a virtual address is; never without kWatchedHop, so that one look tells.
+inline constexpr std::uint64_t kVirtualHop = std::uint64_t{1} << 62;
+
 /// One generation of the configuration in the form the workers read. Immutable after Loader::build; freed by the control
 /// thread when every worker has passed a quiescent state.
 struct Runtime {
@@ -162,12 +194,14 @@ struct Runtime {
   std::uint32_t generation = 0;
   std::vector<PortEntry> ports;
   std::vector<BindingEntry> bindings;
-  std::vector<std::unique_ptr<SegmentEntry>> segments;  ///< Bindings point to them
+  std::vector<std::unique_ptr<SegmentEntry>> segments;
+  std::vector<std::unique_ptr<filters::SegmentLinkLocals>> link_locals;  ///< by PortEntry::home; Bindings point to them
   std::vector<TenantEntry> tenants;
   std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
   std::vector<std::pair<std::uint32_t, std::uint32_t>> rules_by_id;  ///< (RuleId value, index in `rules`), sorted
-  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop
-  std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`
+  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop, kVirtualHop
+  std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`; kVirtualHop: in `virtuals`
+  std::vector<VirtualAddress> virtuals;    ///< by tenant and address
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
   std::vector<PrefixTable> proxied;     ///< by wire port index: NAT's outside addresses on its link, answered for there
@@ -178,6 +212,24 @@ struct Runtime {
     const std::uint32_t only = ports[meta.ingress].binding;
     return only != kNoIndex ? only : meta.binding;
   }
+  /// The virtual address of a static hop, or nullptr.
+  [[nodiscard]] const VirtualAddress* virtual_of(std::uint32_t static_hop) const noexcept {
+    return (static_hops[static_hop] & kVirtualHop) == 0 ? nullptr : &virtuals[hop_bindings[static_hop]];
+  }
+  [[nodiscard]] const VirtualAddress* find_virtual(std::uint32_t tenant_index, const Address& address) const noexcept;
+  /// Who is at a kStatic target now (indices).
+  struct Neighbour {
+    std::uint32_t port;
+    std::uint32_t binding;
+  };
+  [[nodiscard]] Neighbour neighbour_at(const RouteTarget& target) const noexcept {
+    const VirtualAddress* moving = virtual_of(target.static_hop);
+    if (moving == nullptr) return {target.port, hop_bindings[target.static_hop]};
+    const VirtualAddress::Host& host = moving->held_by();
+    return {host.port, host.binding};
+  }
+  /// The index of the tenant with this id, or kNoIndex.
+  [[nodiscard]] std::uint32_t find_tenant(std::uint32_t id) const noexcept;
   /// The index of the rule with this id, or kNoIndex.
   [[nodiscard]] std::uint32_t find_rule(std::uint32_t id) const noexcept;
   /// The port of the tenant that owns `destination` on uplink `port`, or kNoIndex.
@@ -200,9 +252,6 @@ inline std::uint64_t raw_mac_at(std::span<const std::uint8_t> frame) {
   std::memcpy(&out, frame.data(), sizeof(out));
   return out & 0xffff'ffff'ffffU;
 }
-
-/// Bit of a static hop whose Binding may be in quarantine.
-inline constexpr std::uint64_t kWatchedHop = std::uint64_t{1} << 63;
 
 /// next_hop values of sessions and packets: a static hop of this generation, or a handle of the neighbour table.
 inline constexpr std::uint32_t kDynamicHop = 0x80000000U;

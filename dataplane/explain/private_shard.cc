@@ -71,7 +71,9 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
 
   const Shared& live = engine.shared();
   out->shared_.neighbours.copy(live.neighbours);
+  out->shared_.link_locals.copy(live.link_locals);
   out->shared_.pins = copy_places(live.pins, limits.bindings);
+  for (filters::BindingPins& pins : out->shared_.pins) pins.join(out->shared_.link_locals);
   out->shared_.quarantines = copy_places(live.quarantines, limits.bindings);
   out->shared_.quotas = copy_places(live.quotas, limits.tenants + 1);
   out->shared_.limits = SessionLimits(limits.rules + 1, limits.tenants + 1, 0);

@@ -14,6 +14,7 @@
 #include "dataplane/path/track.h"
 #include "dataplane/path/translate.h"
 #include "dataplane/path/ways.h"
+#include "filters/link/binding_guard.h"
 #include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/icmp_class.h"
@@ -43,7 +44,7 @@ bool is_forwardable(const RouteTarget* way) {
 
 /// The next hop of a forwardable way, with a place in the neighbour table where one has to be asked.
 Hop hop_of(Shard& shard, const Runtime& config, const RouteTarget& way, const Address& destination) {
-  if (way.kind == RouteKind::kStatic) return {way.port, way.static_hop};
+  if (way.kind == RouteKind::kStatic) return {config.neighbour_at(way).port, way.static_hop};
   const Address& neighbour = way.kind == RouteKind::kResolveVia ? way.next_hop : destination;
   const PortEntry& wire = config.ports[config.ports[way.port].wire];
   const NeighbourTable::Handle handle = shard.shared.neighbours.find_or_make(wire.id, neighbour, shard.now_tick);
@@ -112,12 +113,6 @@ std::uint32_t index_of_port(const Runtime& config, std::uint32_t id) {
 
 std::uint16_t traits_of(const RuleEntry& rule) { return rule.keep_on_change != 0 ? kSessionKept : 0; }
 
-std::uint32_t index_of_tenant(const Runtime& config, std::uint32_t id) {
-  const auto at = std::lower_bound(config.tenants.begin(), config.tenants.end(), id,
-                                   [](const TenantEntry& tenant, std::uint32_t wanted) { return tenant.id < wanted; });
-  return at != config.tenants.end() && at->id == id ? static_cast<std::uint32_t>(at - config.tenants.begin()) : kNoIndex;
-}
-
 /// A session of an older generation, with all that its new verdict needs.
 struct Again {
   std::uint32_t session;
@@ -136,19 +131,28 @@ SessionEnds judged_ends(const Shard& shard, std::uint32_t index) {
   return ends;
 }
 
+/// The to-port check of specification 3.5: a host of a segment gets what it is bound to, or has behind it in the role
+/// forwarding. A configured route by a host that has not got its prefix there leads nowhere.
+bool may_receive(const Shard& shard, const Runtime& config, const RouteTarget& way, const Address& destination) {
+  if (way.kind != RouteKind::kStatic) return true;
+  const BindingEntry& binding = config.bindings[config.neighbour_at(way).binding];
+  return filters::to_port(binding.rules, shard.shared.pins[binding.slot], destination) == DropReason::kNone;
+}
+
 /// Everything about a session's new verdict but the policy. False: its tenant, port or ways are gone, and so must it be.
 bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Again& again, ClassifyKey& key) {
   const Session& session = shard.sessions.at(index);
-  again = {.session = index, .tenant_index = index_of_tenant(config, tenant_of(session.key)), .in_port = kNoIndex, .ways = {}};
+  again = {.session = index, .tenant_index = config.find_tenant(tenant_of(session.key)), .in_port = kNoIndex, .ways = {}};
   if (again.tenant_index == kNoIndex) return false;
   const SessionEnds ends = judged_ends(shard, index);
   const TenantEntry& tenant = config.tenants[again.tenant_index];
   again.ways = ways_of(tenant, ends.source, ends.destination);
   if (!is_forwardable(again.ways.out) || !is_forwardable(again.ways.back)) return false;
+  if (!may_receive(shard, config, *again.ways.out, ends.destination)) return false;
   // A bound host is where its Binding is: one that moved to another segment takes its sessions along.
   again.in_port = index_of_port(config, session.in_port);
   const bool elsewhere = again.in_port != kNoIndex && config.ports[again.in_port].kind != snapshot::PortKind::kSegment;
-  if (again.ways.back->kind == RouteKind::kStatic && !elsewhere) again.in_port = again.ways.back->port;
+  if (again.ways.back->kind == RouteKind::kStatic && !elsewhere) again.in_port = config.neighbour_at(*again.ways.back).port;
   if (again.in_port == kNoIndex || config.ports[again.in_port].tenant != tenant.id) return false;
   if (check_ways(config, again.in_port, again.ways, ends.source, ends.destination) != DropReason::kNone) return false;
 
@@ -403,6 +407,7 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
     if (!foreign && !unmapped) local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kNoRoute, 0);
     reason = unmapped ? DropReason::kNatUnmapped : foreign ? DropReason::kAeDestinationForeign : DropReason::kNoRoute;
   }
+  if (reason == DropReason::kNone && !may_receive(shard, config, *out, destination)) reason = DropReason::kAeDestinationForeign;
   if (reason != DropReason::kNone) {
     refuse(shard, config, packet, reason);
     return false;

@@ -231,6 +231,16 @@ void count_pieces(Shard& shard, rte_mbuf* train) {
   session.bytes[meta.reverse] += bytes - meta.l3_length;
 }
 
+/// A packet to a virtual address leaves to the host that has it now, whoever had it when its session began.
+void seek_holder(const Runtime& config, PacketMeta& meta) {
+  if ((meta.next_hop & kDynamicHop) != 0) return;
+  const VirtualAddress* moving = config.virtual_of(meta.next_hop);
+  if (moving == nullptr) return;
+  const VirtualAddress::Host& host = moving->held_by();
+  meta.egress = host.port;
+  meta.next_hop = host.hop;
+}
+
 /// Nothing is sent to a Binding in quarantine either. True: ended.
 bool refuse_to_quarantined(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const BindingEntry& binding = config.bindings[config.hop_bindings[meta_of(packet).next_hop]];
@@ -240,9 +250,11 @@ bool refuse_to_quarantined(Shard& shard, const Runtime& config, rte_mbuf* packet
 }
 
 /// What does not go out as it came in: hop limits and packets too big, answered as RFC 1812 and RFC 8200 ask; trains; IPv4
-/// packets that are cut.
+/// packets that are cut; what goes to a watched Binding or a virtual address.
 void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& exit) {
-  const PacketMeta& meta = meta_of(packet);
+  PacketMeta& meta = meta_of(packet);
+  seek_holder(config, meta);
+  exit.seek(shard, config, meta.egress);
   if (is_train(packet)) count_pieces(shard, packet);
   if (refuse_unforwardable(shard, config, packet)) return;
   const auto send = [&](std::uint64_t destination) {
@@ -279,7 +291,10 @@ void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept {
       forward_special(shard, config, packet, exit);
     } else if ((meta.next_hop & kDynamicHop) == 0) [[likely]] {
       const std::uint64_t hop = config.static_hops[meta.next_hop];
-      if ((hop & kWatchedHop) != 0 && refuse_to_quarantined(shard, config, packet)) [[unlikely]] continue;
+      if ((hop & kWatchedHop) != 0) [[unlikely]] {
+        forward_special(shard, config, packet, exit);
+        continue;
+      }
       exit.send(shard, packet, hop);
     } else {
       send_resolved(shard, config, packet, [&](std::uint64_t destination) { exit.send(shard, packet, destination); });

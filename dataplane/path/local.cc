@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "dataplane/path/neighbourhood.h"
 #include "dataplane/path/outlet.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
@@ -87,7 +88,9 @@ void handle_arp(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint
     unwanted(shard, config, packet, at, DropReason::kAeArpFormat);
     return;
   }
-  if (arp.operation == filters::kArpRequest && answers_for(config, at, arp.target)) {
+  if (wire.kind == snapshot::PortKind::kSegment && arp.sender == arp.target) follow_claim(shard, config, packet, arp.sender);
+  const bool asks = arp.operation == filters::kArpRequest;
+  if (asks && (answers_for(config, at, arp.target) || stands_for_host(config, packet, arp.sender, arp.target))) {
     const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta_of(packet), wire.mac);
     send(shard, wire, [&](auto room) { return filters::build_arp_reply(room, link, arp.target, arp.sender); });
     shard.consume(packet);
@@ -120,13 +123,18 @@ void handle_nd(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
     return;
   }
   const Address source = filters::ip_source(frame, meta);
-  if (message->type == filters::kNdNeighbourSolicitation && answers_for(config, at, message->target)) {
-    const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
-    send(shard, wire, [&](auto room) { return filters::build_neighbour_advertisement(room, link, source, message->target); });
-    shard.consume(packet);
-    return;
+  if (message->type == filters::kNdNeighbourSolicitation) {
+    const bool own = answers_for(config, at, message->target);
+    if (own || stands_for_host(config, packet, source, message->target)) {
+      const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
+      const auto said = own ? filters::Advertised::kOwn : filters::Advertised::kAnothers;
+      send(shard, wire, [&](auto room) { return filters::build_neighbour_advertisement(room, link, source, message->target, said); });
+      shard.consume(packet);
+      return;
+    }
   }
   const bool advertises = message->type == filters::kNdNeighbourAdvertisement;
+  if (advertises && !message->solicited && wire.kind == snapshot::PortKind::kSegment) follow_claim(shard, config, packet, message->target);
   if (advertises && wire.kind != snapshot::PortKind::kSegment) {
     const Mac mac = message->target_link_layer.value_or(filters::ethernet_source(frame));
     const bool learned = !mac.is_multicast() && !mac.is_zero() && !is_own(wire, message->target) &&
@@ -162,6 +170,10 @@ void end_ip(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t
   const Address destination = filters::ip_destination(frame, meta_of(packet));
   const bool grouped = filters::ethernet_destination(frame).is_multicast();
   const bool to_us = is_own(wire, destination) && !grouped;
+  if (wire.kind == snapshot::PortKind::kSegment && grouped && follow_advertisement(shard, config, packet)) {
+    shard.consume(packet);  // of a group its Binding is in
+    return;
+  }
   DropReason reason = to_us ? check_to_us(source, destination) : why_not(wire, destination);
   if (reason == DropReason::kNone && is_own(wire, source)) reason = DropReason::kSourceOwn;
   if (to_us && meta_of(packet).ttl == 0) reason = DropReason::kTtlZero;

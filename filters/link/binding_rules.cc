@@ -66,35 +66,47 @@ bool SegmentLinkLocals::is_anothers(std::uint64_t identifier, std::uint32_t bind
   return false;
 }
 
-bool BindingPins::pin(std::uint64_t mac, std::uint64_t identifier, std::size_t limit) noexcept {
+// acquire and release throughout: who sees a tag in a row sees it claimed.
+bool BindingPins::Row::has(std::uint64_t tag) const noexcept {
+  return std::any_of(tags.begin(), tags.end(), [tag](const auto& pinned) { return pinned.load(std::memory_order_acquire) == tag; });
+}
+
+bool BindingPins::pin(Row& row, std::uint64_t tag, std::size_t limit) noexcept {
+  if (row.has(tag)) return true;
+  const std::span places = std::span(row.tags).first(std::min(limit, kPinsMax));
+  const bool room = std::any_of(places.begin(), places.end(), [](const auto& place) { return place.load(std::memory_order_relaxed) == 0; });
+  if (!room) return false;
+  if (!claims_->claim(tag)) return row.has(tag);  // perhaps another worker was faster with the same packet's like
+  for (auto& place : places) {
+    std::uint64_t pinned = 0;
+    if (place.compare_exchange_strong(pinned, tag, std::memory_order_acq_rel)) return true;
+  }
+  claims_->release(tag);
+  return false;
+}
+
+bool BindingPins::pin(std::uint64_t mac, std::uint64_t segment, std::uint64_t identifier, std::size_t limit) noexcept {
+  if (claims_ == nullptr) return false;
   for (Row& row : rows_) {
     std::uint64_t owner = row.mac.load(std::memory_order_relaxed);
-    // relaxed: each word stands alone; the exchange alone decides who wrote it, and nothing is read through it.
+    // relaxed: the exchange alone decides who wrote it, and nothing is read through it.
     if (owner == 0 && row.mac.compare_exchange_strong(owner, mac, std::memory_order_relaxed)) owner = mac;
-    if (owner != mac) continue;
-    for (std::size_t i = 0; i < std::min(limit, kPinsMax); ++i) {
-      std::uint64_t pinned = row.identifiers[i].load(std::memory_order_relaxed);
-      if (pinned == 0 && row.identifiers[i].compare_exchange_strong(pinned, identifier, std::memory_order_relaxed)) {
-        return true;
-      }
-      if (pinned == identifier) return true;
-    }
-    return false;
+    if (owner == mac) return pin(row, claims_->tag(segment, identifier), limit);
   }
   return false;
 }
 
-bool BindingPins::contains(std::uint64_t identifier) const noexcept {
-  return std::any_of(rows_.begin(), rows_.end(), [identifier](const Row& row) {
-    return std::any_of(row.identifiers.begin(), row.identifiers.end(), [identifier](const auto& pinned) {
-      return pinned.load(std::memory_order_relaxed) == identifier;
-    });
-  });
+bool BindingPins::contains(std::uint64_t segment, std::uint64_t identifier) const noexcept {
+  if (claims_ == nullptr) return false;
+  const std::uint64_t tag = claims_->tag(segment, identifier);
+  return std::any_of(rows_.begin(), rows_.end(), [tag](const Row& row) { return row.has(tag); });
 }
 
 void BindingPins::reset() noexcept {
   for (Row& row : rows_) {
-    for (auto& identifier : row.identifiers) identifier.store(0, std::memory_order_relaxed);
+    for (auto& place : row.tags) {
+      if (const std::uint64_t tag = place.exchange(0, std::memory_order_acq_rel); tag != 0) claims_->release(tag);
+    }
     row.mac.store(0, std::memory_order_relaxed);
   }
 }
@@ -125,6 +137,7 @@ BindingRules::BindingRules(const BindingSource& source)
       forbidden_link_locals_(source.forbidden_link_locals.begin(), source.forbidden_link_locals.end()),
       segment_(source.segment),
       number_(source.number),
+      segment_id_(source.segment_id),
       meters_(source.binding.meters),
       ethertypes_(source.binding.ethertypes),
       vrids_(source.binding.vrids),
@@ -195,6 +208,10 @@ bool BindingRules::has_vrid(std::uint8_t vrid) const {
   return vrid != 0 && std::find(vrids_.begin(), vrids_.end(), vrid) != vrids_.end();
 }
 
+bool BindingRules::shares_vrid(const BindingRules& other) const {
+  return std::any_of(vrids_.begin(), vrids_.end(), [&](std::uint8_t vrid) { return other.has_vrid(vrid); });
+}
+
 bool BindingRules::expects_tags(std::span<const std::uint8_t> frame, std::size_t l3_offset) const {
   if (l3_offset != hot_.l3_offset) return false;
   if (tags_ >= 1 && load_be<std::uint16_t>(frame, 12) != (outer_is_svlan_ ? kEtherTypeSvlan : kEtherTypeVlan)) {
@@ -229,6 +246,10 @@ bool BindingRules::is_broadcast(const Address& address) const {
   return address.v4() == 0xffffffffU || contains(broadcasts_, address);
 }
 
+bool BindingRules::is_derived(const Address& address) const {
+  return std::any_of(macs_.begin(), macs_.end(), [&](std::uint64_t mac) { return address == eui64_link_local(Mac::from_number(mac)); });
+}
+
 bool BindingRules::allows_link_local(const Address& address, std::uint64_t mac, BindingPins& pins) const {
   const std::uint64_t identifier = interface_identifier(address);
   if (identifier == 0 || contains(forbidden_link_locals_, address)) return false;
@@ -236,17 +257,15 @@ bool BindingRules::allows_link_local(const Address& address, std::uint64_t mac, 
   if (address == eui64_link_local(Mac::from_number(mac))) return true;
   if (lla_policy_ == snapshot::LlaPolicy::kEui64 || lla_pins_ < 2) return false;
   if (segment_ != nullptr && segment_->is_anothers(identifier, number_)) return false;
-  return pins.pin(mac, identifier, lla_pins_ - std::size_t{1});
+  if (is_derived(address)) return false;  // from another of its MACs
+  return pins.pin(mac, segment_id_, identifier, lla_pins_ - std::size_t{1});
 }
 
 bool BindingRules::knows_link_local(const Address& address, const BindingPins& pins) const {
   const std::uint64_t identifier = interface_identifier(address);
   if (identifier == 0 || contains(forbidden_link_locals_, address)) return false;
   if (lla_policy_ == snapshot::LlaPolicy::kList) return contains(link_locals_, address);
-  const bool derived = std::any_of(macs_.begin(), macs_.end(), [&](std::uint64_t mac) {
-    return address == eui64_link_local(Mac::from_number(mac));
-  });
-  return derived || (lla_policy_ == snapshot::LlaPolicy::kPin && pins.contains(identifier));
+  return is_derived(address) || (lla_policy_ == snapshot::LlaPolicy::kPin && pins.contains(segment_id_, identifier));
 }
 
 }  // namespace sekisho::filters

@@ -11,15 +11,16 @@
 
 #include "base/limits.h"
 #include "base/net/address.h"
+#include "filters/link/link_local_claims.h"
 #include "filters/policy/snapshot.h"
 
 namespace sekisho::filters {
 
-/// The link-locals that hosts of one Port enforced by segment have without claiming them: those listed, and those derived
-/// from bound MACs. Nobody else on the Port may pin one. Filled with a generation, then immutable; any thread.
+/// The link-locals that hosts of one segment have without claiming them: those listed, and those derived from bound MACs.
+/// Nobody else there may pin one. Filled with a generation, then immutable; any thread.
 class SegmentLinkLocals {
  public:
-  /// `binding`: any number that tells the Port's Bindings apart.
+  /// `binding`: any number that tells the segment's Bindings apart.
   void add(const Address& address, std::uint32_t binding);
   /// Ends the filling.
   void finish();
@@ -43,32 +44,43 @@ struct BindingSource {
   std::span<const Address> link_locals;            ///< binding.link_locals
   std::span<const Prefix> gateway_addresses;       ///< port.addresses: tell the subnet broadcasts
   std::span<const Address> forbidden_link_locals;  ///< the gateway's own
-  const SegmentLinkLocals* segment = nullptr;      ///< those of the Port's other Bindings; outlives the rules
+  const SegmentLinkLocals* segment = nullptr;      ///< those of its segment's Bindings; outlives the rules
   std::uint32_t number = 0;                        ///< this Binding's in `segment`
+  std::uint32_t segment_id = 0;                    ///< tells segments of all tenants apart, over generations
 };
 
 /// The link-local interface identifiers (lower 64 bits under fe80::/64) a Binding has claimed, per MAC
 /// (LlaPolicy::kPin).
 ///
-/// Lives as long as the Binding, over generations. Thread: any number of workers at once; lock-free, nothing ever
-/// leaves. A MAC beyond kMacsPerBindingMax, or an identifier beyond the limit, is refused.
+/// Lives as long as the Binding is on its segment, over generations; what was pinned on another segment counts for nothing
+/// until reset() frees its place. Thread: any number of workers at once; lock-free. A MAC beyond kMacsPerBindingMax, or an
+/// identifier beyond the limit or held by another MAC of the segment, is refused.
 class BindingPins {
  public:
   static constexpr std::size_t kPinsMax = 7;  // beside the EUI-64 one: specification 3.5 allows N = 1..8
 
-  /// True when `identifier` is pinned for `mac`, or was just now because fewer than `limit` were.
-  [[nodiscard]] bool pin(std::uint64_t mac, std::uint64_t identifier, std::size_t limit) noexcept;
-  /// True when `identifier` is pinned for any MAC. Pins nothing.
-  [[nodiscard]] bool contains(std::uint64_t identifier) const noexcept;
-  /// Forgets everything ("reset from the portal"). Workers may pin again at once.
+  /// `claims`: what all Bindings of all segments have pinned; outlives this. Before the first pin.
+  void join(LinkLocalClaims& claims) noexcept { claims_ = &claims; }
+
+  /// True when `identifier` is pinned for `mac` on `segment`, or was just now because fewer than `limit` were and nobody
+  /// else there has it.
+  [[nodiscard]] bool pin(std::uint64_t mac, std::uint64_t segment, std::uint64_t identifier, std::size_t limit) noexcept;
+  /// True when `identifier` is pinned for any MAC on `segment`. Pins nothing.
+  [[nodiscard]] bool contains(std::uint64_t segment, std::uint64_t identifier) const noexcept;
+  /// Forgets everything ("reset from the portal") and gives it back to the segment. Workers may pin again at once.
   void reset() noexcept;
 
  private:
   struct alignas(64) Row {
-    std::atomic<std::uint64_t> mac{0};                               ///< 0 = free; a bound MAC is never zero
-    std::array<std::atomic<std::uint64_t>, kPinsMax> identifiers{};  ///< 0 = free
+    std::atomic<std::uint64_t> mac{0};                        ///< 0 = free; a bound MAC is never zero
+    std::array<std::atomic<std::uint64_t>, kPinsMax> tags{};  ///< LinkLocalClaims::tag(); 0 = free
+    /// `tag` is among them.
+    [[nodiscard]] bool has(std::uint64_t tag) const noexcept;
   };
+  [[nodiscard]] bool pin(Row& row, std::uint64_t tag, std::size_t limit) noexcept;
+
   std::array<Row, limits::kMacsPerBindingMax> rows_;
+  LinkLocalClaims* claims_ = nullptr;  ///< nullptr: nothing can be pinned
 };
 
 /// The token buckets of one Binding on one shard. Outlives generations; rates come from the rules of the day.
@@ -123,6 +135,12 @@ class BindingRules {
   [[nodiscard]] bool has_mac(std::uint64_t mac) const;
   [[nodiscard]] bool has_ethertype(std::uint16_t type) const;
   [[nodiscard]] bool has_vrid(std::uint8_t vrid) const;
+  /// In any VRRP group.
+  [[nodiscard]] bool has_vrids() const { return vrids_[0] != 0; }
+  /// Both are in one VRRP group: what they both bind may move between them.
+  [[nodiscard]] bool shares_vrid(const BindingRules& other) const;
+  /// Where its link-locals are pinned: BindingSource::segment_id.
+  [[nodiscard]] std::uint32_t segment_id() const { return segment_id_; }
   /// The frame's tags are of the kinds the Port expects: their number and TPIDs (their ids found the Port).
   [[nodiscard]] bool expects_tags(std::span<const std::uint8_t> frame, std::size_t l3_offset) const;
   /// `address` is bound to `mac`. Never true of a multicast, unspecified or broadcast address.
@@ -147,6 +165,8 @@ class BindingRules {
     }
   };
   static Bound bound(const snapshot::BindingPair& pair);
+  /// The EUI-64 link-local of one of its MACs.
+  [[nodiscard]] bool is_derived(const Address& address) const;
   void make_hot(std::span<const snapshot::BindingPair> pairs);
 
   Hot hot_;
@@ -158,6 +178,7 @@ class BindingRules {
   std::vector<Address> broadcasts_;
   const SegmentLinkLocals* segment_ = nullptr;
   std::uint32_t number_ = 0;
+  std::uint32_t segment_id_ = 0;
   std::array<snapshot::Meter, static_cast<std::size_t>(snapshot::MeterClass::kCount)> meters_{};
   std::array<std::uint16_t, 8> ethertypes_{};
   std::array<std::uint8_t, 8> vrids_{};

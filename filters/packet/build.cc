@@ -232,17 +232,18 @@ std::size_t build_neighbour_solicitation(MutableBytes out, const LinkHeader& lin
 }
 
 std::size_t build_neighbour_advertisement(MutableBytes out, const LinkHeader& link, const Address& solicitor,
-                                          const Address& target) noexcept {
+                                          const Address& target, Advertised whose) noexcept {
   constexpr std::uint32_t kRouterAndOverride = 0xa0000000U, kSolicited = 0x40000000U;
+  const std::uint32_t flags = whose == Advertised::kOwn ? kRouterAndOverride : 0;
   constexpr Address kAllNodes{.bytes = {0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, .family = Family::kIpv6};
   if (!solicitor.is_unspecified()) {
     return build_neighbour(out, link, {target, solicitor, kProtocolIcmpv6, kNdHopLimit, 0}, kNdNeighbourAdvertisement,
-                           kRouterAndOverride | kSolicited, target);
+                           flags | kSolicited, target);
   }
   LinkHeader to = link;
   to.destination = multicast_mac(kAllNodes);
   return build_neighbour(out, to, {target, kAllNodes, kProtocolIcmpv6, kNdHopLimit, 0}, kNdNeighbourAdvertisement,
-                         kRouterAndOverride, target);
+                         flags, target);
 }
 
 bool echo_reply_in_place(MutableBytes frame, const PacketMeta& meta, const Mac& own) noexcept {

@@ -36,10 +36,15 @@ struct LinkHeader {
 /// Neighbour solicitation for `target` to its solicited-node group; link.destination is not used (RFC 4861 7.2.2).
 [[nodiscard]] std::size_t build_neighbour_solicitation(MutableBytes out, const LinkHeader& link, const Address& source,
                                                        const Address& target) noexcept;
-/// Answers `solicitor` that our router address `target` is at link.source: router and override set; solicited too,
-/// unless the solicitor is `::` (DAD), which is answered to all nodes (RFC 4861 7.2.4).
-[[nodiscard]] std::size_t build_neighbour_advertisement(MutableBytes out, const LinkHeader& link,
-                                                        const Address& solicitor, const Address& target) noexcept;
+/// Whose address an advertisement speaks of.
+enum class Advertised : std::uint8_t {
+  kOwn,       ///< ours, a router's: router and override set
+  kAnothers,  ///< a host's we stand for: neither (RFC 4861 7.2.8)
+};
+/// Answers `solicitor` that `target` is at link.source: solicited, unless the solicitor is `::` (DAD), which is answered to
+/// all nodes (RFC 4861 7.2.4).
+[[nodiscard]] std::size_t build_neighbour_advertisement(MutableBytes out, const LinkHeader& link, const Address& solicitor,
+                                                        const Address& target, Advertised whose = Advertised::kOwn) noexcept;
 
 /// Turns an ICMP or ICMPv6 echo request into its reply where it lies: addresses and MACs swapped, hop limit 64,
 /// checksums adjusted. False, and nothing changed, when it is none, carries options or extension headers, or its

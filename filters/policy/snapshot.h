@@ -109,6 +109,7 @@ enum class PortKind : std::uint8_t {
 enum class Enforcement : std::uint8_t {
   kPort = 0,     ///< one Binding a Port: whatever comes in is judged by it
   kSegment = 1,  ///< many hosts behind one Port: the source MAC names the Binding
+  kIsolate = 2,  ///< likewise, and they reach one another through the gateway alone, which answers for them (ARP, ND)
 };
 
 /// What a Port asks of the addresses of first packets, beyond what is refused everywhere. None of the first two: the
@@ -133,7 +134,7 @@ struct Port {
   PortKind kind;
   std::uint8_t zone;            ///< index inside the tenant's zones; 0 for kUplink
   std::uint8_t outer_is_svlan;  ///< 1: the outer tag is 802.1ad (88a8), else 8100
-  Enforcement enforcement;      ///< kSegment ports; else kPort. By segment: every Binding that names the Port is its own
+  Enforcement enforcement;      ///< kSegment ports; else kPort. Not kPort: every Binding that names the Port is its own
   std::uint8_t source_checks;   ///< SourceCheck bits of kRouted and kShare; else 0
   std::array<std::uint8_t, 3> reserved;
 };

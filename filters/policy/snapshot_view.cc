@@ -338,8 +338,8 @@ Result<void> SnapshotCheck::check_port(std::uint32_t index) const {
   if (port.inner_vlan > 4094 || (port.inner_vlan != 0 && port.outer_vlan == 0)) return at(port.inner_vlan);
   if (!is_flag(port.outer_is_svlan) || port.outer_is_svlan > port.outer_vlan) return at(port.outer_is_svlan);
   if (port.kind > PortKind::kShare) return at(port.kind);
-  const bool by_segment = port.enforcement == snapshot::Enforcement::kSegment;
-  if (port.enforcement > snapshot::Enforcement::kSegment || (by_segment && port.kind != PortKind::kSegment)) {
+  const bool by_segment = port.enforcement != snapshot::Enforcement::kPort;
+  if (port.enforcement > snapshot::Enforcement::kIsolate || (by_segment && port.kind != PortKind::kSegment)) {
     return at(port.enforcement);
   }
   if (by_segment && port.binding != kNone) return at(port.binding);
@@ -465,7 +465,7 @@ Result<void> SnapshotCheck::check_segment_macs() const {
   std::vector<Named> named;
   std::vector<std::uint32_t> bindings(view_.ports().size(), 0);
   for (const auto& binding : view_.bindings()) {
-    if (view_.ports()[binding.port].enforcement != snapshot::Enforcement::kSegment) continue;
+    if (view_.ports()[binding.port].enforcement == snapshot::Enforcement::kPort) continue;
     if (++bindings[binding.port] > limits::kBindingsPerPortMax) return at(binding.port, ErrorCode::kLimit);
     if (binding.active == 0) continue;
     for (const auto& pair : slice(view_.binding_pairs(), binding.pairs)) {

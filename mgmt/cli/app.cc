@@ -170,7 +170,8 @@ void add_show(CLI::App& app, Choice& choice) {
 void add_binding(CLI::App& app, Choice& choice) {
   CLI::App* binding = app.add_subcommand("binding", "act on a binding");
   binding->require_subcommand(1);
-  CLI::App* release = binding->add_subcommand("release", "end a binding's quarantine before its time");
+  CLI::App* release = binding->add_subcommand("release",
+      "end a binding's quarantine before its time, and forget the link-local addresses pinned for it");
   release->add_option("NAME", choice.binding, "the binding")->required();
   release->add_option("--tenant", choice.tenant, "service code or name (needed when several tenants have the name)");
   release->callback([&] { choice.action = [&](Session& s) { return release_binding(s, choice.tenant, choice.binding); }; });

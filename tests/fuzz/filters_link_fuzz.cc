@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "filters/link/binding_guard.h"
+#include "filters/packet/vrrp.h"
 
 namespace {
 
@@ -24,6 +25,7 @@ BindingRules rules(std::uint8_t selector, bool bound = true) {
   binding.lla_policy = static_cast<snapshot::LlaPolicy>(selector >> 1 & 1);
   if ((selector & 4) != 0) binding.lla_policy = snapshot::LlaPolicy::kPin;
   binding.lla_pins = 2;
+  binding.vrids[0] = 211;
   binding.meters.fill({100, 100});
   if ((selector & 8) != 0) port.outer_vlan = 100;
   const std::vector<snapshot::BindingPair> pairs{{kOwn, parse_prefix("10.0.0.2/32").value()},
@@ -37,7 +39,9 @@ BindingRules rules(std::uint8_t selector, bool bound = true) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const BindingRules binding = rules(data[0]);
+  LinkLocalClaims claims(1, 1, 2);
   const auto pins = std::make_unique<BindingPins>();
+  pins->join(claims);
   BindingMeters meters;
   const ByteSpan frame(data + 1, size - 1);
   const ChecksumTrust trust{(data[0] & 16) != 0, (data[0] & 32) != 0};
@@ -53,6 +57,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const DropReason reason = from_port(binding, *pins, meters, frame, meta, 1);
   std::ignore = offending_value(reason, body);
+  if (const auto vrrp = parse_vrrp(frame, meta)) {
+    for (std::size_t i = 0; i < vrrp->count; ++i) std::ignore = vrrp_address(*vrrp, i);
+    SEKISHO_ASSERT(reason != DropReason::kNone || binding.has_vrid(vrrp->vrid));
+  }
   std::ignore = to_port_frame(binding, *pins, frame, meta, Origin::kOtherPort);
   if (reason == DropReason::kNone) SEKISHO_ASSERT(ethernet_source(frame) == kOwn);
   BindingMeters other;

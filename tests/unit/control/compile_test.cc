@@ -193,6 +193,11 @@ tenants:
   EXPECT_EQ(view().ports()[0].binding, kNone);
   EXPECT_EQ(view().ports()[0].enforcement, filters::snapshot::Enforcement::kSegment);
   EXPECT_EQ(view().bindings()[1].active, 0);
+  std::string isolated(kShared);
+  isolated.replace(isolated.find("enforcement: segment"), 20, "enforcement: isolate");
+  load(isolated);
+  EXPECT_EQ(view().ports()[0].enforcement, filters::snapshot::Enforcement::kIsolate);
+  EXPECT_EQ(view().ports()[0].binding, kNone);
   EXPECT_EQ(make_name_table(decoded_.model, ids_, 1).bindings_size(), 3);
 }
 

@@ -95,6 +95,7 @@ constexpr Case kCases[] = {
     {"BindingShare", "name: web1-eth0\n        port: web1", "name: web1-eth0\n        port: net", "name: web1-eth0\n        port: web1", "only ports of kind segment have bindings"},
     {"BindingTwice", "port: desk, state: suspended", "port: desk, state: active", "port: desk, state: suspended", "tenants[0].bindings[2].port: the port already has the active binding \"desk-eth0\""},
     {"EnforcementWord", "web1, nic: nic-a, outer_vlan: 200,", "web1, nic: nic-a, enforcement: mac, outer_vlan: 200,", "web1, nic: nic-a, enforcement: segment, outer_vlan: 200,", "enforcement"},
+    {"EnforcementIsolate", "web1, nic: nic-a, outer_vlan: 200,", "web1, nic: nic-a, enforcement: isolated, outer_vlan: 200,", "web1, nic: nic-a, enforcement: isolate, outer_vlan: 200,", "enforcement"},
     {"EnforcementOfShare", "uplink: internet, zone: office", "uplink: internet, enforcement: segment, zone: office", "uplink: internet, zone: office", "tenants[1].ports[1].enforcement: a share has no enforcement"},
     {"SegmentMacTwice", "zone: servers, addresses: [10.0.0.1/28, \"fd00:0:0:1::1/64\"] }\n      - { name: net, kind: share, uplink: internet, zone: office, prefixes: [203.0.113.32/28] }\n    bindings:\n",
      "zone: servers, enforcement: segment, addresses: [10.0.0.1/28] }\n      - { name: net, kind: share, uplink: internet, zone: office, prefixes: [203.0.113.32/28] }\n    bindings:\n      - { name: db1, port: web1, pairs: [ { mac: \"52:54:00:00:01:11\", prefix: 10.0.0.3 } ] }\n",
@@ -195,6 +196,16 @@ TEST(Validate, LetsOneVrrpGroupShareAnAddress) {
   EXPECT_THAT(errors_of(shared), HasSubstr("share an address only within one VRRP group"));
   EXPECT_EQ(errors_of(with(shared, "meters: { arp", "vrids: [ 1, 211 ]\n        meters: { arp")), "");
   EXPECT_THAT(errors_of(with(shared, "meters: { arp", "vrids: [ 212 ]\n        meters: { arp")), HasSubstr("already bound"));
+  EXPECT_THAT(findings_of(with(shared, "meters: { arp", "vrids: [ 1, 211 ]\n        meters: { arp")), HasSubstr("a virtual address moves within one zone only"));
+}
+
+TEST(Validate, WarnsOfARouteByAHostThatHasNotGotItsPrefix) {
+  const auto route = [](const char* prefix, const char* more) {
+    return with(with(kExample, "routes:", std::string("routes:\n      - { prefix: ") + prefix + ", port: web1, next_hop: 10.0.0.2 }"), "meters: { arp", std::string(more) + "meters: { arp");
+  };
+  EXPECT_THAT(findings_of(route("172.16.0.0/16", "")), HasSubstr("tenants[0].routes[0].next_hop: what of 172.16.0.0/16 is not in \"routed\" of binding"));
+  EXPECT_THAT(findings_of(route("172.16.0.0/16", "roles: [ forwarding ]\n        routed: [ 172.16.0.0/17 ]\n        ")), HasSubstr("what of 172.16.0.0/16"));
+  EXPECT_THAT(findings_of(route("172.16.0.0/16", "roles: [ forwarding ]\n        routed: [ 172.16.0.0/12 ]\n        ")), testing::Not(HasSubstr("what of")));
 }
 
 TEST(Validate, IgnoresSuspendedBindingsInConflicts) {

@@ -70,10 +70,11 @@ struct Plan {
 
 struct Bench {
   BindingRules rules;
+  LinkLocalClaims claims{4, 1, 2};
   BindingPins pins;
   BindingMeters meters;
 
-  explicit Bench(const Plan& plan = {}) : rules(plan.rules()) {}
+  explicit Bench(const Plan& plan = {}) : rules(plan.rules()) { pins.join(claims); }
 
   DropReason judge(const Frame& frame, std::uint64_t now_ms = 0) {
     PacketMeta meta{};
@@ -530,11 +531,14 @@ TEST(LinkLocalPolicy, PinsTheFirstOnesPerMacForLife) {
   EXPECT_EQ(speak(kOwn, "fe80::b"), DropReason::kNone);
   EXPECT_EQ(speak(kOwn, "fe80::c"), DropReason::kAeLinkLocal);
   EXPECT_EQ(speak(kOwn, "fe80::a"), DropReason::kNone);
+  EXPECT_EQ(speak(kSecond, "fe80::a"), DropReason::kAeLinkLocal);  // its neighbour's
+  EXPECT_EQ(speak(kSecond, kOwnLinkLocal), DropReason::kAeLinkLocal);
   EXPECT_EQ(speak(kSecond, "fe80::c"), DropReason::kNone);
   EXPECT_EQ(to_port(bench->rules, bench->pins, address("fe80::b")), DropReason::kNone);
   EXPECT_EQ(to_port(bench->rules, bench->pins, address("fe80::d")), DropReason::kAeDestinationForeign);
   bench->pins.reset();
   EXPECT_EQ(speak(kOwn, "fe80::c"), DropReason::kNone);
+  EXPECT_EQ(speak(kSecond, "fe80::a"), DropReason::kNone);
 }
 
 TEST(LinkLocalPolicy, PinOfOneIsTheDerivedAddressAlone) {
@@ -548,14 +552,16 @@ TEST(LinkLocalPolicy, PinOfOneIsTheDerivedAddressAlone) {
 TEST(BindingPins, NeverHoldMoreThanTheLimitUnderContention) {
   constexpr unsigned kThreads = 4, kMacs = 3, kCandidates = 64;
   constexpr std::size_t kLimit = 5;
+  LinkLocalClaims claims(1, 1, 2);
   const auto pins = std::make_unique<BindingPins>();
+  pins->join(claims);
   std::array<std::array<std::atomic<unsigned>, kCandidates>, kMacs> granted{};
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (unsigned i = 0; i < kCandidates * kMacs; ++i) {
         const unsigned m = i % kMacs, candidate = (i / kMacs + t * 17) % kCandidates;
-        if (pins->pin(100 + m, 1000 + candidate, kLimit)) ++granted[m][candidate];
+        if (pins->pin(100 + m, 1, 1000 * m + candidate, kLimit)) ++granted[m][candidate];
       }
     });
   }
@@ -565,17 +571,63 @@ TEST(BindingPins, NeverHoldMoreThanTheLimitUnderContention) {
     const auto count = std::count_if(granted[m].begin(), granted[m].end(), [](const auto& g) { return g.load() != 0; });
     EXPECT_EQ(count, static_cast<std::ptrdiff_t>(kLimit));
     for (unsigned candidate = 0; candidate < kCandidates; ++candidate) {
-      EXPECT_EQ(pins->pin(100 + m, 1000 + candidate, kLimit), granted[m][candidate] != 0);
+      EXPECT_EQ(pins->pin(100 + m, 1, 1000 * m + candidate, kLimit), granted[m][candidate] != 0);
     }
   }
 }
 
 TEST(BindingPins, RefuseAMacBeyondTheirRows) {
+  LinkLocalClaims claims(1, 1, 2);
   const auto pins = std::make_unique<BindingPins>();
-  for (std::uint64_t m = 1; m <= limits::kMacsPerBindingMax; ++m) EXPECT_TRUE(pins->pin(m, 5, 1));
+  pins->join(claims);
+  for (std::uint64_t m = 1; m <= limits::kMacsPerBindingMax; ++m) EXPECT_TRUE(pins->pin(m, 1, m, 1));
 
-  EXPECT_FALSE(pins->pin(99, 5, 1));
-  EXPECT_TRUE(pins->pin(3, 5, 1));
+  EXPECT_FALSE(pins->pin(99, 1, 99, 1));
+  EXPECT_TRUE(pins->pin(3, 1, 3, 1));
+}
+
+TEST(BindingPins, LeaveWhatAnotherBindingOfTheSegmentHasAndOfNoOther) {
+  LinkLocalClaims claims(4, 1, 2);
+  const auto pins = std::make_unique<std::array<BindingPins, 2>>();
+  BindingPins &first = (*pins)[0], &second = (*pins)[1];
+  first.join(claims), second.join(claims);
+  ASSERT_TRUE(first.pin(1, 7, 5, 1));
+  EXPECT_FALSE(second.pin(2, 7, 5, 1));
+  EXPECT_FALSE(second.contains(7, 5));
+  EXPECT_TRUE(second.pin(2, 8, 5, 2));  // the same identifier on another segment
+  EXPECT_TRUE(second.pin(2, 7, 6, 2));
+  EXPECT_FALSE(first.contains(8, 5));
+  EXPECT_FALSE(first.pin(1, 8, 5, 2));  // second's
+  first.reset();
+  second.reset();
+  EXPECT_TRUE(second.pin(2, 7, 5, 1));
+  EXPECT_FALSE(first.pin(1, 7, 5, 1));
+}
+
+TEST(LinkLocalClaims, GiveATagToOneOfManyThatClaimItAtOnceAndNeverLoseItsPlace) {
+  constexpr unsigned kThreads = 4, kRounds = 20000;
+  LinkLocalClaims claims(1, 1, 2);
+  std::array<std::atomic<int>, 8> held{};
+  std::atomic<bool> doubled{false};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (unsigned i = 0; i < kRounds; ++i) {
+        const std::uint64_t which = (i + t) % held.size(), tag = which * 64 + 64;  // one bucket
+        if (!claims.claim(tag)) continue;
+        if (held[which].fetch_add(1) != 0) doubled = true;
+        held[which].fetch_sub(1);
+        claims.release(tag);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_FALSE(doubled);
+  for (std::uint64_t tag = 64; tag <= 15 * 64; tag += 64) EXPECT_TRUE(claims.claim(tag));
+  EXPECT_FALSE(claims.claim(16 * 64)) << "a bucket has fifteen places";
+  claims.release(64);
+  EXPECT_TRUE(claims.claim(16 * 64));
 }
 
 TEST(BindingMeters, StopTheirOwnClassAtTheBurstAndRefillWithTime) {

@@ -62,7 +62,9 @@ BindingRules rules_with(const std::string& change) {
 }
 
 std::string judge(const BindingRules& rules, const std::vector<std::uint8_t>& frame) {
+  LinkLocalClaims claims(1, 1, 2);
   const auto pins = std::make_unique<BindingPins>();
+  pins->join(claims);
   BindingMeters meters;
   PacketMeta meta{};
   const DropReason refused = decode(frame, static_cast<std::uint32_t>(frame.size()), {false, false}, meta);
