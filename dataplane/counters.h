@@ -43,7 +43,6 @@ struct PacketCounters {
 struct TenantCounters {
   std::array<Counter, static_cast<std::size_t>(filters::DropReason::kCount)> drops;
   Counter sessions;  ///< now open: a gauge
-  Counter half_open; ///< of them TCP connections not yet established: a gauge
   Counter cookies;   ///< SYNs answered with a cookie
   Counter log_lost;
 };
@@ -54,7 +53,6 @@ struct PortCounters {
 
 struct RuleCounters {
   Counter connections, packets, bytes, first_hit_ns, last_hit_ns;
-  Counter half_open;  ///< TCP connections not yet established: a gauge
 };
 
 }  // namespace sekisho::dataplane

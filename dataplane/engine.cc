@@ -106,6 +106,7 @@ Result<void> Engine::make_shards() {
     shared_->handoff.push_back(ring);
     SEKISHO_TRY(auto shard, Shard::create(number, limits, *shared_, pool_, seed, rte_rdtsc()));
     shards_.push_back(std::move(shard));
+    shared_->fragments_max += shards_.back()->fragments.pieces_max();
     running_.push_back(std::make_unique<std::atomic<bool>>(false));
   }
   const std::size_t bytes = rte_rcu_qsbr_get_memsize(options_.workers);
@@ -210,11 +211,16 @@ bool Engine::apply(std::vector<std::uint8_t> bytes, Applied& applied, LoadError&
 bool Engine::guarantees_fit(const Runtime& runtime, LoadError& error) const {
   std::uint64_t promised = 0;
   for (const TenantEntry& tenant : runtime.tenants) promised += shard_part(tenant.sessions_guaranteed, shared_->shards);
-  const std::uint64_t room = shards_[0]->sessions.capacity();
-  if (promised <= room) return true;
-  error.reason = "the tenants' guaranteed sessions come to " + std::to_string(promised) + " for each worker, which has room for " +
-                 std::to_string(room);
-  return false;
+  const auto fits = [&](const char* what, std::uint64_t sum, std::uint64_t room) {
+    if (sum <= room) return true;
+    error.reason = std::string("the tenants' guaranteed ") + what + " come to " + std::to_string(sum) +
+                   " for each worker, which has room for " + std::to_string(room);
+    return false;
+  };
+  std::uint64_t fragments = 0;
+  for (const TenantEntry& tenant : runtime.tenants) fragments += shard_part(tenant.fragments_guaranteed, shared_->shards);
+  return fits("sessions", promised, shards_[0]->sessions.capacity()) &&
+         fits("fragments", fragments, shards_[0]->fragments.pieces_max());
 }
 
 void Engine::publish(std::unique_ptr<Runtime> next) {
@@ -261,8 +267,10 @@ void Engine::free_unused_slots() {
                            for (Counter* counter : {&port.rx_packets, &port.rx_bytes, &port.tx_packets, &port.tx_bytes})
                              counter->set(0);
                          }));
+  std::unordered_set<std::uint32_t> rules = used(&Runtime::rules);
+  rules.merge(used(&Runtime::nat_rules));
   slots_.rules.keep_only(
-      used(&Runtime::rules), in_all([](Shard& shard, std::uint32_t slot) {
+      rules, in_all([](Shard& shard, std::uint32_t slot) {
         RuleCounters& rule = shard.rules[slot];
         for (Counter* counter : {&rule.connections, &rule.packets, &rule.bytes, &rule.first_hit_ns, &rule.last_hit_ns})
           counter->set(0);

@@ -92,7 +92,8 @@ void EventLog::write_folded(LogEnvelope envelope, const SecBody& body, std::uint
   const std::uint32_t notice = std::uint32_t{envelope.notice} << 8;
   ViolationKey key{envelope.tenant, body.binding, body.in_port, notice | envelope.drop_reason,
                    filters::offending_value(static_cast<filters::DropReason>(envelope.drop_reason), body)};
-  if (violations_[tenant_slot] >= violations_max_ && !is_open(digest(key, 2))) {
+  if (notice != 0) key.offending = body.level;  // a handful a tenant: never too many
+  if (notice == 0 && violations_[tenant_slot] >= violations_max_ && !is_open(digest(key, 2))) {
     envelope.drop_reason = static_cast<std::uint8_t>(filters::DropReason::kAeOther);
     key.reason = notice | envelope.drop_reason;
     key.offending = 0;

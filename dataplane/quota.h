@@ -88,9 +88,13 @@ struct alignas(64) TenantQuota {
   SharedMeter log;                     ///< comm records
   std::atomic<std::uint64_t> log_rate{0};  ///< records a second << 32 | burst; 0 = no limit. Written by the control thread
   std::atomic<std::uint64_t> sessions{0};  ///< given to shards, used or not
+  std::atomic<std::uint64_t> half_open{0};  ///< TCP connections not yet established
+  std::atomic<std::uint64_t> fragments{0};  ///< pieces of datagrams that wait
+  SharedMeter errors;                  ///< errors and resets we send
+  SharedMeter echoes;                  ///< echo replies we send
 
   void reset_meters() noexcept {
-    for (SharedMeter* meter : {&new_sessions, &bandwidth, &log}) meter->reset();
+    for (SharedMeter* meter : {&new_sessions, &bandwidth, &log, &errors, &echoes}) meter->reset();
   }
 };
 
@@ -101,6 +105,8 @@ enum class Excess : std::uint8_t { kSessionRate = 0, kBandwidth, kFairShare, kCo
 struct TenantShare {
   MeterShare new_sessions;
   MeterShare bandwidth;
+  MeterShare errors;
+  MeterShare echoes;
   std::uint32_t sessions_granted;      ///< of TenantQuota::sessions: what may be open here
   std::uint32_t sessions_guaranteed;   ///< of this generation, this shard's part
   std::uint32_t visit;                 ///< Shard::visit in which `carried` counts

@@ -30,6 +30,7 @@ void SessionLimits::copy(const SessionLimits& live) noexcept {
   seed_ = live.seed_;
   for (std::size_t i = 0; i < rules_.size() && i < live.rules_.size(); ++i) {
     rules_[i].sessions.store(live.rules_[i].sessions.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    rules_[i].half_open.store(live.rules_[i].half_open.load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
   for (std::size_t i = 0; i < places_.size() && i < live.places_.size(); ++i) {
     const std::uint64_t state = live.places_[i].state.load(std::memory_order_acquire);

@@ -35,6 +35,13 @@ class SessionLimits {
   filters::DropReason take(const filters::snapshot::RuleLimits& limits, std::uint32_t rule_slot, std::uint32_t tenant_slot,
                            const Address& source, Enforce enforce, std::uint64_t now_ns, std::uint32_t& place) noexcept;
   void release(std::uint32_t rule_slot, std::uint32_t place) noexcept;
+  /// TCP connections of a rule that are not yet established: `by` more.
+  void count_half_open(std::uint32_t rule_slot, int by) noexcept {
+    rules_[rule_slot].half_open.fetch_add(static_cast<std::uint32_t>(by), std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint32_t half_open_of(std::uint32_t rule_slot) const noexcept {
+    return rules_[rule_slot].half_open.load(std::memory_order_relaxed);
+  }
 
   /// Takes over what another one of the same size counts at this moment: for a shard that only plays. Any thread may count on.
   void copy(const SessionLimits& live) noexcept;
@@ -47,6 +54,7 @@ class SessionLimits {
  private:
   struct RulePlace {
     std::atomic<std::uint32_t> sessions{0};
+    std::atomic<std::uint32_t> half_open{0};
     SharedMeter rate;
   };
   struct SourcePlace {

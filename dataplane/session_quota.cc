@@ -22,11 +22,16 @@ bool half_open(const Session& session) {
 
 void Shard::adopt_guarantees(const Runtime& config) noexcept {
   guarantees_of = config.generation;
+  watch.adopt(config);
   sessions_promised = sessions_beyond = 0;
-  for (std::size_t slot = 0; slot < shares.size(); ++slot) shares[slot].sessions_guaranteed = 0;
+  for (std::uint32_t slot = 0; slot < shares.size(); ++slot) {
+    shares[slot].sessions_guaranteed = 0;
+    fragments.guarantee(slot, 0);
+  }
   for (const TenantEntry& tenant : config.tenants) {
     shares[tenant.slot].sessions_guaranteed = shard_part(tenant.sessions_guaranteed, shared.shards);
     sessions_promised += shares[tenant.slot].sessions_guaranteed;
+    fragments.guarantee(tenant.slot, shard_part(tenant.fragments_guaranteed, shared.shards));
   }
   for (std::size_t slot = 0; slot < shares.size(); ++slot) {
     const auto open = static_cast<std::uint32_t>(tenants[slot].sessions.read());

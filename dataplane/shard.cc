@@ -11,17 +11,6 @@ namespace sekisho::dataplane {
 
 using filters::DropReason;
 
-bool TokenBucket::take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept {
-  const std::uint64_t back = std::uint64_t{now_tick - filled_tick} * per_second / kTicksPerSecond;
-  if (back > 0) {
-    spent = back >= spent ? 0 : spent - static_cast<std::uint32_t>(back);
-    filled_tick = now_tick;
-  }
-  if (spent >= burst) return false;
-  ++spent;
-  return true;
-}
-
 /// What can fail to be made.
 struct Shard::Parts {
   SessionTable sessions;
@@ -39,11 +28,11 @@ Result<std::unique_ptr<Shard>> Shard::create(std::uint32_t number, const ShardLi
   const bool complete = shard->tenants.valid() && shard->ports.valid() && shard->rules.valid() &&
                         shard->violations.valid() && shard->meters.valid() && shard->broadcasts.valid() && shard->shares.valid() &&
                         shard->proxies.valid() && shard->source_places.valid() && shard->accounted.valid() &&
-                        shard->session_services.valid();
+                        shard->session_services.valid() && shard->extras.valid();
   if (!complete) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, number};
   const auto own = static_cast<std::uint8_t>(number);
   SEKISHO_TRY(shard->log, EventLog::create(limits.log_records, own, shard->tenants, &shared.quotas, shared.shards));
-  SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed));
+  SEKISHO_TRY(shard->fragments, FragmentTable::create(limits.fragments, limits.tenants + 1, seed, shared.quotas));
   shard->begin_turn(now_tsc);
   return shard;
 }
@@ -59,16 +48,16 @@ Shard::Shard(std::uint32_t shard_number, const ShardLimits& shard_limits, Shared
       tenants(std::move(parts.tenants)),
       proxies("proxied-sessions", sessions.capacity()),
       source_places("source-places", sessions.capacity()),
+      extras("session-extras", sessions.capacity()),
       ports("port-counters", shard_limits.ports),
       rules("rule-counters", shard_limits.rules + 1),
       violations("binding-counters", shard_limits.bindings),
       meters("binding-meters", shard_limits.bindings),
       broadcasts("port-broadcasts", shard_limits.ports),
-      icmp_budget(shard_limits.tenants + 1),
-      echo_budget(shard_limits.tenants + 1),
       shares("tenant-shares", shard_limits.tenants + 1),
       cookies_until(shard_limits.tenants + 1),
-      accounted("session-accounts", shard_limits.sessions) {
+      accounted("session-accounts", shard_limits.sessions),
+      watch(shard_number == 0 ? shard_limits.tenants + 1 : 0) {
   for (HeldPacket& place : held) place = {};
   quarantined.reserve(shard_limits.bindings);
 }
@@ -167,8 +156,8 @@ void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
 
 void Shard::count_half_open(const Session& session, int by) noexcept {
   if ((session.flags & kSessionProxied) != 0) return;  // its client has shown that it exists
-  tenants[session.tenant_slot].half_open.add(static_cast<std::uint64_t>(by));
-  rules[session.rule_slot].half_open.add(static_cast<std::uint64_t>(by));
+  shared.quotas[session.tenant_slot].half_open.fetch_add(static_cast<std::uint64_t>(by), std::memory_order_relaxed);
+  shared.limits.count_half_open(session.rule_slot, by);
 }
 
 void Shard::expire_sessions(const Runtime& config, unsigned budget) noexcept {

@@ -18,6 +18,7 @@
 #include "dataplane/counters.h"
 #include "dataplane/event_log.h"
 #include "dataplane/quota.h"
+#include "dataplane/quota_watch.h"
 #include "dataplane/routing/neighbour.h"
 #include "dataplane/session/expiry_wheel.h"
 #include "dataplane/session/fragment_table.h"
@@ -66,13 +67,6 @@ struct HeldPacket {
   bool translated;       ///< bears the ends it leaves with
 };
 
-/// Tokens that return at a steady rate; full at first; time is passed in.
-struct TokenBucket {
-  std::uint32_t spent = 0;
-  std::uint32_t filled_tick = 0;
-  bool take(std::uint32_t per_second, std::uint32_t burst, std::uint32_t now_tick) noexcept;
-};
-
 /// One shard's part of what is promised to a tenant.
 inline std::uint32_t shard_part(std::uint32_t of_all, std::uint32_t shards) { return (of_all + shards - 1) / shards; }
 /// A quarantine that a shard began and will finish, as its records name it.
@@ -102,6 +96,7 @@ struct Shared {
   double tsc_ns = 1.0;                              ///< nanoseconds per TSC tick
   std::uint64_t tsc_base = 0;
   SessionLimits limits;                             ///< of rules and their sources; made before the first shard
+  std::uint32_t fragments_max = 0;                  ///< pieces of datagrams all shards hold; set before the first shard runs
   filters::SynCookieKey cookie_key{};               ///< set before the first shard runs
 };
 
@@ -173,6 +168,11 @@ class Shard {
   /// a commit that raised a guarantee. Bounded work a call.
   void make_promised_room() noexcept;
 
+  /// Pieces of datagrams a tenant may have waiting, all shards together: a quarter of what there is unless it is said.
+  [[nodiscard]] std::uint32_t fragments_max_of(const TenantEntry& tenant) const noexcept {
+    return tenant.fragments_max != 0 ? tenant.fragments_max : shared.fragments_max / 4;
+  }
+
   void serve_request() noexcept;
   /// Adds to `violations` when a packet got lost or doubled; debug builds stop.
   void check_conservation() noexcept;
@@ -196,14 +196,13 @@ class Shard {
   HugeArray<TenantCounters> tenants;   ///< by tenant slot; the last place is "no tenant"
   HugeArray<ProxiedSession> proxies;   ///< by session index
   HugeArray<std::uint32_t> source_places;  ///< by session index: of SessionLimits, for kSessionCounted
+  HugeArray<SessionExtra> extras;      ///< by session index
   HugeArray<PortCounters> ports;       ///< by port slot
   HugeArray<RuleCounters> rules;       ///< by rule slot; the last place is for kept sessions of removed rules
   HugeArray<Counter> violations;       ///< by binding slot
   HugeArray<filters::BindingMeters> meters;  ///< by binding slot
   HugeArray<filters::BindingMeters::Bucket> broadcasts;  ///< by port slot: kPortBroadcasts
   std::uint32_t meter_divisor = 1;           ///< shards among which a Port's rates are dealt
-  std::vector<TokenBucket> icmp_budget;      ///< by tenant slot: errors and resets we send
-  std::vector<TokenBucket> echo_budget;      ///< by tenant slot: echo replies we send
   HugeArray<TenantShare> shares;             ///< by tenant slot
   std::vector<std::uint32_t> cookies_until;  ///< by tenant slot: tick until which a cookie may come back; 0 = none
   std::uint32_t visit = 0;                   ///< counts visits to sources of packets
@@ -221,6 +220,7 @@ class Shard {
   std::array<HeldPacket, 256> held;
   std::uint32_t held_count = 0;
   std::atomic<ShardRequest*> request{nullptr};
+  QuotaWatch watch;                          ///< the first shard's tells what all of them use
   Trace* trace = nullptr;                    ///< of the packet being explained; null in workers
 
   [[nodiscard]] std::uint32_t no_tenant() const { return static_cast<std::uint32_t>(tenants.size() - 1); }

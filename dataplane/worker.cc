@@ -87,6 +87,7 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   path::transmit(shard);
   path::sweep(shard, *config, packets == 0);           // sessions of an older generation
   shard.make_promised_room();
+  if (shard.watch.due(shard.now_tick)) [[unlikely]] shard.watch.look(shard, *config);
   if (!shard.quarantined.empty()) [[unlikely]] path::end_quarantines(shard, *config);
   shard.log.flush(shard.now_ns);
   if (shard.fragments.datagrams() > 0) path::expire_fragments(shard, *config);

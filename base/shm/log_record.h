@@ -20,7 +20,21 @@ enum class EndReason : std::uint8_t {
 };
 
 /// What a sec record without a packet tells.
-enum LogNotice : std::uint8_t { kNoticeNone = 0, kNoticeLogRate = 1, kNoticeCount = 2 };
+enum LogNotice : std::uint8_t {
+  kNoticeNone = 0,
+  kNoticeLogRate = 1,
+  // SecBody::level percent of a quota of the tenant are in use
+  kNoticeQuotaSessions,
+  kNoticeQuotaSessionRate,
+  kNoticeQuotaHalfOpen,
+  kNoticeQuotaFragments,
+  kNoticeQuotaLogRate,
+  kNoticeQuotaRules,
+  // of SecBody::rule
+  kNoticeRuleEnding,
+  kNoticeRuleExpired,
+  kNoticeCount,
+};
 /// Why records are missing.
 enum class LossCause : std::uint8_t { kNone = 0, kRateLimit, kQueueFull, kDiskFull, kRestart, kSampled };
 
@@ -86,8 +100,10 @@ struct SecBody {
   std::uint8_t ip_version;         ///< 4, 6, or 0 = no IP header
   std::uint8_t arp_operation;      ///< 1, 2, or 0 = no ARP
   std::uint8_t nd_type;            ///< 133..137, or 0 = no ND
+  std::uint32_t rule;              ///< RuleId value; 0 = none
+  std::uint8_t level;              ///< percent of a quota; 0 = none
 };
-static_assert(sizeof(SecBody) <= 104);
+static_assert(sizeof(SecBody) <= 112);
 
 /// Records of one tenant that were not written to the ring: it was full, or the tenant's rate was used up.
 struct LossBody {

@@ -236,6 +236,10 @@ class Compiler {
     out.quotas.log_per_second = tenant.quotas().log_per_second();
     out.quotas.log_burst = tenant.quotas().log_burst();
     out.quotas.bandwidth_mbit = tenant.quotas().bandwidth_mbit();
+    out.quotas.fragments_guaranteed = tenant.quotas().fragments_guaranteed();
+    out.quotas.fragments_max = tenant.quotas().fragments_max();
+    out.quotas.rules_max = tenant.quotas().rules_max();
+    for (const auto& policy : tenant.policies()) out.quotas.rules += static_cast<std::uint32_t>(policy.rules_size());
     out.service_code = builder_.string(tenant.service_code());
     out.name = builder_.string(tenant.name());
     std::size_t first = builder_.zones.size();
@@ -252,7 +256,7 @@ class Compiler {
     out.policies = run_since(first, builder_.policies.size());
     out.rules = run_since(first_rule, builder_.rules.size());
     const std::size_t first_nat = builder_.nat_rules.size();
-    compile_nat(builder_, reporter_, rules, tenant, Path(root, "tenants", t));
+    compile_nat(builder_, reporter_, rules, ids_, tenant, Path(root, "tenants", t));
     out.nat = run_since(first_nat, builder_.nat_rules.size());
     builder_.tenants.push_back(out);
     compile_state_limits(tenant, index);
@@ -340,6 +344,11 @@ void check_given_uuids(const model::Configuration& model, Ids& ids, Reporter& re
 Uuid rule_uuid(Ids& ids, const model::Tenant& tenant, const model::Policy& policy, const model::Rule& rule) {
   const auto written = rule.has_id() ? parse_uuid(rule.id()) : std::nullopt;
   return written ? *written : ids.uuid(rule_uuid_key(tenant.service_code(), policy.name(), rule.name()));
+}
+
+Uuid nat_rule_uuid(Ids& ids, const model::Tenant& tenant, const model::NatRule& rule) {
+  const auto written = rule.has_id() ? parse_uuid(rule.id()) : std::nullopt;
+  return written ? *written : ids.uuid(nat_rule_uuid_key(tenant.service_code(), rule.name()));
 }
 
 std::uint16_t service_number(const model::Tenant& tenant, const model::ServiceObject& service) {

@@ -45,6 +45,9 @@ ipc::NameTable make_name_table(const model::Configuration& model, Ids& ids, std:
 /// The UUID a rule goes by: the document's, or the one given once for its name.
 Uuid rule_uuid(Ids& ids, const model::Tenant& tenant, const model::Policy& policy, const model::Rule& rule);
 
+/// The same of a NAT rule.
+Uuid nat_rule_uuid(Ids& ids, const model::Tenant& tenant, const model::NatRule& rule);
+
 /// The bindings that a port enforces, as indices in the tenant: by segment all of the port; else its active one, or its
 /// first suspended one, or none.
 std::vector<int> bindings_of_port(const model::Tenant& tenant, const model::Port& port);

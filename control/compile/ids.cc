@@ -76,6 +76,7 @@ std::string rule_uuid_key(std::string_view service_code, std::string_view policy
 std::string policy_default_uuid_key(std::string_view service_code, std::string_view policy) {
   return id_key({service_code, "default", policy});
 }
+std::string nat_rule_uuid_key(std::string_view service_code, std::string_view rule) { return id_key({service_code, "nat", rule}); }
 std::string guard_uuid_key(std::string_view service_code, std::string_view guard) { return id_key({service_code, "guard", guard}); }
 std::string final_default_uuid_key(std::string_view service_code) { return id_key({service_code, "final"}); }
 

@@ -62,6 +62,7 @@ std::string rule_key(std::string_view service_code, const Uuid& uuid);
 /// Whose UUID is asked for when the document gives none.
 std::string rule_uuid_key(std::string_view service_code, std::string_view policy, std::string_view rule);
 std::string policy_default_uuid_key(std::string_view service_code, std::string_view policy);
+std::string nat_rule_uuid_key(std::string_view service_code, std::string_view rule);
 std::string guard_uuid_key(std::string_view service_code, std::string_view guard);
 std::string final_default_uuid_key(std::string_view service_code);
 

@@ -25,6 +25,17 @@ NatKind kind_of(model::NatRule::Kind kind) {
   return NatKind::kNoNat;
 }
 
+std::uint8_t log_of(model::NatRule::Log log) {
+  using namespace filters::snapshot;
+  switch (log) {
+    case model::NatRule::NONE: return kLogNone;
+    case model::NatRule::START: return kLogStart;
+    case model::NatRule::END: return kLogEnd;
+    case model::NatRule::BOTH: return kLogStart | kLogEnd;
+  }
+  return kLogNone;
+}
+
 /// The one prefix a range is, if it is one.
 std::optional<std::uint8_t> prefix_length(const AddressRange& range) {
   for (unsigned length = 0; length <= range.low.bits(); ++length) {
@@ -36,12 +47,17 @@ std::optional<std::uint8_t> prefix_length(const AddressRange& range) {
 
 class NatCompiler {
  public:
-  NatCompiler(filters::SnapshotBuilder& builder, Reporter& reporter, RuleCompiler& rules)
-      : builder_(builder), reporter_(reporter), rules_(rules) {}
+  NatCompiler(filters::SnapshotBuilder& builder, Reporter& reporter, RuleCompiler& rules, Ids& ids, const model::Tenant& tenant)
+      : builder_(builder), reporter_(reporter), rules_(rules), ids_(ids), tenant_(tenant) {}
 
-  void compile(const Path& here, const model::NatRule& rule) {
+  void compile(const Path& here, const model::NatRule& rule, int number) {
     using Negate = RuleCompiler::Negate;
     NatRule out{};
+    out.uuid = nat_rule_uuid(ids_, tenant_, rule);
+    out.id = ids_.number(IdKind::kRule, rule_key(tenant_.service_code(), out.uuid));
+    if (out.id == 0) return reporter_.error(here, "every rule number was given out; this unit cannot take new rules");
+    out.number = static_cast<std::uint16_t>(number);
+    out.log = log_of(rule.log());
     const auto source = rules_.addresses(Path(here, "source"), rule.source(), Negate{rule.source_not()});
     const auto destination = rules_.addresses(Path(here, "destination"), rule.destination(), Negate{rule.destination_not()});
     const auto service = rules_.services(Path(here, "service"), rule.service(), Negate{rule.service_not()});
@@ -117,16 +133,18 @@ class NatCompiler {
   filters::SnapshotBuilder& builder_;
   Reporter& reporter_;
   RuleCompiler& rules_;
+  Ids& ids_;
+  const model::Tenant& tenant_;
 };
 
 }  // namespace
 
-void compile_nat(filters::SnapshotBuilder& builder, Reporter& reporter, RuleCompiler& rules, const model::Tenant& tenant,
+void compile_nat(filters::SnapshotBuilder& builder, Reporter& reporter, RuleCompiler& rules, Ids& ids, const model::Tenant& tenant,
                  const Path& tenant_path) {
-  NatCompiler compiler(builder, reporter, rules);
+  NatCompiler compiler(builder, reporter, rules, ids, tenant);
   for (int i = 0; i < tenant.nat_size(); ++i) {
     const Path here(tenant_path, "nat", i);
-    if (tenant.nat(i).enabled()) compiler.compile(here, tenant.nat(i));
+    if (tenant.nat(i).enabled()) compiler.compile(here, tenant.nat(i), i + 1);
   }
 }
 

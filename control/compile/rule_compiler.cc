@@ -174,6 +174,7 @@ void RuleCompiler::set_standing(const Path& here, const model::Rule& rule, filte
   }
   if (!rule.has_valid_until() || around_.now == 0) return;
   const std::int64_t left = *parse_civil(rule.valid_until()) - around_.now;
+  out.ending = left > 0 && left <= kExpiryNoticeSeconds ? 1 : 0;
   if (left <= 0) {
     reporter_.warning(Path(here, "valid_until"), "the rule \"" + rule.name() + "\" has expired and judges nothing");
   } else if (left <= kExpiryNoticeSeconds) {
@@ -365,7 +366,15 @@ RuleCompiler::Match RuleCompiler::emit_services(const std::vector<ServiceBox>& b
   for (const ServiceBox& box : boxes) {
     filters::snapshot::Service entry{};
     entry.name = builder_.string(box.name);
-    if (negate == Negate::kNo) entry.object = service_number(tenant_, *service_objects_.at(box.name));
+    if (negate == Negate::kNo) {
+      const model::ServiceObject& object = *service_objects_.at(box.name);
+      entry.object = service_number(tenant_, object);
+      if ((object.timeout_seconds() | object.first_timeout_seconds()) != 0) {
+        builder_.service_timeouts.push_back({.service = static_cast<std::uint32_t>(builder_.services.size()),
+                                             .seconds = object.timeout_seconds(),
+                                             .first = object.first_timeout_seconds()});
+      }
+    }
     entry.protocol = box.protocol;
     const bool icmp = box.protocol == 1 || box.protocol == 58;
     const PortRange any{0, 0xffff};

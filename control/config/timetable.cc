@@ -174,7 +174,9 @@ Moments::Moments(const model::Configuration& model) {
     for (const auto& schedule : tenant.schedules()) timetables_.emplace_back(schedule);
     for (const auto& policy : tenant.policies()) {
       for (const auto& rule : policy.rules()) {
-        if (rule.has_valid_until()) expiries_.push_back(*parse_civil(rule.valid_until()));
+        if (!rule.has_valid_until()) continue;
+        expiries_.push_back(*parse_civil(rule.valid_until()));
+        expiries_.push_back(expiries_.back() - kExpiryNoticeSeconds);
       }
     }
   }

@@ -50,7 +50,7 @@ class Timetable {
 enum class Standing : std::uint8_t { kStands, kOutside, kOutsideStrict, kExpired };
 Standing standing_of(const model::Tenant& tenant, const model::Rule& rule, std::int64_t now);
 
-/// All moments at which a configuration judges otherwise.
+/// All moments at which a configuration judges otherwise, or has something to tell.
 class Moments {
  public:
   Moments() = default;
@@ -63,7 +63,7 @@ class Moments {
 
  private:
   std::vector<Timetable> timetables_;
-  std::vector<std::int64_t> expiries_;  ///< sorted
+  std::vector<std::int64_t> expiries_;  ///< sorted; and the notices before them
 };
 
 /// Rules that end within so many seconds are warned about.

@@ -22,6 +22,11 @@ class NatCheck {
     for (const auto& group : tenant.address_groups()) addresses_.insert(group.name());
     for (const auto& object : tenant.services()) services_.insert(object.name());
     for (const auto& group : tenant.service_groups()) services_.insert(group.name());
+    for (const auto& policy : tenant.policies()) {
+      for (const auto& rule : policy.rules()) {
+        if (const auto uuid = parse_uuid(rule.id())) ids_.insert(*uuid);
+      }
+    }
     for (const auto& port : tenant.ports()) {
       for (const auto* texts : {&port.prefixes(), &port.addresses()}) {
         for (const auto& text : *texts) {
@@ -47,6 +52,7 @@ class NatCheck {
       check_nots(here, rule);
       check_translated(here, rule);
       check_fields(here, rule);
+      check_id(here, rule);
     }
   }
 
@@ -58,6 +64,16 @@ class NatCheck {
       if (known.contains(names[i])) continue;
       reporter_.no_such_name(Path(here, field, i), {".zones", ".addresses", ".address_groups", ".services", ".service_groups"},
                              "there is no " + what + " named \"" + names[i] + '"');
+    }
+  }
+
+  void check_id(const Path& here, const model::NatRule& rule) {
+    if (!rule.has_id()) return;
+    const auto uuid = parse_uuid(rule.id());
+    if (!uuid) {
+      reporter_.error(Path(here, "id"), '"' + rule.id() + "\" is not a UUID, like 6f1d2c84-0000-4000-8000-000000000001");
+    } else if (!ids_.insert(*uuid).second) {
+      reporter_.error(Path(here, "id"), "the id " + rule.id() + " is used twice");
     }
   }
 
@@ -121,6 +137,7 @@ class NatCheck {
   const model::Tenant& tenant_;
   const Path& path_;
   std::set<std::string_view> zones_, addresses_, services_;
+  std::set<Uuid> ids_;       ///< of rules and NAT rules: they are counted in one place
   std::vector<Prefix> own_;  ///< what the tenant may be known by: its shares' prefixes, its ports' subnets
 };
 

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "control/config/text.h"
 #include "control/config/validate_parts.h"
+#include "filters/policy/snapshot.h"
 
 namespace sekisho::control {
 namespace {
@@ -163,6 +164,21 @@ void check_icmp(Reporter& reporter, const Path& here, const model::ServiceObject
   }
 }
 
+/// What a service of this protocol may say about silence.
+void check_timeouts(Reporter& reporter, const Path& here, const model::ServiceObject& service, const Protocol& protocol) {
+  const auto check = [&](std::string_view field, std::uint32_t seconds, bool applies, const char* why) {
+    if (seconds == 0) return;
+    if (!applies) reporter.error(Path(here, field), why);
+    if (seconds > filters::snapshot::kTimeoutMax) {
+      reporter.error(Path(here, field), "a timeout is at most " + std::to_string(filters::snapshot::kTimeoutMax) + " seconds, a week");
+    }
+  };
+  check("timeout_seconds", service.timeout_seconds(), !protocol.any, "a service of any protocol has no timeout of its own");
+  const bool first = !protocol.any && !protocol.is_icmp() && protocol.number != 6 && protocol.number != 132;
+  check("first_timeout_seconds", service.first_timeout_seconds(), first,
+        "only where no handshake opens a session, and not for icmp");
+}
+
 void check_services(Reporter& reporter, const model::Tenant& tenant, const Path& path) {
   NameIndex objects;
   index_names(reporter, path, "services", tenant.services(), objects);
@@ -180,6 +196,7 @@ void check_services(Reporter& reporter, const model::Tenant& tenant, const Path&
     check_ports(reporter, here, "destination_ports", service.destination_ports(), limits::kServiceDestinationsMax,
                 !protocol || known.has_ports());
     check_icmp(reporter, here, service, !protocol || known.is_icmp());
+    check_timeouts(reporter, here, service, known);
   }
   const NameIndex groups = index_groups(reporter, path, "service_groups", tenant.service_groups(), objects);
   GroupGraph graph(static_cast<std::size_t>(tenant.service_groups_size()));

@@ -513,6 +513,10 @@ void check_within(Reporter& reporter, const Path& path, const std::string& field
   reporter.error(Path(path, field), field + " lies between " + std::to_string(least) + " and " + std::to_string(most));
 }
 
+// Pieces of datagrams that wait: a datagram has at most 64.
+constexpr std::uint32_t kFragmentsLeast = 64;
+constexpr std::uint32_t kFragmentsMost = 1'000'000;
+
 void validate_quotas(Reporter& reporter, const Path& path, const model::Tenant& tenant) {
   const model::Quotas& quotas = tenant.quotas();
   check_within(reporter, path, "new_sessions_per_second", quotas.new_sessions_per_second(), 1, kNewSessionsPerSecondMax);
@@ -520,6 +524,9 @@ void validate_quotas(Reporter& reporter, const Path& path, const model::Tenant& 
   check_within(reporter, path, "log_per_second", quotas.log_per_second(), 1, kLogPerSecondMax);
   check_within(reporter, path, "log_burst", quotas.log_burst(), 1, kLogBurstMax);
   check_within(reporter, path, "bandwidth_mbit", quotas.bandwidth_mbit(), 0, kBandwidthMbitMax);
+  if (quotas.has_fragments_max()) check_within(reporter, path, "fragments_max", quotas.fragments_max(), kFragmentsLeast, kFragmentsMost);
+  check_within(reporter, path, "fragments_guaranteed", quotas.fragments_guaranteed(), 0,
+               quotas.has_fragments_max() ? quotas.fragments_max() : kFragmentsMost);
   check_within(reporter, path, "rules_max", quotas.rules_max(), 0, limits::kRulesPerTenantMax);
   std::size_t rules = 0;
   for (const auto& policy : tenant.policies()) rules += static_cast<std::size_t>(policy.rules_size());

@@ -301,17 +301,25 @@ const ipc::NameTable* ControlService::running_names() {
 
 namespace {
 
+bool is_named(const ipc::TenantNames& tenant, const std::string& name) {
+  return !name.empty() && (tenant.service_code() == name || tenant.name() == name);
+}
+
 /// The question a table needs answered.
 ipc::ToDataplane question_for(const ipc::Show& show, const ipc::NameTable& names) {
   ipc::ToDataplane out;
   if (show.what() == ipc::Show::NEIGHBOURS) {
     out.mutable_query_neighbours();
+  } else if (show.what() == ipc::Show::NAT || show.what() == ipc::Show::NAT_BLOCKS) {
+    auto& query = *out.mutable_query_nat();
+    for (const auto& tenant : names.tenants()) {
+      if (is_named(tenant, show.tenant())) query.set_tenant(tenant.id());
+    }
   } else if (show.what() == ipc::Show::SESSIONS) {
     auto& query = *out.mutable_query_sessions();
     query.set_limit(show.limit() == 0 ? 1000 : std::min(show.limit(), kSessionsShownMax));
     for (const auto& tenant : names.tenants()) {
-      if (!show.tenant().empty() && (tenant.service_code() == show.tenant() || tenant.name() == show.tenant()))
-        query.set_tenant(tenant.id());
+      if (is_named(tenant, show.tenant())) query.set_tenant(tenant.id());
     }
   } else {
     out.mutable_read_counters()->set_living_sessions(show.what() == ipc::Show::RULES);
@@ -342,6 +350,10 @@ ipc::Table make_table(const ShowContext& context, ipc::Show::What what, const Da
       return show_sessions(context, parsed<ipc::SessionList>(reply));
     case ipc::Show::NEIGHBOURS:
       return show_neighbours(context, parsed<ipc::NeighbourList>(reply));
+    case ipc::Show::NAT:
+      return show_nat(context, parsed<ipc::NatReport>(reply));
+    case ipc::Show::NAT_BLOCKS:
+      return show_nat_blocks(context, parsed<ipc::NatReport>(reply));
     case ipc::Show::STATUS:
     case ipc::Show_What_Show_What_INT_MIN_SENTINEL_DO_NOT_USE_:
     case ipc::Show_What_Show_What_INT_MAX_SENTINEL_DO_NOT_USE_:

@@ -421,6 +421,73 @@ ipc::Table show_sessions(const ShowContext& context, const ipc::SessionList& ses
   return out;
 }
 
+ipc::Table show_nat(const ShowContext& context, const ipc::NatReport& report) {
+  ipc::Table out = table_of({{"tenant", "Tenant"},
+                             {"number", "No", Kind::kNumber},
+                             {"name", "NAT rule"},
+                             {"kind", "Kind"},
+                             {"enabled", "Enabled"},
+                             {"translated", "Translated to"},
+                             {"log", "Log"},
+                             {"connections", "Connections", Kind::kNumber},
+                             {"sessions", "Open", Kind::kNumber},
+                             {"ports", "Ports", Kind::kNumber},
+                             {"blocks", "Blocks", Kind::kNumber},
+                             {"blocks_all", "of", Kind::kNumber},
+                             {"first_hit", "First hit (JST)"},
+                             {"last_hit", "Last hit (JST)"},
+                             {"id", "Id"}});
+  std::map<std::uint32_t, const ipc::NatRuleUse*> used;
+  for (const auto& use : report.rules()) used.emplace(use.rule(), &use);
+  const ipc::NatRuleUse none;
+  for (const auto& tenant : context.model.tenants()) {
+    if (!wanted(context, tenant)) continue;
+    for (int i = 0; i < tenant.nat_size(); ++i) {
+      const auto& rule = tenant.nat(i);
+      const Uuid uuid = nat_rule_uuid(context.ids, tenant, rule);
+      const auto at = used.find(context.ids.number(IdKind::kRule, rule_key(tenant.service_code(), uuid)));
+      const auto& use = at == used.end() ? none : *at->second;
+      std::string to = joined(rule.translated());
+      if (rule.translated_port() != 0) to += " port " + text(rule.translated_port());
+      const bool napt = rule.kind() == model::NatRule::NAPT;
+      add_row(out, {tenant.name(), text(static_cast<std::uint64_t>(i + 1)), rule.name(),
+                    enum_word(rule.kind(), model::NatRule::Kind_descriptor()), rule.enabled() ? "yes" : "no", to,
+                    enum_word(rule.log(), model::NatRule::Log_descriptor()), text(use.connections()), text(use.sessions()),
+                    napt ? text(use.ports()) : "", napt ? text(use.blocks()) : "", napt ? text(use.blocks_all()) : "",
+                    jst_text(use.first_hit_ns()), jst_text(use.last_hit_ns()), to_string(uuid)});
+    }
+  }
+  return out;
+}
+
+ipc::Table show_nat_blocks(const ShowContext& context, const ipc::NatReport& report) {
+  ipc::Table out = table_of({{"tenant", "Tenant"},
+                             {"name", "NAT rule"},
+                             {"inside", "Inside"},
+                             {"outside", "Outside"},
+                             {"ports_from", "From port", Kind::kNumber},
+                             {"ports_to", "to", Kind::kNumber},
+                             {"ports", "Used", Kind::kNumber},
+                             {"sessions", "Open", Kind::kNumber}});
+  std::map<std::uint32_t, std::string> rules;
+  for (const auto& tenant : context.model.tenants()) {
+    for (const auto& rule : tenant.nat()) {
+      const Uuid uuid = nat_rule_uuid(context.ids, tenant, rule);
+      rules.emplace(context.ids.number(IdKind::kRule, rule_key(tenant.service_code(), uuid)), rule.name());
+    }
+  }
+  const Names names(context.names);
+  for (const auto& block : report.blocks()) {
+    if (!wanted(context, block.tenant())) continue;
+    const auto rule = rules.find(block.rule());
+    add_row(out, {names.tenant(block.tenant()), rule == rules.end() ? '#' + text(block.rule()) : rule->second, address_text(block.inside()),
+                  address_text(block.outside()), text(block.first()), text(block.first() + block.count() - 1), text(block.ports()),
+                  text(block.sessions())});
+  }
+  if (report.truncated()) out.set_note("there are more blocks than are shown");
+  return out;
+}
+
 ipc::Table show_neighbours(const ShowContext& context, const ipc::NeighbourList& neighbours) {
   ipc::Table out = table_of({{"tenant", "Tenant"},
                              {"port", "Port"},

@@ -31,6 +31,8 @@ ipc::Table show_bindings(const ShowContext& context, const ipc::Counters& counte
 ipc::Table show_rules(const ShowContext& context, const ipc::Counters& counters);
 ipc::Table show_drops(const ShowContext& context, const ipc::Counters& counters);
 ipc::Table show_sessions(const ShowContext& context, const ipc::SessionList& sessions);
+ipc::Table show_nat(const ShowContext& context, const ipc::NatReport& report);
+ipc::Table show_nat_blocks(const ShowContext& context, const ipc::NatReport& report);
 ipc::Table show_neighbours(const ShowContext& context, const ipc::NeighbourList& neighbours);
 ipc::Table show_status(const ipc::Status& status, const ipc::Counters& counters, std::uint32_t running, std::uint32_t waiting);
 

@@ -175,6 +175,32 @@ std::uint32_t outside_port(const Runtime& runtime, std::uint32_t tenant, const A
   return link;
 }
 
+/// What there is to tell of a rule at this moment.
+LogNotice notice_of(const snapshot::Rule& rule) {
+  if (rule.standing == snapshot::Standing::kExpired) return kNoticeRuleExpired;
+  return rule.ending != 0 ? kNoticeRuleEnding : kNoticeNone;
+}
+
+/// Rules that expired, or soon will, since the generation before; after a start all of them.
+void gather_notices(Runtime& runtime, const Runtime* previous) {
+  for (std::uint32_t t = 0; t < runtime.tenants.size(); ++t) {
+    for (const snapshot::Rule& rule : filters::slice(runtime.view.rules(), runtime.view.tenants()[t].rules)) {
+      const LogNotice notice = notice_of(rule);
+      if (notice == kNoticeNone) continue;
+      const std::uint32_t before = previous == nullptr ? kNoIndex : previous->find_rule(rule.id);
+      if (before != kNoIndex && notice_of(previous->view.rules()[before]) == notice) continue;
+      runtime.notices.push_back({t, rule.id, notice});
+    }
+  }
+}
+
+std::uint8_t has_timed_services(const filters::SnapshotView& view, const snapshot::Rule& rule) {
+  const auto timeouts = view.service_timeouts();
+  const auto at = std::lower_bound(timeouts.begin(), timeouts.end(), rule.services.first,
+                                   [](const auto& entry, std::uint32_t service) { return entry.service < service; });
+  return at != timeouts.end() && at->service - rule.services.first < rule.services.count ? 1 : 0;
+}
+
 /// The addresses others know a NAT rule's hosts by.
 std::span<const snapshot::AddressRange> outside_ranges(const filters::SnapshotView& view, const snapshot::NatRule& rule) {
   return filters::slice(view.address_ranges(), rule.kind == snapshot::NatKind::kDnat ? rule.destinations : rule.translated);
@@ -205,6 +231,7 @@ std::unique_ptr<Runtime> Loader::build(std::vector<std::uint8_t> bytes, const Ru
     return nullptr;
   }
   runtime->classifier = std::move(classifier).value();
+  gather_notices(*runtime, previous);
   return runtime;
 }
 
@@ -457,6 +484,8 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
                        .syn_cookies = true,
                        .bandwidth = bandwidth_of(source.quotas),
                        .log_rate = std::uint64_t{source.quotas.log_per_second} << 32 | source.quotas.log_burst,
+                       .fragments_guaranteed = source.quotas.fragments_guaranteed,
+                       .fragments_max = source.quotas.fragments_max,
                        .routes = {},
                        .targets = {}};
     build_routes(runtime, source, tenant);
@@ -502,10 +531,15 @@ bool Loader::build_rules(Runtime& runtime, LoadError& error) {
     if (slot == SlotMap::kNone) return fail(error, "more rules than this data plane was started for");
     runtime.rules_by_id.emplace_back(source.id, static_cast<std::uint32_t>(runtime.rules.size()));
     runtime.rules.push_back({source.id, slot, source.action, source.log, source.is_default, source.keep_on_change,
-                             source.standing, {}});
+                             source.standing, has_timed_services(runtime.view, source), {}});
   }
   std::sort(runtime.rules_by_id.begin(), runtime.rules_by_id.end());
   for (const snapshot::RuleLimits& limits : runtime.view.rule_limits()) runtime.rules[limits.rule].limits = limits;
+  for (const snapshot::NatRule& source : runtime.view.nat_rules()) {
+    const std::uint32_t slot = slots_.rules.take(source.id);
+    if (slot == SlotMap::kNone) return fail(error, "more rules than this data plane was started for");
+    runtime.nat_rules.push_back({source.id, slot, source.log});
+  }
   return true;
 }
 

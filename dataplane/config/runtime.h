@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/net/address.h"
+#include "base/shm/log_record.h"
 #include "dataplane/config/mac_map.h"
 #include "dataplane/config/classifier.h"
 #include "dataplane/quota.h"
@@ -124,6 +125,8 @@ struct TenantEntry {
   bool syn_cookies = true;          ///< beyond it; false: drop
   Rate bandwidth;              ///< L3 bytes
   std::uint64_t log_rate;      ///< as TenantQuota::log_rate
+  std::uint32_t fragments_guaranteed = 0;
+  std::uint32_t fragments_max = 0;  ///< 0 = a quarter of what the unit holds
   PrefixTable routes;          ///< values index `targets`
   std::vector<RouteTarget> targets;
 };
@@ -137,11 +140,26 @@ struct RuleEntry {
   std::uint8_t is_default;
   std::uint8_t keep_on_change;
   snapshot::Standing standing;
+  std::uint8_t timed_services = 0;  ///< 1: some of its services have timeouts of their own
   snapshot::RuleLimits limits{};  ///< all 0 = none
   /// Its sessions are counted one by one: beyond their number, nothing else needs it.
   [[nodiscard]] bool counts() const {
     return (limits.sessions_max | limits.sessions_per_second | limits.source_sessions_max | limits.source_sessions_per_second) != 0;
   }
+};
+
+/// A NAT rule's place among the counters of rules.
+struct NatEntry {
+  std::uint32_t id;
+  std::uint32_t slot;
+  std::uint8_t log;            ///< snapshot::LogSetting bits
+};
+
+/// What a generation has to tell a tenant of one of its rules.
+struct RuleNotice {
+  std::uint32_t tenant;        ///< index in Runtime::tenants
+  std::uint32_t rule;          ///< RuleId value
+  LogNotice notice;
 };
 
 /// (NIC, outer VLAN, inner VLAN) -> port index. Open addressing, at most half full; untagged ports by array.
@@ -198,6 +216,8 @@ struct Runtime {
   std::vector<std::unique_ptr<filters::SegmentLinkLocals>> link_locals;  ///< by PortEntry::home; Bindings point to them
   std::vector<TenantEntry> tenants;
   std::vector<RuleEntry> rules;         ///< same index as the snapshot's kRules
+  std::vector<NatEntry> nat_rules;      ///< same index as the snapshot's kNatRules
+  std::vector<RuleNotice> notices;      ///< what the generation before had not told
   std::vector<std::pair<std::uint32_t, std::uint32_t>> rules_by_id;  ///< (RuleId value, index in `rules`), sorted
   std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop, kVirtualHop
   std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`; kVirtualHop: in `virtuals`

@@ -239,8 +239,22 @@ class Narrator {
         "to " + to_string(filters::ethernet_destination(sent->bytes)) + ", ttl " + text(meta.ttl) + ", mtu " + text(wire.mtu));
   }
 
-  /// What left bears other ends than what came in.
+  [[nodiscard]] const snapshot::NatRule* nat_rule(std::uint32_t id) const {
+    const auto rules = runtime_.view.nat_rules();
+    const auto at = std::find_if(rules.begin(), rules.end(), [id](const snapshot::NatRule& rule) { return rule.id == id; });
+    return at == rules.end() ? nullptr : &*at;
+  }
+
+  /// What left bears other ends than what came in, and which rules made it so; or which one exempts it.
   void translation() {
+    std::string object;
+    std::string id;
+    for (const std::uint32_t number : {out_.extra.nat_in, out_.extra.nat_out}) {
+      const snapshot::NatRule* rule = out_.after && number != 0 ? nat_rule(number) : nullptr;
+      if (rule == nullptr || id.find(uuid_text(rule->uuid)) != std::string::npos) continue;
+      object += (object.empty() ? "nat rule " : ", nat rule ") + string(rule->name);
+      id += (id.empty() ? "" : ", ") + uuid_text(rule->uuid);
+    }
     const auto sent = std::find_if(out_.sent.begin(), out_.sent.end(), [](const SentFrame& frame) { return frame.original; });
     if (sent == out_.sent.end()) return;
     PacketMeta meta{};
@@ -250,7 +264,11 @@ class Narrator {
     const bool same_ends = filters::ip_source(sent->bytes, meta) == filters::ip_source(out_.frame, came) &&
                            filters::ip_destination(sent->bytes, meta) == filters::ip_destination(out_.frame, came) &&
                            meta.source_port == came.source_port && meta.destination_port == came.destination_port;
-    if (!same_ends) add("nat", "translated", "", "", summary(sent->bytes, meta));
+    if (!same_ends) {
+      add("nat", "translated", object, id, summary(sent->bytes, meta));
+    } else if (!object.empty()) {
+      add("nat", "exempt", object, id, "");
+    }
   }
 
   void answers() {

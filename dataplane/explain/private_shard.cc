@@ -81,6 +81,7 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   out->shared_.cookie_key = live.cookie_key;
   out->shared_.wall_offset_ns.store(live.wall_offset_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
   out->shared_.shards = shards;
+  out->shared_.fragments_max = live.fragments_max;
   SEKISHO_TRY(out->shared_.port_claims, PortClaims::create(limits.sessions));
   SEKISHO_TRY(out->shared_.flow_owners, FlowOwners::create(limits.sessions));
   out->shared_.tsc_ns = live.tsc_ns;
@@ -150,21 +151,12 @@ void PrivateShard::copy_owner(rte_mbuf* packet, Outcome& outcome) {
     found = index != kNoIndex && live.sessions.live(index);
     if (found) {
       session = {live.sessions.at(index), live.sessions.translation(index), live.proxies[index], live.accounted[index],
-                 live.sessions.own_hash(index)};
+                 live.extras[index], live.sessions.own_hash(index)};
     }
     shard_->tenants[slot].sessions.set(live.tenants[slot].sessions.read());
-    shard_->tenants[slot].half_open.set(live.tenants[slot].half_open.read());
-    shard_->icmp_budget[slot] = live.icmp_budget[slot];
-    shard_->echo_budget[slot] = live.echo_budget[slot];
     shard_->shares[slot] = live.shares[slot];
     shard_->cookies_until[slot] = live.cookies_until[slot];
   });
-  const Shard& owner = engine_.shard(shard_->number);
-  for (const RuleEntry& rule : runtime_.rules) {  // counters are anybody's to read
-    if (rule.limits.half_open_max != 0 && rule.slot < owner.no_rule()) {
-      shard_->rules[rule.slot].half_open.set(owner.rules[rule.slot].half_open.read());
-    }
-  }
   if (!found) return;
   take_session(session);
   if (error) outcome.before = session.session;
@@ -188,6 +180,7 @@ void PrivateShard::take_session(const LiveSession& live) {
   if (index == kNoIndex) return;
   shard_->proxies[index] = live.proxy;
   shard_->accounted[index] = live.accounted;
+  shard_->extras[index] = live.extra;
   Session& own = shard_->sessions.at(index);
   own = live.session;
   if ((own.flags & kSessionTranslated) != 0) {
@@ -228,6 +221,7 @@ void PrivateShard::gather(rte_mbuf* packet, Outcome& outcome) {
   const bool placed = outcome.meta.generation == runtime_.generation && outcome.trace.stage >= Stage::kFindSession;
   if (placed && index != kNoIndex && index < shard_->sessions.capacity() && shard_->sessions.live(index)) {
     outcome.after = shard_->sessions.at(index);
+    outcome.extra = shard_->extras[index];
   }
 }
 

@@ -27,6 +27,7 @@ struct Outcome {
   std::vector<std::uint8_t> frame;  ///< as it came in
   std::optional<Session> before;    ///< the session it belongs to, as it was before
   std::optional<Session> after;     ///< the session it belongs to or made, as it is now
+  SessionExtra extra{};             ///< of `after`
   std::vector<SentFrame> sent;
 };
 
@@ -70,6 +71,7 @@ class PrivateShard {
     Translation translation{};
     ProxiedSession proxy{};
     Accounted accounted{};
+    SessionExtra extra{};
     std::uint64_t hash = 0;  ///< of its own key
   };
   void take_session(const LiveSession& live);

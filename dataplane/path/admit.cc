@@ -98,10 +98,11 @@ void hit(Shard& shard, const RuleEntry& rule) {
   counters.last_hit_ns.set(shard.now_ns);
 }
 
-std::uint8_t log_flags(const RuleEntry& rule) {
+/// `log`: snapshot::LogSetting bits.
+std::uint8_t log_flags(std::uint8_t log) {
   std::uint8_t flags = 0;
-  if ((rule.log & snapshot::kLogEnd) != 0) flags |= kSessionLogEnd;
-  if ((rule.log & snapshot::kLogStart) != 0) flags |= kSessionLogStart;
+  if ((log & snapshot::kLogEnd) != 0) flags |= kSessionLogEnd;
+  if ((log & snapshot::kLogStart) != 0) flags |= kSessionLogStart;
   return flags;
 }
 
@@ -119,6 +120,7 @@ struct Again {
   std::uint32_t tenant_index;
   std::uint32_t in_port;
   Ways ways;
+  NatRules nat{};
 };
 
 /// The ends policy judges a session by: who really sends, and where the packets go.
@@ -157,7 +159,7 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
   if (check_ways(config, again.in_port, again.ways, ends.source, ends.destination) != DropReason::kNone) return false;
 
   const bool nat = (session.flags & kSessionTranslated) != 0 || config.ports[again.in_port].nat != 0;
-  if (nat && !nat_unchanged(shard, config, index, again.in_port, again.ways.out->port)) return false;
+  if (nat && !nat_unchanged(shard, config, index, again.in_port, again.ways.out->port, again.nat)) return false;
 
   key = key_of(config, again.tenant_index, again.in_port, again.ways.out->port, session.protocol);
   set_ends(key, ends.source, ends.destination);
@@ -180,6 +182,34 @@ void count_anew(Shard& shard, std::uint32_t index, const RuleEntry* rule, std::u
   SEKISHO_DCHECK(reason == DropReason::kNone);
   static_cast<void>(reason);
   session.flags |= kSessionCounted;
+}
+
+/// The timeouts of the service by which a rule takes a session; nullptr: it has none.
+const snapshot::ServiceTimeouts* timeouts_of(const Runtime& config, std::uint32_t rule, const ClassifyKey& key) {
+  if (config.rules[rule].timed_services == 0) [[likely]] return nullptr;
+  const std::uint32_t service = service_index(config, rule, key);
+  const auto all = config.view.service_timeouts();
+  const auto at = std::lower_bound(all.begin(), all.end(), service,
+                                   [](const auto& entry, std::uint32_t wanted) { return entry.service < wanted; });
+  return at != all.end() && at->service == service ? &*at : nullptr;
+}
+
+void note_timeouts(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t rule, const ClassifyKey& key) {
+  Session& session = shard.sessions.at(index);
+  const snapshot::ServiceTimeouts* timeouts = timeouts_of(config, rule, key);
+  session.traits = static_cast<std::uint16_t>(timeouts == nullptr ? session.traits & ~kSessionTimed : session.traits | kSessionTimed);
+  if (timeouts == nullptr) return;
+  shard.extras[index].timeout = timeouts->seconds;
+  shard.extras[index].first_timeout = timeouts->first;
+}
+
+/// A session's timeouts under a new generation.
+void change_timeouts(Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t rule, const ClassifyKey& key) {
+  const bool timed = (shard.sessions.at(index).traits & kSessionTimed) != 0;
+  if (!timed && config.rules[rule].timed_services == 0) return;
+  note_timeouts(shard, config, index, rule, key);
+  const bool waits = (shard.sessions.at(index).flags & kSessionProxied) != 0 && shard.proxies[index].open == 0;
+  if (!waits) set_timeout(shard, index);
 }
 
 /// Puts a session under another rule; what it carried so far stays with the old one. kNoIndex: it goes on under a rule
@@ -246,9 +276,13 @@ bool adopt(Shard& shard, const Runtime& config, const Again& again, std::uint32_
   change_rule(shard, config, again.session, allowed ? verdict : config.find_rule(session.rule));
   // Numbers of services are their generation's.
   shard.session_services[again.session] = allowed ? service_object(config, verdict, key) : std::uint16_t{0};
+  shard.extras[again.session].nat_in = again.nat.in;
+  shard.extras[again.session].nat_out = again.nat.out;
   if (allowed) {
-    session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | log_flags(rule));
+    const std::uint8_t flags = log_flags(rule.log) | log_flags(again.nat.log);
+    session.flags = static_cast<std::uint8_t>((session.flags & ~(kSessionLogEnd | kSessionLogStart)) | flags);
     session.traits = static_cast<std::uint16_t>((session.traits & ~kSessionKept) | traits_of(rule));
+    change_timeouts(shard, config, again.session, verdict, key);
   }
   return true;
 }
@@ -430,7 +464,7 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
 }
 
 /// What tracking knows after the first packet, or why it may not be the first.
-DropReason begin_tracking(const Shard& shard, const TenantEntry& tenant, rte_mbuf* packet, filters::TcpTrack& tcp, std::uint32_t& seconds) {
+DropReason begin_tracking(const Shard& shard, const TenantEntry& tenant, rte_mbuf* packet, filters::TcpTrack& tcp) {
   const PacketMeta& meta = meta_of(packet);
   if (meta.protocol == filters::kProtocolTcp) {
     const filters::TcpSegment segment = filters::parse_tcp_segment(frame_of(packet), meta);
@@ -438,19 +472,14 @@ DropReason begin_tracking(const Shard& shard, const TenantEntry& tenant, rte_mbu
     // Connections that were open before this data plane was: only for a while, where the tenant asked for it.
     const bool young = tenant.loose_pickup != 0 && shard.steady_ns < std::uint64_t{tenant.loose_pickup} * 1'000'000'000;
     if (reason != DropReason::kNone && young) [[unlikely]] reason = filters::tcp_pick_up(tcp, segment);
-    seconds = filters::tcp_timeout_seconds(tcp.state);
     return reason;
   }
   if (meta.protocol == filters::kProtocolSctp) {
     filters::SctpTrack track{};
-    const DropReason reason = filters::sctp_first(track, filters::parse_sctp(frame_of(packet), meta));
-    seconds = filters::sctp_timeout_seconds(track.state);
-    return reason;
+    return filters::sctp_first(track, filters::parse_sctp(frame_of(packet), meta));
   }
   auto state = filters::DatagramState::kNew;
-  const DropReason reason = filters::datagram_first(state, meta);
-  seconds = filters::datagram_timeout_seconds(meta.protocol, state);
-  return reason;
+  return filters::datagram_first(state, meta);
 }
 
 /// A place for a first packet's session (meta.session), and its translation if it has one.
@@ -460,6 +489,7 @@ DropReason insert(Shard& shard, const Runtime& config, const Applicant& applican
   const bool ipv6 = (meta.proof & filters::kProofIpv6) != 0;
   meta.session = shard.sessions.insert(lookup, ipv6 ? ends_of(packet, lookup.from_high) : std::array<Words6, 2>{}, ipv6);
   if (meta.session == kNoIndex) return DropReason::kSessionLimit;
+  shard.extras[meta.session] = {};
   if (config.ports[meta.ingress].nat == 0) [[likely]] return DropReason::kNone;
   const auto frame = frame_of(packet);
   const SessionEnds received{filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port,
@@ -493,14 +523,12 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   const RuleEntry& rule = config.rules[rule_index];
 
   filters::TcpTrack tcp{};
-  std::uint32_t seconds = 0;
   const std::optional<syn_proxy::Recognised> client = syn_proxy::recognise(shard, config, packet);
   DropReason reason = DropReason::kNone;
   if (client.has_value()) {
     syn_proxy::start_track(tcp, *client);
-    seconds = 1;
   } else {
-    reason = begin_tracking(shard, tenant, packet, tcp, seconds);
+    reason = begin_tracking(shard, tenant, packet, tcp);
   }
   if (reason == DropReason::kNone && !is_forwardable(applicant.ways.back)) reason = DropReason::kNoRoute;
   Hop out;
@@ -530,7 +558,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.rule = rule.id;
   session.protocol = meta.protocol;
   session.tcp_flags = meta.tcp_flags;
-  session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule) |
+  session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule.log) |
                                              (client.has_value() ? kSessionProxied : 0) | (rule.counts() ? kSessionCounted : 0));
   shard.source_places[meta.session] = place;
   session.traits = traits_of(rule);
@@ -547,9 +575,10 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.out_port = config.ports[out.port].id;
   session.last_seen = shard.now_tick;
   session.reported = shard.now_tick;
-  const bool lasting = (session.flags & kSessionTranslated) != 0 && !client.has_value();
-  session.timeout = (lasting ? translated_timeout(meta.protocol, seconds) : seconds) * kTicksPerSecond;
-  shard.session_services[meta.session] = log_flags(rule) != 0 ? service_object(config, rule_index, key) : std::uint16_t{0};
+  note_timeouts(shard, config, meta.session, rule_index, key);
+  session.timeout = client.has_value() ? kTicksPerSecond : timeout_ticks(shard, meta.session);
+  const bool logs = (session.flags & (kSessionLogEnd | kSessionLogStart)) != 0;
+  shard.session_services[meta.session] = logs ? service_object(config, rule_index, key) : std::uint16_t{0};
   shard.wheel.add(shard.sessions, meta.session);
   shard.count_session(tenant.slot);
   if (filters::tcp_half_open(tcp.state)) shard.count_half_open(session, 1);

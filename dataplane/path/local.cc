@@ -22,10 +22,14 @@ using filters::DropReason;
 constexpr std::uint32_t kErrorsPerSecond = 100;
 constexpr std::uint32_t kEchoesPerSecond = 1000;
 
-/// One more of a tenant's `per_second`, which is dealt among the shards.
-bool within(const Shard& shard, TokenBucket& budget, std::uint32_t per_second) {
-  const std::uint32_t part = std::max(1U, per_second / shard.shared.shards);
-  return budget.take(part, part, shard.now_tick);
+/// One more of what the gateway says for a tenant in a second, all shards together.
+bool may_send_error(Shard& shard, std::uint32_t tenant_slot) {
+  constexpr Rate kRate{kErrorsPerSecond, kErrorsPerSecond};
+  return shard.shares[tenant_slot].errors.take(shard.shared.quotas[tenant_slot].errors, kRate, 1, shard.steady_ns);
+}
+bool may_echo(Shard& shard, std::uint32_t tenant_slot) {
+  constexpr Rate kRate{kEchoesPerSecond, kEchoesPerSecond};
+  return shard.shares[tenant_slot].echoes.take(shard.shared.quotas[tenant_slot].echoes, kRate, 1, shard.steady_ns);
 }
 
 const PortEntry& wire_of(const Runtime& config, std::uint32_t at) { return config.ports[config.ports[at].wire]; }
@@ -231,7 +235,7 @@ void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PortEntry& wire = config.ports[port.wire];
   if (shard.trace != nullptr) [[unlikely]] shard.trace->local = true;
   if (filters::is_echo_request(meta.protocol, meta.icmp_type)) {
-    if (!within(shard, shard.echo_budget[port.tenant_slot], kEchoesPerSecond)) {
+    if (!may_echo(shard, port.tenant_slot)) {
       unwanted(shard, config, packet, meta.ingress, DropReason::kPuntLimit);
       return;
     }
@@ -251,7 +255,7 @@ void send_icmp_error(Shard& shard, const Runtime& config, rte_mbuf* packet, filt
   const auto frame = frame_of(packet);
   const Address source = own_address(wire, filters::ip_source(frame, meta));
   if (source.family == Family::kNone) return;
-  if (!within(shard, shard.icmp_budget[port.tenant_slot], kErrorsPerSecond)) return;
+  if (!may_send_error(shard, port.tenant_slot)) return;
   const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);
   send(shard, wire, [&](auto room) { return filters::build_icmp_error(room, link, source, frame, meta, kind, mtu); });
 }
@@ -263,7 +267,7 @@ void send_reject(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept
     return;
   }
   const PortEntry& port = config.ports[meta.ingress];
-  if (!within(shard, shard.icmp_budget[port.tenant_slot], kErrorsPerSecond)) return;
+  if (!may_send_error(shard, port.tenant_slot)) return;
   const PortEntry& wire = config.ports[port.wire];
   const filters::LinkHeader link = filters::answer_link(frame_of(packet), meta, wire.mac);
   send(shard, wire, [&](auto room) { return filters::build_tcp_reset(room, link, frame_of(packet), meta); });

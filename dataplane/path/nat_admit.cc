@@ -107,6 +107,20 @@ bool attach_claimed(Shard& shard, std::uint32_t tenant, std::uint32_t index, std
   return true;
 }
 
+void count_hit(Shard& shard, const Runtime& config, std::uint32_t rule) {
+  if (rule == snapshot::kNone) return;
+  RuleCounters& counters = shard.rules[config.nat_rules[rule].slot];
+  if (counters.connections.read() == 0) counters.first_hit_ns.set(shard.now_ns);
+  counters.connections.add(1);
+  counters.last_hit_ns.set(shard.now_ns);
+}
+
+/// Of indices in kNatRules, or kNone.
+NatRules rules_of(const Runtime& config, std::uint32_t in, std::uint32_t out) {
+  const auto entry = [&](std::uint32_t rule) { return rule == snapshot::kNone ? NatEntry{} : config.nat_rules[rule]; };
+  return {entry(in).id, entry(out).id, static_cast<std::uint8_t>(entry(in).log | entry(out).log)};
+}
+
 /// The share an address leaves by owns it: another tenant's, or nobody's, would never be answered.
 bool may_leave(const Runtime& config, std::uint32_t out_port, const Address& source) {
   const PortEntry& port = config.ports[out_port];
@@ -121,6 +135,7 @@ DropReason nat_target(const Runtime& config, const PacketMeta& meta, const Addre
   out.zone = zone_of(config, port.tenant_index, destination, port.zone);
   const FlowEnds ends{source, destination, meta.source_port, meta.destination_port};
   const NatStep step = filters::nat_destination(config.view, query_of(config, meta.ingress, ends, meta.protocol, out.zone));
+  out.rule = step.rule;
   if (step.outcome == NatOutcome::kImpossible) return DropReason::kNatUnmapped;
   if (step.outcome != NatOutcome::kTranslated) return DropReason::kNone;
   out.address = step.address;
@@ -141,16 +156,22 @@ DropReason nat_session(Shard& shard, const Runtime& config, const PacketMeta& me
   if (step.outcome == NatOutcome::kTranslated) sent.source = step.address;
   if (step.outcome == NatOutcome::kTranslated && !may_leave(config, out_port, sent.source)) return DropReason::kNatUnmapped;
   if (sent.source == sent.destination) return DropReason::kLand;  // to its own outside address, and no rule hides who asks
-  if (step.block) {
-    const bool attached = attach_claimed(shard, meta.tenant, index, meta.protocol, received, sent, *step.block);
-    return attached ? DropReason::kNone : DropReason::kNatExhausted;
-  }
-  if (sent == received) return DropReason::kNone;
-  return attach(shard, meta.tenant, index, meta.protocol, received, sent) ? DropReason::kNone : DropReason::kNatExhausted;
+  const bool attached = step.block ? attach_claimed(shard, meta.tenant, index, meta.protocol, received, sent, *step.block)
+                                   : sent == received || attach(shard, meta.tenant, index, meta.protocol, received, sent);
+  if (!attached) return DropReason::kNatExhausted;
+  count_hit(shard, config, target.rule);
+  if (step.rule != target.rule) count_hit(shard, config, step.rule);
+  const NatRules rules = rules_of(config, target.rule, step.rule);
+  shard.extras[index].nat_in = rules.in;
+  shard.extras[index].nat_out = rules.out;
+  std::uint8_t& flags = shard.sessions.at(index).flags;
+  if ((rules.log & snapshot::kLogStart) != 0) flags |= kSessionLogStart;
+  if ((rules.log & snapshot::kLogEnd) != 0) flags |= kSessionLogEnd;
+  return DropReason::kNone;
 }
 
 bool nat_unchanged(const Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t port_in,
-                   std::uint32_t port_out) noexcept {
+                   std::uint32_t port_out, NatRules& rules) noexcept {
   const Session& session = shard.sessions.at(index);
   const FlowEnds received = ends_of(session);
   const bool is_translated = (session.flags & kSessionTranslated) != 0;
@@ -166,6 +187,7 @@ bool nat_unchanged(const Shard& shard, const Runtime& config, std::uint32_t inde
   }
   const NatStep out = source_step(config, port_in, expected, session.protocol, config.ports[port_out].zone, received.destination, target);
   if (in.outcome == NatOutcome::kImpossible || out.outcome == NatOutcome::kImpossible) return false;
+  rules = rules_of(config, in.rule, out.rule);
   if (out.outcome == NatOutcome::kTranslated) expected.source = out.address;
   if (out.block && out.block->contains(sent.source_port)) {
     expected.source_port = sent.source_port;

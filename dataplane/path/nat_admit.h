@@ -13,8 +13,16 @@ namespace sekisho::dataplane::path {
 struct NatTarget {
   Address address;          ///< where the packet goes
   std::uint16_t port = 0;
+  std::uint32_t rule = snapshot::kNone;  ///< index in kNatRules: who decided
   std::uint8_t zone = 0;    ///< of the address the packet was sent to
   bool translated = false;
+};
+
+/// The NAT rules a session stands under: RuleId values, 0 = none; and what they log, snapshot::LogSetting bits.
+struct NatRules {
+  std::uint32_t in = 0;
+  std::uint32_t out = 0;
+  std::uint8_t log = 0;
 };
 
 /// The destination step. kNone, or why the packet ends. Needs meta.ingress of a tenant with NAT rules.
@@ -29,7 +37,8 @@ filters::DropReason nat_session(Shard& shard, const Runtime& config, const Packe
 /// Whether the rules of this generation still translate a session, or leave it, as it is. `port_in`, `port_out`: port
 /// indices of its first packet.
 bool nat_unchanged(const Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t port_in,
-                   std::uint32_t port_out) noexcept;
+                   std::uint32_t port_out,
+                   NatRules& rules) noexcept;
 
 /// Gives back what a translated session held; the session is about to be erased.
 void release_translation(Shard& shard, std::uint32_t index) noexcept;

@@ -3,8 +3,9 @@
 // came, as a train (dataplane/train.h). Nothing passes before: a rule about ports cannot be right about half a datagram, and
 // what never becomes whole never passes (FFW_RUL_EXT.1.6 b). A datagram with overlapping pieces is lost with all that still
 // comes for it (RFC 5722), in IPv4 too: hosts disagree about which of the bytes count.
-// Limits. Pieces a datagram, pieces and datagrams in all and a quarter of them a tenant, five seconds. Whoever exceeds his
-// part loses his own oldest; when all is taken, the tenant that holds most does.
+// Limits. Pieces a datagram, pieces and datagrams in all and a tenant's part of them, five seconds. Pieces are counted over
+// all shards, datagrams in each. Whoever exceeds his part loses his own oldest; when all is taken, whoever holds most beyond
+// its guarantee does.
 #include <algorithm>
 #include <utility>
 
@@ -25,7 +26,6 @@ using filters::PieceRanges;
 // Pieces of a datagram travel within a round trip; RFC 8200 and RFC 1122 allow hosts sixty seconds, in which a flood would
 // hold twelve times the memory.
 constexpr std::uint32_t kWaitTicks = 5 * kTicksPerSecond;
-constexpr std::uint32_t kPartOfTenant = 4;  // a quarter
 constexpr unsigned kExpirePerTurnMax = 16;
 
 DatagramKey key_of(const Runtime& config, rte_mbuf* packet, const FragmentFields& fields) {
@@ -74,18 +74,29 @@ void evict(Shard& shard, const Runtime& config, std::uint32_t index) {
   shard.fragments.erase(index);
 }
 
-/// True when there is room for one more of `what` for the tenant: evicts his oldest while he is beyond his part, or the
-/// oldest of whoever holds most while all is taken. Never evicts `keep`: then there is none.
-bool make_room(Shard& shard, const Runtime& config, std::uint32_t tenant_slot, std::uint32_t FragmentTable::Part::* what,
+/// Whether the tenant holds its whole part of `what`.
+bool has_its_part(const Shard& shard, const TenantEntry& tenant, std::uint32_t FragmentTable::Part::* what) {
+  const std::uint32_t most = shard.fragments_max_of(tenant);
+  if (what == &FragmentTable::Part::pieces) {
+    return shard.shared.quotas[tenant.slot].fragments.load(std::memory_order_relaxed) >= most;
+  }
+  const std::uint32_t datagrams = most / 2 / shard.shared.shards;
+  return shard.fragments.part(tenant.slot).datagrams >= std::max<std::uint32_t>(datagrams, filters::kFragmentPiecesMax / 2);
+}
+
+/// True when there is room for one more of `what` for the tenant: evicts his oldest while he has his part, or the oldest
+/// of whoever holds most beyond its guarantee while all is taken. Never evicts `keep`: then there is none.
+bool make_room(Shard& shard, const Runtime& config, const TenantEntry& tenant, std::uint32_t FragmentTable::Part::* what,
                std::uint32_t keep) {
   FragmentTable& table = shard.fragments;
   const bool pieces = what == &FragmentTable::Part::pieces;
   const std::uint32_t most = pieces ? table.pieces_max() : table.datagrams_max();
-  const std::uint32_t part = std::max<std::uint32_t>(most / kPartOfTenant, filters::kFragmentPiecesMax / 2);
   for (;;) {
-    const bool beyond_part = table.part(tenant_slot).*what >= part;
+    const bool beyond_part = has_its_part(shard, tenant, what);
     if (!beyond_part && (pieces ? table.pieces() : table.datagrams()) < most) return true;
-    const std::uint32_t victim = table.part(beyond_part ? tenant_slot : table.heaviest(what)).oldest;
+    const std::uint32_t slot = beyond_part ? tenant.slot : table.heaviest(what);
+    if (slot == FragmentTable::kNone) return false;
+    const std::uint32_t victim = table.part(slot).oldest;
     if (victim == keep || victim == FragmentTable::kNone) return false;
     evict(shard, config, victim);
   }
@@ -163,17 +174,17 @@ bool same_bytes(rte_mbuf* a, rte_mbuf* b) {
 void take(Shard& shard, const Runtime& config, rte_mbuf* packet, const FragmentFields& fields, const DatagramKey& key,
           Burst& whole) {
   FragmentTable& table = shard.fragments;
-  const std::uint32_t slot = config.ports[meta_of(packet).ingress].tenant_slot;
+  const TenantEntry& tenant = config.tenants[config.ports[meta_of(packet).ingress].tenant_index];
   std::uint32_t index = table.find(key);
   if (index == FragmentTable::kNone) {
-    if (!make_room(shard, config, slot, &FragmentTable::Part::datagrams, FragmentTable::kNone)) {
+    if (!make_room(shard, config, tenant, &FragmentTable::Part::datagrams, FragmentTable::kNone)) {
       refuse(shard, config, packet, DropReason::kFragmentLimit);
       return;
     }
-    index = table.make(key, slot, shard.now_tick + kWaitTicks);
+    index = table.make(key, tenant.slot, shard.now_tick + kWaitTicks);
   }
   DropReason refused = table.at(index).refused;
-  if (refused == DropReason::kNone && !make_room(shard, config, table.at(index).tenant_slot, &FragmentTable::Part::pieces, index)) {
+  if (refused == DropReason::kNone && !make_room(shard, config, tenant, &FragmentTable::Part::pieces, index)) {
     refused = DropReason::kFragmentLimit;
     condemn(shard, config, index, refused);
   }

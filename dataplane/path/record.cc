@@ -140,17 +140,37 @@ void record_session(Shard& shard, const Session& session, std::uint32_t index, C
   shard.log.write(envelope(shard, tenant, session.generation, LogKind::kComm, DropReason::kNone), body, session.tenant_slot);
 }
 
-std::uint16_t service_object(const Runtime& config, std::uint32_t rule, const ClassifyKey& key) {
+std::uint32_t service_index(const Runtime& config, std::uint32_t rule, const ClassifyKey& key) {
   const snapshot::Rule& source = config.view.rules()[rule];
-  if (source.services.count == 0 || source.services.count > kServiceScanMax) return 0;
+  if (source.services.count == 0 || source.services.count > kServiceScanMax) return snapshot::kNone;
   filters::PolicyQuery query{};
   query.protocol = key.protocol;
   query.source_port = key.source_port.host();
   query.destination_port = key.destination_port.host();
   query.icmp_type = static_cast<std::uint8_t>(query.source_port);
   query.icmp_code = static_cast<std::uint8_t>(query.destination_port);
-  const std::uint32_t found = filters::service_of(config.view, rule, query);
+  return filters::service_of(config.view, rule, query);
+}
+
+std::uint16_t service_object(const Runtime& config, std::uint32_t rule, const ClassifyKey& key) {
+  const std::uint32_t found = service_index(config, rule, key);
   return found == snapshot::kNone ? std::uint16_t{0} : config.view.services()[found].object;
+}
+
+void record_notice(Shard& shard, const Runtime& config, std::uint32_t tenant, LogNotice notice, std::uint32_t rule,
+                   std::uint8_t level) noexcept {
+  SecBody body{};
+  body.binding = body.in_port = kNoIndex;
+  body.first_timestamp = body.last_timestamp = shard.now_ns;
+  body.rule = rule;
+  body.level = level;
+  LogEnvelope head = envelope(shard, config.tenants[tenant].id, config.generation, LogKind::kSec, DropReason::kNone);
+  head.notice = notice;
+  if (rule != 0) {
+    shard.log.write(head, body, config.tenants[tenant].slot);  // once anyway
+  } else {
+    shard.log.write_folded(head, body, config.tenants[tenant].slot);
+  }
 }
 
 void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason reason) noexcept {

@@ -26,6 +26,14 @@ SessionEnds ends_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool 
 inline constexpr std::uint32_t kServiceScanMax = 256;
 std::uint16_t service_object(const Runtime& config, std::uint32_t rule, const ClassifyKey& key);
 
+/// The service by which `rule` took such a packet, as an index in kServices; snapshot::kNone as service_object() is 0.
+std::uint32_t service_index(const Runtime& config, std::uint32_t rule, const ClassifyKey& key);
+
+/// Tells the tenant at `tenant` (index in Runtime::tenants) something that is no packet's: `rule` (RuleId value or 0), `level`
+/// percent or 0.
+void record_notice(Shard& shard, const Runtime& config, std::uint32_t tenant, LogNotice notice, std::uint32_t rule,
+                   std::uint8_t level) noexcept;
+
 /// Ends a packet of a known tenant and logs it: a security record when the reason is one, else a comm record of phase
 /// drop. Needs meta.tenant and meta.ingress of this generation.
 void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::DropReason reason) noexcept;

@@ -220,11 +220,9 @@ bool defend(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t
   const PortEntry& port = config.ports[meta.ingress];
   const TenantEntry& tenant = config.tenants[port.tenant_index];
   const RuleEntry& entry = config.rules[rule];
-  const auto over = [&](std::uint32_t most, const Counter& now) {
-    return most != 0 && now.read() >= std::max(1U, most / shard.shared.shards);
-  };
-  if (!over(tenant.half_open_max, shard.tenants[tenant.slot].half_open) &&
-      !over(entry.limits.half_open_max, shard.rules[entry.slot].half_open)) {
+  const auto over = [](std::uint32_t most, std::uint64_t now) { return most != 0 && now >= most; };
+  if (!over(tenant.half_open_max, shard.shared.quotas[tenant.slot].half_open.load(std::memory_order_relaxed)) &&
+      !over(entry.limits.half_open_max, shard.shared.limits.half_open_of(entry.slot))) {
     return false;
   }
   note_syn_flood(shard, config, packet);

@@ -34,7 +34,7 @@ DropReason track_sctp(Shard& shard, Session& session, rte_mbuf* packet) {
       filters::sctp_next(session.sctp, static_cast<Direction>(meta.reverse), filters::parse_sctp(frame_of(packet), meta));
   if (reason == DropReason::kNone && session.sctp.state != before) {
     session.last_seen = shard.now_tick;
-    set_timeout(shard, meta.session, filters::sctp_timeout_seconds(session.sctp.state));
+    set_timeout(shard, meta.session);
   }
   return reason;
 }
@@ -47,7 +47,7 @@ DropReason track_sctp(Shard& shard, Session& session, rte_mbuf* packet) {
   if (state == filters::DatagramState::kReplied && !replied) {
     session.flags |= kSessionReplied;
     session.last_seen = shard.now_tick;
-    set_timeout(shard, meta.session, filters::datagram_timeout_seconds(session.protocol, state));
+    set_timeout(shard, meta.session);
   }
   return DropReason::kNone;
 }
@@ -106,10 +106,33 @@ std::uint32_t translated_timeout(std::uint8_t protocol, std::uint32_t seconds) {
   return std::max(seconds, protocol == filters::kProtocolUdp ? 120U : 60U);
 }
 
-void set_timeout(Shard& shard, std::uint32_t index, std::uint32_t seconds) noexcept {
-  Session& session = shard.sessions.at(index);
+std::uint32_t timeout_ticks(const Shard& shard, std::uint32_t index) noexcept {
+  const Session& session = shard.sessions.at(index);
+  bool settled = (session.flags & kSessionReplied) != 0;
+  std::uint32_t seconds = 0;
+  if (session.protocol == filters::kProtocolTcp) {
+    settled = session.tcp.state == filters::TcpState::kEstablished;
+    seconds = filters::tcp_timeout_seconds(session.tcp.state);
+  } else if (session.protocol == filters::kProtocolSctp) {
+    settled = session.sctp.state == filters::SctpState::kEstablished;
+    seconds = filters::sctp_timeout_seconds(session.sctp.state);
+  } else {
+    const bool one = filters::datagram_kind(session.protocol) == filters::DatagramKind::kIcmpEcho;  // one timeout for both
+    const auto state = settled ? filters::DatagramState::kReplied : filters::DatagramState::kNew;
+    seconds = filters::datagram_timeout_seconds(session.protocol, state);
+    settled |= one;
+  }
+  if ((session.traits & kSessionTimed) != 0) {
+    const std::uint32_t own = settled ? shard.extras[index].timeout : shard.extras[index].first_timeout;
+    if (own != 0) return own * kTicksPerSecond;
+  }
   if ((session.flags & kSessionTranslated) != 0) seconds = translated_timeout(session.protocol, seconds);
-  const std::uint32_t ticks = seconds * kTicksPerSecond;
+  return seconds * kTicksPerSecond;
+}
+
+void set_timeout(Shard& shard, std::uint32_t index) noexcept {
+  Session& session = shard.sessions.at(index);
+  const std::uint32_t ticks = timeout_ticks(shard, index);
   const bool sooner = ticks < session.timeout;
   session.timeout = ticks;
   if (sooner) shard.wheel.move(shard.sessions, index);
@@ -119,7 +142,7 @@ void settle_tcp(Shard& shard, Session& session, std::uint32_t index, filters::Tc
   if (session.tcp.state == before) return;
   if (filters::tcp_half_open(before) && !filters::tcp_half_open(session.tcp.state)) shard.count_half_open(session, -1);
   session.last_seen = shard.now_tick;
-  set_timeout(shard, index, filters::tcp_timeout_seconds(session.tcp.state));
+  set_timeout(shard, index);
 }
 
 void count_packet(Shard& shard, Session& session, PacketMeta& meta) noexcept {

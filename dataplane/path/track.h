@@ -9,8 +9,11 @@ namespace sekisho::dataplane::path {
 /// established, 4 min otherwise) and RFC 5508 REQ-1 (echo, one minute) ask at least, else `seconds`.
 std::uint32_t translated_timeout(std::uint8_t protocol, std::uint32_t seconds);
 
-/// Gives a session `seconds` of silence from its last packet on; a shorter time moves it in the wheel at once.
-void set_timeout(Shard& shard, std::uint32_t index, std::uint32_t seconds) noexcept;
+/// Ticks of silence that end a session in the state it is in: its service's own timeout, else its protocol's.
+std::uint32_t timeout_ticks(const Shard& shard, std::uint32_t index) noexcept;
+
+/// Gives a session timeout_ticks() from its last packet on; a shorter time moves it in the wheel at once.
+void set_timeout(Shard& shard, std::uint32_t index) noexcept;
 
 /// What follows when a TCP session may have changed its state from `before`: its timeout, and whether it counts as half-open.
 void settle_tcp(Shard& shard, Session& session, std::uint32_t index, filters::TcpState before) noexcept;

@@ -67,6 +67,12 @@ Result<void> ConfigService::answer(IpcConnection& peer, IpcMessage message) {
       fill_sessions(engine_, optional_tenant(query.has_tenant(), query.tenant()), query.limit(), list);
       return send_bulk(peer, answer, list.SerializeAsString());
     }
+    case ipc::ToDataplane::kQueryNat: {
+      const auto& query = request.query_nat();
+      ipc::NatReport report;
+      fill_nat(engine_, optional_tenant(query.has_tenant(), query.tenant()), report);
+      return send_bulk(peer, answer, report.SerializeAsString());
+    }
     case ipc::ToDataplane::kQueryNeighbours: {
       ipc::NeighbourList list;
       fill_neighbours(engine_, list);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/service/report.h"
 
+#include <map>
+#include <set>
 #include <string>
 
 #include "dataplane/path/record.h"
 #include "dataplane/path/translate.h"
+#include "filters/nat/port_block.h"
 #include "filters/state/datagram_tracker.h"
 
 namespace sekisho::dataplane {
@@ -200,6 +203,117 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
     const std::uint32_t idle = copy.now_tick - session.last_seen;
     entry->set_idle_ms(ticks_to_ms(idle));
     entry->set_expires_ms(idle >= session.timeout ? 0 : ticks_to_ms(session.timeout - idle));
+  }
+}
+
+namespace {
+
+/// What a session says of the NAT rules it stands under.
+struct NatUse {
+  std::uint32_t tenant, in, out;
+  std::uint32_t inside, outside;             ///< claimed: IPv4
+  std::uint16_t block_first, block_count;    ///< claimed; else 0
+  std::uint16_t port;
+  std::uint8_t protocol;
+};
+
+NatUse nat_use(const Shard& shard, std::uint32_t index) {
+  const Session& session = shard.sessions.at(index);
+  const SessionExtra& extra = shard.extras[index];
+  NatUse out{tenant_of(session.key), extra.nat_in, extra.nat_out, 0, 0, 0, 0, 0, session.protocol};
+  if ((session.flags & kSessionTranslated) == 0) return out;
+  const Translation& translation = shard.sessions.translation(index);
+  if ((translation.flags & kTranslationClaimed) == 0) return out;
+  const path::SessionEnds sent = path::sent_ends(shard, index, Direction::kForward);
+  out.inside = path::ends_of(session).source.v4();
+  out.outside = sent.source.v4();
+  out.block_first = translation.block_first;
+  out.block_count = translation.block_count;
+  out.port = sent.source_port;
+  return out;
+}
+
+std::vector<NatUse> gather_nat(Engine& engine, std::optional<std::uint32_t> tenant) {
+  std::vector<NatUse> out;
+  std::uint64_t open = 0;
+  for (std::uint32_t i = 0; i < engine.shards(); ++i) open += engine.shard(i).sessions.used_end();
+  out.reserve(open);  // nothing is allocated in a shard's thread
+  engine.for_each_session([&](Shard& shard, std::uint32_t index) {
+    const SessionExtra& extra = shard.extras[index];
+    const bool none = (extra.nat_in | extra.nat_out) == 0 || (tenant.has_value() && tenant_of(shard.sessions.at(index).key) != *tenant);
+    if (none) return true;
+    if (out.size() == out.capacity()) return false;
+    out.push_back(nat_use(shard, index));
+    return true;
+  });
+  return out;
+}
+
+struct BlockKey {
+  std::uint32_t rule, tenant, inside, outside;
+  std::uint16_t first, count;
+  auto operator<=>(const BlockKey&) const = default;
+};
+struct BlockUse {
+  std::set<std::uint32_t> ports;  ///< protocol << 16 | port
+  std::uint32_t sessions = 0;
+};
+
+std::uint64_t blocks_of(const filters::SnapshotView& view, const snapshot::NatRule& rule) {
+  if (rule.kind != snapshot::NatKind::kNapt) return 0;
+  const auto ranges = view.address_ranges();
+  return filters::PortBlocks(filters::slice(ranges, rule.sources), filters::slice(ranges, rule.translated), rule.block_ports)
+      .inside_addresses();
+}
+
+}  // namespace
+
+void fill_nat(Engine& engine, std::optional<std::uint32_t> tenant, ipc::NatReport& out) {
+  const Runtime* runtime = engine.runtime();
+  if (runtime == nullptr) return;
+  std::map<std::uint32_t, ipc::NatRuleUse*> rules;
+  for (std::size_t i = 0; i < runtime->nat_rules.size(); ++i) {
+    const NatEntry& entry = runtime->nat_rules[i];
+    ipc::NatRuleUse* use = out.add_rules();
+    rules.emplace(entry.id, use);
+    use->set_rule(entry.id);
+    use->set_blocks_all(blocks_of(runtime->view, runtime->view.nat_rules()[i]));
+    for (std::uint32_t number = 0; number < engine.shards(); ++number) {
+      const RuleCounters& counters = engine.shard(number).rules[entry.slot];
+      use->set_connections(use->connections() + counters.connections.read());
+      const std::uint64_t first = counters.first_hit_ns.read();
+      if (first != 0 && (use->first_hit_ns() == 0 || first < use->first_hit_ns())) use->set_first_hit_ns(first);
+      use->set_last_hit_ns(std::max(use->last_hit_ns(), counters.last_hit_ns.read()));
+    }
+  }
+  std::map<BlockKey, BlockUse> blocks;
+  for (const NatUse& use : gather_nat(engine, tenant)) {
+    for (const std::uint32_t id : std::set{use.in, use.out}) {
+      if (const auto rule = rules.find(id); rule != rules.end()) rule->second->set_sessions(rule->second->sessions() + 1);
+    }
+    if (use.block_count == 0) continue;
+    BlockUse& block = blocks[{use.out, use.tenant, use.inside, use.outside, use.block_first, use.block_count}];
+    block.ports.insert(std::uint32_t{use.protocol} << 16 | use.port);
+    ++block.sessions;
+  }
+  for (const auto& [key, use] : blocks) {
+    if (const auto rule = rules.find(key.rule); rule != rules.end()) {
+      rule->second->set_ports(rule->second->ports() + use.ports.size());
+      rule->second->set_blocks(rule->second->blocks() + 1);
+    }
+    if (out.blocks_size() == static_cast<int>(kNatBlocksListedMax)) {
+      out.set_truncated(true);
+      continue;
+    }
+    ipc::NatBlockUse* entry = out.add_blocks();
+    entry->set_rule(key.rule);
+    entry->set_tenant(key.tenant);
+    entry->set_inside(bytes_of(Address::from_v4(key.inside)));
+    entry->set_outside(bytes_of(Address::from_v4(key.outside)));
+    entry->set_first(key.first);
+    entry->set_count(key.count);
+    entry->set_ports(static_cast<std::uint32_t>(use.ports.size()));
+    entry->set_sessions(use.sessions);
   }
 }
 

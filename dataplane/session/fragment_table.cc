@@ -8,8 +8,10 @@
 
 namespace sekisho::dataplane {
 
-Result<FragmentTable> FragmentTable::create(std::uint32_t pieces, std::uint32_t tenants, HashSeed seed) {
+Result<FragmentTable> FragmentTable::create(std::uint32_t pieces, std::uint32_t tenants, HashSeed seed,
+                                            std::vector<TenantQuota>& quotas) {
   FragmentTable table;
+  table.quotas_ = &quotas;
   table.pieces_max_ = std::max<std::uint32_t>(pieces, filters::kFragmentPiecesMax);
   const std::uint32_t datagrams = table.pieces_max_ / 2;  // a datagram in pieces has two at least
   table.datagrams_ = HugeArray<Datagram>("datagrams", datagrams);
@@ -19,7 +21,7 @@ Result<FragmentTable> FragmentTable::create(std::uint32_t pieces, std::uint32_t 
     return Error{ErrorCode::kLimit, ErrorSite::kDataplane, pieces};
   }
   table.seed_ = seed;
-  for (std::uint32_t slot = 0; slot < tenants; ++slot) table.parts_[slot] = {0, 0, kNone, kNone};
+  for (std::uint32_t slot = 0; slot < tenants; ++slot) table.parts_[slot] = {0, 0, kNone, kNone, 0};
   for (std::uint32_t index = datagrams; index-- > 0;) {
     table.datagrams_[index].chain = table.free_;
     table.free_ = index;
@@ -97,6 +99,7 @@ void FragmentTable::store(std::uint32_t index, std::uint8_t place, rte_mbuf* pie
   std::move_backward(grown.begin() + place, grown.end() - 1, grown.end());
   grown[place] = piece;
   ++parts_[datagram.tenant_slot].pieces;
+  (*quotas_)[datagram.tenant_slot].fragments.fetch_add(1, std::memory_order_relaxed);
   ++pieces_;
 }
 
@@ -104,16 +107,20 @@ void FragmentTable::forget_pieces(std::uint32_t index) {
   Datagram& datagram = datagrams_[index];
   const auto held = static_cast<std::uint32_t>(datagram.ranges.count());
   parts_[datagram.tenant_slot].pieces -= held;
+  if (held != 0) (*quotas_)[datagram.tenant_slot].fragments.fetch_sub(held, std::memory_order_relaxed);
   pieces_ -= held;
   datagram.ranges = filters::PieceRanges{};
 }
 
 std::uint32_t FragmentTable::heaviest(std::uint32_t Part::* what) const {
-  std::uint32_t most = 0;
-  for (std::uint32_t slot = 1; slot < parts_.size(); ++slot) {
-    if (parts_[slot].*what > parts_[most].*what) most = slot;
+  std::uint32_t out = kNone;
+  std::int64_t most = 0;
+  for (std::uint32_t slot = 0; slot < parts_.size(); ++slot) {
+    if (parts_[slot].beyond(what) <= most) continue;
+    most = parts_[slot].beyond(what);
+    out = slot;
   }
-  return most;
+  return out;
 }
 
 }  // namespace sekisho::dataplane

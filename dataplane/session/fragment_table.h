@@ -6,9 +6,11 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 #include "dataplane/dpdk/huge_array.h"
+#include "dataplane/quota.h"
 #include "dataplane/session/flow_key.h"
 #include "filters/packet/fragment.h"
 
@@ -52,11 +54,17 @@ class FragmentTable {
   struct Part {
     std::uint32_t datagrams, pieces;
     std::uint32_t oldest, newest;
+    std::uint32_t guaranteed;  ///< pieces; and half as many datagrams
+    /// How much it holds beyond what it was promised.
+    [[nodiscard]] std::int64_t beyond(std::uint32_t Part::* what) const {
+      return std::int64_t{this->*what} - (what == &Part::pieces ? guaranteed : guaranteed / 2);
+    }
   };
 
   FragmentTable() = default;
-  /// `pieces`: packets that may wait, at least one datagram's.
-  static Result<FragmentTable> create(std::uint32_t pieces, std::uint32_t tenants, HashSeed seed);
+  /// `pieces`: packets that may wait, at least one datagram's. `quotas`, by tenant slot, count them for all shards together
+  /// and outlive the table.
+  static Result<FragmentTable> create(std::uint32_t pieces, std::uint32_t tenants, HashSeed seed, std::vector<TenantQuota>& quotas);
 
   /// The same in every shard.
   [[nodiscard]] std::uint64_t hash(const DatagramKey& key) const;
@@ -73,8 +81,10 @@ class FragmentTable {
   [[nodiscard]] Datagram& at(std::uint32_t index) { return datagrams_[index]; }
   [[nodiscard]] std::uint32_t oldest() const { return oldest_; }
   [[nodiscard]] const Part& part(std::uint32_t tenant_slot) const { return parts_[tenant_slot]; }
-  /// The tenant slot that holds most, by `what`. One look at every tenant: only when the table is full.
+  /// The tenant slot that holds most beyond its guarantee, by `what`; kNone: nobody does. One look at every tenant: only
+  /// when the table is full.
   [[nodiscard]] std::uint32_t heaviest(std::uint32_t Part::* what) const;
+  void guarantee(std::uint32_t tenant_slot, std::uint32_t pieces) { parts_[tenant_slot].guaranteed = pieces; }
 
   [[nodiscard]] std::uint32_t datagrams() const { return count_; }
   [[nodiscard]] std::uint32_t datagrams_max() const { return static_cast<std::uint32_t>(datagrams_.size()); }
@@ -87,6 +97,7 @@ class FragmentTable {
   HugeArray<Datagram> datagrams_;
   HugeArray<std::uint32_t> buckets_;  ///< first of each chain; a power of two of them
   HugeArray<Part> parts_;             ///< by tenant slot
+  std::vector<TenantQuota>* quotas_ = nullptr;
   HashSeed seed_{};
   std::uint32_t pieces_max_ = 0;
   std::uint32_t pieces_ = 0, count_ = 0;

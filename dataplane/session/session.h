@@ -35,6 +35,7 @@ enum SessionFlag : std::uint8_t {
 enum SessionTrait : std::uint16_t {
   kSessionKept = 1,       ///< a change of policy does not end it (Rule::keep_on_change of the rule that admitted it)
   kSessionAccounted = 2,  ///< part of its traffic already stands in its rule's counters (Shard::accounted)
+  kSessionTimed = 4,      ///< its service has timeouts of its own (SessionExtra)
 };
 
 /// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads, line 1 what every packet writes,
@@ -96,6 +97,13 @@ struct ProxiedSession {
   std::uint8_t tries;              ///< SYNs sent to the server
 };
 static_assert(sizeof(ProxiedSession) == 24);
+/// What only first packets, judges and listings ask of a session: in an array of its own too.
+struct SessionExtra {
+  std::uint32_t nat_in;            ///< RuleId value of the NAT rule that decided its destination; 0 = none
+  std::uint32_t nat_out;           ///< the same for its source
+  std::uint32_t timeout;           ///< kSessionTimed: seconds, established or answered; 0 = as others
+  std::uint32_t first_timeout;     ///< until it is answered
+};
 /// A long session of a rule that logs its end says every ten minutes that it lives (specification of the log).
 inline constexpr std::uint32_t kReportSeconds = 600;
 

@@ -36,6 +36,7 @@ enum class Section : std::uint32_t {
   kRuleLimits,       ///< RuleLimits, by rule: at most one each, in order
   kNatRules,         ///< NatRule, grouped by tenant in evaluation order
   kMoments,          ///< Moment: at most one; none when no rule depends on time
+  kServiceTimeouts,  ///< ServiceTimeouts, by service: at most one each, in order
   kCount,
 };
 inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
@@ -79,6 +80,10 @@ struct Quotas {
   std::uint32_t log_per_second;       ///< comm records
   std::uint32_t log_burst;
   std::uint32_t bandwidth_mbit;       ///< a second
+  std::uint32_t fragments_guaranteed; ///< pieces that wait; at most fragments_max, unless that is 0
+  std::uint32_t fragments_max;        ///< 0 = a quarter of what the unit holds
+  std::uint32_t rules;                ///< the tenant has, as its administrator counts them
+  std::uint32_t rules_max;
 };
 
 struct Tenant {
@@ -233,7 +238,8 @@ struct Rule {
   Standing standing;          ///< what stands is asked; the others wait in their places, with their counters
   std::uint8_t timed;          ///< 1: it stands only at times (schedule, valid_until)
   std::uint8_t guard;          ///< 1: the platform's, before the tenant's own
-  std::array<std::uint8_t, 4> reserved;
+  std::uint8_t ending;         ///< 1: it expires within days, and its tenant is told
+  std::array<std::uint8_t, 3> reserved;
 };
 
 /// The last moment at or before its compilation at which the rules changed by themselves. A snapshot of the same generation
@@ -260,6 +266,15 @@ struct Service {
   std::uint16_t object;        ///< number of the service object in its tenant's list, from 1: logs name it; 0 = none
 };
 static_assert(sizeof(Service) == 24);
+
+/// For how long sessions that a rule takes by this service may be silent; 0 = as others. Where services of one rule overlap,
+/// the first one says.
+struct ServiceTimeouts {
+  std::uint32_t service;  ///< index in kServices
+  std::uint32_t seconds;  ///< established, or answered; at most kTimeoutMax
+  std::uint32_t first;    ///< until the other side has answered; at most kTimeoutMax
+};
+inline constexpr std::uint32_t kTimeoutMax = 604'800;  ///< a week, in seconds
 
 /// What is done with SYNs beyond a half-open limit.
 enum class SynProtection : std::uint8_t { kCookies = 0, kDrop = 1 };
@@ -305,8 +320,11 @@ struct NatRule {
   std::uint8_t prefix_length;       ///< kNptv6: 0..112; else 0
   NatKind kind;
   std::uint8_t any_source, any_destination, any_service;  ///< as in Rule
-  std::array<std::uint8_t, 7> reserved;
+  std::uint8_t log;                 ///< kLogStart, kLogEnd: of the sessions it translates, whatever their rule says
+  std::uint16_t number;             ///< 1..n in the tenant
+  std::uint32_t id;                 ///< RuleId of its own: names the hit counter
+  std::array<std::uint8_t, 16> uuid;
 };
-static_assert(sizeof(NatRule) == 72);
+static_assert(sizeof(NatRule) == 88);
 
 }  // namespace sekisho::filters::snapshot

@@ -78,6 +78,7 @@ std::vector<std::uint8_t> SnapshotBuilder::finish(std::uint32_t generation) cons
   layout.append(Section::kRuleLimits, std::span(rule_limits));
   layout.append(Section::kNatRules, std::span(nat_rules));
   layout.append(Section::kMoments, std::span(moments));
+  layout.append(Section::kServiceTimeouts, std::span(service_timeouts));
   return layout.finish(generation);
 }
 

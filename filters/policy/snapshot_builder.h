@@ -37,6 +37,7 @@ class SnapshotBuilder {
   std::vector<snapshot::Service> services;
   std::vector<snapshot::StateLimits> state_limits;
   std::vector<snapshot::RuleLimits> rule_limits;
+  std::vector<snapshot::ServiceTimeouts> service_timeouts;
   std::vector<snapshot::NatRule> nat_rules;
   std::vector<snapshot::Moment> moments;
 

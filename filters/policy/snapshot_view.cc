@@ -43,6 +43,7 @@ constexpr std::array<std::uint32_t, snapshot::kSectionCount> kElementSizes{
     sizeof(snapshot::RuleLimits),
     sizeof(snapshot::NatRule),
     sizeof(snapshot::Moment),
+    sizeof(snapshot::ServiceTimeouts),
 };
 
 Error malformed_at(std::size_t offset, ErrorCode code = ErrorCode::kMalformed) {
@@ -265,6 +266,8 @@ Result<void> SnapshotCheck::check_tenants() const {
     codes.push_back(text(tenant.service_code));
     if (!is_text(tenant.name)) return at(tenant.name);
     if (tenant.quotas.sessions_guaranteed > tenant.sessions_max) return at(tenant.quotas.sessions_guaranteed);
+    const bool fragments = tenant.quotas.fragments_max == 0 || tenant.quotas.fragments_guaranteed <= tenant.quotas.fragments_max;
+    if (!fragments) return at(tenant.quotas.fragments_guaranteed);
     if (!fits(tenant.zones, view_.zones()) || tenant.zones.count > limits::kZonesPerTenantMax) return at(tenant.zones);
     if (!fits(tenant.routes, view_.routes())) return at(tenant.routes);
     if (!fits(tenant.policies, view_.policies())) return at(tenant.policies);
@@ -594,6 +597,7 @@ Result<void> SnapshotCheck::check_rule(const snapshot::Tenant& tenant, const sna
   if (!is_flag(rule.timed) || (rule.timed == 0 && rule.standing != snapshot::Standing::kStands)) return at(rule.timed);
   if (rule.is_default == 1 && rule.timed == 1) return at(rule.timed);
   if (!is_flag(rule.guard) || (rule.guard == 1 && rule.action == snapshot::Action::kAllow)) return at(rule.guard);
+  if (!is_flag(rule.ending) || (rule.ending == 1 && rule.timed == 0)) return at(rule.ending);
   if (!all_zero(rule.reserved)) return at(rule.reserved);
   return {};
 }
@@ -625,16 +629,23 @@ Result<void> SnapshotCheck::check_limits() const {
     if (limit.rule < next || limit.rule >= view_.rules().size()) return at(limit.rule);
     next = std::size_t{limit.rule} + 1;
   }
+  next = 0;
+  for (const auto& timeouts : view_.service_timeouts()) {
+    if (timeouts.service < next || timeouts.service >= view_.services().size()) return at(timeouts.service);
+    next = std::size_t{timeouts.service} + 1;
+    if (timeouts.seconds > snapshot::kTimeoutMax) return at(timeouts.seconds);
+    if (timeouts.first > snapshot::kTimeoutMax) return at(timeouts.first);
+  }
   return {};
 }
 
 Result<void> SnapshotCheck::check_rule_ids() const {
-  std::vector<const snapshot::Rule*> sorted;
-  for (const auto& rule : view_.rules()) sorted.push_back(&rule);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto* a, const auto* b) { return std::tie(a->id, a) < std::tie(b->id, b); });
+  std::vector<const std::uint32_t*> sorted;
+  for (const auto& rule : view_.rules()) sorted.push_back(&rule.id);
+  for (const auto& rule : view_.nat_rules()) sorted.push_back(&rule.id);
+  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) { return std::tie(*a, a) < std::tie(*b, b); });
   for (std::size_t i = 1; i < sorted.size(); ++i) {
-    if (sorted[i]->id == sorted[i - 1]->id) return at(sorted[i]->id);
+    if (*sorted[i] == *sorted[i - 1]) return at(*sorted[i]);
   }
   return {};
 }
@@ -661,7 +672,8 @@ Result<void> SnapshotCheck::check_nat_match(const snapshot::NatRule& rule) const
     if (!fits(*run, view_.address_ranges()) || !is_sorted_run(*run)) return at(*run);
   }
   if (!fits(rule.services, view_.services())) return at(rule.services);
-  if (!all_zero(rule.reserved)) return at(rule.reserved);
+  if (rule.id == 0 || rule.id > limits::kRuleIdMax) return at(rule.id);
+  if ((rule.log & ~(snapshot::kLogStart | snapshot::kLogEnd)) != 0) return at(rule.log);
   return {};
 }
 
@@ -779,6 +791,9 @@ std::span<const snapshot::StateLimits> SnapshotView::state_limits() const {
 }
 std::span<const snapshot::RuleLimits> SnapshotView::rule_limits() const {
   return section<snapshot::RuleLimits>(Section::kRuleLimits);
+}
+std::span<const snapshot::ServiceTimeouts> SnapshotView::service_timeouts() const {
+  return section<snapshot::ServiceTimeouts>(Section::kServiceTimeouts);
 }
 std::span<const snapshot::NatRule> SnapshotView::nat_rules() const {
   return section<snapshot::NatRule>(Section::kNatRules);

@@ -54,6 +54,7 @@ class SnapshotView {
   [[nodiscard]] std::span<const snapshot::Service> services() const;
   [[nodiscard]] std::span<const snapshot::StateLimits> state_limits() const;
   [[nodiscard]] std::span<const snapshot::RuleLimits> rule_limits() const;
+  [[nodiscard]] std::span<const snapshot::ServiceTimeouts> service_timeouts() const;
   [[nodiscard]] std::span<const snapshot::NatRule> nat_rules() const;
   [[nodiscard]] std::span<const snapshot::Moment> moments() const;
   /// Unix seconds of the snapshot's moment; 0 when no rule depends on time.

@@ -19,6 +19,7 @@ constexpr const char* kExamples = R"(Examples:
   sekishoctl config rollback 41                     what revision 41 said, as a new revision
   sekishoctl show rules --tenant acme               rules in order with their hit counters
   sekishoctl show drops                             why packets ended
+  sekishoctl show nat --blocks                      whose outside ports are in use
   sekishoctl binding release web1-eth0 --tenant acme  end its quarantine
   sekishoctl log follow --tenant acme --last 20     watch verdicts as they happen
   sekishoctl log export --tenant acm00000001 --type comm --format csv --bom -o comm.csv
@@ -41,6 +42,7 @@ constexpr ShowCommand kShowCommands[] = {
     {"bindings", ipc::Show::BINDINGS, "which MAC and IP may speak where, and violations"},
     {"rules", ipc::Show::RULES, "rules in order with their hit counters"},
     {"sessions", ipc::Show::SESSIONS, "connections being tracked"},
+    {"nat", ipc::Show::NAT, "NAT rules in order with hits, open sessions and ports in use"},
     {"neighbours", ipc::Show::NEIGHBOURS, "ARP and ND entries: bound or resolved"},
     {"drops", ipc::Show::DROPS, "why packets ended, per tenant"},
     {"status", ipc::Show::STATUS, "revision in force, workers, sessions"},
@@ -50,6 +52,7 @@ constexpr ShowCommand kShowCommands[] = {
 struct Choice {
   std::string run_dir;
   bool json = false;
+  bool blocks = false;
   std::string file, tenant, binding, shell;
   std::uint32_t against = 0, limit = 0, revision = 0, unused = 0;
   CommitRequest commit;
@@ -161,8 +164,12 @@ void add_show(CLI::App& app, Choice& choice) {
     one->add_option("--tenant", choice.tenant, "service code or name (default: all)");
     one->add_option("--limit", choice.limit, "at most so many rows (0: controld's default)");
     if (command.what == ipc::Show::RULES) one->add_option("--unused", choice.unused, "only rules not hit for so many days");
-    one->callback([&choice, what = command.what] {
-      choice.action = [&choice, what](Session& s) { return show_table(s, what, choice.tenant, choice.limit, choice.unused); };
+    if (command.what == ipc::Show::NAT) one->add_flag("--blocks", choice.blocks, "port blocks of inside addresses that are in use");
+    one->callback([&choice, asked = command.what] {
+      choice.action = [&choice, asked](Session& s) {
+        const ipc::Show::What what = choice.blocks ? ipc::Show::NAT_BLOCKS : asked;
+        return show_table(s, what, choice.tenant, choice.limit, choice.unused);
+      };
     });
   }
 }

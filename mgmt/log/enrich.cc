@@ -138,6 +138,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const CommBody& body, co
   out.reason = reason_of(envelope, body, rule);
   if (body.phase != CommPhase::kDrop) out.flow_id = HexId{body.flow_id};
   out.dir = direction_of(envelope, in, way_out);
+  if (envelope.drop_reason != 0) out.drop = filters::info(static_cast<filters::DropReason>(envelope.drop_reason)).name;
   out.in_if = in != nullptr ? in->name : kNoInterface;
   out.in_zone = in != nullptr && !in->zone.empty() ? in->zone : kNoInterface;
   if (way_out != nullptr) {
@@ -190,14 +191,19 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, con
   auto& out = std::get<SecFields>(entry.body);
   const bool notice = envelope.notice != kNoticeNone;
   const filters::DropReasonInfo& info = filters::info(static_cast<filters::DropReason>(envelope.drop_reason));
-  out.event = notice ? event_of(LogNotice{envelope.notice}) : info.event;
+  const NoticeInfo told = notice_info(LogNotice{envelope.notice});
+  out.event = notice ? told.code : info.event;
   const EventInfo* event = find_event(out.event);
   out.cat = event != nullptr ? event->category : SecCategory::kProtocol;
   out.msg = event != nullptr ? event->sentence : "Packet refused";
+  if (!told.quota.empty()) {
+    out.msg = "In use of the tenant's quota of " + std::string(told.quota) + ": " + std::to_string(body.level) + " percent";
+  }
   if (!notice && !says(info.event, info.name)) out.msg += " (" + std::string(info.name) + ")";  // a code may have several
   entry.sev = event != nullptr ? event->severity : kSeverityDenied;
   const bool quarantined = out.event == "AE_QUARANTINE", released = out.event == "AE_RELEASE";
-  out.action = notice        ? SecAction::kRateLimited
+  out.action = envelope.notice > kNoticeLogRate ? SecAction::kDetected
+               : notice      ? SecAction::kRateLimited
                : quarantined ? SecAction::kQuarantined
                : released    ? SecAction::kDetected
                              : SecAction::kDropped;
@@ -210,6 +216,10 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, con
     out.bind_ips = binding->addresses;
   }
   if (const PortName* in = names.port(body.in_port)) out.in_if = in->name;
+  if (const RuleName* rule = body.rule == 0 ? nullptr : names.rule(body.rule)) {
+    out.rule_id = rule->uuid;
+    if (names.exact) out.rule_name = rule->name;
+  }
   out.eth_src = body.ethernet_source;
   out.eth_dst = body.ethernet_destination;
   if (body.ether_type > 0) out.eth_type = body.ether_type;

@@ -86,6 +86,7 @@ struct CommFields {
   std::uint32_t count = 1;
   std::uint16_t sample_n = 1;
   std::string src_cc, dst_cc;
+  std::string drop;  ///< name of the drop reason
   bool operator==(const CommFields&) const = default;
 };
 

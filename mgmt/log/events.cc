@@ -12,6 +12,7 @@ constexpr std::uint8_t kAddressSeverity = 4;
 constexpr std::uint8_t kDosSeverity = 3;
 constexpr std::uint8_t kProtocolSeverity = 5;
 constexpr std::uint8_t kCapacitySeverity = 4;
+constexpr std::uint8_t kRuleEndSeverity = 4;
 
 constexpr EventInfo address(std::string_view code, std::string_view sentence) {
   return {code, kAddress, kAddressSeverity, sentence};
@@ -68,6 +69,11 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     EventInfo{"CAP_BANDWIDTH", SecCategory::kCapacity, kCapacitySeverity, "Traffic is above the tenant's bandwidth"},
     EventInfo{"CAP_FAIR_SHARE", SecCategory::kCapacity, kCapacitySeverity, "An overloaded queue gives the tenant no more than its share"},
     EventInfo{"CAP_LOGRATE", SecCategory::kCapacity, kCapacitySeverity, "Log records are above the tenant's rate; those lost are counted"},
+    EventInfo{"CAP_HALF_OPEN", SecCategory::kCapacity, kCapacitySeverity, "Connections not yet established come near the tenant's quota"},
+    EventInfo{"CAP_FRAGMENTS", SecCategory::kCapacity, kCapacitySeverity, "Fragments that wait come near the tenant's quota"},
+    EventInfo{"CAP_RULES", SecCategory::kCapacity, kCapacitySeverity, "Rules come near the tenant's quota"},
+    EventInfo{"CFG_RULE_ENDING", SecCategory::kConfig, kRuleEndSeverity, "The rule expires within seven days"},
+    EventInfo{"CFG_RULE_EXPIRED", SecCategory::kConfig, kRuleEndSeverity, "The rule has expired and judges nothing any more"},
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 
@@ -78,8 +84,21 @@ const EventInfo* find_event(std::string_view code) {
   return found == kEvents.end() ? nullptr : found;
 }
 
-std::string_view event_of(LogNotice notice) {
-  return notice == kNoticeLogRate ? "CAP_LOGRATE" : "";
+NoticeInfo notice_info(LogNotice notice) {
+  switch (notice) {
+    case kNoticeNone: break;
+    case kNoticeLogRate: return {"CAP_LOGRATE", ""};
+    case kNoticeQuotaSessions: return {"CAP_STATES", "concurrent connections"};
+    case kNoticeQuotaSessionRate: return {"CAP_STATES", "new connections in a second"};
+    case kNoticeQuotaHalfOpen: return {"CAP_HALF_OPEN", "connections not yet established"};
+    case kNoticeQuotaFragments: return {"CAP_FRAGMENTS", "fragments that wait for the rest"};
+    case kNoticeQuotaLogRate: return {"CAP_LOGRATE", "burst of log records"};
+    case kNoticeQuotaRules: return {"CAP_RULES", "rules"};
+    case kNoticeRuleEnding: return {"CFG_RULE_ENDING", ""};
+    case kNoticeRuleExpired: return {"CFG_RULE_EXPIRED", ""};
+    case kNoticeCount: break;
+  }
+  return {"", ""};
 }
 
 }  // namespace sekisho::mgmt

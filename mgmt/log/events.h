@@ -16,7 +16,11 @@ struct EventInfo {
 /// The table's row for `code`; nullptr when it is not a code the data plane can report.
 const EventInfo* find_event(std::string_view code);
 
-/// The code of a notice that is no packet's; "" for kNoticeNone and beyond.
-std::string_view event_of(LogNotice notice);
+/// What a notice that is no packet's is called: its code ("" for kNoticeNone and beyond), and the quota it is about, if any.
+struct NoticeInfo {
+  std::string_view code;
+  std::string_view quota;
+};
+NoticeInfo notice_info(LogNotice notice);
 
 }  // namespace sekisho::mgmt

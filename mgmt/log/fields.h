@@ -37,6 +37,7 @@ void for_each_field_of(auto& body, Visitor& visit) requires requires {
   SEKISHO_FIELD(bytes_fwd), SEKISHO_FIELD(bytes_rev), SEKISHO_FIELD(pkts_fwd), SEKISHO_FIELD(pkts_rev);
   SEKISHO_FIELD(start_ts), SEKISHO_FIELD(dur_ms), SEKISHO_FIELD(end_reason);
   SEKISHO_FIELD(count), SEKISHO_FIELD(sample_n), SEKISHO_TEXT(src_cc, 2), SEKISHO_TEXT(dst_cc, 2);
+  SEKISHO_TEXT(drop, 32);
 }
 
 template <typename Visitor>

@@ -7,6 +7,7 @@
 #include "base/wire/reader.h"
 #include "filters/drop_reason.h"
 #include "mgmt/log/entry.h"
+#include "mgmt/log/events.h"
 
 namespace sekisho::mgmt {
 namespace {
@@ -55,6 +56,9 @@ Result<void> check(const LogEnvelope& envelope, const SecBody& body) {
     return SEKISHO_ENVELOPE(drop_reason);
   }
   if (body.ip_version != 0 && body.ip_version != 4 && body.ip_version != 6) return SEKISHO_BODY(SecBody, ip_version);
+  const bool quota = !notice_info(LogNotice{envelope.notice}).quota.empty();
+  if (body.level > 100 || (body.level != 0) != quota) return SEKISHO_BODY(SecBody, level);
+  if (body.rule > limits::kRuleIdMax) return SEKISHO_BODY(SecBody, rule);
   if (body.arp_operation > 2) return SEKISHO_BODY(SecBody, arp_operation);
   if (body.nd_type != 0 && (body.nd_type < 133 || body.nd_type > 137)) return SEKISHO_BODY(SecBody, nd_type);
   return {};

@@ -31,6 +31,7 @@ def translating(lab, tmp_path_factory):
     path = tmp_path_factory.mktemp("nat") / "nat.yaml"
     path.write_text("  - service_code: ".join([head, _tenant(acme, *TENANTS["acme"]), _tenant(globex, *TENANTS["globex"])]))
     assert lab.appliance.commit(path).returncode == 0
+    lab.nat_document = path
     yield lab
     assert lab.appliance.commit(lab.config).returncode == 0
 
@@ -60,3 +61,25 @@ def test_sessions_show_what_they_are_translated_to(translating):
     translating["acme-pc"].curl("http://192.0.2.2/")
 
     wait_until(lambda: "203.0.113.20:" in translating.appliance.ctl("show", "sessions", "--tenant", "acme").stdout, 5, "the session")
+
+
+def test_show_nat_counts_each_tenants_rules_and_names_whose_ports_are_in_use(translating, tmp_path):
+    translating["acme-pc"].curl("http://192.0.2.2/")
+    translating["outside"].curl("http://203.0.113.21:8080/")
+    rows = {row["name"]: row for row in translating.appliance.show("nat", "--tenant", "acme")}
+
+    assert list(rows) == ["office out", "public database"]
+    out, public = rows["office out"], rows["public database"]
+    assert out["connections"] >= 1 and public["connections"] >= 1
+    assert 1 <= out["ports"] <= out["connections"] and 1 <= out["blocks"] <= out["blocks_all"]
+    assert public["ports"] is None and public["kind"] == "dnat"
+
+    blocks = translating.appliance.show("nat", "--blocks", "--tenant", "acme")
+    assert [(row["outside"], row["ports_from"], row["ports_to"]) for row in blocks] == [("203.0.113.20", 1024 + 2 * 1008, 1024 + 3 * 1008 - 1)]
+    assert blocks[0]["name"] == "office out" and blocks[0]["ports"] == out["ports"]
+
+    renewed = tmp_path / "again.yaml"
+    renewed.write_text(translating.nat_document.read_text().replace("name: office out,", "name: office out, memo: again,"))
+    assert translating.appliance.commit(renewed).returncode == 0
+    again = {row["name"]: row for row in translating.appliance.show("nat", "--tenant", "acme")}["office out"]
+    assert again["id"] == out["id"] and again["connections"] >= out["connections"]

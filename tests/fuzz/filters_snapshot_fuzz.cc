@@ -31,6 +31,7 @@ std::size_t read_everything(const SnapshotView& view) {
     for (const auto& address : slice(view.link_locals(), binding.link_locals)) sum += address.bytes[15];
   }
   for (const auto& owned : view.owned_prefixes()) sum += view.ports()[owned.share].tenant;
+  for (const auto& timeouts : view.service_timeouts()) sum += view.services()[timeouts.service].protocol;
   return sum;
 }
 

@@ -50,8 +50,6 @@ class PathExplain : public PathTest {
       append_bytes(out, shard.rules, shard.rules.size());
       append_bytes(out, shard.violations, shard.violations.size());
       append_bytes(out, shard.meters, shard.meters.size());
-      append_bytes(out, shard.icmp_budget, shard.icmp_budget.size());
-      append_bytes(out, shard.echo_budget, shard.echo_budget.size());
       append_bytes(out, shard.shares, shard.shares.size());
       append_bytes(out, shard.cookies_until, shard.cookies_until.size());
       out += std::to_string(shard.fragments.datagrams()) + " " + std::to_string(shard.fragments.pieces()) + " ";
@@ -293,11 +291,14 @@ TEST_P(PathExplain, TranslationIsExplainedBothWays) {
   const Explanation out = same(kClientNic, client("10.0.0.34", "198.51.100.9").udp(40000, 53).build());
   EXPECT_EQ(out.verdict, "allow");
   EXPECT_EQ(step(out, "nat").detail.substr(0, 17), "udp 203.0.113.20:");
+  EXPECT_EQ(step(out, "nat").object, "nat rule nat 0");
+  EXPECT_EQ(step(out, "nat").id, "4e415400-0000-4000-8000-000000000000");
   ASSERT_EQ(out.outcome.sent.size(), 1U);
   const std::uint16_t port = read(out.outcome.sent[0].bytes).source_port;
   const Explanation back = same(kUplinkNic, outside("198.51.100.9", "203.0.113.20").udp(53, port).build());
   EXPECT_EQ(back.verdict, "allow");
   EXPECT_NE(step(back, "nat").detail.find("> 10.0.0.34:40000"), std::string::npos) << step(back, "nat").detail;
+  EXPECT_EQ(step(back, "nat").object, "nat rule nat 0") << "of a session that is there already";
   EXPECT_EQ(step(same(kClientNic, client("10.0.0.34", "10.0.0.2").udp(40000, 53).build()), "nat").stage, "") << "inside nothing is translated";
 }
 

@@ -266,6 +266,68 @@ TEST_P(PathFragments, FloodOfOneTenantLosesNothingOfAnother) {
   EXPECT_TRUE(std::none_of(records.begin(), records.end(), [](const World::Record& record) { return record.envelope.tenant == kTenantB; }));
 }
 
+TEST_P(PathFragments, MostOfATenantHoldsOverAllShardsAndLeavesTheOtherAlone) {
+  world_.apply(1, {kAllowAll}, {.edit = [](filters::SnapshotBuilder& b) { b.tenants[0].quotas.fragments_max = 64; }});
+  const auto two_of_three = [&](std::uint32_t id, std::uint32_t tenant) {
+    const Frame whole = datagram(false, 900, tenant);
+    send({piece(whole, {0, 304, true}, id), piece(whole, {304, 608, true}, id)});
+  };
+  for (std::uint32_t id = 0; id < 60; ++id) two_of_three(id, kTenantA), two_of_three(id, kTenantB);
+  EXPECT_LE(held(), 64U + 120U) << "B is far from a quarter of what there is";
+  EXPECT_GE(held(), 60U + 120U);
+  EXPECT_EQ(drops(DropReason::kFragmentLimit), 240U - held());
+  for (const World::Record& record : world_.records()) EXPECT_EQ(record.envelope.tenant, kTenantA);
+  for (int turns = 0; turns < 20; ++turns) world_.pass(std::chrono::milliseconds(500));
+  EXPECT_EQ(held(), 0U);
+  const std::uint64_t before = drops(DropReason::kFragmentLimit);
+  for (std::uint32_t id = 300; id < 332; ++id) two_of_three(id, kTenantA);
+  EXPECT_EQ(drops(DropReason::kFragmentLimit), before) << "the last piece that is allowed";
+  EXPECT_EQ(held(), 64U);
+}
+
+TEST_P(PathFragments, WhatIsPromisedIsThereThoughAnotherTenantFillsEverything) {
+  constexpr std::uint32_t kAll = 4095 / 4;  // of the world's packets
+  world_.apply(1, {kAllowAll}, {.edit = [](filters::SnapshotBuilder& b) {
+                 b.tenants[0].quotas.fragments_max = 4096;  // more than there are
+                 b.tenants[1].quotas.fragments_guaranteed = 128;
+               }});
+  const auto fill = [&](std::uint32_t tenant, std::uint32_t from, std::uint32_t datagrams) {
+    for (std::uint32_t id = from; id < from + datagrams; ++id) {
+      const Frame whole = datagram(false, 900, tenant);
+      send({piece(whole, {0, 304, true}, id), piece(whole, {304, 608, true}, id)});
+    }
+  };
+  fill(kTenantA, 0, 700);
+  EXPECT_GT(held(), kAll * 3 / 4);
+  const std::uint64_t before = drops(DropReason::kFragmentLimit);
+  std::vector<std::vector<Frame>> promised;
+  for (std::uint32_t id = 0; id < 24; ++id) {  // 48 pieces in 24 datagrams: in the guarantee of whichever shards they meet
+    promised.push_back(pieces(datagram(false, 900, kTenantB, static_cast<std::uint16_t>(100 + id)), 496, 9000 + id));
+    send({promised.back()[0]});
+  }
+  EXPECT_GT(drops(DropReason::kFragmentLimit), before) << "A makes room";
+  fill(kTenantA, 2000, 700);
+  for (std::uint32_t id = 0; id < 24; ++id) {
+    world_.collect(kServerNic);
+    send({promised[id][1]});
+    EXPECT_TRUE(arrived(datagram(false, 900, kTenantB, static_cast<std::uint16_t>(100 + id)))) << id;
+  }
+}
+
+TEST_P(PathFragments, MorePromisedPiecesThanRoomAreRefused) {
+  world_.apply(1, {kAllowAll});
+  const auto promise = [&](std::uint32_t generation, std::uint32_t pieces) {
+    dataplane::Engine::Applied applied;
+    dataplane::LoadError error;
+    const Shape shape{.edit = [=](filters::SnapshotBuilder& b) { b.tenants[1].quotas.fragments_guaranteed = pieces; }};
+    const bool taken = world_.engine().apply(world_.snapshot(generation, {kAllowAll}, shape), applied, error);
+    EXPECT_EQ(taken, error.reason.find("guaranteed fragments") == std::string::npos) << error.reason;
+    return taken;
+  };
+  EXPECT_FALSE(promise(2, 1100));
+  EXPECT_TRUE(promise(3, 1000));
+}
+
 TEST_P(PathFragments, DatagramOfTooManyPiecesIsRefused) {
   world_.apply(1, {kAllowAll});
   send(pieces(datagram(false, 64 * 16 - 8 + 1), 16));

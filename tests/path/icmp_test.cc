@@ -54,12 +54,14 @@ TEST_P(PathIcmp, ErrorsAreRateLimitedPerTenant) {
     for (std::uint16_t i = 0; i < 400; ++i) world_.inject(kClientNic, old(kTenantA, static_cast<std::uint16_t>(5000 + i)));
     return world_.collect(kClientNic).size();
   };
-  EXPECT_LE(burst(), 100U * GetParam());
+  const std::size_t first = burst();
+  EXPECT_GE(first, 100U) << "whichever shards the flows meet";
+  EXPECT_LE(first, 101U);
   world_.through(kClientNic, old(kTenantB, 5000), kClientNic);
   world_.pass(seconds(1));
   const std::size_t again = burst();
   EXPECT_GE(again, 100U);
-  EXPECT_LE(again, 100U * GetParam());
+  EXPECT_LE(again, 101U);
 }
 
 TEST_P(PathIcmp, NothingIsSaidAboutErrorsAndGroups) {
@@ -89,9 +91,9 @@ TEST_P(PathIcmp, EchoRepliesAreBoundedAndNamed) {
     world_.inject(kClientNic, client("10.0.0.34", "10.0.0.33").echo(7, i).build());
     replies += world_.collect(kClientNic).size();
   }
-  const std::size_t part = 1000 / GetParam();  // the tenant's budget is dealt among the shards; one of them sees this NIC
-  EXPECT_EQ(replies, part);
-  EXPECT_EQ(drops(DropReason::kPuntLimit), 1200 - part);
+  EXPECT_GE(replies, 990U) << "one shard alone sees this NIC, and has the tenant's whole budget";
+  EXPECT_LE(replies, 1010U);
+  EXPECT_EQ(drops(DropReason::kPuntLimit), 1200 - replies);
   EXPECT_EQ(read(world_.through(kClientNic, client("10.0.0.34", "10.0.0.33", kTenantB).echo().build(), kClientNic)).icmp_type, 0);
 }
 

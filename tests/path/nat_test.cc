@@ -458,5 +458,58 @@ TEST_P(PathNat, SynBeyondTheHalfOpenLimitIsAnsweredAndTheServerAskedInside) {
   EXPECT_EQ(load_be<std::uint32_t>(data, 14 + 20 + 8), 901U);
 }
 
+TEST_P(PathNat, RulesAreCountedOncePerConnectionByTheirIdsAlsoOverACommit) {
+  const NatText stays{.kind = NatKind::kNoNat, .sources = {"10.0.0.32/28"}, .destinations = {"198.51.100.77"}};
+  start({stays, kDnat, kNapt}, {kNaptB});
+  const auto hits = [&](std::uint32_t rule) {
+    std::uint64_t out = 0;
+    auto& engine = world_.engine();
+    const auto slot = engine.slots().rules.all().find(kNatRuleIds + rule);
+    for (std::uint32_t number = 0; slot != engine.slots().rules.all().end() && number < engine.shards(); ++number) {
+      out += engine.shard(number).rules[slot->second].connections.read();
+    }
+    return out;
+  };
+  out(client(kClient, kFar).udp(40000, 53).build());
+  out(client(kClient, kFar).udp(40000, 53).build());  // the same connection
+  out(client(kClient, kFar2).udp(40001, 53).build());
+  out(client(kClient, "198.51.100.77").udp(40000, 53).build());
+  in(outside(kFar, "203.0.113.21").tcp(5000, 8443, {.flags = kTcpSyn}).build(), kServerNic);
+  world_.inject(kUplinkNic, outside(kFar, "203.0.113.21").tcp(5000, 8444, {.flags = kTcpSyn}).build());
+  EXPECT_EQ(hits(0), 1U);
+  EXPECT_EQ(hits(1), 1U);
+  EXPECT_EQ(hits(2), 2U);
+  EXPECT_EQ(hits(3), 0U) << "tenant B's";
+  out(client(kClient, kFar, kTenantB).udp(40000, 53).build());
+  EXPECT_EQ(hits(3), 1U);
+  world_.apply(2, {kAllowAll}, with({stays, kDnat, kNapt}, {kNaptB}));
+  out(client(kClient, kFar).udp(40000, 53).build());  // judged again: no new connection
+  EXPECT_EQ(hits(2), 2U);
+  out(client(kClient, kFar).udp(40002, 53).build());
+  EXPECT_EQ(hits(2), 3U);
+}
+
+TEST_P(PathNat, LogOfANatRuleAddsToWhatTheFilterRuleLogs) {
+  NatText logged = kNapt;
+  logged.log = filters::snapshot::kLogStart | filters::snapshot::kLogEnd;
+  const std::vector<RuleText> silent{{.id = 11, .log = filters::snapshot::kLogNone}};
+  start({logged}, {kNaptB});
+  world_.apply(2, silent, with({logged}, {kNaptB}));
+  out(client(kClient, kFar).udp(40000, 53).build());
+  world_.inject(kClientNic, client(kClient, kServer).udp(40000, 53).build());  // translated by no rule
+  const auto starts = world_.records();
+  EXPECT_EQ(count(starts, CommPhase::kStart), 1U);
+  world_.apply(3, silent, with({kNapt}, {kNaptB}));  // it logs no more, for living sessions too
+  world_.pass(seconds(130));
+  EXPECT_EQ(count(world_.records(), CommPhase::kEnd), 0U);
+  EXPECT_EQ(world_.sessions(), 0U);
+  world_.apply(4, silent, with({logged}, {kNaptB}));
+  out(client(kClient, kFar).udp(40000, 53).build());
+  world_.pass(seconds(130));
+  const auto ends_now = world_.records();
+  ASSERT_EQ(count(ends_now, CommPhase::kEnd), 1U);
+  for (const World::Record& record : ends_now) EXPECT_TRUE(record.envelope.kind != LogKind::kComm || record.comm.nat_source_port != 0);
+}
+
 }  // namespace
 }  // namespace sekisho::tests

@@ -138,7 +138,7 @@ class PathLogQuota : public PathTest {
         EXPECT_EQ(record.loss.of, LogKind::kComm);
         out.lost += record.loss.count;
       } else if (record.envelope.kind == LogKind::kSec) {
-        ++(record.envelope.notice == kNoticeLogRate ? out.notices : out.sec);
+        ++(record.envelope.notice != kNoticeNone ? out.notices : out.sec);
       } else {
         ++(record.comm.phase == CommPhase::kStart ? out.starts : record.comm.phase == CommPhase::kEnd ? out.ends : out.denials);
       }

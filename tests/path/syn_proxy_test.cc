@@ -45,7 +45,7 @@ struct Heard {
 
 class PathSynProxy : public PathTest {
  protected:
-  static constexpr std::uint32_t kLimit = 4;  // of each tenant, dealt among the shards
+  static constexpr std::uint32_t kLimit = 4;  // of each tenant
 
   PathSynProxy() : PathTest({.sessions = 1024}) {}
 
@@ -104,6 +104,23 @@ TEST_P(PathSynProxy, SynBelowTheLimitReachesTheServerAndOneBeyondItDoesNot) {
   EXPECT_LE(sessions, kLimit + 1);
   cookie_for(kEnds4, 40000, 100);
   EXPECT_EQ(world_.sessions(), sessions);
+}
+
+TEST_P(PathSynProxy, HalfOpenPlacesAreTheTenantsWholeWhicheverShardsItsFlowsMeet) {
+  apply(64);
+  unsigned passed = 0;
+  for (std::uint16_t port = 1000; port < 1400; ++port) {
+    const std::uint64_t before = world_.engine().shard(0).sessions.size();
+    client_says(kEnds4, port, {.flags = kTcpSyn});
+    passed += world_.collect(kServerNic).size() == 1 ? 1U : 0U;
+    if (world_.engine().shard(0).sessions.size() != before) continue;
+    client_says(kEnds4, port, {.flags = kTcpRst, .sequence = 1001});  // one that met the other shard gives its place back
+    passed -= world_.collect(kServerNic).size() == 1 ? 1U : 0U;
+  }
+  EXPECT_EQ(passed, 64U);
+  EXPECT_EQ(world_.engine().shard(0).sessions.size(), 64U) << "all of them in the first shard";
+  client_says(kEnds4, 999, {.flags = kTcpSyn}, 0, kTenantB);
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
 }
 
 TEST_P(PathSynProxy, ClientThatReturnsItsCookieIsJoinedWithTheServerInBothFamiliesAndTenants) {

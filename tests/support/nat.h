@@ -9,6 +9,9 @@
 
 namespace sekisho::tests {
 
+/// The id of a test's first NAT rule; the others follow.
+inline constexpr std::uint32_t kNatRuleIds = 900'000;
+
 /// What a NAT rule of a test says; everything not said is any. Ranges are "low-high", a prefix, or one address.
 struct NatText {
   filters::snapshot::NatKind kind;
@@ -18,6 +21,7 @@ struct NatText {
   std::uint16_t port_low = 0, port_high = 65535;
   std::uint16_t block_ports = 0, translated_port = 0;
   std::uint8_t prefix_length = 0;
+  std::uint8_t log = 0;
 };
 
 inline filters::snapshot::Range nat_ranges(filters::SnapshotBuilder& builder, const std::vector<std::string>& texts) {
@@ -61,6 +65,10 @@ inline void add_nat(filters::SnapshotBuilder& builder, std::uint32_t index, cons
   rule.block_ports = text.block_ports;
   rule.translated_port = text.translated_port;
   rule.prefix_length = text.prefix_length;
+  rule.log = text.log;
+  rule.id = kNatRuleIds + static_cast<std::uint32_t>(builder.nat_rules.size());
+  rule.uuid = {0x4e, 0x41, 0x54, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(builder.nat_rules.size())};
+  rule.number = static_cast<std::uint16_t>(builder.tenants[index].nat.count + 1);
   filters::snapshot::Range& own = builder.tenants[index].nat;
   if (own.count == 0) own.first = static_cast<std::uint32_t>(builder.nat_rules.size());
   builder.nat_rules.push_back(rule);

@@ -226,6 +226,42 @@ TEST_F(Compile, LimitsOfARuleFollowIt) {
   EXPECT_EQ(view().string(view().rules()[limit.rule].name), "web allowed");
 }
 
+TEST_F(Compile, TimeoutsOfAServiceFollowEachOfItsEntriesAndNoOthers) {
+  std::string text(kExample);
+  const std::string service = "{ name: http, protocol: tcp,";
+  ASSERT_NE(text.find(service), std::string::npos);
+  text.replace(text.find(service), service.size(), "{ name: http, timeout_seconds: 600, protocol: tcp,");
+  load(text);
+  std::size_t timed = 0;
+  for (std::uint32_t i = 0; i < view().services().size(); ++i) {
+    const auto all = view().service_timeouts();
+    const auto at = std::find_if(all.begin(), all.end(), [&](const auto& timeouts) { return timeouts.service == i; });
+    EXPECT_EQ(at != all.end(), view().string(view().services()[i].name) == "http") << i;
+    if (at == all.end()) continue;
+    EXPECT_EQ(at->seconds, 600U);
+    EXPECT_EQ(at->first, 0U);
+    ++timed;
+  }
+  EXPECT_GE(timed, 2U);
+}
+
+TEST_F(Compile, ARuleIsEndingForSevenDaysBeforeItEnds) {
+  std::string text(kExample);
+  const std::string rule = "name: web allowed,";
+  text.replace(text.find(rule), rule.size(), rule + " valid_until: 2026-12-01 12:00,");
+  decoded_ = decode_document(text);
+  const auto ending = [&](std::string_view now) {
+    compiled_ = compile(decoded_.model, decoded_.positions, ids_, 1, *parse_civil(now));
+    int out = 0;
+    for (const auto& one : view().rules()) out += one.ending;
+    return out;
+  };
+  EXPECT_EQ(ending("2026-11-24 11:59"), 0);
+  EXPECT_EQ(ending("2026-11-24 12:00"), 1);
+  EXPECT_EQ(ending("2026-12-01 11:59"), 1);
+  EXPECT_EQ(ending("2026-12-01 12:00"), 0) << "it has ended";
+}
+
 TEST_F(Compile, GivesTheSameBytesForTheSameModel) {
   load(kExample);
   const auto first = compiled_.snapshot;

@@ -75,12 +75,36 @@ TEST_F(NatDocument, EveryKindMeansWhatItSays) {
   EXPECT_EQ(filters::nat_destination(view(), query(2, "2001:db8:ffff::1", 2, to_string(six), 80)).address, parse_address("fd00:0:0:1::2").value());
 }
 
+TEST_F(NatDocument, RulesKeepTheirIdsAndNumbersWhateverStandsAround) {
+  ASSERT_EQ(load("      - { name: a, kind: no-nat, source: [printer] }\n"
+                 "      - { name: b, kind: no-nat, source: [server], id: 6f1d2c84-0000-4000-8000-0000000000aa, log: both }\n"),
+            "");
+  const auto a = view().nat_rules()[0];
+  const auto b = view().nat_rules()[1];
+  EXPECT_EQ(a.number, 1);
+  EXPECT_EQ(a.log, filters::snapshot::kLogNone);
+  EXPECT_EQ(b.log, filters::snapshot::kLogStart | filters::snapshot::kLogEnd);
+  EXPECT_EQ(b.uuid, *parse_uuid("6f1d2c84-0000-4000-8000-0000000000aa"));
+  ASSERT_EQ(load("      - { name: renamed, kind: no-nat, source: [server], id: 6f1d2c84-0000-4000-8000-0000000000aa }\n"
+                 "      - { name: new, kind: no-nat, source: [server] }\n"
+                 "      - { name: a, kind: no-nat, source: [printer] }\n"),
+            "");
+  EXPECT_EQ(view().nat_rules()[0].id, b.id);
+  EXPECT_EQ(view().nat_rules()[2].id, a.id);
+  EXPECT_EQ(view().nat_rules()[2].uuid, a.uuid);
+  EXPECT_NE(view().nat_rules()[1].id, a.id);
+  EXPECT_NE(view().nat_rules()[1].id, b.id);
+}
+
 TEST_F(NatDocument, WhatCannotBeIsRefusedByName) {
   const auto expect = [&](std::string_view rule, std::string_view sentence) {
     const std::string said = load("      - { name: x, " + std::string(rule) + " }\n");
     EXPECT_NE(said.find(sentence), std::string::npos) << rule << "\n  said: " << said;
   };
   expect("kind: nat64, translated: [203.0.113.20]", "nat64 is not there yet");
+  expect("kind: no-nat, id: 12", "is not a UUID");
+  expect("kind: no-nat, id: 6f1d2c84-0000-4000-8000-0000000000aa }\n      - { name: y, kind: no-nat, id: 6f1d2c84-0000-4000-8000-0000000000aa",
+         "is used twice");
   expect("kind: napt, source: [office-net], translated: [198.51.100.1]", "belongs neither to the prefixes");
   expect("kind: napt, source: [office-net], translated: [203.0.113.33]", "belongs neither to the prefixes");  // another tenant's
   expect("kind: napt, translated: [203.0.113.20]", "must not be any");

@@ -113,5 +113,14 @@ TEST(Moments, AreTheSameBetweenTwoEdgesAndDifferAcrossThem) {
   EXPECT_TRUE(Moments(model::Configuration()).none());
 }
 
+TEST(Moments, OneIsSevenDaysBeforeARuleEnds) {
+  model::Configuration model;
+  model.add_tenants()->add_policies()->add_rules()->set_valid_until("2026-12-01 12:00");
+  const Moments moments(model);
+  EXPECT_EQ(moments.at(at("2026-11-24 11:59")), 0);
+  EXPECT_EQ(moments.at(at("2026-11-24 12:00")), at("2026-11-24 12:00"));
+  EXPECT_EQ(moments.at(at("2026-12-01 11:59")), at("2026-11-24 12:00"));
+}
+
 }  // namespace
 }  // namespace sekisho::control

@@ -352,6 +352,8 @@ TEST(Sekishoctl, BashCompletionOffersCommandsAndOptions) {
   EXPECT_EQ(offered(dir, "sekishoctl \"\""), "config show binding log explain completion\n");
   EXPECT_EQ(offered(dir, "sekishoctl config c"), "check commit confirm\n");
   EXPECT_EQ(offered(dir, "sekishoctl --json show s"), "sessions status\n");
+  EXPECT_EQ(offered(dir, "sekishoctl show na"), "nat\n");
+  EXPECT_EQ(offered(dir, "sekishoctl show nat --b"), "--blocks\n");
   EXPECT_EQ(offered(dir, "sekishoctl log export --f"), "--format\n");
   EXPECT_EQ(offered(dir, "sekishoctl log export --format \"\""), "json csv\n");
   EXPECT_EQ(offered(dir, "sekishoctl log export --js"), "--json\n");

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/limits.h"
 #include "mgmt/log/enrich.h"
 #include "mgmt/log/events.h"
 #include "mgmt/log/format.h"
@@ -130,6 +131,61 @@ TEST(Record, ANoticeIsASecRecordWithoutAPacket) {
   EXPECT_EQ(sec.event, "CAP_LOGRATE");
   EXPECT_EQ(sec.action, SecAction::kRateLimited);
   EXPECT_EQ(sec.cat, SecCategory::kCapacity);
+}
+
+TEST(Record, ANoticeOfAQuotaSaysItsPercentAndNoOtherDoes) {
+  const auto notice = [](std::uint8_t number, std::uint8_t level, std::uint32_t rule) {
+    SecBody body{};
+    body.level = level;
+    body.rule = rule;
+    return decode_record(pack({kNoon, kAcme, 7, LogKind::kSec, 0, 0, number, 1}, body)).has_value();
+  };
+  for (unsigned number = kNoticeQuotaSessions; number <= kNoticeQuotaRules; ++number) {
+    EXPECT_TRUE(notice(static_cast<std::uint8_t>(number), 80, 0));
+    EXPECT_FALSE(notice(static_cast<std::uint8_t>(number), 0, 0));
+    EXPECT_FALSE(notice(static_cast<std::uint8_t>(number), 101, 0));
+  }
+  EXPECT_TRUE(notice(kNoticeRuleEnding, 0, 5));
+  EXPECT_FALSE(notice(kNoticeRuleEnding, 80, 5));
+  EXPECT_FALSE(notice(kNoticeRuleExpired, 0, limits::kRuleIdMax + 1));
+}
+
+TEST(Enrich, QuotasAndEndingRulesAreToldInWords) {
+  const auto told = [](LogNotice notice, std::uint8_t level, std::uint32_t rule) {
+    SecBody body{};
+    body.binding = body.in_port = 0xffffffff;
+    body.level = level;
+    body.rule = rule;
+    const auto entry = enriched(pack({kNoon, kAcme, 7, LogKind::kSec, 0, 0, notice, 1}, body), cache_with({names(7)}));
+    return std::get<SecFields>(entry.body);
+  };
+  const SecFields states = told(kNoticeQuotaSessions, 95, 0);
+  EXPECT_EQ(states.event, "CAP_STATES");
+  EXPECT_EQ(states.action, SecAction::kDetected);
+  EXPECT_EQ(states.msg, "In use of the tenant's quota of concurrent connections: 95 percent");
+  EXPECT_EQ(states.rule_id, Uuid{});
+  const SecFields ending = told(kNoticeRuleEnding, 0, kRule);
+  EXPECT_EQ(ending.event, "CFG_RULE_ENDING");
+  EXPECT_EQ(ending.cat, SecCategory::kConfig);
+  EXPECT_NE(ending.rule_id, Uuid{});
+  EXPECT_FALSE(ending.rule_name.empty());
+  EXPECT_EQ(told(kNoticeRuleExpired, 0, kRule).event, "CFG_RULE_EXPIRED");
+  for (unsigned number = kNoticeLogRate; number < kNoticeCount; ++number) {
+    EXPECT_NE(find_event(notice_info(static_cast<LogNotice>(number)).code), nullptr) << number;
+  }
+}
+
+TEST(Enrich, ADroppedPacketsRecordNamesTheClassThatDroppedIt) {
+  CommBody body = comm_body();
+  body.phase = CommPhase::kDrop, body.action = CommAction::kDrop, body.rule = 0xffffffff;
+  for (const auto reason : {filters::DropReason::kL4Truncated, filters::DropReason::kUdpLength}) {  // both "malformed"
+    LogEnvelope head = envelope(LogKind::kComm);
+    head.drop_reason = static_cast<std::uint8_t>(reason);
+    const auto entry = enriched(pack(head, body), cache_with({names(7)}));
+    EXPECT_EQ(std::get<CommFields>(entry.body).drop, filters::info(reason).name);
+    EXPECT_NE(text(entry).find("\"drop\":\"" + std::string(filters::info(reason).name) + '"'), std::string::npos);
+  }
+  EXPECT_EQ(std::get<CommFields>(enriched(pack(envelope(LogKind::kComm), comm_body()), cache_with({names(7)})).body).drop, "");
 }
 
 TEST(Enrich, AllowedFlowSpeaksByNames) {

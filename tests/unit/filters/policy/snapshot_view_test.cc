@@ -430,7 +430,8 @@ TEST(SnapshotView, RefusesWrongStandingsAndMoments) {
       {"off without a time", kRules, [](B& b) { b.rules[0].standing = snapshot::Standing::kOff; }},
       {"timed default", kRules, [](B& b) { b.rules[1].timed = 1; }},
       {"guard that allows", kRules, [](B& b) { b.rules[0].guard = 1; }},
-      {"reserved of a rule", kRules, [](B& b) { b.rules[0].reserved[3] = 1; }},
+      {"reserved of a rule", kRules, [](B& b) { b.rules[0].reserved[2] = 1; }},
+      {"ending without an end", kRules, [](B& b) { b.rules[0].ending = 1; }},
       {"two moments", Section::kMoments, [](B& b) { b.moments = {{1}, {2}}; }},
   });
   auto builder = one_of_everything();
@@ -522,6 +523,7 @@ TEST(SnapshotView, RefusesWrongRulesRangesAndServices) {
 TEST(SnapshotView, RefusesWrongLimits) {
   constexpr auto kState = Section::kStateLimits;
   constexpr auto kRule = Section::kRuleLimits;
+  constexpr auto kTimeouts = Section::kServiceTimeouts;
   expect_all_refused({
       {"limits of no tenant", kState, [](B& b) { b.state_limits.push_back({9, 1, 0, {}, {}}); }},
       {"limits of a tenant twice", kState, [](B& b) { b.state_limits = {{1, 1, 0, {}, {}}, {1, 1, 0, {}, {}}}; }},
@@ -531,10 +533,15 @@ TEST(SnapshotView, RefusesWrongLimits) {
       {"limits reserved", kState, [](B& b) { b.state_limits.push_back({0, 1, 0, {}, {0, 1, 0}}); }},
       {"limits of no rule", kRule, [](B& b) { b.rule_limits.push_back({100, 1, 0, 0, 0, 0}); }},
       {"limits of a rule twice", kRule, [](B& b) { b.rule_limits = {{1, 1, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}}; }},
+      {"timeouts of no service", kTimeouts, [](B& b) { b.service_timeouts.push_back({100, 1, 1}); }},
+      {"timeouts of a service twice", kTimeouts, [](B& b) { b.service_timeouts = {{0, 1, 1}, {0, 1, 1}}; }},
+      {"a timeout of more than a week", kTimeouts, [](B& b) { b.service_timeouts = {{0, snapshot::kTimeoutMax + 1, 1}}; }},
+      {"a first timeout of more than a week", kTimeouts, [](B& b) { b.service_timeouts = {{0, 1, snapshot::kTimeoutMax + 1}}; }},
   });
   auto builder = one_of_everything();
   builder.state_limits = {{0, 1, 0, {}, {}}, {1, 1, 0, snapshot::SynProtection::kDrop, {}}};
   builder.rule_limits = {{0, 1, 0, 0, 0, 0}, {2, 1, 0, 0, 0, 0}};
+  builder.service_timeouts = {{0, snapshot::kTimeoutMax, 0}, {1, 0, snapshot::kTimeoutMax}};
   EXPECT_TRUE(SnapshotView::parse(builder.finish(1)).has_value());
 }
 
@@ -569,7 +576,9 @@ TEST(SnapshotView, RefusesWrongNatRules) {
     EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].translated = {0xffffff00U, 1}; }));
     EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].any_source ^= 1; }));
     EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].name = {0, 1U << 30}; }));
-    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].reserved[6] = 1; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].log = snapshot::kLogDropEach; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].id = 0; }));
+    EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].id = b.rules[0].id; }));
     EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].block_ports = i == 3 ? 1007 : 2; }));
     if (i != 1) {
       EXPECT_TRUE(refused([=](B& b) { b.nat_rules[i].translated_port = 1; }));
