@@ -3,6 +3,7 @@
 
 #include <pwd.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/describe.h"
@@ -13,6 +14,7 @@
 #include "control/links/answer.h"
 #include "control/links/log_link.h"
 #include "control/show/tables.h"
+#include "control/show/unused.h"
 
 namespace sekisho::control {
 namespace {
@@ -83,6 +85,20 @@ void add_note(ipc::Table& table, const std::string& note) {
   table.set_note(table.note().empty() ? note : table.note() + "; " + note);
 }
 
+template <typename Message>
+Message parsed(const DataplaneLink::Reply& reply) {
+  Message out;
+  if (!reply.error.empty() || !out.ParseFromString(reply.bulk)) out.Clear();
+  return out;
+}
+
+/// Beside other warnings; a document that is refused has other worries.
+void add_unused(std::vector<Finding>& findings, const std::vector<Finding>& unused) {
+  if (has_errors(findings)) return;
+  findings.insert(findings.end(), unused.begin(), unused.end());
+  sort_findings(findings);
+}
+
 }  // namespace
 
 struct ControlService::Running {
@@ -146,13 +162,40 @@ void ControlService::with_document(ControlRequest request, ControlServer::Reply 
   auto blob = SealedBlob::open(std::move(request.fds[0]), limits::kDocumentBytesMax);
   if (!blob) return reply(failure("the document cannot be taken: " + describe(blob.error())));
   std::string text(reinterpret_cast<const char*>(blob->bytes().data()), blob->bytes().size());
-  if (request.message.has_check_config()) return check(request, text, reply);
-  if (request.message.has_diff_config()) return diff(request, text, reply);
-  commit(request, std::move(text), std::move(reply));
+  // Functions have to be copyable, and descriptors are not: this one has been read.
+  const auto asked = std::make_shared<ControlRequest>(std::move(request));
+  find_unused(text, [this, asked, text, reply = std::move(reply)](std::vector<Finding> unused) mutable {
+    if (asked->message.has_check_config()) return check(*asked, text, unused, reply);
+    if (asked->message.has_diff_config()) return diff(*asked, text, unused, reply);
+    commit(*asked, std::move(text), std::move(unused), std::move(reply));
+  });
 }
 
-void ControlService::check(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply) {
-  const std::vector<Finding> findings = check_document(decode_document(text), committer_.now());
+void ControlService::find_unused(const std::string& text, std::function<void(std::vector<Finding>)> done) {
+  const std::int64_t now = committer_.now();
+  const auto revisions = store_.list(static_cast<std::uint32_t>(limits::kRevisionsKeptMax) + 1);
+  const auto stood = [&](const RevisionInfo& info) {
+    const bool ran = info.state == RevisionState::kRunning || info.state == RevisionState::kSuperseded;
+    return ran && static_cast<std::int64_t>(info.created_ns / 1'000'000'000) <= now - kUnusedSeconds;
+  };
+  if (!revisions || !dataplane_.connected()) return done({});
+  const auto before = std::find_if(revisions->begin(), revisions->end(), stood);  // newest first
+  if (before == revisions->end()) return done({});
+  ipc::ToDataplane question;
+  question.mutable_read_counters();
+  dataplane_.ask(std::move(question), kQueryDeadline,
+                 [this, text, now, number = before->number, done = std::move(done)](const DataplaneLink::Reply& reply) {
+    const auto old = store_.text(number);
+    const Decoded decoded = decode_document(text);
+    if (!old) return done({});
+    done(remark_on_unused(decoded.model, decoded.positions, decode_document(*old).model, parsed<ipc::Counters>(reply), ids_, now));
+  });
+}
+
+void ControlService::check(const ControlRequest& request, const std::string& text, const std::vector<Finding>& unused,
+                           ControlServer::Reply& reply) {
+  std::vector<Finding> findings = check_document(decode_document(text), committer_.now());
+  add_unused(findings, unused);
   ControlAnswer out;
   auto& body = *out.message.mutable_check_result();
   body.set_ok(!has_errors(findings));
@@ -160,7 +203,8 @@ void ControlService::check(const ControlRequest& request, const std::string& tex
   reply(std::move(out));
 }
 
-void ControlService::diff(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply) {
+void ControlService::diff(const ControlRequest& request, const std::string& text, const std::vector<Finding>& unused,
+                          ControlServer::Reply& reply) {
   const auto& question = request.message.diff_config();
   model::Configuration before;
   if (question.against() != 0) {
@@ -172,6 +216,7 @@ void ControlService::diff(const ControlRequest& request, const std::string& text
   }
   const Decoded after = decode_document(text);
   std::vector<Finding> findings = check_document(after, committer_.now());
+  add_unused(findings, unused);
   ControlAnswer out;
   auto& body = *out.message.mutable_diff_result();
   body.set_ok(!has_errors(findings));
@@ -183,15 +228,18 @@ void ControlService::diff(const ControlRequest& request, const std::string& text
   reply(std::move(out));
 }
 
-void ControlService::commit(const ControlRequest& request, std::string text, ControlServer::Reply reply) {
+void ControlService::commit(const ControlRequest& request, std::string text, std::vector<Finding> unused, ControlServer::Reply reply) {
   const auto& question = request.message.commit_config();
   CommitRequest commit{.text = std::move(text),
                        .comment = question.comment(),
                        .author = user_name(request.uid),
                        .confirm_seconds = question.confirm_seconds(),
                        .base_revision = question.base_revision()};
-  committer_.commit(std::move(commit), [reply = std::move(reply), file = question.file_name()](
-                                           const CommitAnswer& answer) { reply(commit_answer(answer, file)); });
+  committer_.commit(std::move(commit), [reply = std::move(reply), unused = std::move(unused),
+                                        file = question.file_name()](CommitAnswer answer) {
+    add_unused(answer.findings, unused);
+    reply(commit_answer(answer, file));
+  });
 }
 
 void ControlService::confirm(const ControlRequest& request, ControlServer::Reply& reply) {
@@ -324,13 +372,6 @@ ipc::ToDataplane question_for(const ipc::Show& show, const ipc::NameTable& names
   } else {
     out.mutable_read_counters()->set_living_sessions(show.what() == ipc::Show::RULES);
   }
-  return out;
-}
-
-template <typename Message>
-Message parsed(const DataplaneLink::Reply& reply) {
-  Message out;
-  if (!reply.error.empty() || !out.ParseFromString(reply.bulk)) out.Clear();
   return out;
 }
 

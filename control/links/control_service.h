@@ -2,8 +2,10 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "control/config/commit.h"
 #include "control/config/store.h"
@@ -25,9 +27,11 @@ class ControlService {
 
  private:
   struct Running;  // the model in force and its names, kept until another revision runs
-  void check(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply);
-  void diff(const ControlRequest& request, const std::string& text, ControlServer::Reply& reply);
-  void commit(const ControlRequest& request, std::string text, ControlServer::Reply reply);
+  void check(const ControlRequest& request, const std::string& text, const std::vector<Finding>& unused, ControlServer::Reply& reply);
+  void diff(const ControlRequest& request, const std::string& text, const std::vector<Finding>& unused, ControlServer::Reply& reply);
+  void commit(const ControlRequest& request, std::string text, std::vector<Finding> unused, ControlServer::Reply reply);
+  /// Asks what of the document nobody has used for long; nothing when no data plane answers.
+  void find_unused(const std::string& text, std::function<void(std::vector<Finding>)> done);
   void confirm(const ControlRequest& request, ControlServer::Reply& reply);
   void rollback(const ControlRequest& request, ControlServer::Reply reply);
   void list(const ControlRequest& request, ControlServer::Reply& reply);
