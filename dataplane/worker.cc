@@ -20,6 +20,7 @@ unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t 
   ++shard.visit;
   for (unsigned round = 1;; ++round) {
     Burst burst;
+    const std::uint64_t dropped = shard.packets.dropped.read();
     path::receive(shard, inlet, burst);
     packets += burst.count;
     const bool full = burst.count == kBurstMax;
@@ -29,9 +30,10 @@ unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t 
       if (inlet.backlog.fair) [[unlikely]] path::fair_share(shard, config, inlet.backlog, burst);
     }
     const unsigned carried = burst.count;
+    const std::uint64_t refused = shard.packets.dropped.read() - dropped;
     if (carried > 0) path::proceed(shard, config, burst, kUnwatched);
     if (path::wants_more(inlet.backlog, full, carried, round)) [[unlikely]] continue;
-    path::end_visit(inlet.backlog, full, carried, round);
+    path::end_visit(inlet.backlog, full, refused, round);
     return packets;
   }
 }
@@ -45,15 +47,17 @@ unsigned serve_handed(Shard& shard, const Runtime& config) {
   ++shard.visit;
   for (unsigned round = 1;; ++round) {
     Burst handed;
+    const std::uint64_t dropped = shard.packets.dropped.read();
     const unsigned taken = path::receive_handed(shard, config, handed);
     packets += taken;
     const bool full = taken == kBurstMax;
     if (full) path::observe(shard, config, backlog, kSource, handed);
     if (backlog.fair) [[unlikely]] path::fair_share(shard, config, backlog, handed);
     const unsigned carried = handed.count;
+    const std::uint64_t refused = shard.packets.dropped.read() - dropped;
     path::carry(shard, config, handed, kUnwatched);
     if ((full && round < kHandedBurstsMax) || path::wants_more(backlog, full, carried, round)) continue;
-    path::end_visit(backlog, full, carried, round);
+    path::end_visit(backlog, full, refused, round);
     return packets;
   }
 }

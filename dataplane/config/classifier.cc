@@ -6,13 +6,14 @@
 // control thread. Synchronisation. None: after build() everything is read-only. Limits. Those of CompiledRules.
 #include "dataplane/config/classifier.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <unordered_map>
 
-#include "base/crypto/sha256.h"
 #include "dataplane/config/pair_of_threads.h"
+#include "dataplane/session/flow_key.h"
 #include "filters/policy/probes.h"
 
 namespace sekisho::dataplane {
@@ -29,62 +30,75 @@ using filters::snapshot::Tenant;
 constexpr std::size_t kFamilies = 2;
 
 
+/// Keeps senders of documents from choosing content that hashes like other content: drawn once in a process.
+const HashSeed& seed() {
+  static const HashSeed drawn = [] {
+    HashSeed out{};
+    if (getrandom(&out, sizeof(out), 0) != sizeof(out)) out = {0x9e3779b97f4a7c15U, 0xbf58476d1ce4e5b9U};
+    return out;
+  }();
+  return drawn;
+}
+
 /// Hashes what decides a match and nothing else: names, ids, actions and log settings may change without a rebuild.
 class ContentHash {
  public:
   explicit ContentHash(const SnapshotView& view) : view_(view) {}
 
-  Sha256Digest of(const Tenant& tenant) {
-    Sha256 hash;
-    put(hash, tenant.zones.count);
-    put(hash, tenant.rules.count);
+  TenantContent of(const Tenant& tenant) {
+    TenantContent hash{};
+    put(hash, std::uint64_t{tenant.zones.count} << 32 | tenant.rules.count);
     for (const Rule& rule : slice(view_.rules(), tenant.rules)) {
       put(hash, rule.source_zones);
       put(hash, rule.destination_zones);
-      put(hash, static_cast<std::uint8_t>(rule.standing == filters::snapshot::Standing::kStands));
-      hash.update(of_ranges(rule.sources));
-      hash.update(of_ranges(rule.destinations));
-      hash.update(of_services(rule.services));
+      put(hash, rule.standing == filters::snapshot::Standing::kStands ? 1 : 0);
+      put(hash, of_ranges(rule.sources));
+      put(hash, of_ranges(rule.destinations));
+      put(hash, of_services(rule.services));
     }
-    return hash.finish();
+    return hash;
   }
 
  private:
-  using Memo = std::unordered_map<std::uint64_t, Sha256Digest>;
-
-  template <typename T>
-  static void put(Sha256& hash, T number) {
-    std::array<std::uint8_t, sizeof(T)> bytes;
-    std::memcpy(bytes.data(), &number, sizeof(T));
-    hash.update(bytes);
+  static void put(TenantContent& hash, std::uint64_t word) {
+    hash.low = mix(hash.low ^ word, seed().a ^ hash.high);
+    hash.high = mix(hash.high ^ word, seed().b ^ 0x2545f4914f6cdd1dU);
   }
-  static std::uint64_t name_of(Range range) { return std::uint64_t{range.first} << 32 | range.count; }
+  static void put(TenantContent& hash, const TenantContent& part) {
+    put(hash, part.low);
+    put(hash, part.high);
+  }
 
-  /// Rules share runs: each run is hashed once. An empty run always means "any", in every rule.
-  const Sha256Digest& of_ranges(Range range) {
-    const auto [place, is_new] = ranges_.try_emplace(name_of(range));
+  /// Rules share runs, and runs may be long: each is hashed once. An empty run always means "any", in every rule.
+  const TenantContent& of_ranges(Range range) {
+    const auto [place, is_new] = ranges_.try_emplace(std::uint64_t{range.first} << 32 | range.count);
     if (is_new) {
-      const auto run = slice(view_.address_ranges(), range);
-      place->second = sha256({reinterpret_cast<const std::uint8_t*>(run.data()), run.size_bytes()});
+      for (const auto& each : slice(view_.address_ranges(), range)) {
+        put(place->second, static_cast<std::uint64_t>(each.low.family) << 8 | static_cast<std::uint64_t>(each.high.family));
+        for (const auto* address : {&each.low, &each.high}) {
+          put(place->second, load_be<std::uint64_t>(address->bytes, 0));
+          put(place->second, load_be<std::uint64_t>(address->bytes, 8));
+        }
+      }
     }
     return place->second;
   }
-  const Sha256Digest& of_services(Range range) {
-    const auto [place, is_new] = services_.try_emplace(name_of(range));
+  const TenantContent& of_services(Range range) {
+    const auto [place, is_new] = services_.try_emplace(std::uint64_t{range.first} << 32 | range.count);
     if (is_new) {
-      Sha256 hash;
-      for (Service service : slice(view_.services(), range)) {
-        service.name = {};
-        hash.update({reinterpret_cast<const std::uint8_t*>(&service), sizeof(service)});
+      for (const Service& each : slice(view_.services(), range)) {
+        put(place->second, std::uint64_t{each.source_low} << 48 | std::uint64_t{each.source_high} << 32 |
+                               std::uint64_t{each.destination_low} << 16 | each.destination_high);
+        put(place->second, std::uint64_t{each.protocol} << 40 | std::uint64_t{each.any_protocol} << 32 |
+                               std::uint64_t{each.icmp_type_low} << 24 | std::uint64_t{each.icmp_type_high} << 16 |
+                               std::uint64_t{each.icmp_code_low} << 8 | each.icmp_code_high);
       }
-      place->second = hash.finish();
     }
     return place->second;
   }
 
   const SnapshotView& view_;
-  Memo ranges_;
-  Memo services_;
+  std::unordered_map<std::uint64_t, TenantContent> ranges_, services_;
 };
 
 CompiledRules::Number number(const std::array<std::uint8_t, 16>& bytes) {
@@ -95,13 +109,13 @@ CompiledRules::Number number(const std::array<std::uint8_t, 16>& bytes) {
 
 /// The rules of one tenant, shared by the generations in which they are the same.
 struct Classifier::Compiled {
-  Sha256Digest content;
+  TenantContent content;
   CompiledRules rules;
 };
 
 Classifier::~Classifier() = default;
 
-std::shared_ptr<const Classifier::Compiled> Classifier::lend(std::uint32_t tenant, const std::array<std::uint8_t, 32>& content) const {
+std::shared_ptr<const Classifier::Compiled> Classifier::lend(std::uint32_t tenant, const TenantContent& content) const {
   const auto by_id = [](const Place& place, std::uint32_t id) { return place.id < id; };
   const auto place = std::lower_bound(places_.begin(), places_.end(), tenant, by_id);  // snapshots name tenants in order
   if (place == places_.end() || place->id != tenant || place->compiled->content != content) return nullptr;
@@ -109,7 +123,7 @@ std::shared_ptr<const Classifier::Compiled> Classifier::lend(std::uint32_t tenan
 }
 
 Result<void> Classifier::compile(const SnapshotView& view, std::span<const std::uint32_t> tenants,
-                                 std::span<const std::array<std::uint8_t, 32>> contents) {
+                                 std::span<const TenantContent> contents) {
   std::vector<Result<CompiledRules>> results(tenants.size(), Error{});
   run_on_two_threads(tenants.size(), [&](std::size_t i) { results[i] = CompiledRules::build(view, tenants[i]); });
   for (std::size_t i = 0; i < tenants.size(); ++i) {
@@ -127,7 +141,7 @@ Result<std::unique_ptr<const Classifier>> Classifier::build(const filters::Snaps
   stats = {};
   std::unique_ptr<Classifier> out(new Classifier);
   ContentHash hash(view);
-  std::vector<Sha256Digest> contents;
+  std::vector<TenantContent> contents;
   std::vector<std::uint32_t> fresh;
   for (const Tenant& tenant : view.tenants()) {
     contents.push_back(hash.of(tenant));

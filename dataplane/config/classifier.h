@@ -50,6 +50,12 @@ struct ClassifierBuildStats {
   std::optional<ClassifierMismatch> mismatch;  ///< why the build was refused with kConflict
 };
 
+/// What decides matches in a tenant's rules, as a keyed hash: equal for equal content, and for nothing else anybody can make.
+struct TenantContent {
+  std::uint64_t low, high;
+  bool operator==(const TenantContent&) const = default;
+};
+
 /// First-match policy of all tenants: answers exactly as filters::match_linear.
 ///
 /// Each tenant's rules are compiled by themselves and named by their place inside the tenant, so that those of a tenant
@@ -91,10 +97,10 @@ class Classifier {
 
   Classifier() = default;
   /// What was compiled for this tenant from the same content, or null.
-  [[nodiscard]] std::shared_ptr<const Compiled> lend(std::uint32_t tenant, const std::array<std::uint8_t, 32>& content) const;
+  [[nodiscard]] std::shared_ptr<const Compiled> lend(std::uint32_t tenant, const TenantContent& content) const;
   /// Compiles `tenants` of `view` into their places; `contents` by tenant.
   Result<void> compile(const filters::SnapshotView& view, std::span<const std::uint32_t> tenants,
-                       std::span<const std::array<std::uint8_t, 32>> contents);
+                       std::span<const TenantContent> contents);
   /// Checks the tenants of `view` that this build compiled.
   Result<void> check(const filters::SnapshotView& view, std::span<const std::uint32_t> tenants, ClassifierBuildStats& stats) const;
   [[nodiscard]] std::uint32_t first_match(const ClassifyKey& key) const noexcept;

@@ -78,6 +78,7 @@ struct Attachment {
   std::uint32_t tags = kNoIndex;    ///< outer | inner << 16 of the run
   std::uint16_t nic = 0;
   std::uint32_t at = kNoIndex;      ///< port index; kNoIndex: nobody's
+  bool segment = false;             ///< a Port of kind segment
   bool counts = true;
   std::uint64_t packets = 0, bytes = 0;
 
@@ -89,6 +90,7 @@ struct Attachment {
     tags = wanted;
     nic = packet->port;
     at = config.wires.find(nic, meta.outer_vlan, meta.inner_vlan);
+    segment = at != kNoIndex && config.ports[at].kind == snapshot::PortKind::kSegment;
   }
   void flush(Shard& shard, const Runtime& config) {
     if (at != kNoIndex && counts) {
@@ -115,21 +117,23 @@ enum class Bound : std::uint8_t {
   kPiece,  ///< goes on to the other pieces of its datagram
 };
 
-/// Places one packet that came in at port `at`.
-Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) {
+/// Places one packet that came in at port `at`; `segment`: its kind.
+[[gnu::always_inline]] inline Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at, bool segment) {
   PacketMeta& meta = meta_of(packet);
-  if (at == kNoIndex) [[unlikely]] {
-    shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
-    return Bound::kEnded;
-  }
-  if (config.ports[at].kind == snapshot::PortKind::kUplink) {
-    at = share_of(shard, config, packet, at);
-    if (at == kNoIndex) return Bound::kEnded;
+  if (!segment) {
+    if (at == kNoIndex) [[unlikely]] {
+      shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
+      return Bound::kEnded;
+    }
+    if (config.ports[at].kind == snapshot::PortKind::kUplink) {
+      at = share_of(shard, config, packet, at);
+      if (at == kNoIndex) return Bound::kEnded;
+    }
   }
   const PortEntry& port = config.ports[at];
   place(config, meta, at);
 
-  if (port.kind == snapshot::PortKind::kSegment) {
+  if (segment) {
     const DropReason reason = guard(shard, config, port, packet);
     if (reason != DropReason::kNone) [[unlikely]] {
       refuse(shard, config, packet, reason);
@@ -186,7 +190,7 @@ void bind_pieces(Shard& shard, const Runtime& config, Burst& burst, Burst& piece
     attachment.seek(shard, config, packet, meta_of(packet));
     attachment.packets += 1;
     attachment.bytes += packet->pkt_len;
-    const Bound bound = bind_one(shard, config, packet, attachment.at);
+    const Bound bound = bind_one(shard, config, packet, attachment.at, attachment.segment);
     if (bound == Bound::kWhole) [[likely]] {
       burst.packets[kept++] = packet;
     } else if (bound == Bound::kPiece) {

@@ -57,9 +57,10 @@ void fair_share(Shard& shard, const Runtime& config, const Backlog& backlog, Bur
   burst.count = kept;
 }
 
-void end_visit(Backlog& backlog, bool full, unsigned carried, unsigned rounds) noexcept {
-  // One tenant alone has nobody to be fair to; unless most of what comes is refused early, which is worth hurrying for.
-  const bool crowd = std::max(backlog.active, backlog.active_before) > 1 || carried * 4U <= kBurstMax * 3U;
+void end_visit(Backlog& backlog, bool full, std::uint64_t refused, unsigned rounds) noexcept {
+  // One tenant alone has nobody to be fair to; unless much of what comes is refused early, which is worth hurrying for.
+  // Pieces of datagrams that wait for others, or go on as one, are not refused.
+  const bool crowd = std::max(backlog.active, backlog.active_before) > 1 || refused * 4U >= kBurstMax;
   if (full && crowd) {
     backlog.calm = 0;
     if (backlog.full < kFullVisits) ++backlog.full;

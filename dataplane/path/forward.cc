@@ -20,7 +20,7 @@ constexpr std::uint32_t kHoldTicks = 2 * kTicksPerSecond;
 constexpr std::uint32_t kHeldPerTenantMax = 64;  // of 256: one tenant's silent neighbours leave room for the others
 
 /// One hop less (RFC 1812 5.2.1.1, RFC 8200 3), with the IPv4 header checksum kept (RFC 1624).
-void count_hop(std::span<std::uint8_t> frame, const PacketMeta& meta) {
+[[gnu::always_inline]] inline void count_hop(std::span<std::uint8_t> frame, const PacketMeta& meta) {
   const std::size_t l3 = meta.l3_offset;
   if ((meta.proof & filters::kProofIpv4) != 0) [[likely]] {
     // TTL, protocol and checksum lie in one word: TTL is the upper byte of its 16 bits, so the sum grows by 0x100.
@@ -37,18 +37,20 @@ void count_hop(std::span<std::uint8_t> frame, const PacketMeta& meta) {
 /// room (never in packets of ours).
 [[gnu::always_inline]] inline bool write_link(rte_mbuf* packet, const PortEntry& wire, std::uint64_t destination) {
   const PacketMeta& meta = meta_of(packet);
+  const auto& link = (meta.proof & filters::kProofIpv4) != 0 ? wire.link4 : wire.link6;
   const int grow = int{wire.l2_bytes} - int{meta.l3_offset};
-  if (grow > 0) {
-    if (rte_pktmbuf_prepend(packet, static_cast<std::uint16_t>(grow)) == nullptr) return false;
-  } else if (grow < 0) {
-    rte_pktmbuf_adj(packet, static_cast<std::uint16_t>(-grow));
+  if (grow != 0) [[unlikely]] {
+    if (grow > 0) {
+      if (rte_pktmbuf_prepend(packet, static_cast<std::uint16_t>(grow)) == nullptr) return false;
+    } else {
+      rte_pktmbuf_adj(packet, static_cast<std::uint16_t>(-grow));
+    }
   }
   packet->data_len = static_cast<std::uint16_t>(wire.l2_bytes + meta.l3_length);
   packet->pkt_len = packet->data_len;
   packet->ol_flags = 0;
 
   const auto frame = frame_of(packet);
-  const auto& link = (meta.proof & filters::kProofIpv4) != 0 ? wire.link4 : wire.link6;
   std::memcpy(frame.data(), &destination, 8);  // two bytes too many, which the next store puts right
   std::memcpy(frame.subspan(6).data(), link.data(), 8);
   if (wire.l2_bytes > 14) [[unlikely]] std::memcpy(frame.subspan(14).data(), std::span(link).subspan(8).data(), wire.l2_bytes - 14U);
@@ -167,6 +169,7 @@ void in_pieces(Shard& shard, const Runtime& config, rte_mbuf* packet, const Port
 struct Exit {
   std::uint32_t egress = kNoIndex;
   const PortEntry* wire = nullptr;
+  Outlet* outlet = nullptr;  ///< of its NIC, when this shard owns the queue
   std::uint64_t packets = 0, bytes = 0;
 
   void seek(Shard& shard, const Runtime& config, std::uint32_t wanted) {
@@ -174,6 +177,8 @@ struct Exit {
     flush(shard);
     egress = wanted;
     wire = &config.ports[config.ports[wanted].wire];
+    outlet = &shard.outlets[wire->nic];
+    if (outlet->owner != shard.number) outlet = nullptr;
   }
   void flush(Shard& shard) {
     if (packets == 0) return;
@@ -182,11 +187,16 @@ struct Exit {
     counters.tx_bytes.add(bytes);
     packets = bytes = 0;
   }
-  void send(Shard& shard, rte_mbuf* packet, std::uint64_t destination) {
+  [[gnu::always_inline]] void send(Shard& shard, rte_mbuf* packet, std::uint64_t destination) {
     if (!finish(shard, packet, *wire, destination)) return;
     packets += 1;
     bytes += packet->pkt_len;
-    to_queue(shard, packet, *wire);
+    if (outlet == nullptr || outlet->count == outlet->packets.size()) [[unlikely]] {
+      to_queue(shard, packet, *wire);
+      return;
+    }
+    packet->port = wire->nic;
+    outlet->packets[outlet->count++] = packet;
   }
 };
 

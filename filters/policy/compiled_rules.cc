@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "filters/policy/compiled_rules.h"
 
-#include <bit>
 #include <map>
 #include <unordered_map>
 #include <utility>
@@ -123,7 +122,9 @@ class CompiledRules::Builder {
 
   Result<void> run() {
     SEKISHO_CHECK_OK(make_lines());
-    out_.width_ = (lines_.size() + kBlockBits - 1) / kBlockBits;
+    row_blocks_ = (lines_.size() + kBlockBits - 1) / kBlockBits;
+    out_.summary_ = (row_blocks_ + kSummaryBits - 1) / kSummaryBits;
+    out_.width_ = out_.summary_ + row_blocks_;
     for (const Line& line : lines_) out_.rule_of_line_.push_back(line.ordinal);
     SEKISHO_CHECK_OK(addresses(&Rule::sources, &Rule::any_source, out_.source4_, out_.source6_));
     SEKISHO_CHECK_OK(addresses(&Rule::destinations, &Rule::any_destination, out_.destination4_, out_.destination6_));
@@ -217,12 +218,14 @@ class CompiledRules::Builder {
   void zones(std::uint64_t Rule::*zones_of, std::vector<std::uint32_t>& rows) {
     constexpr std::size_t kZones = 64;
     for (std::size_t zone = 0; zone < kZones; ++zone) {
-      std::vector<Block> row(out_.width_);
+      std::vector<Block> row(row_blocks_);
       for (std::size_t line = 0; line < lines_.size(); ++line) {
         const std::uint64_t bit = (*lines_[line].rule.*zones_of >> zone) & 1U;
         row[line / kBlockBits].word[line % kBlockBits / 64] |= bit << (line % 64);
       }
-      for (const Block& block : row) rows.push_back(number(block));
+      std::vector<std::uint32_t> words(out_.width_, 0U);
+      for (std::uint32_t block = 0; block < row_blocks_; ++block) set(words, block, number(row[block]));
+      rows.insert(rows.end(), words.begin(), words.end());
     }
   }
 
@@ -253,7 +256,7 @@ class CompiledRules::Builder {
     }
     std::sort(edges.begin(), edges.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
     axis.width = out_.width_;
-    std::vector<Block> now(out_.width_);
+    std::vector<Block> now(row_blocks_);
     std::vector<std::uint32_t> row(out_.width_, 0U);
     std::vector<std::uint32_t> changed;
     if (edges.empty() || edges.front().at != 0) append(axis, Value{0}, row);
@@ -266,7 +269,7 @@ class CompiledRules::Builder {
           changed.push_back(touch.block);
         }
       }
-      for (const std::uint32_t block : changed) row[block] = number(now[block]);
+      for (const std::uint32_t block : changed) set(row, block, number(now[block]));
       append(axis, at, row);
       if (out_.bytes() > kBytesMax) return too_much(lines_[groups[edges[i - 1].group].lines.back()].ordinal);
     }
@@ -281,6 +284,14 @@ class CompiledRules::Builder {
     axis.rows.insert(axis.rows.end(), row.begin(), row.end());
   }
 
+  /// Writes a block's number into a row, and into its summary whether it is empty.
+  void set(std::vector<std::uint32_t>& row, std::uint32_t block, std::uint32_t number) const {
+    row[out_.summary_ + block] = number;
+    const std::uint32_t bit = std::uint32_t{1} << (block % kSummaryBits);
+    std::uint32_t& summary = row[block / kSummaryBits];
+    summary = number != 0 ? summary | bit : summary & ~bit;
+  }
+
   std::uint32_t number(const Block& block) {
     const auto [place, is_new] = numbers_.try_emplace(block, static_cast<std::uint32_t>(out_.blocks_.size()));
     if (is_new) out_.blocks_.push_back(block);
@@ -290,6 +301,7 @@ class CompiledRules::Builder {
   const SnapshotView& view_;
   Range rules_;
   CompiledRules& out_;
+  std::size_t row_blocks_ = 0;
   std::map<RunName, std::vector<ServiceSet>> sets_;
   std::vector<Line> lines_;
   std::unordered_map<Block, std::uint32_t, HashBlock> numbers_;

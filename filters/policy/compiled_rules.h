@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -18,8 +19,9 @@ namespace sekisho::filters {
 /// Overview. A rule is one bit, or several when its services ask for different source ports. A packet is a point on six
 /// axes: source, destination, service (protocol with destination port, or with type and code), source port and the two
 /// zones. An axis is cut where some rule begins or ends; each stretch has a row that says which rules take it. The lowest
-/// bit that stands in all six rows is the first match. Rows are cut in blocks of 512 bits, equal blocks are kept once, and
-/// block 0 is the empty one, so that long rows cost what is different in them and most blocks of a lookup are never read.
+/// bit that stands in all six rows is the first match. Rows are cut in blocks of 512 bits and equal blocks are kept once,
+/// so that long rows cost what is different in them. In front of a row stands its summary, a bit for each block that is not
+/// empty: what six summaries have in common is all a lookup reads.
 /// Life-cycle. Immutable once built. Thread: any number at once.
 /// Limits. kLinesMax bits, kTogglesMax changes of blocks along an axis, kBytesMax of memory.
 class CompiledRules {
@@ -65,12 +67,12 @@ class CompiledRules {
     bool operator==(const Block&) const = default;
   };
 
-  /// Sorted starts of stretches, the first at 0, and a row of block numbers for each.
+  /// Sorted starts of stretches, the first at 0, and a row for each: its summary, then its block numbers.
   template <typename Value>
   struct Axis {
     std::vector<Value> starts;
     std::vector<std::uint32_t> rows;
-    std::size_t width = 0;  ///< blocks of a row
+    std::size_t width = 0;  ///< words of a row
 
     /// No branch depends on the data: a wrong guess costs more than all steps.
     [[nodiscard]] const std::uint32_t* row(Value value) const {
@@ -92,23 +94,30 @@ class CompiledRules {
     const std::uint32_t* const port = source_port_.row(facts.source_port);
     const std::uint32_t* const from = source_zone_.data() + (facts.source_zone & 63U) * width_;
     const std::uint32_t* const to = destination_zone_.data() + (facts.destination_zone & 63U) * width_;
-    for (std::size_t i = 0; i < width_; ++i) {
-      if (source[i] == 0 || destination[i] == 0 || service[i] == 0) continue;
-      const Block &a = blocks_[source[i]], &b = blocks_[destination[i]], &c = blocks_[service[i]];
-      const Block &d = blocks_[port[i]], &e = blocks_[from[i]], &f = blocks_[to[i]];
-      Block all;
-      std::uint64_t any = 0;
-      for (std::size_t w = 0; w < all.word.size(); ++w) {
-        all.word[w] = a.word[w] & b.word[w] & c.word[w] & d.word[w] & e.word[w] & f.word[w];
-        any |= all.word[w];
+    for (std::size_t word = 0; word < summary_; ++word) {
+      std::uint32_t common = source[word] & destination[word] & service[word] & port[word] & from[word] & to[word];
+      for (; common != 0; common &= common - 1) {
+        const std::size_t block = word * kSummaryBits + static_cast<std::size_t>(std::countr_zero(common));
+        const std::size_t i = summary_ + block;
+        const Block &a = blocks_[source[i]], &b = blocks_[destination[i]], &c = blocks_[service[i]];
+        const Block &d = blocks_[port[i]], &e = blocks_[from[i]], &f = blocks_[to[i]];
+        Block all;
+        std::uint64_t any = 0;
+        for (std::size_t w = 0; w < all.word.size(); ++w) {
+          all.word[w] = a.word[w] & b.word[w] & c.word[w] & d.word[w] & e.word[w] & f.word[w];
+          any |= all.word[w];
+        }
+        if (any != 0) return rule_of_line_[block * kBlockBits + lowest(all)];
       }
-      if (any != 0) return rule_of_line_[i * kBlockBits + lowest(all)];
     }
     return kNoRule;
   }
   static std::size_t lowest(const Block& block);
 
-  std::size_t width_ = 0;
+  static constexpr std::size_t kSummaryBits = 32;
+
+  std::size_t summary_ = 0;  ///< words of a row's summary
+  std::size_t width_ = 0;    ///< words of a row
   std::vector<Block> blocks_;
   Axis<std::uint32_t> source4_, destination4_, service_, source_port_;
   Axis<Number> source6_, destination6_;

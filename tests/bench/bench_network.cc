@@ -100,6 +100,11 @@ class NetworkWriter {
     tenant.routes = {first_route, size_of(out_.routes) - first_route};
     tenant.policies = append(out_.policies, {snapshot::Policy{out_.string("measured"), index, 0}});
     tenant.rules = write_rules(index, tenant.policies.first);
+    tenant.nat = {size_of(out_.nat_rules), 0};
+    if (plan_.translation != Translation::kNone) tenant.nat = write_translation();
+    if (plan_.half_open_max != 0) {
+      out_.state_limits.push_back({index, plan_.half_open_max, 0, snapshot::SynProtection::kCookies, {}});
+    }
     out_.tenants.push_back(tenant);
   }
 
@@ -161,6 +166,23 @@ class NetworkWriter {
     write_default(policy);
     write_default(snapshot::kNone);
     return {first, size_of(out_.rules) - first};
+  }
+
+  Range write_translation() {
+    constexpr std::uint16_t kBlockPorts = 64;  // a million hosts have one each
+    snapshot::NatRule rule{};
+    const bool blocks = plan_.translation == Translation::kPortBlocks;
+    rule.name = out_.string("translated");
+    rule.kind = blocks ? snapshot::NatKind::kNapt : snapshot::NatKind::kStatic;
+    rule.source_zones = 1;
+    rule.destination_zones = 2;
+    rule.sources = append(out_.address_ranges, {range_of(prefix("10.16.0.0/12"))});
+    rule.translated = append(out_.address_ranges, {range_of(prefix(kOutside))});
+    rule.destinations = {size_of(out_.address_ranges), 0};
+    rule.services = {size_of(out_.services), 0};
+    rule.any_destination = rule.any_service = 1;
+    rule.block_ports = blocks ? kBlockPorts : std::uint16_t{0};
+    return append(out_.nat_rules, {rule});
   }
 
   snapshot::Rule new_rule(std::uint32_t policy, std::string_view name, snapshot::Action action) {

@@ -34,6 +34,10 @@ std::vector<FillerRule> filler_rules(std::uint32_t count, std::uint32_t seed);
 inline constexpr std::uint16_t kServicePort = 80;
 inline constexpr std::uint32_t kClasses = 4;
 
+/// How the measured sources are translated on their way out (IPv4): one to one into kOutside, or into port blocks of it.
+enum class Translation : std::uint8_t { kNone, kStatic, kPortBlocks };
+inline constexpr const char* kOutside = "100.64.0.0/12";
+
 struct NetworkPlan {
   std::uint32_t tenants = 1;       ///< with more than one, tenant t is VLAN 1 + t on both devices; one is untagged
   std::uint32_t rules = 1000;      ///< of the first tenant, the kClasses rules of the measured flows included
@@ -41,6 +45,8 @@ struct NetworkPlan {
   std::uint32_t sessions_max = 1U << 24;
   std::uint8_t log = filters::snapshot::kLogEnd;  ///< LogSetting bits of rules that allow
   bool deny_logged = true;         ///< refusals are logged, folded
+  Translation translation = Translation::kNone;
+  std::uint32_t half_open_max = 0; ///< of each tenant; beyond it SYNs are answered with cookies; 0 = no limit
   std::array<std::string, 2> devices{"net_pfgen0", "net_pfgen1"};
 };
 

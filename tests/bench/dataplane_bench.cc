@@ -8,6 +8,8 @@
 //   sessions=N     session table (default 65536)
 //   rules=N        of the first tenant, default 1000; tenants=N in all, default 1; other_rules=N of each other, default 10
 //   log=0..3       LogSetting bits of rules that allow: 1 start, 2 end (default 2); refusals are not logged with 0
+//   nat=0..2       nothing, every source one to one, or into its block of ports (bench_network.h)
+//   half_open=N    connections a tenant may have half open; beyond it SYNs are answered with cookies (default 0: no limit)
 //   devices=A,B    DPDK names of the two ports (default net_pfgen0,net_pfgen1)
 //   swap_ms=N      apply the next generation every N ms (default 0: never); each differs from the one before in every
 //   rule index memory=1       no packets: measure what sessions, tenants and rules cost in memory
@@ -74,6 +76,10 @@ bool parse_word(std::string_view word, Arguments& out) {
     out.plan.other_rules = number;
   else if (key == "log")
     out.plan.log = static_cast<std::uint8_t>(number & 3U), out.plan.deny_logged = number != 0;
+  else if (key == "nat")
+    out.plan.translation = static_cast<bench::Translation>(std::min(number, 2U));
+  else if (key == "half_open")
+    out.plan.half_open_max = number;
   else if (key == "swap_ms")
     out.swap_ms = number;
   else if (key == "memory")

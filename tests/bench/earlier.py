@@ -9,6 +9,8 @@ difference between the machines as far as a memory-bound filter feels it. It is 
 
 VPP_STATEFUL_ACL = {1: 71, 10_000: 81, 64_000: 140, 1_000_000: 193}
 VPP_NEW_SESSION = 1150
+VPP_NAT44 = {10_000: 142, 64_000: 400, 1_000_000: 471}  # translation alone, without the stateful ACL
+VPP_NAT44_NEW_SESSION = 3384
 FLOOR_THEN = {1: 12.5, 10_000: 15, 64_000: 15, 1_000_000: 26.5}  # best of bursts 32, 64, 128
 KERNEL_NEW_FLOW_1K_RULES = 36_000
 

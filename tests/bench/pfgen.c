@@ -7,10 +7,10 @@
  * window:
  *
  *   PFGEN thread= phase=open|steady seconds= rx_mpps= tx_mpps= total= driver_rx= driver_tx= app= burst= app_p10=
- * app_p50= app_p90=
+ * app_p50= app_p90= away_us=
  *
  * total, driver_*, app*: TSC cycles a received packet. app_pXX are percentiles over bursts of at least `burst` packets,
- * so a preempted burst does not move them. On stop each port prints "PFGEN port= generated= sent= missing_mbufs=
+ * so a preempted burst does not move them. away_us is the longest time the application did not come back. On stop each port prints "PFGEN port= generated= sent= missing_mbufs=
  * classN=g/s".
  *
  * Because the driver is loaded into any DPDK program (LD_PRELOAD; EAL refuses -d from folders others may write to), the
@@ -149,6 +149,7 @@ struct account {
   int started, id, steady;
   uint64_t last;     /* TSC when the driver was last left */
   uint64_t since_rx; /* application cycles since the last receive call */
+  uint64_t away;     /* the most of it in this window */
   uint16_t last_burst;
   uint64_t app, driver_rx, driver_tx, received, sent, bursts, samples;
   uint64_t window_start, window_cycles;
@@ -176,14 +177,14 @@ static void close_window(struct account* a, uint64_t now) {
     fprintf(stderr,
             "PFGEN thread=%d phase=%s seconds=%.3f rx_mpps=%.3f tx_mpps=%.3f total=%.1f driver_rx=%.1f driver_tx=%.1f "
             "app=%.1f "
-            "burst=%.1f app_p10=%.1f app_p50=%.1f app_p90=%.1f\n",
+            "burst=%.1f app_p10=%.1f app_p50=%.1f app_p90=%.1f away_us=%.1f\n",
             a->id, a->steady ? "steady" : "open", seconds, (double)a->received / seconds / 1e6,
             (double)a->sent / seconds / 1e6, (double)(now - a->window_start) / packets, (double)a->driver_rx / packets,
             (double)a->driver_tx / packets, (double)a->app / packets,
             a->bursts ? (double)a->received / (double)a->bursts : 0.0, percentile(a, 10), percentile(a, 50),
-            percentile(a, 90));
+            percentile(a, 90), (double)a->away * 1e6 / (double)rte_get_tsc_hz());
   memset(a->histogram, 0, sizeof a->histogram);
-  a->samples = a->received = a->sent = a->bursts = a->app = a->driver_rx = a->driver_tx = 0;
+  a->away = a->samples = a->received = a->sent = a->bursts = a->app = a->driver_rx = a->driver_tx = 0;
   a->window_start = rte_rdtsc();
 }
 
@@ -207,6 +208,7 @@ static void start_account(struct account* a, const struct port* port, uint64_t n
 
 /* The application has come back for packets: what it did since the previous receive was the work of that burst. */
 static inline void close_burst(struct account* a, const struct port* port) {
+  if (a->since_rx > a->away) a->away = a->since_rx;
   if (a->last_burst >= port->burst) {
     uint64_t bin = a->since_rx * BINS_PER_CYCLE / a->last_burst;
     a->histogram[bin < HISTOGRAM_BINS ? bin : HISTOGRAM_BINS - 1]++;

@@ -15,6 +15,7 @@ STOP_SECONDS_MAX = 60  # a policy being compiled is finished first
 
 # Where the flows of both sides live; tests/bench/bench_network.h binds and routes these.
 ENDS = {4: "src=10.16.0.0,dst=172.20.0.0,sbits=20,dbits=16", 6: "src=fd00:a::1:0:0,dst=fd00:b::1:0:0,sbits=20,dbits=16"}
+TRANSLATED = "100.64.0.0"  # kOutside of bench_network.h
 INSIDE_MAC, OUTSIDE_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 GATEWAY_MAC = "02:00:00:00:fe:00"  # of net_pfgen0
 
@@ -25,9 +26,10 @@ def flow_arguments(family, protocol, flows, **more):
     return ",".join(words + [f"{key}={value}" for key, value in more.items()])
 
 
-def two_ports(shared):
-    """Both sides of a conversation, as --vdev arguments."""
-    return ["--vdev", f"net_pfgen0,side=forward,smac={INSIDE_MAC},{shared}", "--vdev", f"net_pfgen1,side=reverse,smac={OUTSIDE_MAC},{shared}"]
+def two_ports(shared, outside=None):
+    """Both sides of a conversation, as --vdev arguments. `outside`: where the forward side's addresses begin to the other one's eyes."""
+    back = shared if outside is None else shared.replace(ENDS[4].split(",")[0], f"src={outside}")
+    return ["--vdev", f"net_pfgen0,side=forward,smac={INSIDE_MAC},{shared}", "--vdev", f"net_pfgen1,side=reverse,smac={OUTSIDE_MAC},{back}"]
 
 
 def replay_port(path, **more):

@@ -48,6 +48,10 @@ class Programs:
         sessions = max(65536, 1 << (flows * 3 // 2).bit_length())
         return self.dataplane(pfgen.two_ports(shared), sessions=sessions, rules=1000)
 
+    def worlds(self, name, *words):
+        """A program that brings its own ring ports and pages of 4 KiB."""
+        return [self.folder / name, *words]
+
     def floor(self, flows, burst):
         return [*self.prefix, self.folder / "floor_filter", *self._eal(str(machine.MEASURED_CORE)), "--vdev", f"net_pfgen0,flows={flows}",
                 "--", str(flows), str(burst)]

@@ -2,6 +2,7 @@
 // Goal: what a tenant uses beyond its quotas is refused to it by name, and no other tenant notices.
 // Method: two tenants with the same addresses; one sends more than it may, the other the same little as ever.
 #include "tests/path/path_test.h"
+#include "tests/support/pieces.h"
 
 namespace sekisho::tests {
 namespace {
@@ -275,6 +276,22 @@ TEST_P(PathFairness, ASynFloodOnTheSameWireCostsAnotherTenantAtMostFivePercent) 
 TEST_P(PathFairness, AFragmentFloodOnTheSameWireCostsAnotherTenantAtMostFivePercent) { expect_unharmed(kClientNic, fragments()); }
 TEST_P(PathFairness, AnArpFloodOnTheSameWireCostsAnotherTenantAtMostFivePercent) { expect_unharmed(kClientNic, arp()); }
 TEST_P(PathFairness, ALogFloodOnTheSameWireCostsAnotherTenantAtMostFivePercent) { expect_unharmed(kClientNic, log_flood()); }
+TEST_P(PathFairness, ALoneTenantsFragmentsInFullBurstsAreAllCarried) {
+  world_.apply(1, {{.id = 11}});
+  constexpr std::uint32_t kRounds = 20, kDatagrams = 128, kTurnsEach = 4;  // two pieces each: four full bursts
+  const Frame whole = client("10.0.0.34", "10.0.0.2").udp(5000, 53).payload(64).build();
+  std::size_t out = 0;
+  for (std::uint32_t id = 0; id < kRounds * kDatagrams; ++id) {
+    for (const Frame& part : pieces(whole, 40, id)) world_.queue(kClientNic, part);
+    if (id % kDatagrams != kDatagrams - 1) continue;
+    for (std::uint32_t turn = 0; turn < kTurnsEach * GetParam(); ++turn) world_.turn(turn % GetParam());
+    out += world_.collect(kServerNic).size();
+  }
+  world_.settle();
+  out += world_.collect(kServerNic).size();
+  EXPECT_EQ(drops(DropReason::kFairShare), 0U);
+  EXPECT_EQ(out, std::size_t{kRounds} * kDatagrams * 2);
+}
 TEST_P(PathFairness, AFloodOnAnotherWireCostsNothing) {
   const auto from_server = [this](std::uint32_t n) {
     return server("10.0.0.2", "10.0.0.34").tcp(static_cast<std::uint16_t>(n), 80, {.flags = filters::kTcpSyn}).build();
