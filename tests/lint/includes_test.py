@@ -10,6 +10,7 @@ LAYER = {"base": 0, "filters": 1, "dataplane": 2, "control": 2, "vpn": 2, "mgmt"
 # (what the included name looks like, where it may stand). Foreign libraries are fenced to the code that needs them.
 FENCES = [
     (r"^rte_", ("dataplane/", "tests/")),
+    (r"^intel-ipsec-mb", ("dataplane/tunnel/", "tests/bench/")),
     (r"^sqlite3\.h$", ("control/config/store.cc",)),
     (r"^yaml-cpp/", ("control/config/decode", "control/config/codec")),
     (r"^unicode/", ("control/config/",)),

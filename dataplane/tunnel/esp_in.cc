@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/net/checksum.h"
+#include "base/net/endian.h"
+#include "dataplane/tunnel/esp_path.h"
+#include "dataplane/tunnel/expanded_keys.h"
+#include "filters/esp/esp.h"
+#include "filters/packet/protocol.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+using filters::EspFault;
+using filters::EspInner;
+
+/// One packet on its way through the burst.
+struct Opening {
+  Sa* sa;
+  std::uint16_t index;  // in the caller's burst
+  std::uint16_t esp;    // offset of the SPI in the frame
+  std::uint16_t outer;  // offset of the outer IP header
+  std::uint8_t ecn;     // of the outer header
+  bool in_udp;
+  bool ipv6;  // outer
+};
+
+std::uint8_t outer_ecn(const std::uint8_t* ip, bool ipv6) {
+  return (ipv6 ? ip[1] >> 4 : ip[1]) & 3U;
+}
+
+bool outer_is(const Address& address, const std::uint8_t* wire, bool ipv6) {
+  if (address.family != (ipv6 ? Family::kIpv6 : Family::kIpv4)) return false;
+  if (!ipv6) return std::memcmp(address.bytes.data(), wire, 4) == 0;
+  return std::memcmp(address.bytes.data(), wire, 16) == 0;
+}
+
+/// Everything that can be said before the key is used; fills `one` and `job`.
+EspFault prepare(SaTable& table, rte_mbuf* packet, std::uint64_t now, Opening& one, EspJob& job, EspOutcome& outcome) {
+  if (!in_one_piece(packet)) return EspFault::kSegments;
+  const PacketMeta& meta = meta_of(packet);
+  SEKISHO_DCHECK((meta.proof & filters::kProofL4) != 0);
+  const std::span<std::uint8_t> frame = frame_of(packet);
+  one.in_udp = meta.protocol == filters::kProtocolUdp;
+  one.ipv6 = (meta.proof & filters::kProofIpv6) != 0;
+  one.outer = meta.l3_offset;
+  one.esp = one.in_udp ? meta.payload_offset : meta.l4_offset;
+  const std::size_t end = std::size_t{meta.l3_offset} + meta.l3_length;
+  SEKISHO_DCHECK(end <= frame.size() && one.esp <= end);
+  const std::span<std::uint8_t> esp = frame.subspan(one.esp, end - one.esp);
+
+  const auto header = filters::read_esp_header(esp);
+  if (!header.has_value()) return EspFault::kLength;
+  Sa* const sa = table.find(header->spi);
+  const std::uint8_t* const ip = frame.data() + meta.l3_offset;
+  if (sa == nullptr || sa->direction != SaDirection::kInbound || sa->tenant != meta.tenant ||
+      !outer_is(sa->local.address, ip + (one.ipv6 ? 24 : 16), one.ipv6)) {
+    return EspFault::kSpiUnknown;
+  }
+  outcome.tunnel = sa->tunnel;
+  if (!table.usable(*sa, now)) return EspFault::kExpired;
+  one.sa = sa;
+  one.ecn = outer_ecn(ip, one.ipv6);
+  job.esp = esp.data();
+  job.keys = sa->keys.get();
+  job.encrypted = static_cast<std::uint32_t>(filters::esp_encrypted_bytes(esp.size(), job.keys->sizes));
+  if (job.encrypted == 0) return EspFault::kLength;
+  job.sequence = sa->window->recover(header->sequence);
+  return sa->window->fresh(job.sequence) ? EspFault::kNone : EspFault::kReplay;
+}
+
+/// The inner packet's own ECN bits after a tunnel that met congestion; false when it has to go.
+bool carry_ecn(std::uint8_t* inner, Family family, std::uint8_t outer) {
+  const bool v4 = family == Family::kIpv4;
+  const auto ecn = static_cast<std::uint8_t>((v4 ? inner[1] : inner[1] >> 4) & 3U);
+  const auto kept = filters::ecn_out_of_tunnel(ecn, outer);
+  if (!kept.has_value()) return false;
+  if (*kept == ecn) return true;
+  if (!v4) {
+    inner[1] = static_cast<std::uint8_t>((inner[1] & 0xcfU) | unsigned{*kept} << 4);
+    return true;
+  }
+  const std::span<std::uint8_t> header(inner, 20);
+  const auto before = load_be<std::uint16_t>(header, 0);
+  inner[1] = static_cast<std::uint8_t>((inner[1] & 0xfcU) | *kept);
+  store_be<std::uint16_t>(
+      header, 10, checksum_adjust(load_be<std::uint16_t>(header, 10), before, load_be<std::uint16_t>(header, 0)));
+  return true;
+}
+
+/// Makes the packet a frame around its inner packet.
+void strip(rte_mbuf* packet, std::uint8_t* inner_bytes, const EspInner& inner) {
+  std::uint8_t* const start = inner_bytes - kEthernetBytes;
+  std::memset(start, 0, 12);
+  const std::uint16_t type = inner.family == Family::kIpv4 ? 0x0800 : 0x86dd;
+  store_be<std::uint16_t>({start, kEthernetBytes}, 12, type);
+  packet->data_off = static_cast<std::uint16_t>(start - static_cast<std::uint8_t*>(packet->buf_addr));
+  packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + inner.length);
+  packet->pkt_len = packet->data_len;
+  packet->ol_flags = 0;  // direct, so nothing but what the card said of the outer packet
+  packet->packet_type = 0;
+  PacketMeta& meta = meta_of(packet);
+  PacketMeta fresh{};
+  fresh.tenant = meta.tenant;
+  fresh.ingress = meta.ingress;
+  fresh.generation = meta.generation;
+  fresh.session = fresh.binding = fresh.next_hop = fresh.egress = filters::kNoIndex;
+  meta = fresh;
+}
+
+/// Everything that can be said once the packet is genuine and open.
+EspFault finish(SaTable& table, rte_mbuf* packet, const Opening& one, const EspJob& job, std::uint64_t now) {
+  Sa& sa = *one.sa;
+  const bool newest = job.sequence > sa.window->top();
+  if (!sa.window->accept(job.sequence)) return EspFault::kReplay;  // its copy was in the same burst
+  sa.use.last_used = now;
+  ++sa.use.packets;
+  if (newest) {
+    const std::uint8_t* const ip = frame_of(packet).data() + one.outer;
+    if (one.in_udp != sa.in_udp || !outer_is(sa.peer.address, ip + (one.ipv6 ? 8 : 12), one.ipv6) ||
+        (one.in_udp && meta_of(packet).source_port != sa.peer.port)) [[unlikely]] {
+      EspEnd from;
+      from.address.family = one.ipv6 ? Family::kIpv6 : Family::kIpv4;
+      std::memcpy(from.address.bytes.data(), ip + (one.ipv6 ? 8 : 12), one.ipv6 ? 16 : 4);
+      from.port = one.in_udp ? meta_of(packet).source_port : std::uint16_t{0};
+      table.heard_from(sa, from, one.in_udp);
+    }
+  }
+  std::uint8_t* const opened = job.esp + filters::kEspFixedBytes + job.keys->sizes.iv;
+  EspInner inner;
+  if (const EspFault fault = filters::read_esp_inner({opened, job.encrypted}, inner); fault != EspFault::kNone)
+    return fault;
+  sa.use.bytes += inner.length;
+  const bool v4 = inner.family == Family::kIpv4;
+  if (!sa.inner_remote.contains(opened + (v4 ? 12 : 8), inner.family)) return EspFault::kInnerSpoof;
+  if (!sa.inner_local.contains(opened + (v4 ? 16 : 24), inner.family)) return EspFault::kSelectors;
+  if (one.ecn != 0 && !carry_ecn(opened, inner.family, one.ecn)) return EspFault::kEcn;
+  strip(packet, opened, inner);
+  return EspFault::kNone;
+}
+
+}  // namespace
+
+void open_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::uint64_t now, std::span<EspOutcome> outcomes) {
+  SEKISHO_DCHECK(packets.size() <= kBurstMax && outcomes.size() >= packets.size());
+  std::array<Opening, kBurstMax> openings;
+  std::array<EspJob, kBurstMax> jobs;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    outcomes[i] = {};
+    openings[count].index = static_cast<std::uint16_t>(i);
+    outcomes[i].fault = prepare(table, packets[i], now, openings[count], jobs[count], outcomes[i]);
+    if (outcomes[i].fault == EspFault::kNone) ++count;
+  }
+  table.crypto().open({jobs.data(), count});
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t index = openings[i].index;
+    outcomes[index].fault = jobs[i].done ? finish(table, packets[index], openings[i], jobs[i], now) : EspFault::kAuth;
+  }
+}
+
+}  // namespace sekisho::dataplane
