@@ -43,6 +43,9 @@ class Programs:
     def classify(self):
         return [*self.prefix, self.folder / "classify_bench", *self._eal(str(machine.MEASURED_CORE))]
 
+    def esp(self):
+        return [*self.prefix, self.folder / "esp_bench"]
+
     def established(self, family, protocol, flows):
         shared = pfgen.flow_arguments(family, protocol, flows, handshake=1)
         sessions = max(65536, 1 << (flows * 3 // 2).bit_length())
