@@ -23,7 +23,7 @@ for target in sorted(targets):
         findings.append(f"tests/fuzz/corpus/{target} is empty: CI has nothing to replay")
 # A file that reads the wire or a message with WireReader, or parses a document, is a parser: it must be in the table.
 listed = {row[0] for row in rows}
-for path in files(".cc", under=("base", "filters", "dataplane", "control", "mgmt")):
+for path in files(".cc", under=("base", "filters", "dataplane", "control", "mgmt", "vpn")):
     if re.search(r"\bWireReader\s+\w+\s*[({]", path.read_text()) and name(path) not in listed:
         findings.append(f"{name(path)}: reads foreign bytes but is not in the table of tests/fuzz/README.md")
 end(findings, len(targets), "fuzz targets")

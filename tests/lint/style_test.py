@@ -7,6 +7,7 @@ from tree import PARTS, ROOT, end, files, name, tracked_text_files, without_comm
 
 FUNCTION_LINES_MAX = 80
 LINE_COLUMNS_MAX = 140  # 120 is the habit
+LICENCES = {"base/": "BSD-2-Clause", "vpn/ike/": "GPL-2.0-or-later"}  # vpn/ike is one program with libcharon
 # Split so that this file does not find itself.
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX|HA" + r"CK)\b")
 MACHINE = re.compile(r"/(?:wor" + r"k|hom" + r"e)/[a-z]|/tmp/sk" + r"b\b")
@@ -42,7 +43,7 @@ def long_functions(path):
 
 
 def licence(path, text):
-    wanted = "BSD-2-Clause" if name(path).startswith("base/") else "Apache-2.0"
+    wanted = next((licence for folder, licence in LICENCES.items() if name(path).startswith(folder)), "Apache-2.0")
     found = re.search(r"SPDX-License-Identifier: (\S+)", "\n".join(text.splitlines()[:3]))
     if not found or found.group(1) != wanted and not name(path).startswith("tests/unit/base/"):  # tests of base: either
         yield f"{name(path)}: no 'SPDX-License-Identifier: {wanted}' in its first lines"
@@ -55,7 +56,7 @@ def words(path, text):
                 yield f"{name(path)}:{number}: '{match.group(0)}'"
 
 
-code = files(".h", ".cc", ".proto", under=PARTS + ("tests",))
+code = files(".h", ".cc", ".c", ".proto", under=PARTS + ("tests",))
 scripts = [path for path in files(under=("board", "tools", "tests")) if path.suffix in (".py", ".sh", "") and path.read_bytes()[:2] == b"#!" or path.suffix == ".py"]
 findings = []
 for path in code:
@@ -63,7 +64,7 @@ for path in code:
     findings += licence(path, text)
     findings += [f"{name(path)}:{number}: {len(line)} columns (at most {LINE_COLUMNS_MAX})"
                  for number, line in enumerate(text.splitlines(), 1) if len(line) > LINE_COLUMNS_MAX and path.suffix != ".proto" and name(path).startswith(PARTS)]
-    if path.suffix in (".h", ".cc"):
+    if path.suffix in (".h", ".cc", ".c"):
         findings += long_functions(path)
 for path in scripts:
     findings += licence(path, path.read_text())

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/session_book.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+namespace sekisho::vpn {
+namespace {
+
+using Signal = IkeSignal::Kind;
+using Why = IkeSignal::Why;
+using Kind = SessionEvent::Kind;
+
+IkeSignal signal(Signal kind, std::uint32_t ike = 1, Why why = Why::kNone) {
+  IkeSignal out;
+  out.kind = kind;
+  out.ike = ike;
+  out.why = why;
+  out.session.path = {7, 3, {Address::from_v4(0xc0000201), 500}, {Address::from_v4(0xc000020a), 500}};
+  out.session.user = "alice";
+  return out;
+}
+
+/// Everything up to an established session.
+void come_in(SessionBook& book, std::uint32_t ike) {
+  for (const Signal kind : {Signal::kAttempt, Signal::kAuthBegun, Signal::kAuthenticated}) EXPECT_EQ(book.handle(signal(kind, ike)), std::nullopt);
+  const auto up = book.handle(signal(Signal::kChildUp, ike));
+  ASSERT_TRUE(up.has_value());
+  EXPECT_EQ(up->kind, Kind::kUp);
+}
+
+TEST(SessionBook, AnAttemptThatSucceedsIsUpOnceAndDownOnce) {
+  SessionBook book;
+  come_in(book, 1);
+  EXPECT_EQ(book.handle(signal(Signal::kChildUp)), std::nullopt);  // a second CHILD_SA is no second session
+  EXPECT_EQ(book.sessions().size(), 1U);
+  book.handle(signal(Signal::kCause, 1, Why::kPeerDeleted));
+  const auto down = book.handle(signal(Signal::kGone));
+  ASSERT_TRUE(down.has_value());
+  EXPECT_EQ(down->kind, Kind::kDown);
+  EXPECT_EQ(down->cause, Cause::kUser);
+  EXPECT_EQ(book.handle(signal(Signal::kGone)), std::nullopt);
+  EXPECT_TRUE(book.sessions().empty());
+}
+
+TEST(SessionBook, StageSaysHowFarAnAttemptCame) {
+  const std::map<Stage, std::vector<Signal>> ways{{Stage::kNegotiation, {}},
+                                                  {Stage::kAuthentication, {Signal::kAuthBegun}},
+                                                  {Stage::kAdmission, {Signal::kAuthBegun, Signal::kAuthenticated}}};
+  for (const auto& [stage, way] : ways) {
+    SessionBook book;
+    book.handle(signal(Signal::kAttempt));
+    for (const Signal kind : way) book.handle(signal(kind));
+    const auto end = book.handle(signal(Signal::kGone));
+    ASSERT_TRUE(end.has_value());
+    EXPECT_EQ(end->stage, stage);
+    EXPECT_EQ(end->kind, Kind::kDenied);
+  }
+}
+
+TEST(SessionBook, AParticularReasonStandsOverAGeneralOneInAnyOrder) {
+  for (const bool particular_first : {false, true}) {
+    SessionBook book;
+    book.handle(signal(Signal::kAttempt));
+    book.handle(signal(Signal::kAuthBegun));
+    for (const bool particular : {particular_first, !particular_first}) {
+      book.handle(signal(Signal::kCause, 1, particular ? Why::kCertExpired : Why::kPeerAuth));
+    }
+    const auto end = book.handle(signal(Signal::kGone));
+    EXPECT_EQ(end->kind, Kind::kAuthFail);
+    EXPECT_EQ(end->cause, Cause::kCertExpired);
+  }
+}
+
+TEST(SessionBook, WhatAnEarlierCandidateFailedForIsForgottenOnceProven) {
+  SessionBook book;
+  book.handle(signal(Signal::kAttempt));
+  book.handle(signal(Signal::kCause, 1, Why::kCertUntrusted));
+  book.handle(signal(Signal::kAuthenticated));
+  EXPECT_EQ(book.handle(signal(Signal::kGone))->kind, Kind::kDenied);
+}
+
+TEST(SessionBook, ARetryIsNoAttempt) {
+  SessionBook book;
+  book.handle(signal(Signal::kAttempt));
+  book.handle(signal(Signal::kRetry));
+  EXPECT_EQ(book.handle(signal(Signal::kGone)), std::nullopt);
+  EXPECT_EQ(book.attempts(), 0U);
+}
+
+TEST(SessionBook, ASessionLivesOnInTheIkeSaThatReplacesItsOwn) {
+  SessionBook book;
+  come_in(book, 1);
+  const std::uint64_t id = book.sessions().front().id;
+  IkeSignal rekey = signal(Signal::kIkeRekeyed, 1);
+  rekey.new_ike = 2;
+  EXPECT_EQ(book.handle(rekey)->kind, Kind::kRekeyed);
+  EXPECT_EQ(book.handle(signal(Signal::kGone, 1)), std::nullopt);  // the old one
+  EXPECT_EQ(book.ike_of(id), 2U);
+  EXPECT_EQ(book.handle(signal(Signal::kGone, 2))->session.id, id);
+}
+
+TEST(SessionBook, AMoveThatChangesNothingIsNoEvent) {
+  SessionBook book;
+  come_in(book, 1);
+  EXPECT_EQ(book.handle(signal(Signal::kMoved)), std::nullopt);
+  IkeSignal moved = signal(Signal::kMoved);
+  moved.session.path.remote.port = 4500;
+  EXPECT_EQ(book.handle(moved)->session.path.remote.port, 4500);
+}
+
+TEST(SessionBook, WhatTheDirectoryForbadeIsTheCause) {
+  SessionBook book;
+  book.handle(signal(Signal::kAttempt));
+  IkeSignal forbidden = signal(Signal::kCause, 1, Why::kForbidden);
+  forbidden.forbidden = Cause::kLimitUser;
+  book.handle(forbidden);
+  book.handle(signal(Signal::kCause, 1, Why::kPeerAuth));
+  const auto end = book.handle(signal(Signal::kGone));
+  EXPECT_EQ(end->kind, Kind::kDenied);
+  EXPECT_EQ(end->cause, Cause::kLimitUser);
+}
+
+TEST(SessionBook, ShutdownEndsSessionsForMaintenance) {
+  SessionBook book;
+  come_in(book, 1);
+  book.begin_shutdown();
+  EXPECT_EQ(book.handle(signal(Signal::kGone))->cause, Cause::kMaintenance);
+}
+
+TEST(SessionBook, AnySequenceOfSignalsKeepsThePromise) {
+  std::mt19937 random(20240229);
+  for (int run = 0; run < 200; ++run) {
+    SessionBook book;
+    std::map<std::uint64_t, std::vector<Kind>> ends;
+    std::uint32_t newest = 4;
+    std::vector<std::uint32_t> ikes{1, 2, 3, 4};
+    for (int step = 0; step < 200; ++step) {
+      IkeSignal next = signal(static_cast<Signal>(random() % 10), ikes[random() % ikes.size()], static_cast<Why>(random() % 19));
+      if (next.kind == Signal::kIkeRekeyed) ikes.push_back(next.new_ike = ++newest);
+      const auto event = book.handle(next);
+      if (event && event->kind != Kind::kRekeyed && event->kind != Kind::kMoved) ends[event->session.id].push_back(event->kind);
+      if (event && event->kind == Kind::kDown) {
+        EXPECT_NE(event->cause, Cause::kNone);
+      }
+    }
+    for (const auto ike : ikes) {
+      if (const auto event = book.handle(signal(Signal::kGone, ike))) {
+        ends[event->session.id].push_back(event->kind);
+      }
+    }
+    EXPECT_TRUE(book.sessions().empty());
+    EXPECT_EQ(book.attempts(), 0U);
+    for (const auto& [id, kinds] : ends) {
+      if (kinds.front() == Kind::kUp) {
+        EXPECT_EQ(kinds, (std::vector{Kind::kUp, Kind::kDown}));
+      } else {
+        ASSERT_EQ(kinds.size(), 1U);
+        EXPECT_TRUE(kinds.front() == Kind::kAuthFail || kinds.front() == Kind::kDenied);
+      }
+    }
+  }
+}
+
+TEST(SessionBook, EveryCauseHasItsOwnName) {
+  std::map<std::string_view, int> seen;
+  for (int i = 0; i <= static_cast<int>(Cause::kInternal); ++i) ++seen[name_of(static_cast<Cause>(i))];
+  EXPECT_EQ(seen.size(), 21U);
+  EXPECT_EQ(name_of(Cause::kInternal), "internal");
+  EXPECT_EQ(name_of(Cause::kSourceAddress), "src_ip");
+}
+
+}  // namespace
+}  // namespace sekisho::vpn

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/net/address.h"
+#include "vpn/crypto_profile.h"
+
+namespace sekisho::vpn {
+
+/// A tenant's IKEv2 gateway. Two tenants may have the same addresses, identities and user names.
+struct Gateway {
+  std::uint32_t tenant = 0;
+  std::string name;
+  std::vector<Address> addresses;
+  std::string identity;  ///< IDr: a host name or an address, as it stands in the certificates
+  CryptoProfileId profile = CryptoProfileId::kModern;
+  bool accept_certificate = false;
+  bool accept_eap_mschapv2 = false;
+  bool accept_psk = false;  ///< refused unless the profile allows it
+  std::vector<std::string> certificates;  ///< PEM, one for each key; the client's request chooses among them by their issuers
+  std::vector<std::string> keys;          ///< PEM
+  std::vector<std::string> gateway_cas;   ///< PEM
+  std::vector<std::string> client_cas;    ///< PEM
+  std::vector<std::string> crls;          ///< PEM; never fetched from what a peer names
+  std::vector<Prefix> networks;           ///< behind the gateway; what a client asks for beyond them is narrowed away
+  std::vector<Address> dns;
+  std::vector<std::string> dns_domains;
+  std::uint32_t ike_rekey_seconds = 14400;
+  std::uint32_t child_rekey_seconds = 3600;
+  std::uint32_t child_life_seconds = 4200;
+  std::uint64_t child_rekey_bytes = 0;  ///< 0: no limit
+  std::uint64_t child_life_bytes = 0;
+  std::uint32_t dpd_seconds = 30;
+  std::uint32_t replay_window = 1024;  ///< packets
+  bool force_udp_encapsulation = false;
+};
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vpn/ike/engine.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/assert.h"
+#include "vpn/ike/shim.h"
+#include "vpn/ike_header.h"
+
+namespace sekisho::vpn {
+namespace {
+
+constexpr std::uint16_t kIkePort = 500;
+
+Address address_of(const sekisho_endpoint& from) {
+  Address out;
+  out.family = from.family == 4 ? Family::kIpv4 : from.family == 6 ? Family::kIpv6 : Family::kNone;
+  std::copy_n(from.address, out.bits() / 8, out.bytes.begin());
+  return out;
+}
+
+sekisho_endpoint wire_of(const Endpoint& from) {
+  sekisho_endpoint out{};
+  out.family = static_cast<std::uint8_t>(from.address.family);
+  std::copy(from.address.bytes.begin(), from.address.bytes.end(), out.address);
+  out.port = from.port;
+  return out;
+}
+
+Path path_of(const sekisho_path& from) {
+  return {from.attachment.tenant, from.attachment.port, {address_of(from.local), from.local.port},
+          {address_of(from.remote), from.remote.port}};
+}
+
+Session session_of(const sekisho_event& from) {
+  Session out;
+  out.path = path_of(from.path);
+  out.nat = from.nat;
+  out.gateway = from.connection;
+  out.user = from.user;
+  out.ike_id = from.peer_id;
+  out.ike_suite = from.ike_suite;
+  out.esp_suite = from.esp_suite;
+  out.spi_in = from.spi_in;
+  out.spi_out = from.spi_out;
+  for (std::size_t i = 0; i < from.leases; ++i) out.leases.push_back(address_of(from.lease[i]));
+  return out;
+}
+
+IkeSignal::Kind kind_of(sekisho_event_kind kind) {
+  using Kind = IkeSignal::Kind;
+  switch (kind) {
+    case SEKISHO_EVENT_ATTEMPT: return Kind::kAttempt;
+    case SEKISHO_EVENT_AUTH_BEGUN: return Kind::kAuthBegun;
+    case SEKISHO_EVENT_RETRY: return Kind::kRetry;
+    case SEKISHO_EVENT_CAUSE: return Kind::kCause;
+    case SEKISHO_EVENT_AUTHENTICATED: return Kind::kAuthenticated;
+    case SEKISHO_EVENT_CHILD_UP: return Kind::kChildUp;
+    case SEKISHO_EVENT_CHILD_REKEYED: return Kind::kChildRekeyed;
+    case SEKISHO_EVENT_IKE_REKEYED: return Kind::kIkeRekeyed;
+    case SEKISHO_EVENT_MOVED: return Kind::kMoved;
+    case SEKISHO_EVENT_GONE: return Kind::kGone;
+  }
+  SEKISHO_ASSERT(false);
+  return Kind::kGone;
+}
+
+IkeSignal::Why why_of(sekisho_cause cause) {
+  using Why = IkeSignal::Why;
+  switch (cause) {
+    case SEKISHO_CAUSE_NONE: return Why::kNone;
+    case SEKISHO_CAUSE_NO_GATEWAY: return Why::kNoGateway;
+    case SEKISHO_CAUSE_IKE_PROPOSAL: return Why::kIkeProposal;
+    case SEKISHO_CAUSE_CHILD_PROPOSAL: return Why::kChildProposal;
+    case SEKISHO_CAUSE_SELECTORS: return Why::kSelectors;
+    case SEKISHO_CAUSE_PEER_AUTH: return Why::kPeerAuth;
+    case SEKISHO_CAUSE_PASSWORD: return Why::kPassword;
+    case SEKISHO_CAUSE_CERT_EXPIRED: return Why::kCertExpired;
+    case SEKISHO_CAUSE_CERT_REVOKED: return Why::kCertRevoked;
+    case SEKISHO_CAUSE_CERT_UNTRUSTED: return Why::kCertUntrusted;
+    case SEKISHO_CAUSE_LOCAL_AUTH: return Why::kLocalAuth;
+    case SEKISHO_CAUSE_PEER_REFUSED_US: return Why::kPeerRefusedUs;
+    case SEKISHO_CAUSE_FORBIDDEN: return Why::kForbidden;
+    case SEKISHO_CAUSE_NO_ADDRESS: return Why::kNoAddress;
+    case SEKISHO_CAUSE_INSTALL: return Why::kInstall;
+    case SEKISHO_CAUSE_TIMEOUT: return Why::kTimeout;
+    case SEKISHO_CAUSE_PEER_DELETED: return Why::kPeerDeleted;
+    case SEKISHO_CAUSE_LIFETIME: return Why::kLifetime;
+    case SEKISHO_CAUSE_ADMIN: return Why::kAdmin;
+  }
+  SEKISHO_ASSERT(false);
+  return Why::kNone;
+}
+
+std::size_t selectors_of(const sekisho_selector* from, std::size_t count, std::array<Selector, SEKISHO_SELECTORS_MAX>& out) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const sekisho_endpoint first{from[i].family, {}, 0};
+    out.at(i).first = address_of(first);
+    out.at(i).last = out.at(i).first;
+    std::copy_n(from[i].first, out.at(i).first.bits() / 8, out.at(i).first.bytes.begin());
+    std::copy_n(from[i].last, out.at(i).last.bits() / 8, out.at(i).last.bytes.begin());
+    out.at(i).protocol = from[i].protocol;
+    out.at(i).port_first = from[i].port_first;
+    out.at(i).port_last = from[i].port_last;
+  }
+  return count;
+}
+
+/// The C strings of a model, alive as long as this is.
+class Texts {
+ public:
+  const char* const* list(const std::vector<std::string>& texts) {
+    auto& pointers = lists_.emplace_back(std::make_unique<std::vector<const char*>>());
+    for (const std::string& text : texts) pointers->push_back(text.c_str());
+    pointers->push_back(nullptr);
+    return pointers->data();
+  }
+
+ private:
+  std::vector<std::unique_ptr<std::vector<const char*>>> lists_;
+};
+
+template <typename T>
+std::vector<std::string> texts_of(const std::vector<T>& values) {
+  std::vector<std::string> out;
+  for (const T& value : values) out.push_back(to_string(value));
+  return out;
+}
+
+}  // namespace
+
+/// What C calls. Each is a plain function and lets nothing escape.
+struct Engine::Thunks {
+  static Engine& engine(void* context) { return *static_cast<Engine*>(context); }
+
+  static void send(void* context, const sekisho_path* path, sekisho_bytes payload) noexcept {
+    engine(context).ports_.sender.send(path_of(*path), {payload.data, payload.size});
+  }
+  static bool allocate_spi(void* context, const sekisho_path* path, std::uint32_t* spi) noexcept {
+    const auto number = engine(context).ports_.sink.allocate_spi(path_of(*path));
+    *spi = number.value_or(0);
+    return number.has_value();
+  }
+  static bool install(void* context, const sekisho_sa* from) noexcept {
+    std::array<Selector, SEKISHO_SELECTORS_MAX> local, remote;
+    SaParameters sa;
+    sa.path = path_of(from->path);
+    sa.ike = from->ike;
+    sa.spi = from->spi;
+    sa.inbound = from->inbound;
+    sa.tunnel = from->tunnel;
+    sa.udp_encapsulation = from->udp_encapsulation;
+    sa.esn = from->esn;
+    sa.encryption = from->encryption;
+    sa.integrity = from->integrity;
+    sa.encryption_key = {from->encryption_key.data, from->encryption_key.size};
+    sa.integrity_key = {from->integrity_key.data, from->integrity_key.size};
+    sa.replay_window = from->replay_window;
+    sa.soft_bytes = from->soft_bytes;
+    sa.hard_bytes = from->hard_bytes;
+    sa.soft_packets = from->soft_packets;
+    sa.hard_packets = from->hard_packets;
+    sa.local = std::span(local).first(selectors_of(from->local, from->local_selectors, local));
+    sa.remote = std::span(remote).first(selectors_of(from->remote, from->remote_selectors, remote));
+    return engine(context).ports_.sink.install(sa);
+  }
+  static bool move(void* context, std::uint32_t spi, bool inbound, const sekisho_path* path, bool udp_encapsulation) noexcept {
+    return engine(context).ports_.sink.move(spi, inbound, path_of(*path), udp_encapsulation);
+  }
+  static bool query(void* context, std::uint32_t spi, bool inbound, sekisho_sa_use* use) noexcept {
+    const auto found = engine(context).ports_.sink.query(spi, inbound);
+    if (!found) return false;
+    *use = {found->bytes, found->packets, found->idle ? static_cast<std::uint64_t>(found->idle->count()) : UINT64_MAX};
+    return true;
+  }
+  static void remove(void* context, std::uint32_t spi, bool inbound) noexcept { engine(context).ports_.sink.remove(spi, inbound); }
+  static std::size_t secret(void* context, std::uint32_t tenant, sekisho_secret_kind kind, const char* name, std::uint8_t* buffer,
+                            std::size_t capacity) noexcept {
+    Directory& directory = engine(context).ports_.directory;
+    const std::span<std::uint8_t> out{buffer, capacity};
+    return kind == SEKISHO_SECRET_NT_HASH ? directory.nt_hash(tenant, name, out) : directory.psk(tenant, name, out);
+  }
+  static bool authorize(void* context, const sekisho_event* who) noexcept {
+    IkeSignal signal;
+    signal.session = session_of(*who);
+    signal.forbidden = engine(context).ports_.directory.authorize(signal.session);
+    if (signal.forbidden == Cause::kNone) return true;
+    signal.kind = IkeSignal::Kind::kCause;
+    signal.why = IkeSignal::Why::kForbidden;
+    signal.ike = who->ike;
+    engine(context).take(signal);
+    return false;
+  }
+  static bool lease(void* context, const sekisho_event* who, std::uint8_t family, sekisho_endpoint* address) noexcept {
+    const auto found = engine(context).ports_.directory.lease(session_of(*who), family == 6 ? Family::kIpv6 : Family::kIpv4);
+    if (found) *address = wire_of({*found, 0});
+    return found.has_value();
+  }
+  static void release(void* context, const sekisho_event* who, const sekisho_endpoint* address) noexcept {
+    engine(context).ports_.directory.release(session_of(*who), address_of(*address));
+  }
+  static void event(void* context, const sekisho_event* from) noexcept {
+    IkeSignal signal;
+    signal.kind = kind_of(from->kind);
+    signal.why = why_of(from->cause);
+    signal.ike = from->ike;
+    signal.new_ike = from->new_ike;
+    signal.session = session_of(*from);
+    engine(context).take(signal);
+  }
+  static void own_spi(void* context, std::uint64_t spi, std::uint32_t tenant) noexcept {
+    Engine& self = engine(context);
+    const std::unique_lock lock(self.owners_mutex_);
+    if (tenant == 0) {
+      self.owners_.erase(spi);
+    } else {
+      self.owners_.insert_or_assign(spi, tenant);
+    }
+  }
+  static void log(void* context, int level, std::uint32_t, const char* group, const char* text) noexcept {
+    engine(context).ports_.observer.line(level, group, text);
+  }
+  static sekisho_ike_ops table(Engine* self) {
+    return {self, send, allocate_spi, install, move, query, remove, secret, authorize, lease, release, event, own_spi, log};
+  }
+};
+
+Engine::Made Engine::make(const EngineSettings& settings, const Ports& ports) {
+  static sekisho_ike_ops ops;
+  std::unique_ptr<Engine> engine(new Engine(ports));
+  ops = Thunks::table(engine.get());
+  const sekisho_ike_settings wire{settings.threads,          settings.half_open_per_source, settings.cookie_per_source,
+                                  settings.retransmit_tries, settings.retransmit_timeout,   settings.half_open_seconds};
+  sekisho_ike_error error{};
+  if (!sekisho_ike_init(&wire, &ops, &error)) return {nullptr, error.text};
+  sekisho_ike_start();
+  return {std::move(engine), {}};
+}
+
+Engine::~Engine() {
+  {
+    const std::lock_guard lock(book_mutex_);
+    book_.begin_shutdown();
+  }
+  sekisho_ike_stop();
+}
+
+std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
+  const CryptoProfile& profile = crypto_profile(gateway.profile);
+  if (gateway.accept_psk && !profile.psk) return "profile " + std::string(profile.name) + " allows no pre-shared key";
+  if (gateway.addresses.empty() || gateway.networks.empty()) return "a gateway needs an address and a network behind it";
+  if (gateway.certificates.empty() && (gateway.accept_certificate || gateway.accept_eap_mschapv2)) return "a gateway needs a certificate";
+  if (gateway.accept_certificate && gateway.client_cas.empty()) return "who accepts certificates names the CAs that issue them";
+  std::string addresses;
+  for (const Address& address : gateway.addresses) addresses.append(addresses.empty() ? "" : ",").append(to_string(address));
+  const auto networks = texts_of(gateway.networks);
+  const auto dns = texts_of(gateway.dns);
+  Texts texts;
+  sekisho_ike_gateway wire{};
+  wire.name = gateway.name.c_str();
+  wire.tenant = gateway.tenant;
+  wire.addresses = addresses.c_str();
+  wire.identity = gateway.identity.c_str();
+  wire.ike_proposals = profile.ike.data();
+  wire.esp_proposals = profile.esp.data();
+  wire.accept_certificate = gateway.accept_certificate;
+  wire.accept_eap_mschapv2 = gateway.accept_eap_mschapv2;
+  wire.accept_psk = gateway.accept_psk;
+  wire.certificates = texts.list(gateway.certificates);
+  wire.keys = texts.list(gateway.keys);
+  wire.gateway_cas = texts.list(gateway.gateway_cas);
+  wire.client_cas = texts.list(gateway.client_cas);
+  wire.crls = texts.list(gateway.crls);
+  wire.networks = texts.list(networks);
+  wire.dns = texts.list(dns);
+  wire.dns_domains = texts.list(gateway.dns_domains);
+  wire.ike_rekey_seconds = gateway.ike_rekey_seconds;
+  wire.child_rekey_seconds = gateway.child_rekey_seconds;
+  wire.child_life_seconds = gateway.child_life_seconds;
+  wire.dpd_seconds = gateway.dpd_seconds;
+  wire.child_rekey_bytes = gateway.child_rekey_bytes;
+  wire.child_life_bytes = gateway.child_life_bytes;
+  wire.replay_window = gateway.replay_window;
+  wire.force_udp_encapsulation = gateway.force_udp_encapsulation;
+  sekisho_ike_error error{};
+  if (!sekisho_ike_set_gateway(&wire, &error)) return error.text;
+  return std::nullopt;
+}
+
+void Engine::remove_gateway(std::uint32_t tenant) { sekisho_ike_remove_gateway(tenant); }
+
+void Engine::receive(const Path& path, ByteSpan payload) {
+  const bool has_marker = path.local.port != kIkePort && path.remote.port != kIkePort;
+  const auto header = parse_ike_header(payload, has_marker);
+  if (!header || path.tenant == 0) {
+    malformed_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  {
+    const std::shared_lock lock(owners_mutex_);
+    const auto owner = owners_.find(header->receiver_spi);
+    if (owner != owners_.end() && owner->second != path.tenant) {
+      foreign_tenant_.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+  }
+  const sekisho_path wire{{path.tenant, path.port}, wire_of(path.local), wire_of(path.remote)};
+  if (!sekisho_ike_receive(&wire, {payload.data(), payload.size()})) overload_.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::vector<Session> Engine::sessions() const {
+  const std::lock_guard lock(book_mutex_);
+  return book_.sessions();
+}
+
+bool Engine::terminate(std::uint64_t session) {
+  const std::lock_guard lock(book_mutex_);
+  const auto ike = book_.ike_of(session);
+  if (ike) sekisho_ike_terminate(*ike);
+  return ike.has_value();
+}
+
+void Engine::expire(std::uint32_t spi, const Endpoint& local, bool hard) {
+  const sekisho_endpoint end = wire_of(local);
+  sekisho_ike_expire(spi, &end, hard);
+}
+
+void Engine::mapping_changed(std::uint32_t spi, const Endpoint& local, const Endpoint& new_remote) {
+  const sekisho_endpoint end = wire_of(local);
+  const sekisho_endpoint remote = wire_of(new_remote);
+  sekisho_ike_mapping_changed(spi, &end, &remote);
+}
+
+Engine::Refused Engine::refused() const { return {malformed_.load(), foreign_tenant_.load(), overload_.load()}; }
+
+void Engine::take(const IkeSignal& signal) {
+  const std::lock_guard lock(book_mutex_);
+  if (const auto event = book_.handle(signal)) ports_.observer.on(*event);
+}
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "vpn/gateway.h"
+#include "vpn/ports.h"
+#include "vpn/session_book.h"
+
+namespace sekisho::vpn {
+
+/// Budgets of charon; the defaults are the product's.
+struct EngineSettings {
+  std::uint32_t threads = 16;
+  std::uint32_t half_open_per_source = 32;  ///< an office behind one NAT logs in together
+  std::uint32_t cookie_per_source = 8;
+  std::uint32_t half_open_seconds = 30;
+  std::uint32_t retransmit_tries = 5;
+  double retransmit_timeout = 2.0;  ///< seconds
+};
+
+/// IKEv2 by libcharon. One per process: libcharon's state is global. Made, fed and stopped by one thread; the ports are called
+/// on charon's.
+class Engine {
+ public:
+  struct Ports {
+    DatagramSender& sender;
+    SaSink& sink;
+    Directory& directory;
+    SessionObserver& observer;
+  };
+
+  /// The engine, threads running, or why not: a plugin too few or too many, a libcharon laid out otherwise.
+  struct Made {
+    std::unique_ptr<Engine> engine;
+    std::string refusal;
+  };
+  static Made make(const EngineSettings& settings, const Ports& ports);
+  /// Tells all peers goodbye and waits for charon's threads.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Adds or replaces a tenant's gateway for new sessions. Nothing when it was taken, else what is wrong with it.
+  std::optional<std::string> set_gateway(const Gateway& gateway);
+  void remove_gateway(std::uint32_t tenant);
+
+  /// One datagram for UDP 500 or 4500, marker included. What is not IKE, or belongs to an IKE_SA of another tenant, ends here.
+  void receive(const Path& path, ByteSpan payload);
+  [[nodiscard]] std::vector<Session> sessions() const;
+  /// False: there is no such session. It ends a little later, with a down event.
+  bool terminate(std::uint64_t session);
+  /// The sink's limits: an inbound SA shall be replaced (soft) or is used up (hard).
+  void expire(std::uint32_t spi, const Endpoint& local, bool hard);
+  /// An authenticated packet came from elsewhere: a NAT gave the client another port.
+  void mapping_changed(std::uint32_t spi, const Endpoint& local, const Endpoint& new_remote);
+  /// Datagrams that ended in receive().
+  struct Refused {
+    std::uint64_t malformed = 0;
+    std::uint64_t foreign_tenant = 0;
+    std::uint64_t overload = 0;
+  };
+  [[nodiscard]] Refused refused() const;
+
+ private:
+  struct Thunks;
+  explicit Engine(const Ports& ports) : ports_(ports) {}
+  void take(const IkeSignal& signal);
+
+  Ports ports_;
+  mutable std::mutex book_mutex_;
+  SessionBook book_;
+  mutable std::shared_mutex owners_mutex_;
+  std::unordered_map<std::uint64_t, std::uint32_t> owners_;  ///< own SPI of an IKE_SA -> tenant
+  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0};
+};
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,580 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The gateways of all tenants: what charon asks its backend, credential set and attribute provider. Each question is answered
+ * from the gateway of the tenant of the IKE_SA the asking thread works on, and from nothing else. */
+#include <attributes/attribute_provider.h>
+#include <collections/array.h>
+#include <collections/hashtable.h>
+#include <config/backend.h>
+#include <credentials/certificates/crl.h>
+#include <credentials/certificates/x509.h>
+#include <credentials/sets/mem_cred.h>
+#include <threading/rwlock.h>
+
+#include "vpn/ike/internal.h"
+
+typedef struct {
+	configuration_attribute_type_t type;
+	chunk_t value;
+} attribute_t;
+
+/** Everything of one tenant's gateway; immutable, so that a session may keep it while the next one takes its place. */
+typedef struct {
+	refcount_t references;
+	uint32_t tenant;
+	ike_cfg_t *ike_cfg;
+	linked_list_t *peer_cfgs;
+	mem_cred_t *credentials;
+	/** attribute_t */
+	linked_list_t *attributes;
+} gateway_t;
+
+static hashtable_t *gateways;
+static rwlock_t *lock;
+
+static u_int hash(const void *key) { return *(const uint32_t*)key; }
+static bool equals(const void *a, const void *b) { return *(const uint32_t*)a == *(const uint32_t*)b; }
+
+static void attribute_destroy(attribute_t *this)
+{
+	chunk_free(&this->value);
+	free(this);
+}
+
+static void gateway_put(gateway_t *this)
+{
+	if (this && ref_put(&this->references))
+	{
+		DESTROY_IF(this->ike_cfg);
+		this->peer_cfgs->destroy_offset(this->peer_cfgs, offsetof(peer_cfg_t, destroy));
+		this->attributes->destroy_function(this->attributes, (void*)attribute_destroy);
+		this->credentials->destroy(this->credentials);
+		free(this);
+	}
+}
+
+static gateway_t *gateway_get(uint32_t tenant)
+{
+	gateway_t *found;
+
+	lock->read_lock(lock);
+	found = gateways->get(gateways, &tenant);
+	if (found)
+	{
+		ref_get(&found->references);
+	}
+	lock->unlock(lock);
+	return found;
+}
+
+/* --- making one ------------------------------------------------------------------------------------------------------- */
+
+/** Loads one PEM object; NULL and `error` when it is none. */
+static void *load(credential_type_t type, int subtype, const char *pem, const char *what, sekisho_ike_error *error)
+{
+	void *object = lib->creds->create(lib->creds, type, subtype, BUILD_BLOB_PEM, chunk_create((u_char*)pem, strlen(pem)), BUILD_END);
+
+	if (!object)
+	{
+		sekisho_fail(error, "%s cannot be read", what);
+	}
+	return object;
+}
+
+/** `auth` may be NULL; else each certificate is added to it under `rule`. */
+static bool load_certificates(gateway_t *this, const char *const *list, const char *what, bool ca, bool trusted, auth_cfg_t *auth,
+							  auth_rule_t rule, sekisho_ike_error *error)
+{
+	for (; list && *list; list++)
+	{
+		certificate_t *certificate = load(CRED_CERTIFICATE, CERT_X509, *list, what, error);
+		if (!certificate)
+		{
+			return FALSE;
+		}
+		if (ca && !(((x509_t*)certificate)->get_flags((x509_t*)certificate) & X509_CA))
+		{
+			sekisho_fail(error, "%s is not a CA", what);
+			certificate->destroy(certificate);
+			return FALSE;
+		}
+		if (auth)
+		{
+			auth->add(auth, rule, certificate->get_ref(certificate));
+		}
+		this->credentials->add_cert(this->credentials, trusted, certificate);
+	}
+	return TRUE;
+}
+
+static bool load_keys(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	for (const char *const *key = model->keys; key && *key; key++)
+	{
+		private_key_t *private = load(CRED_PRIVATE_KEY, KEY_ANY, *key, "a private key", error);
+		if (!private)
+		{
+			return FALSE;
+		}
+		this->credentials->add_key(this->credentials, private);
+	}
+	for (const char *const *crl = model->crls; crl && *crl; crl++)
+	{
+		certificate_t *list = load(CRED_CERTIFICATE, CERT_X509_CRL, *crl, "a revocation list", error);
+		if (!list)
+		{
+			return FALSE;
+		}
+		if (!((crl_t*)list)->get_authKeyIdentifier((crl_t*)list).len)
+		{	/* charon finds a list by this identifier alone: it would never look into this one */
+			sekisho_fail(error, "a revocation list does not say whose it is: no authority key identifier");
+			list->destroy(list);
+			return FALSE;
+		}
+		this->credentials->add_crl(this->credentials, (crl_t*)list);
+	}
+	return TRUE;
+}
+
+static child_cfg_t *make_child(const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	child_cfg_create_t options = {
+		.mode = MODE_TUNNEL,
+		.lifetime = {
+			.time = { .life = model->child_life_seconds, .rekey = model->child_rekey_seconds, .jitter = model->child_rekey_seconds / 10 },
+			.bytes = { .life = model->child_life_bytes, .rekey = model->child_rekey_bytes },
+		},
+		.if_id_in = model->tenant,
+		.if_id_out = model->tenant,
+	};
+	child_cfg_t *child = child_cfg_create("net", &options);
+
+	child->set_replay_window(child, model->replay_window);
+	for (const char *const *text = model->esp_proposals; *text; text++)
+	{
+		proposal_t *proposal = proposal_create_from_string(PROTO_ESP, *text);
+		if (!proposal)
+		{
+			sekisho_fail(error, "ESP proposal %s", *text);
+			child->destroy(child);
+			return NULL;
+		}
+		child->add_proposal(child, proposal);
+	}
+	for (const char *const *text = model->networks; *text; text++)
+	{
+		traffic_selector_t *ts = traffic_selector_create_from_cidr((char*)*text, 0, 0, 65535);
+		if (!ts)
+		{
+			sekisho_fail(error, "network %s", *text);
+			child->destroy(child);
+			return NULL;
+		}
+		child->add_traffic_selector(child, TRUE, ts);
+	}
+	child->add_traffic_selector(child, FALSE, traffic_selector_create_dynamic(0, 0, 65535));
+	return child;
+}
+
+static bool make_ike(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	ike_cfg_create_t options = {
+		.version = IKEV2,
+		.local = (char*)model->addresses,
+		.local_port = IKEV2_UDP_PORT,
+		.remote = "%any",
+		.remote_port = IKEV2_UDP_PORT,
+		.force_encap = model->force_udp_encapsulation,
+		.fragmentation = FRAGMENTATION_YES,
+		.childless = CHILDLESS_NEVER,
+	};
+
+	this->ike_cfg = ike_cfg_create(&options);
+	for (const char *const *text = model->ike_proposals; *text; text++)
+	{
+		proposal_t *proposal = proposal_create_from_string(PROTO_IKE, *text);
+		if (!proposal)
+		{
+			sekisho_fail(error, "IKE proposal %s", *text);
+			return FALSE;
+		}
+		this->ike_cfg->add_proposal(this->ike_cfg, proposal);
+	}
+	return TRUE;
+}
+
+/** One way in: who we are (`local`) and what the peer must show (`remote`); both adopted. */
+static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const char *way, auth_cfg_t *local, auth_cfg_t *remote,
+					 sekisho_ike_error *error)
+{
+	peer_cfg_create_t options = {
+		.cert_policy = CERT_SEND_IF_ASKED,
+		.unique = UNIQUE_NEVER,	/* equal names are normal: of other tenants, of a user's other device */
+		.keyingtries = 1,
+		.rekey_time = model->ike_rekey_seconds,
+		.jitter_time = model->ike_rekey_seconds / 10,
+		.over_time = max(model->ike_rekey_seconds / 5, 60),
+		.dpd = model->dpd_seconds,
+		.if_id_in = model->tenant,
+		.if_id_out = model->tenant,
+	};
+	child_cfg_t *child = make_child(model, error);
+	peer_cfg_t *peer;
+	char name[160];
+
+	if (!child)
+	{
+		local->destroy(local);
+		remote->destroy(remote);
+		return FALSE;
+	}
+	snprintf(name, sizeof(name), "%s %s", model->name, way);
+	local->add(local, AUTH_RULE_IDENTITY, identification_create_from_string((char*)model->identity));
+	local->add(local, AUTH_RULE_IDENTITY_LOOSE, FALSE);
+	remote->add(remote, AUTH_RULE_IDENTITY, identification_create_from_string("%any"));
+	peer = peer_cfg_create(name, this->ike_cfg->get_ref(this->ike_cfg), &options);
+	peer->add_auth_cfg(peer, local, TRUE);
+	peer->add_auth_cfg(peer, remote, FALSE);
+	peer->add_child_cfg(peer, child);
+	peer->add_pool(peer, "lease");
+	this->peer_cfgs->insert_last(this->peer_cfgs, peer);
+	return TRUE;
+}
+
+static auth_cfg_t *auth_of(auth_class_t class)
+{
+	auth_cfg_t *auth = auth_cfg_create();
+
+	auth->add(auth, AUTH_RULE_AUTH_CLASS, class);
+	return auth;
+}
+
+static bool add_peers(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	auth_cfg_t *own = auth_of(AUTH_CLASS_PUBKEY), *remote = auth_of(AUTH_CLASS_PUBKEY);
+	bool done = load_certificates(this, model->certificates, "a certificate of the gateway", FALSE, TRUE, own,
+								  AUTH_RULE_SUBJECT_CERT, error) &&
+				load_certificates(this, model->gateway_cas, "an issuer of the gateway's certificate", TRUE, TRUE, NULL, 0, error) &&
+				load_certificates(this, model->client_cas, "a CA of users", TRUE, TRUE, remote, AUTH_RULE_CA_CERT, error);
+
+	remote->add_pubkey_constraints(remote, "rsa-2048-sha256-sha384-sha512-ecdsa-256-sha256-sha384-sha512", TRUE);
+	if (model->crls && *model->crls)
+	{	/* who keeps lists wants them to count: no valid list, no entry */
+		remote->add(remote, AUTH_RULE_CRL_VALIDATION, VALIDATION_GOOD);
+	}
+	if (done && model->accept_certificate && model->client_cas && *model->client_cas)
+	{
+		done = add_peer(this, model, "certificate", own->clone(own), remote->clone(remote), error);
+	}
+	if (done && model->accept_eap_mschapv2)
+	{
+		auth_cfg_t *eap = auth_of(AUTH_CLASS_EAP);
+		eap->add(eap, AUTH_RULE_EAP_TYPE, EAP_MSCHAPV2);
+		eap->add(eap, AUTH_RULE_EAP_IDENTITY, identification_create_from_string("%any"));
+		done = add_peer(this, model, "eap-mschapv2", own->clone(own), eap, error);
+	}
+	if (done && model->accept_psk)
+	{
+		done = add_peer(this, model, "psk", auth_of(AUTH_CLASS_PSK), auth_of(AUTH_CLASS_PSK), error);
+	}
+	remote->destroy(remote);
+	own->destroy(own);
+	return done;
+}
+
+static void add_attribute(gateway_t *this, configuration_attribute_type_t type, chunk_t value)
+{
+	attribute_t *attribute;
+
+	INIT(attribute, .type = type, .value = chunk_clone(value));
+	this->attributes->insert_last(this->attributes, attribute);
+}
+
+static bool add_attributes(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	for (const char *const *text = model->dns; text && *text; text++)
+	{
+		host_t *server = host_create_from_string((char*)*text, 0);
+		if (!server)
+		{
+			sekisho_fail(error, "DNS server %s", *text);
+			return FALSE;
+		}
+		add_attribute(this, server->get_family(server) == AF_INET6 ? INTERNAL_IP6_DNS : INTERNAL_IP4_DNS, server->get_address(server));
+		server->destroy(server);
+	}
+	for (const char *const *text = model->dns_domains; text && *text; text++)
+	{
+		add_attribute(this, INTERNAL_DNS_DOMAIN, chunk_create((u_char*)*text, strlen(*text)));
+	}
+	return TRUE;
+}
+
+bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	gateway_t *this, *old;
+
+	if (!model->tenant)
+	{
+		sekisho_fail(error, "no tenant");
+		return FALSE;
+	}
+	INIT(this,
+		.references = 1,
+		.tenant = model->tenant,
+		.peer_cfgs = linked_list_create(),
+		.credentials = mem_cred_create(),
+		.attributes = linked_list_create(),
+	);
+	if (!make_ike(this, model, error) || !load_keys(this, model, error) || !add_peers(this, model, error) ||
+		!add_attributes(this, model, error))
+	{
+		gateway_put(this);
+		return FALSE;
+	}
+	lock->write_lock(lock);
+	old = gateways->remove(gateways, &this->tenant);
+	gateways->put(gateways, &this->tenant, this);
+	lock->unlock(lock);
+	gateway_put(old);
+	lib->credmgr->flush_cache(lib->credmgr, CERT_ANY);
+	return TRUE;
+}
+
+void sekisho_ike_remove_gateway(uint32_t tenant)
+{
+	gateway_t *old;
+
+	lock->write_lock(lock);
+	old = gateways->remove(gateways, &tenant);
+	lock->unlock(lock);
+	gateway_put(old);
+	lib->credmgr->flush_cache(lib->credmgr, CERT_ANY);
+}
+
+/* --- what charon asks ------------------------------------------------------------------------------------------------- */
+
+static enumerator_t* create_ike_cfg_enumerator(backend_t *this, host_t *me, host_t *other)
+{
+	uint32_t tenant = me ? sekisho_attachment_of(me).tenant : sekisho_current_tenant();
+	gateway_t *gateway = gateway_get(tenant);
+	enumerator_t *enumerator;
+
+	if (!gateway || !gateway->ike_cfg->match_me(gateway->ike_cfg, me))
+	{
+		gateway_put(gateway);
+		sekisho_report_cause(charon->bus->get_sa(charon->bus), SEKISHO_CAUSE_NO_GATEWAY);
+		return enumerator_create_empty();
+	}
+	enumerator = enumerator_create_single(gateway->ike_cfg, NULL);
+	return enumerator_create_cleaner(enumerator, (void*)gateway_put, gateway);
+}
+
+static enumerator_t* create_peer_cfg_enumerator(backend_t *this, identification_t *me, identification_t *other)
+{
+	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+
+	if (!gateway)
+	{
+		return enumerator_create_empty();
+	}
+	return enumerator_create_cleaner(gateway->peer_cfgs->create_enumerator(gateway->peer_cfgs), (void*)gateway_put, gateway);
+}
+
+static peer_cfg_t* get_peer_cfg_by_name(backend_t *this, char *name)
+{
+	return NULL;
+}
+
+static enumerator_t* create_private_enumerator(credential_set_t *this, key_type_t type, identification_t *id)
+{
+	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+
+	if (!gateway)
+	{
+		return NULL;
+	}
+	return enumerator_create_cleaner(gateway->credentials->set.create_private_enumerator(&gateway->credentials->set, type, id),
+									 (void*)gateway_put, gateway);
+}
+
+static enumerator_t* create_cert_enumerator(credential_set_t *this, certificate_type_t cert, key_type_t key, identification_t *id,
+											bool trusted)
+{
+	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+
+	if (!gateway)
+	{
+		return NULL;
+	}
+	return enumerator_create_cleaner(
+		gateway->credentials->set.create_cert_enumerator(&gateway->credentials->set, cert, key, id, trusted), (void*)gateway_put, gateway);
+}
+
+typedef struct {
+	enumerator_t public;
+	shared_key_t *key;
+	bool done;
+} shared_enumerator_t;
+
+METHOD(enumerator_t, shared_enumerate, bool,
+	shared_enumerator_t *this, va_list args)
+{
+	shared_key_t **key;
+	id_match_t *me, *other;
+
+	VA_ARGS_VGET(args, key, me, other);
+	if (this->done)
+	{
+		return FALSE;
+	}
+	this->done = TRUE;
+	*key = this->key;
+	if (me)
+	{
+		*me = ID_MATCH_PERFECT;
+	}
+	if (other)
+	{
+		*other = ID_MATCH_PERFECT;
+	}
+	return TRUE;
+}
+
+METHOD(enumerator_t, shared_destroy, void,
+	shared_enumerator_t *this)
+{
+	this->key->destroy(this->key);
+	free(this);
+}
+
+static enumerator_t* create_shared_enumerator(credential_set_t *this, shared_key_type_t type, identification_t *me, identification_t *other)
+{
+	shared_enumerator_t *enumerator;
+	uint8_t secret[256];
+	char name[256];
+	size_t size;
+
+	if (type != SHARED_IKE || !other)
+	{
+		return NULL;
+	}
+	snprintf(name, sizeof(name), "%Y", other);
+	size = sekisho_ops->secret(sekisho_ops->context, sekisho_current_tenant(), SEKISHO_SECRET_PSK, name, secret, sizeof(secret));
+	if (!size)
+	{
+		return NULL;
+	}
+	INIT(enumerator,
+		.public = {
+			.enumerate = enumerator_enumerate_default,
+			.venumerate = _shared_enumerate,
+			.destroy = _shared_destroy,
+		},
+		.key = shared_key_create(SHARED_IKE, chunk_clone(chunk_create(secret, size))),
+	);
+	memwipe(secret, sizeof(secret));
+	return &enumerator->public;
+}
+
+static host_t* acquire_address(attribute_provider_t *this, linked_list_t *pools, ike_sa_t *ike_sa, host_t *requested)
+{
+	sekisho_description description;
+	sekisho_endpoint address = {};
+
+	sekisho_describe(ike_sa, &description);
+	if (!sekisho_ops->lease(sekisho_ops->context, &description.event, requested->get_family(requested) == AF_INET6 ? 6 : 4, &address))
+	{
+		return NULL;
+	}
+	return sekisho_host(&address, NULL);
+}
+
+static bool release_address(attribute_provider_t *this, linked_list_t *pools, host_t *address, ike_sa_t *ike_sa)
+{
+	sekisho_description description;
+	sekisho_endpoint endpoint = sekisho_endpoint_of(address);
+
+	sekisho_describe(ike_sa, &description);
+	sekisho_ops->release(sekisho_ops->context, &description.event, &endpoint);
+	return TRUE;
+}
+
+CALLBACK(attribute_filter, bool,
+	void *unused, enumerator_t *orig, va_list args)
+{
+	configuration_attribute_type_t *type;
+	attribute_t *attribute;
+	chunk_t *value;
+
+	VA_ARGS_VGET(args, type, value);
+	if (!orig->enumerate(orig, &attribute))
+	{
+		return FALSE;
+	}
+	*type = attribute->type;
+	*value = attribute->value;
+	return TRUE;
+}
+
+static enumerator_t* create_attribute_enumerator(attribute_provider_t *this, linked_list_t *pools, ike_sa_t *ike_sa, linked_list_t *vips)
+{
+	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+
+	if (!gateway)
+	{
+		return enumerator_create_empty();
+	}
+	return enumerator_create_cleaner(
+		enumerator_create_filter(gateway->attributes->create_enumerator(gateway->attributes), attribute_filter, NULL, NULL),
+		(void*)gateway_put, gateway);
+}
+
+static backend_t backend = {
+	.create_ike_cfg_enumerator = create_ike_cfg_enumerator,
+	.create_peer_cfg_enumerator = create_peer_cfg_enumerator,
+	.get_peer_cfg_by_name = get_peer_cfg_by_name,
+};
+
+static credential_set_t credentials = {
+	.create_private_enumerator = create_private_enumerator,
+	.create_cert_enumerator = create_cert_enumerator,
+	.create_shared_enumerator = create_shared_enumerator,
+	.create_cdp_enumerator = (void*)return_null,
+	.cache_cert = (void*)nop,
+};
+
+static attribute_provider_t attributes = {
+	.acquire_address = acquire_address,
+	.release_address = release_address,
+	.create_attribute_enumerator = create_attribute_enumerator,
+};
+
+bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *data)
+{
+	enumerator_t *enumerator;
+	gateway_t *gateway;
+	void *key;
+
+	if (reg)
+	{
+		gateways = hashtable_create(hash, equals, 64);
+		lock = rwlock_create(RWLOCK_TYPE_DEFAULT);
+		charon->backends->add_backend(charon->backends, &backend);
+		lib->credmgr->add_set(lib->credmgr, &credentials);
+		charon->attributes->add_provider(charon->attributes, &attributes);
+		return TRUE;
+	}
+	charon->attributes->remove_provider(charon->attributes, &attributes);
+	lib->credmgr->remove_set(lib->credmgr, &credentials);
+	charon->backends->remove_backend(charon->backends, &backend);
+	enumerator = gateways->create_enumerator(gateways);
+	while (enumerator->enumerate(enumerator, &key, &gateway))
+	{
+		gateways->remove_at(gateways, enumerator);
+		gateway_put(gateway);
+	}
+	enumerator->destroy(enumerator);
+	gateways->destroy(gateways);
+	lock->destroy(lock);
+	return TRUE;
+}

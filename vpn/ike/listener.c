@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What charon's bus tells, turned into events. A hook never returns FALSE: that would unregister it, and peers would then be
+ * accepted unasked. Hooks run under the bus' one mutex: nothing here waits. */
+#include <bus/listeners/listener.h>
+#include <encoding/payloads/delete_payload.h>
+
+#include "vpn/ike/internal.h"
+
+static void text_of_id(identification_t *id, char *out, size_t size)
+{
+	if (!id || id->get_type(id) == ID_ANY)
+	{
+		*out = '\0';
+		return;
+	}
+	snprintf(out, size, "%Y", id);
+}
+
+static void text_of_proposal(proposal_t *proposal, char *out, size_t size)
+{
+	const char *algorithms;
+	char text[128];
+
+	*out = '\0';
+	if (proposal)
+	{	/* "IKE:AES_GCM_16_256/PRF_HMAC_SHA2_384/ECP_384" */
+		snprintf(text, sizeof(text), "%P", proposal);
+		algorithms = strchr(text, ':');
+		snprintf(out, size, "%s", algorithms ? algorithms + 1 : text);
+	}
+}
+
+void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
+{
+	enumerator_t *enumerator;
+	peer_cfg_t *peer_cfg = ike_sa->get_peer_cfg(ike_sa);
+	host_t *vip;
+
+	memset(&out->event, 0, sizeof(out->event));
+	text_of_id(ike_sa->get_other_id(ike_sa), out->peer_id, sizeof(out->peer_id));
+	text_of_id(ike_sa->get_other_eap_id(ike_sa), out->user, sizeof(out->user));
+	text_of_proposal(ike_sa->get_proposal(ike_sa), out->ike_suite, sizeof(out->ike_suite));
+	out->event.ike = ike_sa->get_unique_id(ike_sa);
+	out->event.path = sekisho_path_of(ike_sa->get_my_host(ike_sa), ike_sa->get_other_host(ike_sa));
+	out->event.nat = ike_sa->has_condition(ike_sa, COND_NAT_ANY);
+	out->event.connection = peer_cfg ? peer_cfg->get_name(peer_cfg) : "";
+	out->event.peer_id = out->peer_id;
+	out->event.user = out->user;
+	out->event.ike_suite = out->ike_suite;
+	out->event.esp_suite = "";
+	enumerator = ike_sa->create_virtual_ip_enumerator(ike_sa, FALSE);
+	while (out->event.leases < countof(out->event.lease) && enumerator->enumerate(enumerator, &vip))
+	{
+		out->event.lease[out->event.leases++] = sekisho_endpoint_of(vip);
+	}
+	enumerator->destroy(enumerator);
+}
+
+static void report(ike_sa_t *ike_sa, sekisho_event_kind kind)
+{
+	sekisho_description description;
+
+	sekisho_describe(ike_sa, &description);
+	description.event.kind = kind;
+	sekisho_ops->event(sekisho_ops->context, &description.event);
+}
+
+void sekisho_report_cause(ike_sa_t *ike_sa, sekisho_cause cause)
+{
+	sekisho_description description;
+
+	if (ike_sa)
+	{
+		sekisho_describe(ike_sa, &description);
+		description.event.kind = SEKISHO_EVENT_CAUSE;
+		description.event.cause = cause;
+		sekisho_ops->event(sekisho_ops->context, &description.event);
+	}
+}
+
+static uint64_t own_spi(ike_sa_t *ike_sa)
+{
+	ike_sa_id_t *id = ike_sa->get_id(ike_sa);
+
+	return id->is_initiator(id) ? id->get_initiator_spi(id) : id->get_responder_spi(id);
+}
+
+static void note_spi(ike_sa_t *ike_sa, uint32_t tenant)
+{
+	if (own_spi(ike_sa))
+	{
+		sekisho_ops->own_spi(sekisho_ops->context, own_spi(ike_sa), tenant);
+	}
+}
+
+static uint32_t tenant_of(ike_sa_t *ike_sa)
+{
+	return sekisho_attachment_of(ike_sa->get_my_host(ike_sa)).tenant;
+}
+
+/** A request as it came: its hosts, since the IKE_SA may have none yet. */
+static void attempt(ike_sa_t *ike_sa, message_t *message)
+{
+	sekisho_description description;
+	host_t *local = message->get_destination(message);
+
+	sekisho_describe(ike_sa, &description);
+	description.event.kind = SEKISHO_EVENT_ATTEMPT;
+	description.event.path = sekisho_path_of(local, message->get_source(message));
+	sekisho_ops->event(sekisho_ops->context, &description.event);
+	note_spi(ike_sa, sekisho_attachment_of(local).tenant);
+}
+
+static bool says_goodbye(message_t *message)
+{
+	enumerator_t *enumerator = message->create_payload_enumerator(message);
+	payload_t *payload;
+	bool found = FALSE;
+
+	while (enumerator->enumerate(enumerator, &payload))
+	{
+		if (payload->get_type(payload) == PLV2_DELETE)
+		{
+			delete_payload_t *deletion = (delete_payload_t*)payload;
+			found = found || deletion->get_protocol_id(deletion) == PROTO_IKE;
+		}
+	}
+	enumerator->destroy(enumerator);
+	return found;
+}
+
+static bool on_message(listener_t *this, ike_sa_t *ike_sa, message_t *message, bool incoming, bool plain)
+{
+	exchange_type_t exchange = message->get_exchange_type(message);
+
+	if (!ike_sa)
+	{
+		return TRUE;
+	}
+	if (incoming && !plain && exchange == IKE_SA_INIT && message->get_request(message))
+	{
+		attempt(ike_sa, message);
+	}
+	else if (incoming && plain && exchange == IKE_AUTH && message->get_request(message))
+	{
+		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
+	}
+	else if (incoming && plain && exchange == INFORMATIONAL && message->get_request(message))
+	{
+		if (message->get_notify(message, AUTHENTICATION_FAILED))
+		{
+			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PEER_REFUSED_US);
+		}
+		else if (says_goodbye(message))
+		{
+			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PEER_DELETED);
+		}
+	}
+	else if (!incoming && plain && exchange == IKE_SA_INIT && message->get_notify(message, INVALID_KE_PAYLOAD))
+	{
+		report(ike_sa, SEKISHO_EVENT_RETRY);
+	}
+	return TRUE;
+}
+
+static bool on_alert(listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list args)
+{
+	static const struct {
+		alert_t alert;
+		sekisho_cause cause;
+	} causes[] = {
+		{ ALERT_PROPOSAL_MISMATCH_IKE, SEKISHO_CAUSE_IKE_PROPOSAL },
+		{ ALERT_PROPOSAL_MISMATCH_CHILD, SEKISHO_CAUSE_CHILD_PROPOSAL },
+		{ ALERT_TS_MISMATCH, SEKISHO_CAUSE_SELECTORS },
+		{ ALERT_PEER_AUTH_FAILED, SEKISHO_CAUSE_PEER_AUTH },
+		{ ALERT_LOCAL_AUTH_FAILED, SEKISHO_CAUSE_LOCAL_AUTH },
+		{ ALERT_VIP_FAILURE, SEKISHO_CAUSE_NO_ADDRESS },
+		{ ALERT_RETRANSMIT_SEND_TIMEOUT, SEKISHO_CAUSE_TIMEOUT },
+		{ ALERT_HALF_OPEN_TIMEOUT, SEKISHO_CAUSE_TIMEOUT },
+		{ ALERT_IKE_SA_EXPIRED, SEKISHO_CAUSE_LIFETIME },
+		{ ALERT_CERT_EXPIRED, SEKISHO_CAUSE_CERT_EXPIRED },
+		{ ALERT_CERT_REVOKED, SEKISHO_CAUSE_CERT_REVOKED },
+		{ ALERT_CERT_NO_ISSUER, SEKISHO_CAUSE_CERT_UNTRUSTED },
+		{ ALERT_CERT_UNTRUSTED_ROOT, SEKISHO_CAUSE_CERT_UNTRUSTED },
+		{ ALERT_CERT_EXCEEDED_PATH_LEN, SEKISHO_CAUSE_CERT_UNTRUSTED },
+		{ ALERT_CERT_POLICY_VIOLATION, SEKISHO_CAUSE_CERT_UNTRUSTED },
+		{ ALERT_INSTALL_CHILD_SA_FAILED, SEKISHO_CAUSE_INSTALL },
+	};
+
+	for (size_t i = 0; i < countof(causes); i++)
+	{
+		if (causes[i].alert == alert)
+		{
+			sekisho_report_cause(ike_sa, causes[i].cause);
+		}
+	}
+	return TRUE;
+}
+
+static bool on_authorize(listener_t *this, ike_sa_t *ike_sa, bool final, bool *success)
+{
+	sekisho_description description;
+
+	if (!final)
+	{	/* the EAP identity is not known before the end */
+		return TRUE;
+	}
+	sekisho_describe(ike_sa, &description);
+	if (sekisho_ops->authorize(sekisho_ops->context, &description.event))
+	{
+		report(ike_sa, SEKISHO_EVENT_AUTHENTICATED);
+		return TRUE;
+	}
+	sekisho_report_cause(ike_sa, SEKISHO_CAUSE_FORBIDDEN);
+	*success = FALSE;
+	return TRUE;
+}
+
+static bool on_ike_rekey(listener_t *this, ike_sa_t *old, ike_sa_t *new)
+{
+	sekisho_description description;
+
+	sekisho_describe(new, &description);
+	description.event.kind = SEKISHO_EVENT_IKE_REKEYED;
+	description.event.ike = old->get_unique_id(old);
+	description.event.new_ike = new->get_unique_id(new);
+	note_spi(new, tenant_of(new));
+	sekisho_ops->event(sekisho_ops->context, &description.event);
+	return TRUE;
+}
+
+static bool on_ike_update(listener_t *this, ike_sa_t *ike_sa, host_t *local, host_t *remote)
+{
+	sekisho_description description;
+
+	sekisho_describe(ike_sa, &description);
+	description.event.kind = SEKISHO_EVENT_MOVED;
+	description.event.path = sekisho_path_of(local, remote);
+	sekisho_ops->event(sekisho_ops->context, &description.event);
+	return TRUE;
+}
+
+static void report_child(ike_sa_t *ike_sa, child_sa_t *child_sa, sekisho_event_kind kind)
+{
+	sekisho_description description;
+	char suite[128];
+
+	sekisho_describe(ike_sa, &description);
+	text_of_proposal(child_sa->get_proposal(child_sa), suite, sizeof(suite));
+	description.event.kind = kind;
+	description.event.esp_suite = suite;
+	description.event.spi_in = ntohl(child_sa->get_spi(child_sa, TRUE));
+	description.event.spi_out = ntohl(child_sa->get_spi(child_sa, FALSE));
+	sekisho_ops->event(sekisho_ops->context, &description.event);
+}
+
+static bool on_child_updown(listener_t *this, ike_sa_t *ike_sa, child_sa_t *child_sa, bool up)
+{
+	if (up)
+	{
+		report_child(ike_sa, child_sa, SEKISHO_EVENT_CHILD_UP);
+	}
+	return TRUE;
+}
+
+static bool on_child_rekey(listener_t *this, ike_sa_t *ike_sa, child_sa_t *old, child_sa_t *new)
+{
+	report_child(ike_sa, new, SEKISHO_EVENT_CHILD_REKEYED);
+	return TRUE;
+}
+
+static bool on_ike_state_change(listener_t *this, ike_sa_t *ike_sa, ike_sa_state_t state)
+{
+	if (state == IKE_DESTROYING)
+	{
+		report(ike_sa, SEKISHO_EVENT_GONE);
+		note_spi(ike_sa, 0);
+	}
+	return TRUE;
+}
+
+static listener_t listener = {
+	.message = on_message,
+	.alert = on_alert,
+	.authorize = on_authorize,
+	.ike_rekey = on_ike_rekey,
+	.ike_update = on_ike_update,
+	.child_updown = on_child_updown,
+	.child_rekey = on_child_rekey,
+	.ike_state_change = on_ike_state_change,
+};
+
+bool sekisho_listener_create(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *data)
+{
+	if (reg)
+	{
+		charon->bus->add_listener(charon->bus, &listener);
+	}
+	else
+	{
+		charon->bus->remove_listener(charon->bus, &listener);
+	}
+	return TRUE;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "base/wire/reader.h"
+#include "vpn/session.h"
+
+/// What a tunnel protocol needs from the rest of the gateway. All of it is called on the protocol's own threads, several at
+/// once: short, without waiting for another session, without exceptions.
+namespace sekisho::vpn {
+
+/// Sends one UDP payload; loses it rather than waits.
+class DatagramSender {
+ public:
+  virtual ~DatagramSender() = default;
+  virtual void send(const Path& path, ByteSpan payload) = 0;
+};
+
+/// Addresses, protocol (0: any) and ports (host order) that an SA may carry.
+struct Selector {
+  Address first;
+  Address last;
+  std::uint8_t protocol = 0;
+  std::uint16_t port_first = 0;
+  std::uint16_t port_last = 65535;
+};
+
+/// One direction of an IPsec SA. Keys are borrowed for the call, and wiped by their owner after it; whoever copies them wipes
+/// the copy. Algorithms are IKEv2 transform numbers; the key of an AEAD ends in its salt.
+struct SaParameters {
+  Path path;
+  std::uint32_t ike = 0;
+  std::uint32_t spi = 0;  ///< host order
+  bool inbound = false;
+  bool tunnel = true;
+  bool udp_encapsulation = false;
+  bool esn = false;
+  std::uint16_t encryption = 0;
+  std::uint16_t integrity = 0;
+  ByteSpan encryption_key;
+  ByteSpan integrity_key;
+  std::uint32_t replay_window = 0;
+  std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;
+  std::span<const Selector> local;
+  std::span<const Selector> remote;
+};
+
+struct SaUse {
+  std::uint64_t bytes = 0;
+  std::uint64_t packets = 0;
+  std::optional<std::chrono::seconds> idle;  ///< since the last packet; nothing: none ever came
+};
+
+/// Where SAs live. An SA's tenant never changes: a move is refused before it reaches the sink when it would.
+class SaSink {
+ public:
+  virtual ~SaSink() = default;
+  /// A number no live inbound SA of any tenant has.
+  virtual std::optional<std::uint32_t> allocate_spi(const Path& path) = 0;
+  /// True only when the SA can already carry packets: the answer to the client leaves after this returns.
+  virtual bool install(const SaParameters& sa) = 0;
+  virtual bool move(std::uint32_t spi, bool inbound, const Path& path, bool udp_encapsulation) = 0;
+  virtual std::optional<SaUse> query(std::uint32_t spi, bool inbound) = 0;
+  virtual void remove(std::uint32_t spi, bool inbound) = 0;
+};
+
+/// Who may come in, by which secret, and with which inner address.
+class Directory {
+ public:
+  virtual ~Directory() = default;
+  /// Both write the secret to `out` and return its length, 0 when there is none. `out` is wiped by the caller.
+  virtual std::size_t nt_hash(std::uint32_t tenant, std::string_view user, std::span<std::uint8_t> out) = 0;
+  virtual std::size_t psk(std::uint32_t tenant, std::string_view peer, std::span<std::uint8_t> out) = 0;
+  /// kNone lets who has proven to be `session.user` in.
+  virtual Cause authorize(const Session& session) = 0;
+  virtual std::optional<Address> lease(const Session& session, Family family) = 0;
+  virtual void release(const Session& session, const Address& address) = 0;
+};
+
+/// Who wants to know. Neither function calls back into the protocol.
+class SessionObserver {
+ public:
+  virtual ~SessionObserver() = default;
+  /// Every event, in order, one at a time.
+  virtual void on(const SessionEvent& event) = 0;
+  /// A line for the journal of whoever operates the gateway, `level` -1 to 1; several at once. Never a key or a password.
+  virtual void line(int level, std::string_view group, std::string_view text) = 0;
+};
+
+}  // namespace sekisho::vpn

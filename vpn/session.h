@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/net/address.h"
+
+namespace sekisho::vpn {
+
+struct Endpoint {
+  Address address;
+  std::uint16_t port = 0;
+  auto operator<=>(const Endpoint&) const = default;
+};
+
+/// Whose a datagram is, by which Port it came, and its two ends. The tenant is never read from the datagram itself.
+struct Path {
+  std::uint32_t tenant = 0;
+  std::uint32_t port = 0;
+  Endpoint local;
+  Endpoint remote;
+};
+
+/// One remote-access session: an IKE_SA through all its rekeyings, with what runs inside.
+struct Session {
+  std::uint64_t id = 0;
+  Path path;
+  bool nat = false;
+  std::string gateway;  ///< name of the gateway and the way in: "tokyo eap-mschapv2"
+  std::string user;     ///< EAP identity, or the identity of the certificate
+  std::string ike_id;   ///< IDi as sent
+  std::vector<Address> leases;
+  std::string ike_suite;
+  std::string esp_suite;
+  std::uint32_t spi_in = 0;   ///< of the newest CHILD_SA
+  std::uint32_t spi_out = 0;
+};
+
+/// How far an attempt came.
+enum class Stage : std::uint8_t { kNegotiation, kAuthentication, kAdmission };
+
+/// Words of the log's `cause` field (specification 3.7).
+enum class Cause : std::uint8_t {
+  kNone, kUser, kPeerLost, kIdle, kMaxTime, kAdmin, kReplaced, kLimitUser, kLimitTenant, kPoolEmpty, kAuth, kDevice, kSchedule,
+  kSourceAddress, kCrypto, kCertExpired, kCertRevoked, kBackendDown, kConfig, kMaintenance, kInternal,
+};
+
+std::string_view name_of(Cause cause);
+std::string_view name_of(Stage stage);
+
+/// Every attempt ends in exactly one of kUp, kAuthFail and kDenied; every kUp is followed by exactly one kDown.
+struct SessionEvent {
+  enum class Kind : std::uint8_t { kUp, kAuthFail, kDenied, kRekeyed, kMoved, kDown };
+  Kind kind = Kind::kUp;
+  Session session;
+  Stage stage = Stage::kNegotiation;  ///< of kAuthFail and kDenied
+  Cause cause = Cause::kNone;         ///< of kAuthFail, kDenied and kDown
+  std::string_view text;              ///< the cause in words, a fixed text
+};
+
+std::string_view name_of(SessionEvent::Kind kind);
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/session_book.h"
+
+#include <algorithm>
+#include <array>
+
+namespace sekisho::vpn {
+namespace {
+
+using Why = IkeSignal::Why;
+using Kind = SessionEvent::Kind;
+
+/// What a reason means for an attempt, for a session, and in words. A general reason gives way to a particular one.
+struct Meaning {
+  Why why;
+  bool general;
+  Kind attempt;
+  Cause attempt_cause;
+  Cause session_cause;
+  std::string_view text;
+};
+
+constexpr std::array kMeanings{
+    Meaning{Why::kNone, true, Kind::kDenied, Cause::kInternal, Cause::kInternal,
+            "ended without a reason"},
+    Meaning{Why::kNoGateway, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
+            "no gateway of the tenant answers at this address"},
+    Meaning{Why::kIkeProposal, false, Kind::kDenied, Cause::kCrypto, Cause::kCrypto,
+            "no common algorithms for IKE: the client needs the profile this gateway hands out"},
+    Meaning{Why::kChildProposal, false, Kind::kDenied, Cause::kCrypto, Cause::kCrypto,
+            "no common algorithms for ESP: the client needs the profile this gateway hands out"},
+    Meaning{Why::kSelectors, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
+            "the client asked for networks that are not behind this gateway"},
+    Meaning{Why::kPeerAuth, true, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
+            "authentication failed"},
+    Meaning{Why::kPassword, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
+            "wrong password or unknown user"},
+    Meaning{Why::kCertExpired, false, Kind::kAuthFail, Cause::kCertExpired, Cause::kCertExpired,
+            "the client's certificate is not valid today"},
+    Meaning{Why::kCertRevoked, false, Kind::kAuthFail, Cause::kCertRevoked, Cause::kCertRevoked,
+            "the client's certificate is revoked"},
+    Meaning{Why::kCertUntrusted, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
+            "no CA of this tenant vouches for the client's certificate"},
+    Meaning{Why::kLocalAuth, true, Kind::kDenied, Cause::kConfig, Cause::kConfig,
+            "the gateway cannot prove who it is: certificate, key and identity must belong together"},
+    Meaning{Why::kPeerRefusedUs, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
+            "the client does not trust the gateway: its CA or its name in the certificate"},
+    Meaning{Why::kForbidden, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
+            "authenticated, but not allowed in"},
+    Meaning{Why::kNoAddress, false, Kind::kDenied, Cause::kPoolEmpty, Cause::kPoolEmpty,
+            "no inner address is left"},
+    Meaning{Why::kInstall, false, Kind::kDenied, Cause::kInternal, Cause::kInternal,
+            "the data plane did not take the SA"},
+    Meaning{Why::kTimeout, true, Kind::kDenied, Cause::kPeerLost, Cause::kPeerLost,
+            "the client fell silent"},
+    Meaning{Why::kPeerDeleted, true, Kind::kDenied, Cause::kUser, Cause::kUser,
+            "ended by the client"},
+    Meaning{Why::kLifetime, false, Kind::kDenied, Cause::kMaxTime, Cause::kMaxTime,
+            "the session reached its longest duration"},
+    Meaning{Why::kAdmin, false, Kind::kDenied, Cause::kAdmin, Cause::kAdmin,
+            "ended by an operator"},
+};
+
+const Meaning& meaning(Why why) {
+  return *std::find_if(kMeanings.begin(), kMeanings.end(), [why](const Meaning& one) { return one.why == why; });
+}
+
+/// Keeps what an earlier signal knew and this one does not.
+void learn(Session& known, const Session& now) {
+  const auto take = [](std::string& to, const std::string& from) {
+    if (!from.empty()) to = from;
+  };
+  if (now.path.remote.address.family != Family::kNone && !now.path.remote.address.is_unspecified() && now.path.tenant != 0) {
+    known.path = now.path;
+  }
+  known.nat = known.nat || now.nat;
+  take(known.gateway, now.gateway);
+  take(known.user, now.user);
+  take(known.ike_id, now.ike_id);
+  take(known.ike_suite, now.ike_suite);
+  take(known.esp_suite, now.esp_suite);
+  if (!now.leases.empty()) known.leases = now.leases;
+  if (now.spi_in != 0) known.spi_in = now.spi_in;
+  if (now.spi_out != 0) known.spi_out = now.spi_out;
+}
+
+}  // namespace
+
+SessionEvent SessionBook::ended(const Entry& entry) const {
+  const Meaning& what = meaning(entry.why);
+  SessionEvent event;
+  event.session = entry.session;
+  event.stage = entry.stage;
+  event.text = what.text;
+  event.kind = entry.up ? Kind::kDown : what.attempt;
+  event.cause = entry.up ? what.session_cause : what.attempt_cause;
+  if (entry.why == Why::kForbidden && entry.forbidden != Cause::kNone) event.cause = entry.forbidden;
+  if (shutting_down_ && what.general) {
+    event.kind = entry.up ? Kind::kDown : Kind::kDenied;
+    event.cause = Cause::kMaintenance;
+    event.text = "the gateway is being stopped";
+  }
+  return event;
+}
+
+std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
+  using Signal = IkeSignal::Kind;
+  auto found = entries_.find(signal.ike);
+  if (found == entries_.end()) {
+    if (signal.kind != Signal::kAttempt) return std::nullopt;  // an IKE_SA that was rekeyed away, or never was an attempt
+    found = entries_.emplace(signal.ike, Entry{}).first;
+    found->second.session.id = next_id_++;
+  }
+  Entry& entry = found->second;
+  const Endpoint before = entry.session.path.remote;
+  if (signal.kind != Signal::kAttempt || before.port == 0) learn(entry.session, signal.session);
+  SessionEvent event{.kind = Kind::kUp, .session = {}, .stage = entry.stage, .cause = Cause::kNone, .text = {}};
+  switch (signal.kind) {
+    case Signal::kAttempt: return std::nullopt;
+    case Signal::kAuthBegun:
+      if (entry.stage == Stage::kNegotiation) entry.stage = Stage::kAuthentication;
+      return std::nullopt;
+    case Signal::kRetry:
+      if (!entry.up) entries_.erase(found);
+      return std::nullopt;
+    case Signal::kCause:
+      if (entry.why == Why::kNone || (meaning(entry.why).general && !meaning(signal.why).general)) {
+        entry.why = signal.why;
+        entry.forbidden = signal.forbidden;
+      }
+      return std::nullopt;
+    case Signal::kAuthenticated:
+      entry.stage = Stage::kAdmission;
+      entry.why = Why::kNone;  // what an earlier candidate failed for
+      return std::nullopt;
+    case Signal::kChildUp:
+      if (entry.up) return std::nullopt;
+      entry.up = true;
+      entry.why = Why::kNone;
+      break;
+    case Signal::kChildRekeyed: event.kind = Kind::kRekeyed; break;
+    case Signal::kIkeRekeyed: {
+      event.kind = Kind::kRekeyed;
+      Entry moved = std::move(entry);
+      entries_.erase(found);
+      found = entries_.insert_or_assign(signal.new_ike, std::move(moved)).first;
+      break;
+    }
+    case Signal::kMoved:
+      if (before == entry.session.path.remote) return std::nullopt;
+      event.kind = Kind::kMoved;
+      break;
+    case Signal::kGone:
+      event = ended(entry);
+      entries_.erase(found);
+      return event;
+  }
+  if (!found->second.up) return std::nullopt;
+  event.session = found->second.session;
+  return event;
+}
+
+std::vector<Session> SessionBook::sessions() const {
+  std::vector<Session> out;
+  for (const auto& [ike, entry] : entries_) {
+    if (entry.up) out.push_back(entry.session);
+  }
+  std::sort(out.begin(), out.end(), [](const Session& a, const Session& b) { return a.id < b.id; });
+  return out;
+}
+
+std::optional<std::uint32_t> SessionBook::ike_of(std::uint64_t session) const {
+  for (const auto& [ike, entry] : entries_) {
+    if (entry.up && entry.session.id == session) return ike;
+  }
+  return std::nullopt;
+}
+
+std::size_t SessionBook::attempts() const {
+  return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& one) { return !one.second.up; }));
+}
+
+std::string_view name_of(Cause cause) {
+  constexpr std::array<std::string_view, 21> kNames{
+      "none",       "user", "peer_lost", "idle",     "max_time", "admin",  "replaced",     "limit_user",   "limit_tenant", "pool_empty",
+      "auth",       "device", "schedule", "src_ip", "crypto",   "cert_expired", "cert_revoked", "backend_down", "config", "maintenance",
+      "internal"};
+  return kNames.at(static_cast<std::size_t>(cause));
+}
+
+std::string_view name_of(Stage stage) {
+  constexpr std::array<std::string_view, 3> kNames{"negotiation", "authentication", "admission"};
+  return kNames.at(static_cast<std::size_t>(stage));
+}
+
+std::string_view name_of(SessionEvent::Kind kind) {
+  constexpr std::array<std::string_view, 6> kNames{"up", "auth_fail", "denied", "rekey", "moved", "down"};
+  return kNames.at(static_cast<std::size_t>(kind));
+}
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "vpn/session.h"
+
+namespace sekisho::vpn {
+
+/// What an IKE implementation tells about one IKE_SA, in its order.
+struct IkeSignal {
+  enum class Kind : std::uint8_t {
+    kAttempt,        ///< a first request; again for a retransmitted one
+    kAuthBegun,      ///< the peer's address is real
+    kRetry,          ///< told to begin again: not an attempt of its own
+    kCause,          ///< why it will fail, or end
+    kAuthenticated,
+    kChildUp,
+    kChildRekeyed,
+    kIkeRekeyed,     ///< goes on as `new_ike`
+    kMoved,
+    kGone,
+  };
+  /// Why, in the words of IKE.
+  enum class Why : std::uint8_t {
+    kNone, kNoGateway, kIkeProposal, kChildProposal, kSelectors, kPeerAuth, kPassword, kCertExpired, kCertRevoked, kCertUntrusted,
+    kLocalAuth, kPeerRefusedUs, kForbidden, kNoAddress, kInstall, kTimeout, kPeerDeleted, kLifetime, kAdmin,
+  };
+  Kind kind = Kind::kAttempt;
+  Why why = Why::kNone;
+  Cause forbidden = Cause::kNone;  ///< of kForbidden: what the directory answered
+  std::uint32_t ike = 0;
+  std::uint32_t new_ike = 0;
+  Session session;  ///< what is known by now; `id` unused
+};
+
+/// Turns signals into events with the promise of SessionEvent. Pure; its owner serialises calls.
+class SessionBook {
+ public:
+  /// At most one event follows from a signal.
+  std::optional<SessionEvent> handle(const IkeSignal& signal);
+  /// From here on, what ends ends for maintenance.
+  void begin_shutdown() { shutting_down_ = true; }
+  /// Sessions that are up, oldest first.
+  [[nodiscard]] std::vector<Session> sessions() const;
+  /// The IKE_SA a session runs in now.
+  [[nodiscard]] std::optional<std::uint32_t> ike_of(std::uint64_t session) const;
+  /// Attempts that are neither up nor ended.
+  [[nodiscard]] std::size_t attempts() const;
+
+ private:
+  struct Entry {
+    Session session;
+    bool up = false;
+    Stage stage = Stage::kNegotiation;
+    IkeSignal::Why why = IkeSignal::Why::kNone;
+    Cause forbidden = Cause::kNone;
+  };
+  SessionEvent ended(const Entry& entry) const;
+
+  std::unordered_map<std::uint32_t, Entry> entries_;  ///< by charon's number of the IKE_SA
+  std::uint64_t next_id_ = 1;
+  bool shutting_down_ = false;
+};
+
+}  // namespace sekisho::vpn
