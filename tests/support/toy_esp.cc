@@ -56,8 +56,9 @@ struct Cipher {
 };
 
 Bytes gcm_nonce(const ToyEsp::Sa& sa, ByteSpan iv) {
-  Bytes nonce(sa.encryption_key.end() - kSalt, sa.encryption_key.end());
-  nonce.insert(nonce.end(), iv.begin(), iv.end());
+  Bytes nonce(kSalt + kGcmIv);
+  std::copy(sa.encryption_key.end() - kSalt, sa.encryption_key.end(), nonce.begin());
+  std::copy_n(iv.begin(), kGcmIv, nonce.begin() + kSalt);
   return nonce;
 }
 

@@ -300,6 +300,22 @@ TEST(EspPath, RefusesAReplayAlsoWithinOneBurst) {
   EXPECT_EQ(std::move(tunnel.ours->query(tunnel.spi)).value().packets, 1U);
 }
 
+TEST(EspPath, RefusesAReplayBeforeTheKeyIsUsed) {
+  pool();
+  Tunnel tunnel;
+  tunnel.install();
+  Packet packet(inner_v4());
+  ASSERT_EQ(tunnel.seal(packet), EspFault::kNone);
+  Frame forged = packet.bytes();
+  forged.back() ^= 1;
+  Packet before(forged), after(forged);
+  packet.decode();
+
+  EXPECT_EQ(tunnel.open(before), EspFault::kAuth);
+  ASSERT_EQ(tunnel.open(packet), EspFault::kNone);
+  EXPECT_EQ(tunnel.open(after), EspFault::kReplay) << "its number is known: nobody looks at its ICV";
+}
+
 TEST(EspPath, TakesPacketsOutOfOrderWithinTheWindowAndNoneBehindIt) {
   pool();
   Tunnel tunnel;
@@ -630,7 +646,7 @@ TEST(EspPath, HearsOnceThatThePeerMovedAndOnlyFromTheNewestPacket) {
   Tunnel tunnel(kGcm, false, true);
   tunnel.install();
   std::vector<Frame> sealed;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 5; ++i) {
     Packet packet(inner_v4());
     ASSERT_EQ(tunnel.seal(packet), EspFault::kNone);
     sealed.push_back(packet.bytes());
@@ -646,6 +662,8 @@ TEST(EspPath, HearsOnceThatThePeerMovedAndOnlyFromTheNewestPacket) {
   EXPECT_TRUE(tunnel.ours->events().empty()) << "an older packet may have come by the old way";
   ASSERT_EQ(arrive(3, 999), EspFault::kNone);
   ASSERT_EQ(tunnel.ours->events().size(), 1U);
+  ASSERT_EQ(arrive(4, 1000), EspFault::kNone);
+  ASSERT_EQ(tunnel.ours->events().size(), 1U) << "told until somebody acts on it";
   const SaEvent event = tunnel.ours->events()[0];
   EXPECT_EQ(event.kind, SaEventKind::kPeerMoved);
   EXPECT_EQ(event.peer, (EspEnd{tests::address("198.51.100.9"), 999}));
