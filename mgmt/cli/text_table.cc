@@ -114,7 +114,9 @@ std::string render_table_json(const ipc::Table& table) {
     out += r > 0 ? ",{" : "{";
     for (int c = 0; c < table.columns_size(); ++c) {
       const std::string_view value = cell_of(table.rows(r), c);
-      out += (c > 0 ? "," : "") + json_text(table.columns(c).key()) + ":";
+      if (c > 0) out += ',';
+      out += json_text(table.columns(c).key());
+      out += ':';
       if (value.empty()) {
         out += "null";
       } else {
