@@ -3,10 +3,13 @@
 // Method: logd in a process of its own, killed with SIGKILL: at moments it cannot choose, and exactly in the middle of a
 // turn by a store whose n-th write never returns. The rings live on in the test, as they do in dataplaned.
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <fstream>
 #include <iterator>
@@ -60,19 +63,33 @@ pid_t start_logd(const std::string& dir) {
   ::_exit(daemon ? (*daemon)->run() : 1);
 }
 
-/// Waits until acme's log has `count` lines. Reads only: a store would mend what logd is writing.
-void wait_for(const std::string& root, std::size_t count) {
-  for (int i = 0; i < 2000; ++i) {
-    std::size_t lines = 0;
-    std::error_code none;
-    for (const auto& file : std::filesystem::directory_iterator(root + "/acm00000001/comm", none)) {
-      std::ifstream in(file.path());
-      lines += static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
-    }
-    if (lines >= count) return;
-    ::usleep(5000);
+std::size_t lines_in(const std::string& folder) {
+  std::size_t lines = 0;
+  std::error_code none;
+  for (const auto& file : std::filesystem::directory_iterator(folder, none)) {
+    std::ifstream in(file.path());
+    lines += static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
   }
-  FAIL() << count << " records did not come";
+  return lines;
+}
+
+/// Waits until acme's log has `count` lines; ten seconds in which nothing is written are too long. Reads only: a store would
+/// mend what logd is writing.
+void wait_for(const std::string& root, std::size_t count) {
+  const std::string folder = root + "/acm00000001/comm";
+  const Fd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  for (;;) {
+    // Outermost first: a folder that comes after it was missed here is an event of the one above.
+    for (const std::string& watched : {root, root + "/acm00000001", folder}) {
+      ::inotify_add_watch(events.get(), watched.c_str(), IN_CREATE | IN_MODIFY | IN_MOVED_TO);
+    }
+    if (lines_in(folder) >= count) return;
+    pollfd ready{events.get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&ready, 1, 10'000), 1) << count << " records did not come";
+    std::array<char, 4096> told;
+    while (::read(events.get(), told.data(), told.size()) > 0) {
+    }
+  }
 }
 
 TEST(LogCrash, KilledAtAnyMomentLogdStoresEachRecordOnce) {
