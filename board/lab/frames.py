@@ -21,13 +21,22 @@ def gratuitous_arp(mac, address):
 
 def unsolicited_advertisement(mac, own, address):
     """A neighbour advertisement from `own` to all nodes, Override set: `address` is at `mac` (RFC 4861 section 7.2.6)."""
-    source, target = socket.inet_pton(socket.AF_INET6, own), socket.inet_pton(socket.AF_INET6, address)
-    group = socket.inet_pton(socket.AF_INET6, "ff02::1")
-    body = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + b"\x02\x01" + mac_bytes(mac)
+    target = socket.inet_pton(socket.AF_INET6, address)
+    return _discovery(mac, own, "ff02::1", struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + b"\x02\x01" + mac_bytes(mac))
+
+
+def router_solicitation(mac, own):
+    """Who is a router here? From `own` at `mac` to all routers (RFC 4861 section 4.1)."""
+    return _discovery(mac, own, "ff02::2", struct.pack("!BBHI", 133, 0, 0, 0) + b"\x01\x01" + mac_bytes(mac))
+
+
+def _discovery(mac, own, group, body):
+    """A frame with an ICMPv6 message to a multicast group, its checksum filled in."""
+    source, group = socket.inet_pton(socket.AF_INET6, own), socket.inet_pton(socket.AF_INET6, group)
     pseudo = source + group + struct.pack("!IHBB", len(body), 0, 0, 58)
     body = body[:2] + struct.pack("!H", _checksum(pseudo + body)) + body[4:]
     ip6 = struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + group
-    return bytes.fromhex("333300000001") + mac_bytes(mac) + b"\x86\xdd" + ip6 + body
+    return b"\x33\x33" + group[12:] + mac_bytes(mac) + b"\x86\xdd" + ip6 + body
 
 
 def _checksum(data):
