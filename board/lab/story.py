@@ -44,7 +44,7 @@ def tell(lab):
     rows = []
     wires = {name: host.capture() for name, host in lab.topology.hosts.items()}
     try:
-        for chapter in (_inside, _outside, _isolation, _forged_mac, _forged_address, _forged_neighbour):
+        for chapter in (_inside, _outside, _isolation, _forged_mac, _forged_address, _forged_neighbour, _shared_port):
             for tenant in _TENANTS if chapter in (_inside, _outside) else ("acme",):
                 rows += chapter(lab, tenant)
         rows.append(_nothing_crossed(wires))
@@ -196,16 +196,33 @@ def _forged_mac(lab, tenant):
 def _forged_address(lab, tenant):
     """The office machine speaks from an address that is not its own: nothing arrives. From its own, all is well."""
     pc, web1 = lab[f"{tenant}-pc"], lab[f"{tenant}-web1"]
-    for address, forged, event in zip(_WEB1, ("10.0.0.35", "fd00:10:0:3::35"), ("AE_IP4", "AE_IP6")):
-        pc.add_address(forged + ("/128" if ":" in forged else "/32"))
-        row = _fetch(tenant, pc, web1, address, 80, "no answer", source=forged)
-        pc.remove_address(forged + ("/128" if ":" in forged else "/32"))
-        row.what = f"forged source {forged}"
-        row.wants = {"type": "sec", "event": event, "src_ip": forged}
-        yield row
+    for address, forged in zip(_WEB1, ("10.0.0.35", "fd00:10:0:3::35")):
+        yield _speak_as(tenant, pc, web1, address, forged)
         right = _fetch(tenant, pc, web1, address, 80, "passed", f"{tenant} web1", "web for the office")
         right.what = "own source, " + right.what
         yield right
+
+
+def _speak_as(tenant, who, whom, address, forged):
+    """`who` fetches a page from a source that is not its own; its own Binding must say so."""
+    length = "/128" if ":" in forged else "/32"
+    who.add_address(forged + length)
+    row = _fetch(tenant, who, whom, address, 80, "no answer", source=forged)
+    who.remove_address(forged + length)
+    row.what = f"forged source {forged}"
+    row.wants = {"type": "sec", "event": "AE_IP6" if ":" in forged else "AE_IP4", "src_ip": forged,
+                 "binding": who.name.removeprefix(f"{tenant}-") + "-eth0"}
+    return row
+
+
+def _shared_port(lab, _):
+    """Two office machines behind one Port: the gateway knows the second by its MAC, and refuses it the address of the first."""
+    pc2, web1 = lab["globex-pc2"], lab["globex-web1"]
+    for address, neighbours in zip(_WEB1, ("10.0.0.34", "fd00:10:0:3::2")):
+        row = _fetch("globex", pc2, web1, address, 80, "passed", "globex web1", "web for the office")
+        row.what = "behind pc's Port, " + row.what
+        yield row
+        yield _speak_as("globex", pc2, web1, address, neighbours)
 
 
 def _forged_neighbour(lab, tenant):

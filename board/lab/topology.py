@@ -3,7 +3,8 @@
 
    acme   web1 10.0.0.2  --+                                     globex web1 10.0.0.2  --+      the same addresses twice
           db1  10.0.0.18 --+-- [ gateway: dataplaned ] ----------       db1  10.0.0.18 --+
-          pc   10.0.0.34 --+          |                                 pc   10.0.0.34 --+
+          pc   10.0.0.34 --+          |                       pc  10.0.0.34 --switch --+
+                                      |                       pc2 10.0.0.36 --+
                                       | shared uplink 192.0.2.0/24, 2001:db8:0:1::/64
                                    outside 192.0.2.2
    acme web1 is also 203.0.113.17 and 2001:db8:a::17; globex web1 is also 203.0.113.33 and 2001:db8:b::33.
@@ -35,6 +36,7 @@ class HostPlan:
     gateways: tuple  # next hops of the default routes, per family; empty: routes holds what it knows
     routes: tuple = ()
     pages: dict = field(default_factory=dict)  # TCP port -> what its web server says
+    behind: str = ""  # the host whose wire it shares, through a switch; empty: a wire of its own
 
 
 def _tenant_hosts(tenant, number, public4, public6):
@@ -52,7 +54,9 @@ PLAN = (
     _tenant_hosts("acme", 0xA, "203.0.113.17", "2001:db8:a::17")
     + _tenant_hosts("globex", 0xB, "203.0.113.33", "2001:db8:b::33")
     + [HostPlan("outside", "02:00:00:00:00:fe", ("192.0.2.2/24", "2001:db8:0:1::2/64"), ("192.0.2.1", "2001:db8:0:1::1"),
-                pages={80: "outside"})]
+                pages={80: "outside"}),
+       HostPlan("globex-pc2", "02:00:00:00:0b:24", ("10.0.0.36/28", "fd00:10:0:3::4/64"), ("10.0.0.33", "fd00:10:0:3::1"),
+                behind="globex-pc")]
 )
 
 
@@ -108,6 +112,7 @@ class Topology:
         self.tag = tag
         self.gateway = f"sekisho-{tag}-gw"
         self.office = f"sekisho-{tag}-office"  # controld and logd: no card, no network
+        self.switch = f"sekisho-{tag}-switch"
         self.hosts = {plan.name: Host(plan, f"sekisho-{tag}-{plan.name}") for plan in PLAN}
         self.note = Path(notes) / f"{tag}.json"
         self._servers = []
@@ -126,18 +131,28 @@ class Topology:
         """What a later run removes if this one is killed: see `sweep`."""
         self._folders += [str(folder) for folder in folders]
         self.note.parent.mkdir(parents=True, exist_ok=True)
-        namespaces = [self.gateway, self.office] + [host.namespace for host in self.hosts.values()]
+        namespaces = [self.gateway, self.office, self.switch] + [host.namespace for host in self.hosts.values()]
         self.note.write_text(json.dumps({"pid": os.getpid(), "start": _start_of(os.getpid()), "namespaces": namespaces,
                                          "folders": self._folders}))
 
     def _wire(self):
-        spaces = [self.gateway, self.office] + [host.namespace for host in self.hosts.values()]
-        ip_batch([f"netns add {space}" for space in spaces])
-        ip_batch([f"link add name {host.name} netns {self.gateway} type veth peer name eth0 address {host.plan.mac} netns {host.namespace}"
-                  for host in self.hosts.values()])
-        # The gateway's kernel stays dumb: no addresses, no forwarding. What crosses, dataplaned carried.
-        run(["ip", "netns", "exec", self.gateway, "sh", "-c", _DUMB_KERNEL])
-        ip_batch([f"link set {host.name} promisc on up" for host in self.hosts.values()], self.gateway)
+        ip_batch([f"netns add {space}" for space in [self.gateway, self.office, self.switch] + [host.namespace for host in self.hosts.values()]])
+        # These kernels stay dumb: no addresses, no forwarding. What crosses the gateway, dataplaned carried.
+        for space in (self.gateway, self.switch):
+            run(["ip", "netns", "exec", space, "sh", "-c", _DUMB_KERNEL])
+        shared = {plan.behind for plan in PLAN} - {""}
+        ip_batch([f"link add {wire} type bridge mcast_snooping 0" for wire in shared], self.switch)
+        for host in self.hosts.values():
+            wire = host.plan.behind or host.name
+            end = self.switch if wire in shared else self.gateway
+            name = f"to-{host.name}" if wire in shared else host.name
+            ip_batch([f"link add {name} netns {end} type veth peer name eth0 address {host.plan.mac} netns {host.namespace}"])
+            if wire in shared:
+                ip_batch([f"link set {name} master {wire} up"], self.switch)
+        for wire in shared:
+            ip_batch([f"link add {wire} netns {self.gateway} type veth peer name gateway netns {self.switch}"])
+            ip_batch([f"link set gateway master {wire} up", f"link set {wire} up"], self.switch)
+        ip_batch([f"link set {name} promisc on up" for name in gateway_interfaces()], self.gateway)
 
     def _equip(self, host):
         plan = host.plan
@@ -182,7 +197,7 @@ def _listens(host, port):
 
 def gateway_interfaces():
     """Names of the gateway's ends, in the order in which the configuration calls them net_af_packet0, 1, ..."""
-    return [plan.name for plan in PLAN]
+    return [plan.name for plan in PLAN if not plan.behind]
 
 
 def sweep(notes):
