@@ -181,20 +181,6 @@ TEST_F(Commit, PutsARevisionInForceAndLeavesItForTheNextStart) {
 
 // ---- Time -----------------------------------------------------------------------------------------------------------
 
-/// One rule that stands in office hours, one until New Year, one always.
-constexpr std::string_view kTimed = R"(tenants:
-  - service_code: acm00000001
-    name: acme
-    zones: [a]
-    schedules: [ { name: office, weekly: [mon-fri 09:00-17:30] } ]
-    policies:
-      - name: p
-        rules:
-          - { name: hours, action: allow, schedule: office }
-          - { name: until, action: allow, valid_until: 2027-01-01 00:00 }
-          - { name: always, action: allow }
-)";
-
 class CommitTime : public Commit {
  protected:
   void set_clock(std::string_view civil, std::int64_t plus = 0) { now_ = static_cast<std::uint64_t>(*parse_civil(civil) + plus) * kSecond; }

@@ -79,6 +79,20 @@ tenants:
       - { name: web1-eth0, port: web1, pairs: [ { mac: "52:54:00:00:01:11", prefix: 10.0.0.2/32 } ] }
 )";
 
+/// One rule that stands in office hours, one until New Year, one always.
+inline constexpr std::string_view kTimed = R"(tenants:
+  - service_code: acm00000001
+    name: acme
+    zones: [a]
+    schedules: [ { name: office, weekly: [mon-fri 09:00-17:30] } ]
+    policies:
+      - name: p
+        rules:
+          - { name: hours, action: allow, schedule: office }
+          - { name: until, action: allow, valid_until: 2027-01-01 00:00 }
+          - { name: always, action: allow }
+)";
+
 /// `text` with the first `from` replaced by `to`.
 inline std::string with(std::string_view text, std::string_view from, std::string_view to) {
   std::string out(text);

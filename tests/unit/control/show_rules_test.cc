@@ -9,19 +9,7 @@
 namespace sekisho::control::test {
 namespace {
 
-constexpr std::string_view kDocument = R"(guards: [ { name: no telnet, action: drop, protocol: tcp, destination_ports: [23] } ]
-tenants:
-  - service_code: acm00000001
-    name: acme
-    zones: [a]
-    schedules: [ { name: office, weekly: [mon-fri 09:00-17:30] } ]
-    policies:
-      - name: p
-        rules:
-          - { name: hours, action: allow, schedule: office }
-          - { name: until, action: allow, valid_until: 2027-01-01 00:00 }
-          - { name: always, action: allow }
-)";
+const std::string kDocument = "guards: [ { name: no telnet, action: drop, protocol: tcp, destination_ports: [23] } ]\n" + std::string(kTimed);
 
 class ShowRules : public testing::Test {
  protected:
