@@ -42,6 +42,13 @@ struct Place {
   bool operator<(const Place& other) const { return id < other.id; }
 };
 
+/// What validation has let through fits; the bound is for the reader, and for GCC.
+template <typename Array, typename Values>
+void fill_array(Array& out, const Values& values) {
+  const std::size_t count = std::min(out.size(), static_cast<std::size_t>(values.size()));
+  for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<typename Array::value_type>(values[static_cast<int>(i)]);
+}
+
 class Compiler {
  public:
   Compiler(const model::Configuration& model, Ids& ids, Reporter& reporter, std::int64_t now)
@@ -194,10 +201,8 @@ class Compiler {
     first = builder_.link_locals.size();
     for (const auto& address : binding.lla().list()) builder_.link_locals.push_back(*parse_address(address));
     out.link_locals = run_since(first, builder_.link_locals.size());
-    std::transform(binding.extra_ethertypes().begin(), binding.extra_ethertypes().end(), out.ethertypes.begin(),
-                   [](std::uint32_t type) { return static_cast<std::uint16_t>(type); });
-    std::transform(binding.vrids().begin(), binding.vrids().end(), out.vrids.begin(),
-                   [](std::uint32_t vrid) { return static_cast<std::uint8_t>(vrid); });
+    fill_array(out.ethertypes, binding.extra_ethertypes());
+    fill_array(out.vrids, binding.vrids());
     fill_meters(out, binding.meters());
     fill_lla(out, binding.lla());
     for (const int role : binding.roles()) out.roles = static_cast<std::uint8_t>(out.roles | 1U << role);
