@@ -64,8 +64,8 @@ FlowLookup lookup_of(const FlowEnds& ends, std::uint8_t protocol, std::uint32_t 
   return out;
 }
 
-ClaimSpace claim_space(const Shard& shard, std::uint32_t tenant, std::uint32_t outside, std::uint8_t protocol) {
-  return {tenant, outside, protocol, shard.sessions.seed()};
+ClaimSpace claim_space(const Shard& shard, std::uint32_t tenant, std::uint32_t outside, std::uint8_t protocol, const Address& inside) {
+  return {tenant, outside, protocol, shard.sessions.seed(), inside.v4()};
 }
 
 /// Gives session `index` its other key. False: that flow is somebody's already, or there is no place.
@@ -90,7 +90,7 @@ bool attach(Shard& shard, std::uint32_t tenant, std::uint32_t index, std::uint8_
 /// attach() with a port out of the block.
 bool attach_claimed(Shard& shard, std::uint32_t tenant, std::uint32_t index, std::uint8_t protocol, const FlowEnds& received,
                     FlowEnds sent, const filters::PortBlock& block) {
-  const ClaimSpace space = claim_space(shard, tenant, block.outside, protocol);
+  const ClaimSpace space = claim_space(shard, tenant, block.outside, protocol, received.source);
   const auto claim = shard.shared.port_claims.take(space, block, received.source_port);
   if (!claim) return false;
   sent.source_port = claim->port;
@@ -205,8 +205,9 @@ void release_translation(Shard& shard, std::uint32_t index) noexcept {
   if ((translation.flags & kTranslationClaimed) == 0) return;
   const FlowEnds sent = sent_ends(shard, index, Direction::kForward);
   const filters::PortBlock block{sent.source.v4(), translation.block_first, translation.block_count};
-  const ClaimSpace space = claim_space(shard, tenant_of(session.key), block.outside, session.protocol);
-  shard.shared.port_claims.release(space, block, ends_of(session).source_port, translation.probe);
+  const FlowEnds received = ends_of(session);
+  const ClaimSpace space = claim_space(shard, tenant_of(session.key), block.outside, session.protocol, received.source);
+  shard.shared.port_claims.release(space, block, received.source_port, translation.probe);
 }
 
 }  // namespace sekisho::dataplane::path

@@ -16,16 +16,16 @@ constexpr unsigned kAttemptsMax = 4;
 // FlowOwners: hash bits 63..8 | shard + 1.
 constexpr std::uint64_t kOwnerBits = 0xff;
 
-// PortClaims: tag 20 bits | marks 12 | inside port 16 | sessions 16. The tag is the hash's top.
+// PortClaims: tag 20 bits | marks 12 | endpoint 16 | sessions 16. The tag is the hash's top.
 constexpr std::uint64_t kTagMask = 0xfffff00000000000U;
 constexpr std::uint64_t kMark = std::uint64_t{1} << 32;
 constexpr std::uint64_t kMarkMask = 0x00000fff00000000U;
-constexpr std::uint64_t kPortMask = 0x00000000ffff0000U;
+constexpr std::uint64_t kEndpointMask = 0x00000000ffff0000U;
 constexpr std::uint64_t kSessionMask = 0x000000000000ffffU;
 
 /// A claim's tag, never zero: a word with a tag is in use.
 std::uint64_t tag_of(std::uint64_t hash) { return (hash & kTagMask) | std::uint64_t{1} << 44; }
-std::uint64_t port_bits(std::uint16_t port) { return std::uint64_t{port} << 16; }
+std::uint64_t endpoint_bits(std::uint16_t endpoint) { return std::uint64_t{endpoint} << 16; }
 
 /// The word of the set whose bits under `mask` are `name`, or nullptr; its value in `value`.
 AtomicSets::Word* find_word(AtomicSets::Word* set, std::uint64_t mask, std::uint64_t name, std::uint64_t& value) {
@@ -99,11 +99,11 @@ Result<PortClaims> PortClaims::create(std::uint32_t sessions) {
 }
 
 /// One more session of a port that is ours already.
-PortClaims::Found PortClaims::join(std::uint64_t hash, std::uint16_t inside_port) noexcept {
+PortClaims::Found PortClaims::join(std::uint64_t hash, std::uint16_t endpoint) noexcept {
   std::uint64_t value = 0;
   AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask, tag_of(hash), value);
   while (word != nullptr) {
-    if ((value & kPortMask) != port_bits(inside_port)) return Found::kTaken;
+    if ((value & kEndpointMask) != endpoint_bits(endpoint)) return Found::kTaken;
     if ((value & kSessionMask) == 0) return Found::kFree;  // was ours, and others passed it since: taken anew, marks and all
     if ((value & kSessionMask) == kSessionMask) return Found::kFull;
     if (word->compare_exchange_strong(value, value + 1, std::memory_order_acq_rel)) return Found::kMine;
@@ -112,14 +112,14 @@ PortClaims::Found PortClaims::join(std::uint64_t hash, std::uint16_t inside_port
   return Found::kFree;
 }
 
-bool PortClaims::insert(std::uint64_t hash, std::uint16_t inside_port) noexcept {
+bool PortClaims::insert(std::uint64_t hash, std::uint16_t endpoint) noexcept {
   std::uint64_t value = 0;
   AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask, tag_of(hash), value);
   if (word != nullptr) {
-    const bool ours = (value & (kPortMask | kSessionMask)) == port_bits(inside_port);
+    const bool ours = (value & (kEndpointMask | kSessionMask)) == endpoint_bits(endpoint);
     return ours && word->compare_exchange_strong(value, value + 1, std::memory_order_acq_rel);
   }
-  return insert_word(sets_.set(hash), kTagMask, tag_of(hash) | port_bits(inside_port) | 1);
+  return insert_word(sets_.set(hash), kTagMask, tag_of(hash) | endpoint_bits(endpoint) | 1);
 }
 
 /// Somebody passed this port. False: it is free by now, or bears as many marks as it can.
@@ -143,9 +143,9 @@ void PortClaims::unmark(std::uint64_t hash) noexcept {
 }
 
 /// One session less. True: it was the endpoint's last.
-bool PortClaims::leave(std::uint64_t hash, std::uint16_t inside_port) noexcept {
+bool PortClaims::leave(std::uint64_t hash, std::uint16_t endpoint) noexcept {
   std::uint64_t value = 0;
-  AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask | kPortMask, tag_of(hash) | port_bits(inside_port), value);
+  AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask | kEndpointMask, tag_of(hash) | endpoint_bits(endpoint), value);
   while (word != nullptr && (value & kSessionMask) != 0) {
     const std::uint64_t less = value - 1;
     const std::uint64_t next = (less & (kMarkMask | kSessionMask)) == 0 ? 0 : less;
@@ -156,30 +156,31 @@ bool PortClaims::leave(std::uint64_t hash, std::uint16_t inside_port) noexcept {
 
 std::optional<PortClaims::Claim> PortClaims::take(const ClaimSpace& space, const filters::PortBlock& block,
                                                   std::uint16_t inside_port) noexcept {
+  const std::uint16_t endpoint = space.endpoint(inside_port);
   const std::uint32_t probes = std::min<std::uint32_t>(block.count, filters::kNatPortProbes);
   for (unsigned attempt = 0; attempt < kAttemptsMax; ++attempt) {
     std::uint32_t probe = 0;
     Found found = Found::kTaken;
     for (; probe < probes; ++probe) {
-      found = join(space.hash(block.candidate(inside_port, probe)), inside_port);
+      found = join(space.hash(block.candidate(inside_port, probe)), endpoint);
       if (found != Found::kTaken) break;
     }
     if (found == Found::kTaken || found == Found::kFull) return std::nullopt;
     const Claim claim{block.candidate(inside_port, probe), static_cast<std::uint8_t>(probe)};
     if (found == Found::kMine) return claim;
-    if (!insert(space.hash(claim.port), inside_port)) continue;  // another shard was faster, or the set is full
+    if (!insert(space.hash(claim.port), endpoint)) continue;  // another shard was faster, or the set is full
     std::uint32_t marked = 0;
     while (marked < probe && mark(space.hash(block.candidate(inside_port, marked)))) ++marked;
     if (marked == probe) return claim;
     while (marked > 0) unmark(space.hash(block.candidate(inside_port, --marked)));
-    (void)leave(space.hash(claim.port), inside_port);
+    (void)leave(space.hash(claim.port), endpoint);
   }
   return std::nullopt;
 }
 
 void PortClaims::release(const ClaimSpace& space, const filters::PortBlock& block, std::uint16_t inside_port,
                          std::uint8_t probe) noexcept {
-  if (!leave(space.hash(block.candidate(inside_port, probe)), inside_port)) return;
+  if (!leave(space.hash(block.candidate(inside_port, probe)), space.endpoint(inside_port))) return;
   for (std::uint8_t passed = 0; passed < probe; ++passed) unmark(space.hash(block.candidate(inside_port, passed)));
 }
 

@@ -47,15 +47,19 @@ class FlowOwners {
   AtomicSets sets_;
 };
 
-/// An outside address of a tenant and protocol, whose ports are claimed.
+/// An outside address of a tenant and protocol, whose ports are claimed, and the inside address that claims them.
 struct ClaimSpace {
   std::uint32_t tenant;
   std::uint32_t outside;
   std::uint8_t protocol;
   HashSeed seed;
+  std::uint32_t inside;
   [[nodiscard]] std::uint64_t hash(std::uint16_t port) const {
     return mix(seed.a ^ (std::uint64_t{tenant} << 8 | protocol), seed.b ^ (std::uint64_t{outside} << 16 | port));
   }
+  /// What a claim is known by: no two ports of one inside address are alike, and of two addresses hardly ever. Two share a
+  /// block for seconds, while a commit that moved it has not reached all sessions.
+  [[nodiscard]] std::uint16_t endpoint(std::uint16_t port) const { return static_cast<std::uint16_t>(port ^ mix(seed.b ^ inside, seed.a)); }
 };
 
 /// Which inside port an outside port stands for: endpoint-independent mapping (RFC 4787 REQ-1), the same for all shards.
@@ -78,11 +82,11 @@ class PortClaims {
 
  private:
   enum class Found : std::uint8_t { kMine, kTaken, kFree, kFull };
-  Found join(std::uint64_t hash, std::uint16_t inside_port) noexcept;
-  bool insert(std::uint64_t hash, std::uint16_t inside_port) noexcept;
+  Found join(std::uint64_t hash, std::uint16_t endpoint) noexcept;
+  bool insert(std::uint64_t hash, std::uint16_t endpoint) noexcept;
   bool mark(std::uint64_t hash) noexcept;
   void unmark(std::uint64_t hash) noexcept;
-  bool leave(std::uint64_t hash, std::uint16_t inside_port) noexcept;
+  bool leave(std::uint64_t hash, std::uint16_t endpoint) noexcept;
 
   AtomicSets sets_;
 };

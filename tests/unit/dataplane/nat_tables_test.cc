@@ -14,7 +14,7 @@
 namespace sekisho::dataplane {
 namespace {
 
-constexpr ClaimSpace kSpace{7, 0xcb007114, 17, {0x1234567, 0x89abcde}};
+constexpr ClaimSpace kSpace{7, 0xcb007114, 17, {0x1234567, 0x89abcde}, 0x0a000002};
 constexpr filters::PortBlock kBlock{0xcb007114, 2032, 64};
 
 PortClaims make_claims(std::uint32_t sessions = 4096) {
@@ -72,6 +72,18 @@ TEST(PortClaims, TenantsProtocolsAndAddressesHavePortsOfTheirOwn) {
   outside.outside += 1;
   for (const ClaimSpace& space : {kSpace, tenant, protocol, outside}) EXPECT_EQ(claims.take(space, kBlock, 2040)->port, 2040);
   EXPECT_NE(claims.take(kSpace, kBlock, 2040 + 64)->port, 2040);
+}
+
+TEST(PortClaims, TwoInsideAddressesInOneBlockDoNotShareAPort) {
+  PortClaims claims = make_claims();
+  ClaimSpace other = kSpace;
+  other.inside = 0x0a000022;
+  const std::uint16_t mine = claims.take(kSpace, kBlock, 2040)->port;
+  const auto theirs = claims.take(other, kBlock, 2040);
+  ASSERT_TRUE(theirs.has_value());
+  EXPECT_NE(theirs->port, mine);
+  EXPECT_EQ(claims.take(kSpace, kBlock, 2040)->port, mine);
+  EXPECT_EQ(claims.take(other, kBlock, 2040)->port, theirs->port);
 }
 
 TEST(PortClaims, ThreadsThatShareEndpointsAlwaysGetTheSamePort) {
