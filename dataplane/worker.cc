@@ -14,13 +14,17 @@ constexpr unsigned kHandedBurstsMax = 4;
 /// Nobody watches a worker's packets.
 constexpr auto kUnwatched = [](Stage, Burst&) {};
 
+/// Packets that cost next to nothing when they are counted before the burst is carried: refused, or pieces that another
+/// worker puts together.
+std::uint64_t cheaply_done(const Shard& shard) { return shard.packets.dropped.read() + shard.packets.handed_out.read(); }
+
 /// One visit to a receive queue.
 unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t source) {
   unsigned packets = 0;
   ++shard.visit;
   for (unsigned round = 1;; ++round) {
     Burst burst;
-    const std::uint64_t dropped = shard.packets.dropped.read();
+    const std::uint64_t before = cheaply_done(shard);
     path::receive(shard, inlet, burst);
     packets += burst.count;
     const bool full = burst.count == kBurstMax;
@@ -30,10 +34,10 @@ unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t 
       if (inlet.backlog.fair) [[unlikely]] path::fair_share(shard, config, inlet.backlog, burst);
     }
     const unsigned carried = burst.count;
-    const std::uint64_t refused = shard.packets.dropped.read() - dropped;
+    const std::uint64_t cheap = cheaply_done(shard) - before;
     if (carried > 0) path::proceed(shard, config, burst, kUnwatched);
     if (path::wants_more(inlet.backlog, full, carried, round)) [[unlikely]] continue;
-    path::end_visit(inlet.backlog, full, refused, round);
+    path::end_visit(inlet.backlog, full, cheap, round);
     return packets;
   }
 }
@@ -47,17 +51,17 @@ unsigned serve_handed(Shard& shard, const Runtime& config) {
   ++shard.visit;
   for (unsigned round = 1;; ++round) {
     Burst handed;
-    const std::uint64_t dropped = shard.packets.dropped.read();
+    const std::uint64_t before = cheaply_done(shard);
     const unsigned taken = path::receive_handed(shard, config, handed);
     packets += taken;
     const bool full = taken == kBurstMax;
     if (full) path::observe(shard, config, backlog, kSource, handed);
     if (backlog.fair) [[unlikely]] path::fair_share(shard, config, backlog, handed);
     const unsigned carried = handed.count;
-    const std::uint64_t refused = shard.packets.dropped.read() - dropped;
+    const std::uint64_t cheap = cheaply_done(shard) - before;
     path::carry(shard, config, handed, kUnwatched);
     if ((full && round < kHandedBurstsMax) || path::wants_more(backlog, full, carried, round)) continue;
-    path::end_visit(backlog, full, refused, round);
+    path::end_visit(backlog, full, cheap, round);
     return packets;
   }
 }

@@ -15,10 +15,10 @@ std::uint32_t first_sample(std::uint32_t visit) { return visit * 0x9e3779b9U >> 
 static_assert(kSampled == 4);
 
 /// Packets one tenant may pass on in a visit: an equal part of a burst and a quarter, since equal senders never come in
-/// exactly equal numbers.
+/// exactly equal numbers. Who is alone has nobody to leave room for.
 std::uint32_t units(const Backlog& backlog) {
-  const std::uint32_t tenants = std::max(1U, std::max(backlog.active, backlog.active_before));
-  return std::max(1U, kBurstMax * 5U / (tenants * 4U));
+  const std::uint32_t tenants = std::max(backlog.active, backlog.active_before);
+  return tenants <= 1 ? UINT32_MAX : std::max(1U, kBurstMax * 5U / (tenants * 4U));
 }
 
 }  // namespace
@@ -61,10 +61,10 @@ void fair_share(Shard& shard, const Runtime& config, const Backlog& backlog, Bur
   burst.count = kept;
 }
 
-void end_visit(Backlog& backlog, bool full, std::uint64_t refused, unsigned rounds) noexcept {
-  // One tenant alone has nobody to be fair to; unless much of what comes is refused early, which is worth hurrying for.
-  // Pieces of datagrams that wait for others, or go on as one, are not refused.
-  const bool crowd = std::max(backlog.active, backlog.active_before) > 1 || refused * 4U >= kBurstMax;
+void end_visit(Backlog& backlog, bool full, std::uint64_t cheap, unsigned rounds) noexcept {
+  // One tenant alone has nobody to be fair to; unless much of what comes is done with at once, which is worth hurrying for.
+  // Pieces of datagrams that wait here for others, or go on as one, are not.
+  const bool crowd = std::max(backlog.active, backlog.active_before) > 1 || cheap * 4U >= kBurstMax;
   if (full && crowd) {
     backlog.calm = 0;
     if (backlog.full < kFullVisits) ++backlog.full;

@@ -23,7 +23,7 @@ void fair_share(Shard& shard, const Runtime& config, const Backlog& backlog, Bur
 inline bool wants_more(const Backlog& backlog, bool full, unsigned carried, unsigned rounds) noexcept {
   return backlog.fair && full && carried * 4U <= kBurstMax * 3U && rounds < kRoundsMax;
 }
-/// `full`: the last burst was; `refused`: packets of it that ended before their flow; `rounds`: bursts taken.
-void end_visit(Backlog& backlog, bool full, std::uint64_t refused, unsigned rounds) noexcept;
+/// `full`: the last burst was; `cheap`: packets of it that were done with before their flow was asked; `rounds`: bursts taken.
+void end_visit(Backlog& backlog, bool full, std::uint64_t cheap, unsigned rounds) noexcept;
 
 }  // namespace sekisho::dataplane::path
