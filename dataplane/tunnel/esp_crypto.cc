@@ -31,6 +31,7 @@ struct EspCrypto::Scratch {
 };
 
 void EspCrypto::Free::operator()(Scratch* scratch) const {
+  if (scratch == nullptr) return;  // never happens; said for GCC under sanitizers
   if (scratch->manager != nullptr) free_mb_mgr(scratch->manager);
   explicit_bzero(scratch, sizeof(Scratch));
   delete scratch;
