@@ -170,8 +170,10 @@ class NetworkWriter {
 
   Range write_translation() {
     constexpr std::uint16_t kBlockPorts = 64;  // a million hosts have one each
+    constexpr std::uint32_t kTranslationRule = 1U << 23;  // behind all rules of the policy
     snapshot::NatRule rule{};
     const bool blocks = plan_.translation == Translation::kPortBlocks;
+    rule.id = kTranslationRule;
     rule.name = out_.string("translated");
     rule.kind = blocks ? snapshot::NatKind::kNapt : snapshot::NatKind::kStatic;
     rule.source_zones = 1;
