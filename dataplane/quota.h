@@ -71,11 +71,15 @@ class MeterShare {
  private:
   bool refill(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns) noexcept {
     if (left_ > 0) [[likely]] return true;
-    const std::uint32_t step = rate.step();
-    const std::uint64_t wanted = step + static_cast<std::uint64_t>(-left_);
-    if (!shared.take(rate, std::min(wanted, rate.burst), now_ns)) return false;
-    left_ += static_cast<std::int64_t>(std::min(wanted, rate.burst));
-    return left_ > 0;
+    const auto owed = static_cast<std::uint64_t>(-left_);
+    // A step, or near the end of the rate the least that lets one more pass: a step that is refused would be lost to it.
+    for (const std::uint64_t wanted : {owed + rate.step(), owed + 1}) {
+      const std::uint64_t amount = std::min(wanted, rate.burst);
+      if (!shared.take(rate, amount, now_ns)) continue;
+      left_ += static_cast<std::int64_t>(amount);
+      return left_ > 0;
+    }
+    return false;
   }
 
   std::int64_t left_ = 0;

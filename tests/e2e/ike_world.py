@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+from lab.system import wait_until
+
 TREE = Path(__file__).resolve().parents[2]
 PROGRAM = Path(os.environ.get("SEKISHO_IKE_GATEWAY", TREE / "build/release/tests/ike_gateway"))
 GATEWAY4, GATEWAY6 = "192.0.2.1", "2001:db8:2::1"
@@ -186,11 +188,10 @@ class Client:
         script = f"mount -t tmpfs tmpfs /run && exec {CHARON}"
         self.process = subprocess.Popen(["ip", "netns", "exec", namespace, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
                                         env={**os.environ, "STRONGSWAN_CONF": str(self.conf)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 15
         # No event says that it listens: its socket is asked until it answers.
-        while not (self.socket.exists() and self.swanctl("--stats", check=False).returncode == 0):
-            assert self.process.poll() is None and time.monotonic() < deadline, "charon of the client does not start"
-            time.sleep(0.05)
+        wait_until(lambda: self.process.poll() is not None or (self.socket.exists() and self.swanctl("--stats", check=False).returncode == 0), 15,
+                   "charon of the client answering", every=0.05)
+        assert self.process.poll() is None, "charon of the client ended"
 
     def swanctl(self, *argv, check=True):
         return run("swanctl", argv[0], "--uri", f"unix://{self.socket}", *argv[1:], check=check,
