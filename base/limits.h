@@ -12,6 +12,7 @@ inline constexpr std::uint32_t kTenantIdMax = (1U << 20) - 1;
 inline constexpr std::uint32_t kPortIdMax = (1U << 20) - 1;
 inline constexpr std::uint32_t kRuleIdMax = (1U << 24) - 1;
 inline constexpr std::uint32_t kBindingIdMax = (1U << 24) - 1;
+inline constexpr std::uint32_t kUserIdMax = (1U << 24) - 1;
 static_assert(kTenantIdMax < (1U << 23));
 
 // Configuration (specification 3.2, 3.17).
@@ -39,6 +40,15 @@ inline constexpr std::uint32_t kRevisionMax = (1U << 24) - 1;  // eight bits are
 inline constexpr std::size_t kSchedulesPerTenantMax = 256;
 inline constexpr std::size_t kSlotsPerScheduleMax = 64;
 inline constexpr std::size_t kGuardsMax = 256;
+
+// Remote users (specification 3.17).
+inline constexpr std::size_t kUsersMax = 500'000;
+inline constexpr std::size_t kUsersPerTenantMax = 100'000;
+inline constexpr std::size_t kUserGroupsPerTenantMax = 64;  // a set of groups is one 64-bit word
+inline constexpr std::size_t kGatewaysPerTenantMax = 16;
+inline constexpr std::size_t kGatewayAddressesPerTenantMax = 64;
+inline constexpr std::size_t kPoolsPerTenantMax = 64;
+inline constexpr std::size_t kRangesPerPoolMax = 64;
 
 // Documents and snapshots. A snapshot of 200,000 rules is about 100 MB.
 inline constexpr std::size_t kDocumentBytesMax = 64U << 20;

@@ -51,6 +51,7 @@ class ContentHash {
     for (const Rule& rule : slice(view_.rules(), tenant.rules)) {
       put(hash, rule.source_zones);
       put(hash, rule.destination_zones);
+      put(hash, rule.user_groups);
       put(hash, rule.standing == filters::snapshot::Standing::kStands ? 1 : 0);
       put(hash, of_ranges(rule.sources));
       put(hash, of_ranges(rule.destinations));
@@ -257,7 +258,8 @@ std::uint32_t Classifier::first_match(const ClassifyKey& key) const noexcept {
       .service = CompiledRules::service_number(key.protocol, filters::is_icmp(key.protocol) ? type_and_code : port),
       .source_port = static_cast<std::uint16_t>(source_port),
       .source_zone = key.source_zone,
-      .destination_zone = key.destination_zone};
+      .destination_zone = key.destination_zone,
+      .user_groups = key.user_groups};
   std::uint32_t found = CompiledRules::kNoRule;
   if (key.family == static_cast<std::uint8_t>(Family::kIpv4)) {
     found = place.rules->match4(load_be<std::uint32_t>(key.source, 0), load_be<std::uint32_t>(key.destination, 0), facts);
@@ -279,6 +281,7 @@ ClassifyKey ClassifyKey::from(const filters::PolicyQuery& query) {
   key.source = query.source.bytes;
   key.destination = query.destination.bytes;
   key.tenant_index = query.tenant_index;
+  key.user_groups = query.user_groups;
   return key;
 }
 

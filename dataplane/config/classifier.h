@@ -29,10 +29,11 @@ struct ClassifyKey {
   std::array<std::uint8_t, 16> source{};       ///< network order; IPv4 uses the first four bytes, the rest is ignored
   std::array<std::uint8_t, 16> destination{};
   std::uint32_t tenant_index = 0;  ///< host order: index in kTenants of the classifier's own snapshot
+  std::uint64_t user_groups = 0;   ///< host order: of the remote user who sends; 0: of nobody known
 
   static ClassifyKey from(const filters::PolicyQuery& query);
 };
-static_assert(sizeof(ClassifyKey) == 44);
+static_assert(sizeof(ClassifyKey) == 56);
 
 /// A packet that the compiled policy and the rules themselves judge differently.
 struct ClassifierMismatch {

@@ -243,8 +243,10 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     const std::uint32_t own_index = static_cast<std::uint32_t>(runtime.ports.size());
     const std::uint32_t wire = share ? source.uplink : own_index;
     const snapshot::Port& carrier = view.ports()[wire];
-    const std::string_view device = view.string(view.nics()[carrier.nic].device);
-    const NicFacts* nic = find_nic_(device);
+    const bool tunnel = source.kind == snapshot::PortKind::kTunnel;
+    static constexpr NicFacts kNone{kNoNic, Mac{}};
+    const std::string_view device = tunnel ? std::string_view{} : view.string(view.nics()[carrier.nic].device);
+    const NicFacts* nic = tunnel ? &kNone : find_nic_(device);
     if (nic == nullptr) return fail(error, "there is no network device '" + std::string(device) + "'");
     const std::uint32_t slot = slots_.ports.take(source.id);
     if (slot == SlotMap::kNone) return fail(error, "more ports than this data plane was started for");
@@ -280,11 +282,12 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.l2_bytes =
         static_cast<std::uint8_t>(14 + (carrier.outer_vlan != 0 ? 4 : 0) + (carrier.inner_vlan != 0 ? 4 : 0));
     port.addresses = filters::slice(view.port_addresses(), carrier.addresses);
-    port.link_local = eui64_link_local(nic->mac);
+    if (!tunnel) port.link_local = eui64_link_local(nic->mac);
     port.link4 = link_header(port, filters::kEtherTypeIpv4);
     port.link6 = link_header(port, filters::kEtherTypeIpv6);
     runtime.ports.push_back(port);
   }
+  for (const snapshot::Gateway& gateway : view.gateways()) runtime.ports[gateway.port].has_gateways = 1;
   runtime.wires.build(runtime.ports);
   find_homes(runtime);
 
@@ -400,8 +403,9 @@ void Loader::build_virtuals(Runtime& runtime, const Runtime* previous) const {
 
 /// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
 RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) const {
-  const bool segment = runtime.view.ports()[route.port].kind == snapshot::PortKind::kSegment;
-  if (!segment) {
+  const snapshot::PortKind kind = runtime.view.ports()[route.port].kind;
+  if (kind == snapshot::PortKind::kTunnel) return {RouteKind::kTunnel, route.port, kNoIndex, Address{}};
+  if (kind != snapshot::PortKind::kSegment) {
     return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex,
             route.next_hop};
   }
@@ -466,6 +470,11 @@ void Loader::build_routes(Runtime& runtime, const snapshot::Tenant& source, Tena
       routes.add(host, {RouteKind::kLocal, index, kNoIndex, Address{}});
     }
   }
+  for (const snapshot::Gateway& gateway : view.gateways()) {
+    if (runtime.ports[gateway.port].tenant != tenant.id) continue;
+    const Prefix host{gateway.address, static_cast<std::uint8_t>(gateway.address.bits())};
+    routes.add(host, {RouteKind::kLocal, gateway.port, kNoIndex, Address{}});
+  }
   routes.finish(tenant);
 }
 
@@ -507,7 +516,7 @@ bool Loader::build_tenants(Runtime& runtime, LoadError& error) {
   return true;
 }
 
-/// Outside addresses that lie on a link itself have nobody else there to answer for them.
+/// Outside addresses, and gateways' on a share, that lie on a link itself have nobody else there to answer for them.
 void Loader::build_proxied(Runtime& runtime) {
   std::vector<std::vector<PrefixTable::Entry>> proxied(runtime.ports.size());
   for (std::uint32_t t = 0; t < runtime.tenants.size(); ++t) {
@@ -521,6 +530,12 @@ void Loader::build_proxied(Runtime& runtime) {
         });
       }
     }
+  }
+  for (const snapshot::Gateway& gateway : runtime.view.gateways()) {
+    const PortEntry& port = runtime.ports[gateway.port];
+    const bool lent = port.kind == snapshot::PortKind::kShare && on_link(runtime, port.wire, gateway.address);
+    const Prefix host{gateway.address, static_cast<std::uint8_t>(gateway.address.bits())};
+    if (lent) proxied[port.wire].push_back({host, gateway.port});
   }
   for (const auto& entries : proxied) runtime.proxied.emplace_back(entries);
 }

@@ -13,7 +13,7 @@ void WireMap::build(std::span<const PortEntry> ports) {
   mask_ = static_cast<std::uint32_t>(size - 1);
   for (std::uint32_t index = 0; index < ports.size(); ++index) {
     const PortEntry& port = ports[index];
-    if (port.kind == snapshot::PortKind::kShare) continue;
+    if (port.kind == snapshot::PortKind::kShare || port.kind == snapshot::PortKind::kTunnel) continue;
     if (port.outer_vlan == 0 && port.inner_vlan == 0) {
       untagged_[port.nic % untagged_.size()] = index;
       continue;
@@ -34,6 +34,22 @@ std::uint32_t Runtime::find_tenant(std::uint32_t id) const noexcept {
   const auto at = std::lower_bound(tenants.begin(), tenants.end(), id,
                                    [](const TenantEntry& tenant, std::uint32_t wanted) { return tenant.id < wanted; });
   return at != tenants.end() && at->id == id ? static_cast<std::uint32_t>(at - tenants.begin()) : kNoIndex;
+}
+
+const snapshot::Gateway* Runtime::find_gateway(std::uint32_t port, const Address& address) const noexcept {
+  const auto all = view.gateways();
+  const auto at = std::lower_bound(all.begin(), all.end(), std::pair(port, address), [](const snapshot::Gateway& one, const auto& wanted) {
+    return std::pair(one.port, one.address) < wanted;
+  });
+  return at != all.end() && at->port == port && at->address == address ? &*at : nullptr;
+}
+
+std::uint64_t Runtime::groups_of(std::uint32_t tenant_index, std::uint32_t user) const noexcept {
+  const auto all = view.users();
+  const auto at = std::lower_bound(all.begin(), all.end(), std::pair(tenant_index, user), [](const snapshot::User& one, const auto& wanted) {
+    return std::pair(one.tenant, one.id) < wanted;
+  });
+  return at != all.end() && at->tenant == tenant_index && at->id == user ? at->groups : 0;
 }
 
 const VirtualAddress* Runtime::find_virtual(std::uint32_t tenant_index, const Address& address) const noexcept {

@@ -25,6 +25,9 @@ namespace sekisho::dataplane {
 namespace snapshot = filters::snapshot;
 using filters::kNoIndex;
 
+/// Number of no DPDK port.
+inline constexpr std::uint16_t kNoNic = 0xffff;
+
 /// One attachment as the path sees it. Stands at the same index as in the snapshot's kPorts.
 struct alignas(64) PortEntry {
   std::uint32_t id;             ///< PortId value
@@ -35,7 +38,7 @@ struct alignas(64) PortEntry {
   std::uint32_t wire;           ///< port index whose NIC and tags carry it: itself, or the uplink of a share
   std::uint32_t binding;        ///< index in Runtime::bindings; kNoIndex = none, or one a MAC
   std::uint32_t mtu;            ///< bytes of L3
-  std::uint16_t nic;            ///< DPDK port number
+  std::uint16_t nic;            ///< DPDK port number; kNoNic for a tunnel Port
   std::uint16_t outer_vlan;     ///< 0 = untagged
   std::uint16_t inner_vlan;
   std::uint16_t outer_type;     ///< ethertype of the outer tag, host order
@@ -48,6 +51,7 @@ struct alignas(64) PortEntry {
   std::uint8_t source_checks;   ///< snapshot::SourceCheck bits
   std::uint8_t nat;             ///< 1: its tenant has NAT rules
   std::uint8_t isolated;        ///< 1: its hosts reach one another through the gateway alone
+  std::uint8_t has_gateways;    ///< 1: remote users connect to addresses there (Runtime::find_gateway)
   std::uint32_t segment;        ///< index in Runtime::segments when the source MAC finds the Binding; else kNoIndex
   std::uint32_t home;           ///< lowest index of the tenant's segment Ports with the same subnet: together one segment
   std::span<const Prefix> addresses;  ///< the gateway's own, of the wire port
@@ -105,6 +109,7 @@ enum class RouteKind : std::uint8_t {
   kResolve,        ///< ask for the destination itself
   kResolveVia,     ///< ask for `next_hop`
   kOutside,        ///< stands for others by NAT, on `port`: what no rule translates has nowhere to go
+  kTunnel,         ///< a remote user's, on tunnel Port `port`: whichever tunnel holds the address
 };
 struct RouteTarget {
   RouteKind kind;
@@ -252,6 +257,10 @@ struct Runtime {
   [[nodiscard]] std::uint32_t find_tenant(std::uint32_t id) const noexcept;
   /// The index of the rule with this id, or kNoIndex.
   [[nodiscard]] std::uint32_t find_rule(std::uint32_t id) const noexcept;
+  /// The gateway of the Port (index) with this address, or nullptr. Ask only where PortEntry::has_gateways.
+  [[nodiscard]] const snapshot::Gateway* find_gateway(std::uint32_t port, const Address& address) const noexcept;
+  /// The groups a remote user is in now, one bit each; 0 for one the tenant (index) does not have, and for id 0.
+  [[nodiscard]] std::uint64_t groups_of(std::uint32_t tenant_index, std::uint32_t user) const noexcept;
   /// The port of the tenant that owns `destination` on uplink `port`, or kNoIndex.
   [[nodiscard]] std::uint32_t owner(std::uint32_t port, const Address& destination) const noexcept {
     return owners[port].find(destination);

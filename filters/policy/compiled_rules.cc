@@ -131,6 +131,7 @@ class CompiledRules::Builder {
     SEKISHO_CHECK_OK(services());
     zones(&Rule::source_zones, out_.source_zone_);
     zones(&Rule::destination_zones, out_.destination_zone_);
+    groups();
     out_.blocks_.shrink_to_fit();
     return {};
   }
@@ -216,17 +217,31 @@ class CompiledRules::Builder {
   }
 
   void zones(std::uint64_t Rule::*zones_of, std::vector<std::uint32_t>& rows) {
-    constexpr std::size_t kZones = 64;
-    for (std::size_t zone = 0; zone < kZones; ++zone) {
-      std::vector<Block> row(row_blocks_);
-      for (std::size_t line = 0; line < lines_.size(); ++line) {
-        const std::uint64_t bit = (*lines_[line].rule.*zones_of >> zone) & 1U;
-        row[line / kBlockBits].word[line % kBlockBits / 64] |= bit << (line % 64);
-      }
-      std::vector<std::uint32_t> words(out_.width_, 0U);
-      for (std::uint32_t block = 0; block < row_blocks_; ++block) set(words, block, number(row[block]));
-      rows.insert(rows.end(), words.begin(), words.end());
+    for (std::size_t zone = 0; zone < kBits; ++zone) {
+      append_row(rows, [=](const Rule& rule) { return ((rule.*zones_of >> zone) & 1U) != 0; });
     }
+  }
+
+  void groups() {
+    const auto of_users = [](const Line& line) { return line.rule->user_groups != 0; };
+    if (std::none_of(lines_.begin(), lines_.end(), of_users)) return;
+    for (std::size_t group = 0; group < kBits; ++group) {
+      append_row(out_.group_, [=](const Rule& rule) { return ((rule.user_groups >> group) & 1U) != 0; });
+    }
+    append_row(out_.group_, [](const Rule& rule) { return rule.user_groups == 0; });
+  }
+
+  /// The row of all lines whose rule `takes`.
+  template <typename Takes>
+  void append_row(std::vector<std::uint32_t>& rows, Takes takes) {
+    std::vector<Block> row(row_blocks_);
+    for (std::size_t line = 0; line < lines_.size(); ++line) {
+      const std::uint64_t bit = takes(*lines_[line].rule) ? 1 : 0;
+      row[line / kBlockBits].word[line % kBlockBits / 64] |= bit << (line % 64);
+    }
+    std::vector<std::uint32_t> words(out_.width_, 0U);
+    for (std::uint32_t block = 0; block < row_blocks_; ++block) set(words, block, number(row[block]));
+    rows.insert(rows.end(), words.begin(), words.end());
   }
 
   static std::vector<Touch> touches(const std::vector<std::uint32_t>& lines) {
@@ -319,10 +334,25 @@ std::size_t CompiledRules::lowest(const Block& block) {
   return word * 64 + static_cast<std::size_t>(std::countr_zero(block.word[word]));
 }
 
+std::uint32_t CompiledRules::summary_of(std::uint64_t groups, std::size_t word) const {
+  std::uint32_t out = group_[kBits * width_ + word];
+  for (; groups != 0; groups &= groups - 1) out |= group_[static_cast<std::size_t>(std::countr_zero(groups)) * width_ + word];
+  return out;
+}
+
+CompiledRules::Block CompiledRules::block_of(std::uint64_t groups, std::size_t i) const {
+  Block out = blocks_[group_[kBits * width_ + i]];
+  for (; groups != 0; groups &= groups - 1) {
+    const Block& more = blocks_[group_[static_cast<std::size_t>(std::countr_zero(groups)) * width_ + i]];
+    for (std::size_t w = 0; w < out.word.size(); ++w) out.word[w] |= more.word[w];
+  }
+  return out;
+}
+
 std::size_t CompiledRules::bytes() const {
   const auto of = [](const auto& axis) { return axis.starts.size() * sizeof(axis.starts[0]) + axis.rows.size() * sizeof(axis.rows[0]); };
   return blocks_.size() * sizeof(Block) + of(source4_) + of(destination4_) + of(service_) + of(source_port_) + of(source6_) +
-         of(destination6_) + (source_zone_.size() + destination_zone_.size() + rule_of_line_.size()) * sizeof(std::uint32_t);
+         of(destination6_) + (source_zone_.size() + destination_zone_.size() + group_.size() + rule_of_line_.size()) * sizeof(std::uint32_t);
 }
 
 }  // namespace sekisho::filters

@@ -18,10 +18,11 @@ namespace sekisho::filters {
 ///
 /// Overview. A rule is one bit, or several when its services ask for different source ports. A packet is a point on six
 /// axes: source, destination, service (protocol with destination port, or with type and code), source port and the two
-/// zones. An axis is cut where some rule begins or ends; each stretch has a row that says which rules take it. The lowest
-/// bit that stands in all six rows is the first match. Rows are cut in blocks of 512 bits and equal blocks are kept once,
+/// zones. Where rules ask for groups of remote users there is a seventh: a row for each group and one of the rules that
+/// take anyone, and a user is in the union of its groups'. An axis is cut where some rule begins or ends; each stretch has a row that says which rules take it. The lowest
+/// bit that stands in all rows is the first match. Rows are cut in blocks of 512 bits and equal blocks are kept once,
 /// so that long rows cost what is different in them. In front of a row stands its summary, a bit for each block that is not
-/// empty: what six summaries have in common is all a lookup reads.
+/// empty: what the summaries have in common is all a lookup reads.
 /// Life-cycle. Immutable once built. Thread: any number at once.
 /// Limits. kLinesMax bits, kTogglesMax changes of blocks along an axis, kBytesMax of memory.
 class CompiledRules {
@@ -34,6 +35,7 @@ class CompiledRules {
     std::uint16_t source_port;
     std::uint8_t source_zone;  ///< 0..63
     std::uint8_t destination_zone;
+    std::uint64_t user_groups = 0;
   };
   /// Where a protocol's destination port, or ICMP's type << 8 | code, lies on the axis of services.
   static constexpr std::uint32_t service_number(std::uint8_t protocol, std::uint32_t port) {
@@ -47,10 +49,10 @@ class CompiledRules {
   static constexpr std::uint32_t kNoRule = 0xffffffffU;
   /// The place, inside the tenant, of the first rule that takes the packet; kNoRule when none does.
   [[nodiscard]] std::uint32_t match4(std::uint32_t source, std::uint32_t destination, const Facts& facts) const {
-    return first_of(source4_.row(source), destination4_.row(destination), facts);
+    return find(source4_.row(source), destination4_.row(destination), facts);
   }
   [[nodiscard]] std::uint32_t match6(Number source, Number destination, const Facts& facts) const {
-    return first_of(source6_.row(source), destination6_.row(destination), facts);
+    return find(source6_.row(source), destination6_.row(destination), facts);
   }
 
   /// Bytes it holds.
@@ -89,6 +91,10 @@ class CompiledRules {
   class Builder;
   CompiledRules() = default;
 
+  [[nodiscard]] std::uint32_t find(const std::uint32_t* source, const std::uint32_t* destination, const Facts& facts) const {
+    return group_.empty() ? first_of<false>(source, destination, facts) : first_of<true>(source, destination, facts);
+  }
+  template <bool kOfUsers>
   [[nodiscard]] std::uint32_t first_of(const std::uint32_t* source, const std::uint32_t* destination, const Facts& facts) const {
     const std::uint32_t* const service = service_.row(facts.service);
     const std::uint32_t* const port = source_port_.row(facts.source_port);
@@ -96,6 +102,7 @@ class CompiledRules {
     const std::uint32_t* const to = destination_zone_.data() + (facts.destination_zone & 63U) * width_;
     for (std::size_t word = 0; word < summary_; ++word) {
       std::uint32_t common = source[word] & destination[word] & service[word] & port[word] & from[word] & to[word];
+      if constexpr (kOfUsers) common &= summary_of(facts.user_groups, word);
       for (; common != 0; common &= common - 1) {
         const std::size_t block = word * kSummaryBits + static_cast<std::size_t>(std::countr_zero(common));
         const std::size_t i = summary_ + block;
@@ -103,8 +110,11 @@ class CompiledRules {
         const Block &d = blocks_[port[i]], &e = blocks_[from[i]], &f = blocks_[to[i]];
         Block all;
         std::uint64_t any = 0;
+        Block who;
+        if constexpr (kOfUsers) who = block_of(facts.user_groups, i);
         for (std::size_t w = 0; w < all.word.size(); ++w) {
           all.word[w] = a.word[w] & b.word[w] & c.word[w] & d.word[w] & e.word[w] & f.word[w];
+          if constexpr (kOfUsers) all.word[w] &= who.word[w];
           any |= all.word[w];
         }
         if (any != 0) return rule_of_line_[block * kBlockBits + lowest(all)];
@@ -113,8 +123,12 @@ class CompiledRules {
     return kNoRule;
   }
   static std::size_t lowest(const Block& block);
+  /// A word of the summary, and a block, of the row of a user's groups.
+  [[nodiscard]] std::uint32_t summary_of(std::uint64_t groups, std::size_t word) const;
+  [[nodiscard]] Block block_of(std::uint64_t groups, std::size_t i) const;
 
   static constexpr std::size_t kSummaryBits = 32;
+  static constexpr std::size_t kBits = 64;  ///< zones, and groups, of a tenant
 
   std::size_t summary_ = 0;  ///< words of a row's summary
   std::size_t width_ = 0;    ///< words of a row
@@ -122,6 +136,7 @@ class CompiledRules {
   Axis<std::uint32_t> source4_, destination4_, service_, source_port_;
   Axis<Number> source6_, destination6_;
   std::vector<std::uint32_t> source_zone_, destination_zone_;  ///< 64 rows each
+  std::vector<std::uint32_t> group_;  ///< 64 rows, and that of the rules for anyone; empty when all are
   std::vector<std::uint32_t> rule_of_line_;                    ///< place inside the tenant
 };
 

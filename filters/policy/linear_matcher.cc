@@ -49,6 +49,7 @@ bool service_takes(const snapshot::Service& service, const PolicyQuery& query) {
 bool rule_matches(const SnapshotView& view, const snapshot::Rule& rule, const PolicyQuery& query) {
   if (!has_zone(rule.source_zones, query.source_zone)) return false;
   if (!has_zone(rule.destination_zones, query.destination_zone)) return false;
+  if (rule.user_groups != 0 && (rule.user_groups & query.user_groups) == 0) return false;
   if (rule.any_service == 0 && first_service(view, rule.services, query) == kNone) return false;
   const auto ranges = view.address_ranges();
   if (rule.any_source == 0 && !ranges_contain(slice(ranges, rule.sources), query.source)) return false;

@@ -21,6 +21,7 @@ struct PolicyQuery {
   std::uint16_t destination_port;
   std::uint8_t icmp_type;  ///< looked at for ICMP and ICMPv6 only
   std::uint8_t icmp_code;
+  std::uint64_t user_groups = 0;  ///< of the remote user who sends; 0: of nobody known
 };
 
 /// The answer: indices in kRules and kServices.

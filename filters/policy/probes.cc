@@ -93,6 +93,7 @@ PolicyQuery ProbeMaker::anything(const SnapshotView& view, std::uint32_t tenant_
   out.destination_port = static_cast<std::uint16_t>(next());
   out.icmp_type = static_cast<std::uint8_t>(next());
   out.icmp_code = static_cast<std::uint8_t>(next());
+  if (below(2) != 0) out.user_groups = next() & next() & next();
   return out;
 }
 
@@ -108,6 +109,7 @@ std::optional<ProbeMaker::Inside> ProbeMaker::choose(const SnapshotView& view, s
   Inside out{.packet = anything(view, tenant_index, family), .source = {}, .destination = {}, .service = {}};
   out.packet.source_zone = zone(rule.source_zones, zones);
   out.packet.destination_zone = zone(rule.destination_zones, zones);
+  if (rule.user_groups != 0) out.packet.user_groups |= std::uint64_t{1} << zone(rule.user_groups, 64);
   if (!sources.empty()) {
     out.source = sources[below(sources.size())];
     out.packet.source = address_in(*out.source);
@@ -157,6 +159,10 @@ void ProbeMaker::corners(const SnapshotView& view, std::uint32_t tenant_index, s
          zone_beside(rule.source_zones, base.source_zone, zones, 1), zone(~rule.source_zones, zones));
     vary(&PolicyQuery::destination_zone, zone_beside(rule.destination_zones, base.destination_zone, zones, zones - 1),
          zone_beside(rule.destination_zones, base.destination_zone, zones, 1), zone(~rule.destination_zones, zones));
+  }
+  if (rule.user_groups != 0) {
+    const std::uint64_t one = std::uint64_t{1} << zone(rule.user_groups, 64);
+    vary(&PolicyQuery::user_groups, one, rule.user_groups, ~rule.user_groups, std::uint64_t{0});
   }
   if (!service || service->any_protocol != 0) return;
   vary(&PolicyQuery::protocol, word<std::uint8_t>(base.protocol - 1U), word<std::uint8_t>(base.protocol + 1U));

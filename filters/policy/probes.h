@@ -20,10 +20,10 @@ class ProbeMaker {
 
   /// Packets on the limits of kRules[rule] of a tenant: on, one below and one above each limit of one of its source
   /// ranges, one of its destination ranges and one of its services, the protocols and zones beside its own and another
-  /// zone, all else inside the rule. Appends at most kCornersMax; none when the rule can match nothing of this family.
+  /// zone, users of one, all and none of its groups, all else inside the rule. Appends at most kCornersMax; none when the rule can match nothing of this family.
   void corners(const SnapshotView& view, std::uint32_t tenant_index, std::uint32_t rule, Family family,
                std::vector<PolicyQuery>& out);
-  static constexpr std::size_t kCornersMax = 23;
+  static constexpr std::size_t kCornersMax = 27;
 
   /// A packet from anywhere to anywhere.
   PolicyQuery anything(const SnapshotView& view, std::uint32_t tenant_index, Family family);

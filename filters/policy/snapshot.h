@@ -37,6 +37,8 @@ enum class Section : std::uint32_t {
   kNatRules,         ///< NatRule, grouped by tenant in evaluation order
   kMoments,          ///< Moment: at most one; none when no rule depends on time
   kServiceTimeouts,  ///< ServiceTimeouts, by service: at most one each, in order
+  kGateways,         ///< Gateway, sorted by (port, address)
+  kUsers,            ///< User, sorted by (tenant, id)
   kCount,
 };
 inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
@@ -108,6 +110,7 @@ enum class PortKind : std::uint8_t {
   kRouted = 1,   ///< a tenant's own uplink or router attachment: no Bindings, neighbours are resolved
   kUplink = 2,   ///< platform-owned attachment shared by tenants: tenant = owner of the destination address
   kShare = 3,    ///< a tenant's share of an uplink: its Port there; has zone and owned prefixes, no wire of its own
+  kTunnel = 4,   ///< where a tenant's remote users come in and leave: has a zone and no wire; Routes lead their addresses to it
 };
 
 /// By what a frame of a kSegment Port finds its Binding (specification 3.5).
@@ -128,7 +131,7 @@ enum SourceCheck : std::uint8_t {
 struct Port {
   std::uint32_t id;             ///< PortId
   std::uint32_t tenant;         ///< index in kTenants; kNone for kUplink
-  std::uint32_t nic;            ///< index in kNics
+  std::uint32_t nic;            ///< index in kNics; kNone for kTunnel, which has no tags, addresses or Binding either
   std::uint32_t uplink;         ///< kShare: index in kPorts of its kUplink; else kNone
   std::uint32_t binding;        ///< Enforcement::kPort: index in kBindings, kNone = unbound (passes nothing on kSegment)
   std::uint32_t mtu;            ///< bytes of L3
@@ -215,7 +218,8 @@ enum class Standing : std::uint8_t {
 };
 
 /// One rule, fully resolved. Matches when: source zone bit set, destination zone bit set, source in one of `sources`
-/// (or sources empty = any), destination likewise, and one of `services` matches (or empty = any).
+/// (or sources empty = any), destination likewise, one of `services` matches (or empty = any), and the packet is of a
+/// remote user in one of `user_groups` (or that is 0 = anyone's, and nobody's).
 /// Negation is compiled away: `sources`/`destinations` hold the complement. A rule that can match nothing is not emitted.
 struct Rule {
   std::uint32_t id;           ///< RuleId: names the hit counter
@@ -224,6 +228,7 @@ struct Rule {
   StringRef name;
   std::uint64_t source_zones;       ///< bit per zone
   std::uint64_t destination_zones;
+  std::uint64_t user_groups;  ///< bit per group inside the tenant; 0: whoever it is
   Range sources;              ///< kAddressRanges
   Range destinations;         ///< kAddressRanges
   Range services;             ///< kServices
@@ -266,6 +271,23 @@ struct Service {
   std::uint16_t object;        ///< number of the service object in its tenant's list, from 1: logs name it; 0 = none
 };
 static_assert(sizeof(Service) == 24);
+
+/// An address remote users connect to: what IKE and ESP come to there is the gateway's own.
+struct Gateway {
+  Address address;
+  std::array<std::uint8_t, 3> reserved;
+  std::uint32_t tenant;        ///< index in kTenants
+  std::uint32_t port;          ///< index in kPorts: the tenant's segment or routed Port whose own address it is, or share that owns it
+  std::uint32_t tunnel_port;   ///< index in kPorts: the tenant's kTunnel its users come in by
+};
+static_assert(sizeof(Gateway) == 32);
+
+/// A remote user, as rules know it. Suspended users are in no group.
+struct User {
+  std::uint32_t id;            ///< UserId: unique in the unit, and the same in every snapshot
+  std::uint32_t tenant;        ///< index in kTenants
+  std::uint64_t groups;        ///< bit per group inside the tenant
+};
 
 /// For how long sessions that a rule takes by this service may be silent; 0 = as others. Where services of one rule overlap,
 /// the first one says.

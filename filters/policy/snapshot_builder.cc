@@ -79,6 +79,8 @@ std::vector<std::uint8_t> SnapshotBuilder::finish(std::uint32_t generation) cons
   layout.append(Section::kNatRules, std::span(nat_rules));
   layout.append(Section::kMoments, std::span(moments));
   layout.append(Section::kServiceTimeouts, std::span(service_timeouts));
+  layout.append(Section::kGateways, std::span(gateways));
+  layout.append(Section::kUsers, std::span(users));
   return layout.finish(generation);
 }
 

@@ -40,6 +40,8 @@ class SnapshotBuilder {
   std::vector<snapshot::ServiceTimeouts> service_timeouts;
   std::vector<snapshot::NatRule> nat_rules;
   std::vector<snapshot::Moment> moments;
+  std::vector<snapshot::Gateway> gateways;
+  std::vector<snapshot::User> users;
 
   /// A reference to `text` in kStrings; equal texts share one copy.
   snapshot::StringRef string(std::string_view text);

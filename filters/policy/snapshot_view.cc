@@ -44,6 +44,8 @@ constexpr std::array<std::uint32_t, snapshot::kSectionCount> kElementSizes{
     sizeof(snapshot::NatRule),
     sizeof(snapshot::Moment),
     sizeof(snapshot::ServiceTimeouts),
+    sizeof(snapshot::Gateway),
+    sizeof(snapshot::User),
 };
 
 Error malformed_at(std::size_t offset, ErrorCode code = ErrorCode::kMalformed) {
@@ -160,6 +162,8 @@ class SnapshotCheck {
     SEKISHO_CHECK_OK(check_limits());
     SEKISHO_CHECK_OK(check_rule_ids());
     SEKISHO_CHECK_OK(check_nat_rules());
+    SEKISHO_CHECK_OK(check_gateways());
+    SEKISHO_CHECK_OK(check_users());
     return view_.moments().size() > 1 ? Result<void>(at(view_.moments()[1])) : Result<void>();
   }
 
@@ -193,6 +197,7 @@ class SnapshotCheck {
   Result<void> check_port(std::uint32_t index) const;
   Result<void> check_port_place(const snapshot::Port& port, std::uint32_t index) const;
   Result<void> check_share(const snapshot::Port& port) const;
+  Result<void> check_tunnel_port(const snapshot::Port& port) const;
   Result<void> check_wires() const;
   Result<void> check_bindings() const;
   Result<void> check_binding(std::uint32_t index) const;
@@ -208,6 +213,8 @@ class SnapshotCheck {
   Result<void> check_rule_ids() const;
   Result<void> check_limits() const;
   Result<void> check_nat_rules() const;
+  Result<void> check_gateways() const;
+  Result<void> check_users() const;
   Result<void> check_nat_match(const snapshot::NatRule& rule) const;
   Result<void> check_nat_target(const snapshot::NatRule& rule) const;
   [[nodiscard]] bool is_sorted_run(Range range) const;
@@ -228,6 +235,7 @@ Result<void> SnapshotCheck::check_counts() const {
       Bound{Section::kTenants, limits::kTenantsMax},
       Bound{Section::kPorts, limits::kPortsMax},
       Bound{Section::kBindings, limits::kBindingsMax},
+      Bound{Section::kUsers, limits::kUsersMax},
   };
   for (const auto& bound : kBounds) {
     const auto& entry = view_.header().sections[static_cast<std::size_t>(bound.section)];
@@ -340,7 +348,7 @@ Result<void> SnapshotCheck::check_port(std::uint32_t index) const {
   if (port.outer_vlan > 4094) return at(port.outer_vlan);
   if (port.inner_vlan > 4094 || (port.inner_vlan != 0 && port.outer_vlan == 0)) return at(port.inner_vlan);
   if (!is_flag(port.outer_is_svlan) || port.outer_is_svlan > port.outer_vlan) return at(port.outer_is_svlan);
-  if (port.kind > PortKind::kShare) return at(port.kind);
+  if (port.kind > PortKind::kTunnel) return at(port.kind);
   const bool by_segment = port.enforcement != snapshot::Enforcement::kPort;
   if (port.enforcement > snapshot::Enforcement::kIsolate || (by_segment && port.kind != PortKind::kSegment)) {
     return at(port.enforcement);
@@ -363,6 +371,7 @@ Result<void> SnapshotCheck::check_port_place(const snapshot::Port& port, std::ui
     if (port.zone >= view_.tenants()[port.tenant].zones.count) return at(port.zone);
   }
   if (port.kind == PortKind::kShare) return check_share(port);
+  if (port.kind == PortKind::kTunnel) return check_tunnel_port(port);
   if (port.nic >= view_.nics().size()) return at(port.nic);
   if (port.uplink != kNone) return at(port.uplink);
   if (port.binding == kNone) return {};
@@ -384,11 +393,21 @@ Result<void> SnapshotCheck::check_share(const snapshot::Port& port) const {
   return {};
 }
 
+Result<void> SnapshotCheck::check_tunnel_port(const snapshot::Port& port) const {
+  if (port.nic != kNone) return at(port.nic);
+  if (port.uplink != kNone) return at(port.uplink);
+  if (port.outer_vlan != 0) return at(port.outer_vlan);
+  if (port.addresses.count != 0) return at(port.addresses);
+  if (port.binding != kNone) return at(port.binding);
+  return {};
+}
+
 Result<void> SnapshotCheck::check_wires() const {
   using Wire = std::tuple<std::uint32_t, std::uint16_t, std::uint16_t, const snapshot::Port*>;
   std::vector<Wire> wires;
   for (const auto& port : view_.ports()) {
-    if (port.kind != PortKind::kShare) wires.emplace_back(port.nic, port.outer_vlan, port.inner_vlan, &port);
+    const bool wired = port.kind != PortKind::kShare && port.kind != PortKind::kTunnel;
+    if (wired) wires.emplace_back(port.nic, port.outer_vlan, port.inner_vlan, &port);
   }
   std::sort(wires.begin(), wires.end());
   for (std::size_t i = 1; i < wires.size(); ++i) {
@@ -493,6 +512,8 @@ Result<void> SnapshotCheck::check_routes() const {
       if (route.reserved != 0) return at(route.reserved);
       // An uplink has tenant kNone, so this also keeps routes on a tenant's share of it.
       if (route.port >= view_.ports().size() || view_.ports()[route.port].tenant != i) return at(route.port);
+      // Nobody at the far end of a tunnel is a router for others.
+      if (route.has_next_hop != 0 && view_.ports()[route.port].kind == PortKind::kTunnel) return at(route.has_next_hop);
       const bool next_hop_fits = route.has_next_hop == 0
                                      ? route.next_hop == Address{}
                                      : is_valid(route.next_hop) && route.next_hop.family == route.prefix.address.family;
@@ -596,6 +617,7 @@ Result<void> SnapshotCheck::check_rule(const snapshot::Tenant& tenant, const sna
   if (rule.standing > snapshot::Standing::kExpired) return at(rule.standing);
   if (!is_flag(rule.timed) || (rule.timed == 0 && rule.standing != snapshot::Standing::kStands)) return at(rule.timed);
   if (rule.is_default == 1 && rule.timed == 1) return at(rule.timed);
+  if (rule.is_default == 1 && rule.user_groups != 0) return at(rule.user_groups);
   if (!is_flag(rule.guard) || (rule.guard == 1 && rule.action == snapshot::Action::kAllow)) return at(rule.guard);
   if (!is_flag(rule.ending) || (rule.ending == 1 && rule.timed == 0)) return at(rule.ending);
   if (!all_zero(rule.reserved)) return at(rule.reserved);
@@ -654,6 +676,53 @@ Result<void> SnapshotCheck::check_nat_rules() const {
   for (const auto& rule : view_.nat_rules()) {
     SEKISHO_CHECK_OK(check_nat_match(rule));
     SEKISHO_CHECK_OK(check_nat_target(rule));
+  }
+  return {};
+}
+
+/// Whose addresses they are, was proved with the ports and owned prefixes.
+Result<void> SnapshotCheck::check_gateways() const {
+  std::vector<std::size_t> of_tenant(view_.tenants().size(), 0);
+  const auto ports = view_.ports();
+  const snapshot::Gateway* before = nullptr;
+  for (const auto& gateway : view_.gateways()) {
+    if (!is_valid(gateway.address)) return at(gateway.address);
+    if (!all_zero(gateway.reserved)) return at(gateway.reserved);
+    if (gateway.tenant >= view_.tenants().size()) return at(gateway.tenant);
+    if (++of_tenant[gateway.tenant] > limits::kGatewayAddressesPerTenantMax) return at(gateway.tenant, ErrorCode::kLimit);
+    if (gateway.port >= ports.size() || ports[gateway.port].tenant != gateway.tenant) return at(gateway.port);
+    if (gateway.tunnel_port >= ports.size() || ports[gateway.tunnel_port].tenant != gateway.tenant) return at(gateway.tunnel_port);
+    if (ports[gateway.tunnel_port].kind != PortKind::kTunnel) return at(gateway.tunnel_port);
+    const auto own = slice(view_.port_addresses(), ports[gateway.port].addresses);
+    const auto is_own = [&](const Prefix& prefix) { return prefix.address == gateway.address; };
+    const auto owns = [&](const snapshot::OwnedPrefix& owned) {
+      return owned.share == gateway.port && owned.prefix.contains(gateway.address);
+    };
+    const bool shared = ports[gateway.port].kind == PortKind::kShare;
+    const auto owned = view_.owned_prefixes();
+    const bool known = shared ? std::any_of(owned.begin(), owned.end(), owns) : std::any_of(own.begin(), own.end(), is_own);
+    if (!known) return at(gateway.address);
+    if (before != nullptr && std::tie(before->port, before->address) >= std::tie(gateway.port, gateway.address)) {
+      return at(gateway.address);
+    }
+    before = &gateway;
+  }
+  return {};
+}
+
+Result<void> SnapshotCheck::check_users() const {
+  std::vector<const std::uint32_t*> ids;
+  const snapshot::User* before = nullptr;
+  for (const auto& user : view_.users()) {
+    if (user.id == 0 || user.id > limits::kUserIdMax) return at(user.id);
+    if (user.tenant >= view_.tenants().size()) return at(user.tenant);
+    if (before != nullptr && std::tie(before->tenant, before->id) >= std::tie(user.tenant, user.id)) return at(user.id);
+    before = &user;
+    ids.push_back(&user.id);
+  }
+  std::sort(ids.begin(), ids.end(), [](const auto* a, const auto* b) { return std::tie(*a, a) < std::tie(*b, b); });
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    if (*ids[i] == *ids[i - 1]) return at(*ids[i]);
   }
   return {};
 }
@@ -800,6 +869,12 @@ std::span<const snapshot::NatRule> SnapshotView::nat_rules() const {
 }
 std::span<const snapshot::Moment> SnapshotView::moments() const {
   return section<snapshot::Moment>(Section::kMoments);
+}
+std::span<const snapshot::Gateway> SnapshotView::gateways() const {
+  return section<snapshot::Gateway>(Section::kGateways);
+}
+std::span<const snapshot::User> SnapshotView::users() const {
+  return section<snapshot::User>(Section::kUsers);
 }
 std::int64_t SnapshotView::moment() const {
   return moments().empty() ? 0 : moments().front().unix_s;

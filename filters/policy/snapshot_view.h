@@ -17,11 +17,12 @@ namespace sekisho::filters {
 /// parse() checks the layout (canonical: sections in order, 8-byte aligned, nothing between or behind them), the
 /// SHA-256, and then every index, Range, string, enum, prefix, VLAN, id and order, so that readers index freely. What
 /// holds:
-/// - ids are 1..limit and strictly rising for tenants, ports and bindings, and unique for rules;
+/// - ids are 1..limit and strictly rising for tenants, ports and bindings, and unique for rules and users;
 /// - what a tenant, port, policy or binding refers to is its own tenant's, and every grouped element has one owner;
 /// - a kSegment port and its binding name each other; on one enforced by segment a MAC names one active binding;
 /// a kRoute's port belongs to the route's tenant;
 /// - prefixes owned by different shares of one uplink never overlap; wire ports differ in (nic, outer, inner);
+/// - a gateway's address is its port's, and its two ports are its tenant's;
 /// - every tenant's last rule is its final default deny: any to any, kDrop, policy kNone.
 ///
 /// Borrows the bytes, which must be 8-byte aligned, outlive the view and not change. Any thread.
@@ -57,6 +58,8 @@ class SnapshotView {
   [[nodiscard]] std::span<const snapshot::ServiceTimeouts> service_timeouts() const;
   [[nodiscard]] std::span<const snapshot::NatRule> nat_rules() const;
   [[nodiscard]] std::span<const snapshot::Moment> moments() const;
+  [[nodiscard]] std::span<const snapshot::Gateway> gateways() const;
+  [[nodiscard]] std::span<const snapshot::User> users() const;
   /// Unix seconds of the snapshot's moment; 0 when no rule depends on time.
   [[nodiscard]] std::int64_t moment() const;
 

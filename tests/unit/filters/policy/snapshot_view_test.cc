@@ -256,7 +256,7 @@ TEST(SnapshotView, RefusesWrongPorts) {
       {"id beyond", kPorts, [](B& b) { b.ports[4].id = limits::kPortIdMax + 1; }},
       {"same id", kPorts, [](B& b) { b.ports[1].id = b.ports[0].id; }},
       {"unsorted", kPorts, [](B& b) { b.ports[1].id = 9; }},
-      {"kind", kPorts, [](B& b) { b.ports[2].kind = static_cast<PortKind>(4); }},
+      {"kind", kPorts, [](B& b) { b.ports[2].kind = static_cast<PortKind>(5); }},
       {"tenant beyond", kPorts, [](B& b) { b.ports[1].tenant = 2; }},
       {"tenant none", kPorts, [](B& b) { b.ports[1].tenant = kNone; }},
       {"uplink with a tenant", kPorts, [](B& b) { b.ports[0].tenant = 0; }},
@@ -599,8 +599,83 @@ TEST(SnapshotView, RefusesWrongNatRules) {
   EXPECT_TRUE(refused([](B& b) { b.nat_rules[5].translated = b.nat_rules[0].translated; }));
 }
 
+/// A tunnel Port of the first tenant with gateways at its segment's address and on its share, and a user of each tenant.
+B with_users(B b = one_of_everything()) {
+  snapshot::Port tunnel{};
+  tunnel.id = 6;
+  tunnel.nic = tunnel.uplink = tunnel.binding = kNone;
+  tunnel.mtu = 1400;
+  tunnel.kind = PortKind::kTunnel;
+  tunnel.zone = 1;
+  tunnel.addresses = {static_cast<std::uint32_t>(b.port_addresses.size()), 0};
+  b.ports.push_back(tunnel);
+  b.gateways = {{address("10.0.0.1"), {}, 0, 1, 5}, {address("2001:db8:a::1"), {}, 0, 3, 5}, {address("203.0.113.17"), {}, 0, 3, 5}};
+  b.users = {{8, 0, 5}, {3, 1, ~std::uint64_t{0}}};
+  return b;
+}
+
+TEST(SnapshotView, RefusesWrongTunnelPortsGatewaysAndUsers) {
+  constexpr auto kPorts = Section::kPorts;
+  constexpr auto kGateways = Section::kGateways;
+  constexpr auto kUsers = Section::kUsers;
+  const auto bytes = with_users().finish(1);
+  const auto view = SnapshotView::parse(bytes);
+  ASSERT_TRUE(view.has_value()) << view.error().detail;
+  EXPECT_EQ(view->gateways()[2].address, address("203.0.113.17"));
+  EXPECT_EQ(view->users()[0].groups, 5U);
+  const auto wrong = [](std::size_t at, auto field, auto value) {
+    return [=](B& b) {
+      b = with_users();
+      b.gateways[at].*field = value;
+    };
+  };
+  const auto wrong_port = [](auto field, auto value) {
+    return [=](B& b) {
+      b = with_users();
+      b.ports[5].*field = value;
+    };
+  };
+  const auto edited = [](auto edit) {
+    return [=](B& b) {
+      b = with_users();
+      edit(b);
+    };
+  };
+  using snapshot::Gateway;
+  using snapshot::Port;
+  expect_all_refused({
+      {"a tunnel with a nic", kPorts, wrong_port(&Port::nic, 0U)},
+      {"a tunnel of an uplink", kPorts, wrong_port(&Port::uplink, 0U)},
+      {"a tunnel with a tag", kPorts, wrong_port(&Port::outer_vlan, std::uint16_t{5})},
+      {"a tunnel with a binding", kPorts, wrong_port(&Port::binding, 0U)},
+      {"a tunnel of nobody", kPorts, wrong_port(&Port::tenant, kNone)},
+      {"a tunnel in another's zone", kPorts, wrong_port(&Port::zone, std::uint8_t{2})},
+      {"a tunnel with source checks", kPorts, wrong_port(&Port::source_checks, std::uint8_t{1})},
+      {"a router behind a tunnel", Section::kRoutes, edited([](B& b) { b.routes[0].port = 5; })},
+      {"no address", kGateways, wrong(0, &Gateway::address, Address{})},
+      {"an address nobody has", kGateways, wrong(0, &Gateway::address, address("10.0.0.2"))},
+      {"another tenant's address on the uplink", kGateways, wrong(2, &Gateway::address, address("203.0.113.33"))},
+      {"a tenant beyond", kGateways, wrong(0, &Gateway::tenant, 2U)},
+      {"another tenant's gateway", kGateways, wrong(0, &Gateway::tenant, 1U)},
+      {"a port beyond", kGateways, wrong(0, &Gateway::port, 6U)},
+      {"another tenant's port", kGateways, wrong(0, &Gateway::port, 2U)},
+      {"the platform's port", kGateways, wrong(0, &Gateway::port, 0U)},
+      {"a tunnel port beyond", kGateways, wrong(0, &Gateway::tunnel_port, 6U)},
+      {"a tunnel port with a wire", kGateways, wrong(0, &Gateway::tunnel_port, 1U)},
+      {"a gateway's reserved bytes", kGateways, edited([](B& b) { b.gateways[0].reserved[2] = 1; })},
+      {"an address twice", kGateways, edited([](B& b) { b.gateways.insert(b.gateways.begin(), b.gateways.front()); })},
+      {"gateways out of order", kGateways, edited([](B& b) { std::swap(b.gateways[0], b.gateways[1]); })},
+      {"user 0", kUsers, edited([](B& b) { b.users[0].id = 0; })},
+      {"a user beyond", kUsers, edited([](B& b) { b.users[1].id = limits::kUserIdMax + 1; })},
+      {"a user of no tenant", kUsers, edited([](B& b) { b.users[1].tenant = 2; })},
+      {"users out of order", kUsers, edited([](B& b) { std::swap(b.users[0], b.users[1]); })},
+      {"two users of one id", kUsers, edited([](B& b) { b.users[1].id = 8; })},
+      {"a default of users", Section::kRules, edited([](B& b) { b.rules[1].user_groups = 1; })},
+  });
+}
+
 TEST(SnapshotView, NeverIndexesBeyondWhateverByteIsChanged) {
-  const Bytes whole = with_nat().finish(1);
+  const Bytes whole = with_users(with_nat()).finish(1);
   for (std::size_t at = 0; at < whole.size(); ++at) {
     for (const std::uint8_t value : {std::uint8_t{0}, std::uint8_t{0x7f}, std::uint8_t{0xff}}) {
       Bytes changed = whole;
