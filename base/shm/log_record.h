@@ -9,7 +9,8 @@
 
 namespace sekisho {
 
-enum class LogKind : std::uint8_t { kComm = 1, kSec = 2, kLoss = 3 };
+/// Rings carry the first three alone; records of remote access come as messages (base/proto/vpn_log.proto).
+enum class LogKind : std::uint8_t { kComm = 1, kSec = 2, kLoss = 3, kVpn = 4 };
 
 /// comm phases (specification 3.7).
 enum class CommPhase : std::uint8_t { kStart = 1, kUpdate = 2, kEnd = 3, kDrop = 4 };

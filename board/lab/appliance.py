@@ -16,7 +16,7 @@ from .topology import TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
 _USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log"}
-_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock",)}
+_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock")}
 
 
 def default_binaries():

@@ -106,14 +106,15 @@ std::string verdict_text(const ipc::FlowVerdict& verdict) {
   return verdict.verdict() + why + (verdict.rule().empty() ? "" : ", rule " + verdict.rule());
 }
 
+std::string end_text(const Address& address, std::optional<std::uint16_t> port) {
+  const std::string text = to_string(address);
+  if (!port) return text;
+  return (address.family == Family::kIpv6 ? "[" + text + "]" : text) + ":" + std::to_string(*port);
+}
+
 std::string flow_text(const Address& source, std::optional<std::uint16_t> source_port, const Address& destination,
                       std::optional<std::uint16_t> destination_port) {
-  const auto end = [](const Address& address, std::optional<std::uint16_t> port) {
-    const std::string text = to_string(address);
-    if (!port) return text;
-    return (address.family == Family::kIpv6 ? "[" + text + "]" : text) + ":" + std::to_string(*port);
-  };
-  return end(source, source_port) + " > " + end(destination, destination_port);
+  return end_text(source, source_port) + " > " + end_text(destination, destination_port);
 }
 
 std::string protocol_text(std::uint8_t protocol) {
@@ -162,6 +163,20 @@ std::string log_text(const LogEntry& entry, const SecFields& body, Colour colour
   if (body.src_ip.family != Family::kNone)
     out += "  " + flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
   if (body.count > 1) out += "  x" + std::to_string(body.count);
+  return out;
+}
+
+std::string log_text(const LogEntry& entry, const VpnFields& body, Colour colour) {
+  const bool good = body.result != VpnResult::kFail;
+  std::string verdict(text_of(body.event));
+  if (body.cause != VpnCause::kNone) verdict += " " + std::string(text_of(body.cause));
+  std::string out = log_columns(entry, "vpn", verdict, good ? Paint::kGreen : Paint::kRed, body.user.empty() ? "-" : body.user, colour);
+  out += std::string(text_of(body.proto)) + " from " + end_text(body.peer_ip, body.peer_port) + " at " + clean(body.gw_name);
+  for (const Address& inner : {body.ip4, body.ip6}) {
+    if (inner.family != Family::kNone) out += " as " + to_string(inner);
+  }
+  if (!body.msg.empty()) out += "  " + clean(body.msg);
+  if (body.bytes_in && body.bytes_out) out += "  " + std::to_string(*body.bytes_in) + "/" + std::to_string(*body.bytes_out) + " bytes";
   return out;
 }
 

@@ -15,6 +15,7 @@
 #include <cstdio>
 
 #include "base/describe.h"
+#include "mgmt/log/event_server.h"
 #include "mgmt/log/export_server.h"
 #include "mgmt/log/files.h"
 #include "mgmt/log/intake.h"
@@ -67,6 +68,7 @@ class Daemon final : public LogDaemon {
     load_names();
     SEKISHO_TRY(exports_,
                 ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
+    SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", options.event_uids, store_, journal_, wall_clock, note));
     return {};
   }
 
@@ -146,7 +148,7 @@ class Daemon final : public LogDaemon {
       next_sync_ = now + kSyncInterval;
       journal_.retry(wall_clock());
       settle();
-      if (const auto synced = journal_.sync(); !synced) note("sync: " + describe(synced.error()));
+      make_safe();
     }
     if (now >= next_report_) {
       next_report_ = now + kReportInterval;
@@ -161,6 +163,14 @@ class Daemon final : public LogDaemon {
     timer_.async_wait([this](const boost::system::error_code& failed) {
       if (!failed) turn();
     });
+  }
+
+  /// Everything stored survives a power cut; those who wait for that are told, unless a successor would still cut it back.
+  bool make_safe() {
+    const auto synced = journal_.sync();
+    if (!synced) note("sync: " + describe(synced.error()));
+    if (synced && !spool_.dirty() && journal_.settled()) events_->acknowledge();
+    return synced.has_value();
   }
 
   /// Says what went wrong since the last time, and nothing when nothing did.
@@ -188,7 +198,7 @@ class Daemon final : public LogDaemon {
     intake_.flush(wall_clock());
     journal_.retry(wall_clock());
     settle();
-    const auto synced = journal_.sync();
+    const bool synced = make_safe();
     report();
     if (!synced || !journal_.settled()) {
       note("stopped with records that could not be stored");
@@ -196,6 +206,7 @@ class Daemon final : public LogDaemon {
     }
     exports_->wake();
     exports_->stop();
+    events_->stop();
     names_client_.stop();
     loop_.stop();
   }
@@ -211,6 +222,7 @@ class Daemon final : public LogDaemon {
   Intake intake_;
   RingSource source_;
   std::unique_ptr<ExportServer> exports_;
+  std::unique_ptr<EventServer> events_;
   boost::asio::steady_timer timer_;
   boost::asio::signal_set signals_;
   std::vector<LogRecord> batch_;

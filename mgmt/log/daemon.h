@@ -13,6 +13,7 @@ struct LogdOptions {
   std::string run_dir = "/run/sekisho";
   std::string state_dir = "/var/lib/sekisho";
   std::set<unsigned> allowed_uids;  ///< may open export.sock, besides root and logd itself
+  std::set<unsigned> event_uids;    ///< may send records to event.sock, besides those
 };
 
 /// logd: rings -> names -> numbered records -> store -> readers, on one loop.

@@ -18,6 +18,9 @@ LogEntry make_entry(LogKind type) {
     case LogKind::kLoss:
       entry.body = LossFields{};
       break;
+    case LogKind::kVpn:
+      entry.body = VpnFields{};
+      break;
   }
   return entry;
 }

@@ -126,6 +126,40 @@ struct SecFields {
   bool operator==(const SecFields&) const = default;
 };
 
+enum class VpnEvent : std::uint8_t { kNone = 0, kStart, kAuthOk, kAuthFail, kAssigned, kUp, kRekey, kMoved, kUsage, kDown, kDenied };
+enum class VpnResult : std::uint8_t { kNone = 0, kOk, kFail };
+enum class VpnProtocol : std::uint8_t { kNone = 0, kIkev2, kL2tp, kSstp, kPptp, kMobile };
+enum class VpnAuth : std::uint8_t { kNone = 0, kEapMschapv2, kEapTls, kEapTtls, kEapPeap, kPubkey, kPap, kChap, kMschapv2, kPsk };
+enum class VpnMfa : std::uint8_t { kAbsent = 0, kNone, kTotp, kRadiusOtp, kPush, kCert };
+enum class VpnCause : std::uint8_t {
+  kNone = 0, kUser, kPeerLost, kIdle, kMaxTime, kAdmin, kReplaced, kLimitUser, kLimitTenant, kPoolEmpty, kAuth, kDevice,
+  kSchedule, kSrcIp, kCrypto, kCertExpired, kCertRevoked, kBackendDown, kConfig, kMaintenance, kFailover, kInternal,
+};
+
+struct VpnFields {
+  VpnEvent event{};
+  VpnResult result{};
+  HexId vpn_sid;
+  VpnProtocol proto{};
+  Address peer_ip;
+  std::optional<std::uint16_t> peer_port;
+  std::optional<bool> natt;
+  std::string peer_cc, gw_name, user, ike_id, realm;
+  VpnAuth auth{};
+  VpnMfa mfa{};
+  std::string backend, user_group;
+  std::vector<std::string> user_groups;
+  std::string device_id, cert_serial, cert_subject;
+  Address ip4, ip6;
+  std::string pool, ike_suite, esp_suite, client;
+  std::optional<std::uint16_t> sessions;
+  Timestamp start_ts;
+  std::optional<std::uint64_t> dur_s, bytes_in, bytes_out, pkts_in, pkts_out;
+  VpnCause cause{};
+  std::string msg, xid;  ///< xid: provider only
+  bool operator==(const VpnFields&) const = default;
+};
+
 struct LossFields {
   LogKind of{};
   std::uint64_t seq_from = 0, seq_to = 0, count = 0;
@@ -145,7 +179,7 @@ struct LogEntry {
   std::uint8_t sev = 6;
   std::string host;                                      ///< provider only
   std::optional<std::uint16_t> core;                     ///< provider only
-  std::variant<CommFields, SecFields, LossFields> body;  ///< the alternative that `type` names
+  std::variant<CommFields, SecFields, LossFields, VpnFields> body;  ///< the alternative that `type` names
   bool operator==(const LogEntry&) const = default;
 };
 
@@ -163,7 +197,7 @@ struct EnumText;
   struct EnumText<type> {                                                          \
     static constexpr auto kNames = std::to_array<std::string_view>({__VA_ARGS__}); \
   };
-SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss")
+SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn")
 SEKISHO_ENUM_TEXT(CommPhase, "", "start", "update", "end", "drop")
 SEKISHO_ENUM_TEXT(CommAction, "", "allow", "drop", "reject")
 SEKISHO_ENUM_TEXT(EndReason, "", "tcp_fin", "tcp_rst", "aged", "policy", "cleared", "vpn_down", "quota", "failover")
@@ -175,6 +209,14 @@ SEKISHO_ENUM_TEXT(SecCategory, "", "address", "threat", "dos", "scan", "protocol
 SEKISHO_ENUM_TEXT(SecAction, "", "detected", "dropped", "reset", "rate_limited", "quarantined", "locked")
 SEKISHO_ENUM_TEXT(SignatureSeverity, "", "info", "low", "medium", "high", "critical")
 SEKISHO_ENUM_TEXT(LossCause, "", "rate_limit", "queue_full", "disk_full", "restart", "sampled")
+SEKISHO_ENUM_TEXT(VpnEvent, "", "start", "auth_ok", "auth_fail", "assigned", "up", "rekey", "moved", "usage", "down", "denied")
+SEKISHO_ENUM_TEXT(VpnResult, "", "ok", "fail")
+SEKISHO_ENUM_TEXT(VpnProtocol, "", "ikev2", "l2tp", "sstp", "pptp", "mobile")
+SEKISHO_ENUM_TEXT(VpnAuth, "", "eap-mschapv2", "eap-tls", "eap-ttls", "eap-peap", "pubkey", "pap", "chap", "mschapv2", "psk")
+SEKISHO_ENUM_TEXT(VpnMfa, "", "none", "totp", "radius_otp", "push", "cert")
+SEKISHO_ENUM_TEXT(VpnCause, "", "user", "peer_lost", "idle", "max_time", "admin", "replaced", "limit_user", "limit_tenant",
+                  "pool_empty", "auth", "device", "schedule", "src_ip", "crypto", "cert_expired", "cert_revoked",
+                  "backend_down", "config", "maintenance", "failover", "internal")
 #undef SEKISHO_ENUM_TEXT
 
 template <typename E>

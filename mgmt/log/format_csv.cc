@@ -7,6 +7,8 @@
 namespace sekisho::mgmt {
 namespace {
 
+constexpr std::uint16_t kListCharactersMax = 4096;
+
 class CsvWriter {
  public:
   explicit CsvWriter(std::string& out) : out_(out) {}
@@ -42,6 +44,12 @@ class CsvWriter {
       out_ += character;
     }
     out_ += '"';
+  }
+  void write(const Field&, const std::optional<bool>& value) { out_ += word_of(*value); }
+  void write(const Field& field, const std::vector<std::string>& list) {
+    std::string joined;  // each cut by itself; a name has no separator of its own
+    for (const std::string& text : list) joined += (joined.empty() ? "" : ";") + std::string(cut_characters(text, field.characters_max));
+    write(Field{field.name, kListCharactersMax}, joined);
   }
   void write(const Field&, const std::vector<Address>& list) {
     for (std::size_t i = 0; i < list.size(); ++i) {

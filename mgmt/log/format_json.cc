@@ -37,6 +37,16 @@ class JsonWriter {
     append_escaped(out_, cut_characters(value, field.characters_max), Quote::kJson);
     out_ += '"';
   }
+  void write(const Field&, const std::optional<bool>& value) { out_ += word_of(*value); }
+  void write(const Field& field, const std::vector<std::string>& list) {
+    char before = '[';
+    for (const std::string& text : list) {
+      out_ += before;
+      write(field, text);
+      before = ',';
+    }
+    out_ += ']';
+  }
   void write(const Field&, const std::vector<Address>& list) {
     char before = '[';
     for (const Address& address : list) {

@@ -14,10 +14,11 @@ namespace {
 constexpr int kExitFailed = 1, kExitUsage = 2;
 constexpr const char* kUsage =
     "logd - takes the data plane's log records, names, numbers and keeps them\n\n"
-    "usage: logd [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]...\n\n"
-    "  --run-dir DIR    sockets: rings.sock and control.sock to connect to, export.sock to listen on (/run/sekisho)\n"
+    "usage: logd [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--event-uid UID]...\n\n"
+    "  --run-dir DIR    sockets: rings.sock and control.sock to connect to, export.sock and event.sock to listen on (/run/sekisho)\n"
     "  --state-dir DIR  records go to DIR/log (/var/lib/sekisho)\n"
     "  --allow-uid UID  may read records through export.sock, besides root and logd's own user; repeatable\n"
+    "  --event-uid UID  may send records of remote access to event.sock, besides those; repeatable\n"
     "  --help           this text\n";
 
 bool parse_uid(const char* text, std::set<unsigned>& out) {
@@ -36,13 +37,15 @@ int main(int argc, char** argv) {
   constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'},
                                  {"state-dir", required_argument, nullptr, 's'},
                                  {"allow-uid", required_argument, nullptr, 'u'},
+                                 {"event-uid", required_argument, nullptr, 'e'},
                                  {"help", no_argument, nullptr, 'h'},
                                  {nullptr, 0, nullptr, 0}};
   for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
     if (chosen == 'r') options.run_dir = optarg;
     if (chosen == 's') options.state_dir = optarg;
     if (chosen == 'h') return std::fputs(kUsage, stdout), 0;
-    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)))
+    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)) ||
+        (chosen == 'e' && !parse_uid(optarg, options.event_uids)))
       return std::fputs(kUsage, stderr), kExitUsage;
   }
   if (optind != argc) return std::fputs(kUsage, stderr), kExitUsage;

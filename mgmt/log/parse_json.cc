@@ -154,6 +154,14 @@ class FieldReader {
     const auto [stop, status] = std::from_chars(from.text.data(), end, value.value, 16);
     return is_text(from) && from.text.size() == 16 && status == std::errc{} && stop == end;
   }
+  static bool read(const Value& from, std::optional<bool>& value) {
+    value = from.text == word_of(true);
+    return from.kind == Value::Kind::kBare && from.text == word_of(*value);
+  }
+  static bool read(const Value& from, std::vector<std::string>& value) {
+    value = from.list;
+    return from.kind == Value::Kind::kList;
+  }
   static bool read(const Value& from, std::vector<Address>& value) {
     for (const std::string& text : from.list) {
       if (!assign(value.emplace_back(), parse_address(text))) return false;

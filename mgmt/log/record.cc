@@ -32,7 +32,7 @@ Result<void> check_envelope(const LogEnvelope& envelope) {
   if (envelope.timestamp < kTimestampMin) return SEKISHO_ENVELOPE(timestamp);
   if (envelope.tenant > limits::kTenantIdMax) return SEKISHO_ENVELOPE(tenant);
   if (envelope.generation == 0) return SEKISHO_ENVELOPE(generation);
-  if (!is_named(envelope.kind)) return SEKISHO_ENVELOPE(kind);
+  if (!is_named(envelope.kind) || envelope.kind > LogKind::kLoss) return SEKISHO_ENVELOPE(kind);
   if (envelope.shard >= limits::kShardsMax) return SEKISHO_ENVELOPE(shard);
   if (envelope.drop_reason >= static_cast<std::uint8_t>(filters::DropReason::kCount))
     return SEKISHO_ENVELOPE(drop_reason);
@@ -93,6 +93,8 @@ Result<RingRecord> decode_record(const LogRecord& record) {
       return with_body<SecBody>(envelope, reader);
     case LogKind::kLoss:
       return with_body<LossBody>(envelope, reader);
+    case LogKind::kVpn:
+      break;
   }
   return bad(offsetof(LogEnvelope, kind));
 }

@@ -12,7 +12,7 @@
 namespace sekisho::mgmt {
 
 template <typename T>
-concept Number = std::unsigned_integral<T>;
+concept Number = std::unsigned_integral<T> && !std::same_as<T, bool>;
 template <typename T>
 concept Enumeration = std::is_enum_v<T>;
 
@@ -46,8 +46,15 @@ inline bool is_absent(Timestamp value) {
 inline bool is_absent(const Uuid& value) {
   return value == Uuid{};
 }
-inline bool is_absent(const std::vector<Address>& value) {
+template <typename T>
+bool is_absent(const std::vector<T>& value) {
   return value.empty();
+}
+inline bool is_absent(const std::optional<bool>& value) {
+  return !value.has_value();
+}
+inline std::string_view word_of(bool value) {
+  return value ? "true" : "false";
 }
 
 /// Text of the values that need no escaping: digits, letters, colons, dots and dashes only.
