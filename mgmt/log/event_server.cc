@@ -136,7 +136,8 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   if (message.node().empty() || message.node().size() > kNodeCharactersMax) return refuse("node");
   entry.node = message.node();
   entry.rev = message.revision();
-  const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body)) : take(message.vpn(), std::get<VpnFields>(entry.body));
+  const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body))
+                                 : take(message.vpn(), std::get<VpnFields>(entry.body));
   if (!wrong.empty()) return refuse(wrong);
   if (!lost) entry.sev = severity_of(std::get<VpnFields>(entry.body));
   return out;

@@ -70,7 +70,8 @@ void for_each_field_of(auto& body, Visitor& visit) requires requires {
   SEKISHO_FIELD(peer_ip), SEKISHO_FIELD(peer_port), SEKISHO_FIELD(natt), SEKISHO_TEXT(peer_cc, 2), SEKISHO_TEXT(gw_name, 64);
   SEKISHO_TEXT(user, 128), SEKISHO_TEXT(ike_id, 255), SEKISHO_TEXT(realm, 64), SEKISHO_FIELD(auth), SEKISHO_FIELD(mfa);
   SEKISHO_TEXT(backend, 64), SEKISHO_TEXT(user_group, 64), SEKISHO_TEXT(user_groups, 64);
-  SEKISHO_TEXT(device_id, 64), SEKISHO_TEXT(cert_serial, 40), SEKISHO_TEXT(cert_subject, 255), SEKISHO_FIELD(ip4), SEKISHO_FIELD(ip6), SEKISHO_TEXT(pool, 64);
+  SEKISHO_TEXT(device_id, 64), SEKISHO_TEXT(cert_serial, 40), SEKISHO_TEXT(cert_subject, 255), SEKISHO_FIELD(ip4);
+  SEKISHO_FIELD(ip6), SEKISHO_TEXT(pool, 64);
   SEKISHO_TEXT(ike_suite, 96), SEKISHO_TEXT(esp_suite, 96), SEKISHO_TEXT(client, 128), SEKISHO_FIELD(sessions);
   SEKISHO_FIELD(start_ts), SEKISHO_FIELD(dur_s);
   SEKISHO_FIELD(bytes_in), SEKISHO_FIELD(bytes_out), SEKISHO_FIELD(pkts_in), SEKISHO_FIELD(pkts_out);

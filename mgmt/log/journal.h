@@ -22,8 +22,8 @@ class Journal {
 
   Journal(LogStore& store, Random random);
 
-  /// `entries` in time order, without seq, and without eid unless they were born with one; loss entries without their range. `now`: no record is later than
-  /// this.
+  /// `entries` in time order, without seq, and without eid unless they were born with one; loss entries without their
+  /// range. `now`: no record is later than this.
   void write(std::vector<LogEntry> entries, Timestamp now);
   /// Tries again to store the loss records that the store refused.
   void retry(Timestamp now);
