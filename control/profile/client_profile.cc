@@ -77,7 +77,7 @@ std::string powershell(std::string_view text) {
   std::string out = "'";
   for (std::size_t i = 0; i < line.size(); ++i) {
     const std::string_view typographic = std::string_view(line).substr(i, 3);
-    const bool wide = typographic.size() == 3 && typographic.substr(0, 2) == "\xe2\x80" && typographic[2] >= '\x98' && typographic[2] <= '\x9b';
+    const bool wide = typographic >= "\xe2\x80\x98" && typographic <= "\xe2\x80\x9b";
     if (wide) out += typographic;
     if (line[i] == '\'') out += '\'';
     out += line[i];
@@ -135,7 +135,8 @@ std::string joined(const List& list, std::string_view separator) {
 }
 
 std::string windows(const Input& in) {
-  std::string out = "\xef\xbb\xbf# " + one_line(in.name) + ": run as the user who connects; the CA and the names need an administrator's PowerShell.\r\n";
+  std::string out = "\xef\xbb\xbf# " + one_line(in.name) +
+                    ": run as the user who connects; the CA and the names need an administrator's PowerShell.\r\n";
   const auto line = [&out](const std::string& text) { out += text + "\r\n"; };
   line("$ErrorActionPreference = 'Stop'");
   line("$name = " + powershell(in.name));
@@ -250,7 +251,8 @@ std::string apple(const Input& in) {
 }
 
 std::string android(const Input& in) {
-  std::string out = "{\n  \"uuid\": " + json(uuid_of(in, "android")) + ",\n  \"name\": " + json(in.name) + ",\n  \"type\": \"ikev2-eap\",\n";
+  std::string out = "{\n  \"uuid\": " + json(uuid_of(in, "android")) +
+                    ",\n  \"name\": " + json(in.name) + ",\n  \"type\": \"ikev2-eap\",\n";
   out += "  \"remote\": {\n    \"addr\": " + json(in.server) + ",\n    \"id\": " + json(in.gateway.identity());
   if (in.gateway.gateway_cas_size() > 0) out += ",\n    \"cert\": " + json(base64_of(in.gateway.gateway_cas(0)));
   out += "\n  },\n  \"local\": {\n    \"eap_id\": " + json(in.user) + "\n  },\n";
@@ -266,7 +268,7 @@ std::string android(const Input& in) {
 std::string strongswan(const Input& in) {
   std::string out = "# swanctl: the CA belongs into x509ca/, the password into a secrets section of your own\nconnections {\n  sekisho-" +
                     uuid_of(in, "strongswan") + " {\n";
-  const auto line = [&out](int depth, const std::string& text) { out += std::string(static_cast<std::size_t>(depth) * 2, ' ') + text + "\n"; };
+  const auto line = [&out](std::size_t depth, const std::string& text) { out += std::string(depth * 2, ' ') + text + "\n"; };
   line(2, "version = 2");
   line(2, "remote_addrs = " + swanctl(in.server));
   line(2, "proposals = " + std::string(kIkeProposal));
@@ -282,7 +284,8 @@ std::string strongswan(const Input& in) {
 }
 
 std::string network_manager(const Input& in) {
-  std::string out = "[connection]\nid=" + keyfile(in.name) + "\nuuid=" + uuid_of(in, "networkmanager") + "\ntype=vpn\nautoconnect=false\n\n[vpn]\n";
+  std::string out = "[connection]\nid=" + keyfile(in.name) +
+                    "\nuuid=" + uuid_of(in, "networkmanager") + "\ntype=vpn\nautoconnect=false\n\n[vpn]\n";
   out += "service-type=org.freedesktop.NetworkManager.strongswan\naddress=" + keyfile(in.server) + "\nremote-identity=" +
          keyfile(in.gateway.identity()) + "\nmethod=eap\nuser=" + keyfile(in.user) +
          "\npassword-flags=1\nvirtual=yes\nencap=no\nipcomp=no\nproposal=yes\nike=" + std::string(kIkeProposal) + "\nesp=" +
@@ -294,7 +297,8 @@ std::string network_manager(const Input& in) {
     (six ? routes6 : routes4) += "route" + std::to_string(six ? ++number6 : ++number4) + "=" + network + "\n";
   }
   const std::string only = in.networks.empty() ? "" : "never-default=true\n";
-  const std::string search = in.gateway.dns_domains_size() == 0 ? "" : "dns-search=" + keyfile(joined(in.gateway.dns_domains(), ";")) + ";\n";
+  const std::string domains = keyfile(joined(in.gateway.dns_domains(), ";"));
+  const std::string search = domains.empty() ? "" : "dns-search=" + domains + ";\n";
   return out + "[ipv4]\nmethod=auto\n" + only + routes4 + search + "\n[ipv6]\nmethod=auto\n" + only + routes6;
 }
 
@@ -319,7 +323,8 @@ std::optional<ClientFamily> client_family_named(std::string_view name) {
   return found == kNames.end() ? std::nullopt : std::optional(found->second);
 }
 
-ClientProfile write_client_profile(std::string_view service_code, const ipc::VpnGateway& gateway, std::string_view user, ClientFamily family) {
+ClientProfile write_client_profile(std::string_view service_code, const ipc::VpnGateway& gateway, std::string_view user,
+                                   ClientFamily family) {
   Input in{service_code, gateway, user, gateway.name() + " (" + gateway.identity() + ")", gateway.identity(), {}};
   if (!gateway.accept_eap_mschapv2()) {
     return {{}, {}, "the gateway takes no password: a profile for certificates needs the user's own, which is not kept here"};

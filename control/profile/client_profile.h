@@ -28,6 +28,7 @@ struct ClientProfile {
 /// Writes what a person imports so that the client offers what the gateway accepts: its strongest suite, the identity its
 /// certificate bears, its CA, its split routes and domains. Never a password. Names may hold anything: they are quoted as the
 /// format asks. The same input gives the same text, so that a profile handed out again replaces the old one.
-ClientProfile write_client_profile(std::string_view service_code, const ipc::VpnGateway& gateway, std::string_view user, ClientFamily family);
+ClientProfile write_client_profile(std::string_view service_code, const ipc::VpnGateway& gateway, std::string_view user,
+                                   ClientFamily family);
 
 }  // namespace sekisho::control
