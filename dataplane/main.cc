@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/describe.h"
+#include "dataplane/dpdk/eal.h"
 #include "dataplane/service/control_loop.h"
 
 namespace {
@@ -89,7 +90,7 @@ bool parse(int argc, char** argv, Arguments& out) {
 bool start_eal(int argc, char** argv, int first) {
   std::vector<char*> arguments{argv[0]};
   for (int i = first; i < argc; ++i) arguments.push_back(argv[i]);
-  if (rte_eal_init(static_cast<int>(arguments.size()), arguments.data()) >= 0) return true;
+  if (sekisho::dataplane::start_eal(static_cast<int>(arguments.size()), arguments.data()) >= 0) return true;
   std::fprintf(stderr, "dataplaned: DPDK does not start: %s\n", rte_strerror(rte_errno));
   return false;
 }

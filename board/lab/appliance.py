@@ -114,7 +114,7 @@ class Appliance:
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
                 "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), "--",
-                f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", "--no-telemetry", f"--file-prefix=sekisho{self.topology.tag}", *devices]
+                f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", *devices]
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dataplane/config/classifier.h"
+#include "dataplane/dpdk/eal.h"
 #include "filters/policy/linear_matcher.h"
 #include "tests/bench/bench_network.h"
 
@@ -141,7 +142,7 @@ bool run(const NetworkPlan& plan, const char* spread, unsigned rounds) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int used = rte_eal_init(argc, argv);
+  const int used = sekisho::dataplane::start_eal(argc, argv);
   if (used < 0) return 2;
   const unsigned rounds =
       argc - used > 1 ? static_cast<unsigned>(std::max(1L, std::strtol(argv[used + 1], nullptr, 10))) : 51;

@@ -16,7 +16,6 @@
 // With two lcores the worker has the second and the main one sleeps or swaps; with one, the main lcore is the worker
 // and swap_ms is refused. Ends on SIGINT or SIGTERM.
 #include <malloc.h>
-#include <rte_eal.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
@@ -33,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/dpdk/eal.h"
 #include "dataplane/engine.h"
 #include "filters/drop_reason.h"
 #include "tests/bench/bench_network.h"
@@ -263,7 +263,7 @@ int main(int argc, char** argv) {
   // Before EAL makes its threads: they inherit it, so that only main() ever takes these signals.
   const sigset_t signals = ending_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  const int used = rte_eal_init(argc, argv);
+  const int used = sekisho::dataplane::start_eal(argc, argv);
   if (used < 0) return 2;
   Arguments arguments;
   for (int i = used + 1; i < argc; ++i) {

@@ -7,7 +7,6 @@
 //
 // Usage: instructions EAL-ARGUMENTS
 #include <rte_cycles.h>
-#include <rte_eal.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -21,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/dpdk/eal.h"
 #include "dataplane/engine.h"
 #include "filters/drop_reason.h"
 #include "tests/bench/bench_network.h"
@@ -223,7 +223,7 @@ void print_drops(dataplane::Shard& shard) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (rte_eal_init(argc, argv) < 0) return 2;
+  if (sekisho::dataplane::start_eal(argc, argv) < 0) return 2;
   std::array<Wire, 2> wires;
   if (!make_wires(wires)) {
     std::fprintf(stderr, "instructions: no ring ports\n");

@@ -8,7 +8,6 @@ matter. Only the random hash seed moves a count, by well under 1 %. --write make
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,8 +23,7 @@ FUNCTIONS_SHOWN = 12
 
 def run(program, folder):
     """Runs the program in callgrind; returns (its output, case -> total instructions, case -> file)."""
-    eal = ["-l", "0", "--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "--file-prefix", f"bench-instructions-{os.getpid()}",
-           "--force-max-simd-bitwidth=256", "--log-level=3"]
+    eal = ["-l", "0", "--no-pci", "--no-huge", "-m", "256", "--force-max-simd-bitwidth=256", "--log-level=3"]
     command = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--collect-atstart=no", f"--callgrind-out-file={folder}/counts", str(program.resolve()), *eal]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if done.returncode:

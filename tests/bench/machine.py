@@ -75,5 +75,5 @@ def real_time_prefix():
 
 def eal_arguments(granted, cores_wanted, name):
     """EAL arguments of a program that may run beside others; `cores_wanted` as for -l, None when the caller says it."""
-    memory = ["--in-memory"] if granted else ["--no-huge", "-m", "3072"]
+    memory = ["--in-memory"] if granted else ["--no-shconf", "--no-huge", "-m", "3072"]
     return [*(["-l", cores_wanted] if cores_wanted else []), "--no-pci", "--no-telemetry", "--file-prefix", name, f"--force-max-simd-bitwidth={simd_bits()}", *memory]

@@ -4,8 +4,10 @@
 A ping the policy allows runs all the time, and knocks at a shut door do too; not one knock may arrive in any test.
 """
 
+import os
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from lab.system import wait_until
@@ -80,3 +82,23 @@ def _agreed(lab):
         return None
     status = lab.appliance.status()
     return status if status["generation in force"] == status["running revision"] != "none" else None
+
+
+def test_a_killed_data_plane_leaves_no_file_of_dpdks(lab):
+    runtime = lab.root / "dp"  # XDG_RUNTIME_DIR; for root it is /run
+    lab.appliance.kill("dataplaned")
+    left = [path for path in runtime.rglob("*") if path.name != "dpdk"]
+    lab.appliance.start_daemon("dataplaned")
+    assert left == []
+
+
+def test_a_killed_data_plane_of_root_leaves_nothing_in_run_dpdk(lab, tmp_path):
+    name = f"sekisho-left-{os.getpid()}"
+    process = subprocess.Popen([str(lab.appliance.binaries / "dataplaned"), "--run-dir", str(tmp_path), "--state-dir", str(tmp_path), "--",
+                                "--no-huge", "-m", "256", "--no-pci", f"--file-prefix={name}"], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: (tmp_path / "dataplane.sock").is_socket(), 30, "dataplaned listening")
+    finally:
+        process.kill()
+        process.wait()
+    assert not (Path("/run/dpdk") / name).exists()

@@ -3,7 +3,6 @@
 
 #include <rte_eal.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <array>
 #include <filesystem>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "dataplane/dpdk/eal.h"
 
 namespace sekisho::tests {
 namespace {
@@ -27,13 +27,11 @@ void start_eal(int memory_mb) {
                                  "-m",
                                  std::to_string(memory_mb),
                                  "--no-pci",
-                                 "--no-telemetry",
                                  "--lcores=0",
-                                 "--log-level=critical",
-                                 "--file-prefix=sekisho-" + std::to_string(getpid())};
+                                 "--log-level=critical"};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
-  SEKISHO_ASSERT(rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0);
+  SEKISHO_ASSERT(dataplane::start_eal(static_cast<int>(argv.size()), argv.data()) >= 0);
   std::atexit([] {
     rte_eal_cleanup();
     std::error_code ignored;
