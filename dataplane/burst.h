@@ -39,6 +39,8 @@ enum class Resume : std::uint8_t {
   kFindSession = 0,  ///< steered to the shard that owns its flow
   kTransmit = 1,     ///< ready; this shard owns a transmit queue of its NIC
   kReassemble = 2,   ///< a fragment: the pieces of its datagram meet here
+  kNatQuestion = 3,  ///< asks whether this shard has a flow that its translation would look like (path::nat_answer)
+  kNatAnswered = 4,  ///< back from there; goes on at find_session
 };
 
 }  // namespace sekisho::dataplane

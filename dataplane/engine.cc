@@ -99,6 +99,7 @@ Result<void> Engine::make_shards() {
   SEKISHO_TRY(shared_->port_claims, PortClaims::create(sessions));
   if (options_.workers > 1) {
     SEKISHO_TRY(shared_->flow_owners, FlowOwners::create(sessions));
+    shared_->swept = std::vector<std::atomic<std::uint32_t>>(options_.workers);
   }
   for (std::uint32_t number = 0; number < options_.workers; ++number) {
     rte_ring* ring = rte_ring_create(unique_name("handoff").c_str(), kHandoffEntries, SOCKET_ID_ANY, RING_F_SC_DEQ);

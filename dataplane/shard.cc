@@ -151,6 +151,7 @@ void Shard::end_session(std::uint32_t index, EndReason reason) noexcept {
   if ((session.flags & kSessionLogEnd) != 0) path::record_session(*this, session, index, CommPhase::kEnd, reason);
   wheel.remove(sessions, index);
   if ((session.flags & kSessionTranslated) != 0) path::release_translation(*this, index);
+  path::forget_flow(*this, index);
   sessions.erase(index);
 }
 

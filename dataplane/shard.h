@@ -89,7 +89,8 @@ struct Shared {
   std::vector<filters::Quarantine> quarantines;     ///< by binding slot
   std::vector<TenantQuota> quotas;                  ///< by tenant slot
   PortClaims port_claims;                           ///< outside ports of napt rules
-  FlowOwners flow_owners;                           ///< translated sides that steer elsewhere; empty with one shard
+  FlowOwners flow_owners;                           ///< of tenants with NAT rules; empty with one shard
+  std::vector<std::atomic<std::uint32_t>> swept;    ///< by shard: generation that has judged all its sessions
   std::vector<rte_ring*> handoff;                   ///< by shard: packets for it, from all others
   std::atomic<std::int64_t> wall_offset_ns{0};      ///< wall clock = TSC time + this; the control thread keeps it true
   std::uint32_t shards = 1;

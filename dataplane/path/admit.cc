@@ -160,6 +160,7 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
 
   const bool nat = (session.flags & kSessionTranslated) != 0 || config.ports[again.in_port].nat != 0;
   if (nat && !nat_unchanged(shard, config, index, again.in_port, again.ways.out->port, again.nat)) return false;
+  if (nat && !note_flow(shard, index)) return false;
 
   key = key_of(config, again.tenant_index, again.in_port, again.ways.out->port, session.protocol);
   set_ends(key, ends.source, ends.destination);
@@ -482,6 +483,11 @@ DropReason begin_tracking(const Shard& shard, const TenantEntry& tenant, rte_mbu
   return filters::datagram_first(state, meta);
 }
 
+SessionEnds received_ends(rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  return {filters::ip_source(frame_of(packet), meta), filters::ip_destination(frame_of(packet), meta), meta.source_port, meta.destination_port};
+}
+
 /// A place for a first packet's session (meta.session), and its translation if it has one.
 DropReason insert(Shard& shard, const Runtime& config, const Applicant& applicant, const FlowLookup& lookup, std::uint32_t out_port) {
   rte_mbuf* packet = applicant.packet;
@@ -491,11 +497,9 @@ DropReason insert(Shard& shard, const Runtime& config, const Applicant& applican
   if (meta.session == kNoIndex) return DropReason::kSessionLimit;
   shard.extras[meta.session] = {};
   if (config.ports[meta.ingress].nat == 0) [[likely]] return DropReason::kNone;
-  const auto frame = frame_of(packet);
-  const SessionEnds received{filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port,
-                             meta.destination_port};
-  const DropReason reason = nat_session(shard, config, meta, meta.session, received, applicant.target, out_port);
+  const DropReason reason = nat_session(shard, config, meta, meta.session, received_ends(packet), applicant.target, out_port);
   if (reason == DropReason::kNone) return reason;
+  forget_flow(shard, meta.session);
   shard.sessions.erase(meta.session);
   meta.session = kNoIndex;
   return reason;
@@ -511,9 +515,10 @@ DropReason take_place(Shard& shard, const TenantEntry& tenant, const RuleEntry& 
                                   SessionLimits::Enforce::kYes, shard.steady_ns, place);
 }
 
-enum class Opened : std::uint8_t { kRefused, kPasses, kTaken };
+enum class Opened : std::uint8_t { kRefused, kPasses, kTaken, kElsewhere };
 
 /// Makes the session of an allowed first packet, or of a client that brings a cookie back, whose packet then has ended.
+/// kElsewhere: the packet asks another shard first, and comes back.
 Opened open_session(Shard& shard, const Runtime& config, const Applicant& applicant, std::uint32_t rule_index,
                     const ClassifyKey& key) {
   rte_mbuf* packet = applicant.packet;
@@ -539,6 +544,9 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
     back = hop_of(shard, config, *applicant.ways.back, filters::ip_source(frame_of(packet), meta));
     if (out.next_hop == kNoIndex || back.next_hop == kNoIndex) reason = DropReason::kNeighbourUnresolved;
   }
+  if (reason == DropReason::kNone && port.nat != 0 && nat_asks(shard, config, packet, received_ends(packet), applicant.target, out.port)) {
+    return Opened::kElsewhere;
+  }
   std::uint32_t place = kNoIndex;
   if (reason == DropReason::kNone) reason = take_place(shard, tenant, rule, packet, place);
   const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());
@@ -561,7 +569,7 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
   session.flags |= static_cast<std::uint8_t>((lookup.from_high ? kSessionForwardFromHigh : 0) | log_flags(rule.log) |
                                              (client.has_value() ? kSessionProxied : 0) | (rule.counts() ? kSessionCounted : 0));
   shard.source_places[meta.session] = place;
-  session.traits = traits_of(rule);
+  session.traits |= traits_of(rule);
   session.tcp = tcp;
   if (meta.protocol == filters::kProtocolSctp) {
     session.sctp = {};
@@ -601,7 +609,7 @@ bool judge(Shard& shard, const Runtime& config, const Applicant& applicant, std:
   if (rule.action == snapshot::Action::kAllow) {
     if (syn_proxy::defend(shard, config, applicant.packet, rule_index, applicant.ways.out->port)) return false;
     const Opened opened = open_session(shard, config, applicant, rule_index, key);
-    if (opened != Opened::kRefused) hit(shard, rule);
+    if (opened == Opened::kPasses || opened == Opened::kTaken) hit(shard, rule);
     if (opened != Opened::kPasses) return false;
     const bool translated = (shard.sessions.at(meta_of(applicant.packet).session).flags & kSessionTranslated) != 0;
     return !translated || translate(shard, config, applicant.packet);
@@ -673,7 +681,10 @@ void sweep(Shard& shard, const Runtime& config, bool idle) noexcept {
     if (!adopt(shard, config, batch.sessions[i], rules[i], batch.keys[i])) end_by_policy(shard, config, batch.sessions[i].session);
   }
   sweep.left.set(shard.sessions.used_end() - sweep.cursor);
-  if (sweep.left.read() == 0) sweep.finished.set(config.generation);
+  if (sweep.left.read() != 0) return;
+  sweep.finished.set(config.generation);
+  // release: what the sweep noted in FlowOwners is seen by whoever reads this
+  if (shard.number < shard.shared.swept.size()) shard.shared.swept[shard.number].store(config.generation, std::memory_order_release);
 }
 
 void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept {

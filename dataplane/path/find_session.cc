@@ -10,14 +10,6 @@ namespace {
 
 using filters::DropReason;
 
-std::uint32_t fold(const Address& source, const Address& destination) {
-  std::uint32_t out = 0;
-  for (std::size_t at = 0; at < 16; at += 4) {
-    out ^= load_be<std::uint32_t>(source.bytes, at) ^ load_be<std::uint32_t>(destination.bytes, at);
-  }
-  return out;
-}
-
 /// A session found by its other key is read with its translation.
 void prefetch_translated(const SessionTable& table, std::uint32_t index) {
   const auto* line = reinterpret_cast<const std::uint8_t*>(&table.at(index));
@@ -42,11 +34,11 @@ std::uint32_t owner_of(const Shared& shared, const Runtime& config, const HashSe
   filters::QuotedPacket quoted{};
   if (filters::is_icmp_error(meta) && filters::parse_icmp_error(frame, meta, quoted) == DropReason::kNone) {
     const std::uint32_t steered =
-        dataplane::steer(fold(quoted.source, quoted.destination), quoted.source_port, quoted.destination_port, shared.shards);
+        steered_shard(quoted.source, quoted.destination, quoted.source_port, quoted.destination_port, shared.shards);
     return nat ? noted_owner(shared, quoted_flow(quoted, meta.tenant, seed).lookup.hash, steered) : steered;
   }
-  const std::uint32_t steered = dataplane::steer(fold(filters::ip_source(frame, meta), filters::ip_destination(frame, meta)),
-                                                 meta.source_port, meta.destination_port, shared.shards);
+  const std::uint32_t steered = steered_shard(filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port,
+                                              meta.destination_port, shared.shards);
   return nat ? noted_owner(shared, lookup_of(packet, seed).hash, steered) : steered;
 }
 

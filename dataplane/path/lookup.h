@@ -21,6 +21,16 @@ inline FlowLookup lookup_of(rte_mbuf* packet, const HashSeed& seed) {
                    meta.protocol, meta.tenant, seed);
 }
 
+/// The shard that packets between these ends steer to.
+inline std::uint32_t steered_shard(const Address& source, const Address& destination, std::uint16_t source_port,
+                                   std::uint16_t destination_port, std::uint32_t shards) {
+  std::uint32_t fold = 0;
+  for (std::size_t at = 0; at < 16; at += 4) {
+    fold ^= load_be<std::uint32_t>(source.bytes, at) ^ load_be<std::uint32_t>(destination.bytes, at);
+  }
+  return dataplane::steer(fold, source_port, destination_port, shards);
+}
+
 /// The IPv6 addresses of a packet as {low, high} end.
 inline std::array<Words6, 2> ends_of(rte_mbuf* packet, bool from_high) {
   const auto frame = frame_of(packet);

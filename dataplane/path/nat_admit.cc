@@ -68,6 +68,45 @@ ClaimSpace claim_space(const Shard& shard, std::uint32_t tenant, std::uint32_t o
   return {tenant, outside, protocol, shard.sessions.seed(), inside.v4()};
 }
 
+/// The share an address leaves by owns it: another tenant's, or nobody's, would never be answered.
+bool may_leave(const Runtime& config, std::uint32_t out_port, const Address& source) {
+  const PortEntry& port = config.ports[out_port];
+  return port.kind != snapshot::PortKind::kShare || config.owner(port.wire, source) == out_port;
+}
+
+/// How a flow would leave; the port of `step.block` is still to be taken.
+struct Leaving {
+  DropReason reason;
+  FlowEnds sent;
+  NatStep step;
+};
+
+Leaving leaving_of(const Runtime& config, const PacketMeta& meta, const FlowEnds& received, const NatTarget& target, std::uint32_t out_port) {
+  Leaving out{DropReason::kNone, received, {}};
+  if (target.translated) {
+    out.sent.destination = target.address;
+    out.sent.destination_port = target.port;
+  }
+  out.step = source_step(config, meta.ingress, out.sent, meta.protocol, config.ports[out_port].zone, received.destination, target);
+  const bool translated = out.step.outcome == NatOutcome::kTranslated;
+  if (translated) out.sent.source = out.step.address;
+  if (out.step.outcome == NatOutcome::kImpossible || (translated && !may_leave(config, out_port, out.sent.source))) {
+    out.reason = DropReason::kNatUnmapped;
+  } else if (out.sent.source == out.sent.destination) {
+    out.reason = DropReason::kLand;  // to its own outside address, and no rule hides who asks
+  }
+  return out;
+}
+
+void set_port(FlowEnds& sent, std::uint8_t protocol, std::uint16_t port) {
+  sent.source_port = port;
+  if (has_identifier(protocol)) sent.destination_port = port;
+}
+
+bool is_answered(const PacketMeta& meta, std::uint64_t hash) {
+  return meta.resume == static_cast<std::uint8_t>(Resume::kNatAnswered) && (std::uint64_t{meta.egress} << 32 | meta.next_hop) == hash;
+}
+
 /// Gives session `index` its other key. False: that flow is somebody's already, or there is no place.
 bool attach(Shard& shard, std::uint32_t tenant, std::uint32_t index, std::uint8_t protocol, const FlowEnds& received,
             const FlowEnds& sent) {
@@ -93,8 +132,7 @@ bool attach_claimed(Shard& shard, std::uint32_t tenant, std::uint32_t index, std
   const ClaimSpace space = claim_space(shard, tenant, block.outside, protocol, received.source);
   const auto claim = shard.shared.port_claims.take(space, block, received.source_port);
   if (!claim) return false;
-  sent.source_port = claim->port;
-  if (has_identifier(protocol)) sent.destination_port = claim->port;
+  set_port(sent, protocol, claim->port);
   if (!attach(shard, tenant, index, protocol, received, sent)) {
     shard.shared.port_claims.release(space, block, received.source_port, claim->probe);
     return false;
@@ -121,12 +159,6 @@ NatRules rules_of(const Runtime& config, std::uint32_t in, std::uint32_t out) {
   return {entry(in).id, entry(out).id, static_cast<std::uint8_t>(entry(in).log | entry(out).log)};
 }
 
-/// The share an address leaves by owns it: another tenant's, or nobody's, would never be answered.
-bool may_leave(const Runtime& config, std::uint32_t out_port, const Address& source) {
-  const PortEntry& port = config.ports[out_port];
-  return port.kind != snapshot::PortKind::kShare || config.owner(port.wire, source) == out_port;
-}
-
 }  // namespace
 
 DropReason nat_target(const Runtime& config, const PacketMeta& meta, const Address& source, const Address& destination,
@@ -146,16 +178,9 @@ DropReason nat_target(const Runtime& config, const PacketMeta& meta, const Addre
 
 DropReason nat_session(Shard& shard, const Runtime& config, const PacketMeta& meta, std::uint32_t index,
                        const FlowEnds& received, const NatTarget& target, std::uint32_t out_port) noexcept {
-  FlowEnds sent = received;
-  if (target.translated) {
-    sent.destination = target.address;
-    sent.destination_port = target.port;
-  }
-  const NatStep step = source_step(config, meta.ingress, sent, meta.protocol, config.ports[out_port].zone, received.destination, target);
-  if (step.outcome == NatOutcome::kImpossible) return DropReason::kNatUnmapped;
-  if (step.outcome == NatOutcome::kTranslated) sent.source = step.address;
-  if (step.outcome == NatOutcome::kTranslated && !may_leave(config, out_port, sent.source)) return DropReason::kNatUnmapped;
-  if (sent.source == sent.destination) return DropReason::kLand;  // to its own outside address, and no rule hides who asks
+  if (!note_flow(shard, index)) return DropReason::kNatExhausted;
+  const auto [reason, sent, step] = leaving_of(config, meta, received, target, out_port);
+  if (reason != DropReason::kNone) return reason;
   const bool attached = step.block ? attach_claimed(shard, meta.tenant, index, meta.protocol, received, sent, *step.block)
                                    : sent == received || attach(shard, meta.tenant, index, meta.protocol, received, sent);
   if (!attached) return DropReason::kNatExhausted;
@@ -168,6 +193,55 @@ DropReason nat_session(Shard& shard, const Runtime& config, const PacketMeta& me
   if ((rules.log & snapshot::kLogStart) != 0) flags |= kSessionLogStart;
   if ((rules.log & snapshot::kLogEnd) != 0) flags |= kSessionLogEnd;
   return DropReason::kNone;
+}
+
+bool note_flow(Shard& shard, std::uint32_t index) noexcept {
+  Session& session = shard.sessions.at(index);
+  if (shard.shared.shards == 1 || (session.traits & kSessionNoted) != 0) return true;
+  if (!shard.shared.flow_owners.add(shard.sessions.own_hash(index), shard.number)) return false;
+  session.traits |= kSessionNoted;
+  return true;
+}
+
+void forget_flow(Shard& shard, std::uint32_t index) noexcept {
+  if ((shard.sessions.at(index).traits & kSessionNoted) == 0) return;
+  shard.shared.flow_owners.remove(shard.sessions.own_hash(index), shard.number);
+}
+
+bool nat_asks(Shard& shard, const Runtime& config, rte_mbuf* packet, const FlowEnds& received, const NatTarget& target,
+              std::uint32_t out_port) noexcept {
+  const auto has_swept = [&](const auto& generation) { return generation.load(std::memory_order_acquire) == config.generation; };
+  if (std::all_of(shard.shared.swept.begin(), shard.shared.swept.end(), has_swept)) [[likely]] return false;
+  PacketMeta& meta = meta_of(packet);
+  auto [reason, sent, step] = leaving_of(config, meta, received, target, out_port);
+  if (reason != DropReason::kNone) return false;
+  if (step.block) {  // the port it would take
+    const ClaimSpace space = claim_space(shard, meta.tenant, step.block->outside, meta.protocol, received.source);
+    const auto claim = shard.shared.port_claims.take(space, *step.block, received.source_port);
+    if (!claim) return false;
+    shard.shared.port_claims.release(space, *step.block, received.source_port, claim->probe);
+    set_port(sent, meta.protocol, claim->port);
+  }
+  if (sent == received) return false;
+  const std::uint32_t there = steered_shard(sent.source, sent.destination, sent.source_port, sent.destination_port, shard.shared.shards);
+  if (there == shard.number || has_swept(shard.shared.swept[there])) return false;
+  std::array<Words6, 2> words{};
+  const std::uint64_t hash = lookup_of(sent, meta.protocol, meta.tenant, shard.sessions.seed(), words).hash;
+  if (is_answered(meta, hash)) return false;
+  meta.egress = static_cast<std::uint32_t>(hash >> 32);
+  meta.next_hop = static_cast<std::uint32_t>(hash);
+  meta.session = shard.number;
+  shard.hand_off(packet, there, Resume::kNatQuestion, config.ports[meta.ingress].tenant_slot);
+  return true;
+}
+
+void nat_answer(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const bool known = meta.generation == config.generation;  // else this shard may still make flows that it does not note
+  const std::uint32_t index = shard.sessions.find_own(std::uint64_t{meta.egress} << 32 | meta.next_hop);
+  if (known && index != kNoIndex) note_flow(shard, index);
+  shard.hand_off(packet, meta.session, known ? Resume::kNatAnswered : Resume::kFindSession,
+                 known ? config.ports[meta.ingress].tenant_slot : shard.no_tenant());
 }
 
 bool nat_unchanged(const Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t port_in,

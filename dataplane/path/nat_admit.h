@@ -34,6 +34,19 @@ filters::DropReason nat_target(const Runtime& config, const PacketMeta& meta, co
 filters::DropReason nat_session(Shard& shard, const Runtime& config, const PacketMeta& meta, std::uint32_t index,
                                 const filters::FlowEnds& received, const NatTarget& target, std::uint32_t out_port) noexcept;
 
+/// Notes a flow of a tenant with NAT rules under its own key, for the other shards (FlowOwners). False: another flow looks
+/// like it, or there is no place.
+bool note_flow(Shard& shard, std::uint32_t index) noexcept;
+/// Undoes note_flow(); the session is about to be erased.
+void forget_flow(Shard& shard, std::uint32_t index) noexcept;
+
+/// After a commit another shard may have flows that it has not noted yet: of a tenant that had no NAT rules before. True: a
+/// flow of its would look like this packet's translated; the packet is on its way there to ask, and comes back.
+bool nat_asks(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::FlowEnds& received, const NatTarget& target,
+              std::uint32_t out_port) noexcept;
+/// The other side of nat_asks(): notes the flow that was asked for, if there is one, and sends the packet back.
+void nat_answer(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+
 /// Whether the rules of this generation still translate a session, or leave it, as it is. `port_in`, `port_out`: port
 /// indices of its first packet.
 bool nat_unchanged(const Shard& shard, const Runtime& config, std::uint32_t index, std::uint32_t port_in,

@@ -3,6 +3,7 @@
 #include <rte_prefetch.h>
 
 #include "dataplane/dpdk/ring_order.h"
+#include "dataplane/path/nat_admit.h"
 #include "dataplane/path/path.h"
 #include "dataplane/train.h"
 
@@ -33,6 +34,8 @@ unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexc
       Outlet& outlet = shard.outlets[packet->port];
       if (outlet.count == outlet.packets.size()) transmit(shard);
       outlet.packets[outlet.count++] = packet;
+    } else if (meta.resume == static_cast<std::uint8_t>(Resume::kNatQuestion)) [[unlikely]] {
+      nat_answer(shard, config, packet);
     } else if (meta.generation != config.generation) [[unlikely]] {
       stale.packets[stale.count++] = packet;
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kReassemble)) [[unlikely]] {

@@ -10,7 +10,8 @@
 namespace sekisho::dataplane {
 namespace {
 
-constexpr std::uint32_t kPlacesPerSession = 2;
+constexpr std::uint32_t kClaimsPerSession = 2;
+constexpr std::uint32_t kOwnersPerSession = 4;  // of two keys: half full when every session is translated
 constexpr unsigned kAttemptsMax = 4;
 
 // FlowOwners: hash bits 63..8 | shard + 1.
@@ -64,7 +65,7 @@ AtomicSets::AtomicSets(const char* name, std::uint32_t places) {
 
 Result<FlowOwners> FlowOwners::create(std::uint32_t sessions) {
   FlowOwners out;
-  out.sets_ = AtomicSets("flow-owners", sessions * kPlacesPerSession);
+  out.sets_ = AtomicSets("flow-owners", sessions * kOwnersPerSession);
   if (!out.sets_.valid()) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, sessions};
   return out;
 }
@@ -93,7 +94,7 @@ std::uint32_t FlowOwners::find(std::uint64_t hash) const noexcept {
 
 Result<PortClaims> PortClaims::create(std::uint32_t sessions) {
   PortClaims out;
-  out.sets_ = AtomicSets("port-claims", sessions * kPlacesPerSession);
+  out.sets_ = AtomicSets("port-claims", sessions * kClaimsPerSession);
   if (!out.sets_.valid()) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, sessions};
   return out;
 }

@@ -12,7 +12,7 @@
 
 /// What shards must agree on about translated flows. Both tables are fixed sets of sixteen 64-bit words, changed by
 /// compare-and-swap alone: nobody waits, and a full set is a refusal the caller names kNatExhausted.
-/// Thread: any. Limits: twice as many places as the box has sessions.
+/// Thread: any. Limits: twice as many places as the box has sessions, four times as many for owners.
 namespace sekisho::dataplane {
 
 /// Sixteen words: two cache lines.
@@ -32,7 +32,8 @@ class AtomicSets {
   std::uint64_t mask_ = 0;
 };
 
-/// Which shard owns a flow whose translated side does not steer to it by itself (docs/adr/0014-translated-flows.md).
+/// Which shard owns a flow of a tenant with NAT rules, by every key it has: the translated one, which does not steer to its
+/// shard by itself, and its own, so that no translation on another shard takes it (docs/adr/0014-translated-flows.md).
 class FlowOwners {
  public:
   static constexpr std::uint32_t kNone = 0xffffffffU;

@@ -36,6 +36,7 @@ enum SessionTrait : std::uint16_t {
   kSessionKept = 1,       ///< a change of policy does not end it (Rule::keep_on_change of the rule that admitted it)
   kSessionAccounted = 2,  ///< part of its traffic already stands in its rule's counters (Shard::accounted)
   kSessionTimed = 4,      ///< its service has timeouts of its own (SessionExtra)
+  kSessionNoted = 8,      ///< its own key stands in FlowOwners
 };
 
 /// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads, line 1 what every packet writes,

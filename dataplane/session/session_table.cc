@@ -134,6 +134,17 @@ void SessionTable::erase(std::uint32_t index) {
   --size_;
 }
 
+std::uint32_t SessionTable::find_own(std::uint64_t hash) const {
+  for (std::uint32_t at = static_cast<std::uint32_t>(hash & mask_);; at = buckets_[at].next) {
+    const Bucket& bucket = buckets_[at];
+    for (unsigned fits = match(bucket, tag_of(hash)); fits != 0; fits &= fits - 1) {
+      const std::uint32_t entry = bucket.index[static_cast<unsigned>(std::countr_zero(fits))];
+      if ((entry & kOtherKey) == 0 && own_hash(entry) == hash) return entry;
+    }
+    if (bucket.next == 0) return kNoIndex;
+  }
+}
+
 std::uint64_t SessionTable::own_hash(std::uint32_t index) const {
   const Session& session = sessions_[index];
   return hash_of(session.key, session.ends, (session.flags & kSessionIpv6) != 0);

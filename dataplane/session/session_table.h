@@ -79,6 +79,8 @@ class SessionTable {
   /// have that key.
   bool add_other(std::uint32_t index, const FlowLookup& other, const std::array<Words6, 2>& ends);
 
+  /// A session whose own key has this hash, or kNoIndex.
+  [[nodiscard]] std::uint32_t find_own(std::uint64_t hash) const;
   /// The hash of a session's own key.
   [[nodiscard]] std::uint64_t own_hash(std::uint32_t index) const;
   /// The hash of a translated session's other key.

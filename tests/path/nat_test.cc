@@ -219,6 +219,64 @@ TEST_P(PathNat, EchoHasItsIdentifierTranslatedBothWays_Rfc5508Req1) {
   EXPECT_EQ(out(client(kClient, kFar2).echo(7).build()).source_port, sent.source_port);
 }
 
+/// A client that speaks to the server by its own address, and then by the outside one from the same port: the server could not
+/// tell the two connections apart.
+TEST_P(PathNat, FlowThatWouldLookLikeAnUntranslatedOneIsRefusedWhicheverWorkerHasThat) {
+  start({kDnat});
+  const auto syn = [&](const char* to, unsigned from_port, unsigned to_port) {
+    return client(kClient, to).tcp(from_port, to_port, {.flags = kTcpSyn}).build();
+  };
+  constexpr unsigned kFlows = 40;
+  for (unsigned port = 40000; port < 40000 + kFlows; ++port) {
+    world_.through(kClientNic, syn(kServer, port, 443), kServerNic);
+    expect_nothing(kClientNic, syn("203.0.113.21", port, 8443), DropReason::kNatExhausted);
+    world_.through(kClientNic, syn("203.0.113.21", port + 100, 8443), kServerNic);  // another port, and the other order
+    world_.inject(kClientNic, syn(kServer, port + 100, 443));
+    EXPECT_TRUE(world_.collect(kServerNic).empty());
+  }
+  world_.pass(seconds(15000));
+  EXPECT_EQ(world_.sessions(), 0U);
+  for (unsigned port = 40000; port < 40000 + kFlows; ++port) {
+    world_.through(kClientNic, syn("203.0.113.21", port, 8443), kServerNic);  // when the other has ended
+  }
+}
+
+TEST_P(PathNat, FlowsFromBeforeTheFirstNatRuleAreSeenByTheFirstTranslatedOnes) {
+  start({});
+  const auto syn = [&](const char* to, unsigned from_port, unsigned to_port) {
+    return client(kClient, to).tcp(from_port, to_port, {.flags = kTcpSyn}).build();
+  };
+  constexpr unsigned kFlows = 20;
+  for (unsigned port = 40000; port < 40000 + kFlows; ++port) world_.through(kClientNic, syn(kServer, port, 443), kServerNic);
+  world_.apply(2, {kAllowAll}, with({kDnat}));
+  for (unsigned port = 40000; port < 40000 + kFlows; ++port) {
+    world_.queue(kClientNic, syn("203.0.113.21", port, 8443));        // before any worker has looked at what it has
+    world_.queue(kClientNic, syn("203.0.113.21", port + 100, 8443));  // these look like nobody
+  }
+  world_.turn(GetParam() - 1);  // who takes these in knows the new policy before the other
+  world_.settle();
+  EXPECT_EQ(drops(DropReason::kNatExhausted), kFlows);
+  EXPECT_EQ(world_.collect(kServerNic).size(), kFlows);
+  EXPECT_EQ(world_.sessions(), 2 * kFlows + 2);  // and start()'s
+}
+
+TEST_P(PathNat, FlowsWithoutNatAreNotedNowhereAndAFlowOfATenantWithRulesIs) {
+  world_.apply(1, {kAllowAll}, with({kDnat}));
+  const Frame a = client(kClient, kServer).tcp(40000, 443, {.flags = kTcpSyn}).build();
+  const Frame b = client(kClient, kServer, kTenantB).tcp(40000, 443, {.flags = kTcpSyn}).build();
+  world_.through(kClientNic, a, kServerNic);
+  world_.through(kClientNic, b, kServerNic);
+  for (std::uint32_t shard = 0; shard < GetParam(); ++shard) {
+    const dataplane::SessionTable& sessions = world_.engine().shard(shard).sessions;
+    for (std::uint32_t index = 0; index < sessions.used_end(); ++index) {
+      const bool noted = GetParam() > 1 && dataplane::tenant_of(sessions.at(index).key) == kTenantA;
+      EXPECT_EQ((sessions.at(index).traits & dataplane::kSessionNoted) != 0, noted);
+      if (GetParam() == 1) continue;
+      EXPECT_EQ(world_.engine().shared().flow_owners.find(sessions.own_hash(index)), noted ? shard : dataplane::FlowOwners::kNone);
+    }
+  }
+}
+
 TEST_P(PathNat, ErrorsAreTranslatedWithTheirQuotesBothWays_Rfc5508Req4Req5) {
   start({kNapt});
   const Frame request = world_.through(kClientNic, client(kClient, kFar).udp(40000, 53).payload(40).build(), kUplinkNic);

@@ -81,9 +81,13 @@ TEST(SessionTable, EqualTagsInOneBucketAreToldApart) {
   ASSERT_GE(most->second.size(), 3U);
   std::vector<std::uint32_t> indices;
   for (const FlowLookup& lookup : most->second) indices.push_back(table.insert(lookup, {}, false));
-  for (std::size_t i = 0; i < indices.size(); ++i) EXPECT_EQ(table.find(most->second[i], {}), indices[i]);
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    EXPECT_EQ(table.find(most->second[i], {}), indices[i]);
+    EXPECT_EQ(table.find_own(most->second[i].hash), indices[i]);
+  }
   table.erase(indices[0]);
   EXPECT_EQ(table.find(most->second[0], {}), kNoIndex);
+  EXPECT_EQ(table.find_own(most->second[0].hash), kNoIndex);
   EXPECT_EQ(table.find(most->second[1], {}), indices[1]);
 }
 
@@ -151,6 +155,8 @@ TEST(SessionTable, BothKeysOfATranslatedSessionLeadToItAndGoWithIt) {
       ASSERT_EQ(table.find(sent.lookup(), sent.ends()), kNoIndex);
       ASSERT_TRUE(table.add_other(index, sent.lookup(), sent.ends()));
       ASSERT_EQ(table.other_hash(index), sent.lookup().hash);
+      ASSERT_EQ(table.find_own(received.lookup().hash), index);
+      ASSERT_EQ(table.find_own(sent.lookup().hash), kNoIndex);
       oracle[received] = {sent, index};
     } else {
       ASSERT_FALSE(first.other);
