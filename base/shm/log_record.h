@@ -9,8 +9,9 @@
 
 namespace sekisho {
 
-/// Rings carry the first three alone; records of remote access come as messages (base/proto/vpn_log.proto).
-enum class LogKind : std::uint8_t { kComm = 1, kSec = 2, kLoss = 3, kVpn = 4 };
+/// Rings carry the first three alone; vpn records come as messages (base/proto/vpn_log.proto), acl records are made by logd of
+/// comm records.
+enum class LogKind : std::uint8_t { kComm = 1, kSec = 2, kLoss = 3, kVpn = 4, kAcl = 5 };
 
 /// comm phases (specification 3.7).
 enum class CommPhase : std::uint8_t { kStart = 1, kUpdate = 2, kEnd = 3, kDrop = 4 };

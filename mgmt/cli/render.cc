@@ -166,6 +166,18 @@ std::string log_text(const LogEntry& entry, const SecFields& body, Colour colour
   return out;
 }
 
+std::string log_text(const LogEntry& entry, const AclFields& body, Colour colour) {
+  const bool good = body.action == AclAction::kPermit;
+  const std::string verdict = std::string(text_of(body.action)) + (good ? "" : " " + std::string(text_of(body.reason)));
+  std::string out = log_columns(entry, "acl", verdict, good ? Paint::kGreen : Paint::kRed,
+                                body.rule_name.empty() ? "-" : body.rule_name, colour);
+  out += clean(body.user.empty() ? "-" : body.user) + "  " + protocol_text(body.proto) + " " +
+         flow_text(body.src_ip, body.src_port, body.dst_ip, body.dst_port);
+  if (body.bytes_in && body.bytes_out) out += "  " + std::to_string(*body.bytes_in) + "/" + std::to_string(*body.bytes_out) + " bytes";
+  if (body.count > 1) out += "  x" + std::to_string(body.count);
+  return out;
+}
+
 std::string log_text(const LogEntry& entry, const VpnFields& body, Colour colour) {
   const bool good = body.result != VpnResult::kFail;
   std::string verdict(text_of(body.event));

@@ -55,7 +55,8 @@ class Daemon final : public LogDaemon {
                       [this](std::uint32_t generation, std::shared_ptr<const Names> names, ByteSpan bytes) {
                         take_names(generation, std::move(names), bytes);
                       }),
-        intake_(names_, journal_, spill_, [this](std::uint32_t generation) { names_client_.request(generation); }),
+        users_(store_),
+        intake_(names_, journal_, spill_, users_, [this](std::uint32_t generation) { names_client_.request(generation); }),
         source_(options.run_dir + "/rings.sock"),
         timer_(loop_),
         signals_(loop_, SIGTERM, SIGINT) {}
@@ -69,7 +70,7 @@ class Daemon final : public LogDaemon {
     SEKISHO_TRY(exports_,
                 ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
     SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", options.event_uids, store_, journal_,
-                                              wall_clock, note));
+                                              users_, wall_clock, note));
     return {};
   }
 
@@ -133,6 +134,7 @@ class Daemon final : public LogDaemon {
     source_.poll(now);
     batch_.clear();
     source_.gather(batch_);
+    if (!batch_.empty()) events_->take_waiting();
     const bool spooled = !batch_.empty() && spool_.add(source_.marks(), batch_);
     if (spooled) source_.release();
     intake_.offer(batch_, now);
@@ -220,6 +222,7 @@ class Daemon final : public LogDaemon {
   Spool spool_;
   NameCache names_;
   NamesClient names_client_;
+  RemoteUsers users_;
   Intake intake_;
   RingSource source_;
   std::unique_ptr<ExportServer> exports_;

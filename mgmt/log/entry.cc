@@ -21,6 +21,9 @@ LogEntry make_entry(LogKind type) {
     case LogKind::kVpn:
       entry.body = VpnFields{};
       break;
+    case LogKind::kAcl:
+      entry.body = AclFields{};
+      break;
   }
   return entry;
 }

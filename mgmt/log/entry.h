@@ -126,6 +126,9 @@ struct SecFields {
   bool operator==(const SecFields&) const = default;
 };
 
+enum class AclPhase : std::uint8_t { kNone = 0, kStart, kEnd, kDeny };
+enum class AclAction : std::uint8_t { kNone = 0, kPermit, kDeny };
+enum class AclReason : std::uint8_t { kNone = 0, kRule, kDefault, kSchedule, kDevice, kGroup, kFqdn };
 enum class VpnEvent : std::uint8_t { kNone = 0, kStart, kAuthOk, kAuthFail, kAssigned, kUp, kRekey, kMoved, kUsage, kDown, kDenied };
 enum class VpnResult : std::uint8_t { kNone = 0, kOk, kFail };
 enum class VpnProtocol : std::uint8_t { kNone = 0, kIkev2, kL2tp, kSstp, kPptp, kMobile };
@@ -160,6 +163,29 @@ struct VpnFields {
   bool operator==(const VpnFields&) const = default;
 };
 
+struct AclFields {
+  AclPhase phase{};
+  AclAction action{};
+  AclReason reason{};
+  HexId vpn_sid, flow_id;
+  std::string user, user_group, host_group, service_group, host_obj, svc_obj, device_id;
+  Uuid rule_id;
+  std::string rule_name;
+  std::uint16_t rule_no = 0;
+  std::uint8_t ip_ver = 0;
+  std::uint8_t proto = 0;
+  Address src_ip;
+  std::optional<std::uint16_t> src_port;
+  Address dst_ip;
+  std::optional<std::uint16_t> dst_port;
+  std::optional<std::uint8_t> icmp_type, icmp_code;
+  std::string dst_fqdn;
+  Address peer_ip;
+  std::optional<std::uint64_t> bytes_in, bytes_out, dur_ms;
+  std::uint32_t count = 1;
+  bool operator==(const AclFields&) const = default;
+};
+
 struct LossFields {
   LogKind of{};
   std::uint64_t seq_from = 0, seq_to = 0, count = 0;
@@ -179,7 +205,7 @@ struct LogEntry {
   std::uint8_t sev = 6;
   std::string host;                                      ///< provider only
   std::optional<std::uint16_t> core;                     ///< provider only
-  std::variant<CommFields, SecFields, LossFields, VpnFields> body;  ///< the alternative that `type` names
+  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields> body;  ///< the alternative that `type` names
   bool operator==(const LogEntry&) const = default;
 };
 
@@ -197,7 +223,10 @@ struct EnumText;
   struct EnumText<type> {                                                          \
     static constexpr auto kNames = std::to_array<std::string_view>({__VA_ARGS__}); \
   };
-SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn")
+SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn", "acl")
+SEKISHO_ENUM_TEXT(AclPhase, "", "start", "end", "deny")
+SEKISHO_ENUM_TEXT(AclAction, "", "permit", "deny")
+SEKISHO_ENUM_TEXT(AclReason, "", "rule", "default", "schedule", "device", "group", "fqdn")
 SEKISHO_ENUM_TEXT(CommPhase, "", "start", "update", "end", "drop")
 SEKISHO_ENUM_TEXT(CommAction, "", "allow", "drop", "reject")
 SEKISHO_ENUM_TEXT(EndReason, "", "tcp_fin", "tcp_rst", "aged", "policy", "cleared", "vpn_down", "quota", "failover")

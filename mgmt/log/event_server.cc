@@ -154,24 +154,25 @@ struct EventServer::Peer {
 };
 
 Result<std::unique_ptr<EventServer>> EventServer::listen(boost::asio::io_context& loop, const std::string& path,
-                                                         std::set<uid_t> allowed, LogStore& store, Journal& journal, Clock wall,
-                                                         Note note) {
+                                                         std::set<uid_t> allowed, LogStore& store, Journal& journal,
+                                                         RemoteUsers& users, Clock wall, Note note) {
   SEKISHO_TRY(IpcListener listener, IpcListener::listen(path, 0660));
   allowed.insert({0, ::geteuid()});
   std::unique_ptr<EventServer> server(
-      new EventServer(loop, std::move(listener), std::move(allowed), store, journal, std::move(wall), std::move(note)));
+      new EventServer(loop, std::move(listener), std::move(allowed), store, journal, users, std::move(wall), std::move(note)));
   server->wait_for_peer();
   return server;
 }
 
 EventServer::EventServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store,
-                         Journal& journal, Clock wall, Note note)
+                         Journal& journal, RemoteUsers& users, Clock wall, Note note)
     : loop_(loop),
       listener_(std::move(listener)),
       watch_(new Watch{stream_descriptor(loop, ::dup(listener_.fd()))}),
       allowed_(std::move(allowed)),
       store_(store),
       journal_(journal),
+      users_(users),
       wall_(std::move(wall)),
       note_(std::move(note)) {}
 
@@ -232,7 +233,10 @@ bool EventServer::take(Peer& peer, const IpcMessage& message) {
   }
   const auto fresh = is_new(event.entry);
   if (!fresh) return note_("events: the store cannot be read: " + describe(fresh.error())), false;
-  if (*fresh) journal_.write({std::move(event.entry)}, wall_());
+  if (*fresh) {
+    users_.learn(event.entry);
+    journal_.write({std::move(event.entry)}, wall_());
+  }
   peer.written.push_back(request.number());
   return true;
 }
@@ -258,6 +262,10 @@ Result<bool> EventServer::is_new(const LogEntry& entry) {
     }
   }
   return remember(entry.eid);
+}
+
+void EventServer::take_waiting() {
+  peers_.remove_if([this](const auto& peer) { return !serve(*peer); });
 }
 
 void EventServer::acknowledge() {

@@ -13,6 +13,7 @@
 #include "base/ipc/seqpacket.h"
 #include "base/proto/vpn_log.pb.h"
 #include "mgmt/log/journal.h"
+#include "mgmt/log/remote_users.h"
 
 namespace sekisho::mgmt {
 
@@ -38,11 +39,14 @@ class EventServer {
   using Clock = std::function<Timestamp()>;
 
   static Result<std::unique_ptr<EventServer>> listen(boost::asio::io_context& loop, const std::string& path,
-                                                     std::set<uid_t> allowed, LogStore& store, Journal& journal, Clock wall, Note note);
+                                                     std::set<uid_t> allowed, LogStore& store, Journal& journal,
+                                                     RemoteUsers& users, Clock wall, Note note);
   ~EventServer();
   EventServer(const EventServer&) = delete;
   EventServer& operator=(const EventServer&) = delete;
 
+  /// Takes what waits now: a user is known before the first packet is.
+  void take_waiting();
   /// All that was written so far is safe: tells the senders.
   void acknowledge();
   void stop();
@@ -56,7 +60,7 @@ class EventServer {
   };
 
   EventServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store, Journal& journal,
-              Clock wall, Note note);
+              RemoteUsers& users, Clock wall, Note note);
   void wait_for_peer();
   void accept();
   void wait_for_message(Peer& peer);
@@ -71,6 +75,7 @@ class EventServer {
   std::set<uid_t> allowed_;
   LogStore& store_;
   Journal& journal_;
+  RemoteUsers& users_;
   Clock wall_;
   Note note_;
   std::list<std::unique_ptr<Peer>> peers_;

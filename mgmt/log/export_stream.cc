@@ -6,7 +6,7 @@
 namespace sekisho::mgmt {
 namespace {
 
-constexpr auto kAllTypes = std::to_array<LogKind>({LogKind::kComm, LogKind::kSec, LogKind::kLoss, LogKind::kVpn});
+constexpr auto kAllTypes = std::to_array<LogKind>({LogKind::kComm, LogKind::kSec, LogKind::kLoss, LogKind::kVpn, LogKind::kAcl});
 
 }  // namespace
 

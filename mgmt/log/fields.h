@@ -20,7 +20,7 @@ struct Field {
 
 template <typename Visitor>
 void for_each_field_of(auto& body, Visitor& visit) requires requires {
-  body.phase;
+  body.in_if, body.phase;
 }
 {
   SEKISHO_FIELD(phase), SEKISHO_FIELD(action), SEKISHO_FIELD(reason), SEKISHO_FIELD(flow_id), SEKISHO_FIELD(dir);
@@ -59,6 +59,20 @@ void for_each_field_of(auto& body, Visitor& visit) requires requires {
   visit(Field{"sample", 256, FieldClass::kProvider}, body.sample);
   SEKISHO_FIELD(dir), SEKISHO_TEXT(app, 32), SEKISHO_TEXT(url, 1024), SEKISHO_TEXT(file_name, 255);
   SEKISHO_TEXT(file_hash, 64);
+}
+
+template <typename Visitor>
+void for_each_field_of(auto& body, Visitor& visit) requires requires {
+  body.host_group;
+}
+{
+  SEKISHO_FIELD(phase), SEKISHO_FIELD(action), SEKISHO_FIELD(reason), SEKISHO_FIELD(vpn_sid), SEKISHO_FIELD(flow_id);
+  SEKISHO_TEXT(user, 128), SEKISHO_TEXT(user_group, 64), SEKISHO_TEXT(host_group, 64), SEKISHO_TEXT(service_group, 64);
+  SEKISHO_TEXT(host_obj, 64), SEKISHO_TEXT(svc_obj, 64), SEKISHO_TEXT(device_id, 64);
+  SEKISHO_FIELD(rule_id), SEKISHO_TEXT(rule_name, 64), SEKISHO_FIELD(rule_no), SEKISHO_FIELD(ip_ver), SEKISHO_FIELD(proto);
+  SEKISHO_FIELD(src_ip), SEKISHO_FIELD(src_port), SEKISHO_FIELD(dst_ip), SEKISHO_FIELD(dst_port);
+  SEKISHO_FIELD(icmp_type), SEKISHO_FIELD(icmp_code), SEKISHO_TEXT(dst_fqdn, 253), SEKISHO_FIELD(peer_ip);
+  SEKISHO_FIELD(bytes_in), SEKISHO_FIELD(bytes_out), SEKISHO_FIELD(dur_ms), SEKISHO_FIELD(count);
 }
 
 template <typename Visitor>

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 
+#include "mgmt/log/access_record.h"
 #include "mgmt/log/enrich.h"
 
 namespace sekisho::mgmt {
 
-Intake::Intake(NameCache& names, Journal& journal, Spill& spill, RequestNames request)
-    : names_(names), journal_(journal), spill_(spill), request_(std::move(request)) {}
+Intake::Intake(NameCache& names, Journal& journal, Spill& spill, RemoteUsers& users, RequestNames request)
+    : names_(names), journal_(journal), spill_(spill), users_(users), request_(std::move(request)) {}
 
 void Intake::offer(std::span<const LogRecord> records, Clock::time_point now) {
   std::vector<Waiting> turn;
@@ -65,7 +66,9 @@ Intake::Fate Intake::decide(const RingRecord& record, bool patient, std::vector<
   }
   auto entry = enrich(record, names_);
   if (!entry) return known ? Fate::kRefuse : Fate::kSpill;
+  auto access = access_record(record, *entry, names_, users_);
   entries.push_back(std::move(*entry));
+  if (access) entries.push_back(std::move(*access));
   return Fate::kEntry;
 }
 

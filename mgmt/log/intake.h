@@ -10,6 +10,7 @@
 #include "mgmt/log/journal.h"
 #include "mgmt/log/names.h"
 #include "mgmt/log/record.h"
+#include "mgmt/log/remote_users.h"
 #include "mgmt/log/spill.h"
 
 namespace sekisho::mgmt {
@@ -35,7 +36,7 @@ class Intake {
     std::uint64_t lost = 0;  ///< the spill was full or could not be written
   };
 
-  Intake(NameCache& names, Journal& journal, Spill& spill, RequestNames request);
+  Intake(NameCache& names, Journal& journal, Spill& spill, RemoteUsers& users, RequestNames request);
 
   /// Copies of ring records of one turn; sorted by time here.
   void offer(std::span<const LogRecord> records, Clock::time_point now);
@@ -65,6 +66,7 @@ class Intake {
   NameCache& names_;
   Journal& journal_;
   Spill& spill_;
+  RemoteUsers& users_;
   RequestNames request_;
   std::deque<Waiting> waiting_;
   Counters counters_;

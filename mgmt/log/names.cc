@@ -50,10 +50,13 @@ Names::Names(const ipc::NameTable& table) : generation_(table.generation()), nod
     tenants_.emplace(tenant.id(), TenantName{tenant.service_code(), {tenant.services().begin(), tenant.services().end()}});
   }
   for (const auto& port : table.ports()) {
-    ports_.emplace(port.id(), PortName{port.tenant(), port.name(), port.zone(), port.protected_side()});
+    ports_.emplace(port.id(), PortName{port.tenant(), port.name(), port.zone(), port.protected_side(), port.tunnel()});
   }
   for (const auto& rule : table.rules()) {
-    RuleName out{rule.tenant(), {}, rule.name(), rule.policy(), static_cast<std::uint16_t>(rule.number())};
+    RuleName out{rule.tenant(), {}, rule.name(), rule.policy(), static_cast<std::uint16_t>(rule.number()),
+                 {rule.users().begin(), rule.users().end()},
+                 {rule.hosts().begin(), rule.hosts().end()},
+                 {rule.services().begin(), rule.services().end()}};
     if (rule.uuid().size() == out.uuid.bytes.size()) std::ranges::copy(bytes_of(rule.uuid()), out.uuid.bytes.begin());
     rules_.emplace(rule.id(), std::move(out));
   }

@@ -20,12 +20,14 @@ struct PortName {
   std::uint32_t tenant = 0;
   std::string name, zone;
   bool protected_side = false;
+  bool tunnel = false;  ///< where remote users come in
 };
 struct RuleName {
   std::uint32_t tenant = 0;
   Uuid uuid;
   std::string name, policy;
   std::uint16_t number = 0;
+  std::vector<std::string> users, hosts, services;  ///< groups that the rule names
 };
 struct BindingName {
   std::uint32_t port = 0;

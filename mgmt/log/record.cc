@@ -94,6 +94,7 @@ Result<RingRecord> decode_record(const LogRecord& record) {
     case LogKind::kLoss:
       return with_body<LossBody>(envelope, reader);
     case LogKind::kVpn:
+    case LogKind::kAcl:
       break;
   }
   return bad(offsetof(LogEnvelope, kind));

@@ -308,7 +308,7 @@ TEST(Sekishoctl, WrongUsageIsExitStatusTwo) {
                                                        {"show", "everything"},
                                                        {"show", "rules", "--limit", "-1"},
                                                        {"log", "follow"},
-                                                       {"log", "follow", "--tenant", "a", "--type", "acl"},
+                                                       {"log", "follow", "--tenant", "a", "--type", "mail"},
                                                        {"log", "export", "--tenant", "a", "--format", "xml"},
                                                        {"completion", "fish"},
                                                        {"log", "follow", "--tenant", "a", "--last", "10001"}};

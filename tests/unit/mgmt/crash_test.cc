@@ -164,7 +164,8 @@ void half_a_turn(const std::string& root, std::span<const RingMark> marks, std::
   Journal journal(store, fixed_random());
   NameCache cache;
   cache.add(names(7));
-  Intake intake(cache, journal, spill, [](std::uint32_t) {});
+  RemoteUsers users(store);
+  Intake intake(cache, journal, spill, users, [](std::uint32_t) {});
   if (!spool.add(marks, records)) ::_exit(2);
   intake.offer(records, {});
   intake.process({}, kWall);
@@ -194,7 +195,8 @@ TEST(LogCrash, ATurnThatStoppedHalfWayIsUndoneAndDoneAgain) {
     Journal journal(store, fixed_random());
     NameCache cache;
     cache.add(names(7));
-    Intake intake(cache, journal, spill, [](std::uint32_t) {});
+    RemoteUsers users(store);
+    Intake intake(cache, journal, spill, users, [](std::uint32_t) {});
     intake.offer(left.records, {});
     intake.process({}, kWall);
     ASSERT_TRUE(spool.settle({}, {}));

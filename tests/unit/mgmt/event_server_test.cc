@@ -40,7 +40,7 @@ class EventLog {
   explicit EventLog(const std::string& dir)
       : dir_(dir), store_(dir + "/log"), journal_(store_, [] { return std::array<std::uint8_t, 10>{}; }) {
     std::filesystem::create_directories(dir + "/log");
-    server_ = must(EventServer::listen(loop_, dir + "/event.sock", {}, store_, journal_, [] { return Timestamp{kNoon + kSecond}; },
+    server_ = must(EventServer::listen(loop_, dir + "/event.sock", {}, store_, journal_, users_, [] { return Timestamp{kNoon + kSecond}; },
                                        [this](const std::string& text) { notes_.push_back(text); }));
   }
   ~EventLog() {
@@ -70,6 +70,7 @@ class EventLog {
   boost::asio::io_context loop_{1};
   JsonlStore store_;
   Journal journal_;
+  RemoteUsers users_{store_};
   std::vector<std::string> notes_;
   std::unique_ptr<EventServer> server_;
 };

@@ -208,13 +208,13 @@ TEST_F(ExportServerTest, VanishedFollowerIsDroppedWithAReason) {
 TEST_F(ExportServerTest, RefusalSaysWhy) {
   ipc::OpenLogStream request;
   request.set_service_code("acm00000001");
-  request.add_types("acl");
+  request.add_types("mail");
   const IpcMessage message = ask(request);
   ipc::LogStream answer;
   ASSERT_TRUE(answer.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size())));
 
   EXPECT_FALSE(answer.ok());
-  EXPECT_EQ(answer.error(), "unknown record type: use comm, sec, vpn or loss");
+  EXPECT_EQ(answer.error(), "unknown record type: use comm, sec, vpn, acl or loss");
   EXPECT_TRUE(message.fds.empty());
 }
 

@@ -23,7 +23,8 @@ struct Fixture {
   Spill spill{dir.path() + "/spill.bin"};
   NameCache cache;
   std::vector<std::uint32_t> asked;
-  Intake intake{cache, journal, spill, [this](std::uint32_t generation) { asked.push_back(generation); }};
+  RemoteUsers users{store};
+  Intake intake{cache, journal, spill, users, [this](std::uint32_t generation) { asked.push_back(generation); }};
   Intake::Clock::time_point now{};
 
   void offer(std::vector<LogRecord> records) {

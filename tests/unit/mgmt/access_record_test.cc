@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: what a remote user did, or was refused, is told with the user's name; nobody else's flows are, and no other user is named.
+// Method: comm records by the intake, users by vpn records as the daemon sends them; time is a number.
+#include <gtest/gtest.h>
+
+#include "mgmt/log/intake.h"
+#include "mgmt/log/jsonl_store.h"
+#include "tests/unit/mgmt/fakes.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+using namespace test;
+
+constexpr Timestamp kWall{kNoon + 60 * kSecond};
+constexpr std::uint32_t kRemote = 13, kForeignRemote = 23;
+const StreamName kAcmeAcl{"acm00000001", LogKind::kAcl}, kAcmeVpn{"acm00000001", LogKind::kVpn};
+
+struct Fixture {
+  TempDir dir;
+  JsonlStore store{dir.path()};
+  Journal journal{store, fixed_random()};
+  Spill spill{dir.path() + "/spill.bin"};
+  NameCache cache;
+  RemoteUsers users{store};
+  Intake intake{cache, journal, spill, users, [](std::uint32_t) {}};
+
+  Fixture() {
+    ipc::NameTable table = name_table(7);
+    for (const auto& [id, tenant] : {std::pair{kRemote, kAcme}, std::pair{kForeignRemote, kGlobex}}) {
+      auto& port = *table.add_ports();
+      port.set_id(id), port.set_tenant(tenant), port.set_name("remote"), port.set_zone("vpn"), port.set_tunnel(true);
+    }
+    auto& rule = *table.mutable_rules(0);
+    rule.add_users("staff"), rule.add_users("sales"), rule.add_hosts("erp"), rule.add_services("web");
+    cache.add(std::make_shared<Names>(table));
+  }
+  void offer(const LogRecord& record) {
+    intake.offer(std::vector{record}, {});
+    intake.process({}, kWall);
+  }
+  std::vector<AclFields> access() {
+    std::vector<AclFields> out;
+    for (const LogEntry& entry : all_of(store, kAcmeAcl)) out.push_back(std::get<AclFields>(entry.body));
+    return out;
+  }
+};
+
+LogEntry session(VpnEvent event, std::uint64_t sid = 0xa7, const std::string& user = "alice", const std::string& svc = "acm00000001") {
+  LogEntry out = make_entry(LogKind::kVpn);
+  out.ts = Timestamp{kNoon}, out.svc = svc, out.node = "u0", out.seq = sid, out.eid.bytes[0] = 1;
+  auto& vpn = std::get<VpnFields>(out.body);
+  vpn.event = event, vpn.vpn_sid = HexId{sid}, vpn.user = user, vpn.user_groups = {"board", "sales"};
+  vpn.peer_ip = *parse_address("198.51.100.9"), vpn.ip4 = *parse_address("203.0.113.77");
+  return out;
+}
+
+/// A flow from 203.0.113.77, which is the inner address of alice here.
+LogRecord flow(CommPhase phase, CommAction action, std::uint32_t port = kRemote, std::uint32_t tenant = kAcme) {
+  CommBody body = comm_body();
+  body.phase = phase, body.action = action, body.in_port = port;
+  return pack(envelope(LogKind::kComm, tenant), body);
+}
+
+TEST(AccessRecord, IsMadeBesideTheCommRecordOfARemoteUsersFlow) {
+  Fixture f;
+  f.users.learn(session(VpnEvent::kUp));
+  f.offer(flow(CommPhase::kStart, CommAction::kAllow));
+  f.offer(flow(CommPhase::kEnd, CommAction::kAllow));
+  const auto access = f.access();
+  ASSERT_EQ(access.size(), 2U);
+  EXPECT_EQ(access[0].phase, AclPhase::kStart);
+  EXPECT_EQ(access[1].phase, AclPhase::kEnd);
+  EXPECT_EQ(access[0].action, AclAction::kPermit);
+  EXPECT_EQ(access[0].user, "alice");
+  EXPECT_EQ(access[0].vpn_sid.value, 0xa7U);
+  EXPECT_EQ(access[0].user_group, "sales");
+  EXPECT_EQ(access[0].host_group, "erp");
+  EXPECT_EQ(access[0].service_group, "web");
+  EXPECT_EQ(to_string(access[0].peer_ip), "198.51.100.9");
+  const auto comm = all_of(f.store, kAcmeComm);
+  ASSERT_EQ(comm.size(), 2U);
+  EXPECT_EQ(std::get<CommFields>(comm[0].body).user, "alice");
+  EXPECT_EQ(std::get<CommFields>(comm[0].body).flow_id, access[0].flow_id);
+}
+
+TEST(AccessRecord, SaysWhatWasDenied) {
+  Fixture f;
+  f.users.learn(session(VpnEvent::kUp));
+  LogRecord denied = flow(CommPhase::kDrop, CommAction::kDrop);
+  CommBody body = comm_body();
+  body.phase = CommPhase::kDrop, body.action = CommAction::kDrop, body.in_port = kRemote, body.rule = kDefaultRule;
+  denied = pack(envelope(LogKind::kComm), body);
+  f.offer(denied);
+  const auto access = f.access();
+  ASSERT_EQ(access.size(), 1U);
+  EXPECT_EQ(access[0].phase, AclPhase::kDeny);
+  EXPECT_EQ(access[0].reason, AclReason::kDefault);
+  EXPECT_EQ(access[0].rule_no, 0U);
+  EXPECT_EQ(access[0].user, "alice");
+  EXPECT_EQ(access[0].user_group, "");
+}
+
+TEST(AccessRecord, IsNotMadeOfFlowsThatCameInElsewhere) {
+  Fixture f;
+  f.users.learn(session(VpnEvent::kUp));
+  f.offer(flow(CommPhase::kStart, CommAction::kAllow, kOutside));
+  EXPECT_TRUE(f.access().empty());
+  ASSERT_EQ(all_of(f.store, kAcmeComm).size(), 1U);
+  EXPECT_EQ(std::get<CommFields>(all_of(f.store, kAcmeComm)[0].body).user, "");
+}
+
+TEST(AccessRecord, NamesNobodyAfterTheSessionsEndNorAnotherTenantsUser) {
+  Fixture f;
+  f.users.learn(session(VpnEvent::kUp, 0xb1, "mallory", "glb00000002"));
+  f.offer(flow(CommPhase::kStart, CommAction::kAllow));
+  f.users.learn(session(VpnEvent::kUp));
+  f.users.learn(session(VpnEvent::kDown, 0xa6));  // of a session before: not alice's
+  f.offer(flow(CommPhase::kStart, CommAction::kAllow));
+  f.users.learn(session(VpnEvent::kDown));
+  f.offer(flow(CommPhase::kEnd, CommAction::kAllow));
+  const auto access = f.access();
+  ASSERT_EQ(access.size(), 3U);
+  EXPECT_EQ(access[0].user, "");
+  EXPECT_EQ(access[1].user, "alice");
+  EXPECT_EQ(access[2].user, "");
+}
+
+TEST(AccessRecord, KnowsUsersOfBeforeARestart) {
+  Fixture f;
+  ASSERT_EQ(f.store.append(kAcmeVpn, std::vector{session(VpnEvent::kUp)}).stored, 1U);
+  f.offer(flow(CommPhase::kStart, CommAction::kAllow));
+  ASSERT_EQ(f.access().size(), 1U);
+  EXPECT_EQ(f.access()[0].user, "alice");
+}
+
+}  // namespace
+}  // namespace sekisho::mgmt
