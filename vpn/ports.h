@@ -34,8 +34,9 @@ struct Selector {
 /// the copy. Algorithms are IKEv2 transform numbers; the key of an AEAD ends in its salt.
 struct SaParameters {
   Path path;
-  std::uint32_t ike = 0;
+  const Session* session = nullptr;  ///< whose it is, leases included; borrowed like the keys
   std::uint32_t spi = 0;  ///< host order
+  std::uint32_t beside_spi = 0;  ///< outbound: the inbound SA of the same CHILD_SA
   bool inbound = false;
   bool tunnel = true;
   bool udp_encapsulation = false;
@@ -48,6 +49,13 @@ struct SaParameters {
   std::uint64_t soft_bytes = 0, hard_bytes = 0, soft_packets = 0, hard_packets = 0;
   std::span<const Selector> local;
   std::span<const Selector> remote;
+};
+
+/// Which SA: peers choose the numbers of outbound ones, and two may choose alike.
+struct SaName {
+  Path path;
+  std::uint32_t spi = 0;
+  bool inbound = false;
 };
 
 struct SaUse {
@@ -64,18 +72,22 @@ class SaSink {
   virtual std::optional<std::uint32_t> allocate_spi(const Path& path) = 0;
   /// True only when the SA can already carry packets: the answer to the client leaves after this returns.
   virtual bool install(const SaParameters& sa) = 0;
-  virtual bool move(std::uint32_t spi, bool inbound, const Path& path, bool udp_encapsulation) = 0;
-  virtual std::optional<SaUse> query(std::uint32_t spi, bool inbound) = 0;
-  virtual void remove(std::uint32_t spi, bool inbound) = 0;
+  virtual bool move(const SaName& sa, const Path& path, bool udp_encapsulation) = 0;
+  virtual std::optional<SaUse> query(const SaName& sa) = 0;
+  /// Also gives back a number that was allocated and not used.
+  virtual void remove(const SaName& sa) = 0;
 };
 
 /// Who may come in, by which secret, and with which inner address.
 class Directory {
  public:
   virtual ~Directory() = default;
-  /// Both write the secret to `out` and return its length, 0 when there is none. `out` is wiped by the caller.
-  virtual std::size_t nt_hash(std::uint32_t tenant, std::string_view user, std::span<std::uint8_t> out) = 0;
-  virtual std::size_t psk(std::uint32_t tenant, std::string_view peer, std::span<std::uint8_t> out) = 0;
+  /// Both write the secret to `out` and return its length, 0 when there is none. `out` is wiped by the caller. Tenant and peer's
+  /// address are those of `path`.
+  virtual std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) = 0;
+  virtual std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) = 0;
+  /// Somebody at `path` said he was `user` and did not know the secret.
+  virtual void wrong_secret(const Path& path, std::string_view user) = 0;
   /// kNone lets who has proven to be `session.user` in.
   virtual Cause authorize(const Session& session) = 0;
   virtual std::optional<Address> lease(const Session& session, Family family) = 0;

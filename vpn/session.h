@@ -48,6 +48,8 @@ enum class Cause : std::uint8_t {
 };
 
 std::string_view name_of(Cause cause);
+/// Why somebody was not let in, or (`was_up`) why his session was ended, in words; empty where the cause alone says too little.
+std::string_view sentence_of(Cause cause, bool was_up);
 std::string_view name_of(Stage stage);
 
 /// Every attempt ends in exactly one of kUp, kAuthFail and kDenied; every kUp is followed by exactly one kDown.

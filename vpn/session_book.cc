@@ -94,7 +94,10 @@ SessionEvent SessionBook::ended(const Entry& entry) const {
   event.text = what.text;
   event.kind = entry.up ? Kind::kDown : what.attempt;
   event.cause = entry.up ? what.session_cause : what.attempt_cause;
-  if (entry.why == Why::kForbidden && entry.forbidden != Cause::kNone) event.cause = entry.forbidden;
+  if ((entry.why == Why::kForbidden || entry.why == Why::kAdmin) && entry.forbidden != Cause::kNone) {
+    event.cause = entry.forbidden;
+    if (const std::string_view text = sentence_of(entry.forbidden, entry.up); !text.empty()) event.text = text;
+  }
   if (shutting_down_ && what.general) {
     event.kind = entry.up ? Kind::kDown : Kind::kDenied;
     event.cause = Cause::kMaintenance;
@@ -176,6 +179,20 @@ std::optional<std::uint32_t> SessionBook::ike_of(std::uint64_t session) const {
   return std::nullopt;
 }
 
+std::optional<std::uint32_t> SessionBook::end(std::uint64_t session, Cause cause) {
+  const auto ike = ike_of(session);
+  if (!ike) return std::nullopt;
+  Entry& entry = entries_.at(*ike);
+  entry.why = Why::kAdmin;
+  entry.forbidden = cause;
+  return ike;
+}
+
+std::uint64_t SessionBook::id_of(std::uint32_t ike) const {
+  const auto found = entries_.find(ike);
+  return found == entries_.end() ? 0 : found->second.session.id;
+}
+
 std::size_t SessionBook::attempts() const {
   return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& one) { return !one.second.up; }));
 }
@@ -186,6 +203,27 @@ std::string_view name_of(Cause cause) {
       "auth",       "device", "schedule", "src_ip", "crypto",   "cert_expired", "cert_revoked", "backend_down", "config", "maintenance",
       "internal"};
   return kNames.at(static_cast<std::size_t>(cause));
+}
+
+std::string_view sentence_of(Cause cause, bool was_up) {
+  switch (cause) {
+    case Cause::kAdmin: return was_up ? "ended by an operator, or the user was suspended or removed" : "the user is suspended";
+    case Cause::kConfig:
+      return was_up ? "the gateway was removed, or the user's groups no longer let him in"
+                    : "the user is in no group that may come in here, and the gateway has no default group";
+    case Cause::kSchedule: return "outside the hours in which the user's group may log in";
+    case Cause::kSourceAddress: return "the user's group may not come in from this address";
+    case Cause::kLimitUser: return "the user has as many sessions as the group allows";
+    case Cause::kReplaced: return "the user came in again: the older session made room";
+    case Cause::kIdle: return "no packet came for as long as the gateway waits";
+    case Cause::kMaxTime: return "the session reached its longest duration";
+    case Cause::kInternal: return was_up ? "the data plane was restarted" : "a fault of the gateway";
+    case Cause::kMaintenance: return "the gateway is being stopped";
+    case Cause::kNone: case Cause::kUser: case Cause::kPeerLost: case Cause::kLimitTenant: case Cause::kPoolEmpty: case Cause::kAuth:
+    case Cause::kDevice: case Cause::kCrypto: case Cause::kCertExpired: case Cause::kCertRevoked: case Cause::kBackendDown:
+      return {};
+  }
+  return {};
 }
 
 std::string_view name_of(Stage stage) {

@@ -47,6 +47,10 @@ class SessionBook {
   [[nodiscard]] std::vector<Session> sessions() const;
   /// The IKE_SA a session runs in now.
   [[nodiscard]] std::optional<std::uint32_t> ike_of(std::uint64_t session) const;
+  /// The same, and from now on its end has this cause.
+  std::optional<std::uint32_t> end(std::uint64_t session, Cause cause);
+  /// The number of the session or attempt an IKE_SA is, 0 when it is none.
+  [[nodiscard]] std::uint64_t id_of(std::uint32_t ike) const;
   /// Attempts that are neither up nor ended.
   [[nodiscard]] std::size_t attempts() const;
 
@@ -56,7 +60,7 @@ class SessionBook {
     bool up = false;
     Stage stage = Stage::kNegotiation;
     IkeSignal::Why why = IkeSignal::Why::kNone;
-    Cause forbidden = Cause::kNone;
+    Cause forbidden = Cause::kNone;  ///< of kForbidden and kAdmin: what the directory or the gateway said
   };
   SessionEvent ended(const Entry& entry) const;
 

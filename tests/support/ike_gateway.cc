@@ -72,8 +72,9 @@ class Users : public Directory {
   std::map<std::uint32_t, std::vector<Address>> pools;
   std::set<std::string> banned;
 
-  std::size_t nt_hash(std::uint32_t tenant, std::string_view user, std::span<std::uint8_t> out) override { return find(hashes, tenant, user, out); }
-  std::size_t psk(std::uint32_t tenant, std::string_view peer, std::span<std::uint8_t> out) override { return find(psks, tenant, peer, out); }
+  std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) override { return find(hashes, path.tenant, user, out); }
+  std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) override { return find(psks, path.tenant, peer, out); }
+  void wrong_secret(const Path&, std::string_view) override {}
   Cause authorize(const Session& session) override { return banned.contains(session.user) ? Cause::kSchedule : Cause::kNone; }
   std::optional<Address> lease(const Session& session, Family family) override {
     const std::lock_guard lock(mutex_);

@@ -150,7 +150,6 @@ bool ToyEsp::install(const vpn::SaParameters& sa) {
   const std::lock_guard lock(mutex_);
   if (refuse_ || !sa.tunnel) return false;
   Sa copy{sa.path,
-          sa.ike,
           sa.encryption,
           sa.integrity,
           sa.udp_encapsulation,
@@ -164,26 +163,26 @@ bool ToyEsp::install(const vpn::SaParameters& sa) {
   return true;
 }
 
-bool ToyEsp::move(std::uint32_t spi, bool inbound, const vpn::Path& path, bool udp_encapsulation) {
+bool ToyEsp::move(const vpn::SaName& sa, const vpn::Path& path, bool udp_encapsulation) {
   const std::lock_guard lock(mutex_);
-  const auto found = live_.find({spi, inbound});
+  const auto found = live_.find({sa.spi, sa.inbound});
   if (found == live_.end()) return false;
   found->second.path = path;
   found->second.udp_encapsulation = udp_encapsulation;
   return true;
 }
 
-std::optional<vpn::SaUse> ToyEsp::query(std::uint32_t spi, bool inbound) {
+std::optional<vpn::SaUse> ToyEsp::query(const vpn::SaName& sa) {
   const std::lock_guard lock(mutex_);
-  const auto found = live_.find({spi, inbound});
+  const auto found = live_.find({sa.spi, sa.inbound});
   if (found == live_.end()) return std::nullopt;
   return vpn::SaUse{found->second.bytes, found->second.packets, std::nullopt};
 }
 
-void ToyEsp::remove(std::uint32_t spi, bool inbound) {
+void ToyEsp::remove(const vpn::SaName& sa) {
   const std::lock_guard lock(mutex_);
-  live_.erase({spi, inbound});
-  if (!inbound) std::erase(outbound_, spi);
+  live_.erase({sa.spi, sa.inbound});
+  if (!sa.inbound) std::erase(outbound_, sa.spi);
 }
 
 std::optional<ToyEsp::Opened> ToyEsp::open(std::uint32_t tenant, ByteSpan esp) {

@@ -17,7 +17,6 @@ class ToyEsp : public vpn::SaSink {
  public:
   struct Sa {
     vpn::Path path;
-    std::uint32_t ike = 0;
     std::uint16_t encryption = 0, integrity = 0;
     bool udp_encapsulation = false;
     bool esn = false;
@@ -29,9 +28,9 @@ class ToyEsp : public vpn::SaSink {
 
   std::optional<std::uint32_t> allocate_spi(const vpn::Path& path) override;
   bool install(const vpn::SaParameters& sa) override;
-  bool move(std::uint32_t spi, bool inbound, const vpn::Path& path, bool udp_encapsulation) override;
-  std::optional<vpn::SaUse> query(std::uint32_t spi, bool inbound) override;
-  void remove(std::uint32_t spi, bool inbound) override;
+  bool move(const vpn::SaName& sa, const vpn::Path& path, bool udp_encapsulation) override;
+  std::optional<vpn::SaUse> query(const vpn::SaName& sa) override;
+  void remove(const vpn::SaName& sa) override;
 
   struct Opened {
     vpn::Path path;

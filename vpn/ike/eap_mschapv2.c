@@ -17,7 +17,7 @@ typedef struct private_method_t private_method_t;
 
 struct private_method_t {
 	eap_method_t public;
-	uint32_t tenant;
+	sekisho_path path;
 	identification_t *peer;
 	uint8_t identifier;
 	uint8_t challenge[CHALLENGE_SIZE];
@@ -182,7 +182,7 @@ static bool verify(private_method_t *this, chunk_t data, uint8_t authenticator[A
 	bool known, right;
 
 	snprintf(user, sizeof(user), "%Y", this->peer);
-	known = sekisho_ops->secret(sekisho_ops->context, this->tenant, SEKISHO_SECRET_NT_HASH, user, nt_hash, sizeof(nt_hash)) ==
+	known = sekisho_ops->secret(sekisho_ops->context, &this->path, SEKISHO_SECRET_NT_HASH, user, nt_hash, sizeof(nt_hash)) ==
 			sizeof(nt_hash) && is_peer(this, name);
 	right = digest(HASH_SHA1, challenge_hash, peer_challenge, chunk_from_thing(this->challenge), bare_name(name)) &&
 			challenge_response(challenge_hash, nt_hash, expected) && memeq_const(expected, nt_response.ptr, NT_RESPONSE_SIZE);
@@ -203,6 +203,10 @@ static status_t process_response(private_method_t *this, chunk_t data, eap_paylo
 
 	if (data.len < HEADER + 1 + RESPONSE_SIZE || data.ptr[HEADER] != RESPONSE_SIZE || !verify(this, data, authenticator))
 	{
+		char user[256];
+
+		snprintf(user, sizeof(user), "%Y", this->peer);
+		sekisho_ops->wrong_secret(sekisho_ops->context, &this->path, user);
 		sekisho_report_cause(charon->bus->get_sa(charon->bus), SEKISHO_CAUSE_PASSWORD);
 		return FAILED;
 	}
@@ -300,7 +304,7 @@ eap_method_t *sekisho_eap_mschapv2_create(identification_t *server, identificati
 			.get_auth = _get_auth,
 			.destroy = _destroy_,
 		},
-		.tenant = sekisho_current_tenant(),
+		.path = sekisho_current_path(),
 		.peer = peer->clone(peer),
 		.identifier = 1,
 	);

@@ -142,11 +142,20 @@ struct Engine::Thunks {
     *spi = number.value_or(0);
     return number.has_value();
   }
-  static bool install(void* context, const sekisho_sa* from) noexcept {
+  /// What `who` describes, with the number the book gave it.
+  static Session known(void* context, const sekisho_event* who) {
+    Session session = session_of(*who);
+    const std::lock_guard lock(engine(context).book_mutex_);
+    session.id = engine(context).book_.id_of(who->ike);
+    return session;
+  }
+  static bool install(void* context, const sekisho_sa* from, const sekisho_event* owner) noexcept {
+    const Session session = known(context, owner);
     std::array<Selector, SEKISHO_SELECTORS_MAX> local, remote;
     SaParameters sa;
+    sa.session = &session;
+    sa.beside_spi = from->beside_spi;
     sa.path = path_of(from->path);
-    sa.ike = from->ike;
     sa.spi = from->spi;
     sa.inbound = from->inbound;
     sa.tunnel = from->tunnel;
@@ -165,25 +174,31 @@ struct Engine::Thunks {
     sa.remote = std::span(remote).first(selectors_of(from->remote, from->remote_selectors, remote));
     return engine(context).ports_.sink.install(sa);
   }
-  static bool move(void* context, std::uint32_t spi, bool inbound, const sekisho_path* path, bool udp_encapsulation) noexcept {
-    return engine(context).ports_.sink.move(spi, inbound, path_of(*path), udp_encapsulation);
+  static bool move(void* context, const sekisho_path* from, std::uint32_t spi, bool inbound, const sekisho_path* to,
+                   bool udp_encapsulation) noexcept {
+    return engine(context).ports_.sink.move({path_of(*from), spi, inbound}, path_of(*to), udp_encapsulation);
   }
-  static bool query(void* context, std::uint32_t spi, bool inbound, sekisho_sa_use* use) noexcept {
-    const auto found = engine(context).ports_.sink.query(spi, inbound);
+  static bool query(void* context, const sekisho_path* path, std::uint32_t spi, bool inbound, sekisho_sa_use* use) noexcept {
+    const auto found = engine(context).ports_.sink.query({path_of(*path), spi, inbound});
     if (!found) return false;
     *use = {found->bytes, found->packets, found->idle ? static_cast<std::uint64_t>(found->idle->count()) : UINT64_MAX};
     return true;
   }
-  static void remove(void* context, std::uint32_t spi, bool inbound) noexcept { engine(context).ports_.sink.remove(spi, inbound); }
-  static std::size_t secret(void* context, std::uint32_t tenant, sekisho_secret_kind kind, const char* name, std::uint8_t* buffer,
+  static void remove(void* context, const sekisho_path* path, std::uint32_t spi, bool inbound) noexcept {
+    engine(context).ports_.sink.remove({path_of(*path), spi, inbound});
+  }
+  static std::size_t secret(void* context, const sekisho_path* path, sekisho_secret_kind kind, const char* name, std::uint8_t* buffer,
                             std::size_t capacity) noexcept {
     Directory& directory = engine(context).ports_.directory;
     const std::span<std::uint8_t> out{buffer, capacity};
-    return kind == SEKISHO_SECRET_NT_HASH ? directory.nt_hash(tenant, name, out) : directory.psk(tenant, name, out);
+    return kind == SEKISHO_SECRET_NT_HASH ? directory.nt_hash(path_of(*path), name, out) : directory.psk(path_of(*path), name, out);
+  }
+  static void wrong_secret(void* context, const sekisho_path* path, const char* name) noexcept {
+    engine(context).ports_.directory.wrong_secret(path_of(*path), name);
   }
   static bool authorize(void* context, const sekisho_event* who) noexcept {
     IkeSignal signal;
-    signal.session = session_of(*who);
+    signal.session = known(context, who);
     signal.forbidden = engine(context).ports_.directory.authorize(signal.session);
     if (signal.forbidden == Cause::kNone) return true;
     signal.kind = IkeSignal::Kind::kCause;
@@ -193,12 +208,12 @@ struct Engine::Thunks {
     return false;
   }
   static bool lease(void* context, const sekisho_event* who, std::uint8_t family, sekisho_endpoint* address) noexcept {
-    const auto found = engine(context).ports_.directory.lease(session_of(*who), family == 6 ? Family::kIpv6 : Family::kIpv4);
+    const auto found = engine(context).ports_.directory.lease(known(context, who), family == 6 ? Family::kIpv6 : Family::kIpv4);
     if (found) *address = wire_of({*found, 0});
     return found.has_value();
   }
   static void release(void* context, const sekisho_event* who, const sekisho_endpoint* address) noexcept {
-    engine(context).ports_.directory.release(session_of(*who), address_of(*address));
+    engine(context).ports_.directory.release(known(context, who), address_of(*address));
   }
   static void event(void* context, const sekisho_event* from) noexcept {
     IkeSignal signal;
@@ -222,7 +237,7 @@ struct Engine::Thunks {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, authorize, lease, release, event, own_spi, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, wrong_secret, authorize, lease, release, event, own_spi, log};
   }
 };
 
@@ -288,7 +303,7 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   return std::nullopt;
 }
 
-void Engine::remove_gateway(std::uint32_t tenant) { sekisho_ike_remove_gateway(tenant); }
+void Engine::remove_gateway(std::uint32_t tenant, const std::string& name) { sekisho_ike_remove_gateway(tenant, name.c_str()); }
 
 void Engine::receive(const Path& path, ByteSpan payload) {
   const bool has_marker = path.local.port != kIkePort && path.remote.port != kIkePort;
@@ -314,9 +329,9 @@ std::vector<Session> Engine::sessions() const {
   return book_.sessions();
 }
 
-bool Engine::terminate(std::uint64_t session) {
+bool Engine::terminate(std::uint64_t session, Cause cause) {
   const std::lock_guard lock(book_mutex_);
-  const auto ike = book_.ike_of(session);
+  const auto ike = book_.end(session, cause);
   if (ike) sekisho_ike_terminate(*ike);
   return ike.has_value();
 }

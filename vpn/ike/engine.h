@@ -48,15 +48,15 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Adds or replaces a tenant's gateway for new sessions. Nothing when it was taken, else what is wrong with it.
+  /// Adds or replaces the tenant's gateway of that name for new sessions. Nothing when it was taken, else what is wrong with it.
   std::optional<std::string> set_gateway(const Gateway& gateway);
-  void remove_gateway(std::uint32_t tenant);
+  void remove_gateway(std::uint32_t tenant, const std::string& name);
 
   /// One datagram for UDP 500 or 4500, marker included. What is not IKE, or belongs to an IKE_SA of another tenant, ends here.
   void receive(const Path& path, ByteSpan payload);
   [[nodiscard]] std::vector<Session> sessions() const;
-  /// False: there is no such session. It ends a little later, with a down event.
-  bool terminate(std::uint64_t session);
+  /// False: there is no such session. It ends a little later, with a down event of that cause.
+  bool terminate(std::uint64_t session, Cause cause = Cause::kAdmin);
   /// The sink's limits: an inbound SA shall be replaced (soft) or is used up (hard).
   void expire(std::uint32_t spi, const Endpoint& local, bool hard);
   /// An authenticated packet came from elsewhere: a NAT gave the client another port.

@@ -17,16 +17,21 @@ typedef struct {
 	chunk_t value;
 } attribute_t;
 
-/** Everything of one tenant's gateway; immutable, so that a session may keep it while the next one takes its place. */
-typedef struct {
+/** Everything of one gateway of a tenant; immutable but for its place in the list, so that a session may keep it while the next one takes its place. */
+typedef struct gateway_t gateway_t;
+
+struct gateway_t {
 	refcount_t references;
 	uint32_t tenant;
+	char *name;
+	/** the tenant's next one */
+	gateway_t *next;
 	ike_cfg_t *ike_cfg;
 	linked_list_t *peer_cfgs;
 	mem_cred_t *credentials;
 	/** attribute_t */
 	linked_list_t *attributes;
-} gateway_t;
+};
 
 static hashtable_t *gateways;
 static rwlock_t *lock;
@@ -48,16 +53,23 @@ static void gateway_put(gateway_t *this)
 		this->peer_cfgs->destroy_offset(this->peer_cfgs, offsetof(peer_cfg_t, destroy));
 		this->attributes->destroy_function(this->attributes, (void*)attribute_destroy);
 		this->credentials->destroy(this->credentials);
+		free(this->name);
 		free(this);
 	}
 }
 
-static gateway_t *gateway_get(uint32_t tenant)
+/** The gateway of the tenant of `local` that answers there. */
+static gateway_t *gateway_get(host_t *local)
 {
+	uint32_t tenant = local ? sekisho_attachment_of(local).tenant : 0;
 	gateway_t *found;
 
 	lock->read_lock(lock);
 	found = gateways->get(gateways, &tenant);
+	while (found && !found->ike_cfg->match_me(found->ike_cfg, local))
+	{
+		found = found->next;
+	}
 	if (found)
 	{
 		ref_get(&found->references);
@@ -309,6 +321,27 @@ static bool add_attributes(gateway_t *this, const sekisho_ike_gateway *model, se
 	return TRUE;
 }
 
+/** Takes one out of its tenant's list; NULL when it is not there. */
+static gateway_t *unlink_gateway(uint32_t tenant, const char *name)
+{
+	gateway_t *first = gateways->remove(gateways, &tenant), **link = &first, *found;
+
+	while (*link && !streq((*link)->name, name))
+	{
+		link = &(*link)->next;
+	}
+	found = *link;
+	if (found)
+	{
+		*link = found->next;
+	}
+	if (first)
+	{	/* the table's key lies in the first */
+		gateways->put(gateways, &first->tenant, first);
+	}
+	return found;
+}
+
 bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error *error)
 {
 	gateway_t *this, *old;
@@ -321,6 +354,7 @@ bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error
 	INIT(this,
 		.references = 1,
 		.tenant = model->tenant,
+		.name = strdup(model->name),
 		.peer_cfgs = linked_list_create(),
 		.credentials = mem_cred_create(),
 		.attributes = linked_list_create(),
@@ -332,7 +366,8 @@ bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error
 		return FALSE;
 	}
 	lock->write_lock(lock);
-	old = gateways->remove(gateways, &this->tenant);
+	old = unlink_gateway(this->tenant, this->name);
+	this->next = gateways->remove(gateways, &this->tenant);
 	gateways->put(gateways, &this->tenant, this);
 	lock->unlock(lock);
 	gateway_put(old);
@@ -340,12 +375,12 @@ bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error
 	return TRUE;
 }
 
-void sekisho_ike_remove_gateway(uint32_t tenant)
+void sekisho_ike_remove_gateway(uint32_t tenant, const char *name)
 {
 	gateway_t *old;
 
 	lock->write_lock(lock);
-	old = gateways->remove(gateways, &tenant);
+	old = unlink_gateway(tenant, name);
 	lock->unlock(lock);
 	gateway_put(old);
 	lib->credmgr->flush_cache(lib->credmgr, CERT_ANY);
@@ -355,13 +390,11 @@ void sekisho_ike_remove_gateway(uint32_t tenant)
 
 static enumerator_t* create_ike_cfg_enumerator(backend_t *this, host_t *me, host_t *other)
 {
-	uint32_t tenant = me ? sekisho_attachment_of(me).tenant : sekisho_current_tenant();
-	gateway_t *gateway = gateway_get(tenant);
+	gateway_t *gateway = gateway_get(me ?: sekisho_current_local());
 	enumerator_t *enumerator;
 
-	if (!gateway || !gateway->ike_cfg->match_me(gateway->ike_cfg, me))
+	if (!gateway)
 	{
-		gateway_put(gateway);
 		sekisho_report_cause(charon->bus->get_sa(charon->bus), SEKISHO_CAUSE_NO_GATEWAY);
 		return enumerator_create_empty();
 	}
@@ -371,7 +404,7 @@ static enumerator_t* create_ike_cfg_enumerator(backend_t *this, host_t *me, host
 
 static enumerator_t* create_peer_cfg_enumerator(backend_t *this, identification_t *me, identification_t *other)
 {
-	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+	gateway_t *gateway = gateway_get(sekisho_current_local());
 
 	if (!gateway)
 	{
@@ -387,7 +420,7 @@ static peer_cfg_t* get_peer_cfg_by_name(backend_t *this, char *name)
 
 static enumerator_t* create_private_enumerator(credential_set_t *this, key_type_t type, identification_t *id)
 {
-	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+	gateway_t *gateway = gateway_get(sekisho_current_local());
 
 	if (!gateway)
 	{
@@ -400,7 +433,7 @@ static enumerator_t* create_private_enumerator(credential_set_t *this, key_type_
 static enumerator_t* create_cert_enumerator(credential_set_t *this, certificate_type_t cert, key_type_t key, identification_t *id,
 											bool trusted)
 {
-	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+	gateway_t *gateway = gateway_get(sekisho_current_local());
 
 	if (!gateway)
 	{
@@ -459,7 +492,8 @@ static enumerator_t* create_shared_enumerator(credential_set_t *this, shared_key
 		return NULL;
 	}
 	snprintf(name, sizeof(name), "%Y", other);
-	size = sekisho_ops->secret(sekisho_ops->context, sekisho_current_tenant(), SEKISHO_SECRET_PSK, name, secret, sizeof(secret));
+	sekisho_path path = sekisho_current_path();
+	size = sekisho_ops->secret(sekisho_ops->context, &path, SEKISHO_SECRET_PSK, name, secret, sizeof(secret));
 	if (!size)
 	{
 		return NULL;
@@ -518,7 +552,7 @@ CALLBACK(attribute_filter, bool,
 
 static enumerator_t* create_attribute_enumerator(attribute_provider_t *this, linked_list_t *pools, ike_sa_t *ike_sa, linked_list_t *vips)
 {
-	gateway_t *gateway = gateway_get(sekisho_current_tenant());
+	gateway_t *gateway = gateway_get(sekisho_current_local());
 
 	if (!gateway)
 	{
@@ -571,7 +605,11 @@ bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool
 	while (enumerator->enumerate(enumerator, &key, &gateway))
 	{
 		gateways->remove_at(gateways, enumerator);
-		gateway_put(gateway);
+		for (gateway_t *next; gateway; gateway = next)
+		{
+			next = gateway->next;
+			gateway_put(gateway);
+		}
 	}
 	enumerator->destroy(enumerator);
 	gateways->destroy(gateways);

@@ -18,8 +18,9 @@ sekisho_endpoint sekisho_endpoint_of(host_t *host);
 sekisho_attachment sekisho_attachment_of(host_t *local);
 sekisho_path sekisho_path_of(host_t *local, host_t *remote);
 size_t sekisho_selectors_of(linked_list_t *list, sekisho_selector *out);
-/** The tenant of the IKE_SA the calling thread works on, 0 when it works on none. */
-uint32_t sekisho_current_tenant(void);
+/** The local end and the path of the IKE_SA the calling thread works on; NULL and nobody's when it works on none. */
+host_t *sekisho_current_local(void);
+sekisho_path sekisho_current_path(void);
 void sekisho_fail(sekisho_ike_error *error, const char *format, ...);
 
 /* listener.c */

@@ -129,15 +129,37 @@ static void enliven(private_kernel_t *this, kernel_ipsec_sa_id_t *id, lifetime_c
 	schedule(this, id, live->generation, lifetime->time.life, TRUE);
 }
 
+/** Of the thread's newest inbound SA. */
+static __thread uint32_t newest_inbound;
+
+/** The inbound SA of the CHILD_SA whose outbound SPI is `spi`. One that is being made is not in the IKE_SA's list yet; both its
+ * directions are then installed one after the other by this thread. */
+static uint32_t beside(ike_sa_t *ike_sa, uint32_t spi)
+{
+	enumerator_t *enumerator = ike_sa->create_child_sa_enumerator(ike_sa);
+	child_sa_t *child_sa;
+	uint32_t found = newest_inbound;
+
+	while (enumerator->enumerate(enumerator, &child_sa))
+	{
+		if (child_sa->get_spi(child_sa, FALSE) == spi)
+		{
+			found = ntohl(child_sa->get_spi(child_sa, TRUE));
+		}
+	}
+	enumerator->destroy(enumerator);
+	return found;
+}
+
 METHOD(kernel_ipsec_t, add_sa, status_t,
 	private_kernel_t *this, kernel_ipsec_sa_id_t *id, kernel_ipsec_add_sa_t *data)
 {
 	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+	sekisho_description owner;
 	linked_list_t *local = data->inbound ? data->dst_ts : data->src_ts;
 	linked_list_t *remote = data->inbound ? data->src_ts : data->dst_ts;
 	sekisho_sa sa = {
 		.path = path_of(id->src, id->dst, data->inbound),
-		.ike = ike_sa ? ike_sa->get_unique_id(ike_sa) : 0,
 		.spi = ntohl(id->spi),
 		.inbound = data->inbound,
 		.tunnel = data->mode == MODE_TUNNEL,
@@ -165,7 +187,9 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	{
 		return FAILED;
 	}
-	if (!sekisho_ops->install(sekisho_ops->context, &sa))
+	sa.beside_spi = data->inbound ? 0 : beside(ike_sa, id->spi);
+	sekisho_describe(ike_sa, &owner);
+	if (!sekisho_ops->install(sekisho_ops->context, &sa, &owner.event))
 	{
 		sekisho_report_cause(ike_sa, SEKISHO_CAUSE_INSTALL);
 		return FAILED;
@@ -173,6 +197,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	if (data->inbound)
 	{
 		enliven(this, id, data->lifetime);
+		newest_inbound = sa.spi;
 	}
 	return SUCCESS;
 }
@@ -184,7 +209,7 @@ METHOD(kernel_ipsec_t, update_sa, status_t,
 	sekisho_path before = path_of(id->src, id->dst, inbound), after = path_of(data->new_src, data->new_dst, inbound);
 
 	if (before.attachment.tenant != after.attachment.tenant ||
-		!sekisho_ops->move(sekisho_ops->context, ntohl(id->spi), inbound, &after, data->new_encap))
+		!sekisho_ops->move(sekisho_ops->context, &before, ntohl(id->spi), inbound, &after, data->new_encap))
 	{
 		return FAILED;
 	}
@@ -197,8 +222,9 @@ METHOD(kernel_ipsec_t, query_sa, status_t,
 {
 	sekisho_sa_use use = { .idle_seconds = UINT64_MAX };
 	time_t now = time_monotonic(NULL);
+	sekisho_path path = path_of(id->src, id->dst, is_inbound(id));
 
-	if (!sekisho_ops->query(sekisho_ops->context, ntohl(id->spi), is_inbound(id), &use))
+	if (!sekisho_ops->query(sekisho_ops->context, &path, ntohl(id->spi), is_inbound(id), &use))
 	{
 		return NOT_FOUND;
 	}
@@ -221,6 +247,7 @@ METHOD(kernel_ipsec_t, del_sa, status_t,
 	private_kernel_t *this, kernel_ipsec_sa_id_t *id, kernel_ipsec_del_sa_t *data)
 {
 	bool inbound = is_inbound(id);
+	sekisho_path path = path_of(id->src, id->dst, inbound);
 
 	if (inbound)
 	{
@@ -228,7 +255,7 @@ METHOD(kernel_ipsec_t, del_sa, status_t,
 		free(this->live->remove(this->live, &id->spi));
 		this->mutex->unlock(this->mutex);
 	}
-	sekisho_ops->remove(sekisho_ops->context, ntohl(id->spi), inbound);
+	sekisho_ops->remove(sekisho_ops->context, &path, ntohl(id->spi), inbound);
 	return SUCCESS;
 }
 

@@ -95,11 +95,18 @@ size_t sekisho_selectors_of(linked_list_t *list, sekisho_selector *out)
 	return count;
 }
 
-uint32_t sekisho_current_tenant(void)
+host_t *sekisho_current_local(void)
 {
 	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
 
-	return ike_sa ? sekisho_attachment_of(ike_sa->get_my_host(ike_sa)).tenant : 0;
+	return ike_sa ? ike_sa->get_my_host(ike_sa) : NULL;
+}
+
+sekisho_path sekisho_current_path(void)
+{
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+
+	return ike_sa ? sekisho_path_of(ike_sa->get_my_host(ike_sa), ike_sa->get_other_host(ike_sa)) : (sekisho_path){};
 }
 
 void sekisho_fail(sekisho_ike_error *error, const char *format, ...)

@@ -52,8 +52,8 @@ enum { SEKISHO_SELECTORS_MAX = 16 };
 /// One direction of a CHILD_SA as it is installed. Algorithms are IANA's IKEv2 transform numbers. AEAD keys end in the salt.
 typedef struct {
   sekisho_path path;
-  uint32_t ike;  ///< charon's number of the IKE_SA
   uint32_t spi;  ///< host order; chosen by the receiver
+  uint32_t beside_spi;  ///< outbound: the inbound SA of the same CHILD_SA
   bool inbound;
   bool tunnel;  ///< false: transport mode
   bool udp_encapsulation;
@@ -135,13 +135,16 @@ typedef struct {
   /// Sends one UDP payload. Never blocks; what cannot be sent is lost, as on any network.
   void (*send)(void* context, const sekisho_path* path, sekisho_bytes payload);
   bool (*allocate_spi)(void* context, const sekisho_path* path, uint32_t* spi);
-  bool (*install)(void* context, const sekisho_sa* sa);
-  /// `path` is the new one; its tenant was compared with the old one's.
-  bool (*move)(void* context, uint32_t spi, bool inbound, const sekisho_path* path, bool udp_encapsulation);
-  bool (*query)(void* context, uint32_t spi, bool inbound, sekisho_sa_use* use);
-  void (*remove)(void* context, uint32_t spi, bool inbound);
+  bool (*install)(void* context, const sekisho_sa* sa, const sekisho_event* owner);
+  /// An SA is named by its ends, its SPI and its direction: peers choose outbound SPIs, and may choose alike.
+  /// The tenant of `to` was compared with that of `from`.
+  bool (*move)(void* context, const sekisho_path* from, uint32_t spi, bool inbound, const sekisho_path* to, bool udp_encapsulation);
+  bool (*query)(void* context, const sekisho_path* path, uint32_t spi, bool inbound, sekisho_sa_use* use);
+  void (*remove)(void* context, const sekisho_path* path, uint32_t spi, bool inbound);
   /// Returns the secret's length in `buffer`, 0 when there is none. The shim wipes `buffer`.
-  size_t (*secret)(void* context, uint32_t tenant, sekisho_secret_kind kind, const char* name, uint8_t* buffer, size_t capacity);
+  size_t (*secret)(void* context, const sekisho_path* path, sekisho_secret_kind kind, const char* name, uint8_t* buffer, size_t capacity);
+  /// Somebody who said he was `name` did not know that secret.
+  void (*wrong_secret)(void* context, const sekisho_path* path, const char* name);
   /// May who is described by `who` come in?
   bool (*authorize)(void* context, const sekisho_event* who);
   /// An inner address for the session, of `family` 4 or 6. The same question again is answered the same.
@@ -162,7 +165,7 @@ typedef struct {
   uint32_t half_open_seconds;
 } sekisho_ike_settings;
 
-/// A gateway of a tenant. Lists of texts end in NULL. Copied.
+/// A gateway of a tenant, which may have several at differing addresses. Lists of texts end in NULL. Copied.
 typedef struct {
   const char* name;
   uint32_t tenant;
@@ -197,9 +200,9 @@ void sekisho_ike_start(void);
 /// Ends all IKE_SAs, telling their peers, and all threads. Also after a failed init.
 void sekisho_ike_stop(void);
 
-/// Adds or replaces the gateway of a tenant. Live sessions keep what they were made with.
+/// Adds or replaces the tenant's gateway of that name. Live sessions keep what they were made with.
 bool sekisho_ike_set_gateway(const sekisho_ike_gateway* gateway, sekisho_ike_error* error);
-void sekisho_ike_remove_gateway(uint32_t tenant);
+void sekisho_ike_remove_gateway(uint32_t tenant, const char* name);
 
 /// One received UDP payload (with the non-ESP marker on port 4500). False: the queue is full, the datagram is dropped.
 bool sekisho_ike_receive(const sekisho_path* path, sekisho_bytes payload);

@@ -45,6 +45,22 @@ TEST(SessionBook, AnAttemptThatSucceedsIsUpOnceAndDownOnce) {
   EXPECT_TRUE(book.sessions().empty());
 }
 
+TEST(SessionBook, ASessionThatIsEndedSaysWhyAndOthersKeepTheirOwnReason) {
+  SessionBook book;
+  come_in(book, 1);
+  come_in(book, 2);
+  EXPECT_EQ(book.id_of(3), 0U);
+  EXPECT_EQ(book.end(book.id_of(3), Cause::kIdle), std::nullopt);
+  EXPECT_EQ(book.end(book.id_of(1), Cause::kIdle), 1U);
+  book.handle(signal(Signal::kCause, 1, Why::kAdmin));  // what the engine says of every end it is told to make
+  book.handle(signal(Signal::kCause, 2, Why::kAdmin));
+  const auto idle = book.handle(signal(Signal::kGone, 1)), other = book.handle(signal(Signal::kGone, 2));
+  ASSERT_TRUE(idle && other);
+  EXPECT_EQ(idle->cause, Cause::kIdle);
+  EXPECT_EQ(idle->text, sentence_of(Cause::kIdle, true));
+  EXPECT_EQ(other->cause, Cause::kAdmin);
+}
+
 TEST(SessionBook, StageSaysHowFarAnAttemptCame) {
   const std::map<Stage, std::vector<Signal>> ways{{Stage::kNegotiation, {}},
                                                   {Stage::kAuthentication, {Signal::kAuthBegun}},

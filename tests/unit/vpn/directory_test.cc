@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/directory.h"
+
+#include <gtest/gtest.h>
+
+#include "base/proto/control_vpn.pb.h"
+
+namespace sekisho::vpn {
+namespace {
+
+constexpr std::uint32_t kAcme = 1, kGlobex = 2;
+constexpr std::int64_t kMondayNoonJapan = 1'700'449'200;  // 2023-11-20 12:00 +09:00
+
+Address address(std::string_view text) { return parse_address(text).value(); }
+
+std::string bytes_of(std::string_view text) {
+  const Address one = address(text);
+  return {one.wire().begin(), one.wire().end()};
+}
+
+void add_range(ipc::VpnPool& pool, std::string_view first, std::string_view last) {
+  auto& range = *pool.add_ranges();
+  range.set_first(bytes_of(first));
+  range.set_last(bytes_of(last));
+}
+
+/// Tenant with a gateway "tokyo", alice and bob in "staff" (pool of two IPv4 addresses and many IPv6), and carol in nothing.
+ipc::VpnConfig config() {
+  ipc::VpnConfig out;
+  out.set_generation(5);
+  for (const std::uint32_t id : {kAcme, kGlobex}) {
+    auto& tenant = *out.add_tenants();
+    tenant.set_id(id);
+    tenant.set_service_code("mfw0000000" + std::to_string(id));
+    auto& gateway = *tenant.add_gateways();
+    gateway.set_name("tokyo");
+    gateway.set_profile("modern");
+    gateway.set_tunnel_port(40 + id);
+    std::uint32_t number = 0;
+    for (const char* name : {"Alice", "bob", "carol"}) {
+      auto& user = *tenant.add_users();
+      user.set_id(++number);
+      user.set_name(name);
+      user.set_nt_hash(std::string(16, static_cast<char>('a' + number)));
+      if (number < 3) user.add_groups("staff");
+    }
+    auto& group = *tenant.add_groups();
+    group.set_name("staff");
+    group.set_priority(10);
+    group.set_pool("pool");
+    auto& pool = *tenant.add_pools();
+    pool.set_name("pool");
+    add_range(pool, "10.99.0.10", "10.99.0.11");
+    add_range(pool, "fd00:99::1", "fd00:99::ffff:ffff:ffff");
+  }
+  return out;
+}
+
+class DirectoryTest : public testing::Test {
+ protected:
+  DirectoryTest() { apply(); }
+  void apply() {
+    const std::string bytes = model_.SerializeAsString();
+    auto plan = parse_plan({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+    ASSERT_TRUE(plan.has_value());
+    directory_.set_plan(*plan);
+  }
+  ipc::VpnTenant& acme() { return *model_.mutable_tenants(0); }
+  ipc::VpnGroup& staff() { return *acme().mutable_groups(0); }
+  ipc::VpnUser& alice() { return *acme().mutable_users(0); }
+
+  Session session(std::string_view user, std::uint32_t tenant = kAcme, std::string_view from = "192.0.2.10") {
+    Session out;
+    out.id = ++last_;
+    out.path = {tenant, 7, {address("192.0.2.1"), 4500}, {address(from), 4500}};
+    out.user = user;
+    out.gateway = "tokyo eap-mschapv2";
+    return out;
+  }
+  Cause enter(std::string_view user, std::uint32_t tenant = kAcme, std::string_view from = "192.0.2.10") {
+    return directory_.authorize(session(user, tenant, from));
+  }
+  /// Somebody who is in.
+  Session in(std::string_view user, std::uint32_t tenant = kAcme) {
+    const Session out = session(user, tenant);
+    EXPECT_EQ(directory_.authorize(out), Cause::kNone);
+    return out;
+  }
+  std::size_t hash(std::string_view user, std::uint32_t tenant = kAcme, std::string_view from = "192.0.2.10") {
+    std::uint8_t out[16];
+    return directory_.nt_hash({tenant, 7, {}, {address(from), 500}}, user, out);
+  }
+  void fail(std::string_view user, int times, std::string_view from = "192.0.2.10", std::uint32_t tenant = kAcme) {
+    for (int i = 0; i < times; ++i) directory_.wrong_secret({tenant, 7, {}, {address(from), 500}}, user);
+  }
+  std::vector<std::pair<std::uint64_t, Cause>> endings() {
+    std::vector<std::pair<std::uint64_t, Cause>> out;
+    for (const auto& one : directory_.take_endings()) out.emplace_back(one.session, one.cause);
+    return out;
+  }
+
+  std::int64_t now_ = kMondayNoonJapan;
+  ipc::VpnConfig model_ = config();
+  UserDirectory directory_{[this] { return now_; }};
+  std::uint64_t last_ = 0;
+};
+
+using Endings = std::vector<std::pair<std::uint64_t, Cause>>;
+
+TEST_F(DirectoryTest, NamesAreComparedWithoutCaseAndTenantsNeverMeet) {
+  EXPECT_EQ(hash("ALICE"), 16U);
+  EXPECT_EQ(hash("alicf"), 0U);
+  EXPECT_EQ(hash("alice", 3), 0U);
+  acme().mutable_users()->RemoveLast();
+  apply();
+  EXPECT_EQ(hash("carol"), 0U);
+  EXPECT_EQ(hash("carol", kGlobex), 16U);
+}
+
+TEST_F(DirectoryTest, ASuspendedUserIsDeniedAndTheNextOneIsNot) {
+  alice().set_suspended(true);
+  apply();
+  EXPECT_EQ(enter("alice"), Cause::kAdmin);
+  EXPECT_EQ(enter("bob"), Cause::kNone);
+  EXPECT_EQ(enter("alice", kGlobex), Cause::kNone);
+}
+
+TEST_F(DirectoryTest, WhoIsInNoGroupIsDeniedUnlessTheGatewayHasADefault) {
+  EXPECT_EQ(enter("carol"), Cause::kConfig);
+  EXPECT_EQ(enter("nobody@certificate"), Cause::kConfig);
+  acme().mutable_gateways(0)->set_default_group("staff");
+  apply();
+  const Session known = in("carol"), unknown = in("nobody@certificate");
+  EXPECT_EQ(directory_.admitted(known.id)->user, 3U);
+  EXPECT_EQ(directory_.admitted(unknown.id)->user, 0U);
+  EXPECT_EQ(directory_.admitted(unknown.id)->tunnel_port, 41U);
+}
+
+TEST_F(DirectoryTest, TheLowestPriorityNumberChoosesAndTheNameAmongEquals) {
+  for (const auto& [name, priority] : {std::pair{"b-group", 3}, {"a-group", 3}, {"late", 4}}) {
+    auto& group = *acme().add_groups();
+    group.set_name(name);
+    group.set_priority(static_cast<std::uint32_t>(priority));
+    alice().add_groups(name);
+  }
+  apply();
+  EXPECT_EQ(directory_.admitted(in("alice").id)->group, "a-group");
+  EXPECT_EQ(directory_.admitted(in("bob").id)->group, "staff");
+}
+
+TEST_F(DirectoryTest, ASessionTooManyIsRefusedAndOneLessIsNot) {
+  staff().set_sessions_per_user(2);
+  apply();
+  const Session first = in("alice");
+  EXPECT_EQ(enter("Alice"), Cause::kNone);
+  EXPECT_EQ(enter("ALICE"), Cause::kLimitUser);
+  EXPECT_EQ(enter("bob"), Cause::kNone);
+  directory_.ended(first.id);
+  EXPECT_EQ(enter("alice"), Cause::kNone);
+}
+
+TEST_F(DirectoryTest, TheOldestSessionMakesRoomWhereTheGroupSaysSo) {
+  staff().set_sessions_per_user(2);
+  staff().set_replace_oldest(true);
+  apply();
+  const Session first = in("alice"), second = in("alice");
+  EXPECT_EQ(endings(), Endings{});
+  const Session third = in("alice");
+  EXPECT_EQ(endings(), (Endings{{first.id, Cause::kReplaced}}));
+  in("alice");
+  EXPECT_EQ(endings(), (Endings{{second.id, Cause::kReplaced}}));
+  EXPECT_EQ(directory_.admitted(third.id)->sessions, 2U);
+}
+
+TEST_F(DirectoryTest, LoginHoursAreJapansAndTheirEndIsExcluded) {
+  auto& window = *staff().add_login();
+  window.set_weekdays(1);  // Monday
+  window.set_from_minute(12 * 60);
+  window.set_to_minute(13 * 60);
+  apply();
+  EXPECT_EQ(enter("alice"), Cause::kNone);
+  now_ -= 1;
+  EXPECT_EQ(enter("alice"), Cause::kSchedule);
+  now_ += 3600;
+  EXPECT_EQ(enter("alice"), Cause::kNone);
+  now_ += 1;
+  EXPECT_EQ(enter("alice"), Cause::kSchedule);
+  now_ = kMondayNoonJapan + 86400;
+  EXPECT_EQ(enter("alice"), Cause::kSchedule);
+  now_ = kMondayNoonJapan + 7 * 86400;
+  EXPECT_EQ(enter("alice"), Cause::kNone);
+}
+
+TEST_F(DirectoryTest, OuterAddressesOutsideTheGroupsPrefixesAreDeniedAlsoAfterAMove) {
+  auto& prefix = *staff().add_source_prefixes();
+  prefix.set_address(bytes_of("192.0.2.8"));
+  prefix.set_length(30);
+  apply();
+  EXPECT_EQ(enter("alice", kAcme, "192.0.2.11"), Cause::kNone);
+  EXPECT_EQ(enter("alice", kAcme, "192.0.2.12"), Cause::kSourceAddress);
+  EXPECT_EQ(enter("alice", kAcme, "2001:db8::1"), Cause::kSourceAddress);
+  Session moved = in("alice");
+  moved.path.remote.address = address("192.0.2.9");
+  directory_.moved(moved);
+  EXPECT_EQ(endings(), Endings{});
+  moved.path.remote.address = address("198.51.100.1");
+  directory_.moved(moved);
+  EXPECT_EQ(endings(), (Endings{{moved.id, Cause::kSourceAddress}}));
+}
+
+TEST_F(DirectoryTest, FiveWrongPasswordsShutAUserOutForAQuarterOfAnHour) {
+  fail("alice", 4);
+  EXPECT_EQ(hash("alice"), 16U);
+  fail("ALICE", 1);
+  EXPECT_EQ(hash("alice"), 0U);
+  EXPECT_TRUE(directory_.locked({kAcme, 7, {}, {address("203.0.113.1"), 1}}, "alice"));
+  EXPECT_EQ(hash("bob"), 16U);
+  EXPECT_EQ(hash("alice", kGlobex), 16U);
+  now_ += Lockout::kLockSeconds - 1;
+  fail("alice", 1);  // does not make it longer
+  EXPECT_EQ(hash("alice"), 0U);
+  now_ += 1;
+  EXPECT_EQ(hash("alice"), 16U);
+}
+
+TEST_F(DirectoryTest, OldFailuresAndThoseBeforeASuccessDoNotCount) {
+  fail("alice", 4);
+  now_ += Lockout::kWindowSeconds;
+  fail("alice", 1);
+  EXPECT_EQ(hash("alice"), 16U);
+  fail("alice", 3);
+  in("alice");
+  fail("alice", 4);
+  EXPECT_EQ(hash("alice"), 16U);
+}
+
+TEST_F(DirectoryTest, TwentyUsersFailingFromOneSourceShutTheSourceOutAndNoOther) {
+  for (int i = 0; i < 19; ++i) fail("guess" + std::to_string(i), 1, "2001:db8::1");
+  fail("guess0", 3, "2001:db8::1");
+  EXPECT_EQ(hash("alice", kAcme, "2001:db8::2"), 16U);
+  fail("guess19", 1, "2001:db8::3");  // of the same /64
+  EXPECT_EQ(hash("alice", kAcme, "2001:db8::4"), 0U);
+  EXPECT_EQ(hash("alice", kAcme, "2001:db8:0:1::4"), 16U);
+  EXPECT_EQ(hash("alice", kGlobex, "2001:db8::4"), 16U);
+  now_ += Lockout::kLockSeconds;
+  EXPECT_EQ(hash("alice", kAcme, "2001:db8::4"), 16U);
+}
+
+TEST_F(DirectoryTest, AUserKeepsHisAddressesAndAnEmptyPoolGivesNone) {
+  const Session first = in("alice"), second = in("bob");
+  const auto four = directory_.lease(first, Family::kIpv4), six = directory_.lease(first, Family::kIpv6);
+  ASSERT_TRUE(four && six);
+  EXPECT_EQ(directory_.lease(first, Family::kIpv4), four);
+  const auto other = directory_.lease(second, Family::kIpv4);
+  ASSERT_TRUE(other.has_value());
+  EXPECT_NE(other, four);
+  acme().mutable_gateways(0)->set_default_group("staff");
+  apply();
+  const Session third = in("carol");
+  EXPECT_EQ(directory_.lease(third, Family::kIpv4), std::nullopt);
+  EXPECT_TRUE(directory_.lease(third, Family::kIpv6).has_value());
+  directory_.ended(first.id);
+  EXPECT_EQ(directory_.lease(third, Family::kIpv4), four);
+  directory_.ended(third.id);
+  const Session again = in("alice");
+  EXPECT_EQ(directory_.lease(again, Family::kIpv4), four);
+  EXPECT_EQ(directory_.lease(again, Family::kIpv6), six);
+  EXPECT_EQ(*directory_.lease(in("alice", kGlobex), Family::kIpv4), *four);
+}
+
+TEST_F(DirectoryTest, AStaticAddressIsItsUsersAloneAndMovesToHisNextSession) {
+  alice().add_static_addresses(bytes_of("10.99.0.10"));
+  apply();
+  const Session bob = in("bob"), more = in("bob");
+  EXPECT_EQ(directory_.lease(bob, Family::kIpv4), address("10.99.0.11"));
+  EXPECT_EQ(directory_.lease(more, Family::kIpv4), std::nullopt);
+  const Session first = in("alice");
+  EXPECT_EQ(directory_.lease(first, Family::kIpv4), address("10.99.0.10"));
+  const Session second = in("alice");
+  EXPECT_EQ(directory_.lease(second, Family::kIpv4), address("10.99.0.10"));
+  EXPECT_EQ(endings(), (Endings{{first.id, Cause::kReplaced}}));
+  directory_.ended(first.id);
+  EXPECT_EQ(directory_.lease(second, Family::kIpv4), address("10.99.0.10"));
+}
+
+TEST_F(DirectoryTest, TheNextConfigurationEndsThoseItNoLongerLetsIn) {
+  const Session alice_in = in("alice"), bob_in = in("bob"), far = in("alice", kGlobex);
+  alice().set_suspended(true);
+  apply();
+  EXPECT_EQ(endings(), (Endings{{alice_in.id, Cause::kAdmin}}));
+  apply();
+  EXPECT_EQ(endings(), Endings{});  // told once
+  acme().mutable_users(1)->clear_groups();
+  apply();
+  EXPECT_EQ(endings(), (Endings{{bob_in.id, Cause::kConfig}}));
+  model_.mutable_tenants(1)->clear_gateways();
+  apply();
+  EXPECT_EQ(endings(), (Endings{{far.id, Cause::kConfig}}));
+}
+
+TEST_F(DirectoryTest, ARemovedUserHasToGoAlsoWhereStrangersMayComeIn) {
+  acme().mutable_gateways(0)->set_default_group("staff");
+  apply();
+  const Session carol = in("carol"), stranger = in("nobody@certificate");
+  acme().mutable_users()->RemoveLast();
+  apply();
+  EXPECT_EQ(endings(), (Endings{{carol.id, Cause::kAdmin}}));
+  EXPECT_EQ(enter("carol"), Cause::kNone);  // by her certificate, as a stranger
+  EXPECT_TRUE(directory_.admitted(stranger.id).has_value());
+}
+
+TEST_F(DirectoryTest, WhatADaemonBeforeLeftHoldsItsAddressForTheSameUser) {
+  const std::vector<Address> held{address("10.99.0.10"), address("10.99.0.11")};
+  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, held);
+  EXPECT_EQ(endings(), Endings{});
+  EXPECT_EQ(directory_.lease(in("bob"), Family::kIpv4), std::nullopt);
+  staff().set_sessions_per_user(1);
+  apply();
+  EXPECT_TRUE(directory_.lease(in("alice"), Family::kIpv4).has_value());
+  EXPECT_EQ(endings(), (Endings{{1000, Cause::kReplaced}}));
+}
+
+TEST_F(DirectoryTest, WhatADaemonBeforeLeftObeysTheConfiguration) {
+  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")});
+  alice().set_suspended(true);
+  apply();
+  EXPECT_EQ(endings(), (Endings{{1000, Cause::kAdmin}}));
+}
+
+TEST(VpnPlan, RefusesWhatCannotBe) {
+  const auto parse = [](const ipc::VpnConfig& model) {
+    const std::string bytes = model.SerializeAsString();
+    return parse_plan({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}).has_value();
+  };
+  EXPECT_TRUE(parse(config()));
+  const std::vector<void (*)(ipc::VpnTenant&)> breakages{
+      [](auto& t) { t.set_id(kGlobex); },
+      [](auto& t) { t.mutable_gateways(0)->set_profile("wonderful"); },
+      [](auto& t) { t.mutable_gateways(0)->add_addresses("12345"); },
+      [](auto& t) { t.mutable_users(0)->set_name("BOB"); },
+      [](auto& t) { t.mutable_users(0)->set_nt_hash("short"); },
+      [](auto& t) { t.mutable_users(0)->set_id(0); },
+      [](auto& t) { add_range(*t.mutable_pools(0), "10.0.0.2", "10.0.0.1"); },
+      [](auto& t) { add_range(*t.mutable_pools(0), "10.0.0.2", "fd00::1"); },
+      [](auto& t) { t.mutable_groups(0)->add_login()->set_to_minute(1441); },
+  };
+  for (const auto breakage : breakages) {
+    ipc::VpnConfig model = config();
+    breakage(*model.mutable_tenants(0));
+    EXPECT_FALSE(parse(model));
+  }
+}
+
+TEST(VpnLeases, EveryAddressOfAPoolIsGivenOnceAndNoneBesides) {
+  Leases leases;
+  const std::vector<AddressRange> pool{{address("10.0.0.250"), address("10.0.1.5")}, {address("10.9.0.0"), address("10.9.0.3")}};
+  std::set<Address> given;
+  for (std::uint64_t session = 1; session <= 16; ++session) {
+    std::uint64_t replaced = 0;
+    const auto one = leases.acquire({1, session, "user" + std::to_string(session), Family::kIpv4, {}, pool, nullptr}, replaced);
+    ASSERT_TRUE(one.has_value());
+    EXPECT_TRUE(given.insert(*one).second);
+    EXPECT_TRUE((pool[0].first <= *one && *one <= pool[0].last) || (pool[1].first <= *one && *one <= pool[1].last));
+  }
+  std::uint64_t replaced = 0;
+  EXPECT_EQ(leases.acquire({1, 17, "late", Family::kIpv4, {}, pool, nullptr}, replaced), std::nullopt);
+  leases.release(3);
+  EXPECT_TRUE(leases.acquire({1, 17, "late", Family::kIpv4, {}, pool, nullptr}, replaced).has_value());
+}
+
+TEST(VpnLockout, RemembersNoMoreThanItsBoundAndKeepsTheNewest) {
+  Lockout lockout;
+  for (std::size_t i = 0; i < Lockout::kEntriesMax + 10; ++i) {
+    lockout.failed(1, "u" + std::to_string(i), Address::from_v4(static_cast<std::uint32_t>(i)), static_cast<std::int64_t>(i / 1000));
+  }
+  for (int i = 0; i < 4; ++i) lockout.failed(1, "u" + std::to_string(Lockout::kEntriesMax + 9), Address::from_v4(9), 17);
+  EXPECT_TRUE(lockout.user_locked(1, "u" + std::to_string(Lockout::kEntriesMax + 9), 18));
+}
+
+}  // namespace
+}  // namespace sekisho::vpn

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/directory.h"
+
+#include <algorithm>
+
+namespace sekisho::vpn {
+namespace {
+
+constexpr std::int64_t kJapanSeconds = 9 * 3600, kDaySeconds = 86400;
+
+/// True when one of the windows is open; without any it always is.
+bool open_now(const std::vector<LoginWindow>& windows, std::int64_t now) {
+  if (windows.empty()) return true;
+  const std::int64_t local = now + kJapanSeconds;
+  const auto weekday = static_cast<std::uint32_t>((local / kDaySeconds + 3) % 7);  // 1970-01-01 was a Thursday; 0 is Monday
+  const auto minute = static_cast<std::uint32_t>(local % kDaySeconds / 60);
+  return std::any_of(windows.begin(), windows.end(), [weekday, minute](const LoginWindow& one) {
+    return (one.weekdays >> weekday & 1U) != 0 && one.from_minute <= minute && minute < one.to_minute;
+  });
+}
+
+bool may_come_from(const GroupPlan& group, const Address& source) {
+  return group.source_prefixes.empty() || source.family == Family::kNone ||
+         std::any_of(group.source_prefixes.begin(), group.source_prefixes.end(), [&source](const Prefix& one) { return one.contains(source); });
+}
+
+std::size_t copy(ByteSpan from, std::span<std::uint8_t> to) {
+  if (from.size() > to.size()) return 0;
+  std::copy(from.begin(), from.end(), to.begin());
+  return from.size();
+}
+
+}  // namespace
+
+std::string_view gateway_name(std::string_view connection) { return connection.substr(0, connection.rfind(' ')); }
+
+std::string_view way_in(std::string_view connection) {
+  const std::size_t blank = connection.rfind(' ');
+  return blank == std::string_view::npos ? std::string_view{} : connection.substr(blank + 1);
+}
+
+/// What the Plan says of a user at a gateway; nothing where it says nothing.
+struct UserDirectory::Found {
+  const TenantPlan* tenant = nullptr;
+  const GatewayPlan* gateway = nullptr;
+  const UserPlan* user = nullptr;
+  const GroupPlan* group = nullptr;
+};
+
+UserDirectory::Found UserDirectory::find(std::uint32_t tenant, std::string_view gateway, std::string_view user) const {
+  Found out;
+  out.tenant = plan_->tenant(tenant);
+  if (out.tenant == nullptr) return out;
+  out.gateway = out.tenant->gateway(gateway);
+  out.user = out.tenant->user(user);
+  if (out.gateway != nullptr) out.group = out.tenant->group_of(out.user, *out.gateway);
+  return out;
+}
+
+Cause UserDirectory::judge(const Found& found, const Address& source) const {
+  if (found.gateway == nullptr) return Cause::kConfig;
+  if (found.user != nullptr && found.user->suspended) return Cause::kAdmin;
+  if (found.group == nullptr) return Cause::kConfig;
+  return may_come_from(*found.group, source) ? Cause::kNone : Cause::kSourceAddress;
+}
+
+Cause UserDirectory::judge_again(const Entry& entry) const {
+  const Found found = find(entry.tenant, entry.gateway, entry.user);
+  if (found.gateway != nullptr && found.user == nullptr && entry.user_id != 0) return Cause::kAdmin;
+  const Cause cause = judge(found, entry.source);
+  if (cause != Cause::kNone) return cause;
+  // The data plane was told another user or Port: he has to come in again.
+  const std::uint32_t id = found.user == nullptr ? 0 : found.user->id;
+  return id == entry.user_id && (entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port) ? Cause::kNone : Cause::kConfig;
+}
+
+void UserDirectory::end(std::uint64_t session, Entry& entry, Cause cause) {
+  if (entry.ending) return;
+  entry.ending = true;
+  leases_.ending(session);
+  endings_.push_back({session, cause});
+}
+
+void UserDirectory::set_plan(std::shared_ptr<const Plan> plan) {
+  const std::lock_guard lock(mutex_);
+  plan_ = std::move(plan);
+  for (auto& [session, entry] : entries_) {
+    if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
+  }
+}
+
+std::shared_ptr<const Plan> UserDirectory::plan() const {
+  const std::lock_guard lock(mutex_);
+  return plan_;
+}
+
+std::size_t UserDirectory::nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t now = clock_();
+  // Who is shut out has no password: the right one is answered like a wrong one, or guessing could go on.
+  if (lockout_.user_locked(path.tenant, folded(user), now) || lockout_.source_locked(path.tenant, path.remote.address, now)) return 0;
+  const TenantPlan* tenant = plan_->tenant(path.tenant);
+  const UserPlan* found = tenant == nullptr ? nullptr : tenant->user(user);
+  return found == nullptr ? 0 : copy(found->nt_hash.bytes(), out);
+}
+
+std::size_t UserDirectory::psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) {
+  const std::lock_guard lock(mutex_);
+  const TenantPlan* tenant = plan_->tenant(path.tenant);
+  const UserPlan* found = tenant == nullptr ? nullptr : tenant->user(peer);
+  return found == nullptr ? 0 : copy(found->psk.bytes(), out);
+}
+
+void UserDirectory::wrong_secret(const Path& path, std::string_view user) {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t now = clock_();
+  if (lockout_.source_locked(path.tenant, path.remote.address, now)) return;
+  lockout_.failed(path.tenant, folded(user), path.remote.address, now);
+}
+
+bool UserDirectory::locked(const Path& path, std::string_view user) const {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t now = clock_();
+  return lockout_.user_locked(path.tenant, folded(user), now) || lockout_.source_locked(path.tenant, path.remote.address, now);
+}
+
+std::vector<std::uint64_t> UserDirectory::counted(std::uint32_t tenant, const std::string& user) const {
+  std::vector<std::uint64_t> out;
+  const auto found = by_user_.find({tenant, user});
+  if (found == by_user_.end()) return out;
+  for (const std::uint64_t session : found->second) {
+    const Entry& entry = entries_.at(session);
+    if (!entry.ending && !entry.left) out.push_back(session);
+  }
+  return out;
+}
+
+Cause UserDirectory::make_room(const Found& found, const std::string& user) {
+  if (found.group->sessions_per_user == 0) return Cause::kNone;
+  const std::vector<std::uint64_t> sessions = counted(found.tenant->id, user);
+  if (sessions.size() < found.group->sessions_per_user) return Cause::kNone;
+  if (!found.group->replace_oldest) return Cause::kLimitUser;
+  // More than one when the limit was lowered meanwhile.
+  for (std::size_t i = 0; i + found.group->sessions_per_user <= sessions.size(); ++i) end(sessions[i], entries_.at(sessions[i]), Cause::kReplaced);
+  return Cause::kNone;
+}
+
+void UserDirectory::add(std::uint64_t session, Entry entry) {
+  const std::pair<std::uint32_t, std::string> key{entry.tenant, entry.user};
+  if (entries_.emplace(session, std::move(entry)).second) by_user_[key].push_back(session);
+}
+
+Cause UserDirectory::authorize(const Session& session) {
+  const std::lock_guard lock(mutex_);
+  const std::string user = folded(session.user);
+  const std::string_view gateway = gateway_name(session.gateway);
+  const Found found = find(session.path.tenant, gateway, user);
+  if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return cause;
+  const std::int64_t now = clock_();
+  if (!open_now(found.group->login, now)) return Cause::kSchedule;
+  lockout_.succeeded(session.path.tenant, user);
+  if (const Cause cause = make_room(found, user); cause != Cause::kNone) return cause;
+  add(session.id, Entry{session.path.tenant, std::string(gateway), user, found.user == nullptr ? 0 : found.user->id, found.group->name,
+                        found.group->pool, found.gateway->tunnel_port, session.path.remote.address, now, false, false});
+  return Cause::kNone;
+}
+
+std::optional<Address> UserDirectory::lease(const Session& session, Family family) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = entries_.find(session.id);
+  const TenantPlan* tenant = plan_->tenant(session.path.tenant);
+  if (entry == entries_.end() || tenant == nullptr) return std::nullopt;
+  const UserPlan* user = tenant->user(entry->second.user);
+  const auto pool = tenant->pools.find(entry->second.pool);
+  LeaseRequest request{tenant->id, session.id, entry->second.user, family, {}, {}, &tenant->reserved};
+  if (user != nullptr) request.own = user->static_addresses;
+  if (pool != tenant->pools.end()) request.pool = pool->second;
+  std::uint64_t replaced = 0;
+  const auto address = leases_.acquire(request, replaced);
+  if (const auto loser = entries_.find(replaced); loser != entries_.end()) end(replaced, loser->second, Cause::kReplaced);
+  return address;
+}
+
+void UserDirectory::release(const Session& session, const Address& address) {
+  const std::lock_guard lock(mutex_);
+  leases_.release(session.id, session.path.tenant, address);
+}
+
+std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t session) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(session);
+  if (found == entries_.end()) return std::nullopt;
+  const Entry& entry = found->second;
+  Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since};
+  const TenantPlan* tenant = plan_->tenant(entry.tenant);
+  if (const UserPlan* user = tenant == nullptr ? nullptr : tenant->user(entry.user)) out.groups = user->groups;
+  out.sessions = static_cast<std::uint32_t>(counted(entry.tenant, entry.user).size());
+  return out;
+}
+
+void UserDirectory::ended(std::uint64_t session) {
+  const std::lock_guard lock(mutex_);
+  leases_.release(session);
+  const auto found = entries_.find(session);
+  if (found == entries_.end()) return;
+  const auto sessions = by_user_.find({found->second.tenant, found->second.user});
+  std::erase(sessions->second, session);
+  if (sessions->second.empty()) by_user_.erase(sessions);
+  entries_.erase(found);
+}
+
+void UserDirectory::moved(const Session& session) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(session.id);
+  if (found == entries_.end()) return;
+  found->second.source = session.path.remote.address;
+  if (const Cause cause = judge_again(found->second); cause != Cause::kNone) end(session.id, found->second, cause);
+}
+
+void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id,
+                          std::span<const Address> leases) {
+  const std::lock_guard lock(mutex_);
+  const std::string name = folded(user);
+  for (const Address& address : leases) leases_.adopt(tenant, address, session, name);
+  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, true});
+  if (plan_->generation == 0) return;
+  Entry& entry = entries_.at(session);
+  if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
+}
+
+std::vector<UserDirectory::Ending> UserDirectory::take_endings() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(endings_, {});
+}
+
+}  // namespace sekisho::vpn

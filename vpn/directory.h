@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <unordered_map>
+
+#include "vpn/leases.h"
+#include "vpn/lockout.h"
+#include "vpn/ports.h"
+
+namespace sekisho::vpn {
+
+/// Who may come in, with which secret and address, by the Plan in force; who is in, and who has to go. Any thread.
+///
+/// A session is known from authorize() to ended(). One that a daemon before left in the data plane is adopted under a number of the
+/// owner's choice: it holds its addresses and obeys the Plan like the others.
+class UserDirectory : public Directory {
+ public:
+  /// Seconds since 1970 UTC.
+  using Clock = std::function<std::int64_t()>;
+
+  explicit UserDirectory(Clock clock) : clock_(std::move(clock)) {}
+
+  /// From now on this Plan decides. Whoever it no longer lets in is among the next endings.
+  void set_plan(std::shared_ptr<const Plan> plan);
+  [[nodiscard]] std::shared_ptr<const Plan> plan() const;
+
+  std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) override;
+  std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) override;
+  void wrong_secret(const Path& path, std::string_view user) override;
+  Cause authorize(const Session& session) override;
+  std::optional<Address> lease(const Session& session, Family family) override;
+  void release(const Session& session, const Address& address) override;
+
+  /// A session that was authorized, as its records show it.
+  struct Admitted {
+    std::uint32_t user = 0;         ///< of the snapshot; 0: nobody the configuration names
+    std::uint32_t tunnel_port = 0;
+    std::string group;
+    std::string pool;
+    std::vector<std::string> groups;  ///< all of the user's
+    std::uint32_t sessions = 0;       ///< of the user now, this one included
+    std::int64_t since = 0;
+  };
+  [[nodiscard]] std::optional<Admitted> admitted(std::uint64_t session) const;
+  /// Why this user's wrong password was wrong: shut out for now?
+  [[nodiscard]] bool locked(const Path& path, std::string_view user) const;
+  /// The session is over, its tunnel closed: addresses are free again.
+  void ended(std::uint64_t session);
+  /// The session came to another outer address: may it?
+  void moved(const Session& session);
+  /// A session left by a daemon before.
+  void adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id,
+             std::span<const Address> leases);
+
+  struct Ending {
+    std::uint64_t session = 0;
+    Cause cause = Cause::kNone;
+  };
+  /// Sessions that have to go since the last call.
+  std::vector<Ending> take_endings();
+
+ private:
+  struct Entry {
+    std::uint32_t tenant = 0;
+    std::string gateway;
+    std::string user;  ///< folded
+    std::uint32_t user_id = 0;
+    std::string group, pool;
+    std::uint32_t tunnel_port = 0;
+    Address source;  ///< none: not known
+    std::int64_t since = 0;
+    bool ending = false;
+    bool left = false;  ///< of a daemon before: not counted, its client will come again
+  };
+  struct Found;
+  [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user) const;
+  [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
+  [[nodiscard]] Cause judge_again(const Entry& entry) const;
+  Cause make_room(const Found& found, const std::string& user);
+  [[nodiscard]] std::vector<std::uint64_t> counted(std::uint32_t tenant, const std::string& user) const;
+  void add(std::uint64_t session, Entry entry);
+  void end(std::uint64_t session, Entry& entry, Cause cause);
+
+  mutable std::mutex mutex_;
+  Clock clock_;
+  std::shared_ptr<const Plan> plan_ = std::make_shared<Plan>();
+  std::unordered_map<std::uint64_t, Entry> entries_;
+  /// Sessions of a user, oldest first.
+  std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint64_t>> by_user_;
+  Leases leases_;
+  Lockout lockout_;
+  std::vector<Ending> endings_;
+};
+
+/// The gateway's name out of Session::gateway ("tokyo eap-mschapv2"), and the way in.
+std::string_view gateway_name(std::string_view connection);
+std::string_view way_in(std::string_view connection);
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/net/address.h"
+
+namespace sekisho::vpn {
+
+/// F-44. Five wrong passwords of a user within 15 minutes shut him out for 15 minutes; wrong passwords for twenty different users
+/// within 15 minutes shut out the source they came from (an IPv4 address, or an IPv6 /64: a host has as many addresses as it likes).
+/// Names need not exist: one that is not there is shut out like one that is. What a shut-out user tries does not count.
+/// Pure; `now` in seconds.
+class Lockout {
+ public:
+  static constexpr std::size_t kUserFailures = 5;
+  static constexpr std::size_t kSourceUsers = 20;
+  static constexpr std::int64_t kWindowSeconds = 15 * 60;
+  static constexpr std::int64_t kLockSeconds = 15 * 60;
+  /// Users or sources remembered; beyond, those are forgotten whose last failure is the oldest.
+  static constexpr std::size_t kEntriesMax = 16384;
+
+  void failed(std::uint32_t tenant, std::string_view folded_user, const Address& source, std::int64_t now);
+  void succeeded(std::uint32_t tenant, std::string_view folded_user);
+  [[nodiscard]] bool user_locked(std::uint32_t tenant, std::string_view folded_user, std::int64_t now) const;
+  [[nodiscard]] bool source_locked(std::uint32_t tenant, const Address& source, std::int64_t now) const;
+
+ private:
+  struct User {
+    std::vector<std::int64_t> failures;  ///< oldest first
+    std::int64_t until = 0;
+    std::int64_t last = 0;
+  };
+  struct Source {
+    std::map<std::string, std::int64_t> users;  ///< and their last failure
+    std::int64_t until = 0;
+    std::int64_t last = 0;
+  };
+  std::map<std::pair<std::uint32_t, std::string>, User> users_;
+  std::map<std::pair<std::uint32_t, Address>, Source> sources_;
+};
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/plan.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "base/proto/control_vpn.pb.h"
+
+namespace sekisho::vpn {
+namespace {
+
+constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kIpc, 0};
+constexpr std::uint32_t kMinutesADay = 24 * 60;
+constexpr std::size_t kNtHashBytes = 16;
+
+Result<Address> address_of(const std::string& bytes) {
+  return Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+}
+
+template <typename Repeated>
+Result<std::vector<Address>> addresses_of(const Repeated& from) {
+  std::vector<Address> out;
+  for (const std::string& bytes : from) {
+    SEKISHO_TRY(out.emplace_back(), address_of(bytes));
+  }
+  return out;
+}
+
+template <typename Repeated>
+Result<std::vector<Prefix>> prefixes_of(const Repeated& from) {
+  std::vector<Prefix> out;
+  for (const auto& one : from) {
+    SEKISHO_TRY(const Address address, address_of(one.address()));
+    if (one.length() > address.bits()) return kBad;
+    out.push_back({address, static_cast<std::uint8_t>(one.length())});
+  }
+  return out;
+}
+
+std::vector<std::string> texts_of(const auto& from) { return {from.begin(), from.end()}; }
+
+Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from) {
+  GatewayPlan out;
+  Gateway& gateway = out.gateway;
+  const auto profile = crypto_profile_named(from.profile());
+  if (from.name().empty() || !profile) return kBad;
+  gateway.tenant = tenant;
+  gateway.name = from.name();
+  SEKISHO_TRY(gateway.addresses, addresses_of(from.addresses()));
+  gateway.identity = from.identity();
+  gateway.profile = *profile;
+  gateway.accept_certificate = from.accept_certificate();
+  gateway.accept_eap_mschapv2 = from.accept_eap_mschapv2();
+  gateway.accept_psk = from.accept_psk();
+  gateway.certificates = texts_of(from.certificates());
+  gateway.keys = texts_of(from.keys());
+  gateway.gateway_cas = texts_of(from.gateway_cas());
+  gateway.client_cas = texts_of(from.client_cas());
+  gateway.crls = texts_of(from.crls());
+  SEKISHO_TRY(gateway.networks, prefixes_of(from.networks()));
+  SEKISHO_TRY(gateway.dns, addresses_of(from.dns()));
+  gateway.dns_domains = texts_of(from.dns_domains());
+  const auto take = [](auto& to, auto value) {
+    if (value != 0) to = value;
+  };
+  take(gateway.ike_rekey_seconds, from.ike_rekey_seconds());
+  take(gateway.child_rekey_seconds, from.child_rekey_seconds());
+  take(gateway.child_life_seconds, from.child_life_seconds());
+  take(gateway.dpd_seconds, from.dpd_seconds());
+  take(gateway.replay_window, from.replay_window());
+  gateway.child_rekey_bytes = from.child_rekey_bytes();
+  gateway.child_life_bytes = from.child_life_bytes();
+  gateway.force_udp_encapsulation = from.force_udp_encapsulation();
+  out.tunnel_port = from.tunnel_port();
+  out.idle_seconds = from.idle_seconds();
+  out.session_seconds_max = from.session_seconds_max();
+  out.default_group = from.default_group();
+  return out;
+}
+
+Result<UserPlan> user_of(const ipc::VpnUser& from) {
+  UserPlan out;
+  if (from.name().empty() || from.id() == 0 || (!from.nt_hash().empty() && from.nt_hash().size() != kNtHashBytes)) return kBad;
+  SEKISHO_TRY(std::vector<Address> own, addresses_of(from.static_addresses()));
+  return UserPlan{from.id(), from.name(), Secret(from.nt_hash()), Secret(from.psk()), from.suspended(), texts_of(from.groups()), std::move(own)};
+}
+
+Result<GroupPlan> group_of(const ipc::VpnGroup& from) {
+  GroupPlan out{from.name(), from.priority(), from.pool(), from.sessions_per_user(), from.replace_oldest(), {}, {}};
+  if (from.name().empty()) return kBad;
+  SEKISHO_TRY(out.source_prefixes, prefixes_of(from.source_prefixes()));
+  for (const ipc::VpnWindow& one : from.login()) {
+    if (one.weekdays() > 0x7f || one.from_minute() > kMinutesADay || one.to_minute() > kMinutesADay) return kBad;
+    out.login.push_back({one.weekdays(), one.from_minute(), one.to_minute()});
+  }
+  return out;
+}
+
+Result<std::vector<AddressRange>> pool_of(const ipc::VpnPool& from) {
+  std::vector<AddressRange> out;
+  for (const ipc::VpnRange& one : from.ranges()) {
+    SEKISHO_TRY(const Address first, address_of(one.first()));
+    SEKISHO_TRY(const Address last, address_of(one.last()));
+    if (first.family != last.family || last < first) return kBad;
+    out.push_back({first, last});
+  }
+  return out;
+}
+
+Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
+  TenantPlan out;
+  if (from.id() == 0) return kBad;
+  out.id = from.id();
+  out.service_code = from.service_code();
+  for (const ipc::VpnGateway& one : from.gateways()) {
+    SEKISHO_TRY(GatewayPlan gateway, gateway_of(from.id(), one));
+    out.gateways.push_back(std::move(gateway));
+  }
+  for (const ipc::VpnUser& one : from.users()) {
+    SEKISHO_TRY(UserPlan user, user_of(one));
+    out.reserved.insert(user.static_addresses.begin(), user.static_addresses.end());
+    if (!out.users.emplace(folded(one.name()), std::move(user)).second) return kBad;
+  }
+  for (const ipc::VpnGroup& one : from.groups()) {
+    SEKISHO_TRY(GroupPlan group, group_of(one));
+    out.groups.emplace(one.name(), std::move(group));
+  }
+  for (const ipc::VpnPool& one : from.pools()) {
+    SEKISHO_TRY(std::vector<AddressRange> ranges, pool_of(one));
+    out.pools.emplace(one.name(), std::move(ranges));
+  }
+  return out;
+}
+
+/// The message's own copies of secrets.
+void wipe_message(ipc::VpnConfig& message) {
+  for (ipc::VpnTenant& tenant : *message.mutable_tenants()) {
+    for (ipc::VpnUser& user : *tenant.mutable_users()) {
+      wipe(*user.mutable_nt_hash());
+      wipe(*user.mutable_psk());
+    }
+    for (ipc::VpnGateway& gateway : *tenant.mutable_gateways()) {
+      for (std::string& key : *gateway.mutable_keys()) wipe(key);
+    }
+  }
+}
+
+Result<std::shared_ptr<const Plan>> plan_of(const ipc::VpnConfig& message) {
+  auto out = std::make_shared<Plan>();
+  out->generation = message.generation();
+  out->node = message.node();
+  for (const ipc::VpnTenant& one : message.tenants()) {
+    SEKISHO_TRY(TenantPlan tenant, tenant_of(one));
+    if (!out->tenants.emplace(one.id(), std::move(tenant)).second) return kBad;
+  }
+  return std::shared_ptr<const Plan>(std::move(out));
+}
+
+}  // namespace
+
+void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
+
+Secret::~Secret() {
+  if (!bytes_.empty()) ::explicit_bzero(bytes_.data(), bytes_.size());
+}
+
+GatewayPlan::~GatewayPlan() {
+  for (std::string& key : gateway.keys) wipe(key);
+}
+
+std::string folded(std::string_view name) {
+  std::string out(name);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+const TenantPlan* Plan::tenant(std::uint32_t id) const {
+  const auto found = tenants.find(id);
+  return found == tenants.end() ? nullptr : &found->second;
+}
+
+const GatewayPlan* TenantPlan::gateway(std::string_view name) const {
+  const auto found = std::find_if(gateways.begin(), gateways.end(), [name](const GatewayPlan& one) { return one.gateway.name == name; });
+  return found == gateways.end() ? nullptr : &*found;
+}
+
+const UserPlan* TenantPlan::user(std::string_view name) const {
+  const auto found = users.find(folded(name));
+  return found == users.end() ? nullptr : &found->second;
+}
+
+const GroupPlan* TenantPlan::group_of(const UserPlan* user, const GatewayPlan& at) const {
+  const GroupPlan* best = nullptr;
+  if (user != nullptr) {
+    for (const std::string& name : user->groups) {
+      const auto found = groups.find(name);
+      if (found == groups.end()) continue;
+      const GroupPlan& group = found->second;
+      if (best == nullptr || group.priority < best->priority || (group.priority == best->priority && group.name < best->name)) best = &group;
+    }
+  }
+  if (best != nullptr) return best;
+  const auto found = groups.find(at.default_group);
+  return found == groups.end() ? nullptr : &found->second;
+}
+
+Result<std::shared_ptr<const Plan>> parse_plan(ByteSpan bytes) {
+  ipc::VpnConfig message;
+  const bool read = message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  auto plan = read ? plan_of(message) : Result<std::shared_ptr<const Plan>>(kBad);
+  wipe_message(message);
+  return plan;
+}
+
+}  // namespace sekisho::vpn

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/wire/reader.h"
+#include "vpn/gateway.h"
+
+namespace sekisho::vpn {
+
+/// Bytes of a secret, wiped when they go.
+class Secret {
+ public:
+  Secret() = default;
+  explicit Secret(std::string_view bytes) : bytes_(bytes.begin(), bytes.end()) {}
+  Secret(Secret&&) = default;
+  Secret& operator=(Secret&&) = delete;
+  ~Secret();
+  [[nodiscard]] ByteSpan bytes() const { return bytes_; }
+
+ private:
+  std::vector<std::uint8_t> bytes_;
+};
+
+/// Overwrites `text` in a way no compiler leaves out.
+void wipe(std::string& text);
+
+/// A user's name as it is compared: ASCII letters in lower case, all else as it is.
+std::string folded(std::string_view name);
+
+/// Hours in which a group may log in, Japan's time.
+struct LoginWindow {
+  std::uint32_t weekdays = 0;  ///< bit 0: Monday
+  std::uint32_t from_minute = 0;
+  std::uint32_t to_minute = 0;  ///< of the day, excluded
+};
+
+struct AddressRange {
+  Address first;
+  Address last;  ///< included, of the same family
+};
+
+struct UserPlan {
+  std::uint32_t id = 0;
+  std::string name;
+  Secret nt_hash;  ///< 16 bytes or none
+  Secret psk;
+  bool suspended = false;
+  std::vector<std::string> groups;
+  std::vector<Address> static_addresses;
+};
+
+struct GroupPlan {
+  std::string name;
+  std::uint32_t priority = 0;
+  std::string pool;
+  std::uint32_t sessions_per_user = 0;  ///< 0: no limit
+  bool replace_oldest = false;
+  std::vector<Prefix> source_prefixes;
+  std::vector<LoginWindow> login;
+};
+
+struct GatewayPlan {
+  Gateway gateway;
+  std::uint32_t tunnel_port = 0;
+  std::uint32_t idle_seconds = 0;
+  std::uint32_t session_seconds_max = 0;
+  std::string default_group;
+
+  GatewayPlan() = default;
+  GatewayPlan(GatewayPlan&&) = default;
+  GatewayPlan& operator=(GatewayPlan&&) = delete;
+  ~GatewayPlan();
+};
+
+struct TenantPlan {
+  std::uint32_t id = 0;
+  std::string service_code;
+  std::vector<GatewayPlan> gateways;
+  std::map<std::string, UserPlan> users;  ///< by folded name
+  std::map<std::string, GroupPlan> groups;
+  std::map<std::string, std::vector<AddressRange>> pools;
+  std::set<Address> reserved;  ///< addresses some user has for himself
+
+  [[nodiscard]] const GatewayPlan* gateway(std::string_view name) const;
+  [[nodiscard]] const UserPlan* user(std::string_view name) const;
+  /// F-20: the group with the lowest priority number, by name among equals; the gateway's default when he is in none.
+  [[nodiscard]] const GroupPlan* group_of(const UserPlan* user, const GatewayPlan& at) const;
+};
+
+/// Who may come in and how, under one generation. Immutable; shared by who needs it.
+struct Plan {
+  std::uint32_t generation = 0;
+  std::string node;
+  std::map<std::uint32_t, TenantPlan> tenants;
+
+  [[nodiscard]] const TenantPlan* tenant(std::uint32_t id) const;
+};
+
+/// Reads a serialized VpnConfig. What cannot be (an address of 5 bytes, an unknown profile) refuses the whole.
+Result<std::shared_ptr<const Plan>> parse_plan(ByteSpan bytes);
+
+}  // namespace sekisho::vpn
