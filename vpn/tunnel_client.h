@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <tuple>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/ipc/seqpacket.h"
+#include "base/shm/datagram_ring.h"
+#include "vpn/ports.h"
+
+namespace sekisho::ipc {
+class FromTunnels;
+class ToTunnels;
+class TunnelEvent;
+class TunnelWelcome;
+}  // namespace sekisho::ipc
+
+namespace sekisho::vpn {
+
+/// What a session's tunnel carried.
+struct TunnelTotals {
+  std::uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;
+};
+
+/// What the data plane must know of a session besides its path and addresses.
+struct TunnelOwner {
+  std::uint32_t tunnel_port = 0;
+  std::uint32_t user = 0;
+  std::vector<std::uint8_t> note;  ///< given back when a later daemon hears of the tunnel
+};
+
+/// What the data plane tells unasked.
+struct SaLimitReached {
+  std::uint32_t spi = 0;
+  Endpoint local;
+  bool hard = false;
+};
+struct PeerMovedTo {
+  std::uint32_t spi = 0;
+  Endpoint local;
+  Endpoint remote;
+};
+struct SessionTunnelGone {
+  enum class Why : std::uint8_t { kReplaced, kLimits, kPortGone } why = Why::kReplaced;
+  std::uint64_t session = 0;
+};
+/// Left by a daemon before; it ends with LeftTunnelGone.
+struct LeftTunnel {
+  std::uint32_t tunnel = 0;
+  std::uint32_t tenant = 0;
+  std::vector<std::uint8_t> note;
+};
+struct LeftTunnelGone {
+  LeftTunnel tunnel;
+  SessionTunnelGone::Why why = SessionTunnelGone::Why::kReplaced;
+  TunnelTotals totals;
+};
+/// No data plane any more: all tunnels and SAs are gone with it.
+struct DataplaneLost {};
+struct DataplaneFound {};
+using TunnelSignal = std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone, DataplaneLost, DataplaneFound>;
+
+/// The edge to the data plane (base/proto/tunnel.proto): SAs and tunnels over tunnel.sock, datagrams over rings. Whoever calls waits
+/// for the answer, at most two seconds; many may at once. Without a data plane every question is answered no, at once, and it is
+/// looked for five times a second.
+///
+/// A thread of its own reads the socket. Any thread may call; poll() and take_signals() belong to one.
+class TunnelClient : public SaSink, public DatagramSender {
+ public:
+  using OwnerOf = std::function<std::optional<TunnelOwner>(const Session&)>;
+
+  /// `owner_of` is asked before the first SA of a session, on the thread that installs it.
+  TunnelClient(std::string socket_path, OwnerOf owner_of);
+  ~TunnelClient() override;
+
+  std::optional<std::uint32_t> allocate_spi(const Path& path) override;
+  bool install(const SaParameters& sa) override;
+  bool move(const SaName& sa, const Path& path, bool udp_encapsulation) override;
+  std::optional<SaUse> query(const SaName& sa) override;
+  void remove(const SaName& sa) override;
+  void send(const Path& path, ByteSpan payload) override;
+
+  /// Nothing passes through the session's tunnel from here on; what it carried is kept for close().
+  void cut(std::uint64_t session);
+  /// Ends the session's tunnel with its SAs, and says what it carried. Nothing: it has none. The session is forgotten.
+  std::optional<TunnelTotals> close(std::uint64_t session);
+  void close_left(std::uint32_t tunnel);
+  /// Since the last packet in; nothing when none ever came, or nobody knows.
+  std::optional<std::chrono::seconds> idle(std::uint64_t session);
+
+  /// Hands over what clients sent, at most `max` datagrams; how many there were.
+  std::size_t poll(std::size_t max, const std::function<void(const Path&, ByteSpan)>& take);
+  std::vector<TunnelSignal> take_signals();
+  /// Datagrams that found no room in the ring.
+  [[nodiscard]] std::uint64_t unsent() const { return unsent_.load(std::memory_order_relaxed); }
+
+ private:
+  /// (inbound, SPI; of outbound ones tenant and remote end)
+  using Key = std::tuple<bool, std::uint32_t, std::uint32_t, Endpoint>;
+  struct Sa {
+    std::uint64_t session = 0;
+    Endpoint local;
+  };
+  struct Tunnel {
+    std::uint32_t number = 0;
+    std::uint32_t tenant = 0;
+    bool open = false;
+    unsigned busy = 0;  ///< calls that are counting an SA in
+    TunnelTotals totals;  ///< of SAs that were removed
+  };
+  struct Waiting;
+
+  static Key key_of(const SaName& sa);
+  void run();
+  bool connect();
+  void lose();
+  void receive(const IpcMessage& message);
+  void welcome(const ipc::TunnelWelcome& message, std::vector<Fd> fds);
+  void take_event(const ipc::TunnelEvent& event);
+  std::uint32_t free_number();
+  bool open(const SaParameters& sa);
+  bool transmit(ipc::ToTunnels& request);
+  std::optional<ipc::FromTunnels> ask(ipc::ToTunnels& request);
+  bool done(ipc::ToTunnels& request);
+  std::optional<SaUse> use_of(std::uint32_t tunnel, std::uint32_t spi, bool inbound);
+
+  std::string socket_path_;
+  OwnerOf owner_of_;
+
+  std::mutex state_;  ///< all below it, but for what has its own
+  std::condition_variable changed_;
+  std::map<Key, Sa> sas_;
+  std::unordered_map<std::uint64_t, Tunnel> tunnels_;        ///< by session
+  std::unordered_map<std::uint32_t, std::uint64_t> sessions_;  ///< by tunnel
+  std::map<std::uint32_t, LeftTunnel> left_;
+  std::set<std::uint32_t> own_;  ///< numbers this process gave: after a reconnect they are nobody's
+  std::set<std::uint32_t> allocated_;
+  std::unordered_map<std::uint64_t, Waiting*> waiting_;
+  std::vector<TunnelSignal> signals_;
+  std::uint64_t last_correlation_ = 0;
+  std::uint32_t last_number_ = 0;
+  bool connected_ = false;
+  bool stopping_ = false;
+
+  std::mutex sending_;
+  std::shared_ptr<IpcConnection> connection_;  ///< swapped under `sending_`
+  std::mutex inject_mutex_;
+  std::optional<DatagramRingWriter> inject_;
+  std::mutex punt_mutex_;
+  std::vector<DatagramRingReader> punts_;
+  std::atomic<std::uint64_t> unsent_{0};
+  std::thread reader_;
+};
+
+}  // namespace sekisho::vpn
