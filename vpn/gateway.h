@@ -36,6 +36,8 @@ struct Gateway {
   std::uint32_t dpd_seconds = 30;
   std::uint32_t replay_window = 1024;  ///< packets
   bool force_udp_encapsulation = false;
+
+  bool operator==(const Gateway&) const = default;
 };
 
 }  // namespace sekisho::vpn

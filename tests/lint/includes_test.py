@@ -15,6 +15,7 @@ FENCES = [
     (r"^yaml-cpp/", ("control/config/decode", "control/config/codec")),
     (r"^unicode/", ("control/config/",)),
     (r"^CLI/", ("mgmt/cli/",)),
+    (r"^seccomp\.h$", ("vpn/sandbox.cc",)),
     (r"^boost/", ("control/", "mgmt/", "tests/unit/control/", "tests/unit/mgmt/")),
     (r"^boost/beast", ("mgmt/http/",)),
     (r"^openssl/", ("base/crypto/", "control/", "vpn/", "mgmt/http/", "mgmt/log/", "tests/")),

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// iked: the keying daemon of remote access by IKEv2.
+// Overview. One loop: datagrams from the data plane to the engine, what the data plane says, what the configuration says. Charon's
+// threads do the work, the recorder's ends and writes down what ended.
+// Life-cycle. Privileges go first; then the engine starts; then the sandbox closes, before the first datagram is read. SIGTERM: peers
+// are told, sessions end for maintenance, records are sent.
+// Rings have no doorbell: the loop sleeps 0.2 ms while datagrams come, and twice as long each time none did, up to 5 ms. A login is
+// about ten datagrams, so the first waits at most 5 ms and the others next to nothing; idle that is 200 short turns a second.
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+#include "base/describe.h"
+#include "vpn/ike/engine.h"
+#include "vpn/plan_client.h"
+#include "vpn/recorder.h"
+#include "vpn/sandbox.h"
+
+namespace sekisho::vpn {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+constexpr std::chrono::microseconds kPauseMin = 200us, kPauseMax = 5ms;
+constexpr std::size_t kDatagramsATurn = 256, kChecksATurn = 16;
+constexpr std::chrono::seconds kCheckInterval = 5s;
+
+void note(const std::string& sentence) { std::fprintf(stderr, "iked: %s\n", sentence.c_str()); }
+
+struct Options {
+  std::string run_dir = "/run/sekisho";
+  std::uint32_t threads = 16;
+  bool verbose = false;
+};
+
+class Daemon {
+ public:
+  Daemon(const Options& options)
+      : directory_([] { return static_cast<std::int64_t>(std::time(nullptr)); }),
+        tunnels_(options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
+        log_(options.run_dir + "/event.sock"),
+        recorder_(directory_, tunnels_, log_, options.verbose),
+        plans_(options.run_dir + "/control.sock") {}
+
+  /// Empty, or why not.
+  std::string start(const Options& options) {
+    EngineSettings settings;
+    settings.threads = options.threads;
+    auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, recorder_});
+    engine_ = std::move(made.engine);
+    return made.refusal;
+  }
+
+  void run(int signals) {
+    auto pause = kPauseMin;
+    while (true) {
+      pause = turn() ? kPauseMin : std::min(pause * 2, kPauseMax);
+      pollfd watched{signals, POLLIN, 0};
+      const timespec wait{0, std::chrono::nanoseconds(pause).count()};
+      if (::ppoll(&watched, 1, &wait, nullptr) > 0) return;
+    }
+  }
+
+ private:
+  /// True when datagrams came.
+  bool turn() {
+    const auto now = Clock::now();
+    const std::size_t datagrams =
+        tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) { engine_->receive(path, payload); });
+    for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
+    if (const auto plan = plans_.poll(now)) follow(*plan, plan);
+    for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
+    check(now);
+    return datagrams > 0;
+  }
+
+  void take(const SaLimitReached& limit) { engine_->expire(limit.spi, limit.local, limit.hard); }
+  void take(const PeerMovedTo& moved) { engine_->mapping_changed(moved.spi, moved.local, moved.remote); }
+  void take(const SessionTunnelGone& gone) {
+    using Why = SessionTunnelGone::Why;
+    engine_->terminate(gone.session, gone.why == Why::kReplaced ? Cause::kReplaced : gone.why == Why::kPortGone ? Cause::kConfig : Cause::kInternal);
+  }
+  void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
+  void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
+  void take(const DataplaneFound&) {
+    note("connected to the data plane");
+    // The goodbye of sessions whose tunnels died with it can leave only now: their clients come back at once.
+    if (std::exchange(lost_, false)) {
+      for (const Session& session : engine_->sessions()) engine_->terminate(session.id, Cause::kInternal);
+    }
+  }
+  void take(const DataplaneLost&) {
+    note("the data plane is gone; its tunnels with it");
+    lost_ = true;
+    recorder_.left_lost();
+  }
+
+  void end(std::uint64_t session, Cause cause) {
+    if (recorder_.end_left(session, cause)) return;
+    // One that makes room for the same user's next goes when its address moves; the others lose their tunnel before their peer agrees.
+    if (cause != Cause::kReplaced) tunnels_.cut(session);
+    if (!engine_->terminate(session, cause)) unfinished_.push_back({session, cause});
+  }
+
+  void follow(const Plan& plan, const std::shared_ptr<const Plan>& keep) {
+    const std::shared_ptr<const Plan> before = std::exchange(plan_, keep);
+    if (before) {
+      for (const auto& [id, tenant] : before->tenants) {
+        for (const GatewayPlan& one : tenant.gateways) {
+          const TenantPlan* now = plan.tenant(id);
+          if (now == nullptr || now->gateway(one.gateway.name) == nullptr) engine_->remove_gateway(id, one.gateway.name);
+        }
+      }
+    }
+    limits_ = false;
+    for (const auto& [id, tenant] : plan.tenants) {
+      for (const GatewayPlan& one : tenant.gateways) {
+        limits_ = limits_ || one.idle_seconds != 0 || one.session_seconds_max != 0;
+        const TenantPlan* old = before ? before->tenant(id) : nullptr;
+        const GatewayPlan* same = old == nullptr ? nullptr : old->gateway(one.gateway.name);
+        if (same != nullptr && same->gateway == one.gateway) continue;
+        if (const auto why = engine_->set_gateway(one.gateway)) {
+          note("gateway " + one.gateway.name + " answers nobody: " + *why);
+          engine_->remove_gateway(id, one.gateway.name);
+        }
+      }
+    }
+    directory_.set_plan(keep);
+    note("follows revision " + std::to_string(plan.generation));
+  }
+
+  /// Longest duration and idleness, a few sessions a turn.
+  void check(Clock::time_point now) {
+    std::erase_if(unfinished_, [this](const UserDirectory::Ending& one) {
+      return !directory_.admitted(one.session) || engine_->terminate(one.session, one.cause);
+    });
+    if (!plan_ || !limits_) return;
+    if (to_check_.empty() && now >= next_check_) {
+      next_check_ = now + kCheckInterval;
+      to_check_ = engine_->sessions();
+    }
+    for (std::size_t i = 0; i < kChecksATurn && !to_check_.empty(); ++i) {
+      check(to_check_.back());
+      to_check_.pop_back();
+    }
+  }
+  void check(const Session& session) {
+    const TenantPlan* tenant = plan_->tenant(session.path.tenant);
+    const GatewayPlan* gateway = tenant == nullptr ? nullptr : tenant->gateway(gateway_name(session.gateway));
+    const auto admitted = directory_.admitted(session.id);
+    if (gateway == nullptr || !admitted) return;
+    const std::int64_t age = static_cast<std::int64_t>(std::time(nullptr)) - admitted->since;
+    if (gateway->session_seconds_max != 0 && age >= gateway->session_seconds_max) return end(session.id, Cause::kMaxTime);
+    if (gateway->idle_seconds == 0 || age < gateway->idle_seconds) return;
+    const auto idle = tunnels_.idle(session.id);
+    if (!idle || idle->count() >= gateway->idle_seconds) end(session.id, Cause::kIdle);
+  }
+
+  UserDirectory directory_;
+  TunnelClient tunnels_;
+  EventLog log_;
+  SessionRecorder recorder_;
+  PlanClient plans_;
+  std::unique_ptr<Engine> engine_;  ///< ends first: its threads use all the others
+  std::shared_ptr<const Plan> plan_;
+  std::vector<UserDirectory::Ending> unfinished_;  ///< not up yet when they had to go
+  std::vector<Session> to_check_;
+  Clock::time_point next_check_{};
+  bool limits_ = false;
+  bool lost_ = false;
+};
+
+constexpr const char* kUsage =
+    "iked - lets people in by IKEv2\n\n"
+    "usage: iked [--run-dir DIR] [--threads N] [--verbose]\n\n"
+    "  --run-dir DIR  sockets to connect to: tunnel.sock, control.sock, event.sock (/run/sekisho)\n"
+    "  --threads N    of libcharon, 8 to 64 (16)\n"
+    "  --verbose      libcharon's own lines, with names of users, on standard error\n"
+    "  --help         this text\n";
+
+std::optional<Options> parse_options(int argc, char** argv) {
+  constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'},
+                                 {"threads", required_argument, nullptr, 't'},
+                                 {"verbose", no_argument, nullptr, 'v'},
+                                 {"help", no_argument, nullptr, 'h'},
+                                 {nullptr, 0, nullptr, 0}};
+  Options out;
+  for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
+    if (chosen == 'r') out.run_dir = optarg;
+    if (chosen == 't') out.threads = static_cast<std::uint32_t>(std::strtoul(optarg, nullptr, 10));
+    if (chosen == 'v') out.verbose = true;
+    if (chosen == 'h') {
+      std::fputs(kUsage, stdout);
+      std::exit(0);
+    }
+    if (chosen == '?') return std::nullopt;
+  }
+  if (optind != argc || out.threads < 8 || out.threads > 64) return std::nullopt;
+  return out;
+}
+
+int run(const Options& options) {
+  if (::geteuid() == 0) return note("does not run as root: give it a user of its own"), 1;
+  if (const auto given = give_up_privileges(); !given) return note("cannot give up privileges: " + describe(given.error())), 1;
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // for every thread to come
+  ::signal(SIGPIPE, SIG_IGN);
+  const Fd asked(::signalfd(-1, &signals, SFD_CLOEXEC));
+  ::tzset();  // reads its file now or never
+  Daemon daemon(options);
+  if (const std::string why = daemon.start(options); !why.empty()) return note("cannot start: " + why), 1;
+  if (const auto entered = enter_sandbox(); !entered) return note("cannot enter the sandbox: " + describe(entered.error())), 1;
+  note("ready");
+  daemon.run(asked.get());
+  note("ends");
+  return 0;
+}
+
+}  // namespace
+}  // namespace sekisho::vpn
+
+int main(int argc, char** argv) {
+  const auto options = sekisho::vpn::parse_options(argc, argv);
+  if (!options) return std::fputs(sekisho::vpn::kUsage, stderr), 2;
+  return sekisho::vpn::run(*options);
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "base/ipc/seqpacket.h"
+#include "vpn/plan.h"
+
+namespace sekisho::vpn {
+
+/// Follows controld: asks once a second for a Plan newer than the last one. Never waits. One thread.
+class PlanClient {
+ public:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::size_t kPlanBytesMax = 256U << 20;
+
+  explicit PlanClient(std::string socket_path) : path_(std::move(socket_path)) {}
+  /// Call it often. A newer Plan, when one has come.
+  std::shared_ptr<const Plan> poll(Clock::time_point now);
+
+ private:
+  void ask();
+  Result<std::shared_ptr<const Plan>> take(IpcMessage message);
+
+  std::string path_;
+  std::optional<IpcConnection> connection_;
+  std::uint64_t correlation_ = 0;
+  std::uint32_t known_ = 0;
+  bool waiting_ = false;
+  bool complained_ = false;
+  Clock::time_point next_{}, patience_{};
+};
+
+}  // namespace sekisho::vpn

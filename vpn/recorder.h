@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+
+#include "vpn/directory.h"
+#include "vpn/event_log.h"
+#include "vpn/tunnel_client.h"
+
+namespace sekisho::vpn {
+
+/// Ends what has ended, and writes it down: session events become records of the vpn log; an attempt or session that is over loses
+/// its tunnel and its addresses. What a daemon before left gets its down record from the note in the data plane.
+/// on() only takes notes: a thread of its own works, in order.
+class SessionRecorder : public SessionObserver {
+ public:
+  SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose);
+  /// Writes down what was noted.
+  ~SessionRecorder() override;
+
+  void on(const SessionEvent& event) override;
+  void line(int level, std::string_view group, std::string_view text) override;
+  /// What the data plane must know before a session's first SA: see TunnelClient.
+  std::optional<TunnelOwner> owner_of(const Session& session);
+
+  void left(const LeftTunnel& tunnel);
+  void left_gone(const LeftTunnelGone& gone);
+  void left_lost();
+  /// Ends one that was left, when `session` names one.
+  bool end_left(std::uint64_t session, Cause cause);
+
+ private:
+  struct Noted {
+    SessionEvent event;
+    std::uint64_t at_ns = 0;
+  };
+  void run();
+  void write(const Noted& noted);
+  void write_left(const LeftTunnel& tunnel, Cause cause, const TunnelTotals* totals);
+  bool envelope(ipc::ToEventLog& out, std::uint32_t tenant, std::uint64_t at_ns) const;
+
+  UserDirectory& directory_;
+  TunnelClient& tunnels_;
+  EventLog& log_;
+  bool verbose_;
+  std::uint64_t first_sid_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Noted> noted_;
+  std::map<std::uint64_t, std::string> end_eids_;  ///< of the down record each open session will have
+  std::map<std::uint32_t, LeftTunnel> left_;
+  std::map<std::uint64_t, std::uint64_t> starts_;  ///< of sessions that are up; the thread's
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sekisho::vpn

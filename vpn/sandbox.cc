@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/sandbox.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace sekisho::vpn {
+namespace {
+
+Error failed(int number) { return {ErrorCode::kDenied, ErrorSite::kOs, static_cast<std::uint32_t>(number)}; }
+
+/// Closes the filter's description.
+class Filter {
+ public:
+  Filter() : context_(seccomp_init(SCMP_ACT_ERRNO(EPERM))) {}
+  Filter(const Filter&) = delete;
+  Filter& operator=(const Filter&) = delete;
+  ~Filter() {
+    if (context_ != nullptr) seccomp_release(context_);
+  }
+  void allow(int call) { note(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 0, nullptr)); }
+  void allow(int call, scmp_arg_cmp only) { note(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 1, &only)); }
+  int load() {
+    if (context_ == nullptr) return ENOMEM;
+    note(seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1));  // threads that run already, too
+    if (error_ == 0) note(seccomp_load(context_));
+    return error_;
+  }
+
+ private:
+  void note(int status) {
+    if (status < 0 && error_ == 0) error_ = -status;
+  }
+  scmp_filter_ctx context_;
+  int error_ = 0;
+};
+
+constexpr int kPlain[] = {
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(munmap), SCMP_SYS(mremap),
+    SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction),
+    SCMP_SYS(sigaltstack), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(clock_gettime),
+    SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(recvmsg),
+    SCMP_SYS(sendmsg), SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(connect), SCMP_SYS(getsockopt), SCMP_SYS(getrandom),
+    SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall), SCMP_SYS(exit), SCMP_SYS(exit_group)};
+
+}  // namespace
+
+Result<void> give_up_privileges() {
+  for (unsigned long capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
+    (void)::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);  // only who had CAP_SETPCAP can; who has none cannot get any
+  }
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2]{};
+  const rlimit no_core{0, 0};
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 || ::syscall(SYS_capset, &header, none) != 0 ||
+      ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || ::setrlimit(RLIMIT_CORE, &no_core) != 0) {
+    return failed(errno);
+  }
+  return {};
+}
+
+Result<void> enter_sandbox() {
+  Filter filter;
+  for (const int call : kPlain) filter.allow(call);
+  // Memory is never both written and run.
+  filter.allow(SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+  filter.allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+  filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+  filter.allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GET_SEALS));
+  filter.allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_GETFL));
+  filter.allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETFL));
+  filter.allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_DUPFD_CLOEXEC));
+  filter.allow(SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));  // abort() and pthread_cancel()
+  const int error = filter.load();
+  if (error != 0) return failed(error);
+  return {};
+}
+
+}  // namespace sekisho::vpn
