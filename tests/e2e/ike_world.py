@@ -86,8 +86,8 @@ class Pki:
 class Gateway:
     """Our engine as a process; its lines, in order."""
 
-    def __init__(self, config):
-        self.process = subprocess.Popen([str(PROGRAM), str(config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def __init__(self, *argv):
+        self.process = subprocess.Popen([str(part) for part in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines, self.events, self.log = queue.Queue(), [], []
         threading.Thread(target=self._read, daemon=True).start()
         try:
@@ -299,7 +299,7 @@ class World:
     def gateway(self, text):
         config = self.folder / f"gateway{len(self.parts)}.conf"
         config.write_text(text)
-        made = Gateway(config)
+        made = Gateway(PROGRAM, config)
         self.parts.append(made)
         return made
 

@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: Apache-2.0
+"""iked as it runs: its own user in its sandbox, between logd, a controld that knows one thing and a data plane on UDP sockets
+(tests/support/ike_dataplane.cc), with stock strongSwan as client. What logd stored decides: one up, auth_fail or denied for each
+attempt, one down for each up."""
+
+import base64
+import grp
+import ipaddress
+import json
+import os
+import pwd
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from lab.system import wait_until
+
+from ike_test import connection, document
+from ike_world import GATEWAY4, GATEWAY6, PROGRAM, Gateway, World, nt_hash, run
+
+DATAPLANE = PROGRAM.parent / "ike_dataplane"
+BIN = PROGRAM.parent.parent / "bin"
+OSAKA = "192.0.2.2"
+INSIDE4, INSIDE6 = "10.20.0.5", "fd00:20::5"
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network namespaces")
+
+
+def raw(data):
+    return base64.b64encode(data).decode()
+
+
+def packed(text):
+    return raw(ipaddress.ip_address(text).packed)
+
+
+def prefix(text):
+    network = ipaddress.ip_network(text)
+    return {"address": raw(network.network_address.packed), "length": network.prefixlen}
+
+
+class Site:
+    """The daemons of one run and what is written down."""
+
+    def __init__(self, world):
+        self.world = world
+        self.root = world.folder / "site"
+        for name in ("", "run", "state"):
+            (self.root / name).mkdir()
+            os.chown(self.root / name, 0, grp.getgrnam("sekisho").gr_gid)
+            (self.root / name).chmod(0o2770)
+        (self.root).chmod(0o755)
+        self.generation = 0
+        self.processes = {}
+        config = self.root / "wires"
+        ga, gb = world.name("ga"), world.name("gb")
+        config.write_text(f"listen 1 7 {ga} {GATEWAY4}\nlisten 1 7 {ga} {GATEWAY6}\nlisten 1 7 {ga} {OSAKA}\nlisten 2 8 {gb} {GATEWAY4}\n")
+        self.wires = Gateway(DATAPLANE, self.root / "run", config)
+        world.parts.append(self)
+        self.start("logd")
+        self.start("iked")
+        self.plan = self.first_plan()
+        self.apply()
+
+    def start(self, name):
+        argv = [BIN / name, "--run-dir", self.root / "run"]
+        user = {"logd": "sekisho-log", "iked": "sekisho-ike"}[name]
+        if name == "logd":
+            argv += ["--state-dir", self.root / "state", "--event-uid", pwd.getpwnam("sekisho-ike").pw_uid]
+        with open(self.root / f"{name}.txt", "ab") as out:
+            self.processes[name] = subprocess.Popen(["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--inh-caps=-all",
+                                                     "--bounding-set=-all", "--no-new-privs", "--", *map(str, argv)], stdout=out, stderr=out)
+        if name == "iked":
+            wait_until(lambda: self.output("iked").count("connected to the data plane") > self.output("iked").count("ends"), 15, "iked at the data plane")
+
+    def output(self, name):
+        return (self.root / f"{name}.txt").read_text(errors="replace")
+
+    def end(self, name, how=signal.SIGTERM):
+        self.processes[name].send_signal(how)
+        return self.processes[name].wait(15)
+
+    def stop(self):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.wires.stop()
+
+    def first_plan(self):
+        pki = self.world.pki
+
+        def read(name):
+            return pki.path(name).read_text()
+
+        def tenant(number, name, gateways):
+            return {"id": number, "serviceCode": f"mfw0000000{number}", "gateways": gateways,
+                    "users": [{"id": 10 * number + 1, "name": "Alice", "ntHash": raw(bytes.fromhex(nt_hash(f"{name}-pw"))), "groups": ["staff"]},
+                              {"id": 10 * number + 2, "name": "alice@example.test", "groups": ["staff"]},
+                              {"id": 10 * number + 3, "name": "mallory", "ntHash": raw(bytes.fromhex(nt_hash("mallory-pw"))), "groups": ["staff"]},
+                              {"id": 10 * number + 4, "name": "lonely", "ntHash": raw(bytes.fromhex(nt_hash("lonely-pw")))}],
+                    "groups": [{"name": "staff", "priority": 1, "pool": "pool"}],
+                    "pools": [{"name": "pool", "ranges": [{"first": packed("10.99.0.10"), "last": packed("10.99.0.13")},
+                                                          {"first": packed("fd00:99::1"), "last": packed("fd00:99::ff")}]}]}
+
+        def gateway(name, ca, addresses, port, identity):
+            return {"name": name, "addresses": [packed(one) for one in addresses], "identity": identity, "profile": "modern",
+                    "acceptCertificate": True, "acceptEapMschapv2": True, "certificates": [read(f"gw-{ca}.pem")], "keys": [read(f"gw-{ca}.key")],
+                    "gatewayCas": [read(f"{ca}.pem")], "clientCas": [read(f"{ca}.pem")],
+                    "networks": [prefix("10.20.0.0/16"), prefix("fd00:20::/32")], "dns": [packed("10.20.0.53")], "tunnelPort": port}
+
+        return {"node": "u0",
+                "tenants": [tenant(1, "acme", [gateway("tokyo", "acme-ecdsa", [GATEWAY4, GATEWAY6], 41, "gw.acme.test"),
+                                               gateway("osaka", "acme-ecdsa", [OSAKA], 43, "gw.acme.test")]),
+                            tenant(2, "globex", [gateway("paris", "globex-ecdsa", [GATEWAY4], 42, "gw.globex.test")])]}
+
+    def apply(self):
+        """The plan goes into force; returns when iked follows it."""
+        self.generation += 1
+        self.plan["generation"] = self.generation
+        path = self.root / "plan.json"
+        path.write_text(json.dumps(self.plan))
+        assert self.wires.ask("plan", path) == ["yes"]
+        wait_until(lambda: f"follows revision {self.generation}\n" in self.output("iked"), 10, "iked following the plan")
+
+    def user(self, name, tenant=1):
+        return next(one for one in self.plan["tenants"][tenant - 1]["users"] if one["name"] == name)
+
+    @property
+    def group(self):
+        return self.plan["tenants"][0]["groups"][0]
+
+    def records(self, tenant=1):
+        out = []
+        for path in sorted((self.root / "state").rglob("*.jsonl")):
+            if f"mfw0000000{tenant}" in str(path):
+                out += [json.loads(line) for line in path.read_text().splitlines() if '"vpn"' in line]
+        return sorted((one for one in out if one["type"] == "vpn"), key=lambda one: one["seq"])
+
+    def expect(self, event, seconds=10, tenant=1, **wanted):
+        """The next record of an end that nobody asked for yet; it must be of this kind and have these fields."""
+        def find():
+            for one in self.records(tenant):
+                if one["eid"] not in self.taken and one["event"] == event and all(one.get(name) == value for name, value in wanted.items()):
+                    self.taken.add(one["eid"])
+                    return one
+            return None
+        return wait_until(find, seconds, f"a record {event} {wanted}; there are {[one for one in self.records(tenant) if one['eid'] not in self.taken]}")
+
+    def untaken(self):
+        return [one for tenant in (1, 2) for one in self.records(tenant)
+                if one["eid"] not in self.taken and one["event"] in ("up", "auth_fail", "denied", "down")]
+
+    taken = set()
+
+
+@pytest.fixture(scope="module")
+def world():
+    if not DATAPLANE.exists() or not (BIN / "iked").exists():
+        pytest.skip("iked is not built (SEKISHO_IKE=OFF)")
+    with World() as made:
+        run("ip", "-n", made.name("ga"), "addr", "add", f"{OSAKA}/24", "dev", "ga-ca")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(world):
+    return Site(world)
+
+
+@pytest.fixture(scope="module")
+def client(world):
+    return world.client("ca", authorities=["acme-ecdsa"], keys=["alice-acme"])
+
+
+@pytest.fixture(scope="module")
+def second(world):
+    return world.client("na", authorities=["acme-ecdsa"])
+
+
+@pytest.fixture(autouse=True)
+def balance(site):
+    """Each attempt has one end and each session one, and the data plane holds nothing when all are over."""
+    yield
+    wait_until(lambda: site.wires.ask("tunnels") == [], 5, "the last tunnel going")
+    wait_until(lambda: site.wires.ask("sas") == [], 5, "the last SA going")
+    assert site.untaken() == []
+    site.plan = site.first_plan()
+    site.apply()
+
+
+PASSWORDS = [("alice", "acme-pw"), ("mallory", "mallory-pw"), ("lonely", "lonely-pw"), ("wrong", "wrong-pw")]
+
+
+def eap(name, user, **more):
+    return connection(name, auth="eap-mschapv2", user=user, **more)
+
+
+def come_in(site, client, *connections, name="eap", passwords=PASSWORDS, **wanted):
+    client.load(document(connections, passwords))
+    assert client.connect(name), client.last + client.log() + site.output("iked")
+    return site.expect("up", **wanted)
+
+
+def go(site, client, up, name="eap", **wanted):
+    client.disconnect(name)
+    return site.expect("down", vpn_sid=up["vpn_sid"], **{"cause": "user", **wanted})
+
+
+def stay_out(site, client, *connections, name="eap", passwords=PASSWORDS, event="denied", **wanted):
+    client.load(document(connections, passwords))
+    assert not client.connect(name, seconds=8)
+    return site.expect(event, seconds=20, **wanted)
+
+
+def test_daemon_has_no_privilege_and_a_sandbox(site):
+    status = Path(f"/proc/{site.processes['iked'].pid}/status").read_text()
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Seccomp"] == "2" and fields["NoNewPrivs"] == "1"
+    assert {int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+    for thread in Path(f"/proc/{site.processes['iked'].pid}/task").iterdir():
+        assert "Seccomp:\t2" in (thread / "status").read_text()
+
+
+def test_root_is_refused():
+    done = subprocess.run([BIN / "iked", "--run-dir", "/nowhere"], capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 1 and "root" in done.stderr
+
+
+def test_password_brings_in_with_lease_user_port_and_a_full_record(site, client):
+    up = come_in(site, client, eap("eap", "ALICE", vips="0.0.0.0, ::"), passwords=[("ALICE", "acme-pw")], user="ALICE")
+    assert up["gw_name"] == "tokyo" and up["auth"] == "eap-mschapv2" and up["user_group"] == "staff" and up["pool"] == "pool"
+    assert up["proto"] == "ikev2" and up["peer_ip"] == "192.0.2.10" and up["natt"] is True and up["sessions"] == 1 and up["result"] == "ok"
+    assert site.wires.ask("tunnels") == [f"1 user 11 port 41 {up['ip4']} {up['ip6']}"]
+    assert client.ping(INSIDE4, count=3)
+    down = go(site, client, up)
+    assert down["pkts_in"] == 3 and down["pkts_out"] == 0 and down["bytes_in"] > 0 and down["sessions"] == 0 and down["start_ts"] == up["ts"]
+
+
+def test_certificate_brings_in_over_ipv6(site, client):
+    up = come_in(site, client, connection("cert", certificate="alice-acme", gateway=GATEWAY6, vips="::", remote="fd00:20::/32"), name="cert",
+                 auth="pubkey", user="alice@example.test")
+    assert site.wires.ask("tunnels") == [f"1 user 12 port 41 {up['ip6']}"]
+    assert client.ping(INSIDE6)
+    go(site, client, up, "cert")
+
+
+def test_two_gateways_of_a_tenant_and_another_tenant_at_the_same_address(site, world, client):
+    up = come_in(site, client, eap("eap", "alice", gateway=OSAKA), gw_name="osaka")
+    other = world.client("cb", authorities=["globex-ecdsa"])
+    other.load(document([connection("eap", auth="eap-mschapv2", user="alice", server="gw.globex.test")], [("alice", "globex-pw")]))
+    assert other.connect("eap"), other.last + other.log()
+    far = site.expect("up", tenant=2, gw_name="paris")
+    assert far["ip4"] == up["ip4"]  # both tenants' pools are the same
+    assert sorted(line.split()[4] for line in site.wires.ask("tunnels")) == ["42", "43"]
+    other.load(document([connection("eap2", auth="eap-mschapv2", user="alice", server="gw.globex.test")], [("alice", "acme-pw")]))
+    assert not other.connect("eap2", seconds=8)
+    site.expect("auth_fail", tenant=2, cause="auth", seconds=20)
+    go(site, client, up)
+    other.disconnect("eap")
+    site.expect("down", tenant=2, cause="user")
+
+
+def test_an_unknown_user_and_a_wrong_password_end_alike(site, client):
+    first = stay_out(site, client, eap("eap", "nobody"), passwords=[("nobody", "x")], event="auth_fail")
+    second = stay_out(site, client, eap("eap", "alice"), passwords=[("alice", "x")], event="auth_fail")
+    assert {(one["cause"], one["msg"], one["result"]) for one in (first, second)} == {("auth", "wrong password or unknown user", "fail")}
+
+
+def test_five_wrong_passwords_shut_out_and_others_come_in(site, client):
+    for _ in range(5):
+        stay_out(site, client, eap("eap", "mallory"), passwords=[("mallory", "x")], event="auth_fail")
+    shut = stay_out(site, client, eap("eap", "mallory"), event="auth_fail", user="mallory")
+    assert shut["msg"].startswith("shut out")
+    go(site, client, come_in(site, client, eap("eap", "alice")))
+
+
+def test_who_is_in_no_group_or_suspended_is_denied_with_the_reason(site, client):
+    denied = stay_out(site, client, eap("eap", "lonely"), cause="config", user="lonely")
+    assert "no group" in denied["msg"]
+    site.user("Alice")["suspended"] = True
+    site.apply()
+    assert stay_out(site, client, eap("eap", "alice"), cause="admin")["msg"] == "the user is suspended"
+
+
+def test_suspension_ends_a_live_session_within_ten_seconds(site, client):
+    up = come_in(site, client, eap("eap", "alice"))
+    site.user("Alice")["suspended"] = True
+    site.apply()
+    site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
+    assert not client.ping(INSIDE4, check=False)
+
+
+def test_removed_gateway_ends_its_sessions_and_answers_nobody(site, client):
+    up = come_in(site, client, eap("eap", "alice", gateway=OSAKA))
+    stays = connection("cert", certificate="alice-acme")
+    kept = come_in(site, client, stays, name="cert")
+    site.plan["tenants"][0]["gateways"].pop()
+    site.apply()
+    site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="config")
+    stay_out(site, client, stays, eap("eap", "alice", gateway=OSAKA), cause="config")
+    assert client.ping(INSIDE4)
+    go(site, client, kept, "cert")
+
+
+def test_a_second_session_is_refused_or_replaces_the_first(site, client, second):
+    site.group["sessionsPerUser"] = 1
+    site.apply()
+    first = come_in(site, client, eap("eap", "alice"))
+    stay_out(site, second, eap("eap", "alice"), cause="limit_user")
+    assert client.ping(INSIDE4)
+    site.group["replaceOldest"] = True
+    site.apply()
+    after = come_in(site, second, eap("eap", "alice"))
+    site.expect("down", vpn_sid=first["vpn_sid"], cause="replaced")
+    assert after["ip4"] == first["ip4"]
+    assert second.ping(INSIDE4)
+    go(site, second, after)
+
+
+def test_an_empty_pool_denies(site, client, second):
+    site.plan["tenants"][0]["pools"][0]["ranges"] = [{"first": packed("10.99.0.10"), "last": packed("10.99.0.10")}]
+    site.apply()
+    up = come_in(site, client, eap("eap", "alice"))
+    stay_out(site, second, eap("eap", "mallory2"), passwords=[("mallory2", "x")], event="auth_fail")
+    site.plan["tenants"][0]["users"].append({"id": 99, "name": "bob", "ntHash": raw(bytes.fromhex(nt_hash("bob-pw"))), "groups": ["staff"]})
+    site.apply()
+    stay_out(site, second, eap("eap", "bob"), passwords=[("bob", "bob-pw")], cause="pool_empty")
+    go(site, client, up)
+
+
+def test_idle_and_longest_duration_end_sessions(site, client):
+    site.plan["tenants"][0]["gateways"][0].update(sessionSecondsMax=3)
+    site.apply()
+    up = come_in(site, client, eap("eap", "alice"))
+    site.expect("down", seconds=20, vpn_sid=up["vpn_sid"], cause="max_time")
+    site.plan["tenants"][0]["gateways"][0].update(sessionSecondsMax=0, idleSeconds=3)
+    site.apply()
+    up = come_in(site, client, eap("eap", "alice"))
+    site.expect("down", seconds=20, vpn_sid=up["vpn_sid"], cause="idle")
+
+
+def test_a_limit_of_the_data_plane_makes_a_new_sa(site, client):
+    up = come_in(site, client, eap("eap", "alice"))
+    before = client.spis()
+    site.wires.ask("expire", "soft", before[0][1])
+    site.expect("rekey", vpn_sid=up["vpn_sid"])
+    wait_until(lambda: len(client.spis()) == 1 and client.spis() != before, 5, "the new SA alone")
+    assert client.ping(INSIDE4, count=2)
+    assert go(site, client, up)["pkts_in"] == 2  # of both SAs together
+
+
+def test_a_data_plane_that_dies_ends_sessions_and_clients_come_back(site, client):
+    up = come_in(site, client, eap("eap", "alice", more="mobike = no"))
+    site.wires.ask("die")
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="internal")
+    again = come_in(site, client, eap("eap", "alice"))
+    assert client.ping(INSIDE4)
+    go(site, client, again)
+
+
+def test_a_data_plane_that_refuses_denies(site, client):
+    site.wires.ask("refuse", 1)
+    stay_out(site, client, eap("eap", "alice"), cause="internal")
+    site.wires.ask("refuse", 0)
+
+
+def test_killed_daemon_leaves_traffic_and_its_user_replaces_the_session(site, client, second):
+    up = come_in(site, client, eap("eap", "alice"))
+    site.end("iked", signal.SIGKILL)
+    assert client.ping(INSIDE4, count=2)
+    site.generation = 0
+    site.start("iked")
+    site.apply()
+    assert client.ping(INSIDE4, count=2)  # the new daemon closes nothing
+    after = come_in(site, second, eap("eap", "alice"))
+    assert after["ip4"] == up["ip4"]
+    down = site.expect("down", vpn_sid=up["vpn_sid"], cause="replaced")
+    assert down["user"] == "alice" and down["ip4"] == up["ip4"] and down["start_ts"] <= up["ts"]
+    go(site, second, after)
+
+
+def test_what_a_killed_daemon_left_obeys_the_configuration(site, client):
+    up = come_in(site, client, eap("eap", "alice"))
+    site.end("iked", signal.SIGKILL)
+    site.user("Alice")["suspended"] = True
+    site.generation = 0
+    site.start("iked")
+    site.apply()
+    site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
+    assert not client.ping(INSIDE4, check=False)
+
+
+def test_records_wait_for_logd(site, client):
+    site.end("logd", signal.SIGKILL)
+    client.load(document([eap("eap", "alice")], PASSWORDS))
+    assert client.connect("eap"), client.last
+    client.disconnect("eap")
+    site.start("logd")
+    up = site.expect("up")
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="user")
+
+
+def test_a_daemon_that_is_stopped_says_goodbye(site, client):
+    up = come_in(site, client, eap("eap", "alice"))
+    assert site.end("iked") == 0
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="maintenance")
+    wait_until(lambda: client.spis() == [], 5, "the client hearing of it")
+    site.generation = 0
+    site.start("iked")
+    site.apply()
