@@ -26,7 +26,7 @@ struct Options {
 };
 
 constexpr const char* kUsage =
-    "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]...\n"
+    "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]... [--vpn-uid UID]...\n"
     "       controld --check FILE    check a document, print what is wrong, change nothing\n";
 
 void complain(const std::string& line) {
@@ -39,6 +39,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
                           {"state-dir", required_argument, nullptr, 's'},
                           {"allow-uid", required_argument, nullptr, 'u'},
                           {"log-uid", required_argument, nullptr, 'l'},
+                          {"vpn-uid", required_argument, nullptr, 'v'},
                           {"check", required_argument, nullptr, 'c'},
                           {"help", no_argument, nullptr, 'h'},
                           {nullptr, 0, nullptr, 0}};
@@ -50,12 +51,13 @@ std::optional<Options> parse_options(int argc, char** argv) {
       out.state_dir = optarg;
     } else if (letter == 'c') {
       out.check_file = optarg;
-    } else if (letter == 'u' || letter == 'l') {
+    } else if (letter == 'u' || letter == 'l' || letter == 'v') {
       uid_t uid = 0;
       const char* end = optarg + std::strlen(optarg);
       const auto [stop, status] = std::from_chars(static_cast<const char*>(optarg), end, uid);
       if (status != std::errc{} || stop != end) return std::nullopt;
-      (letter == 'u' ? out.admission.everything : out.admission.names).push_back(uid);
+      auto& list = letter == 'u' ? out.admission.everything : letter == 'l' ? out.admission.names : out.admission.vpn;
+      list.push_back(uid);
     } else if (letter == 'h') {
       std::fputs(kUsage, stdout);
       std::exit(0);

@@ -12,6 +12,7 @@
 #include "base/net/address.h"
 #include "control/compile/nat_compiler.h"
 #include "control/compile/rule_compiler.h"
+#include "control/compile/user_compiler.h"
 #include "control/config/timetable.h"
 #include "control/config/text.h"
 #include "filters/policy/snapshot_builder.h"
@@ -29,6 +30,7 @@ using filters::snapshot::Range;
 // Specification 3.5, in the order of MeterClass.
 constexpr std::array<Meter, 7> kDefaultMeters{Meter{30, 60}, {100, 200}, {10, 20}, {50, 100}, {200, 400}, {2000, 4000}, {10, 20}};
 constexpr int kNoTenant = -1;
+constexpr std::uint32_t kTunnelMtu = 1400;  // bytes of L3; 1500 without ESP in UDP and some room for the ways between
 
 std::uint32_t size32(std::size_t size) { return static_cast<std::uint32_t>(size); }
 
@@ -62,6 +64,7 @@ class Compiler {
     for (const Place& place : ports_) compile_port(place);
     for (const Place& place : bindings_) compile_binding(place);
     for (std::uint32_t i = 0; i < tenants_.size(); ++i) compile_tenant(i);
+    sort_gateways(builder_);
     const Moments moments(model_);
     if (!moments.none()) builder_.moments.push_back({moments.at(now_)});
   }
@@ -145,6 +148,13 @@ class Compiler {
       add_owned(port, out.uplink, size32(builder_.ports.size()));
       return;
     }
+    if (port.kind() == model::Port::TUNNEL) {
+      out.kind = PortKind::kTunnel;
+      out.nic = kNone;
+      out.mtu = port.mtu() != 0 ? port.mtu() : kTunnelMtu;
+      out.addresses = add_addresses(port.addresses());
+      return;
+    }
     out.kind = port.kind() == model::Port::SEGMENT ? PortKind::kSegment : PortKind::kRouted;
     fill_wire(out, port);
     out.addresses = add_addresses(port.addresses());
@@ -157,7 +167,7 @@ class Compiler {
   }
 
   static std::uint8_t source_checks(const model::Port& port) {
-    if (port.kind() == model::Port::SEGMENT) return 0;
+    if (port.kind() == model::Port::SEGMENT || port.kind() == model::Port::TUNNEL) return 0;
     unsigned out = 0;
     if (port.reverse_path() == model::Port::STRICT) out |= filters::snapshot::kReversePathStrict;
     if (port.reverse_path() == model::Port::OFF) out |= filters::snapshot::kReversePathOff;
@@ -265,6 +275,8 @@ class Compiler {
     out.nat = run_since(first_nat, builder_.nat_rules.size());
     builder_.tenants.push_back(out);
     compile_state_limits(tenant, index);
+    compile_users(builder_, ids_, reporter_, tenant, index);
+    compile_gateways(builder_, tenant, index, [&](const std::string& name) { return port_at(t, name); });
   }
 
   void compile_state_limits(const model::Tenant& tenant, std::uint32_t index) {
@@ -278,7 +290,7 @@ class Compiler {
          .reserved = {}});
   }
 
-  /// One route a prefix. The order is the precedence: bound hosts, subnets of ports, what people wrote, subnets of uplinks.
+  /// One route a prefix. The order is the precedence: bound hosts, subnets of ports, pools, what people wrote, subnets of uplinks.
   void compile_routes(int t) {
     const auto& tenant = model_.tenants(t);
     std::set<Prefix> taken;
@@ -297,6 +309,9 @@ class Compiler {
       }
     };
     for (const auto& port : tenant.ports()) add_subnets(port.addresses(), port_at(t, port.name()));
+    for (const auto& pool : tenant.pools()) {
+      for (const Prefix& prefix : pool_prefixes(pool)) add(prefix, port_at(t, pool.tunnel()), nullptr);
+    }
     for (const auto& route : tenant.routes()) {
       const auto hop = route.has_next_hop() ? parse_address(route.next_hop()) : Result<Address>(Address{});
       add(*parse_prefix(route.prefix()), port_at(t, route.port()), route.has_next_hop() ? &*hop : nullptr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Overview. A rule of one family is a product of five sets: source zones, destination zones, sources, destinations and
-// services (protocol x ports). What the rules above leave of it is found by subtracting them one after another: a
-// product minus a product is at most five products, each smaller in one factor. The search goes depth first and stops
+// Overview. A rule of one family is a product of six sets: source zones, destination zones, sources, destinations,
+// services (protocol x ports) and sets of groups a user may be in. What the rules above leave of it is found by subtracting them one after another: a
+// product minus a product is at most six products, each smaller in one factor. The search goes depth first and stops
 // at the first piece that no rule above touches: a packet in it reaches the rule. Limits. CoverageBudget; a rule for
 // which it is spent is undecided.
 #include "control/compile/coverage.h"
@@ -36,14 +36,24 @@ using Addresses = std::vector<Span<Number>>;  // sorted, disjoint
 using ServiceBox = std::array<Span<std::uint32_t>, 3>;
 using Services = std::vector<ServiceBox>;
 
+/// Who is in one of each of `needs`, and in none of `avoids`.
+struct Users {
+  std::vector<std::uint64_t> needs;
+  std::uint64_t avoids = 0;
+  [[nodiscard]] bool empty() const {
+    return std::any_of(needs.begin(), needs.end(), [this](std::uint64_t groups) { return (groups & ~avoids) == 0; });
+  }
+};
+
 struct Product {
   std::uint64_t source_zones;
   std::uint64_t destination_zones;
   Addresses sources;
   Addresses destinations;
   Services services;
+  Users users;
   [[nodiscard]] bool empty() const {
-    return source_zones == 0 || destination_zones == 0 || sources.empty() || destinations.empty() || services.empty();
+    return source_zones == 0 || destination_zones == 0 || sources.empty() || destinations.empty() || services.empty() || users.empty();
   }
 };
 
@@ -129,6 +139,19 @@ Services without(Services a, const Services& b) {
   return a;
 }
 
+Users common(Users a, const Users& b) {
+  a.needs.insert(a.needs.end(), b.needs.begin(), b.needs.end());
+  a.avoids |= b.avoids;
+  return a;
+}
+
+/// `b` is a rule's: it needs one set of groups, or none, and avoids none.
+Users without(Users a, const Users& b) {
+  if (b.needs.empty()) return {.needs = {0}, .avoids = 0};  // nobody is left
+  a.avoids |= b.needs.front();
+  return a;
+}
+
 std::uint64_t work_of(const Product& a, const Product& b) {
   return a.sources.size() + b.sources.size() + a.destinations.size() + b.destinations.size() +
          a.services.size() * b.services.size() + 1;
@@ -138,7 +161,7 @@ std::uint64_t work_of(const Product& a, const Product& b) {
 bool meet(const Product& a, const Product& b) {
   return (a.source_zones & b.source_zones) != 0 && (a.destination_zones & b.destination_zones) != 0 &&
          !common(a.sources, b.sources).empty() && !common(a.destinations, b.destinations).empty() &&
-         !common(a.services, b.services).empty();
+         !common(a.users, b.users).empty() && !common(a.services, b.services).empty();
 }
 
 /// Appends the pieces of `from` outside `hole`, which meets it; the widest, as people write rules, last.
@@ -152,6 +175,8 @@ void subtract(Product from, const Product& hole, std::vector<Product>& out) {
   from.source_zones &= hole.source_zones;
   piece(&Product::destination_zones, from.destination_zones & ~hole.destination_zones);
   from.destination_zones &= hole.destination_zones;
+  piece(&Product::users, without(from.users, hole.users));
+  from.users = common(from.users, hole.users);
   piece(&Product::services, without(from.services, hole.services));
   from.services = common(from.services, hole.services);
   piece(&Product::destinations, without(from.destinations, hole.destinations));
@@ -236,7 +261,8 @@ class FamilyRules {
                            .destination_zones = rule.destination_zones & own,
                            .sources = addresses_of(view, rule.sources, rule.any_source == 1, family),
                            .destinations = addresses_of(view, rule.destinations, rule.any_destination == 1, family),
-                           .services = services_of(view, rule)});
+                           .services = services_of(view, rule),
+                           .users = {.needs = rule.user_groups == 0 ? std::vector<std::uint64_t>{} : std::vector{rule.user_groups}, .avoids = 0}});
       hulls_.push_back(hull_of(products_.back()));
       timed_.push_back(rule.timed == 1);
     }
@@ -318,6 +344,10 @@ class FamilyRules {
     out.destination_zone = static_cast<std::uint8_t>(std::countr_zero(product.destination_zones));
     out.source = address_of(product.sources.front().low, family_);
     out.destination = address_of(product.destinations.front().low, family_);
+    for (const std::uint64_t groups : product.users.needs) {
+      const std::uint64_t left = groups & ~product.users.avoids;
+      out.user_groups |= left & (~left + 1);
+    }
     // Of any protocols, one people know.
     const auto takes = [&](std::uint32_t protocol) {
       return service[0].low <= protocol && protocol <= service[0].high;

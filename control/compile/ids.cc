@@ -12,7 +12,8 @@ namespace sekisho::control {
 namespace {
 
 constexpr char kSeparator = '\x1f';
-constexpr std::array<std::uint32_t, kIdKinds> kMost{limits::kTenantIdMax, limits::kPortIdMax, limits::kRuleIdMax, limits::kBindingIdMax};
+constexpr std::array<std::uint32_t, kIdKinds> kMost{limits::kTenantIdMax, limits::kPortIdMax, limits::kRuleIdMax, limits::kBindingIdMax,
+                                                    limits::kUserIdMax};
 
 Uuid make_uuid() {
   Uuid out{};
@@ -69,6 +70,7 @@ std::string tenant_key(std::string_view service_code) { return id_key({service_c
 std::string port_key(std::string_view service_code, std::string_view port) { return id_key({"tenant", service_code, port}); }
 std::string uplink_key(std::string_view uplink) { return id_key({"uplink", uplink}); }
 std::string binding_key(std::string_view service_code, std::string_view binding) { return id_key({service_code, binding}); }
+std::string user_key(std::string_view service_code, std::string_view user) { return id_key({service_code, user}); }
 std::string rule_key(std::string_view service_code, const Uuid& uuid) { return id_key({service_code, to_string(uuid)}); }
 std::string rule_uuid_key(std::string_view service_code, std::string_view policy, std::string_view rule) {
   return id_key({service_code, "rule", policy, rule});

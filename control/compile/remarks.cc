@@ -108,7 +108,19 @@ class Remarks {
                                                    : "protocol " + std::to_string(packet.protocol);
     if (icmp) protocol = "ICMP type " + std::to_string(packet.icmp_type) + " code " + std::to_string(packet.icmp_code);
     return protocol + " from " + end(packet.source, packet.source_port) + " (" + zone(packet.source_zone) + ") to " +
-           end(packet.destination, packet.destination_port) + " (" + zone(packet.destination_zone) + ')';
+           end(packet.destination, packet.destination_port) + " (" + zone(packet.destination_zone) + ')' + user(packet);
+  }
+
+  /// The groups of the packet's user, in words.
+  [[nodiscard]] std::string user(const PolicyQuery& packet) const {
+    if (packet.user_groups == 0) return "";
+    const RulePlace& place = compiled_.rules[view_.tenants()[packet.tenant_index].rules.first];
+    std::string out;
+    const auto& groups = model_.tenants(place.tenant).user_groups();
+    for (int i = 0; i < groups.size(); ++i) {
+      if ((packet.user_groups >> i & 1U) != 0) out += (out.empty() ? "" : ", ") + groups[i].name();
+    }
+    return " of a user in " + out;
   }
 
   const model::Configuration& model_;

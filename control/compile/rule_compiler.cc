@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "control/compile/compiler.h"
+#include "control/compile/user_compiler.h"
 #include "control/config/timetable.h"
 
 namespace sekisho::control {
@@ -124,6 +125,7 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
   out.id = rule_number(here, out.uuid);
   out.source_zones = zone_mask(policy.from()) & zone_mask(rule.source_zones());
   out.destination_zones = zone_mask(policy.to()) & zone_mask(rule.destination_zones());
+  out.user_groups = group_mask(tenant_, rule.users());
   const Match source = addresses(Path(here, "source"), rule.source(), Negate{rule.source_not()});
   const Match destination = addresses(Path(here, "destination"), rule.destination(), Negate{rule.destination_not()});
   const std::optional<Match> service = services(Path(here, "service"), rule.service(), Negate{rule.service_not()});

@@ -33,7 +33,7 @@ Decoded decode_document(std::string_view text);
 /// The model as canonical YAML: fields in schema order, defaults left out. decode_document() gives the same model back.
 std::string encode_document(const model::Configuration& model);
 
-/// One message on one line, "{ mac: ..., prefix: ... }": how a difference shows an object without a name.
+/// One message on one line, "{ mac: ..., prefix: ... }", its secrets masked: how a difference shows an object.
 std::string encode_line(const google::protobuf::Message& message);
 
 /// Scalars of one document, maps and lists included; 200,000 rules need about 4 million.
@@ -44,6 +44,13 @@ std::string enum_text(const google::protobuf::EnumValueDescriptor& value);
 
 /// True when the field is absent or says what its absence says.
 bool is_default(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field);
+
+/// What stands for a secret wherever it is shown.
+inline constexpr std::string_view kMasked = "(set)";
+/// scalar_text(), a secret field's masked.
+std::string shown_text(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field, int index);
+/// Puts kMasked in the place of each secret of a message and of all in it. True when there was one.
+bool mask_secrets(google::protobuf::Message& message);
 
 /// The scalar field's value as the document writes it; `index` < 0 for a field that is no list.
 std::string scalar_text(const google::protobuf::Message& message, const google::protobuf::FieldDescriptor& field, int index);

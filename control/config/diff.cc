@@ -44,7 +44,7 @@ std::multiset<std::string> texts(const Message& message, const FieldDescriptor& 
 std::string list_text(const Message& message, const FieldDescriptor& field) {
   std::string out = "[";
   for (int i = 0; i < message.GetReflection()->FieldSize(message, &field); ++i) {
-    out += (i == 0 ? "" : ", ") + scalar_text(message, field, i);
+    out += (i == 0 ? "" : ", ") + shown_text(message, field, i);
   }
   return out + ']';
 }
@@ -99,7 +99,9 @@ class Differ {
     const std::string new_text = shown(after, field);
     if (old_text == new_text) return;
     const ChangeKind kind = old_text.empty() ? ChangeKind::kAdded : new_text.empty() ? ChangeKind::kRemoved : ChangeKind::kChanged;
-    changes_.push_back({kind, path, old_text, new_text});
+    const bool secret = field.options().GetExtension(model::secret);
+    const auto shown_as = [secret](const std::string& text) { return secret && !text.empty() ? std::string(kMasked) : text; };
+    changes_.push_back({kind, path, shown_as(old_text), shown_as(new_text)});
   }
 
   /// The effective value; nothing where absence means something of its own.

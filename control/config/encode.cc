@@ -43,10 +43,12 @@ std::string quote(std::string_view text) {
   return out + '"';
 }
 
-std::string scalar_list(const Message& message, const FieldDescriptor& field) {
+using TextOf = std::string (*)(const Message&, const FieldDescriptor&, int);
+
+std::string scalar_list(const Message& message, const FieldDescriptor& field, TextOf text_of = scalar_text) {
   std::string out = "[";
   const int count = message.GetReflection()->FieldSize(message, &field);
-  for (int i = 0; i < count; ++i) out += (i == 0 ? "" : ", ") + scalar_text(message, field, i);
+  for (int i = 0; i < count; ++i) out += (i == 0 ? "" : ", ") + text_of(message, field, i);
   return out + ']';
 }
 
@@ -150,9 +152,37 @@ std::string encode_line(const Message& message) {
     const FieldDescriptor& field = *type->field(i);
     if (is_default(message, field)) continue;
     out += (out.empty() ? "{ " : ", ") + field.name() + ": ";
-    out += field.is_repeated() ? scalar_list(message, field) : scalar_text(message, field, -1);
+    out += field.is_repeated() ? scalar_list(message, field, shown_text) : shown_text(message, field, -1);
   }
   return out.empty() ? "{}" : out + " }";
+}
+
+std::string shown_text(const Message& message, const FieldDescriptor& field, int index) {
+  return field.options().GetExtension(model::secret) ? std::string(kMasked) : scalar_text(message, field, index);
+}
+
+bool mask_secrets(Message& message) {
+  const auto* type = message.GetDescriptor();
+  const auto* reflection = message.GetReflection();
+  bool found = false;
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor& field = *type->field(i);
+    const int count = field.is_repeated() ? reflection->FieldSize(message, &field) : reflection->HasField(message, &field) ? 1 : 0;
+    for (int k = 0; k < count; ++k) {
+      if (field.message_type() != nullptr) {
+        found |= mask_secrets(field.is_repeated() ? *reflection->MutableRepeatedMessage(&message, &field, k)
+                                                  : *reflection->MutableMessage(&message, &field));
+      } else if (field.options().GetExtension(model::secret)) {
+        found = true;
+        if (field.is_repeated()) {
+          reflection->SetRepeatedString(&message, &field, k, std::string(kMasked));
+        } else {
+          reflection->SetString(&message, &field, std::string(kMasked));
+        }
+      }
+    }
+  }
+  return found;
 }
 
 }  // namespace sekisho::control

@@ -129,6 +129,7 @@ class Document {
     std::size_t ports = static_cast<std::size_t>(model_.uplinks_size());
     std::size_t bindings = 0;
     std::size_t rules = 0;
+    std::size_t users = 0;
     for (int i = 0; i < model_.tenants_size(); ++i) {
       const Path here(root_, "tenants", i);
       const auto& tenant = model_.tenants(i);
@@ -143,15 +144,17 @@ class Document {
       for (int p = 0; p < tenant.ports_size(); ++p) check_port_nic(Path(here, "ports", p), tenant.ports(p));
       ports += static_cast<std::size_t>(tenant.ports_size());
       bindings += static_cast<std::size_t>(tenant.bindings_size());
+      users += static_cast<std::size_t>(tenant.users_size());
       for (const auto& policy : tenant.policies()) rules += static_cast<std::size_t>(policy.rules_size());
     }
     check_count(reporter_, Path(root_, "tenants"), ports, limits::kPortsMax, "ports and uplinks in all");
     check_count(reporter_, Path(root_, "tenants"), bindings, limits::kBindingsMax, "bindings in all");
     check_count(reporter_, Path(root_, "tenants"), rules, limits::kRulesMax, "rules in all");
+    check_count(reporter_, Path(root_, "tenants"), users, limits::kUsersMax, "users in all");
   }
 
   void check_port_nic(const Path& here, const model::Port& port) {
-    if (port.kind() != model::Port::SHARE) check_nic(here, port.nic(), port.mtu());
+    if (port.kind() != model::Port::SHARE && port.kind() != model::Port::TUNNEL) check_nic(here, port.nic(), port.mtu());
   }
 
   /// One wire (NIC and tags) belongs to one port or uplink: it is where a packet's tenant comes from.
@@ -170,7 +173,7 @@ class Document {
       const Path tenant(root_, "tenants", t);
       for (int p = 0; p < model_.tenants(t).ports_size(); ++p) {
         const auto& port = model_.tenants(t).ports(p);
-        if (port.kind() == model::Port::SHARE) continue;
+        if (port.kind() == model::Port::SHARE || port.kind() == model::Port::TUNNEL) continue;
         claim(Path(tenant, "ports", p), {port.nic(), port.outer_vlan(), port.inner_vlan()},
               "port \"" + port.name() + "\" of tenant \"" + model_.tenants(t).name() + '"');
       }

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -51,6 +52,16 @@ void validate_routes(Reporter& reporter, const model::Configuration& model, cons
 void validate_objects(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 void validate_nat(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 void validate_policies(Reporter& reporter, const model::Tenant& tenant, const Path& path);
+/// Gateways, pools, users and their groups.
+void validate_users(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
+
+/// Reports a number outside least..most.
+void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
+                  std::uint32_t most);
+/// A prefix as a network: host bits clear. Reports what is none.
+std::optional<Prefix> check_network(Reporter& reporter, const Path& path, const std::string& text);
+/// Reports control characters and more characters than a memo has.
+void check_memo(Reporter& reporter, const Path& path, const std::string& text);
 
 /// Checks an interface address ("10.0.0.1/24"): a host inside its subnet, of an ordinary kind.
 void check_interface_address(Reporter& reporter, const Path& path, const std::string& text);

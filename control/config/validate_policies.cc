@@ -12,7 +12,6 @@ namespace sekisho::control {
 namespace {
 
 constexpr std::size_t kZonesPerRuleMax = 16;
-constexpr std::size_t kMemoCharactersMax = 256;
 
 std::set<std::string_view> names_of(const model::Tenant& tenant, bool services) {
   std::set<std::string_view> out;
@@ -112,7 +111,8 @@ class PolicyCheck {
       check_references(here, "service", rule.service(), services_, "service", rule.service_not());
       check_log(here, rule);
       check_limits(here, rule);
-      check_memo(here, rule);
+      check_memo(reporter_, Path(here, "memo"), rule.memo());
+      check_users(here, rule);
       check_on_change(here, rule);
       check_time(here, rule);
     }
@@ -192,11 +192,14 @@ class PolicyCheck {
     reporter_.error(Path(here, "on_change"), "a rule that drops or rejects has no sessions to end or keep");
   }
 
-  void check_memo(const Path& here, const model::Rule& rule) {
-    if (count_characters(rule.memo()) > kMemoCharactersMax) {
-      reporter_.error(Path(here, "memo"), "a memo has at most " + std::to_string(kMemoCharactersMax) + " characters");
-    } else if (find_bad_text(rule.memo()) != std::string::npos) {
-      reporter_.error(Path(here, "memo"), "a memo holds no control characters");
+  void check_users(const Path& here, const model::Rule& rule) {
+    check_count(reporter_, Path(here, "users"), static_cast<std::size_t>(rule.users_size()), limits::kUserGroupsPerTenantMax, "groups");
+    for (int i = 0; i < rule.users_size(); ++i) {
+      const auto& groups = tenant_.user_groups();
+      const bool known = std::any_of(groups.begin(), groups.end(), [&](const auto& group) { return group.name() == rule.users(i); });
+      if (known) continue;
+      const std::string hint = rule.users(i) == "any" ? "; leave the list empty to mean anyone" : "";
+      reporter_.no_such_name(Path(here, "users", i), {".user_groups"}, "there is no user group named \"" + rule.users(i) + '"' + hint);
     }
   }
 
@@ -212,6 +215,15 @@ class PolicyCheck {
 };
 
 }  // namespace
+
+void check_memo(Reporter& reporter, const Path& path, const std::string& text) {
+  constexpr std::size_t kMemoCharactersMax = 256;
+  if (count_characters(text) > kMemoCharactersMax) {
+    reporter.error(path, "a memo has at most " + std::to_string(kMemoCharactersMax) + " characters");
+  } else if (find_bad_text(text) != std::string::npos) {
+    reporter.error(path, "a memo holds no control characters");
+  }
+}
 
 void validate_policies(Reporter& reporter, const model::Tenant& tenant, const Path& path) {
   PolicyCheck(reporter, tenant, path).check();

@@ -21,6 +21,8 @@ constexpr std::uint32_t kBandwidthMbitMax = 400'000;
 constexpr std::uint32_t kMeterMax = 1'000'000;
 constexpr std::size_t kBindingListMax = 8;  // extra ethertypes, vrids
 constexpr std::size_t kPortAddressesMax = 64;
+constexpr std::uint32_t kTunnelMtuMin = 1280;  // RFC 8200 section 5
+constexpr std::uint32_t kTunnelMtuMax = 1500;
 
 /// Texts that parse, as prefixes: whoever reads them later need not report them again.
 std::vector<Prefix> prefixes_of(const Strings& texts) {
@@ -31,7 +33,8 @@ std::vector<Prefix> prefixes_of(const Strings& texts) {
   return out;
 }
 
-/// A prefix as a network: host bits clear.
+}  // namespace
+
 std::optional<Prefix> check_network(Reporter& reporter, const Path& path, const std::string& text) {
   const auto prefix = parse_prefix(text);
   if (!prefix) {
@@ -45,6 +48,8 @@ std::optional<Prefix> check_network(Reporter& reporter, const Path& path, const 
   }
   return *prefix;
 }
+
+namespace {
 
 bool overlap(const Prefix& a, const Prefix& b) {
   return a.length <= b.length ? a.contains(b.address) : b.contains(a.address);
@@ -65,6 +70,8 @@ class PortCheck {
       }
       if (port.kind() == model::Port::SHARE) {
         check_share(here, port);
+      } else if (port.kind() == model::Port::TUNNEL) {
+        check_tunnel(here, port);
       } else {
         check_wire(here, port);
       }
@@ -97,6 +104,20 @@ class PortCheck {
       }
       if (uplink != platform_.uplinks.end()) check_uplink_address(at, *prefix, model_.uplinks(uplink->second));
     }
+  }
+
+  void check_tunnel(const Path& here, const model::Port& port) {
+    refuse_field(here, "nic", port.has_nic(), "a tunnel");
+    refuse_field(here, "outer_vlan", port.outer_vlan() != 0, "a tunnel");
+    refuse_field(here, "inner_vlan", port.inner_vlan() != 0, "a tunnel");
+    refuse_field(here, "outer_tag", port.outer_tag() != model::DOT1Q, "a tunnel");
+    refuse_field(here, "addresses", port.addresses_size() != 0, "a tunnel");
+    refuse_field(here, "uplink", port.has_uplink(), "a tunnel");
+    refuse_field(here, "prefixes", port.prefixes_size() != 0, "a tunnel");
+    refuse_field(here, "enforcement", port.has_enforcement(), "a tunnel");
+    refuse_field(here, "reverse_path", port.has_reverse_path(), "a tunnel");  // its users' Leases say who a source may be
+    refuse_field(here, "refuse_bogons", port.has_refuse_bogons(), "a tunnel");
+    if (port.mtu() != 0) check_within(reporter_, here, "mtu", port.mtu(), kTunnelMtuMin, kTunnelMtuMax);
   }
 
   void check_uplink_address(const Path& at, const Prefix& prefix, const model::Uplink& uplink) {
@@ -503,6 +524,10 @@ void validate_routes(Reporter& reporter, const model::Configuration& model, cons
                      "there is already a route to " + to_string(*prefix) + ", by a port's address, a binding or above");
     }
     if (port == ports.end()) continue;
+    if (tenant.ports(port->second).kind() == model::Port::TUNNEL) {
+      reporter.error(Path(here, "port"), "what leads to a tunnel are its pools");
+      continue;
+    }
     check_next_hop(reporter, model, tenant, here, route, *prefix, tenant.ports(port->second), platform);
   }
 }
@@ -568,6 +593,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_objects(reporter, tenant, path);
   validate_nat(reporter, tenant, path);
   validate_policies(reporter, tenant, path);
+  validate_users(reporter, tenant, path, ports);
 }
 
 }  // namespace sekisho::control

@@ -63,9 +63,13 @@ void ControlServer::admit(IpcConnection connection) {
   const auto uid = connection.peer_uid();
   if (!uid || clients_.size() >= kClientsMax) return;
   const auto listed = [&uid](const std::vector<uid_t>& uids) { return std::find(uids.begin(), uids.end(), *uid) != uids.end(); };
-  const bool everything = *uid == 0 || listed(admission_.everything);
-  if (!everything && !listed(admission_.names)) return;
-  auto client = std::make_unique<Client>(io_, std::move(connection), *uid, !everything);
+  std::vector<ipc::ToControl::BodyCase> questions;
+  if (*uid != 0 && !listed(admission_.everything)) {
+    if (listed(admission_.names)) questions.push_back(ipc::ToControl::kGetNames);
+    if (listed(admission_.vpn)) questions.push_back(ipc::ToControl::kGetVpnConfig);
+    if (questions.empty()) return;
+  }
+  auto client = std::make_unique<Client>(io_, std::move(connection), *uid, std::move(questions));
   boost::system::error_code failed;
   client->readable.assign(::dup(client->connection.fd()), failed);
   if (failed) return;
@@ -89,7 +93,8 @@ void ControlServer::read_request(std::uint64_t client) {
     clients_.erase(client);
     return;
   }
-  if (from.names_only && request.message.body_case() != ipc::ToControl::kGetNames) {
+  const auto& may = from.questions;
+  if (!may.empty() && std::find(may.begin(), may.end(), request.message.body_case()) == may.end()) {
     clients_.erase(client);
     return;
   }

@@ -35,6 +35,7 @@ struct ControlAnswer {
 struct Admission {
   std::vector<uid_t> everything;  ///< may ask anything
   std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
+  std::vector<uid_t> vpn = {};    ///< may ask for the configuration of remote access only: iked
 };
 
 /// control.sock: admits peers by uid, reads one request at a time from each, writes one answer. A client that sends what
@@ -53,12 +54,12 @@ class ControlServer {
 
  private:
   struct Client {
-    Client(boost::asio::io_context& io, IpcConnection c, uid_t u, bool n)
-        : connection(std::move(c)), readable(io), uid(u), names_only(n) {}
+    Client(boost::asio::io_context& io, IpcConnection c, uid_t u, std::vector<ipc::ToControl::BodyCase> q)
+        : connection(std::move(c)), readable(io), uid(u), questions(std::move(q)) {}
     IpcConnection connection;
     boost::asio::posix::stream_descriptor readable;
     uid_t uid;
-    bool names_only;
+    std::vector<ipc::ToControl::BodyCase> questions;  ///< it may ask; empty: all
   };
   void wait_accept();
   void accept_all();

@@ -10,6 +10,7 @@
 #include "base/ipc/sealed_blob.h"
 #include "base/limits.h"
 #include "control/compile/compiler.h"
+#include "control/compile/vpn_config.h"
 #include "control/config/diff.h"
 #include "control/links/answer.h"
 #include "control/links/log_link.h"
@@ -143,6 +144,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return end_quarantine(request, std::move(reply));
     case ipc::ToControl::kGetNames:
       return get_names(request, reply);
+    case ipc::ToControl::kGetVpnConfig:
+      return get_vpn_config(request, reply);
     case ipc::ToControl::kOpenLogStream:
       return open_log_stream(io_, export_socket_, request.message.open_log_stream(),
                              [reply = std::move(reply)](ipc::LogStream stream, Fd fd) {
@@ -299,6 +302,10 @@ void ControlService::get_config(const ControlRequest& request, ControlServer::Re
   }
   auto text = store_.text(revision);
   if (!text) return reply(failure("revision " + std::to_string(revision) + " is not kept"));
+  if (!request.message.get_config().secrets()) {
+    Decoded decoded = decode_document(*text);
+    if (mask_secrets(decoded.model)) *text = encode_document(decoded.model);
+  }
   ControlAnswer out;
   auto& body = *out.message.mutable_document();
   body.set_revision(revision);
@@ -325,6 +332,24 @@ void ControlService::get_names(const ControlRequest& request, ControlServer::Rep
   auto blob = make_sealed_blob("sekisho-names", as_bytes(names));
   if (!blob) return reply(failure("the names cannot be handed over: " + describe(blob.error())));
   body.set_size(names.size());
+  out.fd = std::move(*blob);
+  reply(std::move(out));
+}
+
+void ControlService::get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply) {
+  ControlAnswer out;
+  auto& body = *out.message.mutable_vpn_config();
+  const Running* now = running();
+  if (now == nullptr) return reply(std::move(out));
+  body.set_generation(now->revision);
+  if (now->revision <= request.message.get_vpn_config().known()) return reply(std::move(out));
+  ipc::VpnConfig config = make_vpn_config(now->model, ids_, now->revision);
+  std::string bytes = config.SerializeAsString();
+  wipe_secrets(config);
+  auto blob = make_sealed_blob("sekisho-vpn", as_bytes(bytes));
+  body.set_size(bytes.size());
+  wipe(bytes);
+  if (!blob) return reply(failure("the configuration of remote access cannot be handed over: " + describe(blob.error())));
   out.fd = std::move(*blob);
   reply(std::move(out));
 }

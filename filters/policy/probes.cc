@@ -93,7 +93,8 @@ PolicyQuery ProbeMaker::anything(const SnapshotView& view, std::uint32_t tenant_
   out.destination_port = static_cast<std::uint16_t>(next());
   out.icmp_type = static_cast<std::uint8_t>(next());
   out.icmp_code = static_cast<std::uint8_t>(next());
-  if (below(2) != 0) out.user_groups = next() & next() & next();
+  const snapshot::Range rules = view.tenants()[tenant_index].rules;
+  if (out.icmp_type % 2 != 0) out.user_groups = view.rules()[rules.first + out.source_port % rules.count].user_groups;
   return out;
 }
 

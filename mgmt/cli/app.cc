@@ -52,7 +52,7 @@ constexpr ShowCommand kShowCommands[] = {
 struct Choice {
   std::string run_dir;
   bool json = false;
-  bool blocks = false;
+  bool blocks = false, secrets = false;
   std::string file, tenant, binding, shell;
   std::uint32_t against = 0, limit = 0, revision = 0, unused = 0;
   CommitRequest commit;
@@ -153,7 +153,8 @@ void add_config(CLI::App& app, Choice& choice) {
 
   CLI::App* show = config->add_subcommand("show", "print the document of a revision");
   show->add_option("REV", choice.revision, "revision number (default: the running one)");
-  show->callback([&] { choice.action = [&](Session& s) { return show_config(s, choice.revision); }; });
+  show->add_flag("--secrets", choice.secrets, "with private keys and hashes, which are shown as (set) else");
+  show->callback([&] { choice.action = [&](Session& s) { return show_config(s, choice.revision, choice.secrets); }; });
 }
 
 void add_show(CLI::App& app, Choice& choice) {

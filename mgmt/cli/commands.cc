@@ -22,10 +22,11 @@ ExitStatus print_table(Session& session, const ipc::Table& table) {
   return ExitStatus::kOk;
 }
 
-std::variant<std::string, ControlError> fetch_document(Session& session, std::uint32_t revision,
+std::variant<std::string, ControlError> fetch_document(Session& session, std::uint32_t revision, bool secrets,
                                                        std::uint32_t& number) {
   ipc::ToControl question;
   question.mutable_get_config()->set_revision(revision);
+  question.mutable_get_config()->set_secrets(secrets);
   auto asked = ask_control(session.run_dir, std::move(question));
   if (auto* error = std::get_if<ControlError>(&asked)) return *error;
   auto& answer = std::get<ControlAnswer>(asked);
@@ -123,7 +124,7 @@ ExitStatus diff_config(Session& session, const std::string& file_or_revision, st
   std::string name = file_or_revision;
   if (is_number(file_or_revision) && ::access(file_or_revision.c_str(), F_OK) != 0) {
     std::uint32_t number = 0;
-    text = fetch_document(session, static_cast<std::uint32_t>(std::stoul(file_or_revision)), number);
+    text = fetch_document(session, static_cast<std::uint32_t>(std::stoul(file_or_revision)), true, number);
     name = "revision " + file_or_revision;
   } else {
     text = read_document(file_or_revision);
@@ -183,9 +184,9 @@ ExitStatus list_revisions(Session& session, std::uint32_t limit) {
   return answer.has_revisions() ? print_table(session, revisions_table(answer.revisions())) : unexpected(session);
 }
 
-ExitStatus show_config(Session& session, std::uint32_t revision) {
+ExitStatus show_config(Session& session, std::uint32_t revision, bool secrets) {
   std::uint32_t number = 0;
-  const auto text = fetch_document(session, revision, number);
+  const auto text = fetch_document(session, revision, secrets, number);
   if (const auto* error = std::get_if<ControlError>(&text)) return fail(session, *error);
   if (session.json) {
     session.out << "{\"revision\":" << number << ",\"text\":" << json_text(std::get<std::string>(text)) << "}\n";

@@ -50,7 +50,8 @@ ExitStatus commit_config(Session& session, const CommitRequest& request);
 ExitStatus confirm_config(Session& session);
 ExitStatus rollback_config(Session& session, const RollbackRequest& request);
 ExitStatus list_revisions(Session& session, std::uint32_t limit);
-ExitStatus show_config(Session& session, std::uint32_t revision);
+/// `secrets`: as they are, not masked.
+ExitStatus show_config(Session& session, std::uint32_t revision, bool secrets);
 ExitStatus release_binding(Session& session, const std::string& tenant, const std::string& binding);
 /// `unused_days`: rules not hit for so many days, 0 = all.
 ExitStatus show_table(Session& session, ipc::Show::What what, const std::string& tenant, std::uint32_t limit, std::uint32_t unused_days);

@@ -395,6 +395,7 @@ Rule random_rule(SnapshotBuilder& b, std::uint32_t id, const PolicyShape& shape,
     rule.any_service = 0;
   }
   rule.action = static_cast<Action>(1 + below(random, 3));
+  if (!shape.realistic && one_in(random, 4)) rule.user_groups = random() & random() & random();
   return rule;
 }
 
@@ -503,6 +504,9 @@ PolicyQuery random_query(const SnapshotView& view, Random& random) {
   query.destination_port = word(near(service.destination_low, service.destination_high, 0xffff, random));
   query.icmp_type = static_cast<std::uint8_t>(near(service.icmp_type_low, service.icmp_type_high, 0xff, random));
   query.icmp_code = static_cast<std::uint8_t>(near(service.icmp_code_low, service.icmp_code_high, 0xff, random));
+  const std::uint64_t lowest = rule.user_groups & (~rule.user_groups + 1);
+  const std::array<std::uint64_t, 5> groups{0, rule.user_groups, lowest, ~rule.user_groups, std::uint64_t{1} << below(random, 64)};
+  query.user_groups = groups[below(random, groups.size())];
   return query;
 }
 

@@ -26,6 +26,7 @@ using testing::HasSubstr;
 
 constexpr auto kPatience = 10s;
 constexpr uid_t kLogUid = 65533;  // may ask for names, nothing else
+constexpr uid_t kVpnUid = 65532;  // may ask for the configuration of remote access, nothing else
 
 ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 
@@ -158,7 +159,7 @@ class DaemonTest : public testing::Test {
     Ids ids;
     EXPECT_TRUE(store.load_ids(ids).has_value());
     daemon_ = std::make_unique<Daemon>(
-        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}},
+        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}, .vpn = {kVpnUid}},
                         .deadlines = {.greet = 2s, .apply = 300ms, .retry = 10ms}},
         std::move(store), std::move(ids), [](const std::string&) {});
     ASSERT_TRUE(daemon_->start().has_value());
@@ -523,6 +524,47 @@ int ask_as(uid_t uid, const std::string& directory, const ipc::ToControl& reques
   return WIFEXITED(status) ? WEXITSTATUS(status) : 5;
 }
 
+TEST_F(DaemonTest, GivesTheKeyingDaemonItsConfigurationWhenItIsNewer) {
+  begin_dataplane();
+  begin();
+  auto connection = client();
+  ipc::ToControl request;
+  request.mutable_get_vpn_config();
+  EXPECT_EQ(ask(connection, request).message.vpn_config().size(), 0U) << "nothing runs";
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  Answer first = ask(connection, request);
+  EXPECT_EQ(first.message.vpn_config().generation(), 1U);
+  ASSERT_EQ(first.fds.size(), 1U);
+  auto blob = SealedBlob::open(std::move(first.fds.at(0)), std::size_t{1} << 20).value();
+  EXPECT_EQ(blob.bytes().size(), first.message.vpn_config().size());
+  ipc::VpnConfig config;
+  ASSERT_TRUE(config.ParseFromArray(blob.bytes().data(), static_cast<int>(blob.bytes().size())));
+  EXPECT_EQ(config.tenants(0).users_size(), 4);
+
+  request.mutable_get_vpn_config()->set_known(1);
+  const Answer again = ask(connection, request);
+  EXPECT_EQ(again.message.vpn_config().generation(), 1U);
+  EXPECT_EQ(again.message.vpn_config().size(), 0U);
+  EXPECT_TRUE(again.fds.empty());
+  ASSERT_TRUE(commit(with(kRemote, "name: ken", "name: kento")).ok());
+  EXPECT_EQ(ask(connection, request).message.vpn_config().generation(), 2U);
+}
+
+TEST_F(DaemonTest, ShowsADocumentWithoutItsSecretsUnlessTheyAreAskedFor) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  auto connection = client();
+  ipc::ToControl request;
+  request.mutable_get_config();
+  const std::string shown = ask(connection, request).message.document().text();
+  EXPECT_THAT(shown, HasSubstr("(set)"));
+  EXPECT_THAT(shown, Not(HasSubstr("8846f7ea")));
+  EXPECT_THAT(shown, Not(HasSubstr("MC4CAQAw")));
+  request.mutable_get_config()->set_secrets(true);
+  EXPECT_EQ(ask(connection, request).message.document().text(), kRemote);
+}
+
 TEST_F(DaemonTest, GivesTheLogReaderNamesAndNothingElse) {
   if (getuid() != 0) GTEST_SKIP() << "only root can be somebody else";
   begin();
@@ -537,6 +579,13 @@ TEST_F(DaemonTest, GivesTheLogReaderNamesAndNothingElse) {
 
   EXPECT_EQ(ask_as(kLogUid, directory_, names), 0);
   EXPECT_EQ(ask_as(kLogUid, directory_, rollback), 1);
+  ipc::ToControl vpn;
+  vpn.set_correlation(3);
+  vpn.mutable_get_vpn_config();
+  EXPECT_EQ(ask_as(kLogUid, directory_, vpn), 1);
+  EXPECT_EQ(ask_as(kVpnUid, directory_, vpn), 0);
+  EXPECT_EQ(ask_as(kVpnUid, directory_, names), 1);
+  EXPECT_EQ(ask_as(kVpnUid, directory_, rollback), 1);
   EXPECT_EQ(ask_as(0, directory_, rollback), 0);
 }
 

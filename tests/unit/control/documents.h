@@ -93,6 +93,74 @@ inline constexpr std::string_view kTimed = R"(tenants:
           - { name: always, action: allow }
 )";
 
+/// The worked example of specification 3.4: two groups of people and those who are about to leave.
+constexpr std::string_view kRemote = R"(nics:
+  - { name: nic-a, device: net_ring0 }
+  - { name: nic-out, device: net_ring1 }
+uplinks:
+  - { name: internet, nic: nic-out, addresses: [192.0.2.1/24, "2001:db8:0:1::1/64"] }
+tenants:
+  - service_code: acm00000001
+    name: acme
+    zones: [servers, internet, remote]
+    ports:
+      - { name: core, nic: nic-a, kind: routed, zone: servers, addresses: [10.20.0.1/16] }
+      - { name: net, kind: share, uplink: internet, zone: internet, prefixes: [203.0.113.16/28, "2001:db8:a::/48"] }
+      - { name: users, kind: tunnel, zone: remote }
+    routes:
+      - { prefix: 0.0.0.0/0, port: net, next_hop: 192.0.2.2 }
+    pools:
+      - { name: people, tunnel: users, ranges: [10.99.0.10-10.99.0.20, "fd00:99::/112"] }
+    user_groups:
+      - { name: "営業部", pool: people, priority: 10, login: [ "mon-fri 22:00-06:00" ], source_prefixes: [198.51.100.0/24], beyond: replace }
+      - { name: "情シス", pool: people, priority: 5, sessions_per_user: 2 }
+      - { name: "制限中" }
+    users:
+      - { name: hana, nt_hash: 8846f7eaee8fb117ad06bdd830b7586c, groups: ["営業部"], static_addresses: [10.99.0.11] }
+      - { name: taro, psk: "0123456789 0123456789 x", groups: ["営業部", "制限中"] }
+      - { name: ken, groups: ["情シス"] }
+      - { name: gone, groups: ["営業部", "情シス"], suspended: true }
+    gateways:
+      - name: vpn
+        addresses: [203.0.113.17, "2001:db8:a::1"]
+        port: net
+        tunnel: users
+        identity: vpn.example.jp
+        profile: windows-default
+        accept: [eap-mschapv2, certificate]
+        certificates: ["-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"]
+        keys: ["-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n"]
+        client_cas: ["-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n"]
+        networks: [10.20.0.0/16]
+        dns: [10.20.0.53]
+        dns_domains: [corp.example.jp]
+        child_rekey_mbytes: 500
+        child_life_mbytes: 600
+        idle_seconds: 900
+        default_group: "営業部"
+    addresses:
+      - { name: "基幹サーバ", entries: [10.20.8.0/24] }
+      - { name: "管理網", entries: [10.20.9.0/24] }
+    services:
+      - { name: "Web系", protocol: tcp, destination_ports: [80, 443] }
+      - { name: "管理系", protocol: tcp, destination_ports: [22, 3389] }
+    policies:
+      - name: remote access
+        from: [remote]
+        rules:
+          - { name: "情シス→管理", action: allow, users: ["情シス"], destination: ["管理網"], service: ["管理系"] }
+          - { name: "退職予定者停止", action: drop, users: ["制限中"] }
+          - { name: "営業→基幹", action: allow, users: ["営業部"], destination: ["基幹サーバ"], service: ["Web系"] }
+      - name: rest
+        rules:
+          - { name: ping, action: allow, destination: ["基幹サーバ"] }
+  - service_code: glo00000001
+    name: globex
+    zones: [remote]
+    ports: [ { name: users, kind: tunnel, zone: remote, mtu: 1300 } ]
+    users: [ { name: hana } ]
+)";
+
 /// `text` with the first `from` replaced by `to`.
 inline std::string with(std::string_view text, std::string_view from, std::string_view to) {
   std::string out(text);

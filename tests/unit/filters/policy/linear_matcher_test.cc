@@ -33,6 +33,22 @@ TEST_F(LinearMatcher, FindsTheFirstRuleAndItsService) {
   EXPECT_EQ(match(), (PolicyMatch{0, 1}));
 }
 
+TEST(LinearMatcherOfUsers, TakesThoseWithACommonGroupAlone) {
+  auto builder = tests::one_of_everything();
+  builder.rules[0].user_groups = 0b110;
+  const auto bytes = builder.finish(1);
+  const SnapshotView view = SnapshotView::parse(bytes).value();
+  PolicyQuery query{0, 0, 1, address("10.0.0.5"), address("203.0.113.9"), 6, 40000, 80, 0, 0};
+  for (const std::uint64_t groups : {0b010U, 0b100U, 0b111U}) {
+    query.user_groups = groups;
+    EXPECT_EQ(match_linear(view, query).rule, 0U) << groups;
+  }
+  for (const std::uint64_t groups : {0b000U, 0b001U, 0b1000U}) {
+    query.user_groups = groups;
+    EXPECT_EQ(match_linear(view, query).rule, 1U) << groups;
+  }
+}
+
 TEST_F(LinearMatcher, KeepsTenantsWithEqualAddressesApart) {
   query_.tenant_index = 1;
 

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/compile/user_compiler.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "control/config/text.h"
+
+namespace sekisho::control {
+
+std::uint64_t group_mask(const model::Tenant& tenant, const google::protobuf::RepeatedPtrField<std::string>& groups) {
+  std::uint64_t out = 0;
+  for (int i = 0; i < tenant.user_groups_size(); ++i) {
+    const bool named = std::find(groups.begin(), groups.end(), tenant.user_groups(i).name()) != groups.end();
+    if (named) out |= std::uint64_t{1} << i;
+  }
+  return out;
+}
+
+std::vector<Prefix> pool_prefixes(const model::Pool& pool) {
+  std::vector<Prefix> out;
+  for (const auto& text : pool.ranges()) {
+    const auto span = *parse_address_entry(text);
+    for (Address at = span.low;;) {
+      Prefix widest{at, static_cast<std::uint8_t>(at.bits())};
+      while (widest.length > 0) {
+        const Prefix wider{at, static_cast<std::uint8_t>(widest.length - 1)};
+        if (wider.first() != at || wider.last() > span.high) break;
+        widest = wider;
+      }
+      out.push_back(widest);
+      at = widest.last();
+      if (at == span.high) break;
+      for (std::size_t byte = at.bits() / 8; byte-- > 0 && ++at.bytes[byte] == 0;) {
+      }
+    }
+  }
+  return out;
+}
+
+void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index) {
+  const auto first = static_cast<std::ptrdiff_t>(builder.users.size());
+  for (const auto& user : tenant.users()) {
+    const std::uint32_t id = ids.number(IdKind::kUser, user_key(tenant.service_code(), user.name()));
+    if (id == 0) reporter.error(Path(), "every number for a user was given out; this unit cannot take new ones");
+    builder.users.push_back({id, index, user.suspended() ? 0 : group_mask(tenant, user.groups())});
+  }
+  std::sort(builder.users.begin() + first, builder.users.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+}
+
+void compile_gateways(filters::SnapshotBuilder& builder, const model::Tenant& tenant, std::uint32_t index,
+                      const std::function<std::uint32_t(const std::string&)>& port_at) {
+  for (const auto& gateway : tenant.gateways()) {
+    for (const auto& address : gateway.addresses()) {
+      builder.gateways.push_back({*parse_address(address), {}, index, port_at(gateway.port()), port_at(gateway.tunnel())});
+    }
+  }
+}
+
+void sort_gateways(filters::SnapshotBuilder& builder) {
+  std::sort(builder.gateways.begin(), builder.gateways.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.port, a.address) < std::tie(b.port, b.address); });
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/compile/vpn_config.h"
+
+#include <string.h>  // explicit_bzero
+
+#include <algorithm>
+
+#include "base/net/address.h"
+#include "control/config/codec.h"
+#include "control/config/text.h"
+#include "control/config/timetable.h"
+
+namespace sekisho::control {
+namespace {
+
+constexpr std::uint64_t kMegabyte = 1'000'000;
+constexpr std::uint32_t kMinutesOfDay = 24 * 60;
+
+std::string wire_of(const Address& address) {
+  const auto bytes = address.wire();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+std::string wire_of(const std::string& text) { return wire_of(*parse_address(text)); }
+
+void fill(ipc::VpnPrefix& out, const std::string& text) {
+  const auto prefix = *parse_prefix(text);
+  out.set_address(wire_of(prefix.address));
+  out.set_length(prefix.length);
+}
+
+std::string bytes_of_hex(const std::string& hex) {
+  const auto digit = [](char c) { return static_cast<unsigned>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10); };
+  std::string out;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) out += static_cast<char>(digit(hex[i]) << 4 | digit(hex[i + 1]));
+  return out;
+}
+
+/// A slot that passes midnight is two windows.
+void add_windows(ipc::VpnGroup& group, const WeeklySlot& slot) {
+  const auto add = [&group](std::uint32_t days, std::uint32_t from, std::uint32_t to) {
+    auto& window = *group.add_login();
+    window.set_weekdays(days);
+    window.set_from_minute(from);
+    window.set_to_minute(to);
+  };
+  const std::uint32_t end = std::uint32_t{slot.from_minute} + slot.minutes;
+  add(slot.days, slot.from_minute, std::min(end, kMinutesOfDay));
+  const std::uint32_t next_days = (slot.days << 1 | slot.days >> 6) & 0x7fU;
+  if (end > kMinutesOfDay) add(next_days, 0, end - kMinutesOfDay);
+}
+
+void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
+  out.set_name(gateway.name());
+  for (const auto& address : gateway.addresses()) out.add_addresses(wire_of(address));
+  out.set_identity(gateway.identity());
+  out.set_profile(enum_text(*model::Gateway::Profile_descriptor()->FindValueByNumber(gateway.profile())));
+  for (const int accept : gateway.accept()) {
+    if (accept == model::Gateway::CERTIFICATE) out.set_accept_certificate(true);
+    if (accept == model::Gateway::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
+    if (accept == model::Gateway::PSK) out.set_accept_psk(true);
+  }
+  *out.mutable_certificates() = gateway.certificates();
+  *out.mutable_keys() = gateway.keys();
+  *out.mutable_gateway_cas() = gateway.gateway_cas();
+  *out.mutable_client_cas() = gateway.client_cas();
+  *out.mutable_crls() = gateway.crls();
+  for (const auto& network : gateway.networks()) fill(*out.add_networks(), network);
+  for (const auto& server : gateway.dns()) out.add_dns(wire_of(server));
+  *out.mutable_dns_domains() = gateway.dns_domains();
+  out.set_ike_rekey_seconds(gateway.ike_rekey_seconds());
+  out.set_child_rekey_seconds(gateway.child_rekey_seconds());
+  out.set_child_life_seconds(gateway.child_life_seconds());
+  out.set_child_rekey_bytes(gateway.child_rekey_mbytes() * kMegabyte);
+  out.set_child_life_bytes(gateway.child_life_mbytes() * kMegabyte);
+  out.set_dpd_seconds(gateway.dpd_seconds());
+  out.set_replay_window(gateway.replay_window());
+  out.set_force_udp_encapsulation(gateway.force_udp_encapsulation());
+  out.set_idle_seconds(gateway.idle_seconds());
+  out.set_session_seconds_max(gateway.session_seconds_max());
+  out.set_default_group(gateway.default_group());
+}
+
+void fill(ipc::VpnGroup& out, const model::UserGroup& group) {
+  out.set_name(group.name());
+  out.set_priority(group.priority());
+  out.set_pool(group.pool());
+  out.set_sessions_per_user(group.sessions_per_user());
+  out.set_replace_oldest(group.beyond() == model::UserGroup::REPLACE);
+  for (const auto& prefix : group.source_prefixes()) fill(*out.add_source_prefixes(), prefix);
+  for (const auto& text : group.login()) add_windows(out, *parse_weekly(text));
+}
+
+void fill(ipc::VpnUser& out, const model::User& user) {
+  out.set_name(user.name());
+  out.set_nt_hash(bytes_of_hex(user.nt_hash()));
+  out.set_psk(user.psk());
+  out.set_suspended(user.suspended());
+  *out.mutable_groups() = user.groups();
+  for (const auto& address : user.static_addresses()) out.add_static_addresses(wire_of(address));
+}
+
+void fill(ipc::VpnPool& out, const model::Pool& pool) {
+  out.set_name(pool.name());
+  for (const auto& text : pool.ranges()) {
+    const auto span = *parse_address_entry(text);
+    auto& range = *out.add_ranges();
+    range.set_first(wire_of(span.low));
+    range.set_last(wire_of(span.high));
+  }
+}
+
+}  // namespace
+
+ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std::uint32_t generation) {
+  ipc::VpnConfig out;
+  out.set_generation(generation);
+  out.set_node(model.node());
+  for (const auto& tenant : model.tenants()) {
+    if (tenant.gateways_size() == 0) continue;
+    auto& of = *out.add_tenants();
+    const std::string& code = tenant.service_code();
+    of.set_id(ids.number(IdKind::kTenant, tenant_key(code)));
+    of.set_service_code(code);
+    for (const auto& gateway : tenant.gateways()) {
+      fill(*of.add_gateways(), gateway);
+      of.mutable_gateways()->rbegin()->set_tunnel_port(ids.number(IdKind::kPort, port_key(code, gateway.tunnel())));
+    }
+    for (const auto& user : tenant.users()) {
+      fill(*of.add_users(), user);
+      of.mutable_users()->rbegin()->set_id(ids.number(IdKind::kUser, user_key(code, user.name())));
+    }
+    for (const auto& group : tenant.user_groups()) fill(*of.add_groups(), group);
+    for (const auto& pool : tenant.pools()) fill(*of.add_pools(), pool);
+  }
+  return out;
+}
+
+void wipe(std::string& text) {
+  explicit_bzero(text.data(), text.size());
+  text.clear();
+}
+
+void wipe_secrets(ipc::VpnConfig& config) {
+  for (auto& tenant : *config.mutable_tenants()) {
+    for (auto& gateway : *tenant.mutable_gateways()) {
+      for (auto& key : *gateway.mutable_keys()) wipe(key);
+    }
+    for (auto& user : *tenant.mutable_users()) {
+      wipe(*user.mutable_nt_hash());
+      wipe(*user.mutable_psk());
+    }
+  }
+  config.Clear();
+}
+
+}  // namespace sekisho::control

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: remote users in a document mean what docs/configuration.md says, and its secrets are shown to nobody but the keying
+// daemon. Method: one document with everything, changed in one place at a time.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "control/compile/coverage.h"
+#include "control/compile/user_compiler.h"
+#include "control/compile/vpn_config.h"
+#include "control/config/diff.h"
+#include "filters/policy/linear_matcher.h"
+#include "tests/unit/control/documents.h"
+
+namespace sekisho::control::test {
+namespace {
+
+using filters::PolicyQuery;
+using filters::SnapshotView;
+using filters::snapshot::PortKind;
+
+constexpr std::string_view kHash = "8846f7eaee8fb117ad06bdd830b7586c";
+
+std::string remote() { return std::string(kRemote); }
+
+class RemoteUsers : public testing::Test {
+ protected:
+  void load(const std::string& text) {
+    decoded_ = decode_document(text);
+    const auto findings = validate(decoded_);
+    ASSERT_FALSE(has_errors(findings)) << to_line("f", findings.front());
+    compiled_ = compile(decoded_.model, decoded_.positions, ids_, 7);
+    ASSERT_FALSE(compiled_.snapshot.empty()) << to_line("f", compiled_.findings.front());
+  }
+  void SetUp() override { load(remote()); }
+  [[nodiscard]] SnapshotView view() const { return SnapshotView::parse(compiled_.snapshot).value(); }
+  [[nodiscard]] std::uint32_t id_of(std::string_view user) { return ids_.number(IdKind::kUser, user_key("acm00000001", user)); }
+  /// The groups of a user of the first tenant, as the snapshot has them.
+  [[nodiscard]] std::uint64_t groups(std::string_view user) {
+    const std::uint32_t id = id_of(user);
+    for (const auto& each : view().users()) {
+      if (each.id == id) return each.groups;
+    }
+    ADD_FAILURE() << user << " is not in the snapshot";
+    return 0;
+  }
+  [[nodiscard]] std::string verdict(std::uint64_t groups, std::string_view destination, std::uint16_t port, std::uint8_t zone = 2) const {
+    const PolicyQuery query{.tenant_index = 0, .source_zone = zone, .destination_zone = 0, .source = parse_address("10.99.0.11").value(),
+                            .destination = parse_address(destination).value(), .protocol = 6, .source_port = 40000,
+                            .destination_port = port, .icmp_type = 0, .icmp_code = 0, .user_groups = groups};
+    const auto& rule = view().rules()[filters::match_linear(view(), query).rule];
+    return std::string(view().string(rule.name)) + (rule.action == filters::snapshot::Action::kAllow ? " permit" : " deny");
+  }
+
+  Ids ids_;
+  Decoded decoded_;
+  Compiled compiled_;
+};
+
+// The device that rule 1 of the example also asks for is not known to rules yet.
+TEST_F(RemoteUsers, AreJudgedAsTheWorkedExampleSays) {
+  const std::uint64_t sales = groups("hana");
+  const std::uint64_t leaving = groups("taro");
+  const std::uint64_t systems = groups("ken");
+  EXPECT_EQ(verdict(sales, "10.20.8.15", 443), "営業→基幹 permit");
+  EXPECT_EQ(verdict(sales, "10.20.8.15", 22), "既定拒否 deny");
+  EXPECT_EQ(verdict(sales, "10.20.9.1", 22), "既定拒否 deny");
+  EXPECT_EQ(verdict(leaving, "10.20.8.15", 443), "退職予定者停止 deny");
+  EXPECT_EQ(verdict(systems, "10.20.9.1", 22), "情シス→管理 permit");
+
+  EXPECT_EQ(verdict(sales, "10.20.8.15", 80), "営業→基幹 permit");
+  EXPECT_EQ(verdict(sales, "10.20.8.15", 81), "既定拒否 deny");
+  EXPECT_EQ(verdict(sales, "10.20.7.255", 443), "既定拒否 deny");
+  EXPECT_EQ(verdict(systems, "10.20.8.15", 443), "既定拒否 deny");
+  EXPECT_EQ(verdict(systems, "10.20.9.1", 23), "既定拒否 deny");
+  EXPECT_EQ(verdict(sales | systems, "10.20.9.1", 3389), "情シス→管理 permit");
+  EXPECT_EQ(verdict(leaving | systems, "10.20.9.1", 3389), "情シス→管理 permit") << "first match: above the one who leaves";
+  EXPECT_EQ(verdict(0, "10.20.8.15", 443), "既定拒否 deny") << "of nobody known";
+}
+
+TEST_F(RemoteUsers, OfNoGroupAreThoseSuspended) {
+  EXPECT_EQ(groups("gone"), 0U);
+  load(with(remote(), ", suspended: true", ""));
+  EXPECT_EQ(groups("gone"), 3U);
+}
+
+TEST_F(RemoteUsers, KeepTheirNumbersOverChanges) {
+  const std::uint32_t ken = id_of("ken");
+  load(with(remote(), "      - { name: hana, nt_hash: 8846f7eaee8fb117ad06bdd830b7586c, groups: [\"営業部\"], static_addresses: [10.99.0.11] }\n", ""));
+  EXPECT_EQ(id_of("ken"), ken);
+  EXPECT_EQ(groups("ken"), 2U);
+  for (const auto& user : view().users()) EXPECT_NE(user.id, id_of("hana"));
+}
+
+TEST_F(RemoteUsers, ComeInByATunnelPortThatTheirPoolsAreRoutedTo) {
+  const auto ports = view().ports();
+  const auto is_tunnel = [](const auto& port) { return port.kind == PortKind::kTunnel; };
+  ASSERT_EQ(std::count_if(ports.begin(), ports.end(), is_tunnel), 2);
+  const auto tunnel = static_cast<std::uint32_t>(std::find_if(ports.begin(), ports.end(), is_tunnel) - ports.begin());
+  EXPECT_EQ(ports[tunnel].mtu, 1400U);
+  EXPECT_EQ(ports.back().mtu, 1300U);
+  std::vector<std::string> routed;
+  for (const auto& route : filters::slice(view().routes(), view().tenants()[0].routes)) {
+    if (route.port == tunnel) routed.push_back(to_string(route.prefix));
+  }
+  EXPECT_EQ(routed, (std::vector<std::string>{"10.99.0.10/31", "10.99.0.12/30", "10.99.0.16/30", "10.99.0.20/32", "fd00:99::/112"}));
+  ASSERT_EQ(view().gateways().size(), 2U);
+  EXPECT_EQ(view().gateways()[0].tunnel_port, tunnel);
+  EXPECT_EQ(ports[view().gateways()[0].port].kind, PortKind::kShare);
+}
+
+TEST_F(RemoteUsers, AreRefusedWithTheirPlace) {
+  const auto refused = [](std::string_view from, std::string_view to) { return findings_of(with(remote(), from, to)); };
+  const auto expect = [&](std::string_view from, std::string_view to, std::string_view place, std::string_view sentence) {
+    const std::string found = refused(from, to);
+    EXPECT_NE(found.find("error: tenants[0]." + std::string(place) + ": "), std::string::npos) << place << " in\n" << found;
+    EXPECT_NE(found.find(sentence), std::string::npos) << sentence << " in\n" << found;
+  };
+  EXPECT_EQ(findings_of(remote()), "");
+  expect("kind: tunnel, zone: remote }\n    routes", "kind: tunnel, zone: remote, nic: nic-a }\n    routes", "ports[2].nic", "a tunnel has no nic");
+  expect("kind: tunnel, zone: remote }\n    routes", "kind: tunnel, zone: remote, mtu: 1501 }\n    routes", "ports[2].mtu", "between 1280 and 1500");
+  expect("port: net, next_hop", "port: users, next_hop", "routes[0].port", "its pools");
+  expect("tunnel: users, ranges", "tunnel: net, ranges", "pools[0].tunnel", "not of kind tunnel");
+  expect("10.99.0.10-10.99.0.20", "10.99.0.20-10.99.0.10", "pools[0].ranges[0]", "not a prefix or a range");
+  expect("10.99.0.10-10.99.0.20", "10.20.255.255-10.21.0.1", "pools[0].ranges[0]", "of port \"core\"");
+  expect("\"fd00:99::/112\"]", "10.99.0.20]", "pools[0].ranges[1]", "overlaps the pool");
+  expect("pool: people, priority: 10", "pool: peple, priority: 10", "user_groups[0].pool", "no pool named \"peple\"");
+  expect("mon-fri 22:00-06:00", "mon-fri", "user_groups[0].login[0]", "days and times");
+  expect("198.51.100.0/24", "198.51.100.1/24", "user_groups[0].source_prefixes[0]", "host bits");
+  expect("nt_hash: 8846f7eaee8fb117ad06bdd830b7586c", "nt_hash: 8846f7eaee8fb117ad06bdd830b7586", "users[0].nt_hash", "32 hexadecimal digits");
+  expect("0123456789 0123456789 x", "short", "users[1].psk", "20 to 256");
+  expect("name: ken, groups: [\"情シス\"]", "name: ken, groups: [nobody]", "users[2].groups[0]", "no user group named");
+  expect("name: ken", "name: HANA", "users[2].name", "compared without case");
+  expect("static_addresses: [10.99.0.11]", "static_addresses: [10.99.0.9]", "users[0].static_addresses[0]", "in no pool");
+  expect("name: ken,", "name: ken, static_addresses: [10.99.0.11],", "users[2].static_addresses[0]", "another user's");
+  expect("[203.0.113.17, ", "[203.0.113.15, ", "gateways[0].addresses[0]", "in no prefix of port \"net\"");
+  expect("        port: net\n", "        port: core\n", "gateways[0].addresses[0]", "no address of port \"core\"");
+  expect("        port: net\n", "        port: users\n", "gateways[0].port", "with a wire");
+  expect("        tunnel: users\n", "        tunnel: core\n", "gateways[0].tunnel", "not of kind tunnel");
+  expect("accept: [eap-mschapv2, certificate]", "accept: [psk]", "gateways[0].accept", "needs the profile legacy");
+  expect("accept: [eap-mschapv2, certificate]", "", "gateways[0].accept", "accepts certificate");
+  expect("        client_cas: [\"-----BEGIN CERTIFICATE-----\\nMIIC\\n-----END CERTIFICATE-----\\n\"]\n", "", "gateways[0].client_cas", "says whose");
+  expect("MIIB\\n-----END CERTIFICATE", "MIIB\\n-----END CERTFICATE", "gateways[0].certificates[0]", "PEM");
+  expect("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVAT KEY-----", "gateways[0].keys[0]", "PEM");
+  expect("child_life_mbytes: 600", "child_life_mbytes: 500", "gateways[0].child_life_mbytes", "live longer");
+  expect("default_group: \"営業部\"", "default_group: \"制限中\"", "gateways[0].default_group", "has no pool");
+  expect("users: [\"制限中\"]", "users: [any]", "policies[0].rules[1].users[0]", "leave the list empty");
+}
+
+TEST_F(RemoteUsers, HaveSecretsThatNoFindingRepeats) {
+  const std::string found = findings_of(with(with(remote(), std::string(kHash), "secret-in-the-wrong-place"), "-----BEGIN PRIVATE", "-----BEGIN PRIVAT"));
+  EXPECT_NE(found, "");
+  EXPECT_EQ(found.find("secret-in-the-wrong-place"), std::string::npos) << found;
+  EXPECT_EQ(found.find("MC4CAQ"), std::string::npos) << found;
+}
+
+TEST_F(RemoteUsers, HaveSecretsThatNoDifferenceShows) {
+  const auto differences = [&](const std::string& after) {
+    std::string out;
+    for (const auto& change : diff_models(decoded_.model, decode_document(after).model)) out += change.path + " " + change.before + " " + change.after + "\n";
+    return out;
+  };
+  EXPECT_EQ(differences(with(remote(), "8846f7ea", "8846f7eb")), "tenants[acme].users[hana].nt_hash (set) (set)\n");
+  EXPECT_EQ(differences(with(remote(), "MC4CAQAw", "MC4CAQAx")), "tenants[acme].gateways[vpn].keys [(set)] [(set)]\n");
+  EXPECT_EQ(differences(with(remote(), ", psk: \"0123456789 0123456789 x\"", "")), "tenants[acme].users[taro].psk (set) \n");
+  const std::string added = differences("{}") + differences(with(remote(), "name: hana, nt", "name: hanae, nt"));
+  EXPECT_NE(added.find("users: ["), std::string::npos);
+  EXPECT_EQ(added.find("8846f7ea"), std::string::npos) << added;
+  EXPECT_EQ(added.find("MC4CAQ"), std::string::npos) << added;
+  EXPECT_EQ(added.find("0123456789"), std::string::npos) << added;
+}
+
+TEST_F(RemoteUsers, AreMaskedInADocumentButForTheirNames) {
+  model::Configuration model = decoded_.model;
+  EXPECT_TRUE(mask_secrets(model));
+  const std::string text = encode_document(model);
+  EXPECT_EQ(text.find("8846f7ea"), std::string::npos);
+  EXPECT_EQ(text.find("MC4CAQ"), std::string::npos);
+  EXPECT_NE(text.find("nt_hash: \"(set)\""), std::string::npos) << text;
+  EXPECT_NE(text.find("BEGIN CERTIFICATE"), std::string::npos);
+  model::Configuration plain = decode_document(kExample).model;
+  EXPECT_FALSE(mask_secrets(plain));
+}
+
+TEST_F(RemoteUsers, GoToTheKeyingDaemonWithTheirSecrets) {
+  ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
+  ASSERT_EQ(config.tenants_size(), 1) << "a tenant without a gateway has nobody who could come in";
+  const auto& tenant = config.tenants(0);
+  EXPECT_EQ(tenant.id(), ids_.number(IdKind::kTenant, tenant_key("acm00000001")));
+  const auto& gateway = tenant.gateways(0);
+  EXPECT_EQ(gateway.addresses(0), std::string("\xcb\x00\x71\x11", 4));
+  EXPECT_EQ(gateway.addresses(1).size(), 16U);
+  EXPECT_EQ(gateway.profile(), "windows-default");
+  EXPECT_TRUE(gateway.accept_certificate() && gateway.accept_eap_mschapv2());
+  EXPECT_FALSE(gateway.accept_psk());
+  EXPECT_EQ(gateway.keys(0), "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----\n");
+  EXPECT_EQ(gateway.child_rekey_bytes(), 500'000'000U);
+  EXPECT_EQ(gateway.tunnel_port(), ids_.number(IdKind::kPort, port_key("acm00000001", "users")));
+  EXPECT_EQ(tenant.users(0).id(), id_of("hana"));
+  EXPECT_EQ(tenant.users(0).nt_hash(), "\x88\x46\xf7\xea\xee\x8f\xb1\x17\xad\x06\xbd\xd8\x30\xb7\x58\x6c");
+  EXPECT_EQ(tenant.users(0).static_addresses(0), std::string("\x0a\x63\x00\x0b", 4));
+  EXPECT_EQ(tenant.users(2).nt_hash(), "");
+  EXPECT_TRUE(tenant.users(3).suspended());
+  const auto& group = tenant.groups(0);
+  EXPECT_TRUE(group.replace_oldest());
+  ASSERT_EQ(group.login_size(), 2) << "a slot past midnight is two windows";
+  EXPECT_EQ(group.login(0).weekdays(), 0x1fU);
+  EXPECT_EQ(group.login(0).from_minute(), 22U * 60);
+  EXPECT_EQ(group.login(0).to_minute(), 24U * 60);
+  EXPECT_EQ(group.login(1).weekdays(), 0x3eU);
+  EXPECT_EQ(group.login(1).to_minute(), 6U * 60);
+  EXPECT_EQ(tenant.pools(0).ranges(0).last(), std::string("\x0a\x63\x00\x14", 4));
+
+  std::string* key = config.mutable_tenants(0)->mutable_gateways(0)->mutable_keys(0);
+  const char* bytes = key->data();
+  const std::size_t size = key->size();
+  wipe(*key);
+  EXPECT_EQ(std::string(bytes, size).find("MC4"), std::string::npos);
+  wipe_secrets(config);
+  EXPECT_EQ(config.tenants_size(), 0);
+}
+
+TEST_F(RemoteUsers, HaveRulesThatAreReachedUnlessAnyoneIsTakenAbove) {
+  const auto remarks = [&](const std::string& text) {
+    load(text);
+    std::string out;
+    for (const auto& finding : remark_on_rules(decoded_.model, decoded_.positions, compiled_)) out += finding.sentence + '\n';
+    return out;
+  };
+  EXPECT_EQ(remarks(remote()), "");
+  const std::string rule = "          - { name: \"情シス→管理\"";
+  EXPECT_NE(remarks(with(remote(), rule, "          - { name: all, action: allow }\n" + rule)).find("no packet reaches the rule \"営業→基幹\""),
+            std::string::npos);
+  const std::string twice = "          - { name: again, action: allow, users: [\"情シス\"], destination: [\"管理網\"], service: [\"管理系\"] }\n";
+  const std::string end = "      - name: rest\n";
+  EXPECT_NE(remarks(with(remote(), end, twice + end)).find("no packet reaches the rule \"again\""), std::string::npos);
+  const std::string other = "          - { name: again, action: allow, users: [\"営業部\"], destination: [\"管理網\"], service: [\"管理系\"] }\n";
+  EXPECT_EQ(remarks(with(remote(), end, other + end)), "") << "of another group";
+  const std::string leaving = "          - { name: again, action: allow, users: [\"制限中\"], destination: [\"基幹サーバ\"] }\n";
+  const std::string said = remarks(with(remote(), end, leaving + end));
+  EXPECT_NE(said.find("no packet reaches the rule \"again\""), std::string::npos) << "dropped above, whoever else they are: " << said;
+  EXPECT_NE(said.find(" of a user in "), std::string::npos) << said;
+}
+
+}  // namespace
+}  // namespace sekisho::control::test
