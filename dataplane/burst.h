@@ -41,6 +41,9 @@ enum class Resume : std::uint8_t {
   kReassemble = 2,   ///< a fragment: the pieces of its datagram meet here
   kNatQuestion = 3,  ///< asks whether this shard has a flow that its translation would look like (path::nat_answer)
   kNatAnswered = 4,  ///< back from there; goes on at find_session
+  kOpen = 5,         ///< ESP whose SA is this worker's
+  kSeal = 6,         ///< an inner packet for the outbound SA of this worker that its session field names
+  kOwn = 7,          ///< never handed over: an outer packet of ours, which must not be placed as if it had come in
 };
 
 }  // namespace sekisho::dataplane

@@ -23,6 +23,8 @@ namespace {
 constexpr std::uint32_t kHandoffEntries = 4096;
 constexpr unsigned kIdleTurns = 256;
 constexpr std::size_t kPoolCache = 256;
+constexpr std::uint32_t kLeasesPerTunnel = 4;
+constexpr std::uint32_t kSasPerTunnel = 4;      // both directions, and both of them again during a rekey
 constexpr std::uint32_t kPartForFragments = 4;  // of all packets in flight, a quarter may wait for the rest of their datagram
 
 /// EAL names are global to the process; several engines may live one after another.
@@ -94,6 +96,10 @@ Result<void> Engine::make_shards() {
   limits.sessions = std::max(64U, limits.sessions / options_.workers);
   shared_->limits = SessionLimits(options_.shard.rules + 1, options_.shard.tenants + 1, rte_rand());
   if (getentropy(&shared_->cookie_key, sizeof(shared_->cookie_key)) != 0) return no_memory(0);
+  if (limits.tunnels > 0) {
+    SEKISHO_TRY(LeaseTable leases, LeaseTable::create(limits.tunnels * kLeasesPerTunnel));
+    shared_->leases = std::make_shared<LeaseTable>(std::move(leases));
+  }
   const HashSeed seed{rte_rand() | 1U, rte_rand() | 1U};
   const std::uint32_t sessions = limits.sessions * options_.workers;
   SEKISHO_TRY(shared_->port_claims, PortClaims::create(sessions));
@@ -106,6 +112,10 @@ Result<void> Engine::make_shards() {
     if (ring == nullptr) return no_memory(number);
     shared_->handoff.push_back(ring);
     SEKISHO_TRY(auto shard, Shard::create(number, limits, *shared_, pool_, seed, rte_rdtsc()));
+    if (limits.tunnels > 0) {
+      const std::uint32_t slots = shard_part(limits.tunnels * kSasPerTunnel, options_.workers);
+      SEKISHO_TRY(shard->tunnels_here.sas, SaTable::create(number, slots, static_cast<std::uint32_t>(rte_rand())));
+    }
     shards_.push_back(std::move(shard));
     shared_->fragments_max += shards_.back()->fragments.pieces_max();
     running_.push_back(std::make_unique<std::atomic<bool>>(false));
@@ -345,6 +355,12 @@ void Engine::for_each_session(const std::function<bool(Shard&, std::uint32_t)>& 
 void Engine::look(std::uint32_t number, const std::function<void(const Shard&)>& look) {
   ShardRequest request;
   request.once = look;
+  ask(number, request);
+}
+
+void Engine::on_shard(std::uint32_t number, const std::function<void(Shard&)>& work) {
+  ShardRequest request;
+  request.once = work;
   ask(number, request);
 }
 

@@ -63,6 +63,9 @@ class Engine {
   /// Shows one shard to `look`, in the shard's own thread between two bursts: nothing changes there, and it is over at once.
   void look(std::uint32_t shard, const std::function<void(const Shard&)>& look);
 
+  /// Has the shard's own thread do something short between two bursts, and waits until it is done.
+  void on_shard(std::uint32_t shard, const std::function<void(Shard&)>& work);
+
   /// A configuration that is not to be in force: built from `bytes` into `slots`, a copy of slots(). Nothing of the
   /// running one is touched. nullptr, with `error`, when it would be refused.
   std::unique_ptr<Runtime> build_apart(std::vector<std::uint8_t> bytes, Slots& slots, LoadError& error) const;
@@ -74,6 +77,8 @@ class Engine {
   [[nodiscard]] Shard& shard(std::uint32_t number) { return *shards_[number]; }
   [[nodiscard]] const Shard& shard(std::uint32_t number) const { return *shards_[number]; }
   [[nodiscard]] const Shared& shared() const { return *shared_; }
+  /// Inner addresses of remote users; the control thread writes them.
+  [[nodiscard]] LeaseTable& leases() { return *shared_->leases; }
   [[nodiscard]] const Slots& slots() const { return slots_; }
   /// The configuration in force; nullptr before the first. Control thread only.
   [[nodiscard]] const Runtime* runtime() const { return runtime_.get(); }

@@ -35,6 +35,8 @@ constexpr const char* kUsage =
     "  --log-records N     size of each log ring, a power of two (default 16384)\n"
     "  --allow-uid UID     who may configure besides root (controld); repeatable\n"
     "  --log-uid UID       who may read the log rings besides root (logd); repeatable\n"
+    "  --tunnel-uid UID    who may key tunnels besides root (iked); repeatable\n"
+    "  --tunnels N         tunnels of remote users, 0 = none (default 0); their keys are locked in memory\n"
     "  --tenants N --ports N --bindings N   places for what survives commits (default 1024, 4096, 4096)\n"
     "Everything behind -- goes to DPDK: --vdev=net_af_packet0,iface=..., -a PCI-ADDRESS, --no-huge ...\n";
 
@@ -63,10 +65,12 @@ bool take_option(int option, const char* value, Arguments& out) {
     case 't': return number(value, out.engine.shard.tenants);
     case 'p': return number(value, out.engine.shard.ports);
     case 'b': return number(value, out.engine.shard.bindings);
+    case 'v': return number(value, out.engine.shard.tunnels);
     case 'u':
     case 'g':
+    case 'k':
       if (!number(value, uid)) return false;
-      (option == 'u' ? out.loop.control_uids : out.loop.log_uids).push_back(uid);
+      (option == 'u' ? out.loop.control_uids : option == 'g' ? out.loop.log_uids : out.loop.tunnel_uids).push_back(uid);
       return true;
     default: return false;
   }
@@ -79,6 +83,7 @@ bool parse(int argc, char** argv, Arguments& out) {
                           {"log-records", required_argument, nullptr, 'l'}, {"allow-uid", required_argument, nullptr, 'u'},
                           {"log-uid", required_argument, nullptr, 'g'},     {"tenants", required_argument, nullptr, 't'},
                           {"ports", required_argument, nullptr, 'p'},       {"bindings", required_argument, nullptr, 'b'},
+                          {"tunnels", required_argument, nullptr, 'v'},     {"tunnel-uid", required_argument, nullptr, 'k'},
                           {nullptr, 0, nullptr, 0}};
   for (int option = 0; (option = getopt_long(argc, argv, "", known, nullptr)) != -1;) {
     if (!take_option(option, optarg, out)) return false;
@@ -128,6 +133,8 @@ int serve(const Arguments& arguments) {
   auto engine = Engine::create(arguments.engine);
   if (!engine) {
     std::fprintf(stderr, "dataplaned: %s\n", sekisho::describe(engine.error()).c_str());
+    const bool keys = arguments.engine.shard.tunnels > 0 && engine.error().where == sekisho::ErrorSite::kOs;
+    if (keys) std::fputs("dataplaned: the keys of --tunnels must be locked in memory: raise RLIMIT_MEMLOCK (LimitMEMLOCK=)\n", stderr);
     return 1;
   }
   // Deny is the initial value: without a snapshot no port starts. A former run's one is checked like any other.

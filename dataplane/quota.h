@@ -96,9 +96,10 @@ struct alignas(64) TenantQuota {
   std::atomic<std::uint64_t> fragments{0};  ///< pieces of datagrams that wait
   SharedMeter errors;                  ///< errors and resets we send
   SharedMeter echoes;                  ///< echo replies we send
+  SharedMeter punts;                   ///< datagrams for the keying daemon
 
   void reset_meters() noexcept {
-    for (SharedMeter* meter : {&new_sessions, &bandwidth, &log, &errors, &echoes}) meter->reset();
+    for (SharedMeter* meter : {&new_sessions, &bandwidth, &log, &errors, &echoes, &punts}) meter->reset();
   }
 };
 
@@ -111,6 +112,7 @@ struct TenantShare {
   MeterShare bandwidth;
   MeterShare errors;
   MeterShare echoes;
+  MeterShare punts;
   std::uint32_t sessions_granted;      ///< of TenantQuota::sessions: what may be open here
   std::uint32_t sessions_guaranteed;   ///< of this generation, this shard's part
   std::uint32_t visit;                 ///< Shard::visit in which `carried` counts

@@ -26,6 +26,8 @@
 #include "dataplane/session/session_table.h"
 #include "dataplane/session_limits.h"
 #include "dataplane/trace.h"
+#include "dataplane/tunnel/lease_table.h"
+#include "dataplane/tunnel/worker_tunnels.h"
 #include "filters/state/syn_cookie.h"
 #include "filters/link/quarantine.h"
 
@@ -40,6 +42,7 @@ struct ShardLimits {
   std::uint32_t ports = 4096;
   std::uint32_t rules = 1U << 18;
   std::uint32_t bindings = 4096;
+  std::uint32_t tunnels = 0;            ///< of remote users, of the whole box; 0: this data plane opens none
 };
 
 /// One receive queue this shard polls.
@@ -99,6 +102,7 @@ struct Shared {
   SessionLimits limits;                             ///< of rules and their sources; made before the first shard
   std::uint32_t fragments_max = 0;                  ///< pieces of datagrams all shards hold; set before the first shard runs
   filters::SynCookieKey cookie_key{};               ///< set before the first shard runs
+  std::shared_ptr<LeaseTable> leases = std::make_shared<LeaseTable>();  ///< inner addresses of remote users; never null
 };
 
 /// Work the control thread asks of a shard, done by the shard between bursts: nobody else reads its sessions.
@@ -222,6 +226,7 @@ class Shard {
   std::uint32_t held_count = 0;
   std::atomic<ShardRequest*> request{nullptr};
   QuotaWatch watch;                          ///< the first shard's tells what all of them use
+  WorkerTunnels tunnels_here;                ///< SAs of this worker, and packets on their way through them
   Trace* trace = nullptr;                    ///< of the packet being explained; null in workers
 
   [[nodiscard]] std::uint32_t no_tenant() const { return static_cast<std::uint32_t>(tenants.size() - 1); }

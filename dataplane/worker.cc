@@ -4,6 +4,7 @@
 #include "dataplane/path/carry.h"
 #include "dataplane/path/fair_share.h"
 #include "dataplane/path/quarantine.h"
+#include "dataplane/path/tunnels.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -36,6 +37,7 @@ unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t 
     const unsigned carried = burst.count;
     const std::uint64_t cheap = cheaply_done(shard) - before;
     if (carried > 0) path::proceed(shard, config, burst, kUnwatched);
+    if (shard.tunnels_here.waiting()) [[unlikely]] path::tunnel::serve(shard, config);
     if (path::wants_more(inlet.backlog, full, carried, round)) [[unlikely]] continue;
     path::end_visit(inlet.backlog, full, cheap, round);
     return packets;
@@ -60,6 +62,7 @@ unsigned serve_handed(Shard& shard, const Runtime& config) {
     const unsigned carried = handed.count;
     const std::uint64_t cheap = cheaply_done(shard) - before;
     path::carry(shard, config, handed, kUnwatched);
+    if (shard.tunnels_here.waiting()) [[unlikely]] path::tunnel::serve(shard, config);
     if ((full && round < kHandedBurstsMax) || path::wants_more(backlog, full, carried, round)) continue;
     path::end_visit(backlog, full, cheap, round);
     return packets;
@@ -92,6 +95,9 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
     path::carry(shard, *config, stale, kUnwatched);
   }
   shard.expire_sessions(*config, kExpirePerTurnMax);   // a proxied one may ask its server again
+  WorkerTunnels& tunnels = shard.tunnels_here;
+  if (tunnels.inject.has_value() && !tunnels.inject->empty()) [[unlikely]] path::tunnel::inject(shard, *config);
+  if (tunnels.waiting()) [[unlikely]] path::tunnel::serve(shard, *config);
   path::transmit(shard);
   path::sweep(shard, *config, packets == 0);           // sessions of an older generation
   shard.make_promised_room();

@@ -165,7 +165,28 @@ enum class LogReason : std::uint8_t {
   X(kSctpState, "sctp-state", kState, "")                                        \
   /* quotas: bandwidth and fairness */                                                     \
   X(kBandwidth, "bandwidth", kQuota, "CAP_BANDWIDTH")                                      \
-  X(kFairShare, "fair-share", kQuota, "CAP_FAIR_SHARE")
+  X(kFairShare, "fair-share", kQuota, "CAP_FAIR_SHARE")                                    \
+  /* tunnels of remote users: the faults of filters/esp/esp_fault.h, by the same names */  \
+  X(kVpnSpiUnknown, "vpn-spi-unknown", kVpnAcl, "VPN_SPI_UNKNOWN")                         \
+  X(kVpnLength, "vpn-esp-length", kMalformed, "VPN_MALFORMED")                             \
+  X(kVpnReplay, "vpn-replay", kState, "VPN_REPLAY")                                        \
+  X(kVpnAuth, "vpn-esp-auth", kVpnAcl, "VPN_ESP_AUTH")                                     \
+  X(kVpnPadding, "vpn-esp-padding", kMalformed, "VPN_MALFORMED")                           \
+  X(kVpnNextHeader, "vpn-next-header", kMalformed, "VPN_MALFORMED")                        \
+  X(kVpnDummy, "vpn-dummy", kNone, "")                                                     \
+  X(kVpnInnerFormat, "vpn-inner-format", kMalformed, "VPN_MALFORMED")                      \
+  X(kVpnInnerSpoof, "vpn-inner-spoof", kVpnAcl, "VPN_INNER_SPOOF")                         \
+  X(kVpnEcn, "vpn-ecn", kState, "")                                                        \
+  X(kVpnSelectors, "vpn-selectors", kVpnAcl, "")                                           \
+  X(kVpnExpired, "vpn-sa-expired", kState, "")                                             \
+  X(kVpnSegments, "vpn-segments", kFrag, "")                                               \
+  X(kVpnSaMissing, "vpn-sa-missing", kState, "")                                           \
+  X(kVpnSequenceEnd, "vpn-sequence-end", kState, "")                                       \
+  X(kVpnTooBig, "vpn-too-big", kRoute, "")                                                 \
+  X(kVpnRoom, "vpn-room", kQuota, "")                                                      \
+  X(kVpnCrypto, "vpn-crypto", kState, "")                                                  \
+  X(kVpnNoLease, "vpn-no-lease", kRoute, "") /* no tunnel has the inner address */         \
+  X(kIkeUnserved, "ike-unserved", kRule, "") /* nobody here speaks IKE */
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

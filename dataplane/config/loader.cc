@@ -404,7 +404,11 @@ void Loader::build_virtuals(Runtime& runtime, const Runtime* previous) const {
 /// Where a configured route leads. On a segment only bound addresses are neighbours: nothing is learned there.
 RouteTarget Loader::target_of(Runtime& runtime, const snapshot::Route& route) const {
   const snapshot::PortKind kind = runtime.view.ports()[route.port].kind;
-  if (kind == snapshot::PortKind::kTunnel) return {RouteKind::kTunnel, route.port, kNoIndex, Address{}};
+  if (kind == snapshot::PortKind::kTunnel) {
+    runtime.static_hops.push_back(kTunnelHop | kWatchedHop);
+    runtime.hop_bindings.push_back(kNoIndex);
+    return {RouteKind::kTunnel, route.port, static_cast<std::uint32_t>(runtime.static_hops.size() - 1), Address{}};
+  }
   if (kind != snapshot::PortKind::kSegment) {
     return {route.has_next_hop != 0 ? RouteKind::kResolveVia : RouteKind::kResolve, route.port, kNoIndex,
             route.next_hop};

@@ -25,6 +25,12 @@ void WireMap::build(std::span<const PortEntry> ports) {
   }
 }
 
+std::uint32_t Runtime::find_port(std::uint32_t id) const noexcept {
+  const auto at = std::lower_bound(ports.begin(), ports.end(), id,
+                                   [](const PortEntry& port, std::uint32_t wanted) { return port.id < wanted; });
+  return at != ports.end() && at->id == id ? static_cast<std::uint32_t>(at - ports.begin()) : kNoIndex;
+}
+
 std::uint32_t Runtime::find_rule(std::uint32_t id) const noexcept {
   const auto at = std::lower_bound(rules_by_id.begin(), rules_by_id.end(), std::pair{id, 0U});
   return at != rules_by_id.end() && at->first == id ? at->second : kNoIndex;

@@ -203,6 +203,8 @@ inline std::uint32_t revision_of(std::uint32_t generation) { return generation >
 inline constexpr std::uint64_t kWatchedHop = std::uint64_t{1} << 63;
 /// A static hop that is wherever a virtual address is; never without kWatchedHop, so that one look tells.
 inline constexpr std::uint64_t kVirtualHop = std::uint64_t{1} << 62;
+/// A static hop that is a tunnel Port: whichever tunnel has the destination. Never without kWatchedHop either.
+inline constexpr std::uint64_t kTunnelHop = std::uint64_t{1} << 61;
 
 /// One generation of the configuration in the form the workers read. Immutable after Loader::build; freed by the control
 /// thread when every worker has passed a quiescent state.
@@ -224,8 +226,8 @@ struct Runtime {
   std::vector<NatEntry> nat_rules;      ///< same index as the snapshot's kNatRules
   std::vector<RuleNotice> notices;      ///< what the generation before had not told
   std::vector<std::pair<std::uint32_t, std::uint32_t>> rules_by_id;  ///< (RuleId value, index in `rules`), sorted
-  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop, kVirtualHop
-  std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`; kVirtualHop: in `virtuals`
+  std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop, kVirtualHop, kTunnelHop
+  std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`; kVirtualHop: in `virtuals`; kTunnelHop: kNoIndex
   std::vector<VirtualAddress> virtuals;    ///< by tenant and address
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
@@ -255,6 +257,8 @@ struct Runtime {
   }
   /// The index of the tenant with this id, or kNoIndex.
   [[nodiscard]] std::uint32_t find_tenant(std::uint32_t id) const noexcept;
+  /// The index of the Port with this id, or kNoIndex.
+  [[nodiscard]] std::uint32_t find_port(std::uint32_t id) const noexcept;
   /// The index of the rule with this id, or kNoIndex.
   [[nodiscard]] std::uint32_t find_rule(std::uint32_t id) const noexcept;
   /// The gateway of the Port (index) with this address, or nullptr. Ask only where PortEntry::has_gateways.

@@ -79,6 +79,7 @@ Result<std::unique_ptr<PrivateShard>> PrivateShard::create(Engine& engine, const
   out->shared_.limits = SessionLimits(limits.rules + 1, limits.tenants + 1, 0);
   out->shared_.limits.copy(live.limits);
   out->shared_.cookie_key = live.cookie_key;
+  out->shared_.leases = live.leases;
   out->shared_.wall_offset_ns.store(live.wall_offset_ns.load(std::memory_order_relaxed), std::memory_order_relaxed);
   out->shared_.shards = shards;
   out->shared_.fragments_max = live.fragments_max;

@@ -32,25 +32,6 @@ constexpr std::uint64_t kSweepPauseNs = 100'000;
 constexpr std::uint32_t kSweepLookedAt = 512;  // places of the session table in one step
 constexpr std::uint32_t kSweepAhead = 8;       // places prefetched
 
-/// Where packets to an address leave, and the neighbour they go to.
-struct Hop {
-  std::uint32_t port = kNoIndex;      ///< port index
-  std::uint32_t next_hop = kNoIndex;  ///< static hop, or kDynamicHop | handle; kNoIndex: no place to learn one
-};
-
-bool is_forwardable(const RouteTarget* way) {
-  return way != nullptr && (way->kind == RouteKind::kStatic || way->kind == RouteKind::kResolve || way->kind == RouteKind::kResolveVia);
-}
-
-/// The next hop of a forwardable way, with a place in the neighbour table where one has to be asked.
-Hop hop_of(Shard& shard, const Runtime& config, const RouteTarget& way, const Address& destination) {
-  if (way.kind == RouteKind::kStatic) return {config.neighbour_at(way).port, way.static_hop};
-  const Address& neighbour = way.kind == RouteKind::kResolveVia ? way.next_hop : destination;
-  const PortEntry& wire = config.ports[config.ports[way.port].wire];
-  const NeighbourTable::Handle handle = shard.shared.neighbours.find_or_make(wire.id, neighbour, shard.now_tick);
-  return {way.port, handle == NeighbourTable::kNone ? kNoIndex : kDynamicHop | handle};
-}
-
 ClassifyKey key_of(const Runtime& config, std::uint32_t tenant_index, std::uint32_t in_port, std::uint32_t out_port,
                    std::uint8_t protocol) {
   ClassifyKey key;
@@ -106,12 +87,6 @@ std::uint8_t log_flags(std::uint8_t log) {
   return flags;
 }
 
-std::uint32_t index_of_port(const Runtime& config, std::uint32_t id) {
-  const auto at = std::lower_bound(config.ports.begin(), config.ports.end(), id,
-                                   [](const PortEntry& port, std::uint32_t wanted) { return port.id < wanted; });
-  return at != config.ports.end() && at->id == id ? static_cast<std::uint32_t>(at - config.ports.begin()) : kNoIndex;
-}
-
 std::uint16_t traits_of(const RuleEntry& rule) { return rule.keep_on_change != 0 ? kSessionKept : 0; }
 
 /// A session of an older generation, with all that its new verdict needs.
@@ -152,7 +127,7 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
   if (!is_forwardable(again.ways.out) || !is_forwardable(again.ways.back)) return false;
   if (!may_receive(shard, config, *again.ways.out, ends.destination)) return false;
   // A bound host is where its Binding is: one that moved to another segment takes its sessions along.
-  again.in_port = index_of_port(config, session.in_port);
+  again.in_port = config.find_port(session.in_port);
   const bool elsewhere = again.in_port != kNoIndex && config.ports[again.in_port].kind != snapshot::PortKind::kSegment;
   if (again.ways.back->kind == RouteKind::kStatic && !elsewhere) again.in_port = config.neighbour_at(*again.ways.back).port;
   if (again.in_port == kNoIndex || config.ports[again.in_port].tenant != tenant.id) return false;
@@ -297,6 +272,20 @@ void end_by_policy(Shard& shard, const Runtime& config, std::uint32_t index) {
 }
 
 }  // namespace
+
+bool is_forwardable(const RouteTarget* way) noexcept {
+  return way != nullptr && (way->kind == RouteKind::kStatic || way->kind == RouteKind::kResolve || way->kind == RouteKind::kResolveVia ||
+                            way->kind == RouteKind::kTunnel);
+}
+
+Hop hop_of(Shard& shard, const Runtime& config, const RouteTarget& way, const Address& destination) noexcept {
+  if (way.kind == RouteKind::kTunnel) return {way.port, way.static_hop};
+  if (way.kind == RouteKind::kStatic) return {config.neighbour_at(way).port, way.static_hop};
+  const Address& neighbour = way.kind == RouteKind::kResolveVia ? way.next_hop : destination;
+  const PortEntry& wire = config.ports[config.ports[way.port].wire];
+  const NeighbourTable::Handle handle = shard.shared.neighbours.find_or_make(wire.id, neighbour, shard.now_tick);
+  return {way.port, handle == NeighbourTable::kNone ? kNoIndex : kDynamicHop | handle};
+}
 
 bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index) noexcept {
   Again again;

@@ -5,6 +5,7 @@
 #include "dataplane/path/path.h"
 #include "dataplane/path/quarantine.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/tunnels.h"
 #include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/nd.h"
@@ -83,13 +84,18 @@ struct Attachment {
   std::uint64_t packets = 0, bytes = 0;
 
   /// Moves on to the packet's attachment.
-  void seek(Shard& shard, const Runtime& config, const rte_mbuf* packet, const PacketMeta& meta) {
+  void seek(Shard& shard, const Runtime& config, rte_mbuf* packet, const PacketMeta& meta) {
     const std::uint32_t wanted = std::uint32_t{meta.outer_vlan} | std::uint32_t{meta.inner_vlan} << 16;
     if (wanted == tags && packet->port == nic) [[likely]] return;
     flush(shard, config);
     tags = wanted;
     nic = packet->port;
-    at = config.wires.find(nic, meta.outer_vlan, meta.inner_vlan);
+    if (nic == kNoNic) [[unlikely]] {  // out of a tunnel; the next one may be of another
+      tags = kNoIndex;
+      at = tunnel::port_of(shard, config, packet);
+    } else {
+      at = config.wires.find(nic, meta.outer_vlan, meta.inner_vlan);
+    }
     segment = at != kNoIndex && config.ports[at].kind == snapshot::PortKind::kSegment;
   }
   void flush(Shard& shard, const Runtime& config) {
@@ -154,7 +160,11 @@ enum class Bound : std::uint8_t {
     }
     return Bound::kEnded;
   }
-  if (port.policed != 0 && !within_bandwidth(shard, config, packet, port)) [[unlikely]] return Bound::kEnded;
+  if ((port.policed | port.has_gateways) != 0) [[unlikely]] {
+    const bool counted = port.policed != 0 && port.kind != snapshot::PortKind::kTunnel;  // what is inside was counted outside
+    if (counted && !within_bandwidth(shard, config, packet, port)) return Bound::kEnded;
+    if (port.has_gateways != 0 && tunnel::take(shard, config, packet, at)) return Bound::kEnded;
+  }
   return (meta.proof & filters::kProofL4) != 0 ? Bound::kWhole : Bound::kPiece;
 }
 

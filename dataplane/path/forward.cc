@@ -7,9 +7,11 @@
 #include "dataplane/path/quarantine.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/translate.h"
+#include "dataplane/path/tunnels.h"
 #include "dataplane/train.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/fragment.h"
+#include "filters/packet/mss.h"
 
 namespace sekisho::dataplane::path {
 namespace {
@@ -71,6 +73,9 @@ NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const Packe
 bool is_translated(const Shard& shard, const PacketMeta& meta) {
   return meta.session != kNoIndex && (shard.sessions.at(meta.session).flags & kSessionTranslated) != 0;
 }
+
+/// True for a packet the gateway itself sends, around one of a tunnel or for the keying daemon: there is nobody to tell.
+bool is_own(rte_mbuf* packet) { return meta_of(packet).resume == static_cast<std::uint8_t>(Resume::kOwn); }
 
 void hold(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const std::uint32_t tenant = meta_of(packet).tenant;
@@ -154,13 +159,13 @@ void cut(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t mt
 
 /// Gives `send` the packets that leave in place of `packet`: the pieces of a train, what does not fit cut.
 template <typename Send>
-void in_pieces(Shard& shard, const Runtime& config, rte_mbuf* packet, const PortEntry& wire, Send send) {
+void in_pieces(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t mtu, Send send) {
   for_each_piece(packet, [&](rte_mbuf* piece) {
     if (is_train(piece)) uncouple(piece);
-    if (meta_of(piece).l3_length <= wire.mtu) {
+    if (meta_of(piece).l3_length <= mtu) {
       send(piece);
     } else {
-      cut(shard, config, piece, wire.mtu, send);
+      cut(shard, config, piece, mtu, send);
     }
   });
 }
@@ -177,8 +182,8 @@ struct Exit {
     flush(shard);
     egress = wanted;
     wire = &config.ports[config.ports[wanted].wire];
-    outlet = &shard.outlets[wire->nic];
-    if (outlet->owner != shard.number) outlet = nullptr;
+    outlet = wire->nic == kNoNic ? nullptr : &shard.outlets[wire->nic];
+    if (outlet != nullptr && outlet->owner != shard.number) outlet = nullptr;
   }
   void flush(Shard& shard) {
     if (packets == 0) return;
@@ -259,16 +264,47 @@ bool refuse_to_quarantined(Shard& shard, const Runtime& config, rte_mbuf* packet
   return true;
 }
 
+/// Into the tunnel that has the destination: what it carries, and what its sender may send, the tunnel's SA says.
+void forward_into_tunnel(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.egress];
+  const auto lease = shard.shared.leases->find(meta.tenant, filters::ip_destination(frame_of(packet), meta));
+  const bool here = lease && lease->port == port.id;  // policy has judged the way into this Port's zone, no other
+  if (!here || lease->outbound == 0) {
+    if (is_translated(shard, meta)) translate_back(shard, packet);
+    local::send_icmp_error(shard, config, packet, filters::IcmpErrorKind::kHostUnreachable, 0);
+    refuse(shard, config, packet, here ? DropReason::kVpnSaMissing : DropReason::kVpnNoLease);
+    return;
+  }
+  if (refuse_unforwardable(shard, config, packet, lease->inner_mtu)) return;
+  constexpr std::uint8_t kSyn = 2;
+  if (meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kSyn) != 0) {
+    const std::uint32_t headers = (meta.proof & filters::kProofIpv4) != 0 ? 40 : 60;
+    filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(lease->inner_mtu - headers));
+  }
+  PortCounters& counters = shard.ports[port.slot];
+  in_pieces(shard, config, packet, lease->inner_mtu, [&](rte_mbuf* piece) {
+    count_hop(frame_of(piece), meta_of(piece));
+    counters.tx_packets.add(1);
+    counters.tx_bytes.add(meta_of(piece).l3_length);
+    tunnel::seal(shard, config, piece, lease->outbound);
+  });
+}
+
 /// What does not go out as it came in: hop limits and packets too big, answered as RFC 1812 and RFC 8200 ask; trains; IPv4
-/// packets that are cut; what goes to a watched Binding or a virtual address.
+/// packets that are cut; what goes to a watched Binding, a virtual address or a tunnel.
 void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit& exit) {
   PacketMeta& meta = meta_of(packet);
   seek_holder(config, meta);
   exit.seek(shard, config, meta.egress);
   if (is_train(packet)) count_pieces(shard, packet);
-  if (refuse_unforwardable(shard, config, packet)) return;
+  if ((meta.next_hop & kDynamicHop) == 0 && (config.static_hops[meta.next_hop] & kTunnelHop) != 0) {
+    forward_into_tunnel(shard, config, packet);
+    return;
+  }
+  if (refuse_unforwardable(shard, config, packet, exit.wire->mtu)) return;
   const auto send = [&](std::uint64_t destination) {
-    in_pieces(shard, config, packet, *exit.wire, [&](rte_mbuf* piece) { exit.send(shard, piece, destination); });
+    in_pieces(shard, config, packet, exit.wire->mtu, [&](rte_mbuf* piece) { exit.send(shard, piece, destination); });
   };
   if ((meta.next_hop & kDynamicHop) == 0) {
     const std::uint64_t hop = config.static_hops[meta.next_hop];
@@ -280,8 +316,7 @@ void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit
 
 }  // namespace
 
-bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
-  const std::uint32_t mtu = config.ports[config.ports[meta_of(packet).egress].wire].mtu;
+bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t mtu) noexcept {
   std::uint8_t ttl = 255;
   for_each_piece(packet, [&](rte_mbuf* piece) { ttl = std::min(ttl, meta_of(piece).ttl); });
   if (ttl > 1 && fits(packet, mtu)) [[likely]] return false;
@@ -325,7 +360,9 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
         shard.held[kept++] = held;
       } else {
         shard.packets.held.subtract(held.pieces);
-        if (!held.translated || translate_back(shard, held.packet)) {
+        if (is_own(held.packet)) {  // never came in by any Port
+          shard.drop(held.packet, DropReason::kPolicyChanged, shard.no_tenant());
+        } else if (!held.translated || translate_back(shard, held.packet)) {
           stale.packets[stale.count++] = held.packet;
         } else {
           shard.drop(held.packet, DropReason::kPolicyChanged, shard.no_tenant());
@@ -341,12 +378,12 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
     shard.packets.held.subtract(held.pieces);
     if (neighbour.state == NeighbourState::kReachable) {
       const PortEntry& wire = config.ports[config.ports[meta.egress].wire];
-      in_pieces(shard, config, held.packet, wire, [&](rte_mbuf* piece) {
+      in_pieces(shard, config, held.packet, wire.mtu, [&](rte_mbuf* piece) {
         if (finish(shard, piece, wire, raw_mac(neighbour.mac))) to_outlet(shard, piece, wire);
       });
     } else {
       const bool as_sent = !held.translated || translate_back(shard, held.packet);
-      if (as_sent) local::send_icmp_error(shard, config, held.packet, filters::IcmpErrorKind::kHostUnreachable, 0);
+      if (as_sent && !is_own(held.packet)) local::send_icmp_error(shard, config, held.packet, filters::IcmpErrorKind::kHostUnreachable, 0);
       refuse(shard, config, held.packet, DropReason::kNeighbourUnresolved);
     }
   }

@@ -7,6 +7,7 @@
 #include "dataplane/path/outlet.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/tunnels.h"
 #include "filters/packet/address_class.h"
 #include "filters/packet/arp.h"
 #include "filters/packet/fields.h"
@@ -77,6 +78,18 @@ Address own_address(const PortEntry& wire, const Address& near) {
   }
   if (near.family == Family::kIpv6 && (any == nullptr || near.is_link_local())) return wire.link_local;
   return any == nullptr ? Address{} : *any;
+}
+
+/// By what address the gateway tells those behind a port what went wrong. A tunnel has none of its own: any of its tenant's.
+Address speaking_address(const Runtime& config, const PortEntry& wire, const Address& near) {
+  if (wire.kind != snapshot::PortKind::kTunnel) return own_address(wire, near);
+  for (const PortEntry& port : config.ports) {
+    if (port.tenant != wire.tenant || port.kind == snapshot::PortKind::kTunnel || port.kind == snapshot::PortKind::kShare) continue;
+    for (const Prefix& prefix : port.addresses) {
+      if (prefix.address.family == near.family) return prefix.address;
+    }
+  }
+  return Address{};
 }
 
 /// Addresses we answer questions about: our own, and those that stand for a tenant's hosts by NAT.
@@ -234,6 +247,7 @@ void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PortEntry& port = config.ports[meta.ingress];
   const PortEntry& wire = config.ports[port.wire];
   if (shard.trace != nullptr) [[unlikely]] shard.trace->local = true;
+  if (tunnel::deliver(shard, config, packet)) return;
   if (filters::is_echo_request(meta.protocol, meta.icmp_type)) {
     if (!may_echo(shard, port.tenant_slot)) {
       unwanted(shard, config, packet, meta.ingress, DropReason::kPuntLimit);
@@ -253,7 +267,7 @@ void send_icmp_error(Shard& shard, const Runtime& config, rte_mbuf* packet, filt
   const PortEntry& port = config.ports[meta.ingress];
   const PortEntry& wire = config.ports[port.wire];
   const auto frame = frame_of(packet);
-  const Address source = own_address(wire, filters::ip_source(frame, meta));
+  const Address source = speaking_address(config, wire, filters::ip_source(frame, meta));
   if (source.family == Family::kNone) return;
   if (!may_send_error(shard, port.tenant_slot)) return;
   const filters::LinkHeader link = filters::answer_link(frame, meta, wire.mac);

@@ -18,8 +18,8 @@ bool is_own(const PortEntry& port, const Address& address) noexcept;
 /// address. `at`: the wire port's index (or a share's: its uplink answers). Answers go back the same way.
 void link(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) noexcept;
 
-/// Ends an IP packet to an address of the gateway: an echo request is answered (rate limited per tenant), all else is
-/// kLocalUnserved.
+/// Ends an IP packet to an address of the gateway: an echo request is answered (rate limited per tenant), IKE goes to
+/// the keying daemon, all else is kLocalUnserved.
 void deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 
 /// Tells the sender what went wrong with `packet`, when it may be told: rate limited per tenant. The caller ends it.

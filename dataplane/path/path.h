@@ -41,6 +41,15 @@ void find_session(Shard& shard, const Runtime& config, Burst& burst, Burst& firs
 /// Judges by policy: new flows, ICMP errors, sessions of an older generation, packets to the gateway itself. Packets
 /// that may pass and are counted are left in `first`; those whose session still has to be tracked are moved to `known`.
 void admit(Shard& shard, const Runtime& config, Burst& first, Burst& known) noexcept;
+/// Where packets to an address leave, and the neighbour they go to.
+struct Hop {
+  std::uint32_t port = kNoIndex;      ///< port index
+  std::uint32_t next_hop = kNoIndex;  ///< static hop, or kDynamicHop | handle; kNoIndex: no place to learn one
+};
+/// Whether a route leads anywhere.
+[[nodiscard]] bool is_forwardable(const RouteTarget* way) noexcept;
+/// The next hop of a forwardable way, with a place in the neighbour table where one has to be asked.
+[[nodiscard]] Hop hop_of(Shard& shard, const Runtime& config, const RouteTarget& way, const Address& destination) noexcept;
 /// Judges a session of an older generation under this one, as its next packet would. True: it lives on, with this
 /// generation's ports, neighbours and rule. False: it no longer may; the caller ends it.
 bool judge_again(Shard& shard, const Runtime& config, std::uint32_t index) noexcept;
@@ -50,8 +59,8 @@ void sweep(Shard& shard, const Runtime& config, bool idle) noexcept;
 /// TCP windows and states, counters, time. A SYN that begins a finished connection anew ends the old session and is moved
 /// to `restarted`, to be admitted; with nullptr it is refused.
 void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept;
-/// TTL and MTU of the way out, answered as RFC 1812 and RFC 8200 ask. True: the packet has ended.
-bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+/// TTL and `mtu` of the way out, answered as RFC 1812 and RFC 8200 ask. True: the packet has ended.
+bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t mtu) noexcept;
 /// TTL, MTU, neighbour, link header; hands to the outlet.
 void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Sends what the turn collected.

@@ -9,6 +9,19 @@
 
 namespace sekisho::dataplane::path {
 
+namespace {
+
+/// For tunnel::serve: it follows each burst from the ring, so that there is room for all of one.
+void wait(Shard& shard, Burst& waiting, rte_mbuf* packet) {
+  if (waiting.count == kBurstMax) {
+    shard.drop(packet, filters::DropReason::kHandoffFull, shard.no_tenant());
+    return;
+  }
+  waiting.packets[waiting.count++] = packet;
+}
+
+}  // namespace
+
 void receive(Shard& shard, const Inlet& inlet, Burst& burst) noexcept {
   burst.count = rte_eth_rx_burst(inlet.nic, inlet.queue, burst.packets.data(), kBurstMax);
   shard.packets.received.add(burst.count);
@@ -36,10 +49,14 @@ unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexc
       outlet.packets[outlet.count++] = packet;
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kNatQuestion)) [[unlikely]] {
       nat_answer(shard, config, packet);
+    } else if (meta.resume == static_cast<std::uint8_t>(Resume::kSeal)) [[unlikely]] {
+      wait(shard, shard.tunnels_here.sealing, packet);
     } else if (meta.generation != config.generation) [[unlikely]] {
       stale.packets[stale.count++] = packet;
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kReassemble)) [[unlikely]] {
       pieces.packets[pieces.count++] = packet;
+    } else if (meta.resume == static_cast<std::uint8_t>(Resume::kOpen)) [[unlikely]] {
+      wait(shard, shard.tunnels_here.opening, packet);
     } else {
       burst.packets[burst.count++] = packet;
     }

@@ -38,7 +38,9 @@ bool on_right_side(const Shard& shard, rte_mbuf* packet) noexcept {
 
 bool translate(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
-  if (refuse_unforwardable(shard, config, packet)) return false;
+  const PortEntry& wire = config.ports[config.ports[meta_of(packet).egress].wire];
+  const bool tunnel = wire.kind == snapshot::PortKind::kTunnel;  // what it carries is asked where the packet enters it
+  if (refuse_unforwardable(shard, config, packet, tunnel ? 65535U : wire.mtu)) return false;
   const filters::ChecksumDelta delta = shard.sessions.translation(meta.session).delta[meta.reverse];
   rewrite_pieces(packet, sent_ends(shard, meta.session, static_cast<Direction>(meta.reverse)), delta);
   return true;

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kPeersMax = 32;
 constexpr std::size_t kReadersMax = 4;
-constexpr int kTickMs = 1000;
+constexpr int kTickMs = 1000, kTunnelTickMs = 100;  // the second while there are tunnels: rebound NATs, limits
 constexpr mode_t kSocketMode = 0660;
 
 std::uint64_t wall_ns() {
@@ -46,16 +46,19 @@ bool allowed(const IpcConnection& peer, const std::vector<uid_t>& uids) {
 Result<std::unique_ptr<ControlLoop>> ControlLoop::create(Engine& engine, const Options& options) {
   SEKISHO_TRY(IpcListener config, IpcListener::listen(options.run_dir + "/dataplane.sock", kSocketMode));
   SEKISHO_TRY(IpcListener rings, IpcListener::listen(options.run_dir + "/rings.sock", kSocketMode));
+  SEKISHO_TRY(IpcListener tunnels, IpcListener::listen(options.run_dir + "/tunnel.sock", kSocketMode));
   SEKISHO_TRY(Fd signals, signal_descriptor());
-  return std::unique_ptr<ControlLoop>(new ControlLoop(engine, options, std::move(config), std::move(rings), std::move(signals)));
+  return std::unique_ptr<ControlLoop>(new ControlLoop(engine, options, std::move(config), std::move(rings), std::move(tunnels), std::move(signals)));
 }
 
-ControlLoop::ControlLoop(Engine& engine, Options options, IpcListener config, IpcListener rings, Fd signals)
+ControlLoop::ControlLoop(Engine& engine, Options options, IpcListener config, IpcListener rings, IpcListener tunnels, Fd signals)
     : engine_(engine),
       options_(std::move(options)),
       service_(engine, wall_ns()),
+      tunnel_service_(engine),
       config_(std::move(config)),
       rings_(std::move(rings)),
+      tunnels_(std::move(tunnels)),
       signals_(std::move(signals)) {}
 
 void ControlLoop::accept_config() {
@@ -71,6 +74,11 @@ void ControlLoop::accept_rings() {
   if (sent) readers_.push_back(std::move(peer).value());
 }
 
+void ControlLoop::accept_tunnels() {
+  Result<IpcConnection> peer = tunnels_.accept();
+  if (peer && allowed(*peer, options_.tunnel_uids)) tunnel_service_.accept(std::move(peer).value());
+}
+
 void ControlLoop::serve(std::size_t number) {
   Result<IpcMessage> message = peers_[number].receive(std::chrono::milliseconds(0));
   Result<void> answered = message ? service_.answer(peers_[number], std::move(message).value()) : Result<void>(message.error());
@@ -83,23 +91,31 @@ void ControlLoop::serve(std::size_t number) {
 
 Result<void> ControlLoop::run() {
   for (;;) {
-    std::vector<pollfd> waiting{{config_.fd(), POLLIN, 0}, {rings_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
+    std::vector<pollfd> waiting{{config_.fd(), POLLIN, 0}, {rings_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {tunnels_.fd(), POLLIN, 0}};
+    constexpr std::size_t kFirstPeer = 4;
     for (const IpcConnection& peer : peers_) waiting.push_back({peer.fd(), POLLIN, 0});
     const std::size_t first_reader = waiting.size();
     for (const IpcConnection& reader : readers_) waiting.push_back({reader.fd(), POLLIN, 0});
-    const int ready = poll(waiting.data(), waiting.size(), kTickMs);
+    const std::size_t first_daemon = waiting.size();
+    for (const IpcConnection& daemon : tunnel_service_.peers()) waiting.push_back({daemon.fd(), POLLIN, 0});
+    const int ready = poll(waiting.data(), waiting.size(), tunnel_service_.busy() ? kTunnelTickMs : kTickMs);
     if (ready < 0 && errno != EINTR) return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     engine_.sync_clock();
+    tunnel_service_.tick();
     if (ready <= 0) continue;
     if (waiting[2].revents != 0) return {};
-    for (std::size_t i = waiting.size(); i-- > first_reader;) {  // it left, or speaks where nothing is to be said
+    for (std::size_t i = waiting.size(); i-- > first_daemon;) {
+      if (waiting[i].revents != 0) tunnel_service_.serve(i - first_daemon);
+    }
+    for (std::size_t i = first_daemon; i-- > first_reader;) {  // it left, or speaks where nothing is to be said
       if (waiting[i].revents != 0) readers_.erase(readers_.begin() + static_cast<std::ptrdiff_t>(i - first_reader));
     }
-    for (std::size_t i = first_reader; i-- > 3;) {
-      if (waiting[i].revents != 0) serve(i - 3);
+    for (std::size_t i = first_reader; i-- > kFirstPeer;) {
+      if (waiting[i].revents != 0) serve(i - kFirstPeer);
     }
     if (waiting[0].revents != 0) accept_config();
     if (waiting[1].revents != 0) accept_rings();
+    if (waiting[3].revents != 0) accept_tunnels();
   }
 }
 

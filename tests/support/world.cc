@@ -195,7 +195,7 @@ World::World(WorldOptions options) : options_(options), tsc_(0) {
   for (std::uint16_t nic = 0; nic < kNics; ++nic) drain(wires.in[nic]), drain(wires.out[nic]);
   Engine::Options engine;
   engine.workers = options.workers;
-  engine.shard = {.sessions = options.sessions, .log_records = options.log_records, .tenants = 8, .ports = 64, .rules = 4096, .bindings = 64};
+  engine.shard = {.sessions = options.sessions, .log_records = options.log_records, .tenants = 8, .ports = 64, .rules = 4096, .bindings = 64, .tunnels = options.tunnels};
   engine.mbufs = 4095;
   auto made = Engine::create(engine);
   if (!made) ADD_FAILURE() << "engine: " << static_cast<int>(made.error().code) << " " << made.error().detail;

@@ -46,6 +46,7 @@ struct WorldOptions {
   std::uint32_t sessions = 4096;
   std::uint32_t sessions_max = 4096;  ///< of each tenant
   std::uint32_t log_records = 4096;
+  std::uint32_t tunnels = 0;
 };
 
 /// How a snapshot differs from the topology above.

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: Apache-2.0
+// Overview. In: take() -> [another worker] -> open_waiting(): open_burst, decode, bind, and on as any packet. Out: forward ->
+// seal() -> [another worker] -> seal_waiting(): seal_burst, way to the peer, forward. Limits: kBurstMax packets wait; all
+// are served before the turn ends.
+#include "dataplane/path/tunnels.h"
+
+#include <algorithm>
+
+#include "base/net/checksum.h"
+#include "dataplane/path/carry.h"
+#include "dataplane/path/record.h"
+#include "dataplane/train.h"
+#include "dataplane/tunnel/esp_path.h"
+#include "filters/esp/esp.h"
+#include "filters/packet/fields.h"
+#include "filters/packet/fragment.h"
+#include "filters/packet/mss.h"
+
+namespace sekisho::dataplane::path::tunnel {
+namespace {
+
+using filters::DropReason;
+using filters::EspFault;
+
+constexpr std::uint16_t kIkePort = 500, kNatTraversalPort = 4500;
+constexpr Rate kPunts{5000, 5000};        // IKE datagrams of one tenant and second
+constexpr unsigned kInjectPerTurnMax = 32;
+constexpr std::uint8_t kTcpSyn = 2;
+constexpr std::uint8_t kOwnHops = 65;     // forward takes one
+constexpr auto kUnwatched = [](Stage, Burst&) {};
+
+bool is_ipv4(const PacketMeta& meta) { return (meta.proof & filters::kProofIpv4) != 0; }
+std::uint64_t seconds_of(const Shard& shard) { return shard.steady_ns / 1'000'000'000; }
+std::uint32_t slot_of(const Runtime& config, const PacketMeta& meta) { return config.ports[meta.ingress].tenant_slot; }
+
+/// Whether `address` is a gateway's on port `at`. The same answer as last time is found at once.
+bool is_gateway(Shard& shard, const Runtime& config, std::uint32_t at, const Address& address) {
+  WorkerTunnels& here = shard.tunnels_here;
+  if (here.gateway_generation == config.generation && here.gateway_port == at && here.gateway == address) return true;
+  if (config.find_gateway(at, address) == nullptr) return false;
+  here.gateway_generation = config.generation;
+  here.gateway_port = at;
+  here.gateway = address;
+  return true;
+}
+
+/// Bytes from the L4 payload on, in the first piece.
+ByteSpan payload_of(rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  return filters::packet_from(frame_of(packet), meta, meta.payload_offset);
+}
+
+/// Gives ESP whose SPI can be read to the worker it names.
+void to_opener(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const std::size_t at = meta.protocol == filters::kProtocolUdp ? meta.payload_offset : meta.l4_offset;
+  const std::uint32_t worker = Spi::worker(load_be<std::uint32_t>(frame_of(packet), at));
+  Burst& opening = shard.tunnels_here.opening;
+  if (worker != shard.number && worker < shard.shared.shards) {
+    shard.hand_off(packet, worker, Resume::kOpen, slot_of(config, meta));
+  } else if (opening.count == kBurstMax) {
+    refuse(shard, config, packet, DropReason::kHandoffFull);
+  } else {
+    opening.packets[opening.count++] = packet;
+  }
+}
+
+/// One packet out of a train of ESP: the pieces side by side behind a header without options. nullptr: no room or memory.
+rte_mbuf* join(Shard& shard, rte_mbuf* train) {
+  const PacketMeta& first = meta_of(train);
+  const bool ipv4 = is_ipv4(first);
+  const std::size_t header = ipv4 ? 20 : 40;
+  rte_mbuf* packet = shard.generate();
+  if (packet == nullptr) return nullptr;
+  const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
+  std::copy_n(frame_of(train).begin() + first.l3_offset, header, room.begin() + kEthernetBytes);
+  std::size_t end = kEthernetBytes + header;
+  bool fits = true;
+  for_each_piece(train, [&](rte_mbuf* piece) {
+    const std::size_t from = piece == train ? first.l4_offset : filters::read_fragment(frame_of(piece), meta_of(piece)).data;
+    const auto part = frame_of(piece).subspan(from);
+    fits = fits && end + part.size() <= room.size();
+    if (!fits) return;
+    std::copy(part.begin(), part.end(), room.begin() + static_cast<std::ptrdiff_t>(end));
+    end += part.size();
+  });
+  if (!fits) {
+    shard.consume(packet);
+    return nullptr;
+  }
+  const std::span<std::uint8_t> ip = room.subspan(kEthernetBytes, header);
+  if (ipv4) {
+    ip[0] = 0x45;
+    store_be<std::uint16_t>(ip, 2, static_cast<std::uint16_t>(end - kEthernetBytes));
+    store_be<std::uint16_t>(ip, 6, 0);
+    store_be<std::uint16_t>(ip, 10, 0);
+    store_be<std::uint16_t>(ip, 10, checksum_fold(checksum_add(0, ip)));
+  } else {
+    store_be<std::uint16_t>(ip, 4, static_cast<std::uint16_t>(end - kEthernetBytes - header));
+    ip[6] = first.protocol;
+  }
+  packet->data_len = static_cast<std::uint16_t>(end);
+  packet->pkt_len = packet->data_len;
+  packet->port = train->port;
+  PacketMeta& meta = meta_of(packet);
+  meta = first;
+  meta.next_piece = 0;
+  meta.l3_offset = kEthernetBytes;
+  meta.l3_length = static_cast<std::uint16_t>(end - kEthernetBytes);
+  meta.l4_offset = static_cast<std::uint16_t>(kEthernetBytes + header);
+  meta.payload_offset = static_cast<std::uint16_t>(meta.l4_offset + 8);
+  meta.proof = filters::kProofL4 | (ipv4 ? filters::kProofIpv4 : filters::kProofIpv6);
+  return packet;
+}
+
+void open_joined(Shard& shard, const Runtime& config, rte_mbuf* train) {
+  rte_mbuf* packet = join(shard, train);
+  if (packet == nullptr) {
+    refuse(shard, config, train, DropReason::kVpnSegments);
+    return;
+  }
+  shard.consume(train);
+  to_opener(shard, config, packet);
+}
+
+/// Gives an IKE datagram to the keying daemon.
+void punt(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  if (!shard.tunnels_here.punt.has_value()) {
+    refuse(shard, config, packet, DropReason::kIkeUnserved);
+    return;
+  }
+  if (!shard.shares[port.tenant_slot].punts.take(shard.shared.quotas[port.tenant_slot].punts, kPunts, 1, shard.steady_ns)) {
+    refuse(shard, config, packet, DropReason::kPuntLimit);
+    return;
+  }
+  std::array<ByteSpan, filters::kFragmentPiecesMax> pieces;
+  std::size_t count = 0;
+  std::size_t left = load_be<std::uint16_t>(frame_of(packet), meta.l4_offset + std::size_t{4}) - std::size_t{8};
+  for_each_piece(packet, [&](rte_mbuf* piece) {
+    const std::size_t from = piece == packet ? meta.payload_offset : filters::read_fragment(frame_of(piece), meta_of(piece)).data;
+    const ByteSpan part = frame_of(piece).subspan(from);
+    pieces[count] = part.first(std::min(part.size(), left));
+    left -= pieces[count++].size();
+  });
+  const DatagramHead head{.tenant = meta.tenant,
+                          .port = port.id,
+                          .local = filters::ip_destination(frame_of(packet), meta),
+                          .remote = filters::ip_source(frame_of(packet), meta),
+                          .local_port = meta.destination_port,
+                          .remote_port = meta.source_port};
+  if (shard.tunnels_here.punt->push(head, std::span(pieces).first(count))) {
+    shard.consume(packet);
+  } else {
+    refuse(shard, config, packet, DropReason::kPuntLimit);
+  }
+}
+
+/// Ends a packet that did not come out of its tunnel. Its outer headers are as they were.
+void refuse_closed(Shard& shard, const Runtime& config, rte_mbuf* packet, EspFault fault) {
+  if (fault == EspFault::kDummy) {
+    shard.drop(packet, DropReason::kVpnDummy, slot_of(config, meta_of(packet)));  // a peer's own noise: counted, not told
+  } else {
+    refuse(shard, config, packet, drop_reason(fault));
+  }
+}
+
+/// Makes an opened packet one of its tunnel Port. False: it has ended.
+bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  const std::uint32_t tenant = meta.tenant;
+  const std::uint32_t outer = meta.ingress;
+  DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
+  meta.tenant = tenant;
+  packet->port = kNoNic;
+  const std::uint32_t port = reason == DropReason::kNone ? port_of(shard, config, packet) : kNoIndex;
+  if (reason == DropReason::kNone && port == kNoIndex) reason = DropReason::kVpnNoLease;
+  if (reason != DropReason::kNone) {
+    place(config, meta, outer);
+    refuse(shard, config, packet, reason);
+    return false;
+  }
+  const bool syn = meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kTcpSyn) != 0 && (meta.proof & filters::kProofL4) != 0;
+  if (syn) {
+    const auto lease = shard.shared.leases->find(tenant, filters::ip_source(frame_of(packet), meta));
+    if (lease && lease->inner_mtu != 0) {
+      filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(lease->inner_mtu - (is_ipv4(meta) ? 40 : 60)));
+    }
+  }
+  return true;
+}
+
+void open_waiting(Shard& shard, const Runtime& config) {
+  WorkerTunnels& here = shard.tunnels_here;
+  Burst burst = here.opening;
+  here.opening.count = 0;
+  std::array<EspOutcome, kBurstMax> outcomes;
+  if (here.sas == nullptr) {
+    for (EspOutcome& outcome : outcomes) outcome.fault = EspFault::kSpiUnknown;
+  } else {
+    open_burst(*here.sas, burst.live(), seconds_of(shard), outcomes);
+  }
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
+      refuse_closed(shard, config, packet, outcomes[i].fault);
+    } else if (enter_inner(shard, config, packet)) {
+      burst.packets[kept++] = packet;
+    }
+  }
+  burst.count = kept;
+  bind(shard, config, burst, Count::kYes);
+  proceed(shard, config, burst, kUnwatched);
+}
+
+/// Puts an outer packet on its way by the tenant's routes. False: it has ended.
+bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+  PacketMeta& meta = meta_of(packet);
+  meta.session = meta.binding = kNoIndex;
+  meta.generation = config.generation;
+  meta.resume = static_cast<std::uint8_t>(Resume::kOwn);
+  const std::uint32_t at = config.find_tenant(meta.tenant);
+  if (at == kNoIndex) {
+    shard.drop(packet, DropReason::kPolicyChanged, shard.no_tenant());
+    return false;
+  }
+  const TenantEntry& tenant = config.tenants[at];
+  const Address peer = filters::ip_destination(frame_of(packet), meta);
+  const std::uint32_t route = tenant.routes.find(peer);
+  const RouteTarget* way = route == PrefixTable::kNoValue ? nullptr : &tenant.targets[route];
+  DropReason reason = DropReason::kNone;
+  if (way == nullptr || !is_forwardable(way) || way->kind == RouteKind::kTunnel) reason = DropReason::kNoRoute;
+  const Hop hop = reason == DropReason::kNone ? hop_of(shard, config, *way, peer) : Hop{};
+  if (reason == DropReason::kNone && hop.next_hop == kNoIndex) reason = DropReason::kNeighbourUnresolved;
+  if (reason == DropReason::kNone) {
+    const bool whole = !is_ipv4(meta) || (load_be<std::uint16_t>(frame_of(packet), meta.l3_offset + std::size_t{6}) & 0x4000U) != 0;
+    const PortEntry& wire = config.ports[config.ports[hop.port].wire];
+    if (whole && meta.l3_length > wire.mtu) reason = DropReason::kVpnTooBig;
+  }
+  if (reason != DropReason::kNone) {
+    shard.drop(packet, reason, tenant.slot);
+    return false;
+  }
+  meta.ingress = meta.egress = hop.port;
+  meta.next_hop = hop.next_hop;
+  return true;
+}
+
+/// Ends an inner packet that did not get into its tunnel.
+void refuse_open(Shard& shard, const Runtime& config, rte_mbuf* packet, EspFault fault) {
+  PacketMeta& meta = meta_of(packet);
+  const bool known = meta.ingress != kNoIndex && meta.generation == config.generation && fault != EspFault::kCrypto;
+  if (known) {
+    meta.session = kNoIndex;
+    refuse(shard, config, packet, drop_reason(fault));
+    return;
+  }
+  const std::uint32_t tenant = config.find_tenant(meta.tenant);
+  shard.drop(packet, drop_reason(fault), tenant == kNoIndex ? shard.no_tenant() : config.tenants[tenant].slot);
+}
+
+void seal_waiting(Shard& shard, const Runtime& config) {
+  WorkerTunnels& here = shard.tunnels_here;
+  Burst burst = here.sealing;
+  here.sealing.count = 0;
+  std::array<EspOutcome, kBurstMax> outcomes;
+  std::array<std::uint32_t, kBurstMax> handles;
+  for (std::uint16_t i = 0; i < burst.count; ++i) handles[i] = meta_of(burst.packets[i]).session;
+  if (here.sas == nullptr) {
+    for (EspOutcome& outcome : outcomes) outcome.fault = EspFault::kSaMissing;
+  } else {
+    seal_burst(*here.sas, burst.live(), handles, seconds_of(shard), outcomes);
+  }
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
+      refuse_open(shard, config, packet, outcomes[i].fault);
+      continue;
+    }
+    meta_of(packet).ttl = kOwnHops;
+    if (find_way_out(shard, config, packet)) burst.packets[kept++] = packet;
+  }
+  burst.count = kept;
+  forward(shard, config, burst);
+}
+
+}  // namespace
+
+DropReason drop_reason(EspFault fault) noexcept {
+  switch (fault) {
+    case EspFault::kNone: return DropReason::kNone;
+    case EspFault::kSpiUnknown: return DropReason::kVpnSpiUnknown;
+    case EspFault::kLength: return DropReason::kVpnLength;
+    case EspFault::kReplay: return DropReason::kVpnReplay;
+    case EspFault::kAuth: return DropReason::kVpnAuth;
+    case EspFault::kPadding: return DropReason::kVpnPadding;
+    case EspFault::kNextHeader: return DropReason::kVpnNextHeader;
+    case EspFault::kDummy: return DropReason::kVpnDummy;
+    case EspFault::kInnerFormat: return DropReason::kVpnInnerFormat;
+    case EspFault::kInnerSpoof: return DropReason::kVpnInnerSpoof;
+    case EspFault::kEcn: return DropReason::kVpnEcn;
+    case EspFault::kSelectors: return DropReason::kVpnSelectors;
+    case EspFault::kExpired: return DropReason::kVpnExpired;
+    case EspFault::kSegments: return DropReason::kVpnSegments;
+    case EspFault::kSaMissing: return DropReason::kVpnSaMissing;
+    case EspFault::kSequenceEnd: return DropReason::kVpnSequenceEnd;
+    case EspFault::kTooBig: return DropReason::kVpnTooBig;
+    case EspFault::kRoom: return DropReason::kVpnRoom;
+    case EspFault::kCrypto: return DropReason::kVpnCrypto;
+    case EspFault::kCount: break;
+  }
+  return DropReason::kVpnCrypto;
+}
+
+bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  if ((meta.proof & filters::kProofL4) == 0) return false;
+  const bool udp = meta.protocol == filters::kProtocolUdp && meta.destination_port == kNatTraversalPort;
+  if (!udp && meta.protocol != filters::kProtocolEsp) return false;
+  if (!is_gateway(shard, config, at, filters::ip_destination(frame_of(packet), meta))) return false;
+  if (udp) {
+    switch (filters::classify_udp_encapsulated(payload_of(packet))) {
+      case filters::UdpEncapsulated::kIke: return false;
+      case filters::UdpEncapsulated::kKeepalive: shard.consume(packet); return true;
+      case filters::UdpEncapsulated::kMalformed: refuse(shard, config, packet, DropReason::kVpnLength); return true;
+      case filters::UdpEncapsulated::kEsp: break;
+    }
+  }
+  to_opener(shard, config, packet);
+  return true;
+}
+
+bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  if (config.ports[meta.ingress].has_gateways == 0) return false;
+  const bool esp = meta.protocol == filters::kProtocolEsp;
+  const bool ike = meta.protocol == filters::kProtocolUdp && meta.destination_port == kIkePort;
+  const bool either = meta.protocol == filters::kProtocolUdp && meta.destination_port == kNatTraversalPort;
+  if (!esp && !ike && !either) return false;
+  if (!is_gateway(shard, config, meta.ingress, filters::ip_destination(frame_of(packet), meta))) return false;
+  const bool encrypted = esp || (either && filters::classify_udp_encapsulated(payload_of(packet)) == filters::UdpEncapsulated::kEsp);
+  if (!encrypted) {
+    punt(shard, config, packet);
+  } else if (is_train(packet)) {
+    open_joined(shard, config, packet);
+  } else {
+    to_opener(shard, config, packet);
+  }
+  return true;
+}
+
+std::uint32_t port_of(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const auto lease = shard.shared.leases->find(meta.tenant, filters::ip_source(frame_of(packet), meta));
+  if (!lease) return kNoIndex;
+  WorkerTunnels& here = shard.tunnels_here;
+  if (here.port_generation != config.generation || here.port_id != lease->port) {
+    here.port_index = config.find_port(lease->port);
+    here.port_generation = config.generation;
+    here.port_id = lease->port;
+  }
+  if (here.port_index == kNoIndex) return kNoIndex;
+  const PortEntry& port = config.ports[here.port_index];
+  return port.kind == snapshot::PortKind::kTunnel && port.tenant == meta.tenant ? here.port_index : kNoIndex;
+}
+
+void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t handle) noexcept {
+  PacketMeta& meta = meta_of(packet);
+  meta.session = handle;
+  if (shard.trace != nullptr) [[unlikely]] {  // explained: it would go
+    shard.consume(packet);
+    return;
+  }
+  const std::uint32_t worker = Spi::worker(handle);
+  if (worker != shard.number && worker < shard.shared.shards) {
+    shard.hand_off(packet, worker, Resume::kSeal, slot_of(config, meta));
+    return;
+  }
+  Burst& sealing = shard.tunnels_here.sealing;
+  if (sealing.count == kBurstMax) seal_waiting(shard, config);
+  sealing.packets[sealing.count++] = packet;
+}
+
+void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept {
+  PacketMeta& meta = meta_of(packet);
+  const DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = true, .l4 = true}, meta);
+  meta.tenant = port.tenant;
+  meta.ingress = kNoIndex;
+  const bool ip = reason == DropReason::kNone && (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
+  const auto lease = ip ? shard.shared.leases->find(port.tenant, filters::ip_destination(frame_of(packet), meta)) : std::nullopt;
+  const bool reachable = lease && lease->port == port.id && lease->outbound != 0;
+  if (!reachable) {
+    shard.drop(packet, DropReason::kVpnNoLease, port.tenant_slot);
+    return;
+  }
+  meta.session = lease->outbound;
+  Burst& sealing = shard.tunnels_here.sealing;
+  if (lease->worker() != shard.number && lease->worker() < shard.shared.shards) {
+    shard.hand_off(packet, lease->worker(), Resume::kSeal, port.tenant_slot);
+  } else if (sealing.count == kBurstMax) {
+    shard.drop(packet, DropReason::kHandoffFull, port.tenant_slot);
+  } else {
+    sealing.packets[sealing.count++] = packet;
+  }
+}
+
+void serve(Shard& shard, const Runtime& config) noexcept {
+  WorkerTunnels& here = shard.tunnels_here;
+  while (here.waiting()) {
+    if (here.opening.count > 0) open_waiting(shard, config);
+    if (here.sealing.count > 0) seal_waiting(shard, config);
+  }
+}
+
+namespace {
+
+/// The bytes in front of one piece of an injected datagram: its IP header, for IPv6 a fragment header too when it is one.
+struct OwnHeader {
+  Address local, remote;
+  std::uint32_t id;
+  std::size_t bytes;
+
+  /// A piece of `length` bytes that begins at `begin` of the datagram; `cut`: not all of it.
+  void write(std::span<std::uint8_t> out, std::size_t begin, std::size_t length, bool more, bool cut) const {
+    std::fill_n(out.begin(), bytes, std::uint8_t{0});
+    const auto local_bytes = local.wire();
+    const auto remote_bytes = remote.wire();
+    if (local.family == Family::kIpv4) {
+      out[0] = 0x45;
+      store_be<std::uint16_t>(out, 2, static_cast<std::uint16_t>(bytes + length));
+      store_be<std::uint16_t>(out, 4, static_cast<std::uint16_t>(id));
+      store_be<std::uint16_t>(out, 6, static_cast<std::uint16_t>((more ? 0x2000U : 0U) | begin / 8));
+      out[8] = kOwnHops;
+      out[9] = filters::kProtocolUdp;
+      std::copy(local_bytes.begin(), local_bytes.end(), out.begin() + 12);
+      std::copy(remote_bytes.begin(), remote_bytes.end(), out.begin() + 16);
+      store_be<std::uint16_t>(out, 10, checksum_fold(checksum_add(0, out.first(20))));
+      return;
+    }
+    constexpr std::uint8_t kFragmentHeader = 44;
+    out[0] = 0x60;
+    store_be<std::uint16_t>(out, 4, static_cast<std::uint16_t>(bytes - 40 + length));
+    out[6] = cut ? kFragmentHeader : filters::kProtocolUdp;
+    out[7] = kOwnHops;
+    std::copy(local_bytes.begin(), local_bytes.end(), out.begin() + 8);
+    std::copy(remote_bytes.begin(), remote_bytes.end(), out.begin() + 24);
+    if (!cut) return;
+    out[40] = filters::kProtocolUdp;
+    store_be<std::uint16_t>(out, 42, static_cast<std::uint16_t>(begin | (more ? 1U : 0U)));
+    store_be<std::uint32_t>(out, 44, id);
+  }
+};
+
+/// Whether the daemon may say this, and by which way: from a gateway's address and an IKE port of a tenant there is.
+bool way_of(Shard& shard, const Runtime& config, const DatagramHead& head, Hop& hop) {
+  const std::uint32_t at = config.find_port(head.port);
+  const std::uint32_t tenant_index = config.find_tenant(head.tenant);
+  if (at == kNoIndex || tenant_index == kNoIndex || config.ports[at].tenant != head.tenant) return false;
+  if (head.local.family != head.remote.family || config.find_gateway(at, head.local) == nullptr || head.remote_port == 0) return false;
+  if (head.local_port != kIkePort && head.local_port != kNatTraversalPort) return false;
+  const TenantEntry& tenant = config.tenants[tenant_index];
+  const std::uint32_t route = tenant.routes.find(head.remote);
+  if (route == PrefixTable::kNoValue || !is_forwardable(&tenant.targets[route])) return false;
+  if (tenant.targets[route].kind == RouteKind::kTunnel) return false;
+  hop = hop_of(shard, config, tenant.targets[route], head.remote);
+  return hop.next_hop != kNoIndex;
+}
+
+/// Sends a UDP datagram, cut to what the way carries. `datagram`: UDP header and payload.
+void send_datagram(Shard& shard, const Runtime& config, const DatagramHead& head, ByteSpan datagram, const Hop& hop) {
+  const bool ipv4 = head.local.family == Family::kIpv4;
+  const std::size_t mtu = config.ports[config.ports[hop.port].wire].mtu;
+  const std::size_t plain = ipv4 ? 20 : 40;
+  const bool cut = plain + datagram.size() > mtu;
+  OwnHeader header{head.local, head.remote, ++shard.tunnels_here.datagram_id, plain + (cut && !ipv4 ? 8U : 0U)};
+  const std::size_t step = cut ? (mtu - header.bytes) / 8 * 8 : datagram.size();
+  Burst burst;
+  for (std::size_t at = 0; at < datagram.size(); at += step) {
+    rte_mbuf* packet = shard.generate();
+    if (packet == nullptr) break;  // the peer asks again
+    const std::size_t length = std::min(step, datagram.size() - at);
+    const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
+    SEKISHO_DCHECK(kEthernetBytes + header.bytes + length <= room.size());
+    std::fill_n(room.begin(), kEthernetBytes, std::uint8_t{0});
+    header.write(room.subspan(kEthernetBytes), at, length, at + length < datagram.size(), cut);
+    const auto part = datagram.subspan(at, length);
+    std::copy(part.begin(), part.end(), room.subspan(kEthernetBytes + header.bytes).begin());
+    packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + header.bytes + length);
+    packet->pkt_len = packet->data_len;
+    PacketMeta& meta = meta_of(packet);
+    meta.tenant = head.tenant;
+    meta.generation = config.generation;
+    meta.session = meta.binding = kNoIndex;
+    meta.ingress = meta.egress = hop.port;
+    meta.next_hop = hop.next_hop;
+    meta.l3_offset = kEthernetBytes;
+    meta.l4_offset = static_cast<std::uint16_t>(kEthernetBytes + header.bytes);
+    meta.l3_length = static_cast<std::uint16_t>(header.bytes + length);
+    meta.protocol = filters::kProtocolUdp;
+    meta.ttl = kOwnHops;
+    meta.proof = ipv4 ? filters::kProofIpv4 : filters::kProofIpv6;
+    meta.resume = static_cast<std::uint8_t>(Resume::kOwn);
+    burst.packets[burst.count++] = packet;
+    if (burst.count == kBurstMax) forward(shard, config, burst);
+  }
+  forward(shard, config, burst);
+}
+
+}  // namespace
+
+void inject(Shard& shard, const Runtime& config) noexcept {
+  constexpr std::size_t kUdpBytes = 8;
+  WorkerTunnels& here = shard.tunnels_here;
+  for (unsigned left = kInjectPerTurnMax; left > 0; --left) {
+    DatagramHead head;
+    bool found = false;
+    const std::span<std::uint8_t> room{here.inject_room.get(), WorkerTunnels::kInjectRoom};
+    const auto length = here.inject->pop(head, room.subspan(kUdpBytes), found);
+    if (!length) {
+      here.inject.reset();  // its writer is no longer one of ours
+      return;
+    }
+    if (!found) return;
+    Hop hop;
+    if (!way_of(shard, config, head, hop)) {
+      here.inject_refused.add(1);
+      continue;
+    }
+    const std::span<std::uint8_t> datagram = room.first(kUdpBytes + *length);
+    store_be<std::uint16_t>(datagram, 0, head.local_port);
+    store_be<std::uint16_t>(datagram, 2, head.remote_port);
+    store_be<std::uint16_t>(datagram, 4, static_cast<std::uint16_t>(datagram.size()));
+    store_be<std::uint16_t>(datagram, 6, 0);
+    const std::uint32_t sum =
+        pseudo_header_sum(head.local, head.remote, filters::kProtocolUdp, static_cast<std::uint32_t>(datagram.size()));
+    const std::uint16_t folded = checksum_fold(checksum_add(sum, datagram));
+    store_be<std::uint16_t>(datagram, 6, folded == 0 ? std::uint16_t{0xffff} : folded);
+    send_datagram(shard, config, head, datagram, hop);
+  }
+}
+
+}  // namespace sekisho::dataplane::path::tunnel

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "dataplane/shard.h"
+#include "filters/esp/esp_fault.h"
+
+/// Where tunnels of remote users join the path (docs/life-of-a-tunnel.md). ESP to a gateway leaves bind for the worker whose
+/// SA it is, is opened there, and comes back as a packet of its tunnel Port, judged like any other. What is routed to a
+/// tunnel Port is sealed by the worker that has the outbound SA and leaves by the tenant's routes to the peer. IKE goes to
+/// the keying daemon, and what that says comes out here. Thread: the shard's.
+namespace sekisho::dataplane::path::tunnel {
+
+/// The drop reason of the same name.
+[[nodiscard]] filters::DropReason drop_reason(filters::EspFault fault) noexcept;
+
+/// A whole packet that came in at port `at`, where there are gateways: true when it was ESP, or a NAT's keepalive, for one
+/// of them and has left the burst. IKE stays: it is delivered.
+bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) noexcept;
+
+/// A packet to an address of the gateway that admit found local: IKE goes to the keying daemon, whole datagrams in pieces
+/// too; ESP in pieces is joined and opened. False: neither.
+bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+
+/// The tunnel Port (index) an opened packet belongs to, by the Lease of its source in its tenant; kNoIndex: there is none
+/// in this generation.
+[[nodiscard]] std::uint32_t port_of(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+
+/// Gives an inner packet, its hop counted, to the outbound SA `handle`.
+void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t handle) noexcept;
+
+/// Something the gateway itself says to a remote user: a frame around an IP packet, for tunnel Port `port`.
+void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept;
+
+/// Opens and seals what waits. Afterwards nothing waits.
+void serve(Shard& shard, const Runtime& config) noexcept;
+
+/// Sends what the keying daemon has to say, a bounded number of datagrams.
+void inject(Shard& shard, const Runtime& config) noexcept;
+
+}  // namespace sekisho::dataplane::path::tunnel

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/service/tunnel_service.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "base/describe.h"
+
+namespace sekisho::dataplane {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kPeersMax = 2;       // the daemon, and the one that comes after it
+constexpr std::size_t kLeasesMax = 4;
+constexpr std::size_t kNoteBytesMax = 1024;
+constexpr std::size_t kReservedMax = 4096;
+constexpr std::size_t kUntoldMax = 65536;
+constexpr std::uint32_t kPuntBytes = 1U << 20, kInjectBytes = 4U << 20;
+constexpr std::uint16_t kOuterMtu = 1500;
+
+ByteSpan bytes_of(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+std::string text_of(const Address& address) { return {address.wire().begin(), address.wire().end()}; }
+void wipe(std::string* text) { explicit_bzero(text->data(), text->size()); }
+
+bool read_prefixes(const google::protobuf::RepeatedPtrField<ipc::TunnelPrefix>& in, std::vector<Prefix>& out) {
+  for (const ipc::TunnelPrefix& prefix : in) {
+    const auto address = Address::from_wire(bytes_of(prefix.address()));
+    if (!address || prefix.length() > address->bits()) return false;
+    out.push_back({*address, static_cast<std::uint8_t>(prefix.length())});
+  }
+  return !out.empty() && out.size() <= filters::PrefixSet::kPrefixesMax;
+}
+
+/// IKEv2 transform numbers (IANA) to a suite; nothing for what is not allowed here.
+std::optional<filters::EspSuite> suite_of(const ipc::InstallSa& request) {
+  using filters::EspCipher;
+  using filters::EspIntegrity;
+  constexpr std::uint32_t kTripleDes = 3, kAesCbc = 12, kAesGcm16 = 20;
+  filters::EspSuite suite;
+  const std::uint32_t bits = request.encryption_key_bits();
+  const auto by_bits = [bits](EspCipher small, EspCipher middle, EspCipher large) -> std::optional<EspCipher> {
+    if (bits == 128) return small;
+    if (bits == 192) return middle;
+    return bits == 256 ? std::optional(large) : std::nullopt;
+  };
+  std::optional<EspCipher> cipher;
+  if (request.encryption() == kAesGcm16) cipher = by_bits(EspCipher::kAes128Gcm, EspCipher::kAes192Gcm, EspCipher::kAes256Gcm);
+  if (request.encryption() == kAesCbc) cipher = by_bits(EspCipher::kAes128Cbc, EspCipher::kAes192Cbc, EspCipher::kAes256Cbc);
+  if (request.encryption() == kTripleDes) cipher = EspCipher::kTripleDesCbc;
+  if (!cipher) return std::nullopt;
+  suite.cipher = *cipher;
+  switch (request.integrity()) {
+    case 0: suite.integrity = EspIntegrity::kAead; break;
+    case 2: suite.integrity = EspIntegrity::kHmacSha1_96; break;
+    case 12: suite.integrity = EspIntegrity::kHmacSha256_128; break;
+    case 13: suite.integrity = EspIntegrity::kHmacSha384_192; break;
+    case 14: suite.integrity = EspIntegrity::kHmacSha512_256; break;
+    default: return std::nullopt;
+  }
+  return filters::sizes_of(suite) ? std::optional(suite) : std::nullopt;
+}
+
+/// 0 in the message: no limit.
+std::uint64_t limit(std::uint64_t value) { return value == 0 ? ~std::uint64_t{0} : value; }
+
+std::uint64_t now_of(const Shard& shard) { return shard.steady_ns / 1'000'000'000; }
+
+}  // namespace
+
+void TunnelService::accept(IpcConnection peer) {
+  if (peers_.size() < kPeersMax) peers_.push_back(std::move(peer));
+}
+
+void TunnelService::serve(std::size_t number) {
+  Result<IpcMessage> message = peers_[number].receive(0ms);
+  Result<void> answered = message ? answer(peers_[number], *message) : Result<void>(message.error());
+  if (message) explicit_bzero(message->bytes.data(), message->bytes.size());
+  if (answered) return;
+  if (answered.error().code != ErrorCode::kNotFound) {
+    std::fprintf(stderr, "dataplaned: keying daemon closed: %s\n", describe(answered.error()).c_str());
+  }
+  if (peers_[number].fd() == daemon_) lose_daemon();
+  peers_.erase(peers_.begin() + static_cast<std::ptrdiff_t>(number));
+}
+
+Result<void> TunnelService::answer(IpcConnection& peer, IpcMessage& message) {
+  ipc::ToTunnels request;
+  const Error malformed{ErrorCode::kMalformed, ErrorSite::kIpc, static_cast<std::uint32_t>(message.bytes.size())};
+  const bool parsed = request.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size()));
+  explicit_bzero(message.bytes.data(), message.bytes.size());
+  ipc::FromTunnels out;
+  out.set_correlation(request.correlation());
+  std::vector<Fd> fds;
+  const bool known = parsed && message.fds.empty() && request.correlation() != 0 && request.body_case() != ipc::ToTunnels::BODY_NOT_SET;
+  const bool greets = known && request.has_hello();
+  const bool in_order = known && greets == (peer.fd() != daemon_);  // hello first, and once
+  std::string refused;
+  if (in_order && greets) {
+    refused = hello(request.hello(), out, fds);
+    if (refused.empty()) daemon_ = peer.fd();
+  } else if (in_order) {
+    refused = act(request, out);
+  }
+  if (request.has_install_sa()) {
+    wipe(request.mutable_install_sa()->mutable_encryption_key());
+    wipe(request.mutable_install_sa()->mutable_integrity_key());
+  }
+  if (!in_order) return malformed;
+  if (!refused.empty()) {
+    out.mutable_refused()->set_reason(refused);
+  } else if (out.body_case() == ipc::FromTunnels::BODY_NOT_SET) {
+    out.mutable_done();
+  }
+  std::vector<int> numbers;
+  for (const Fd& fd : fds) numbers.push_back(fd.get());
+  SEKISHO_CHECK_OK(peer.send(bytes_of(out.SerializeAsString()), numbers));
+  if (greets && refused.empty()) {
+    for (const ipc::TunnelEvent& event : std::exchange(untold_, {})) tell(event);
+  }
+  return {};
+}
+
+std::string TunnelService::act(ipc::ToTunnels& request, ipc::FromTunnels& answer) {
+  if (engine_.runtime() == nullptr) return "no configuration is in force";
+  switch (request.body_case()) {
+    case ipc::ToTunnels::kAllocateSpi: return allocate(request.allocate_spi(), answer);
+    case ipc::ToTunnels::kInstallSa: return install(request.install_sa());
+    case ipc::ToTunnels::kMoveSa: return move(request.move_sa());
+    case ipc::ToTunnels::kQuerySa: return query(request.query_sa(), answer);
+    case ipc::ToTunnels::kRemoveSa: return remove(request.remove_sa());
+    case ipc::ToTunnels::kOpenTunnel: return open(request.open_tunnel());
+    case ipc::ToTunnels::kCloseTunnel: return close(request.close_tunnel());
+    case ipc::ToTunnels::kHello:
+    case ipc::ToTunnels::BODY_NOT_SET: break;
+  }
+  return "not a request";
+}
+
+std::string TunnelService::hello(const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds) {
+  if (request.kind() != ipc::TunnelHello::IKE) return "no daemon of this kind is known here";
+  if (daemon_ >= 0) return "another keying daemon is connected";
+  if (engine_.shard(0).tunnels_here.sas == nullptr) return "this data plane was started without tunnels (--tunnels)";
+  if (2 * (engine_.shards() + 1) > limits::kIpcFdsMax) return "more workers than one message has rings for";
+  Result<DatagramRingReader> inject = DatagramRingReader::create(kInjectBytes);
+  if (!inject) return "no memory for the inject ring: " + describe(inject.error());
+  std::vector<DatagramRingWriter> punts;
+  for (std::uint32_t number = 0; number < engine_.shards(); ++number) {
+    Result<DatagramRingWriter> punt = DatagramRingWriter::create(kPuntBytes);
+    if (!punt) return "no memory for a punt ring: " + describe(punt.error());
+    punts.push_back(std::move(*punt));
+  }
+  const auto add = [&fds](Result<Fd> fd) {
+    if (fd) fds.push_back(std::move(*fd));
+  };
+  for (const DatagramRingWriter& punt : punts) add(punt.duplicate_bytes_fd()), add(punt.duplicate_cursor_fd());
+  add(inject->duplicate_bytes_fd());
+  add(inject->duplicate_cursor_fd());
+  if (fds.size() != 2 * (std::size_t{engine_.shards()} + 1)) return "no descriptors left";
+  for (std::uint32_t number = 0; number < engine_.shards(); ++number) {
+    engine_.on_shard(number, [&](Shard& shard) { shard.tunnels_here.punt.emplace(std::move(punts[number])); });
+  }
+  auto room = std::make_unique<std::uint8_t[]>(WorkerTunnels::kInjectRoom);
+  engine_.on_shard(0, [&](Shard& shard) {
+    shard.tunnels_here.inject_room = std::move(room);
+    shard.tunnels_here.inject.emplace(std::move(*inject));
+  });
+  ipc::TunnelWelcome& welcome = *answer.mutable_welcome();
+  welcome.set_shards(engine_.shards());
+  welcome.set_punt_rings(engine_.shards());
+  for (const auto& [number, tunnel] : tunnels_) {
+    ipc::TunnelLeft& left = *welcome.add_left();
+    left.set_tunnel(number);
+    left.set_tenant(tunnel.tenant);
+    left.set_note(tunnel.note);
+  }
+  return {};
+}
+
+/// The daemon is gone: its tunnels live on, its rings and what it had begun do not.
+void TunnelService::lose_daemon() {
+  daemon_ = -1;
+  for (auto& [number, tunnel] : tunnels_) tunnel.left = true;
+  for (std::uint32_t number = 0; number < engine_.shards(); ++number) {
+    engine_.on_shard(number, [&](Shard& shard) {
+      shard.tunnels_here.punt.reset();
+      shard.tunnels_here.inject.reset();
+      for (const std::uint32_t spi : reserved_) {
+        if (Spi::worker(spi) == number) static_cast<void>(shard.tunnels_here.sas->erase(spi));
+      }
+    });
+  }
+  reserved_.clear();
+}
+
+// ------------------------------------------------------------------------------------------------------------- tunnels
+
+/// Why `address` may not be the tunnel's; empty: it may, in place of the tunnels in `replaced`.
+std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced) const {
+  const Runtime& config = *engine_.runtime();
+  const TenantEntry& tenant = config.tenants[config.find_tenant(request.tenant())];
+  const std::uint32_t route = tenant.routes.find(address);
+  const RouteTarget* way = route == PrefixTable::kNoValue ? nullptr : &tenant.targets[route];
+  if (way == nullptr || way->kind != RouteKind::kTunnel || config.ports[way->port].id != request.tunnel_port()) {
+    return to_string(address) + " is not routed to this tunnel Port";
+  }
+  const auto held = engine_.shared().leases->find(request.tenant(), address);
+  if (!held) return {};
+  if (held->user != request.user() || held->user == 0) return to_string(address) + " is another's";
+  replaced.push_back(held->tunnel);
+  return {};
+}
+
+std::string TunnelService::open(const ipc::OpenTunnel& request) {
+  const Runtime& config = *engine_.runtime();
+  if (request.tunnel() == 0 || tunnels_.contains(request.tunnel())) return "this number is not free";
+  const std::uint32_t tenant = config.find_tenant(request.tenant());
+  if (tenant == kNoIndex) return "no such tenant";
+  const std::uint32_t port = config.find_port(request.tunnel_port());
+  if (port == kNoIndex || config.ports[port].kind != snapshot::PortKind::kTunnel || config.ports[port].tenant != request.tenant()) {
+    return "no such tunnel Port of this tenant";
+  }
+  if (request.note().size() > kNoteBytesMax) return "the note is too long";
+  if (request.leases().empty() || static_cast<std::size_t>(request.leases_size()) > kLeasesMax) return "one to four leases";
+  Tunnel tunnel{.tenant = request.tenant(), .port = request.tunnel_port(), .user = request.user(), .leases = {}, .note = request.note(), .sas = {}};
+  std::vector<std::uint32_t> replaced;
+  for (const std::string& bytes : request.leases()) {
+    const auto address = Address::from_wire(bytes_of(bytes));
+    if (!address || std::find(tunnel.leases.begin(), tunnel.leases.end(), *address) != tunnel.leases.end()) return "a lease is no address, or twice here";
+    if (std::string why = check_lease(request, *address, replaced); !why.empty()) return why;
+    tunnel.leases.push_back(*address);
+  }
+  if (tunnels_.size() - std::min(tunnels_.size(), replaced.size()) >= engine_.shard(0).limits.tunnels) return "as many tunnels are open as there is room for";
+  for (const std::uint32_t old : replaced) {
+    if (const auto at = tunnels_.find(old); at != tunnels_.end()) end(at, ipc::TunnelGone::REPLACED);
+  }
+  const Lease lease{.tunnel = request.tunnel(), .user = request.user(), .port = request.tunnel_port(), .outbound = 0, .inner_mtu = 0};
+  for (const Address& address : tunnel.leases) {
+    if (engine_.leases().set(request.tenant(), address, lease)) continue;
+    for (const Address& entered : tunnel.leases) engine_.leases().erase(request.tenant(), entered);
+    return "no room for more leases";
+  }
+  tunnels_.emplace(request.tunnel(), std::move(tunnel));
+  return {};
+}
+
+std::string TunnelService::close(const ipc::CloseTunnel& request) {
+  const auto at = tunnels_.find(request.tunnel());
+  if (at == tunnels_.end()) return "no such tunnel";
+  end(at, std::nullopt);
+  return {};
+}
+
+/// Ends a tunnel: leases first, so that nothing more enters its SAs. `why`: told to the daemon.
+void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why> why) {
+  Tunnel& tunnel = at->second;
+  for (const Address& address : tunnel.leases) engine_.leases().erase(tunnel.tenant, address);
+  for (const SaName& sa : tunnel.sas) erase_sa(tunnel, sa);
+  if (why.has_value()) {
+    ipc::TunnelEvent event;
+    ipc::TunnelGone& gone = *event.mutable_gone();
+    gone.set_tunnel(at->first);
+    gone.set_tenant(tunnel.tenant);
+    gone.set_note(tunnel.note);
+    gone.set_why(*why);
+    gone.set_bytes_in(tunnel.bytes_in);
+    gone.set_bytes_out(tunnel.bytes_out);
+    gone.set_packets_in(tunnel.packets_in);
+    gone.set_packets_out(tunnel.packets_out);
+    if (daemon_ >= 0) {
+      tell(event);
+    } else if (untold_.size() < kUntoldMax) {
+      untold_.push_back(std::move(event));
+    }
+  }
+  tunnels_.erase(at);
+}
+
+/// The SA ends; what it carried stays with its tunnel.
+void TunnelService::erase_sa(Tunnel& tunnel, const SaName& sa) {
+  SaUse use;
+  engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) {
+    SaTable& table = *shard.tunnels_here.sas;
+    if (const auto found = table.query(sa.handle)) use = *found;
+    static_cast<void>(table.erase(sa.handle));
+  });
+  (sa.inbound ? tunnel.bytes_in : tunnel.bytes_out) += use.bytes;
+  (sa.inbound ? tunnel.packets_in : tunnel.packets_out) += use.packets;
+}
+
+// ----------------------------------------------------------------------------------------------------------------- SAs
+
+/// The ends of outer packets: from a gateway of the tenant, where it is, to an address of the same family.
+std::string TunnelService::check_path(const ipc::TunnelPath& path, EspEnd& local, EspEnd& peer) const {
+  const Runtime& config = *engine_.runtime();
+  const auto own = Address::from_wire(bytes_of(path.local()));
+  const auto other = Address::from_wire(bytes_of(path.remote()));
+  if (!own || !other || own->family != other->family) return "the path's ends are not two addresses of one family";
+  if (path.local_port() > 0xffff || path.remote_port() > 0xffff) return "no such port number";
+  const std::uint32_t port = config.find_port(path.port());
+  if (port == kNoIndex || config.ports[port].tenant != path.tenant() || config.ports[port].tenant == kNoIndex) return "no such Port of this tenant";
+  if (config.find_gateway(port, *own) == nullptr) return to_string(*own) + " is no gateway of this Port";
+  local = {*own, static_cast<std::uint16_t>(path.local_port())};
+  peer = {*other, static_cast<std::uint16_t>(path.remote_port())};
+  return {};
+}
+
+/// What the way to the peer carries; without one, what the Port he came in by does.
+std::uint16_t TunnelService::outer_mtu(std::uint32_t tenant, const ipc::TunnelPath& path, const Address& peer) const {
+  const Runtime& config = *engine_.runtime();
+  const std::uint32_t at = config.find_tenant(tenant);
+  const std::uint32_t route = at == kNoIndex ? PrefixTable::kNoValue : config.tenants[at].routes.find(peer);
+  std::uint32_t port = route == PrefixTable::kNoValue ? config.find_port(path.port()) : config.tenants[at].targets[route].port;
+  if (port == kNoIndex || config.ports[port].kind == snapshot::PortKind::kTunnel) return kOuterMtu;
+  return static_cast<std::uint16_t>(std::min<std::uint32_t>(config.ports[config.ports[port].wire].mtu, 0xffff));
+}
+
+std::string TunnelService::allocate(const ipc::AllocateSpi& request, ipc::FromTunnels& answer) {
+  EspEnd local;
+  EspEnd peer;
+  if (std::string why = check_path(request.path(), local, peer); !why.empty()) return why;
+  if (reserved_.size() >= kReservedMax) return "too many SPIs without an SA";
+  for (std::uint32_t tries = 0; tries < engine_.shards(); ++tries) {
+    const std::uint32_t worker = next_worker_++ % engine_.shards();
+    std::uint32_t spi = 0;
+    engine_.on_shard(worker, [&spi](Shard& shard) {
+      if (const auto made = shard.tunnels_here.sas->allocate_spi()) spi = *made;
+    });
+    if (spi == 0) continue;
+    reserved_.push_back(spi);
+    answer.mutable_spi_allocated()->set_spi(spi);
+    return {};
+  }
+  return "as many SAs as there is room for";
+}
+
+std::string TunnelService::install(const ipc::InstallSa& request) {
+  const auto at = tunnels_.find(request.tunnel());
+  if (at == tunnels_.end()) return "no such tunnel";
+  Tunnel& tunnel = at->second;
+  SaConfig config;
+  if (std::string why = check_path(request.path(), config.local, config.peer); !why.empty()) return why;
+  if (request.path().tenant() != tunnel.tenant) return "the tunnel is another tenant's";
+  if (request.transport()) return "transport mode is not served";
+  if (request.udp_encapsulation() && (config.local.port == 0 || config.peer.port == 0)) return "ESP in UDP needs both ports";
+  const auto suite = suite_of(request);
+  if (!suite) return "no such algorithms";
+  std::vector<Prefix> local;
+  std::vector<Prefix> remote;
+  if (!read_prefixes(request.inner_local(), local) || !read_prefixes(request.inner_remote(), remote)) return "one to eight prefixes a side";
+  for (const Prefix& prefix : remote) {
+    const bool own = prefix.length == prefix.address.bits() &&
+                     std::find(tunnel.leases.begin(), tunnel.leases.end(), prefix.address) != tunnel.leases.end();
+    if (!own) return to_string(prefix) + " is no lease of this tunnel";
+  }
+  const auto reserved = std::find(reserved_.begin(), reserved_.end(), request.spi());
+  if (request.inbound() && reserved == reserved_.end()) return "this SPI was not allocated";
+  if (find(request.tunnel(), request.spi(), request.inbound()) != nullptr) return "this SA stands already";
+  const bool beside = find(request.tunnel(), request.beside_spi(), true) != nullptr;
+  if (!request.inbound() && !beside) return "no inbound SA of this tunnel stands beside it";
+
+  config.direction = request.inbound() ? SaDirection::kInbound : SaDirection::kOutbound;
+  config.tenant = tunnel.tenant;
+  config.tunnel = request.tunnel();
+  config.spi = request.spi();
+  config.suite = *suite;
+  config.cipher_key = bytes_of(request.encryption_key());
+  config.integrity_key = bytes_of(request.integrity_key());
+  config.extended = request.esn();
+  if (request.replay_window() != 0) config.replay_window = request.replay_window();
+  config.in_udp = request.udp_encapsulation();
+  config.outer_mtu = outer_mtu(tunnel.tenant, request.path(), config.peer.address);
+  config.inner_local = local;
+  config.inner_remote = remote;
+  config.lifetime = {{limit(request.soft_bytes()), limit(request.soft_packets()), limit(request.soft_seconds())},
+                     {limit(request.hard_bytes()), limit(request.hard_packets()), limit(request.hard_seconds())}};
+  Result<std::uint32_t> handle = Error{ErrorCode::kUnavailable, ErrorSite::kDataplane, 0};
+  const std::uint32_t worker = Spi::worker(request.inbound() ? request.spi() : request.beside_spi());
+  engine_.on_shard(worker, [&](Shard& shard) { handle = shard.tunnels_here.sas->install(config, now_of(shard)); });
+  if (!handle) return "the SA cannot be made: " + describe(handle.error());
+  if (request.inbound()) reserved_.erase(reserved);
+  tunnel.sas.push_back({*handle, request.spi(), request.inbound()});
+  if (!request.inbound()) point_leases(at->first, tunnel);
+  return {};
+}
+
+/// Each lease leaves by the newest outbound SA that may carry it.
+void TunnelService::point_leases(std::uint32_t number, Tunnel& tunnel) {
+  for (const Address& address : tunnel.leases) {
+    Lease lease{.tunnel = number, .user = tunnel.user, .port = tunnel.port, .outbound = 0, .inner_mtu = 0};
+    for (const SaName& name : tunnel.sas) {
+      if (name.inbound) continue;
+      engine_.on_shard(Spi::worker(name.handle), [&](Shard& shard) {
+        const Sa* sa = shard.tunnels_here.sas->find(name.handle);
+        if (sa == nullptr || !sa->inner_remote.contains(address.bytes.data(), address.family)) return;
+        lease.outbound = name.handle;
+        lease.inner_mtu = sa->inner_mtu;
+      });
+    }
+    engine_.leases().set(tunnel.tenant, address, lease);
+  }
+}
+
+TunnelService::SaName* TunnelService::find(std::uint32_t tunnel, std::uint32_t spi, bool inbound) {
+  const auto at = tunnels_.find(tunnel);
+  if (at == tunnels_.end()) return nullptr;
+  const auto sa = std::find_if(at->second.sas.begin(), at->second.sas.end(),
+                               [&](const SaName& name) { return name.spi == spi && name.inbound == inbound; });
+  return sa == at->second.sas.end() ? nullptr : &*sa;
+}
+
+std::string TunnelService::move(const ipc::MoveSa& request) {
+  const SaName* sa = find(request.tunnel(), request.spi(), request.inbound());
+  if (sa == nullptr) return "no such SA";
+  Tunnel& tunnel = tunnels_.at(request.tunnel());
+  EspEnd local;
+  EspEnd peer;
+  if (std::string why = check_path(request.path(), local, peer); !why.empty()) return why;
+  if (request.path().tenant() != tunnel.tenant) return "the tunnel is another tenant's";
+  if (request.udp_encapsulation() && (local.port == 0 || peer.port == 0)) return "ESP in UDP needs both ports";
+  const std::uint16_t mtu = outer_mtu(tunnel.tenant, request.path(), peer.address);
+  Result<void> moved;
+  engine_.on_shard(Spi::worker(sa->handle), [&](Shard& shard) {
+    moved = shard.tunnels_here.sas->update(sa->handle, local, peer, request.udp_encapsulation(), mtu);
+  });
+  if (!moved) return "the SA cannot be moved: " + describe(moved.error());
+  if (!request.inbound()) point_leases(request.tunnel(), tunnel);
+  return {};
+}
+
+std::string TunnelService::query(const ipc::QuerySa& request, ipc::FromTunnels& answer) {
+  const SaName* sa = find(request.tunnel(), request.spi(), request.inbound());
+  if (sa == nullptr) return "no such SA";
+  ipc::SaUseReply& reply = *answer.mutable_sa_use();
+  engine_.on_shard(Spi::worker(sa->handle), [&](Shard& shard) {
+    const auto use = shard.tunnels_here.sas->query(sa->handle);
+    if (!use) return;
+    reply.set_bytes(use->bytes);
+    reply.set_packets(use->packets);
+    reply.set_used(use->packets != 0);
+    reply.set_idle_seconds(use->packets == 0 ? 0 : now_of(shard) - std::min(now_of(shard), use->last_used));
+  });
+  return {};
+}
+
+std::string TunnelService::remove(const ipc::RemoveSa& request) {
+  const auto reserved = std::find(reserved_.begin(), reserved_.end(), request.spi());
+  if (request.inbound() && reserved != reserved_.end()) {
+    engine_.on_shard(Spi::worker(*reserved), [&](Shard& shard) { static_cast<void>(shard.tunnels_here.sas->erase(*reserved)); });
+    reserved_.erase(reserved);
+    return {};
+  }
+  SaName* sa = find(request.tunnel(), request.spi(), request.inbound());
+  if (sa == nullptr) return "no such SA";
+  Tunnel& tunnel = tunnels_.at(request.tunnel());
+  const SaName gone = *sa;
+  std::erase_if(tunnel.sas, [&](const SaName& name) { return name.handle == gone.handle; });
+  if (!gone.inbound) point_leases(request.tunnel(), tunnel);  // before it goes: nothing more enters it
+  erase_sa(tunnel, gone);
+  return {};
+}
+
+// -------------------------------------------------------------------------------------------------------------- events
+
+void TunnelService::tick() {
+  if (engine_.runtime() == nullptr || engine_.shard(0).tunnels_here.sas == nullptr) return;
+  for (std::uint32_t number = 0; number < engine_.shards(); ++number) take_events(number);
+  end_gone();
+}
+
+void TunnelService::take_events(std::uint32_t number) {
+  std::vector<SaEvent> events;
+  engine_.on_shard(number, [&events](Shard& shard) {
+    SaTable& table = *shard.tunnels_here.sas;
+    table.expire(now_of(shard));
+    events.assign(table.events().begin(), table.events().end());
+    table.clear_events();
+  });
+  for (const SaEvent& event : events) {
+    const auto at = tunnels_.find(event.tunnel);
+    if (at == tunnels_.end()) continue;
+    const auto sa = std::find_if(at->second.sas.begin(), at->second.sas.end(), [&](const SaName& name) { return name.handle == event.handle; });
+    if (sa == at->second.sas.end()) continue;
+    if (event.kind == SaEventKind::kHardLimit) sa->expired = true;
+    ipc::TunnelEvent out;
+    if (event.kind == SaEventKind::kPeerMoved) {
+      ipc::PeerMoved& moved = *out.mutable_moved();
+      moved.set_tunnel(event.tunnel);
+      moved.set_spi(sa->spi);
+      moved.set_remote(text_of(event.peer.address));
+      moved.set_remote_port(event.peer.port);
+      moved.set_udp_encapsulation(event.in_udp);
+    } else {
+      ipc::SaLimit& reached = *out.mutable_limit();
+      reached.set_tunnel(event.tunnel);
+      reached.set_spi(sa->spi);
+      reached.set_inbound(sa->inbound);
+      reached.set_hard(event.kind == SaEventKind::kHardLimit);
+    }
+    if (!at->second.left) tell(out);
+  }
+}
+
+/// Ends tunnels whose Port is gone, and those left by a daemon before whose SAs have all reached their end.
+void TunnelService::end_gone() {
+  const Runtime& config = *engine_.runtime();
+  const bool changed = std::exchange(generation_, config.generation) != config.generation;
+  for (auto at = tunnels_.begin(); at != tunnels_.end();) {
+    const auto here = at++;
+    const Tunnel& tunnel = here->second;
+    const std::uint32_t port = changed ? config.find_port(tunnel.port) : 0;
+    const bool gone = changed && (port == kNoIndex || config.ports[port].kind != snapshot::PortKind::kTunnel || config.ports[port].tenant != tunnel.tenant);
+    const bool over = tunnel.left && std::all_of(tunnel.sas.begin(), tunnel.sas.end(), [](const SaName& sa) { return sa.expired; });
+    if (gone) {
+      end(here, ipc::TunnelGone::PORT_GONE);
+    } else if (over) {
+      end(here, ipc::TunnelGone::LIMITS);
+    }
+  }
+}
+
+/// To the daemon, if there is one. One that does not read its messages is closed: its next poll says so.
+void TunnelService::tell(const ipc::TunnelEvent& event) {
+  const auto peer = std::find_if(peers_.begin(), peers_.end(), [this](const IpcConnection& one) { return one.fd() == daemon_; });
+  if (peer == peers_.end()) return;
+  ipc::FromTunnels message;
+  *message.mutable_event() = event;
+  if (!peer->send(bytes_of(message.SerializeAsString()), {}, 100ms)) shutdown(peer->fd(), SHUT_RDWR);
+}
+
+}  // namespace sekisho::dataplane

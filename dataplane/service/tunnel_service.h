@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ipc/seqpacket.h"
+#include "base/proto/tunnel.pb.h"
+#include "dataplane/engine.h"
+
+namespace sekisho::dataplane {
+
+/// tunnel.sock: tunnels and SAs as the keying daemon asks for them (tunnel.proto). Thread: control; what concerns an SA is
+/// done by the worker that has it, asked through the engine. Nothing is believed: a request that does not fit what is open,
+/// or the configuration in force, is refused with a sentence and changes nothing; a message that is none closes the
+/// connection. Keys are wiped in the message and in the bytes it was read from before the answer leaves.
+class TunnelService {
+ public:
+  explicit TunnelService(Engine& engine) : engine_(engine) {}
+
+  /// A connection whose uid was checked. The first hello makes it the daemon's; a second daemon is refused while the first
+  /// is connected.
+  void accept(IpcConnection peer);
+  [[nodiscard]] const std::vector<IpcConnection>& peers() const { return peers_; }
+  /// Receives and answers one message of peers()[number]; closes it when it is not one.
+  void serve(std::size_t number);
+  /// Limits by time, what SAs have to tell, Ports that are gone. Now and then.
+  void tick();
+  /// Whether tick() has something to look at.
+  [[nodiscard]] bool busy() const { return !tunnels_.empty(); }
+
+ private:
+  struct SaName {
+    std::uint32_t handle;  ///< in its worker's table
+    std::uint32_t spi;
+    bool inbound;
+    bool expired = false;
+  };
+  struct Tunnel {
+    std::uint32_t tenant = 0;
+    std::uint32_t port = 0;  ///< PortId value
+    std::uint32_t user = 0;
+    std::vector<Address> leases;
+    std::string note;
+    std::vector<SaName> sas;  ///< in the order they were installed
+    bool left = false;        ///< of a daemon before
+    std::uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;  ///< of SAs that are gone
+  };
+  using Tunnels = std::map<std::uint32_t, Tunnel>;
+
+  Result<void> answer(IpcConnection& peer, IpcMessage& message);
+  /// The reason of a refusal; empty: done.
+  std::string act(ipc::ToTunnels& request, ipc::FromTunnels& answer);
+  std::string hello(const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds);
+  std::string open(const ipc::OpenTunnel& request);
+  std::string close(const ipc::CloseTunnel& request);
+  std::string allocate(const ipc::AllocateSpi& request, ipc::FromTunnels& answer);
+  std::string install(const ipc::InstallSa& request);
+  std::string move(const ipc::MoveSa& request);
+  std::string query(const ipc::QuerySa& request, ipc::FromTunnels& answer);
+  std::string remove(const ipc::RemoveSa& request);
+
+  [[nodiscard]] std::string check_path(const ipc::TunnelPath& path, EspEnd& local, EspEnd& peer) const;
+  [[nodiscard]] std::uint16_t outer_mtu(std::uint32_t tenant, const ipc::TunnelPath& path, const Address& peer) const;
+  [[nodiscard]] std::string check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced) const;
+  SaName* find(std::uint32_t tunnel, std::uint32_t spi, bool inbound);
+  void point_leases(std::uint32_t number, Tunnel& tunnel);
+  void erase_sa(Tunnel& tunnel, const SaName& sa);
+  void end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why> why);
+  void lose_daemon();
+  void take_events(std::uint32_t shard);
+  void end_gone();
+  void tell(const ipc::TunnelEvent& event);
+
+  Engine& engine_;
+  std::vector<IpcConnection> peers_;
+  int daemon_ = -1;                              ///< descriptor of the peer that is the daemon
+  Tunnels tunnels_;
+  std::vector<std::uint32_t> reserved_;          ///< SPIs given out and not installed
+  std::vector<ipc::TunnelEvent> untold_;         ///< ends of tunnels nobody was there to hear of
+  std::uint32_t next_worker_ = 0;
+  std::uint32_t generation_ = 0;                 ///< tunnels were looked at under
+};
+
+}  // namespace sekisho::dataplane

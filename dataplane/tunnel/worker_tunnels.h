@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/net/address.h"
+#include "base/shm/datagram_ring.h"
+#include "dataplane/burst.h"
+#include "dataplane/counters.h"
+#include "dataplane/tunnel/sa_table.h"
+
+namespace sekisho::dataplane {
+
+/// What one worker has of tunnels. Only its thread touches it; the control thread asks it to (ShardRequest).
+struct WorkerTunnels {
+  std::unique_ptr<SaTable> sas;                 ///< null: this data plane was started without tunnels
+  std::optional<DatagramRingWriter> punt;       ///< to the keying daemon, while there is one
+  std::optional<DatagramRingReader> inject;     ///< from it; the first worker's
+  static constexpr std::size_t kInjectRoom = 8 + kDatagramBytesMax;
+  std::unique_ptr<std::uint8_t[]> inject_room;  ///< kInjectRoom bytes, with `inject`: a UDP header and its payload
+  Counter inject_refused;                       ///< datagrams from nobody's gateway, or without a way
+  std::uint32_t datagram_id = 0;                ///< of the last injected one: pieces name it
+  Burst opening;                                ///< ESP to be opened here
+  Burst sealing;                                ///< inner packets to be sealed here; PacketMeta::session names the SA
+  std::uint32_t port_id = 0;                    ///< the tunnel Port met last: its id, its index in
+  std::uint32_t port_index = 0;
+  std::uint32_t port_generation = 0;            ///< this generation
+  Address gateway;                              ///< the gateway asked for last, the Port (index) where it is, in
+  std::uint32_t gateway_port = 0;
+  std::uint32_t gateway_generation = 0;         ///< this generation
+
+  [[nodiscard]] bool waiting() const { return (opening.count | sealing.count) != 0; }
+};
+
+}  // namespace sekisho::dataplane
