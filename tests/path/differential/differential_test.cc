@@ -13,6 +13,7 @@
 
 #include "tests/path/differential/reference.h"
 #include "tests/support/nat.h"
+#include "tests/support/pieces.h"
 #include "tests/support/world.h"
 
 namespace sekisho::tests {
@@ -68,7 +69,8 @@ Frame quote_of(const Packet::Quote& quote) {
 }
 
 void add_transport(FrameBuilder& builder, const Packet& packet) {
-  const Frame text{1, 2, 3, 4};
+  Frame text(packet.data);
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::uint8_t>(i + 1);
   if (packet.flaw == Flaw::kReservedProtocol) {
     builder.protocol(59, Frame(16));
   } else if (packet.protocol == 6) {
@@ -102,6 +104,22 @@ Frame frame_of(FrameBuilder builder, const Packet& packet, std::uint8_t ttl) {
   return frame;
 }
 
+/// Cuts one piece out of a frame of the whole.
+Frame piece_of(const Frame& whole, const Packet::Piece& wanted) {
+  const std::size_t l3 = l3_of(whole), header = is_v4(whole) ? 20 : 40;
+  Frame bytes(wanted.end - wanted.begin);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::size_t at = l3 + header + wanted.begin + i;
+    bytes[i] = static_cast<std::uint8_t>((at < whole.size() ? whole[at] : 0) ^ (wanted.other_bytes && i + 1 == bytes.size() ? 0xff : 0));
+  }
+  Frame out = piece(whole, {wanted.begin, wanted.end, wanted.more}, wanted.id, bytes);
+  if (is_v4(whole) && wanted.unfragmentable) {
+    out[l3 + 6] |= 0x40;
+    seal_v4(out);
+  }
+  return out;
+}
+
 std::string text_of(const Packet& packet) {
   std::string out = "tenant " + std::to_string(packet.tenant) + " port " + std::to_string(nic_of(packet.port)) + " " +
                     to_string(packet.source) + ":" + std::to_string(packet.source_port) + " > " + to_string(packet.destination) + ":" +
@@ -112,6 +130,10 @@ std::string text_of(const Packet& packet) {
   }
   if (packet.protocol == 1 || packet.protocol == 58) out += " type " + std::to_string(packet.icmp_type);
   if (packet.quote) out += " quoting " + to_string(packet.quote->source) + " > " + to_string(packet.quote->destination) + " proto " + std::to_string(packet.quote->protocol);
+  if (packet.piece) {
+    out += " piece " + std::to_string(packet.piece->begin) + "-" + std::to_string(packet.piece->end) + (packet.piece->more ? "+" : "") +
+           (packet.piece->other_bytes ? " other" : "") + (packet.piece->unfragmentable ? " DF" : "") + " of " + std::to_string(packet.piece->id);
+  }
   return out + " flaw " + std::to_string(static_cast<int>(packet.flaw)) + (packet.foreign_mac ? " foreign MAC" : "") +
          (packet.other_machine ? " to another machine" : "");
 }
@@ -172,6 +194,16 @@ class Generator {
     if (protocol_ != 47 && chance(1)) b_port_ = a_port_ = 0;
   }
 
+  /// A packet, or its pieces.
+  std::vector<Packet> next_packets() {
+    Packet packet = next();
+    const bool by_header = packet.flaw != Flaw::kNone && packet.flaw < Flaw::kL4Checksum;
+    if (packet.quote || by_header || !chance(12)) return {packet};
+    if (packet.protocol != 6) packet.data = static_cast<std::uint16_t>(20 + any_of(100));
+    if (packet.protocol == 6 && packet.tcp.payload < 8 && chance(80)) return {packet};
+    return pieces_of(packet);
+  }
+
   Packet next() {
     Packet packet = plain();
     if (protocol_ == 6) fill_tcp(packet);
@@ -182,6 +214,42 @@ class Generator {
   }
 
  private:
+  /// A datagram as hosts cut it, and as attackers and networks change that.
+  std::vector<Packet> pieces_of(const Packet& packet) {
+    if (!chance(5)) ++last_id_;  // or one more under the same number
+    const std::uint32_t id = 1 + last_id_ % 60000;
+    const std::uint32_t total = packet.protocol == 6 ? 20U + packet.tcp.payload : packet.protocol == 47 ? 24U : 8U + packet.data;
+    std::vector<Packet::Piece> cut;
+    for (std::uint32_t at = 0; at < total; at = cut.back().end) {
+      const std::uint32_t end = std::min(total, at + 8 * (at == 0 && !chance(15) ? 3 : 1 + any_of(5)));
+      cut.push_back({id, at, end, end < total});
+    }
+    if (chance(40)) spoil(cut, packet.source.family == Family::kIpv4);
+    for (Packet::Piece& one : cut) one.other_bytes &= one.begin != 0 && packet.flaw == Flaw::kNone;
+    std::erase_if(cut, [](const auto& one) { return one.begin == 0 && !one.more; });  // a whole packet
+    if (cut.empty()) return {packet};
+    if (chance(50)) std::shuffle(cut.begin(), cut.end(), random_);
+    std::vector<Packet> out;
+    for (const Packet::Piece& one : cut) out.push_back(packet), out.back().piece = one;
+    return out;
+  }
+  void spoil(std::vector<Packet::Piece>& cut, bool ipv4) {
+    const std::size_t at = any_of(static_cast<unsigned>(cut.size()));
+    Packet::Piece odd = cut[at];
+    switch (any_of(9)) {
+      case 0: cut.erase(cut.begin() + static_cast<std::ptrdiff_t>(at)); return;
+      case 1: odd.other_bytes = chance(30); break;                                  // twice
+      case 2: odd.begin >= 8 ? odd.begin -= 8 : odd.end += 8; break;                // over its neighbour
+      case 7: cut.back().end += 8; return;                                          // longer, by zeros
+      case 3: odd.more ? odd.end -= 1 : odd.end = odd.begin; break;                 // no multiple of eight, nothing
+      case 4: (ipv4 ? odd.unfragmentable : odd.more) ^= true; break;
+      case 5: odd.begin = 65528, odd.end = 65528 + 8 * any_of(3), odd.more = false; break;  // beyond what IP can say
+      case 6: odd.more = !odd.more; break;                                          // another end, or none
+      default: cut[at].other_bytes = true; return;
+    }
+    cut.insert(cut.begin() + static_cast<std::ptrdiff_t>(any_of(static_cast<unsigned>(cut.size()) + 1)), odd);
+  }
+
   static constexpr const char* kOdd4[] = {"10.0.0.3", "10.0.0.35", "10.0.0.1", "10.0.0.33", "10.0.0.15", "10.0.0.47", "192.0.2.1", "192.0.2.255",
                                           "203.0.113.18", "203.0.113.33", "127.0.0.1", "224.0.0.5", "240.0.0.1", "0.0.0.0", "255.255.255.255", "169.254.7.7"};
   static constexpr const char* kOdd6[] = {"fd00:0:0:1::3", "fd00:0:0:2::3", "fd00:0:0:1::1", "fd00:0:0:2::1", "2001:db8:0:1::1", "2001:db8:a::18",
@@ -412,6 +480,7 @@ class Generator {
   Host a_, b_;
   std::uint8_t protocol_ = 17;
   std::uint16_t a_port_ = 0, b_port_ = 0;
+  std::uint32_t last_id_ = 0;
 };
 
 // -------------------------------------------------------------------------------------------------------- the test
@@ -528,6 +597,21 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     swept_ = true;
   }
 
+  /// Longer than a datagram waits; and no multiple of seven seconds is a timeout, or close to one.
+  std::string let_time_pass() {
+    constexpr std::array kReasons{DropReason::kFragmentTimeout, DropReason::kFragmentOrphan};
+    std::array<std::uint64_t, kReasons.size()> before;
+    for (std::size_t i = 0; i < kReasons.size(); ++i) before[i] = world_.drops(kReasons[i]);
+    world_.pass(seconds(7));
+    collect();
+    std::map<DropReason, unsigned> wanted = reference_.pass(7);
+    for (std::size_t i = 0; i < kReasons.size(); ++i) {
+      if (world_.drops(kReasons[i]) != before[i] + wanted[kReasons[i]]) return "waiting pieces should end otherwise; " + last_drop();
+    }
+    if (world_.sessions() == reference_.connections()) return "";
+    return std::to_string(world_.sessions()) + " sessions live instead of " + std::to_string(reference_.connections());
+  }
+
   void fall_silent() {
     world_.pass(seconds(15000));
     collect();
@@ -579,6 +663,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
   std::string compare(const Packet& packet) {
     Frame frame = frame_of(link_in(packet), packet, packet.ttl);
     if (packet.flaw == Flaw::kHeaderChecksum) frame[frame_offset(frame) + 5] ^= 0xff;
+    if (packet.piece) frame = piece_of(frame, *packet.piece);
     // Before a packet is handed from one worker to the other, the other may have swept already.
     std::optional<reference::Reference> swept;
     if (GetParam() > 1 && !swept_) swept = reference_;
@@ -590,6 +675,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     world_.inject(nic_of(packet.port), frame);
     const auto out = collect();
     std::string difference = check(packet, wanted, before[0], out, reference_);
+    if (difference.empty() && packet.piece && waiting() != reference_.waiting_pieces()) difference = "another number of pieces waits; " + last_drop();
     if (difference.empty() && wanted.any_port && wanted.what == Verdict::kDropped) return reveal(packet, wanted.out);
     if (difference.empty() || !swept) return difference;
     if (check(packet, otherwise, before[1], out, *swept).empty()) {
@@ -599,6 +685,11 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
       fall_silent();
     }
     return "";
+  }
+  [[nodiscard]] std::uint64_t waiting() {
+    std::uint64_t out = 0;
+    for (std::uint32_t shard = 0; shard < world_.engine().shards(); ++shard) out += world_.engine().shard(shard).packets.held.read();
+    return out;
   }
   /// Has the port of a connection shown whose first packet could not go on.
   std::string reveal(const Packet& packet, Port out) {
@@ -613,9 +704,10 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     std::size_t frames = 0;
     for (const auto& list : out) frames += list.size();
     if (wanted.what == Verdict::kPasses) {
+      const std::size_t many = std::max<std::size_t>(1, wanted.pieces.size());
       const unsigned tenant = packet.port == Port::kUplink ? owner_of(packet.destination) : packet.tenant;
       const auto& there = out[nic_of(wanted.out)];
-      if (frames != 1 || there.size() != 1) return "should pass, " + std::to_string(frames) + " frames came out; " + last_drop();
+      if (frames != many || there.size() != many) return "should pass, " + std::to_string(frames) + " frames came out; " + last_drop();
       Packet sent = wanted.sent;
       if (wanted.any_port) {
         const std::uint16_t port = port_in(there[0], packet.protocol);
@@ -624,11 +716,16 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
         if (packet.protocol == 1) sent.destination_port = port;
       }
       const Frame whole = frame_of(link_out(wanted.out, tenant), sent, static_cast<std::uint8_t>(packet.ttl - 1));
-      return there[0] == whole ? "" : "passed, but as " + hex(there[0]) + "\n  instead of     " + hex(whole);
+      for (std::size_t i = 0; i < many; ++i) {
+        const Frame expected = wanted.pieces.empty() ? whole : piece_of(whole, wanted.pieces[i]);
+        if (there[i] != expected) return "passed, but as " + hex(there[i]) + "\n  instead of     " + hex(expected);
+      }
+      return "";
     }
+    if (wanted.what == Verdict::kWaits) return frames == 0 ? "" : "should wait, but something came out";
     if (wanted.what == Verdict::kAnswered) return frames == 1 && out[nic_of(packet.port)].size() == 1 ? "" : "should be answered; " + last_drop();
     const bool told = wanted.reason == DropReason::kRuleReject || wanted.reason == DropReason::kTtlExceeded || wanted.reason == DropReason::kNoRoute;
-    if (now != before + 1) return "should end as " + std::string(filters::info(wanted.reason).name) + "; " + last_drop();
+    if (now != before + wanted.packets) return "should end as " + std::string(filters::info(wanted.reason).name) + "; " + last_drop();
     if (frames > (told ? 1U : 0U) || frames != out[nic_of(packet.port)].size()) return "dropped, but something came out";
     return "";
   }
@@ -683,16 +780,23 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
     generator_.new_scene();
     scene_.clear();
     const unsigned change = pair % kScenesOfAPolicy == 0 ? generator_.any_of(8) : 8;
+    const auto differs = [&](const std::string& what, const std::string& how) {
+      if (how.empty()) return false;
+      ++differences;
+      ADD_FAILURE() << "pair " << pair << ", " << what << "\n  " << how << scene_;
+      fall_silent();  // each difference by itself
+      return true;
+    };
+    if (generator_.chance(8) || reference_.datagrams() > 20) differs("time passes", let_time_pass());
     for (unsigned i = 0; i < 8 && differences < 10; ++i) {
       if (i == change || generation_ == 0) change_policy();
-      const Packet packet = generator_.next();
-      const std::string difference = compare(packet);
-      if (!swept_) sweep();
-      ++packets_;
-      if (difference.empty()) continue;
-      ++differences;
-      ADD_FAILURE() << "pair " << pair << ", packet " << i << ": " << text_of(packet) << "\n  " << difference << scene_;
-      fall_silent();  // each difference by itself
+      for (const Packet& packet : generator_.next_packets()) {
+        if (packet.piece && packet.piece->begin != 0 && generator_.chance(2)) change_policy();  // under a waiting datagram
+        const bool different = differs("packet " + std::to_string(i) + ": " + text_of(packet), compare(packet));
+        if (!swept_) sweep();
+        ++packets_;
+        if (different) break;
+      }
     }
   }
   EXPECT_TRUE(world_.conserved());
@@ -701,6 +805,11 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
   std::cout << pairs << " pairs of policy and scene, " << packets_ << " packets, " << GetParam() << " workers, seed "
             << number_from("SEKISHO_SEED", 20241128) << ": " << reasons << " drop reasons, " << differences << " differences, "
             << between_ << " packets between the sweeps of two workers\n";
+  for (const auto& [what, times] : reference_.met) std::cout << "  " << times << " " << what << "\n";
+  for (const char* what : {"connections that fell silent", "datagrams made whole", "datagrams not made whole", "datagrams without a first piece",
+                           "datagrams with an overlap", "pieces that came twice", "pieces refused by themselves"}) {
+    EXPECT_GT(reference_.met[what], 0U) << what;
+  }
   EXPECT_LE(between_, 2 + pairs / 10'000);
   EXPECT_GE(reasons, 45U);  // or the generator has gone blind
 }

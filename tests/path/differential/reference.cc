@@ -103,11 +103,43 @@ std::optional<DropReason> flaw_of(const Packet& packet, bool& network) {
   return std::nullopt;
 }
 
-Verdict drop(DropReason reason) { return {.what = Verdict::kDropped, .reason = reason}; }
+Verdict drop(DropReason reason, std::size_t packets = 1) {
+  return {.what = Verdict::kDropped, .reason = reason, .packets = static_cast<unsigned>(packets)};
+}
+
+/// A first piece has to hold the whole header: RFC 1858 for IPv4, RFC 7112 for IPv6.
+std::optional<DropReason> headless(const Packet& packet) {
+  const std::uint32_t header = packet.protocol == 6 ? 20 : packet.protocol == 47 ? 4 : 8;
+  if (packet.piece->begin != 0 || packet.piece->end >= header) return std::nullopt;
+  if (packet.source.family == Family::kIpv4) return DropReason::kFragmentTiny;
+  return packet.port == Port::kUplink ? DropReason::kFragmentChain : DropReason::kAeNdFragment;
+}
+
+/// Pieces that make a datagram, but not the one that was cut: shorter, longer by zeros, or with other bytes.
+std::optional<DropReason> wrong_bytes(const Packet& packet, const std::vector<Packet::Piece>& pieces, std::uint32_t total) {
+  if (packet.protocol == 47) return std::nullopt;  // nobody sums them
+  const std::uint32_t sent = packet.protocol == 6 ? 20U + packet.tcp.payload : 8U + packet.data;
+  if (packet.protocol == 17 && total != sent) return DropReason::kUdpLength;  // what was cut has no padding
+  const bool altered = std::any_of(pieces.begin(), pieces.end(), [](const auto& one) { return one.other_bytes; });
+  const bool same_sum = total == sent || (total > sent && packet.protocol == 1);  // RFC 792: no pseudo header
+  return altered || !same_sum ? std::optional(DropReason::kL4Checksum) : std::nullopt;
+}
+
+/// What is wrong with a piece by itself.
+std::optional<DropReason> refused_piece(const Packet& packet) {
+  const Packet::Piece& piece = *packet.piece;
+  const bool ipv4 = packet.source.family == Family::kIpv4;
+  const std::uint32_t bytes = piece.end - piece.begin;
+  if (bytes == 0 || (ipv4 && piece.unfragmentable) || (piece.more && bytes % 8 != 0)) return DropReason::kFragmentMalformed;
+  if ((ipv4 ? 20 : 48) + piece.end > 65535) return DropReason::kFragmentOversized;
+  if (packet.protocol == 6 && piece.begin == 8) return DropReason::kFragmentTiny;  // RFC 3128: where the flags are
+  return std::nullopt;
+}
 
 /// A packet to the gateway itself: it answers pings and nothing else.
 Verdict to_gateway(const Packet& packet) {
-  if (is_icmp(packet.protocol) && is_request(packet)) return {.what = Verdict::kAnswered};
+  const bool whole = !packet.piece && !packet.in_pieces;
+  if (whole && is_icmp(packet.protocol) && is_request(packet)) return {.what = Verdict::kAnswered};
   return drop(DropReason::kLocalUnserved);
 }
 
@@ -187,6 +219,53 @@ void Reference::sweep() {
 void Reference::forget() {
   connections_.clear();
   keys_.clear();
+  datagrams_.clear();
+}
+
+std::map<DropReason, unsigned> Reference::pass(std::uint64_t seconds) {
+  constexpr std::uint64_t kDatagramSeconds = 5;
+  now_ += seconds;
+  for (auto entry = connections_.begin(); entry != connections_.end();) {
+    const Connection& connection = (entry++)->second;
+    if (now_ - connection.last < timeout_of(connection)) continue;
+    ++met["connections that fell silent"];
+    erase(connection);
+  }
+  std::map<DropReason, unsigned> out;
+  for (auto entry = datagrams_.begin(); entry != datagrams_.end();) {
+    const Datagram& datagram = entry->second;
+    if (now_ - datagram.began < kDatagramSeconds) {
+      ++entry;
+      continue;
+    }
+    const bool first = std::any_of(datagram.pieces.begin(), datagram.pieces.end(), [](const auto& piece) { return piece.begin == 0; });
+    if (!datagram.pieces.empty()) {
+      const DropReason reason = first ? DropReason::kFragmentTimeout : DropReason::kFragmentOrphan;
+      out[reason] += static_cast<unsigned>(datagram.pieces.size());
+      ++met[first ? "datagrams not made whole" : "datagrams without a first piece"];
+    }
+    entry = datagrams_.erase(entry);
+  }
+  return out;
+}
+
+std::size_t Reference::waiting_pieces() const {
+  std::size_t out = 0;
+  for (const auto& [key, datagram] : datagrams_) out += datagram.pieces.size();
+  return out;
+}
+
+/// docs/life-of-a-packet.md; RFC 4787 REQ-5, RFC 5382 REQ-5 and RFC 5508 REQ-2 for translated ones.
+std::uint64_t Reference::timeout_of(const Connection& connection) {
+  const bool translated = connection.sent != connection.received;
+  if (connection.first.protocol == 6) {
+    constexpr std::uint64_t kSeconds[] = {30, 60, 3600, 120, 120, 30, 30, 10};
+    const std::uint64_t seconds = kSeconds[static_cast<std::size_t>(connection.phase)];
+    return !translated ? seconds : connection.phase == TcpPhase::kEstablished ? 7440 : 240;
+  }
+  if (is_icmp(connection.first.protocol)) return translated ? 60 : 10;
+  if (connection.first.protocol == 17) return connection.answered ? 180 : translated ? 120 : 30;
+  return connection.answered ? 600 : 60;
 }
 
 Reference::Key Reference::key_of(unsigned tenant, std::uint8_t protocol, const Ends& ends) {
@@ -230,7 +309,7 @@ void Reference::erase(const Connection& connection) {
 
 Verdict Reference::judge(const Packet& packet) {
   bool network = false;
-  const auto flaw = flaw_of(packet, network);
+  const auto flaw = packet.piece ? headless(packet) : flaw_of(packet, network);
   if (packet.port == Port::kUplink) {
     if (flaw) return drop(*flaw);
     const Address &from = packet.source, &to = packet.destination;
@@ -249,7 +328,7 @@ Verdict Reference::judge(const Packet& packet) {
     if (owner(from)) return drop(DropReason::kUplinkSource);
     if (is_uplink_own(from)) return drop(DropReason::kSourceOwn);
     if (packet.other_machine) return drop(DropReason::kNotForUs);
-    return judge_flow(packet, *tenant);
+    return judge_arrived(packet, *tenant);
   }
   if (packet.foreign_mac) return drop(DropReason::kAeMac);
   if (flaw && network) return drop(*flaw);
@@ -258,7 +337,65 @@ Verdict Reference::judge(const Packet& packet) {
   }
   if (flaw) return drop(*flaw);
   if (packet.other_machine) return drop(DropReason::kNotForUs);
-  return judge_flow(packet, packet.tenant);
+  return judge_arrived(packet, packet.tenant);
+}
+
+Verdict Reference::judge_arrived(const Packet& packet, unsigned tenant) {
+  if (!packet.piece) return judge_flow(packet, tenant);
+  if (const auto reason = refused_piece(packet)) {
+    ++met["pieces refused by themselves"];
+    return drop(*reason);
+  }
+  return judge_piece(packet, tenant);
+}
+
+/// RFC 791, RFC 8200 4.5; overlaps as RFC 5722 has them, for both families.
+Verdict Reference::judge_piece(const Packet& packet, unsigned tenant) {
+  const Packet::Piece& piece = *packet.piece;
+  const std::uint8_t protocol = packet.source.family == Family::kIpv4 ? packet.protocol : std::uint8_t{0};
+  const DatagramKey key{tenant, packet.port, packet.source, packet.destination, piece.id, protocol};
+  Datagram& datagram = datagrams_.try_emplace(key, Datagram{{}, {}, now_}).first->second;
+  if (datagram.refused) return drop(*datagram.refused);
+  bool overlaps = false;
+  std::uint32_t bytes = piece.end - piece.begin;
+  std::optional<std::uint32_t> total = piece.more ? std::nullopt : std::optional(piece.end);
+  for (const Packet::Piece& other : datagram.pieces) {
+    const bool same = other.begin == piece.begin && other.end == piece.end && other.more == piece.more;
+    if (same && other.other_bytes == piece.other_bytes) {
+      ++met["pieces that came twice"];
+      return drop(DropReason::kFragmentDuplicate);
+    }
+    overlaps |= other.begin < piece.end && piece.begin < other.end;  // or the same with other bytes
+    overlaps |= !other.more && (!piece.more || piece.end > other.end);
+    overlaps |= !piece.more && other.end > piece.end;
+    bytes += other.end - other.begin;
+    if (!other.more) total = other.end;
+  }
+  datagram.pieces.push_back(piece);
+  if (overlaps) {
+    ++met["datagrams with an overlap"];
+    const std::size_t ended = datagram.pieces.size();
+    datagram.pieces.clear();
+    datagram.refused = DropReason::kFragmentOverlap;
+    return drop(DropReason::kFragmentOverlap, ended);
+  }
+  if (!total || bytes != *total) return {.what = Verdict::kWaits};
+  std::vector<Packet::Piece> pieces = std::move(datagram.pieces);
+  datagrams_.erase(key);
+  ++met["datagrams made whole"];
+  std::sort(pieces.begin(), pieces.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  Packet whole = packet;
+  whole.piece.reset();
+  whole.in_pieces = true;
+  bool network = false;
+  auto flaw = flaw_of(whole, network);
+  if (!flaw || whole.flaw == Flaw::kL4Checksum) {
+    if (const auto wrong = wrong_bytes(whole, pieces, *total)) flaw = wrong;
+  }
+  Verdict verdict = flaw ? drop(*flaw) : judge_flow(whole, tenant);
+  verdict.packets = static_cast<unsigned>(pieces.size());
+  verdict.pieces = std::move(pieces);
+  return verdict;
 }
 
 Verdict Reference::judge_flow(const Packet& packet, unsigned tenant) {
@@ -285,6 +422,8 @@ Verdict Reference::judge_flow(const Packet& packet, unsigned tenant) {
     }
   }
   if (is_icmp(packet.protocol) && !(reverse ? is_reply(packet) : is_request(packet))) return drop(DropReason::kNotFirst);
+  connection.answered |= reverse;
+  connection.last = now_;
   if (packet.ttl <= 1) return drop(DropReason::kTtlExceeded);
   return {.what = Verdict::kPasses, .out = reverse ? connection.answers : connection.port[1],
           .sent = with(packet, reverse ? reversed(connection.received) : connection.sent)};
@@ -423,7 +562,7 @@ Verdict Reference::judge_first(const Packet& packet, unsigned tenant) {
 
 Verdict Reference::open(const Packet& packet, unsigned tenant, const Rule& rule, const Aim& aim, Port out) {
   Connection connection{.first = packet, .tenant = tenant, .received = ends_of(packet), .sent = aim.ends, .port = {packet.port, out},
-                        .answers = home_of(packet.source, tenant).port, .generation = generation_, .rule = rule.id, .keeps = rule.keep, .side = {}};
+                        .answers = home_of(packet.source, tenant).port, .generation = generation_, .rule = rule.id, .keeps = rule.keep, .side = {}, .last = now_};
   count(connection, &rule);
   if (packet.protocol == 6) {
     Side& side = connection.side[0];

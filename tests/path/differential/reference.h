@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -52,6 +53,16 @@ struct Packet {
     std::uint32_t sequence;
   };
   std::optional<Quote> quote;
+  std::uint16_t data = 4;  ///< bytes of payload where it is no TCP
+  /// What is sent is a piece of it: these bytes of what follows the IP header.
+  struct Piece {
+    std::uint32_t id, begin, end;
+    bool more;
+    bool unfragmentable = false;  ///< IPv4: DF
+    bool other_bytes = false;     ///< not those of the packet
+  };
+  std::optional<Piece> piece;
+  bool in_pieces = false;  ///< came as pieces, and is whole now
 };
 
 enum class Action : std::uint8_t { kAllow, kDrop, kReject };
@@ -113,12 +124,14 @@ struct Ends {
 }
 
 struct Verdict {
-  enum What : std::uint8_t { kPasses, kAnswered, kDropped } what;
+  enum What : std::uint8_t { kPasses, kAnswered, kDropped, kWaits } what;  ///< kWaits: for the rest of its datagram
   Port out = Port::kUplink;                ///< kPasses
   DropReason reason = DropReason::kNone;   ///< kDropped
   Packet sent = {};                        ///< kPasses: what comes out, but for the hop count
   /// A port is to be seen: any that Reference::took() accepts. kDropped: in the next packet of the connection, out of `out`.
   bool any_port = false;
+  unsigned packets = 1;                    ///< kDropped: as many end for that reason
+  std::vector<Packet::Piece> pieces = {};  ///< kPasses: what comes out, in order; none: the whole
 };
 
 enum class TcpPhase : std::uint8_t {
@@ -145,6 +158,8 @@ struct Connection {
   TcpPhase phase = TcpPhase::kSynSent;
   std::array<Side, 2> side;
   std::uint32_t reverse_start = 0;  ///< the sequence behind the reverse SYN
+  bool answered = false;     ///< of datagrams
+  std::uint64_t last = 0;    ///< second of its last packet
 };
 
 /// RFC 6296 between prefixes of 48 bits.
@@ -157,6 +172,8 @@ class Reference {
   /// Every connection has been judged by the policy in force.
   void sweep();
   [[nodiscard]] Verdict judge(const Packet& packet);
+  /// Time passes: what is silent too long ends. Returns the pieces of datagrams that end too, by reason.
+  std::map<DropReason, unsigned> pass(std::uint64_t seconds);
   /// All connections have timed out.
   void forget();
   /// The port that the data plane chose where the last verdict says any_port. False: not one it may have chosen.
@@ -164,6 +181,11 @@ class Reference {
   /// The connection the packet belongs to and whether it travels in reverse; nullptr: none.
   [[nodiscard]] const Connection* find(const Packet& packet, bool& reverse) const;
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
+  /// Datagrams that wait, or of which nothing may pass.
+  [[nodiscard]] std::size_t datagrams() const { return datagrams_.size(); }
+  [[nodiscard]] std::size_t waiting_pieces() const;
+  /// How often something rare happened.
+  std::map<std::string_view, std::uint64_t> met;
 
  private:
   using End = std::pair<Address, std::uint16_t>;
@@ -180,6 +202,13 @@ class Reference {
     std::uint16_t first = 0, count = 0;  ///< 0: as it is
     [[nodiscard]] bool holds(std::uint16_t port) const { return port >= first && port - first < count; }
   };
+  /// A datagram in pieces.
+  struct Datagram {
+    std::vector<Packet::Piece> pieces;
+    std::optional<DropReason> refused;
+    std::uint64_t began;
+  };
+  using DatagramKey = std::tuple<unsigned, Port, Address, Address, std::uint32_t, std::uint8_t>;
   static Key key_of(unsigned tenant, std::uint8_t protocol, const Ends& ends);
   static unsigned tenant_of(const Packet& packet);
   [[nodiscard]] Home home_of(const Address& address, unsigned tenant) const;
@@ -187,6 +216,8 @@ class Reference {
   Connection* look(unsigned tenant, std::uint8_t protocol, const Ends& ends);
   void insert(Connection connection);
   void erase(const Connection& connection);
+  Verdict judge_arrived(const Packet& packet, unsigned tenant);
+  Verdict judge_piece(const Packet& packet, unsigned tenant);
   Verdict judge_flow(const Packet& packet, unsigned tenant);
   Verdict judge_first(const Packet& packet, unsigned tenant);
   Verdict judge_error(const Packet& packet, unsigned tenant);
@@ -212,6 +243,7 @@ class Reference {
   [[nodiscard]] bool is_taken(const Connection& fresh, std::uint16_t port) const;
   /// kNone: the segment fits and the connection has moved on.
   static DropReason follow_tcp(Connection& connection, bool reverse, const Tcp& segment);
+  static std::uint64_t timeout_of(const Connection& connection);
   static bool begins_anew(const Connection& connection, bool reverse, const Tcp& segment);
 
   Policy policy_;
@@ -219,6 +251,8 @@ class Reference {
   Number next_ = 0;
   std::map<Number, Connection> connections_;
   std::map<Key, Number> keys_;       ///< two of a translated one
+  std::map<DatagramKey, Datagram> datagrams_;
+  std::uint64_t now_ = 0;            ///< seconds
   std::optional<Connection> open_;   ///< its port is to be seen
   Block open_block_;
 };
