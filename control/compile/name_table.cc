@@ -45,6 +45,7 @@ class NameWriter {
     names.set_name(port.name());
     names.set_zone(port.zone());
     names.set_protected_side(port.kind() == model::Port::SEGMENT);
+    names.set_tunnel(port.kind() == model::Port::TUNNEL);
     for (const int binding : bindings_of_port(tenant, port)) write_binding(tenant, tenant.bindings(binding), id);
   }
 
@@ -65,9 +66,18 @@ class NameWriter {
     for (int i = 0; i < policy.rules_size(); ++i) {
       const auto& rule = policy.rules(i);
       write_rule(tenant, tenant_id, rule_uuid(ids_, tenant, policy, rule), rule.name(), static_cast<std::uint32_t>(i + 1), policy.name());
+      write_groups(rule, *out_.mutable_rules(out_.rules_size() - 1));
     }
     const Uuid uuid = ids_.uuid(policy_default_uuid_key(tenant.service_code(), policy.name()));
     write_rule(tenant, tenant_id, uuid, kDefaultDenyName, 0, policy.name());
+  }
+
+  /// Whom and what a rule for users names: what their records call it.
+  static void write_groups(const model::Rule& rule, ipc::RuleNames& names) {
+    if (rule.users().empty()) return;
+    for (const auto& group : rule.users()) names.add_users(group);
+    for (const auto& host : rule.destination()) names.add_hosts(host);
+    for (const auto& service : rule.service()) names.add_services(service);
   }
 
   void write_rule(const model::Tenant& tenant, std::uint32_t tenant_id, const Uuid& uuid, std::string_view name, std::uint32_t number,

@@ -14,6 +14,7 @@
 #include "control/config/diff.h"
 #include "control/links/answer.h"
 #include "control/links/log_link.h"
+#include "control/profile/client_profile.h"
 #include "control/show/tables.h"
 #include "control/show/unused.h"
 
@@ -144,6 +145,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return end_quarantine(request, std::move(reply));
     case ipc::ToControl::kGetNames:
       return get_names(request, reply);
+    case ipc::ToControl::kWriteVpnProfile:
+      return write_vpn_profile(request, reply);
     case ipc::ToControl::kGetVpnConfig:
       return get_vpn_config(request, reply);
     case ipc::ToControl::kOpenLogStream:
@@ -333,6 +336,42 @@ void ControlService::get_names(const ControlRequest& request, ControlServer::Rep
   if (!blob) return reply(failure("the names cannot be handed over: " + describe(blob.error())));
   body.set_size(names.size());
   out.fd = std::move(*blob);
+  reply(std::move(out));
+}
+
+void ControlService::write_vpn_profile(const ControlRequest& request, ControlServer::Reply& reply) {
+  const auto& question = request.message.write_vpn_profile();
+  ControlAnswer out;
+  auto& body = *out.message.mutable_vpn_profile();
+  const auto refuse = [&](const std::string& why) { return body.set_error(why), reply(std::move(out)); };
+  const Running* now = running();
+  const auto client = client_family_named(question.client());
+  if (now == nullptr) return refuse("no configuration is in force");
+  if (!client) return refuse("\"" + question.client() + "\" is no client: windows, apple, android, strongswan or networkmanager");
+  const auto& tenants = now->model.tenants();
+  const auto tenant = std::find_if(tenants.begin(), tenants.end(), [&](const auto& one) {
+    return one.service_code() == question.tenant() || one.name() == question.tenant();
+  });
+  if (tenant == tenants.end()) return refuse("there is no tenant \"" + question.tenant() + '"');
+  const auto known = [&](const auto& user) { return user.name() == question.user(); };
+  if (std::none_of(tenant->users().begin(), tenant->users().end(), known)) return refuse("there is no user \"" + question.user() + '"');
+  ipc::VpnConfig config = make_vpn_config(now->model, ids_, now->revision);
+  std::vector<const ipc::VpnGateway*> gateways;
+  for (const auto& one : config.tenants()) {
+    if (one.service_code() != tenant->service_code()) continue;
+    for (const auto& gateway : one.gateways()) {
+      if (question.gateway().empty() || gateway.name() == question.gateway()) gateways.push_back(&gateway);
+    }
+  }
+  if (gateways.size() == 1) {
+    const ClientProfile made = write_client_profile(tenant->service_code(), *gateways[0], question.user(), *client);
+    body.set_file_name(made.file_name);
+    body.set_text(made.text);
+    body.set_error(made.refusal);
+  } else {
+    body.set_error(gateways.empty() ? "the tenant has no such gateway" : "the tenant has several gateways: say which with --gateway");
+  }
+  wipe_secrets(config);
   reply(std::move(out));
 }
 

@@ -41,6 +41,7 @@ class ControlService {
   void show_status(ControlServer::Reply reply);
   void end_quarantine(const ControlRequest& request, ControlServer::Reply reply);
   void with_document(ControlRequest request, ControlServer::Reply reply);
+  void write_vpn_profile(const ControlRequest& request, ControlServer::Reply& reply);
   void get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply);
   Running* running();
   [[nodiscard]] const ipc::NameTable* running_names();

@@ -56,6 +56,7 @@ struct Choice {
   std::string file, tenant, binding, shell;
   std::uint32_t against = 0, limit = 0, revision = 0, unused = 0;
   CommitRequest commit;
+  ProfileRequest profile;
   RollbackRequest rollback;
   LogRequest log;
   ExplainRequest explain;
@@ -185,6 +186,20 @@ void add_binding(CLI::App& app, Choice& choice) {
   release->callback([&] { choice.action = [&](Session& s) { return release_binding(s, choice.tenant, choice.binding); }; });
 }
 
+void add_vpn(CLI::App& app, Choice& choice) {
+  CLI::App* vpn = app.add_subcommand("vpn", "remote access");
+  vpn->require_subcommand(1);
+  CLI::App* profile = vpn->add_subcommand("profile", "write what a user imports into a VPN client; it holds no password");
+  profile->add_option("USER", choice.profile.user, "the user")->required();
+  profile->add_option("--for", choice.profile.client, "windows, apple, android, strongswan or networkmanager")
+      ->required()
+      ->check(CLI::IsMember({"windows", "apple", "android", "strongswan", "networkmanager"}));
+  profile->add_option("--tenant", choice.profile.tenant, "service code or name")->required();
+  profile->add_option("--gateway", choice.profile.gateway, "gateway (needed when the tenant has several)");
+  profile->add_option("-o,--output", choice.profile.file, "write to FILE (default: standard output)");
+  profile->callback([&] { choice.action = [&](Session& s) { return write_vpn_profile(s, choice.profile); }; });
+}
+
 void add_log_options(CLI::App& command, Choice& choice) {
   command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
   command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, loss, separated by commas (default: all)")
@@ -285,6 +300,7 @@ int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironme
   add_config(app, choice);
   add_show(app, choice);
   add_binding(app, choice);
+  add_vpn(app, choice);
   add_log(app, choice);
   add_explain(app, choice);
   add_completion(app, choice);

@@ -215,6 +215,29 @@ ExitStatus release_binding(Session& session, const std::string& tenant, const st
   return ExitStatus::kOk;
 }
 
+ExitStatus write_vpn_profile(Session& session, const ProfileRequest& request) {
+  ipc::ToControl question;
+  auto& write = *question.mutable_write_vpn_profile();
+  write.set_tenant(request.tenant), write.set_gateway(request.gateway);
+  write.set_user(request.user), write.set_client(request.client);
+  const auto asked = ask_control(session.run_dir, std::move(question));
+  if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
+  const auto& answer = std::get<ControlAnswer>(asked).message;
+  if (!answer.has_vpn_profile()) return unexpected(session);
+  const auto& profile = answer.vpn_profile();
+  if (!profile.error().empty()) return fail(session, {false, profile.error()});
+  if (!request.file.empty()) {
+    std::ofstream file(request.file, std::ios::binary | std::ios::trunc);
+    if (!(file << profile.text() << std::flush)) return fail(session, {false, request.file + ": cannot be written"});
+  } else if (!session.json) {
+    session.out << profile.text();
+  }
+  if (session.json) {
+    session.out << "{\"file_name\":" << json_text(profile.file_name()) << ",\"text\":" << json_text(profile.text()) << "}\n";
+  }
+  return ExitStatus::kOk;
+}
+
 ExitStatus read_log(Session& session, const LogRequest& request) {
   const auto code = service_code_of(session, request.tenant);
   if (const auto* error = std::get_if<ControlError>(&code)) return fail(session, *error);

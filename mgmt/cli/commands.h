@@ -42,6 +42,12 @@ struct LogRequest {
   bool byte_order_mark = false;
   std::string file;  ///< export: empty = standard output
 };
+struct ProfileRequest {
+  std::string tenant;   ///< service code or name
+  std::string gateway;  ///< empty: the only one
+  std::string user, client;
+  std::string file;     ///< empty = standard output
+};
 
 // Each asks controld once (config diff REV and a tenant given by name: twice) and prints the answer.
 ExitStatus check_config(Session& session, const std::string& file);
@@ -53,6 +59,7 @@ ExitStatus list_revisions(Session& session, std::uint32_t limit);
 /// `secrets`: as they are, not masked.
 ExitStatus show_config(Session& session, std::uint32_t revision, bool secrets);
 ExitStatus release_binding(Session& session, const std::string& tenant, const std::string& binding);
+ExitStatus write_vpn_profile(Session& session, const ProfileRequest& request);
 /// `unused_days`: rules not hit for so many days, 0 = all.
 ExitStatus show_table(Session& session, ipc::Show::What what, const std::string& tenant, std::uint32_t limit, std::uint32_t unused_days);
 ExitStatus read_log(Session& session, const LogRequest& request);

@@ -57,6 +57,23 @@ class RemoteUsers : public testing::Test {
   Compiled compiled_;
 };
 
+TEST_F(RemoteUsers, GiveTheirPortsAndRulesTheNamesThatRecordsNeed) {
+  const ipc::NameTable names = make_name_table(decoded_.model, ids_, 7);
+  std::string tunnels;
+  for (const auto& port : names.ports()) tunnels += port.tunnel() ? std::to_string(port.tenant()) + ":" + port.name() + " " : "";
+  EXPECT_EQ(tunnels, "1:users 2:users ");
+  for (const auto& rule : names.rules()) {
+    const bool sales = rule.name() == "営業→基幹";
+    if (sales || rule.name() == "ping") {
+      EXPECT_EQ(rule.users_size(), sales ? 1 : 0);
+      EXPECT_EQ(rule.hosts_size(), sales ? 1 : 0) << "of a rule for anyone nobody asks";
+    }
+    if (sales) {
+      EXPECT_EQ(rule.users(0) + " " + rule.hosts(0) + " " + rule.services(0), "営業部 基幹サーバ Web系");
+    }
+  }
+}
+
 // The device that rule 1 of the example also asks for is not known to rules yet.
 TEST_F(RemoteUsers, AreJudgedAsTheWorkedExampleSays) {
   const std::uint64_t sales = groups("hana");
