@@ -1,0 +1,880 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: what comes through a remote user's tunnel is judged like any packet, by the tenant's rules and the tunnel's own
+// addresses, and what goes to him leaves sealed to where he is; the nearest packet that must not pass ends by its name.
+// Method: the whole data plane on ring ports, keyed over tunnel.sock's own messages by a daemon played here; the user's end is
+// another SA table. One and two workers.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "base/shm/datagram_ring.h"
+#include "dataplane/path/tunnels.h"
+#include "dataplane/service/tunnel_service.h"
+#include "dataplane/tunnel/esp_path.h"
+#include "filters/packet/fragment.h"
+#include "filters/packet/nd.h"
+#include "tests/path/path_test.h"
+#include "tests/support/eal.h"
+
+namespace sekisho::tests {
+namespace {
+
+using dataplane::EspOutcome;
+using dataplane::SaConfig;
+using dataplane::SaTable;
+using filters::DropReason;
+using filters::EspFault;
+namespace snapshot = filters::snapshot;
+
+constexpr std::uint32_t kTunnelPortA = 21, kTunnelPortB = 31, kUserA = 5, kUserB = 6;
+constexpr std::uint64_t kVpnZone = 8;
+constexpr const char* kGatewayA4 = "203.0.113.18";
+constexpr const char* kGatewayA6 = "2001:db8:a::18";
+constexpr const char* kGatewayB4 = "203.0.113.34";
+constexpr const char* kPeer4 = "198.51.100.9";
+constexpr const char* kPeer6 = "2001:db8:ffff::9";
+constexpr const char* kLease4 = "10.9.0.5";
+constexpr const char* kLease6 = "fd00:9::5";
+
+/// A zone "vpn" with a tunnel Port for each tenant, its addresses routed there, gateways on the shares.
+void add_tunnels(filters::SnapshotBuilder& builder) {
+  const auto add = [&](std::uint32_t tenant, std::uint32_t port_id, std::uint32_t share, std::vector<const char*> gateways, std::uint32_t user) {
+    snapshot::Tenant& entry = builder.tenants[tenant];
+    builder.zones.insert(builder.zones.begin() + entry.zones.first + entry.zones.count, {builder.string("vpn")});
+    const auto zone = static_cast<std::uint8_t>(entry.zones.count++);
+    snapshot::Port port{};
+    port.id = port_id;
+    port.tenant = tenant;
+    port.kind = snapshot::PortKind::kTunnel;
+    port.nic = port.uplink = port.binding = snapshot::kNone;
+    port.zone = zone;
+    port.mtu = 1500;
+    port.name = builder.string("tunnels");
+    port.addresses = {static_cast<std::uint32_t>(builder.port_addresses.size()), 0};
+    const auto index = static_cast<std::uint32_t>(builder.ports.size());
+    builder.ports.push_back(port);
+    const auto at = builder.routes.begin() + entry.routes.first + entry.routes.count;
+    builder.routes.insert(at, {{parse_prefix("10.9.0.0/24").value(), 0, 0, index, {}, {}}, {parse_prefix("fd00:9::/64").value(), 0, 0, index, {}, {}}});
+    entry.routes.count += 2;
+    for (std::size_t later = tenant + 1; later < builder.tenants.size(); ++later) {
+      builder.tenants[later].zones.first += 1;
+      builder.tenants[later].routes.first += 2;
+    }
+    for (const char* gateway : gateways) builder.gateways.push_back({address(gateway), {}, tenant, share, index});
+    builder.users.push_back({user, tenant, 1});
+  };
+  add(0, kTunnelPortA, 2, {kGatewayA4, kGatewayA6}, kUserA);
+  if (builder.tenants.size() > 1) add(1, kTunnelPortB, 6, {kGatewayB4}, kUserB);
+  std::sort(builder.gateways.begin(), builder.gateways.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.port, a.address) < std::tie(b.port, b.address); });
+}
+
+std::string bytes_of(const Address& who) { return {who.wire().begin(), who.wire().end()}; }
+
+/// The keying daemon, at the other end of tunnel.sock.
+class Daemon {
+ public:
+  explicit Daemon(dataplane::TunnelService& service) : service_(service), connection_(Fd()) {
+    int ends[2];
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    connection_ = IpcConnection(Fd(ends[0]));
+    service_.accept(IpcConnection(Fd(ends[1])));
+  }
+  ~Daemon() {
+    if (!gone_) leave();
+  }
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+  /// It dies.
+  void leave() {
+    connection_ = IpcConnection(Fd());
+    gone_ = true;
+    service_.serve(service_.peers().size() - 1);
+  }
+  /// One request and its answer; events on the way are kept.
+  ipc::FromTunnels ask(ipc::ToTunnels request) {
+    request.set_correlation(++last_);
+    const std::string bytes = request.SerializeAsString();
+    EXPECT_TRUE(connection_.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
+    service_.serve(service_.peers().size() - 1);
+    ipc::FromTunnels answer;
+    do {
+      auto message = connection_.receive(std::chrono::milliseconds(0));
+      if (!message) {
+        ADD_FAILURE() << "no answer";
+        return {};
+      }
+      EXPECT_TRUE(answer.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())));
+      if (answer.has_event()) events.push_back(answer.event());
+      if (!message->fds.empty()) fds = std::move(message->fds);
+    } while (answer.has_event());
+    EXPECT_EQ(answer.correlation(), last_);
+    return answer;
+  }
+  void hello() {
+    ipc::ToTunnels request;
+    request.mutable_hello();
+    const auto answer = ask(request);
+    ASSERT_TRUE(answer.has_welcome()) << answer.refused().reason();
+    ASSERT_EQ(fds.size(), 2 * (answer.welcome().punt_rings() + 1));
+    welcome = answer.welcome();
+    for (std::size_t i = 0; i + 2 < fds.size(); i += 2) {
+      punts.push_back(std::move(DatagramRingReader::open(std::move(fds[i]), std::move(fds[i + 1]))).value());
+    }
+    inject.emplace(std::move(DatagramRingWriter::attach(std::move(fds[fds.size() - 2]), std::move(fds.back()))).value());
+  }
+  void read_events() {
+    service_.tick();
+    for (;;) {
+      auto message = connection_.receive(std::chrono::milliseconds(0));
+      if (!message) return;
+      ipc::FromTunnels out;
+      ASSERT_TRUE(out.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())));
+      ASSERT_TRUE(out.has_event());
+      events.push_back(out.event());
+    }
+  }
+  /// All IKE that was punted.
+  std::vector<std::pair<DatagramHead, std::vector<std::uint8_t>>> punted() {
+    std::vector<std::pair<DatagramHead, std::vector<std::uint8_t>>> out;
+    for (DatagramRingReader& ring : punts) {
+      for (bool found = true; found;) {
+        DatagramHead head;
+        std::vector<std::uint8_t> room(kDatagramBytesMax);
+        const auto length = ring.pop(head, room, found);
+        if (!length || !found) break;
+        room.resize(*length);
+        out.emplace_back(head, std::move(room));
+      }
+    }
+    return out;
+  }
+
+  ipc::TunnelWelcome welcome;
+  std::vector<ipc::TunnelEvent> events;
+  std::vector<DatagramRingReader> punts;
+  std::optional<DatagramRingWriter> inject;
+  std::vector<Fd> fds;
+
+ private:
+  dataplane::TunnelService& service_;
+  IpcConnection connection_;
+  std::uint64_t last_ = 0;
+  bool gone_ = false;
+};
+
+/// What a tunnel of these tests is made of; everything has a likely value.
+struct Making {
+  std::uint32_t tunnel = 1, tenant = kTenantA, tunnel_port = kTunnelPortA, user = kUserA;
+  const char* gateway = kGatewayA4;
+  std::uint32_t gateway_port = kShare;
+  const char* peer = kPeer4;
+  std::uint16_t peer_port = 61234;
+  bool in_udp = true;
+  const char* lease4 = kLease4;
+  bool lease6 = true;
+  std::uint32_t encryption = 20, bits = 128, integrity = 0;
+  std::uint8_t key = 0x3c;
+  std::uint64_t hard_packets = 0;
+};
+
+rte_mempool* user_pool() {
+  static rte_mempool* const made = (ensure_eal(), rte_pktmbuf_pool_create("tunnel-users", 255, 0, sizeof(filters::PacketMeta),
+                                                                          RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY));
+  return made;
+}
+
+/// A frame in a buffer of the user's own.
+struct UserPacket {
+  rte_mbuf* mbuf = rte_pktmbuf_alloc(user_pool());
+  explicit UserPacket(const Frame& frame) {
+    std::copy(frame.begin(), frame.end(), reinterpret_cast<std::uint8_t*>(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size()))));
+    filters::PacketMeta& meta = dataplane::meta_of(mbuf);
+    meta = {};
+    EXPECT_EQ(filters::decode(dataplane::frame_of(mbuf), mbuf->pkt_len, {}, meta), DropReason::kNone);
+    meta.tenant = 1;  // the user's own table has one tenant
+  }
+  ~UserPacket() { rte_pktmbuf_free(mbuf); }
+  UserPacket(const UserPacket&) = delete;
+  UserPacket& operator=(const UserPacket&) = delete;
+  [[nodiscard]] Frame bytes() const { return {dataplane::frame_of(mbuf).begin(), dataplane::frame_of(mbuf).end()}; }
+};
+
+/// The user's end: SAs towards the gateway and back. No two choose the same SPIs.
+class User {
+  static std::uint32_t next_seed() {
+    static std::uint32_t seed = 0;
+    return ++seed;
+  }
+
+ public:
+  explicit User(const Making& setup) : setup_(setup) {
+    remote_ = {parse_prefix("0.0.0.0/0").value(), parse_prefix("::/0").value()};
+  }
+  /// What the SAs of both ends are keyed with.
+  [[nodiscard]] std::vector<std::uint8_t> cipher_key() const {
+    return std::vector<std::uint8_t>(setup_.bits / 8 + (setup_.encryption == 20 ? 4 : 0), setup_.key);
+  }
+  [[nodiscard]] std::vector<std::uint8_t> integrity_key() const {
+    return std::vector<std::uint8_t>(setup_.integrity == 12 ? 32 : 0, setup_.key);
+  }
+  std::uint32_t allocate() { return spi_ = table_->allocate_spi().value(); }
+  /// `ours`: the gateway's inbound SPI.
+  void install(std::uint32_t ours) {
+    const auto cipher = cipher_key();
+    const auto integrity = integrity_key();
+    SaConfig config;
+    config.tenant = 1;
+    config.suite = setup_.encryption == 20 ? filters::EspSuite{setup_.bits == 128 ? filters::EspCipher::kAes128Gcm : filters::EspCipher::kAes256Gcm, filters::EspIntegrity::kAead}
+                                           : filters::EspSuite{filters::EspCipher::kAes256Cbc, filters::EspIntegrity::kHmacSha256_128};
+    config.cipher_key = cipher;
+    config.integrity_key = integrity;
+    config.in_udp = setup_.in_udp;
+    config.local = {address(setup_.peer), setup_.peer_port};
+    config.peer = {address(setup_.gateway), 4500};
+    config.inner_local = config.inner_remote = remote_;
+    config.spi = spi_;
+    ASSERT_TRUE(table_->install(config, 0));
+    config.direction = dataplane::SaDirection::kOutbound;
+    config.spi = ours;
+    auto handle = table_->install(config, 0);
+    ASSERT_TRUE(handle);
+    outbound_ = *handle;
+  }
+  /// The user moves to another address, or through another NAT.
+  void move(const char* peer, std::uint16_t port, bool in_udp) {
+    setup_.peer = peer;
+    ASSERT_TRUE(table_->update(outbound_, {address(peer), port}, {address(setup_.gateway), 4500}, in_udp, 1500));
+    ASSERT_TRUE(table_->update(spi_, {address(peer), port}, {address(setup_.gateway), 4500}, in_udp, 1500));
+  }
+  /// A sealed packet as it comes in by the uplink.
+  Frame seal(const Frame& inner, const Mac& gateway) {
+    UserPacket packet(inner);
+    EspOutcome outcome;
+    dataplane::seal_burst(*table_, {&packet.mbuf, 1}, {&outbound_, 1}, 0, {&outcome, 1});
+    EXPECT_EQ(outcome.fault, EspFault::kNone);
+    Frame out = packet.bytes();
+    std::copy(gateway.bytes.begin(), gateway.bytes.end(), out.begin());
+    std::copy(kRouterMac.bytes.begin(), kRouterMac.bytes.end(), out.begin() + 6);
+    return out;
+  }
+  /// The inner packet, as a frame, of what came out; fails the test when it is not for this user.
+  Frame open(const Frame& outer) {
+    UserPacket packet(outer);
+    EspOutcome outcome;
+    dataplane::open_burst(*table_, {&packet.mbuf, 1}, 0, {&outcome, 1});
+    EXPECT_EQ(outcome.fault, EspFault::kNone) << filters::info(outcome.fault).name;
+    return outcome.fault == EspFault::kNone ? packet.bytes() : Frame{};
+  }
+
+ private:
+  Making setup_;
+  std::unique_ptr<SaTable> table_ = std::move(SaTable::create(0, 16, next_seed())).value();
+  std::vector<Prefix> remote_;
+  std::uint32_t spi_ = 0, outbound_ = 0;
+};
+
+const RuleText kVpnToServers{.id = 11, .destinations = {"10.0.0.0/28", "fd00:0:0:1::/64"}, .protocol = 17, .port_low = 53, .port_high = 53,
+                             .source_zones = kVpnZone};
+
+class PathTunnel : public PathTest {
+ protected:
+  PathTunnel() : PathTest({.tunnels = 8}), service_(world_.engine()), daemon_(std::make_unique<Daemon>(service_)) {
+    start({kVpnToServers, {.id = 12, .sources = {"10.0.0.0/28", "fd00:0:0:1::/64"}, .destination_zones = kVpnZone}});
+    daemon_->hello();
+  }
+  void start(const std::vector<RuleText>& rules, std::uint32_t generation = 1) {
+    world_.apply(generation, rules, {.rules_b = {{.id = 201}}, .edit = add_tunnels});
+  }
+  static void fill(ipc::TunnelPath& out, const Making& setup) {
+    out.set_tenant(setup.tenant);
+    out.set_port(setup.gateway_port);
+    out.set_local(bytes_of(address(setup.gateway)));
+    out.set_local_port(4500);
+    out.set_remote(bytes_of(address(setup.peer)));
+    out.set_remote_port(setup.peer_port);
+  }
+  /// Asks; the reason of a refusal, or nothing.
+  std::string refusal(const ipc::ToTunnels& request) { return daemon_->ask(request).refused().reason(); }
+  static ipc::ToTunnels opening(const Making& setup) {
+    ipc::ToTunnels out;
+    ipc::OpenTunnel& open = *out.mutable_open_tunnel();
+    open.set_tunnel(setup.tunnel);
+    open.set_tenant(setup.tenant);
+    open.set_tunnel_port(setup.tunnel_port);
+    open.set_user(setup.user);
+    open.set_note("note of " + std::to_string(setup.tunnel));
+    open.add_leases(bytes_of(address(setup.lease4)));
+    if (setup.lease6) open.add_leases(bytes_of(address(kLease6)));
+    return out;
+  }
+  static void add_prefix(google::protobuf::RepeatedPtrField<ipc::TunnelPrefix>& out, const char* text) {
+    const Prefix prefix = parse_prefix(text).value();
+    out.Add()->set_address(bytes_of(prefix.address));
+    out.rbegin()->set_length(prefix.length);
+  }
+  ipc::ToTunnels installing(const Making& setup, const User& user, std::uint32_t spi, bool inbound, std::uint32_t beside) {
+    ipc::ToTunnels out;
+    ipc::InstallSa& install = *out.mutable_install_sa();
+    fill(*install.mutable_path(), setup);
+    install.set_tunnel(setup.tunnel);
+    install.set_spi(spi);
+    install.set_inbound(inbound);
+    install.set_udp_encapsulation(setup.in_udp);
+    install.set_encryption(setup.encryption);
+    install.set_encryption_key_bits(setup.bits);
+    install.set_integrity(setup.integrity);
+    const auto cipher = user.cipher_key();
+    const auto integrity = user.integrity_key();
+    install.set_encryption_key(cipher.data(), cipher.size());
+    install.set_integrity_key(integrity.data(), integrity.size());
+    install.set_replay_window(128);
+    install.set_hard_packets(setup.hard_packets);
+    add_prefix(*install.mutable_inner_local(), "0.0.0.0/0");
+    add_prefix(*install.mutable_inner_local(), "::/0");
+    add_prefix(*install.mutable_inner_remote(), setup.lease4);
+    if (setup.lease6) add_prefix(*install.mutable_inner_remote(), "fd00:9::5/128");
+    install.set_beside_spi(beside);
+    return out;
+  }
+  std::uint32_t allocate(const Making& setup) {
+    ipc::ToTunnels request;
+    fill(*request.mutable_allocate_spi()->mutable_path(), setup);
+    const auto answer = daemon_->ask(request);
+    EXPECT_TRUE(answer.has_spi_allocated()) << answer.refused().reason();
+    return answer.spi_allocated().spi();
+  }
+  /// SAs of both directions in both ends. Returns the gateway's SPI.
+  std::uint32_t key(const Making& setup, User& user) {
+    const std::uint32_t ours = allocate(setup);
+    const std::uint32_t theirs = user.allocate();
+    EXPECT_EQ(refusal(installing(setup, user, ours, true, 0)), "");
+    EXPECT_EQ(refusal(installing(setup, user, theirs, false, ours)), "");
+    user.install(ours);
+    return ours;
+  }
+  std::uint32_t up(const Making& setup, User& user) {
+    EXPECT_EQ(refusal(opening(setup)), "");
+    return key(setup, user);
+  }
+  void from_user(User& user, const Frame& inner) { world_.inject(kUplinkNic, user.seal(inner, world_.gateway(kUplinkNic))); }
+  /// What came out of the uplink, after its router answered who it is.
+  std::vector<Frame> to_uplink() {
+    for (const char* router : {"192.0.2.2", "2001:db8:0:1::2"}) {
+      world_.inject(kUplinkNic, router_answer(router, std::string_view(router).find(':') == std::string_view::npos ? "192.0.2.1" : "2001:db8:0:1::1"));
+    }
+    world_.settle();
+    std::vector<Frame> out;
+    for (Frame& frame : world_.collect(kUplinkNic)) {
+      const auto meta = read(frame);
+      const bool asks = (meta.proof & filters::kProofArp) != 0 || filters::is_nd(meta);
+      if (!asks) out.push_back(std::move(frame));
+    }
+    return out;
+  }
+  static Frame question(const char* from = kLease4, const char* to = "10.0.0.2", unsigned port = 53) {
+    return ip({}, from, to).udp(40000, port).payload(100).build();
+  }
+  /// The SPI of a sealed packet in UDP.
+  static std::uint32_t read_outbound_spi(const Frame& frame) { return load_be<std::uint32_t>(frame, read(frame).payload_offset); }
+  static Frame l3_of(const Frame& frame) { return {frame.begin() + read(frame).l3_offset, frame.begin() + read(frame).l3_offset + read(frame).l3_length}; }
+
+  dataplane::TunnelService service_;
+  std::unique_ptr<Daemon> daemon_;
+};
+SEKISHO_PATH_WORKERS(PathTunnel);
+
+TEST_P(PathTunnel, ARuleLetsAUserInAndTheAnswerGoesBackSealedInAllFamiliesAndSuites) {
+  std::uint32_t tunnel = 0;
+  for (const bool outer6 : {false, true}) {
+    for (const bool in_udp : {false, true}) {
+      for (const std::uint32_t encryption : {20U, 12U}) {
+        Making setup{.tunnel = ++tunnel, .in_udp = in_udp, .encryption = encryption, .bits = encryption == 20 ? 128U : 256U,
+                    .integrity = encryption == 20 ? 0U : 12U};
+        if (outer6) setup.gateway = kGatewayA6, setup.peer = kPeer6;
+        SCOPED_TRACE(testing::Message() << "outer6 " << outer6 << " udp " << in_udp << " encryption " << encryption);
+        User user(setup);
+        up(setup, user);
+        for (const bool inner6 : {false, true}) {
+          SCOPED_TRACE(testing::Message() << "inner6 " << inner6);
+          const char* who = inner6 ? kLease6 : kLease4;
+          const char* server_address = inner6 ? "fd00:0:0:1::2" : "10.0.0.2";
+          from_user(user, question(who, server_address));
+          const auto in = world_.collect(kServerNic);
+          ASSERT_EQ(in.size(), 1U);
+          EXPECT_EQ(filters::ip_source(in[0], read(in[0])), address(who));
+          EXPECT_EQ(read(in[0]).ttl, 63) << "one hop";
+          const Frame answer = server(server_address, who).udp(53, 40000).payload(300).build();
+          world_.inject(kServerNic, answer);
+          const auto out = to_uplink();
+          ASSERT_EQ(out.size(), 1U);
+          const auto outer = read(out[0]);
+          EXPECT_EQ(filters::ip_source(out[0], outer), address(setup.gateway));
+          EXPECT_EQ(filters::ip_destination(out[0], outer), address(setup.peer));
+          EXPECT_EQ(outer.protocol, in_udp ? 17 : 50);
+          const Frame opened = user.open(out[0]);
+          ASSERT_FALSE(opened.empty());
+          const Frame sent = l3_of(answer);
+          const Frame got = l3_of(opened);
+          ASSERT_EQ(got.size(), sent.size());
+          EXPECT_TRUE(std::equal(got.begin() + 20, got.end(), sent.begin() + 20));
+        }
+        ipc::ToTunnels close;
+        close.mutable_close_tunnel()->set_tunnel(setup.tunnel);
+        EXPECT_EQ(refusal(close), "");
+        world_.pass(std::chrono::minutes(5));  // sessions of this round
+      }
+    }
+  }
+  EXPECT_EQ(drops(DropReason::kVpnAuth), 0U);
+}
+
+TEST_P(PathTunnel, WhatTheRulesDoNotAllowEndsWithItsRecordOnTheTunnelPort) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  world_.records();
+  from_user(user, question(kLease4, "10.0.0.2", 54));
+  EXPECT_TRUE(world_.collect(kServerNic).empty());
+  EXPECT_EQ(drops(DropReason::kDefaultDeny), 1U);
+  world_.pass(std::chrono::seconds(70));
+  bool told = false;
+  for (const auto& record : world_.records()) {
+    if (record.envelope.kind != LogKind::kComm) continue;
+    told = true;
+    EXPECT_EQ(record.envelope.tenant, kTenantA);
+    EXPECT_EQ(record.comm.in_port, kTunnelPortA);
+    EXPECT_EQ(record.comm.destination_port, 54);
+  }
+  EXPECT_TRUE(told);
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+}
+
+TEST_P(PathTunnel, AnInnerSourceThatIsNotTheLeaseIsASpoof) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  for (const char* other : {"10.9.0.6", "10.0.0.2", "fd00:9::6"}) {
+    from_user(user, question(other, std::string_view(other).find(':') == std::string_view::npos ? "10.0.0.3" : "fd00:0:0:1::3"));
+  }
+  EXPECT_EQ(drops(DropReason::kVpnInnerSpoof), 3U);
+  EXPECT_EQ(collect_all(), 0U);
+}
+
+TEST_P(PathTunnel, APacketSentTwiceComesInOnce) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  const Frame sealed = user.seal(question(), world_.gateway(kUplinkNic));
+  world_.inject(kUplinkNic, sealed);
+  world_.inject(kUplinkNic, sealed);
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  EXPECT_EQ(drops(DropReason::kVpnReplay), 1U);
+  Frame changed = user.seal(question(), world_.gateway(kUplinkNic));
+  changed.back() ^= 1U;
+  world_.inject(kUplinkNic, changed);
+  // The UDP checksum is zero outside IPv4: the proof alone says it.
+  EXPECT_EQ(drops(DropReason::kVpnAuth), 1U);
+  EXPECT_EQ(world_.collect(kServerNic).size(), 0U);
+}
+
+TEST_P(PathTunnel, TenantsWithTheSameInnerAndOuterAddressesHaveTheirOwnTunnels) {
+  const Making a;
+  const Making b{.tunnel = 2, .tenant = kTenantB, .tunnel_port = kTunnelPortB, .user = kUserB, .gateway = kGatewayB4, .gateway_port = 10 + kShare, .key = 0x55};
+  User user_a(a);
+  User user_b(b);
+  const std::uint32_t spi_a = up(a, user_a);
+  up(b, user_b);
+  from_user(user_a, question());
+  from_user(user_b, question());
+  const auto in = world_.collect(kServerNic);
+  ASSERT_EQ(in.size(), 2U);
+  EXPECT_EQ(read(in[0]).outer_vlan, 0);
+  EXPECT_EQ(read(in[1]).outer_vlan, 200);
+  world_.inject(kServerNic, server("10.0.0.2", kLease4, kTenantB).udp(53, 40000).payload(30).build());
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(filters::ip_source(out[0], read(out[0])), address(kGatewayB4));
+  EXPECT_FALSE(user_b.open(out[0]).empty());
+  // A's SPI at B's gateway, even with A's keys, is nobody's.
+  Frame foreign = user_a.seal(question(), world_.gateway(kUplinkNic));
+  Making crossed = a;
+  crossed.gateway = kGatewayB4;
+  User liar(crossed);
+  liar.allocate();
+  liar.install(spi_a);
+  from_user(liar, question());
+  EXPECT_EQ(drops(DropReason::kVpnSpiUnknown), 1U);
+  EXPECT_EQ(world_.collect(kServerNic).size(), 0U);
+  world_.inject(kUplinkNic, foreign);
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+}
+
+TEST_P(PathTunnel, ALeaseNobodyHasAnswersThatTheHostIsUnreachable) {
+  world_.inject(kServerNic, server("10.0.0.2", kLease4).udp(53, 40000).payload(30).build());
+  EXPECT_EQ(drops(DropReason::kVpnNoLease), 1U);
+  const auto told = world_.collect(kServerNic);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(read(told[0]).icmp_type, 3);
+  EXPECT_EQ(read(told[0]).icmp_code, 1);
+  const Making setup;
+  EXPECT_EQ(refusal(opening(setup)), "");  // open, and nothing to seal with
+  world_.inject(kServerNic, server("10.0.0.2", kLease4).udp(53, 40000).payload(30).build());
+  EXPECT_EQ(drops(DropReason::kVpnSaMissing), 1U);
+}
+
+TEST_P(PathTunnel, ARekeyLosesNothingOfEitherSaAndTheOldOneEndsWithItsRemoval) {
+  const Making setup;
+  User before(setup);
+  const std::uint32_t old_spi = up(setup, before);
+  from_user(before, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  Making renewed = setup;
+  renewed.key = 0x77;
+  User after(renewed);
+  key(renewed, after);
+  from_user(before, question());
+  from_user(after, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 2U);
+  world_.inject(kServerNic, server("10.0.0.2", kLease4).udp(53, 40000).payload(30).build());
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_FALSE(after.open(out[0]).empty());
+  ipc::ToTunnels remove;
+  remove.mutable_remove_sa()->set_tunnel(setup.tunnel);
+  remove.mutable_remove_sa()->set_spi(old_spi);
+  remove.mutable_remove_sa()->set_inbound(true);
+  EXPECT_EQ(refusal(remove), "");
+  from_user(before, question());
+  EXPECT_EQ(drops(DropReason::kVpnSpiUnknown), 1U);
+  EXPECT_EQ(world_.collect(kServerNic).size(), 0U);
+}
+
+TEST_P(PathTunnel, AMovedPeerIsToldOfAndFollowedOnlyWhenTheDaemonSaysSo) {
+  const Making setup;
+  User user(setup);
+  const std::uint32_t spi = up(setup, user);
+  from_user(user, question());
+  world_.collect(kServerNic);
+  user.move("198.51.100.77", 5555, true);
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  daemon_->read_events();
+  ASSERT_EQ(daemon_->events.size(), 1U);
+  ASSERT_TRUE(daemon_->events[0].has_moved());
+  EXPECT_EQ(daemon_->events[0].moved().tunnel(), setup.tunnel);
+  EXPECT_EQ(daemon_->events[0].moved().spi(), spi);
+  EXPECT_EQ(daemon_->events[0].moved().remote(), bytes_of(address("198.51.100.77")));
+  EXPECT_EQ(daemon_->events[0].moved().remote_port(), 5555U);
+  const Frame answer = server("10.0.0.2", kLease4).udp(53, 40000).payload(30).build();
+  world_.inject(kServerNic, answer);
+  auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(filters::ip_destination(out[0], read(out[0])), address(kPeer4));
+  Making moved = setup;
+  moved.peer = "198.51.100.77";
+  moved.peer_port = 5555;
+  for (const bool inbound : {true, false}) {
+    ipc::ToTunnels request;
+    request.mutable_move_sa()->set_tunnel(setup.tunnel);
+    request.mutable_move_sa()->set_spi(inbound ? spi : read_outbound_spi(out[0]));
+    request.mutable_move_sa()->set_inbound(inbound);
+    request.mutable_move_sa()->set_udp_encapsulation(true);
+    fill(*request.mutable_move_sa()->mutable_path(), moved);
+    EXPECT_EQ(refusal(request), "");
+  }
+  world_.inject(kServerNic, answer);
+  out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(filters::ip_destination(out[0], read(out[0])), address("198.51.100.77"));
+  EXPECT_EQ(read(out[0]).destination_port, 5555);
+}
+
+TEST_P(PathTunnel, IkeGoesToTheDaemonWithItsTenantWholeOrInPiecesAndKeepalivesEnd) {
+  world_.inject(kUplinkNic, outside(kPeer4, kGatewayA4).udp(500, 500).payload(200).build());
+  world_.inject(kUplinkNic, outside(kPeer4, kGatewayB4).udp(500, 500).payload(210).build());
+  Frame marked(104, 0);
+  world_.inject(kUplinkNic, outside(kPeer4, kGatewayA4).udp(61234, 4500).payload(marked).build());
+  world_.inject(kUplinkNic, outside(kPeer6, kGatewayA6).udp(61234, 500).payload(220).build());
+  const Frame keepalive(1, 0xff);
+  world_.inject(kUplinkNic, outside(kPeer4, kGatewayA4).udp(61234, 4500).payload(keepalive).build());
+  auto got = daemon_->punted();
+  ASSERT_EQ(got.size(), 4U);
+  std::sort(got.begin(), got.end(), [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  EXPECT_EQ(got[0].first.local_port, 4500);
+  EXPECT_EQ(got[0].first.remote_port, 61234);
+  EXPECT_EQ(got[0].second, marked);
+  EXPECT_EQ(got[1].first.tenant, kTenantA);
+  EXPECT_EQ(got[1].first.port, kShare);
+  EXPECT_EQ(got[1].first.local, address(kGatewayA4));
+  EXPECT_EQ(got[1].first.remote, address(kPeer4));
+  EXPECT_EQ(got[1].second, Frame(200, 0xa5));
+  EXPECT_EQ(got[2].first.tenant, kTenantB);
+  EXPECT_EQ(got[3].first.remote, address(kPeer6));
+  // In pieces.
+  const Frame whole = outside(kPeer4, kGatewayA4).udp(500, 500).payload(1600).build();
+  const Frame l4(whole.begin() + 34, whole.end());
+  for (const std::size_t at : {std::size_t{0}, std::size_t{800}}) {
+    const std::size_t end = at == 0 ? 800 : l4.size();
+    FrameBuilder piece = outside(kPeer4, kGatewayA4).ipv4(kPeer4, kGatewayA4, {.fragment = static_cast<unsigned>((at == 0 ? 0x2000U : 0U) | at / 8)});
+    world_.inject(kUplinkNic, piece.protocol(17, {l4.begin() + static_cast<std::ptrdiff_t>(at), l4.begin() + static_cast<std::ptrdiff_t>(end)}).build());
+  }
+  got = daemon_->punted();
+  ASSERT_EQ(got.size(), 1U);
+  EXPECT_EQ(got[0].second, Frame(1600, 0xa5));
+  EXPECT_EQ(collect_all(), 0U);
+  // An address beside the gateway's is no gateway.
+  world_.inject(kUplinkNic, outside(kPeer4, "203.0.113.19").udp(500, 500).payload(200).build());
+  EXPECT_TRUE(daemon_->punted().empty());
+}
+
+TEST_P(PathTunnel, WithoutADaemonIkeIsUnservedAndTunnelsLiveOn) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  daemon_->leave();
+  world_.inject(kUplinkNic, outside(kPeer4, kGatewayA4).udp(500, 500).payload(200).build());
+  EXPECT_EQ(drops(DropReason::kIkeUnserved), 1U);
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  daemon_ = std::make_unique<Daemon>(service_);
+  daemon_->hello();
+  ASSERT_EQ(daemon_->welcome.left_size(), 1);
+  EXPECT_EQ(daemon_->welcome.left(0).tunnel(), setup.tunnel);
+  EXPECT_EQ(daemon_->welcome.left(0).note(), "note of 1");
+  // The same user comes back under another number: the old tunnel ends, and is told with what it carried.
+  Making again = setup;
+  again.tunnel = 9;
+  User back(again);
+  up(again, back);
+  ASSERT_EQ(daemon_->events.size(), 1U);
+  ASSERT_TRUE(daemon_->events[0].has_gone());
+  EXPECT_EQ(daemon_->events[0].gone().why(), ipc::TunnelGone::REPLACED);
+  EXPECT_EQ(daemon_->events[0].gone().packets_in(), 1U);
+  from_user(user, question());
+  EXPECT_EQ(drops(DropReason::kVpnSpiUnknown), 1U);
+  from_user(back, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+}
+
+TEST_P(PathTunnel, WhatTheDaemonSaysLeavesByTheTenantsRoutesCutToTheWay) {
+  DatagramHead head{.tenant = kTenantA, .port = kShare, .local = address(kGatewayA4), .remote = address(kPeer4), .local_port = 500, .remote_port = 777};
+  const Frame text(200, 0x61);
+  const Frame large(4000, 0x62);
+  const std::array<ByteSpan, 1> small_pieces{ByteSpan(text)};
+  const std::array<ByteSpan, 1> large_pieces{ByteSpan(large)};
+  ASSERT_TRUE(daemon_->inject->push(head, small_pieces));
+  world_.settle();
+  world_.turn(0);
+  auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(read(out[0]).source_port, 500);
+  EXPECT_EQ(read(out[0]).destination_port, 777);
+  EXPECT_EQ(read(out[0]).ttl, 64);
+  EXPECT_EQ(Frame(out[0].end() - 200, out[0].end()), text);
+  ASSERT_TRUE(daemon_->inject->push(head, large_pieces));
+  head.local = address(kGatewayA6), head.remote = address(kPeer6);
+  ASSERT_TRUE(daemon_->inject->push(head, large_pieces));
+  world_.turn(0);
+  out = to_uplink();
+  EXPECT_EQ(out.size(), 6U);
+  std::size_t carried = 0;
+  for (const Frame& piece : out) {
+    const auto meta = read(piece);
+    EXPECT_LE(meta.l3_length, 1500);
+    const auto fields = filters::read_fragment(piece, meta);
+    carried += fields.end - fields.begin;
+  }
+  EXPECT_EQ(carried, 2 * 4008U);
+  // Not from an address that is no gateway, and not for another tenant.
+  head.local = address("203.0.113.19"), head.remote = address(kPeer4);
+  ASSERT_TRUE(daemon_->inject->push(head, small_pieces));
+  head.local = address(kGatewayA4), head.tenant = kTenantB;
+  ASSERT_TRUE(daemon_->inject->push(head, small_pieces));
+  world_.turn(0);
+  EXPECT_TRUE(to_uplink().empty());
+  EXPECT_EQ(world_.engine().shard(0).tunnels_here.inject_refused.read(), 2U);
+}
+
+TEST_P(PathTunnel, TooLongForTheTunnelIsToldWithItsRealSizeAndSynsAreClampedToIt) {
+  const Making setup{.bits = 256};
+  User user(setup);
+  up(setup, user);
+  const Frame fits = server("10.0.0.2", kLease4).udp(53, 40000).payload(1438 - 28).build();
+  world_.inject(kServerNic, fits);
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_LE(read(out[0]).l3_length, 1500);
+  world_.inject(kServerNic, server("10.0.0.2", kLease4).udp(53, 40000).payload(1439 - 28).build());
+  EXPECT_EQ(drops(DropReason::kTooBig), 1U);
+  const auto told = world_.collect(kServerNic);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(read(told[0]).icmp_type, 3);
+  EXPECT_EQ(read(told[0]).icmp_code, 4);
+  EXPECT_EQ(load_be<std::uint16_t>(told[0], read(told[0]).l4_offset + 6U), 1438);
+  world_.inject(kServerNic, server("10.0.0.2", kLease4).tcp(5000, 80, {.flags = filters::kTcpSyn, .options = {1, 3, 3, 7, 2, 4, 0x05, 0xb4}}).build());
+  const auto syn = to_uplink();
+  ASSERT_EQ(syn.size(), 1U);
+  const Frame opened = user.open(syn[0]);
+  ASSERT_FALSE(opened.empty());
+  EXPECT_EQ(load_be<std::uint16_t>(opened, read(opened).l4_offset + 26U), 1398);  // read() has proved the checksum
+}
+
+TEST_P(PathTunnel, RequestsThatDoNotFitAreRefusedAndChangeNothing) {
+  const Making setup;
+  User user(setup);
+  const auto refused = [&](Making wrong) { return refusal(opening(wrong)); };
+  EXPECT_NE(refused({.tunnel = 0}), "");
+  EXPECT_NE(refused({.tenant = 99}), "");
+  EXPECT_NE(refused({.tunnel_port = kShare}), "");
+  EXPECT_NE(refused({.tunnel_port = kTunnelPortB}), "");
+  EXPECT_EQ(refused(setup), "");
+  EXPECT_NE(refused(setup), "") << "this number is taken";
+  EXPECT_NE(refused({.tunnel = 2, .user = 77}), "") << "the lease is another's";
+  ipc::ToTunnels spi;
+  fill(*spi.mutable_allocate_spi()->mutable_path(), {.gateway = "203.0.113.19"});
+  EXPECT_NE(refusal(spi), "") << "no gateway";
+  const std::uint32_t ours = allocate(setup);
+  const auto install_refused = [&](auto change, bool inbound = true) {
+    ipc::ToTunnels request = installing(setup, user, inbound ? ours : 0x1234567, inbound, inbound ? 0 : ours);
+    change(*request.mutable_install_sa());
+    return refusal(request);
+  };
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_tunnel(7); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_spi(sa.spi() + 16); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_transport(true); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_encryption(11); }), "") << "NULL";
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_encryption_key_bits(64); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_integrity(12); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.mutable_encryption_key()->pop_back(); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.set_replay_window(8192); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.clear_inner_local(); }), "");
+  EXPECT_NE(install_refused([](auto& sa) { sa.mutable_inner_remote(0)->set_length(24); }), "") << "more than the lease";
+  EXPECT_NE(install_refused([](auto& sa) { sa.mutable_path()->set_tenant(kTenantB); }), "");
+  EXPECT_NE(install_refused([](auto&) {}, false), "") << "outbound before its inbound";
+  EXPECT_EQ(install_refused([](auto&) {}), "");
+  EXPECT_EQ(install_refused([](auto&) {}, false), "");
+  const auto second = std::make_unique<Daemon>(service_);
+  ipc::ToTunnels hello;
+  hello.mutable_hello();
+  EXPECT_NE(second->ask(hello).refused().reason(), "") << "one at a time";
+}
+
+TEST_P(PathTunnel, AHardLimitEndsTheSaAndIsTold) {
+  const Making setup{.hard_packets = 2};
+  User user(setup);
+  up(setup, user);
+  for (int i = 0; i < 3; ++i) from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 2U);
+  EXPECT_EQ(drops(DropReason::kVpnExpired), 1U);
+  daemon_->read_events();
+  ASSERT_FALSE(daemon_->events.empty());
+  EXPECT_TRUE(daemon_->events.back().limit().hard());
+  EXPECT_TRUE(daemon_->events.back().limit().inbound());
+}
+
+TEST_P(PathTunnel, UsersReachOneAnotherWhereARuleSaysSoAndNotOtherwise) {
+  const Making setup{.lease6 = false};
+  User user(setup);
+  up(setup, user);
+  Making neighbour{.tunnel = 2, .user = 7, .peer = "198.51.100.88", .lease4 = "10.9.0.6", .lease6 = false, .key = 0x11};
+  User other(neighbour);
+  up(neighbour, other);
+  from_user(user, question(kLease4, "10.9.0.6"));
+  EXPECT_TRUE(to_uplink().empty());
+  start({{.id = 11, .source_zones = kVpnZone, .destination_zones = kVpnZone}}, 2);
+  from_user(user, question(kLease4, "10.9.0.6"));
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(filters::ip_destination(out[0], read(out[0])), address("198.51.100.88"));
+  EXPECT_FALSE(other.open(out[0]).empty());
+}
+
+TEST_P(PathTunnel, AnEchoToTheGatewayComesBackThroughTheTunnel) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  from_user(user, ip({}, kLease4, "10.0.0.1").echo().build());
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  const Frame opened = user.open(out[0]);
+  ASSERT_FALSE(opened.empty());
+  EXPECT_EQ(read(opened).icmp_type, 0);
+  EXPECT_EQ(filters::ip_source(opened, read(opened)), address("10.0.0.1"));
+}
+
+TEST_P(PathTunnel, SealedPacketsTheNetworkCutAreJoinedAndSynsFromUsersAreClamped) {
+  const Making setup{.bits = 256};
+  User user(setup);
+  start({{.id = 11, .source_zones = kVpnZone}}, 2);
+  up(setup, user);
+  const Frame sealed = user.seal(question(), world_.gateway(kUplinkNic));
+  const Frame l4(sealed.begin() + 34, sealed.end());
+  for (const std::size_t at : {std::size_t{0}, std::size_t{96}}) {
+    const std::size_t end = at == 0 ? 96 : l4.size();
+    FrameBuilder piece = outside(kPeer4, kGatewayA4).ipv4(kPeer4, kGatewayA4, {.fragment = static_cast<unsigned>((at == 0 ? 0x2000U : 0U) | at / 8)});
+    world_.inject(kUplinkNic, piece.protocol(17, {l4.begin() + static_cast<std::ptrdiff_t>(at), l4.begin() + static_cast<std::ptrdiff_t>(end)}).build());
+  }
+  const auto joined = world_.collect(kServerNic);
+  ASSERT_EQ(joined.size(), 1U);
+  EXPECT_EQ(filters::ip_source(joined[0], read(joined[0])), address(kLease4));
+  from_user(user, ip({}, kLease6, "fd00:0:0:1::2").tcp(5000, 80, {.flags = filters::kTcpSyn, .options = {2, 4, 0x05, 0xa0}}).build());
+  const auto syn = world_.collect(kServerNic);
+  ASSERT_EQ(syn.size(), 1U);
+  EXPECT_EQ(load_be<std::uint16_t>(syn[0], read(syn[0]).l4_offset + 22U), 1378);
+  from_user(user, ip({}, kLease6, "fd00:0:0:1::2").tcp(5001, 80, {.flags = filters::kTcpSyn, .options = {2, 4, 0x02, 0x00}}).build());
+  const auto small = world_.collect(kServerNic);
+  ASSERT_EQ(small.size(), 1U);
+  EXPECT_EQ(load_be<std::uint16_t>(small[0], read(small[0]).l4_offset + 22U), 512);
+}
+
+TEST_P(PathTunnel, ATunnelEndsWithItsPort) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  world_.apply(2, {kVpnToServers});  // no tunnel Ports
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 0U);
+  daemon_->read_events();
+  ASSERT_EQ(daemon_->events.size(), 1U);
+  EXPECT_EQ(daemon_->events[0].gone().why(), ipc::TunnelGone::PORT_GONE);
+  start({kVpnToServers}, 3);
+  from_user(user, question());
+  EXPECT_EQ(drops(DropReason::kVpnSpiUnknown), 1U);
+}
+
+TEST_P(PathTunnel, APacketThatWaitsForAHostAcrossACommitIsStillOfItsTunnel) {
+  const Making setup;
+  User user(setup);
+  start({{.id = 11, .source_zones = kVpnZone}}, 2);
+  up(setup, user);
+  from_user(user, question(kLease4, "198.51.100.200"));  // by the uplink, whose router has not answered
+  start({{.id = 11, .source_zones = kVpnZone}}, 3);
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(filters::ip_source(out[0], read(out[0])), address(kLease4));
+  from_user(user, question(kLease4, "198.51.100.200", 54));
+  world_.inject(kUplinkNic, user.seal(question(kLease4, "198.51.100.201", 55), world_.gateway(kUplinkNic)));
+  EXPECT_EQ(to_uplink().size(), 2U);
+}
+
+TEST(PathTunnels, EveryEspFaultIsADropReasonOfTheSameNameAndEvent) {
+  for (std::size_t at = 1; at < static_cast<std::size_t>(EspFault::kCount); ++at) {
+    const auto fault = static_cast<EspFault>(at);
+    const auto& reason = filters::info(dataplane::path::tunnel::drop_reason(fault));
+    EXPECT_EQ(reason.name, filters::info(fault).name);
+    EXPECT_EQ(reason.event, filters::info(fault).event);
+  }
+  // Those no packet of these tests ends by.
+  EXPECT_EQ(filters::info(DropReason::kVpnLength).name, "vpn-esp-length");
+  for (const DropReason reason : {DropReason::kVpnPadding, DropReason::kVpnNextHeader, DropReason::kVpnDummy, DropReason::kVpnInnerFormat,
+                                  DropReason::kVpnEcn, DropReason::kVpnSelectors, DropReason::kVpnSegments, DropReason::kVpnSequenceEnd,
+                                  DropReason::kVpnTooBig, DropReason::kVpnRoom, DropReason::kVpnCrypto}) {
+    EXPECT_EQ(filters::info(reason).name.substr(0, 4), "vpn-");
+  }
+}
+
+}  // namespace
+}  // namespace sekisho::tests
