@@ -40,6 +40,7 @@ Use use_of(const Shard& shard, const Runtime& config, std::uint32_t tenant, LogN
     case kNoticeLogRate:
     case kNoticeRuleEnding:
     case kNoticeRuleExpired:
+    case kNoticeRouterFlag:
     case kNoticeCount: break;
   }
   return {0, 0};

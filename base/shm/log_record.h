@@ -21,7 +21,7 @@ enum class EndReason : std::uint8_t {
   kSchedule,  ///< the policy's end of a session because its rule's strict schedule ended
 };
 
-/// What a sec record without a packet tells.
+/// What a sec record without a dropped packet tells.
 enum LogNotice : std::uint8_t {
   kNoticeNone = 0,
   kNoticeLogRate = 1,
@@ -35,6 +35,8 @@ enum LogNotice : std::uint8_t {
   // of SecBody::rule
   kNoticeRuleEnding,
   kNoticeRuleExpired,
+  // of a packet that passed
+  kNoticeRouterFlag,
   kNoticeCount,
 };
 /// Why records are missing.
@@ -48,7 +50,7 @@ struct LogEnvelope {
   LogKind kind;
   std::uint8_t shard;
   std::uint8_t drop_reason;  ///< filters::DropReason value; 0 when nothing was dropped
-  std::uint8_t notice;       ///< LogNotice: a sec record about the unit, not about a packet; then drop_reason is 0
+  std::uint8_t notice;       ///< LogNotice: a sec record about no packet that was dropped; then drop_reason is 0
   std::uint32_t count;       ///< packets or flows folded into this record; >= 1
 };
 static_assert(sizeof(LogEnvelope) == 24);

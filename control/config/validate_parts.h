@@ -47,6 +47,7 @@ struct Platform {
 void validate_tenant(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
                      const Platform& platform);
 void validate_bindings(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
+void validate_link_locals(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
 void validate_routes(Reporter& reporter, const model::Configuration& model, const model::Tenant& tenant, const Path& path,
                      const Platform& platform, const NameIndex& ports);
 void validate_objects(Reporter& reporter, const model::Tenant& tenant, const Path& path);

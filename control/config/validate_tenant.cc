@@ -429,6 +429,7 @@ void validate_bindings(Reporter& reporter, const model::Tenant& tenant, const Pa
   NameIndex names;
   index_names(reporter, path, "bindings", tenant.bindings(), names);
   BindingCheck(reporter, tenant, path, ports).check();
+  validate_link_locals(reporter, tenant, path, ports);
 }
 
 namespace {

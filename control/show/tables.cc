@@ -97,7 +97,7 @@ auto by_id(const List& list) {
 class Names {
  public:
   explicit Names(const ipc::NameTable& table)
-      : tenants_(by_id(table.tenants())), ports_(by_id(table.ports())), rules_(by_id(table.rules())) {}
+      : tenants_(by_id(table.tenants())), ports_(by_id(table.ports())), rules_(by_id(table.rules())), bindings_(by_id(table.bindings())) {}
 
   [[nodiscard]] std::string tenant(std::uint32_t id) const {
     if (id == kUnknownTenant) return "-";
@@ -112,6 +112,12 @@ class Names {
     const auto at = ports_.find(id);
     return at == ports_.end() ? kUnknownTenant : at->second->tenant();
   }
+  /// Empty for 0.
+  [[nodiscard]] std::string binding(std::uint32_t id) const {
+    if (id == 0) return "";
+    const auto at = bindings_.find(id);
+    return at == bindings_.end() ? '#' + text(id) : at->second->name();
+  }
   [[nodiscard]] std::string rule(std::uint32_t id) const {
     const auto at = rules_.find(id);
     if (at == rules_.end()) return '#' + text(id);
@@ -122,6 +128,7 @@ class Names {
   std::map<std::uint32_t, const ipc::TenantNames*> tenants_;
   std::map<std::uint32_t, const ipc::PortNames*> ports_;
   std::map<std::uint32_t, const ipc::RuleNames*> rules_;
+  std::map<std::uint32_t, const ipc::BindingNames*> bindings_;
 };
 
 bool wanted(const ShowContext& context, const model::Tenant& tenant) {
@@ -494,13 +501,14 @@ ipc::Table show_neighbours(const ShowContext& context, const ipc::NeighbourList&
                              {"address", "Address"},
                              {"mac", "MAC"},
                              {"state", "State"},
-                             {"origin", "Origin"}});
+                             {"origin", "Origin"},
+                             {"binding", "Binding"}});
   const Names names(context.names);
   for (const auto& n : neighbours.neighbours()) {
     const std::uint32_t tenant = names.tenant_of_port(n.port());
     if (!wanted(context, tenant)) continue;
     add_row(out, {names.tenant(tenant), names.port(n.port()), address_text(n.address()), mac_text(n.mac()), n.state(),
-                  n.origin()});
+                  n.origin(), names.binding(n.binding())});
   }
   return out;
 }

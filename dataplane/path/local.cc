@@ -151,6 +151,7 @@ void handle_nd(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
     }
   }
   const bool advertises = message->type == filters::kNdNeighbourAdvertisement;
+  if (advertises && message->router) note_router_flag(shard, config, packet);
   if (advertises && !message->solicited && wire.kind == snapshot::PortKind::kSegment) follow_claim(shard, config, packet, message->target);
   if (advertises && wire.kind != snapshot::PortKind::kSegment) {
     const Mac mac = message->target_link_layer.value_or(filters::ethernet_source(frame));

@@ -217,6 +217,21 @@ void note_syn_flood(Shard& shard, const Runtime& config, rte_mbuf* packet) noexc
   shard.log.write_folded(head, body, port.tenant_slot);
 }
 
+void note_router_flag(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const PortEntry& port = config.ports[meta.ingress];
+  const std::uint32_t bound = config.binding_of(meta);
+  if (bound == kNoIndex || config.bindings[bound].rules.has_role(snapshot::kRoleRouter)) return;
+  SecBody body{};
+  filters::describe_violation(frame_of(packet), meta, body);
+  body.first_timestamp = body.last_timestamp = shard.now_ns;
+  body.in_port = port.id;
+  body.binding = config.bindings[bound].id;
+  LogEnvelope head = envelope(shard, meta.tenant, config.generation, LogKind::kSec, DropReason::kNone);
+  head.notice = kNoticeRouterFlag;
+  shard.log.write_folded(head, body, port.tenant_slot);
+}
+
 void refuse_excess(Shard& shard, const Runtime& config, rte_mbuf* packet, Excess excess) noexcept {
   constexpr std::array kReasons{DropReason::kSessionRate, DropReason::kBandwidth, DropReason::kFairShare};
   static_assert(kReasons.size() == static_cast<std::size_t>(Excess::kCount));

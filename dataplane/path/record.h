@@ -42,6 +42,10 @@ void refuse(Shard& shard, const Runtime& config, rte_mbuf* packet, filters::Drop
 /// a window of it is over. The packet goes on living.
 void note_syn_flood(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 
+/// Says that a host without the role router calls itself one in a neighbour advertisement (specification 3.5, step 21). The packet
+/// goes on living.
+void note_router_flag(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+
 /// Ends a packet its tenant had no more room for: counted like every other, but logged once a tick, so that the excess
 /// costs little.
 void refuse_excess(Shard& shard, const Runtime& config, rte_mbuf* packet, Excess excess) noexcept;

@@ -317,18 +317,36 @@ void fill_nat(Engine& engine, std::optional<std::uint32_t> tenant, ipc::NatRepor
   }
 }
 
+namespace {
+
+/// Of a virtual address: whether this host has it now.
+const char* bound_state(const Runtime& runtime, std::uint32_t index, const snapshot::BindingPair& pair) {
+  const snapshot::Binding& binding = runtime.view.bindings()[index];
+  if (binding.active == 0) return "suspended";
+  const VirtualAddress* moving = runtime.find_virtual(runtime.ports[binding.port].tenant_index, pair.prefix.address);
+  if (moving == nullptr) return "static";
+  const auto is_this = [&](const VirtualAddress::Host& host) {
+    return host.binding == index && (runtime.static_hops[host.hop] & ~(kWatchedHop | kVirtualHop)) == raw_mac(pair.mac);
+  };
+  return is_this(moving->held_by()) ? "holder" : "standby";
+}
+
+}  // namespace
+
 void fill_neighbours(const Engine& engine, ipc::NeighbourList& out) {
   const Runtime* runtime = engine.runtime();
   if (runtime == nullptr) return;
-  for (const snapshot::Binding& binding : runtime->view.bindings()) {
+  for (std::uint32_t index = 0; index < runtime->bindings.size(); ++index) {
+    const snapshot::Binding& binding = runtime->view.bindings()[index];
     for (const snapshot::BindingPair& pair : filters::slice(runtime->view.binding_pairs(), binding.pairs)) {
       if (pair.prefix.length != pair.prefix.address.bits()) continue;
       ipc::NeighbourEntry* entry = out.add_neighbours();
       entry->set_port(runtime->ports[binding.port].id);
       entry->set_address(bytes_of(pair.prefix.address));
       entry->set_mac(bytes_of(pair.mac));
-      entry->set_state(binding.active != 0 ? "static" : "suspended");
+      entry->set_state(bound_state(*runtime, index, pair));
       entry->set_origin("binding");
+      entry->set_binding(binding.id);
     }
   }
   for (std::uint32_t place = 0; place < NeighbourTable::kCapacity; ++place) {

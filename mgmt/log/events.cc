@@ -49,6 +49,7 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     address("AE_ND_FRAG", "Neighbour discovery message in a fragment or behind an extension header"),
     address("AE_ND_LLA", "Neighbour discovery link-layer option differs from the frame's source"),
     address("AE_NA", "Neighbour advertisement for an address that is not assigned to this port"),
+    address("AE_NA_ROUTER", "Neighbour advertisement says router, from a port without the router role; it was not refused for that"),
     address("AE_RA", "Router advertisement from a port without the router role"),
     address("AE_DST_FOREIGN", "Packet for an address that is not assigned to this port"),
     address("AE_QUARANTINE", "Too many violations in a minute: everything of this binding is refused for five minutes"),
@@ -96,6 +97,7 @@ NoticeInfo notice_info(LogNotice notice) {
     case kNoticeQuotaRules: return {"CAP_RULES", "rules"};
     case kNoticeRuleEnding: return {"CFG_RULE_ENDING", ""};
     case kNoticeRuleExpired: return {"CFG_RULE_EXPIRED", ""};
+    case kNoticeRouterFlag: return {"AE_NA_ROUTER", ""};
     case kNoticeCount: break;
   }
   return {"", ""};

@@ -139,6 +139,12 @@ def _answers(lab, name):
     return all(lab[CLIENT].curl(_url(address)) == (0, name) for address in VIRTUAL.values())
 
 
+def _holders(lab):
+    rows = lab.appliance.show("neighbours", "--tenant", "globex")
+    assert {row["state"] for row in rows if row["address"] in VIRTUAL.values()} == {"holder", "standby"}
+    return {(row["address"], row["binding"]) for row in rows if row["state"] == "holder"}
+
+
 def _events(lab):
     return {record["event"] for record in lab.appliance.records("globex") if record["type"] == "sec" and record.get("binding") == "db1-eth0"}
 
@@ -148,10 +154,12 @@ def test_traffic_follows_the_virtual_address_when_its_host_hands_over_and_when_i
     first.stop()
     wait_until(lambda: _answers(lab, "globex-pc2"), 10, "pc2 answering through the gateway")
     assert second.holds() == set(VIRTUAL)
+    assert _holders(lab) == {(address, "pc2-eth0") for address in VIRTUAL.values()}
 
     with Keepalived(lab, "globex-pc", 200) as again:
         wait_until(lambda: _answers(lab, "globex-pc"), 10, "pc answering again")
         assert again.holds() == set(VIRTUAL) and second.holds() == set()
+        assert _holders(lab) == {(address, "pc-eth0") for address in VIRTUAL.values()}
 
 
 def test_traffic_follows_the_virtual_address_when_its_host_falls_off_the_wire(lab, pair):

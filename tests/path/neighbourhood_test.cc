@@ -51,6 +51,7 @@ class PathNeighbourhood : public PathTest {
   void send_second(Layout layout, FrameBuilder builder, const Mac& to) {
     world_.inject(nic_of(layout), tagged(layout, std::move(builder), to).build());
   }
+  std::uint32_t generation_ = 0;
   static std::uint16_t nic_of(Layout layout) { return layout == Layout::kOnePort ? kClientNic : kServerNic; }
   static FrameBuilder tagged(Layout layout, FrameBuilder builder, const Mac& to, const Mac& from = kSecondMac) {
     builder.ethernet(from, to);
@@ -151,6 +152,37 @@ TEST_P(PathLinkLocals, HostThatMovesToAnotherSegmentLeavesItsPinsBehind) {
   EXPECT_EQ(drops(DropReason::kAeLinkLocal), 0U);
   apply(3, Layout::kTwoPorts);
   expect_drop(kServerNic, second(Layout::kTwoPorts, "fe80::77"), DropReason::kAeLinkLocal);
+}
+
+// ------------------------------------------------------------------------------------------------------- router flag
+
+using PathRouterFlag = PathNeighbourhood;
+SEKISHO_PATH_WORKERS(PathRouterFlag);
+
+TEST_P(PathRouterFlag, OfAHostWithoutTheRoleIsReportedAndNothingElse) {
+  constexpr std::uint32_t kRouter = 0x80000000U, kOverride = 0x20000000U;
+  const auto said = [this](std::uint32_t flags, std::uint8_t roles) {
+    world_.apply(++generation_, {kAllowAll}, {.tenant_b = false, .edit = [=](SnapshotBuilder& builder) { builder.bindings[1].roles = roles; }});
+    world_.records();
+    world_.inject(kClientNic, FrameBuilder().ethernet(kClientMac, filters::multicast_mac(address("ff02::1"))).ipv6("fd00:0:0:2::2", "ff02::1", {.hop_limit = 255})
+        .nd(136, {.target = address("fd00:0:0:2::2"), .target_link_layer = kClientMac, .flags = flags}).build());
+    EXPECT_EQ(collect_all(), 0U);
+    std::vector<World::Record> out;
+    for (const World::Record& record : world_.records()) {
+      if (record.envelope.kind == LogKind::kSec) out.push_back(record);
+    }
+    return out;
+  };
+  EXPECT_TRUE(said(kOverride, 0).empty());
+  EXPECT_TRUE(said(kRouter | kOverride, snapshot::kRoleRouter).empty());
+  const auto records = said(kRouter | kOverride, 0);
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0].envelope.notice, kNoticeRouterFlag);
+  EXPECT_EQ(records[0].envelope.drop_reason, 0);
+  EXPECT_EQ(records[0].envelope.tenant, kTenantA);
+  EXPECT_EQ(records[0].sec.nd_target, address("fd00:0:0:2::2").bytes);
+  EXPECT_EQ(records[0].sec.binding, kClientPort);
+  EXPECT_TRUE(said(kRouter | kOverride, 0).empty()) << "folded for a minute";
 }
 
 // ------------------------------------------------------------------------------------------------------------- VRRP

@@ -204,6 +204,24 @@ TEST(Validate, LetsOneVrrpGroupShareAnAddress) {
   EXPECT_THAT(findings_of(with(shared, "meters: { arp", "vrids: [ 1, 211 ]\n        meters: { arp")), HasSubstr("a virtual address moves within one zone only"));
 }
 
+TEST(Validate, RefusesALinkLocalThatTwoHostsOfASegmentListOutsideOneVrrpGroup) {
+  const auto document = [](std::string_view first, std::string_view second, std::string_view port = "{ name: b, nic: n, outer_vlan: 2, kind: segment, zone: z, addresses: [ fd00::1/64 ] }") {
+    return std::string("nics: [ { name: n, device: d } ]\ntenants:\n  - service_code: acm00000001\n    name: acme\n    zones: [ z ]\n    ports:\n") +
+           "      - { name: a, nic: n, outer_vlan: 1, kind: segment, zone: z, addresses: [ 'fd00::1/64', 10.0.0.1/24 ] }\n      - " + std::string(port) + "\n    bindings:\n" +
+           "      - { name: one, port: a, pairs: [ { mac: '02:00:00:00:00:0a', prefix: 'fd00::a' } ]" + std::string(first) + " }\n" +
+           "      - { name: two, port: b, pairs: [ { mac: '02:00:00:00:00:0b', prefix: 'fd00::b' } ], lla: { policy: list, list: [ 'fe80::1', 'fe80::7' ] }" + std::string(second) + " }\n";
+  };
+  const std::string lists = ", lla: { policy: list, list: [ 'fe80::7' ] }";
+  EXPECT_THAT(errors_of(document(lists, "")), HasSubstr("f:11:131: error: tenants[0].bindings[1].lla.list[1]: fe80::7 is already listed by \"one\""));
+  EXPECT_THAT(errors_of(document(lists + ", vrids: [ 7 ]", ", vrids: [ 8 ]")), HasSubstr("lla.list[1]"));
+  EXPECT_EQ(errors_of(document(lists + ", vrids: [ 7 ]", ", vrids: [ 7, 8 ]")), "") << "a virtual router's";
+  EXPECT_EQ(errors_of(document(", lla: { policy: list, list: [ 'fe80::8' ] }", "")), "");
+  EXPECT_EQ(errors_of(document(lists + ", state: suspended", "")), "");
+  EXPECT_EQ(errors_of(document(lists, "", "{ name: b, nic: n, outer_vlan: 2, kind: segment, zone: z, addresses: [ fd00:0:0:1::1/64 ] }")), "") << "another segment";
+  const std::string derived = with(document("", ""), "'fe80::7'", "'fe80::ff:fe00:a'");
+  EXPECT_THAT(errors_of(derived), HasSubstr("lla.list[1]: fe80::ff:fe00:a belongs to a MAC of \"one\""));
+}
+
 TEST(Validate, WarnsOfARouteByAHostThatHasNotGotItsPrefix) {
   const auto route = [](const char* prefix, const char* more) {
     return with(with(kExample, "routes:", std::string("routes:\n      - { prefix: ") + prefix + ", port: web1, next_hop: 10.0.0.2 }"), "meters: { arp", std::string(more) + "meters: { arp");
