@@ -172,7 +172,7 @@ bool EventLog::within_rate(const LogRecord& record, std::uint32_t tenant_slot) n
   std::memcpy(&body, record.bytes.data() + sizeof(LogEnvelope), sizeof(body));
   const std::uint32_t of = body.phase == CommPhase::kStart ? 0U : body.phase == CommPhase::kDrop ? 2U : 1U;
   const std::uint64_t burst = std::max<std::uint64_t>(1, (rate & 0xffff'ffffU) * (of + 2) / 4);
-  return rates_[tenant_slot * kClasses + of].take(quota.log, {rate >> 32, burst}, 1, steady_ns_);
+  return rates_[tenant_slot * kClasses + of].take(quota.log, {rate >> 32, burst}, 1, steady_ns_, &quota.log_most);
 }
 
 void EventLog::lose(const LogEnvelope& envelope, std::uint32_t tenant_slot, LossCause why) noexcept {

@@ -52,24 +52,40 @@ class SharedMeter {
   std::atomic<std::uint64_t> back_at_ns_{0};
 };
 
+/// The most of a rate's burst that was in use since somebody looked. Any thread.
+class HighWater {
+ public:
+  void raise(std::uint64_t used) noexcept {
+    std::uint64_t before = most_.load(std::memory_order_relaxed);
+    while (before < used && !most_.compare_exchange_weak(before, used, std::memory_order_relaxed)) {
+    }
+  }
+  /// It, and begins anew.
+  std::uint64_t take() noexcept { return most_.exchange(0, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> most_{0};
+};
+
 /// One shard's hand in a SharedMeter: it takes a step at a time, so that the shared line is touched once a step and a
 /// tenant whose traffic meets one shard only still has its whole rate. The owning shard only.
 class MeterShare {
  public:
-  /// True when `amount` may pass. The last step may be overdrawn by less than `amount`, which the next one pays.
-  bool take(SharedMeter& shared, const Rate& rate, std::uint32_t amount, std::uint64_t now_ns) noexcept {
+  /// True when `amount` may pass. The last step may be overdrawn by less than `amount`, which the next one pays. `mark` is raised
+  /// with each step, and to the whole burst when nothing is left.
+  bool take(SharedMeter& shared, const Rate& rate, std::uint32_t amount, std::uint64_t now_ns, HighWater* mark = nullptr) noexcept {
     if (rate.per_second == 0) return true;
-    if (!refill(shared, rate, now_ns)) return false;
+    if (!refill(shared, rate, now_ns, mark)) return false;
     left_ -= amount;
     return true;
   }
   /// True when take() would be true; what is taken from `shared` for it is kept.
-  bool has(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns) noexcept {
-    return rate.per_second == 0 || refill(shared, rate, now_ns);
+  bool has(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns, HighWater* mark = nullptr) noexcept {
+    return rate.per_second == 0 || refill(shared, rate, now_ns, mark);
   }
 
  private:
-  bool refill(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns) noexcept {
+  bool refill(SharedMeter& shared, const Rate& rate, std::uint64_t now_ns, HighWater* mark) noexcept {
     if (left_ > 0) [[likely]] return true;
     const auto owed = static_cast<std::uint64_t>(-left_);
     // A step, or near the end of the rate the least that lets one more pass: a step that is refused would be lost to it.
@@ -77,8 +93,10 @@ class MeterShare {
       const std::uint64_t amount = std::min(wanted, rate.burst);
       if (!shared.take(rate, amount, now_ns)) continue;
       left_ += static_cast<std::int64_t>(amount);
+      if (mark != nullptr) mark->raise(rate.burst - shared.left(rate, now_ns));
       return left_ > 0;
     }
+    if (mark != nullptr) mark->raise(rate.burst);
     return false;
   }
 
@@ -97,6 +115,8 @@ struct alignas(64) TenantQuota {
   SharedMeter errors;                  ///< errors and resets we send
   SharedMeter echoes;                  ///< echo replies we send
   SharedMeter punts;                   ///< datagrams for the keying daemon
+  HighWater new_sessions_most;         ///< for QuotaWatch
+  HighWater log_most;
 
   void reset_meters() noexcept {
     for (SharedMeter* meter : {&new_sessions, &bandwidth, &log, &errors, &echoes, &punts}) meter->reset();

@@ -438,7 +438,7 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
   }
   const TenantEntry& tenant = config.tenants[port.tenant_index];
   TenantQuota& quota = shard.shared.quotas[tenant.slot];
-  if (!shard.shares[tenant.slot].new_sessions.has(quota.new_sessions, tenant.new_sessions, shard.steady_ns)) {
+  if (!shard.shares[tenant.slot].new_sessions.has(quota.new_sessions, tenant.new_sessions, shard.steady_ns, &quota.new_sessions_most)) {
     refuse_excess(shard, config, packet, Excess::kSessionRate);  // before the policy is asked: the excess is to be cheap
     return false;
   }
@@ -497,8 +497,10 @@ DropReason insert(Shard& shard, const Runtime& config, const Applicant& applican
 /// One more session of the tenant, of the rule and of its source, where they are below their limits. `place` is the source's.
 DropReason take_place(Shard& shard, const TenantEntry& tenant, const RuleEntry& rule, rte_mbuf* packet, std::uint32_t& place) {
   if (!shard.may_open_session(tenant)) return DropReason::kSessionLimit;
-  SharedMeter& meter = shard.shared.quotas[tenant.slot].new_sessions;
-  if (!shard.shares[tenant.slot].new_sessions.take(meter, tenant.new_sessions, 1, shard.steady_ns)) return DropReason::kSessionRate;
+  TenantQuota& quota = shard.shared.quotas[tenant.slot];
+  if (!shard.shares[tenant.slot].new_sessions.take(quota.new_sessions, tenant.new_sessions, 1, shard.steady_ns, &quota.new_sessions_most)) {
+    return DropReason::kSessionRate;
+  }
   if (!rule.counts()) return DropReason::kNone;
   return shard.shared.limits.take(rule.limits, rule.slot, tenant.slot, filters::ip_source(frame_of(packet), meta_of(packet)),
                                   SessionLimits::Enforce::kYes, shard.steady_ns, place);
