@@ -46,7 +46,7 @@ struct ChecksumDelta {
 /// True when the packet bears exactly `ends`. Needs kProofIpv4 or kProofIpv6; ports are compared as decode found them.
 [[nodiscard]] bool bears(ByteSpan frame, const PacketMeta& meta, const FlowEnds& ends);
 
-/// Writes `to`, with delta_of(what the packet bears, to, its protocol), into headers and record.
+/// Writes `to`, with delta_of(what the packet bears, to, its protocol), into headers and record. Of ICMP echoes only.
 void rewrite(std::span<std::uint8_t> frame, PacketMeta& meta, const FlowEnds& to, ChecksumDelta delta);
 
 /// Rewrites an ICMP error that travels from `from.source`'s side to `from.destination` (RFC 5508 REQ-4, 5; RFC 4443).

@@ -188,7 +188,8 @@ Result<LogEntry> parse_json(std::string_view line) {
   if (line.size() > kLineBytesMax) return Error{ErrorCode::kLimit, ErrorSite::kWire, kLineBytesMax};
   SEKISHO_TRY(const Object object, Scanner(line).object());
   for (const std::string_view name : {"v", "type", "ts", "svc", "node", "seq"}) {
-    if (!object.contains(name)) return kBadField;
+    const auto found = object.find(name);
+    if (found == object.end() || found->second.text.empty()) return kBadField;
   }
   const auto type = enum_from<LogKind>(object.find("type")->second.text);
   if (!type) return kBadField;

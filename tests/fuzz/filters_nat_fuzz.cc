@@ -9,6 +9,7 @@
 #include "filters/nat/rewrite.h"
 #include "filters/packet/decode.h"
 #include "filters/packet/fields.h"
+#include "filters/state/datagram_tracker.h"
 
 namespace {
 
@@ -54,7 +55,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   const FlowEnds from{ip_source(frame, meta), ip_destination(frame, meta), meta.source_port, meta.destination_port};
   FlowEnds to = other_ends(from, data[0]);
-  if (meta.protocol == kProtocolIcmp || meta.protocol == kProtocolIcmpv6) to = from;  // its identifier is nobody's unless an echo
+  if (meta.protocol == kProtocolIcmp || meta.protocol == kProtocolIcmpv6) {
+    const bool echo = is_echo_request(meta.protocol, meta.icmp_type) || is_echo_reply(meta.protocol, meta.icmp_type);
+    if (!echo && (meta.proof & kProofL4) != 0) return 0;  // no other opens a session, and bytes 4 and 5 are no identifier
+    to = from;
+  }
   const bool ports = (meta.proof & kProofL4) != 0 && (meta.protocol == kProtocolTcp || meta.protocol == kProtocolUdp);
   if (!ports) to.source_port = from.source_port;
   const ChecksumDelta delta = delta_of(from, to, meta.protocol);

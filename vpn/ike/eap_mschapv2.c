@@ -6,9 +6,9 @@
 #include <sa/eap/eap_method.h>
 
 #include "vpn/ike/internal.h"
+#include "vpn/ike/mschapv2.h"
 
-enum { CHALLENGE = 1, RESPONSE = 2, SUCCESS_REQUEST = 3, FAILURE_REQUEST = 4 };
-enum { HEADER = 9, CHALLENGE_SIZE = 16, RESPONSE_SIZE = 49, NT_RESPONSE_SIZE = 24, AUTHENTICATOR_SIZE = 20 };
+enum { AUTHENTICATOR_SIZE = 20 };
 
 /** Who answers: shown by no client. */
 static const char SERVER_NAME[] = "gateway";
@@ -20,7 +20,7 @@ struct private_method_t {
 	sekisho_path path;
 	identification_t *peer;
 	uint8_t identifier;
-	uint8_t challenge[CHALLENGE_SIZE];
+	uint8_t challenge[MSCHAPV2_CHALLENGE];
 	chunk_t msk;
 	bool verified;
 };
@@ -51,7 +51,7 @@ static void spread(const uint8_t *key, uint8_t out[8])
 }
 
 /** RFC 2759 8.5: three DES keys out of the hash, each over the same eight octets. */
-static bool challenge_response(const uint8_t challenge_hash[8], const uint8_t nt_hash[16], uint8_t out[NT_RESPONSE_SIZE])
+static bool challenge_response(const uint8_t challenge_hash[8], const uint8_t nt_hash[16], uint8_t out[MSCHAPV2_NT_RESPONSE])
 {
 	crypter_t *crypter = lib->crypto->create_crypter(lib->crypto, ENCR_DES_ECB, 8);
 	uint8_t padded[21] = {}, key[8];
@@ -125,7 +125,7 @@ static bool master_session_key(const uint8_t hash_hash[16], chunk_t nt_response,
 
 static eap_payload_t *request(private_method_t *this, uint8_t opcode, chunk_t body)
 {
-	chunk_t data = chunk_alloca(HEADER + body.len);
+	chunk_t data = chunk_alloca(MSCHAPV2_HEADER + body.len);
 
 	data.ptr[0] = EAP_REQUEST;
 	data.ptr[1] = this->identifier;
@@ -134,7 +134,7 @@ static eap_payload_t *request(private_method_t *this, uint8_t opcode, chunk_t bo
 	data.ptr[5] = opcode;
 	data.ptr[6] = this->identifier;
 	htoun16(data.ptr + 7, data.len - 5);
-	memcpy(data.ptr + HEADER, body.ptr, body.len);
+	memcpy(data.ptr + MSCHAPV2_HEADER, body.ptr, body.len);
 	return eap_payload_create_data(data);
 }
 
@@ -142,18 +142,18 @@ METHOD(eap_method_t, initiate, status_t,
 	private_method_t *this, eap_payload_t **out)
 {
 	rng_t *rng = lib->crypto->create_rng(lib->crypto, RNG_STRONG);
-	uint8_t body[1 + CHALLENGE_SIZE + sizeof(SERVER_NAME) - 1];
-	bool done = rng && rng->get_bytes(rng, CHALLENGE_SIZE, this->challenge);
+	uint8_t body[1 + MSCHAPV2_CHALLENGE + sizeof(SERVER_NAME) - 1];
+	bool done = rng && rng->get_bytes(rng, MSCHAPV2_CHALLENGE, this->challenge);
 
 	DESTROY_IF(rng);
 	if (!done)
 	{
 		return FAILED;
 	}
-	body[0] = CHALLENGE_SIZE;
-	memcpy(body + 1, this->challenge, CHALLENGE_SIZE);
-	memcpy(body + 1 + CHALLENGE_SIZE, SERVER_NAME, sizeof(SERVER_NAME) - 1);
-	*out = request(this, CHALLENGE, chunk_from_thing(body));
+	body[0] = MSCHAPV2_CHALLENGE;
+	memcpy(body + 1, this->challenge, MSCHAPV2_CHALLENGE);
+	memcpy(body + 1 + MSCHAPV2_CHALLENGE, SERVER_NAME, sizeof(SERVER_NAME) - 1);
+	*out = request(this, MSCHAPV2_OP_CHALLENGE, chunk_from_thing(body));
 	return NEED_MORE;
 }
 
@@ -171,13 +171,13 @@ static bool is_peer(private_method_t *this, chunk_t name)
 	return chunk_equals(bare_name(this->peer->get_encoding(this->peer)), bare_name(name));
 }
 
-/** `data`: the whole packet, at least HEADER + 1 + RESPONSE_SIZE long. Fills the authenticator response and the MSK when it is right. */
-static bool verify(private_method_t *this, chunk_t data, uint8_t authenticator[AUTHENTICATOR_SIZE])
+/** Fills the authenticator response and the MSK when `given` is right. */
+static bool verify(private_method_t *this, const sekisho_mschapv2_response_t *given, uint8_t authenticator[AUTHENTICATOR_SIZE])
 {
-	chunk_t peer_challenge = chunk_create(data.ptr + HEADER + 1, CHALLENGE_SIZE);
-	chunk_t nt_response = chunk_create(data.ptr + HEADER + 1 + 24, NT_RESPONSE_SIZE);
-	chunk_t name = chunk_skip(data, HEADER + 1 + RESPONSE_SIZE);
-	uint8_t nt_hash[16] = {}, hash_hash[16], challenge_hash[HASH_SIZE_SHA1], expected[NT_RESPONSE_SIZE];
+	chunk_t peer_challenge = chunk_create((u_char*)given->peer_challenge, MSCHAPV2_CHALLENGE);
+	chunk_t nt_response = chunk_create((u_char*)given->nt_response, MSCHAPV2_NT_RESPONSE);
+	chunk_t name = chunk_create((u_char*)given->name, given->name_size);
+	uint8_t nt_hash[16] = {}, hash_hash[16], challenge_hash[HASH_SIZE_SHA1], expected[MSCHAPV2_NT_RESPONSE];
 	char user[256];
 	bool known, right;
 
@@ -185,7 +185,7 @@ static bool verify(private_method_t *this, chunk_t data, uint8_t authenticator[A
 	known = sekisho_ops->secret(sekisho_ops->context, &this->path, SEKISHO_SECRET_NT_HASH, user, nt_hash, sizeof(nt_hash)) ==
 			sizeof(nt_hash) && is_peer(this, name);
 	right = digest(HASH_SHA1, challenge_hash, peer_challenge, chunk_from_thing(this->challenge), bare_name(name)) &&
-			challenge_response(challenge_hash, nt_hash, expected) && memeq_const(expected, nt_response.ptr, NT_RESPONSE_SIZE);
+			challenge_response(challenge_hash, nt_hash, expected) && memeq_const(expected, nt_response.ptr, MSCHAPV2_NT_RESPONSE);
 	right = known && right && digest(HASH_MD4, hash_hash, chunk_from_thing(nt_hash), chunk_empty, chunk_empty) &&
 			authenticator_response(hash_hash, challenge_hash, nt_response, authenticator) &&
 			master_session_key(hash_hash, nt_response, &this->msk);
@@ -197,11 +197,12 @@ static bool verify(private_method_t *this, chunk_t data, uint8_t authenticator[A
 
 static status_t process_response(private_method_t *this, chunk_t data, eap_payload_t **out)
 {
+	sekisho_mschapv2_response_t given;
 	uint8_t authenticator[AUTHENTICATOR_SIZE];
 	char message[64];
 	int size = 2;
 
-	if (data.len < HEADER + 1 + RESPONSE_SIZE || data.ptr[HEADER] != RESPONSE_SIZE || !verify(this, data, authenticator))
+	if (!sekisho_mschapv2_read(data.ptr, data.len, &given) || !verify(this, &given, authenticator))
 	{
 		char user[256];
 
@@ -218,7 +219,7 @@ static status_t process_response(private_method_t *this, chunk_t data, eap_paylo
 	size += snprintf(message + size, sizeof(message) - size, " M=OK");
 	this->identifier++;
 	this->verified = TRUE;
-	*out = request(this, SUCCESS_REQUEST, chunk_create((u_char*)message, size));
+	*out = request(this, MSCHAPV2_OP_SUCCESS, chunk_create((u_char*)message, size));
 	return NEED_MORE;
 }
 
@@ -226,16 +227,13 @@ METHOD(eap_method_t, process, status_t,
 	private_method_t *this, eap_payload_t *in, eap_payload_t **out)
 {
 	chunk_t data = in->get_data(in);
+	uint8_t opcode = sekisho_mschapv2_opcode(data.ptr, data.len);
 
-	if (data.len < 6 || data.ptr[4] != EAP_MSCHAPV2)
-	{
-		return FAILED;
-	}
 	if (this->verified)
 	{	/* the peer believes us when it answers our success with its own */
-		return data.ptr[5] == SUCCESS_REQUEST ? SUCCESS : FAILED;
+		return opcode == MSCHAPV2_OP_SUCCESS ? SUCCESS : FAILED;
 	}
-	return data.ptr[5] == RESPONSE ? process_response(this, data, out) : FAILED;
+	return opcode == MSCHAPV2_OP_RESPONSE ? process_response(this, data, out) : FAILED;
 }
 
 METHOD(eap_method_t, get_type, eap_type_t,
