@@ -17,9 +17,10 @@ struct TenantEntry;
 /// Tells tenants in their own log when what they use comes near a quota, and when one of their rules ends.
 ///
 /// Overview. Four times a second each tenant's use, all shards together, is compared with its quotas; at 80, 95 and 100 percent
-/// one record is written, and none again before the use was ten points below. Of rates the
-/// most between two looks counts (HighWater); what else rises and falls between them is not seen: refusals have records of their own. Life-cycle. One watch, the first shard's, tells for all; after a start what still
-/// holds is told anew. Thread: the shard's. Limits. A few tenants and a few notices of rules a turn.
+/// one record is written, and none again before the use was ten points below. Of rates the most between two looks counts
+/// (HighWater); what else rises and falls between them is not seen: refusals have records of their own. Life-cycle. One watch, the
+/// first shard's, tells for all; after a start what still holds is told anew. Thread: the shard's. Limits. A few tenants and a few
+/// notices of rules a turn.
 class QuotaWatch {
  public:
   static constexpr std::array<std::uint8_t, 4> kPercent{0, 80, 95, 100};

@@ -72,8 +72,8 @@ class LinkLocalCheck {
   /// Those that derive an address stand before those that list it.
   void add(int home, const Address& address, Owner owner) {
     auto& owners = owners_[{home, address}];
-    const auto at = owner.listed >= 0 ? owners.end() : std::find_if(owners.begin(), owners.end(), [](const Owner& o) { return o.listed >= 0; });
-    owners.insert(at, owner);
+    const auto lists = [](const Owner& other) { return other.listed >= 0; };
+    owners.insert(owner.listed >= 0 ? owners.end() : std::find_if(owners.begin(), owners.end(), lists), owner);
   }
 
   [[nodiscard]] bool share_group(int a, int b) const {
@@ -85,9 +85,10 @@ class LinkLocalCheck {
   void report(const Address& address, const Owner& first, const Owner& later) {
     const Path binding(path_, "bindings", later.binding);
     const Path lla(binding, "lla");
+    const std::string whose = (first.listed < 0 ? " belongs to a MAC of \"" : " is already listed by \"") +
+                              tenant_.bindings(first.binding).name();
     reporter_.error(Path(lla, "list", later.listed),
-                    to_string(address) + (first.listed < 0 ? " belongs to a MAC of \"" : " is already listed by \"") + tenant_.bindings(first.binding).name() +
-                        "\"; hosts of one segment share a link-local only within one VRRP group");
+                    to_string(address) + whose + "\"; hosts of one segment share a link-local only within one VRRP group");
   }
 
   Reporter& reporter_;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a peer answers to an EAP-MSCHAPv2 challenge. Input: the EAP packet. What is read lies within it, and not a byte less will do.
+#include <cstddef>
+#include <cstdint>
+
 #include "base/assert.h"
 #include "vpn/ike/mschapv2.h"
 
