@@ -146,7 +146,8 @@ constexpr const char* kPrefixes[] = {"10.0.0.0/24", "10.0.0.2", "10.0.0.34", "10
 
 class Generator {
  public:
-  Generator(std::uint64_t seed, const reference::Reference& reference) : random_(seed), reference_(reference) {}
+  Generator(std::uint64_t seed, const reference::Reference& reference, bool one_worker)
+      : random_(seed), reference_(reference), one_worker_(one_worker) {}
 
   unsigned any_of(unsigned count) { return static_cast<unsigned>(random_() % count); }
   bool chance(unsigned percent) { return random_() % 100 < percent; }
@@ -164,6 +165,9 @@ class Generator {
     if (chance(50)) {
       for (unsigned rules = 1 + static_cast<unsigned>(random_() % 4); rules > 0; --rules) out.nat.push_back(nat(tenant));
     }
+    if (chance(10) && one_worker_) out.sessions_per_second = 1 + any_of(6);
+    if (chance(35)) out.half_open_max = 1 + any_of(4);
+    out.drops_floods = out.half_open_max != 0 && chance(40);
     out.refuse_bogons = chance(20);
     out.reverse_path = static_cast<reference::ReversePath>(chance(60) ? 0 : random_() % 3);
     out.routes_documentation = chance(30);
@@ -216,8 +220,7 @@ class Generator {
  private:
   /// A datagram as hosts cut it, and as attackers and networks change that.
   std::vector<Packet> pieces_of(const Packet& packet) {
-    if (!chance(5)) ++last_id_;  // or one more under the same number
-    const std::uint32_t id = 1 + last_id_ % 60000;
+    const std::uint32_t id = 1 + ++last_id_ % 60000;
     const std::uint32_t total = packet.protocol == 6 ? 20U + packet.tcp.payload : packet.protocol == 47 ? 24U : 8U + packet.data;
     std::vector<Packet::Piece> cut;
     for (std::uint32_t at = 0; at < total; at = cut.back().end) {
@@ -304,6 +307,9 @@ class Generator {
     if (chance(10)) out.standing = static_cast<reference::Standing>(random_() % 4);
     if (chance(8)) out.sessions_max = 1U + static_cast<std::uint32_t>(random_() % 6);
     if (chance(8)) out.source_sessions_max = 1U + static_cast<std::uint32_t>(random_() % 3);
+    if (chance(8)) out.sessions_per_second = 1U + any_of(4);
+    if (chance(8)) out.source_sessions_per_second = 1U + any_of(2);
+    if (chance(8)) out.half_open_max = 1U + any_of(2);
     return out;
   }
   /// Makes one more of the first rules the operator's.
@@ -401,6 +407,14 @@ class Generator {
     bool reverse = false;
     const reference::Connection* connection = reference_.find(packet, reverse);
     constexpr std::uint8_t kAny[] = {kSyn, kSyn | kAck, kAck, kFin | kAck, kRst, kRst | kAck};
+    const reference::Reference::Cookie* cookie = connection == nullptr ? reference_.cookie_of(packet) : nullptr;
+    if (cookie != nullptr && chance(75)) {  // brought back, or nearly
+      tcp.flags = chance(90) ? kAck : pick(kAny);
+      tcp.sequence = cookie->initial + (chance(90) ? 1 : any_of(4));
+      tcp.acknowledgement = cookie->cookie + (chance(85) ? 1 : any_of(4) << 8);
+      tcp.payload = chance(80) ? 0 : 10;
+      return;
+    }
     if (connection == nullptr) {
       tcp.flags = chance(85) ? kSyn : pick(kAny);
       tcp.sequence = 4'000'000 + static_cast<std::uint32_t>(random_() % 1'000'000);
@@ -441,6 +455,8 @@ class Generator {
       tcp.flags = chance(25) ? kFin | kAck : chance(6) ? kRst : kAck;
       tcp.payload = chance(50) ? 0 : static_cast<std::uint16_t>(random_() % 100);
     }
+    if (!connection.proxied) return;  // each side in its own numbers
+    if (!reverse) tcp.acknowledgement -= connection.shift;
   }
 
   /// An error about what the packet's receiver may have sent.
@@ -451,7 +467,7 @@ class Generator {
     Packet::Quote quote{packet.destination, packet.source, packet.protocol, packet.destination_port, packet.source_port, 1};
     if (connection != nullptr && packet.protocol == 6) {
       constexpr std::uint32_t kBack[] = {0, 1, 60, 1'000'000};
-      quote.sequence = connection->side[reverse ? 0 : 1].end - pick(kBack);
+      quote.sequence = connection->side[reverse ? 0 : 1].end - pick(kBack) - (connection->proxied && !reverse ? connection->shift : 0);
     }
     if (chance(10)) quote.source = quote.destination;
     if (chance(30)) packet.source = address(six ? "2400::77" : "8.8.4.4");  // a router on the way
@@ -475,6 +491,7 @@ class Generator {
 
   std::mt19937_64 random_;
   const reference::Reference& reference_;
+  const bool one_worker_;
   unsigned tenant_ = 0;
   bool six_ = false;
   Host a_, b_;
@@ -545,9 +562,10 @@ void complete(filters::SnapshotBuilder& builder, const reference::Policy& policy
     out.timed = rule->guard ? 0 : 1;
     out.standing = static_cast<snapshot::Standing>(rule->standing);
     timed |= out.timed != 0;
-    if ((rule->sessions_max | rule->source_sessions_max) == 0) continue;
-    builder.rule_limits.push_back({.rule = index, .half_open_max = 0, .sessions_max = rule->sessions_max, .sessions_per_second = 0,
-                                   .source_sessions_max = rule->source_sessions_max, .source_sessions_per_second = 0});
+    if ((rule->sessions_max | rule->source_sessions_max | rule->sessions_per_second | rule->source_sessions_per_second | rule->half_open_max) == 0) continue;
+    builder.rule_limits.push_back({.rule = index, .half_open_max = rule->half_open_max, .sessions_max = rule->sessions_max,
+                                   .sessions_per_second = rule->sessions_per_second, .source_sessions_max = rule->source_sessions_max,
+                                   .source_sessions_per_second = rule->source_sessions_per_second});
   }
   if (timed) builder.moments.push_back({moment});
   constexpr std::uint8_t kModes[] = {0, snapshot::kReversePathStrict, snapshot::kReversePathOff};
@@ -555,6 +573,11 @@ void complete(filters::SnapshotBuilder& builder, const reference::Policy& policy
     const std::uint32_t share = tenant == 0 ? 2 : 6;
     builder.ports[share].source_checks = static_cast<std::uint8_t>(kModes[static_cast<std::size_t>(policy[tenant].reverse_path)] |
                                                                    (policy[tenant].refuse_bogons ? snapshot::kRefuseBogons : 0));
+    builder.tenants[tenant].quotas.new_sessions_per_second = policy[tenant].sessions_per_second;
+    if (policy[tenant].half_open_max != 0) {
+      const auto protection = policy[tenant].drops_floods ? snapshot::SynProtection::kDrop : snapshot::SynProtection::kCookies;
+      builder.state_limits.push_back({tenant, policy[tenant].half_open_max, 0, protection, {}});
+    }
     for (const reference::NatRule& rule : policy[tenant].nat) add_nat(builder, tenant, text_of(rule));
     if (!policy[tenant].routes_documentation) continue;
     snapshot::Range& routes = builder.tenants[tenant].routes;
@@ -570,10 +593,12 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
  protected:
   PathDifferential()
       : world_({.workers = GetParam(), .sessions = 16384, .sessions_max = 16384}),
-        generator_(number_from("SEKISHO_SEED", 20241128) + GetParam(), reference_) {}
+        generator_(number_from("SEKISHO_SEED", 20241128) + GetParam(), reference_, GetParam() == 1) {}
 
   /// A new revision, or the same one at another time.
-  void change_policy() {
+  std::string change_policy() {
+    std::string difference;
+    if (rated_) difference = let_time_pass();  // a rule's place may be another's now, and what it has used
     if (generation_ == 0 || !generator_.chance(30)) {
       for (unsigned tenant = 0; tenant < 2; ++tenant) policy_[tenant] = generator_.policy(tenant);
       ++generation_;
@@ -586,6 +611,12 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
                                                      }});
     reference_.commit(policy_);
     swept_ = false;
+    rated_ = false;
+    for (const reference::TenantPolicy& policy : policy_) {
+      rated_ |= policy.sessions_per_second != 0;
+      for (const reference::Rule& rule : policy.rules) rated_ |= (rule.sessions_per_second | rule.source_sessions_per_second) != 0;
+    }
+    return difference;
   }
 
   /// Lets the data plane judge its silent sessions again.
@@ -677,9 +708,11 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     std::string difference = check(packet, wanted, before[0], out, reference_);
     if (difference.empty() && packet.piece && waiting() != reference_.waiting_pieces()) difference = "another number of pieces waits; " + last_drop();
     if (difference.empty() && wanted.any_port && wanted.what == Verdict::kDropped) return reveal(packet, wanted.out);
+    if (difference.empty() && wanted.for_client) return finish_handshake(packet);
     if (difference.empty() || !swept) return difference;
     if (check(packet, otherwise, before[1], out, *swept).empty()) {
       reference_ = std::move(*swept);
+      if (otherwise.for_client) return finish_handshake(packet);
     } else {  // one worker has swept and the other has not
       ++between_;
       fall_silent();
@@ -715,6 +748,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
         sent.source_port = port;
         if (packet.protocol == 1) sent.destination_port = port;
       }
+      if (wanted.for_client) return is_segment(there[0], link_out(wanted.out, tenant), sent) ? "" : "not the SYN the client made: " + hex(there[0]);
       const Frame whole = frame_of(link_out(wanted.out, tenant), sent, static_cast<std::uint8_t>(packet.ttl - 1));
       for (std::size_t i = 0; i < many; ++i) {
         const Frame expected = wanted.pieces.empty() ? whole : piece_of(whole, wanted.pieces[i]);
@@ -723,11 +757,76 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
       return "";
     }
     if (wanted.what == Verdict::kWaits) return frames == 0 ? "" : "should wait, but something came out";
+    if (wanted.cookie) {
+      const auto& there = out[nic_of(packet.port)];
+      if (frames != 1 || there.size() != 1) return "should be answered with a cookie; " + last_drop();
+      const TcpKnobs said = tcp_in(there[0]);
+      if (said.flags != (kSyn | kAck) || said.acknowledgement != packet.tcp.sequence + 1 || said.window != 0) return "answered, but without a cookie";
+      reference.told_cookie(said.sequence);
+      return "";
+    }
     if (wanted.what == Verdict::kAnswered) return frames == 1 && out[nic_of(packet.port)].size() == 1 ? "" : "should be answered; " + last_drop();
     const bool told = wanted.reason == DropReason::kRuleReject || wanted.reason == DropReason::kTtlExceeded || wanted.reason == DropReason::kNoRoute;
     if (now != before + wanted.packets) return "should end as " + std::string(filters::info(wanted.reason).name) + "; " + last_drop();
     if (frames > (told ? 1U : 0U) || frames != out[nic_of(packet.port)].size()) return "dropped, but something came out";
     return "";
+  }
+  /// Of a TCP frame without IP options or extension headers.
+  static TcpKnobs tcp_in(const Frame& frame) {
+    const std::size_t at = frame_offset(frame) + (is_v4(frame) ? 20 : 40);
+    return {.flags = frame[at + 13], .sequence = load_be<std::uint32_t>(frame, at + 4), .acknowledgement = load_be<std::uint32_t>(frame, at + 8),
+            .window = load_be<std::uint16_t>(frame, at + 14)};
+  }
+  /// Whether a frame is what the packet says, but for options and whatever else the gateway is free to choose.
+  static bool is_segment(const Frame& frame, FrameBuilder link, const Packet& packet) {
+    const Frame whole = frame_of(std::move(link), packet, 64);
+    const std::size_t ip = frame_offset(whole), addresses = ip + (is_v4(whole) ? 12 : 8), ports = ip + (is_v4(whole) ? 20 : 40);
+    if (frame.size() < whole.size() || !std::equal(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(ip), frame.begin())) return false;
+    if (!std::equal(whole.begin() + static_cast<std::ptrdiff_t>(addresses), whole.begin() + static_cast<std::ptrdiff_t>(ports + 4),
+                    frame.begin() + static_cast<std::ptrdiff_t>(addresses))) {
+      return false;
+    }
+    const TcpKnobs said = tcp_in(frame);
+    return said.flags == packet.tcp.flags && said.sequence == packet.tcp.sequence && said.window == packet.tcp.window &&
+           (said.flags == kSyn || said.acknowledgement == packet.tcp.acknowledgement);
+  }
+  /// The server agrees to what a client with a cookie asks for: both are told so.
+  std::string finish_handshake(const Packet& packet) {
+    bool reverse = false;
+    const reference::Connection connection = *reference_.find(packet, reverse);
+    Packet answer = packet;
+    answer.port = connection.port[1];
+    answer.tenant = connection.tenant;
+    answer.ttl = 64;
+    std::tie(answer.source, answer.destination, answer.source_port, answer.destination_port) =
+        std::tie(connection.sent.destination, connection.sent.source, connection.sent.destination_port, connection.sent.source_port);
+    if (answer.port == Port::kUplink && (!is_public(answer.destination) || owner_of(answer.destination) != connection.tenant)) {
+      fall_silent();  // it cannot be answered
+      return "";
+    }
+    const reference::Reference::Cookie cookie = *reference_.cookie_of(packet);
+    answer.tcp = {.flags = kSyn | kAck, .sequence = 4'500'000, .acknowledgement = cookie.initial + 1, .window = 5000, .payload = 0};
+    world_.inject(nic_of(answer.port), frame_of(link_in(answer), answer, 64));
+    const auto out = collect();
+    reference_.agreed(packet, answer.tcp);
+    ++reference_.met["connections joined behind a cookie"];
+    Packet to_server = packet, to_client = packet;
+    std::tie(to_server.source, to_server.destination, to_server.source_port, to_server.destination_port) =
+        std::tie(answer.destination, answer.source, answer.destination_port, answer.source_port);
+    to_server.tcp = {.flags = kAck, .sequence = cookie.initial + 1, .acknowledgement = 4'500'001, .window = packet.tcp.window, .payload = 0};
+    std::tie(to_client.source, to_client.destination, to_client.source_port, to_client.destination_port) =
+        std::tie(packet.destination, packet.source, packet.destination_port, packet.source_port);
+    to_client.tcp = {.flags = kAck, .sequence = cookie.cookie + 1, .acknowledgement = cookie.initial + 1, .window = 5000, .payload = 0};
+    const auto heard = [&](Port port, const Packet& wanted) {
+      const auto& frames = out[nic_of(port)];
+      return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) { return is_segment(frame, link_out(port, connection.tenant), wanted); });
+    };
+    if (out[0].size() + out[1].size() + out[2].size() != 2) return "the server's answer should tell both; " + last_drop();
+    return heard(connection.port[1], to_server) && heard(connection.answers, to_client) ? "" : "told something else";
+  }
+  static bool is_public(const Address& address) {
+    return parse_prefix("203.0.113.16/28")->contains(address) || parse_prefix("203.0.113.32/28")->contains(address) ||
+           parse_prefix("2001:db8:a::/48")->contains(address) || parse_prefix("2001:db8:b::/48")->contains(address);
   }
   static std::string hex(const Frame& frame) {
     std::string out;
@@ -765,6 +864,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
   std::uint32_t generation_ = 0;
   std::int64_t moment_ = 0;
   bool swept_ = true;
+  bool rated_ = false;  ///< rules or tenants have rates
   std::string scene_;  ///< its packets and their ends, when it is explained
   const bool explains_ = std::getenv("SEKISHO_EXPLAIN") != nullptr;
   std::array<std::uint64_t, static_cast<std::size_t>(DropReason::kCount)> counted_{};
@@ -789,9 +889,9 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
     };
     if (generator_.chance(8) || reference_.datagrams() > 20) differs("time passes", let_time_pass());
     for (unsigned i = 0; i < 8 && differences < 10; ++i) {
-      if (i == change || generation_ == 0) change_policy();
+      if (i == change || generation_ == 0) differs("time passes before a commit", change_policy());
       for (const Packet& packet : generator_.next_packets()) {
-        if (packet.piece && packet.piece->begin != 0 && generator_.chance(2)) change_policy();  // under a waiting datagram
+        if (packet.piece && packet.piece->begin != 0 && generator_.chance(2)) differs("time passes before a commit", change_policy());  // under a waiting datagram
         const bool different = differs("packet " + std::to_string(i) + ": " + text_of(packet), compare(packet));
         if (!swept_) sweep();
         ++packets_;
@@ -807,9 +907,12 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
             << between_ << " packets between the sweeps of two workers\n";
   for (const auto& [what, times] : reference_.met) std::cout << "  " << times << " " << what << "\n";
   for (const char* what : {"connections that fell silent", "datagrams made whole", "datagrams not made whole", "datagrams without a first piece",
-                           "datagrams with an overlap", "pieces that came twice", "pieces refused by themselves"}) {
+                           "datagrams with an overlap", "pieces that came twice", "pieces refused by themselves", "connections beyond a rule's rate",
+                           "SYNs dropped beyond a half-open limit", "SYNs answered with a cookie", "cookies brought back",
+                           "connections joined behind a cookie"}) {
     EXPECT_GT(reference_.met[what], 0U) << what;
   }
+  EXPECT_TRUE(GetParam() > 1 || reference_.met["packets beyond the tenant's rate"] > 0);
   EXPECT_LE(between_, 2 + pairs / 10'000);
   EXPECT_GE(reasons, 45U);  // or the generator has gone blind
 }

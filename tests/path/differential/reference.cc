@@ -169,6 +169,12 @@ bool is_outside(const NatRule& rule, const Address& address) {
   return rule.low <= address && address <= rule.high;
 }
 
+/// RFC 4987 3.6: the ACK of the handshake, or a probe of the closed window behind it.
+bool brings_cookie(const Tcp& tcp, const Reference::Cookie* cookie) {
+  if (cookie == nullptr || (tcp.flags & (kSyn | kRst | kAck)) != kAck || tcp.acknowledgement != cookie->cookie + 1) return false;
+  return tcp.sequence == cookie->initial + 1 || (tcp.sequence == cookie->initial && tcp.payload == 0);
+}
+
 Packet with(Packet packet, const Ends& ends) {
   std::tie(packet.source, packet.destination, packet.source_port, packet.destination_port) =
       std::tie(ends.source, ends.destination, ends.source_port, ends.destination_port);
@@ -220,11 +226,16 @@ void Reference::forget() {
   connections_.clear();
   keys_.clear();
   datagrams_.clear();
+  cookies_.clear();
+  ahead_.clear();
 }
 
 std::map<DropReason, unsigned> Reference::pass(std::uint64_t seconds) {
   constexpr std::uint64_t kDatagramSeconds = 5;
   now_ += seconds;
+  ahead_.clear();  // no burst is longer than a second
+  constexpr std::uint64_t kCookieSeconds = 16;
+  std::erase_if(cookies_, [&](const auto& entry) { return now_ - entry.second.second > kCookieSeconds; });
   for (auto entry = connections_.begin(); entry != connections_.end();) {
     const Connection& connection = (entry++)->second;
     if (now_ - connection.last < timeout_of(connection)) continue;
@@ -413,8 +424,13 @@ Verdict Reference::judge_flow(const Packet& packet, unsigned tenant) {
   const bool right = packet.port == connection.port[looks_reverse ? 1 : 0] || (!looks_reverse && packet.port == connection.answers);
   if (!right) return drop(DropReason::kWrongPort);
   if (!forward && !reverse) return drop(DropReason::kNatWrongSide);
+  Packet passed = packet;
   if (packet.protocol == 6) {
-    const DropReason reason = follow_tcp(connection, reverse, packet.tcp);
+    Tcp said = packet.tcp;
+    if (connection.proxied && !reverse && (said.flags & kAck) != 0) said.acknowledgement += connection.shift;
+    passed.tcp = said;
+    if (connection.proxied && reverse) passed.tcp.sequence -= connection.shift;
+    const DropReason reason = follow_tcp(connection, reverse, said);
     if (reason != DropReason::kNone) {
       if (!begins_anew(connection, reverse, packet.tcp)) return drop(reason);
       erase(connection);
@@ -426,7 +442,7 @@ Verdict Reference::judge_flow(const Packet& packet, unsigned tenant) {
   connection.last = now_;
   if (packet.ttl <= 1) return drop(DropReason::kTtlExceeded);
   return {.what = Verdict::kPasses, .out = reverse ? connection.answers : connection.port[1],
-          .sent = with(packet, reverse ? reversed(connection.received) : connection.sent)};
+          .sent = with(passed, reverse ? reversed(connection.received) : connection.sent)};
 }
 
 std::optional<DropReason> Reference::refused_ends(const Address& source, const Address& destination, Port port, unsigned tenant) const {
@@ -481,7 +497,58 @@ const Rule* Reference::rule_of(unsigned tenant, std::uint32_t id) const {
   return nullptr;
 }
 
-bool Reference::limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason) const {
+/// The generic cell rate algorithm (ITU-T I.371) with a burst of one second.
+bool Reference::within_rate(unsigned tenant, std::uint32_t rule, const Address& source, std::uint32_t per_second) {
+  constexpr std::uint64_t kSecond = 1'000'000'000;
+  if (per_second == 0) return true;
+  std::uint64_t& ahead = ahead_[{tenant, rule, source}];
+  if (ahead + kSecond / per_second > kSecond) return false;
+  ahead += kSecond / per_second;
+  return true;
+}
+
+/// A tenant's rate is looked at before its policy, and used by those that policy allows.
+bool Reference::may_try(unsigned tenant) {
+  const std::uint32_t per_second = policy_[tenant].sessions_per_second;
+  if (per_second == 0) return true;
+  if (!may_try_[tenant]) may_try_[tenant] = within_rate(tenant, 0, {}, per_second);
+  return may_try_[tenant];
+}
+
+/// Whether connections that nobody has answered yet are as many as they may be.
+bool Reference::floods(const Rule& rule, unsigned tenant) const {
+  std::uint32_t of_tenant = 0, of_rule = 0;
+  for (const auto& [number, other] : connections_) {
+    const bool half_open = other.phase == TcpPhase::kSynSent || other.phase == TcpPhase::kSynReceived;
+    if (other.tenant != tenant || other.first.protocol != 6 || other.proxied || !half_open) continue;
+    ++of_tenant;
+    if (other.rule == rule.id) ++of_rule;
+  }
+  const std::uint32_t most = policy_[tenant].half_open_max;
+  return (most != 0 && of_tenant >= most) || (rule.half_open_max != 0 && of_rule >= rule.half_open_max);
+}
+
+const Reference::Cookie* Reference::cookie_of(const Packet& packet) const {
+  const auto found = cookies_.find({tenant_of(packet), packet.source, packet.destination, packet.source_port, packet.destination_port});
+  return found == cookies_.end() ? nullptr : &found->second;
+}
+
+void Reference::told_cookie(std::uint32_t cookie) {
+  const auto [sender, initial] = *std::exchange(asked_, std::nullopt);
+  cookies_[sender] = {cookie, initial, now_};
+}
+
+void Reference::agreed(const Packet& packet, const Tcp& answer) {
+  Connection& connection = *look(tenant_of(packet), packet.protocol, ends_of(packet));
+  const Cookie cookie = *cookie_of(packet);
+  connection.proxied = true;
+  connection.shift = answer.sequence - cookie.cookie;
+  follow_tcp(connection, true, answer);
+  follow_tcp(connection, false, {.flags = kAck, .sequence = cookie.initial + 1, .acknowledgement = answer.sequence + 1,
+                                 .window = packet.tcp.window, .payload = 0});
+}
+
+bool Reference::limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason) {
   std::uint32_t of_rule = 0, of_source = 0;
   for (const auto& [number, other] : connections_) {
     if (other.tenant != tenant || other.rule != rule.id || !other.counted) continue;
@@ -491,6 +558,8 @@ bool Reference::limits_allow(const Rule& rule, unsigned tenant, const Address& s
   reason = DropReason::kNone;
   if (rule.sessions_max != 0 && of_rule >= rule.sessions_max) reason = DropReason::kRuleLimit;
   else if (rule.source_sessions_max != 0 && of_source >= rule.source_sessions_max) reason = DropReason::kSourceLimit;
+  else if (!within_rate(tenant, rule.id, source, rule.source_sessions_per_second)) reason = DropReason::kRateLimit;
+  else if (!within_rate(tenant, rule.id, {}, rule.sessions_per_second)) reason = DropReason::kRateLimit;
   return reason == DropReason::kNone;
 }
 
@@ -548,15 +617,40 @@ Verdict Reference::judge_first(const Packet& packet, unsigned tenant) {
   if (to.kind == Home::kGateway) return to_gateway(packet);
   if (to.kind == Home::kOutside) return drop(DropReason::kNatUnmapped);
   if (to.kind == Home::kNobody) return drop(to.port == Port::kUplink ? DropReason::kNoRoute : DropReason::kAeDestinationForeign);
+  if (!may_try(tenant)) {
+    ++met["packets beyond the tenant's rate"];
+    return drop(DropReason::kSessionRate);
+  }
   const Rule* rule = first_match(aim.ends, packet.protocol, tenant, packet.port, to.port);
   if (rule == nullptr) return drop(DropReason::kDefaultDeny);
   if (rule->action == Action::kDrop) return drop(DropReason::kRuleDrop);
   if (rule->action == Action::kReject) return drop(DropReason::kRuleReject);
-  if (packet.protocol == 6 && packet.tcp.flags != kSyn) return drop(DropReason::kNotFirst);
+  if (packet.protocol == 6 && packet.tcp.flags == kSyn && floods(*rule, tenant)) {
+    ++met[policy_[tenant].drops_floods ? "SYNs dropped beyond a half-open limit" : "SYNs answered with a cookie"];
+    if (policy_[tenant].drops_floods) return drop(DropReason::kHalfOpenLimit);
+    asked_ = {Sender{tenant, packet.source, packet.destination, packet.source_port, packet.destination_port}, packet.tcp.sequence};
+    return {.what = Verdict::kAnswered, .cookie = true};
+  }
+  const bool brings = packet.protocol == 6 && brings_cookie(packet.tcp, cookie_of(packet));
+  if (packet.protocol == 6 && packet.tcp.flags != kSyn && !brings) return drop(DropReason::kNotFirst);
   if (is_icmp(packet.protocol) && !is_request(packet)) return drop(DropReason::kNotFirst);
   if (!home_of(packet.source, tenant).is_host()) return drop(DropReason::kNoRoute);  // no way back
+  if (policy_[tenant].sessions_per_second != 0) may_try_[tenant] = false;  // used
   DropReason limit;
-  if (!limits_allow(*rule, tenant, packet.source, limit)) return drop(limit);
+  if (!limits_allow(*rule, tenant, packet.source, limit)) {
+    if (limit == DropReason::kRateLimit) ++met["connections beyond a rule's rate"];
+    return drop(limit);
+  }
+  if (brings) {
+    ++met["cookies brought back"];
+    Packet syn = packet;
+    syn.tcp = {.flags = kSyn, .sequence = cookie_of(packet)->initial, .acknowledgement = 0, .window = packet.tcp.window, .payload = 0};
+    syn.ttl = 64;
+    syn.by_gateway = true;
+    Verdict verdict = open(syn, tenant, *rule, aim, to.port);
+    verdict.for_client = verdict.what == Verdict::kPasses;
+    return verdict;
+  }
   return open(packet, tenant, *rule, aim, to.port);
 }
 
@@ -575,6 +669,7 @@ Verdict Reference::open(const Packet& packet, unsigned tenant, const Rule& rule,
   if (!leave_as(connection.sent, block, aim, packet.destination, packet.protocol, tenant, packet.port, out)) return drop(DropReason::kNatUnmapped);
   if (connection.sent.source != packet.source && out == Port::kUplink && owner(connection.sent.source) != tenant) return drop(DropReason::kNatUnmapped);
   if (connection.sent.source == connection.sent.destination) return drop(DropReason::kLand);
+  connection.proxied = packet.by_gateway;
   Verdict verdict{.what = Verdict::kPasses, .out = out};
   if (packet.ttl == 1) verdict.what = Verdict::kDropped, verdict.reason = DropReason::kTtlExceeded;
   if (block.count != 0) {
@@ -610,10 +705,12 @@ Verdict Reference::judge_error(const Packet& packet, unsigned tenant) {
   // Whoever sees a packet of a direction sees it as it was sent on.
   const bool forward = quoted == connection.sent, reverse = quoted == reversed(connection.received);
   if (!forward && !reverse) return drop(DropReason::kIcmpUnrelated);
+  // What the server said, the client heard under other numbers.
+  const std::uint32_t told = quote.sequence + (connection.proxied && reverse ? connection.shift : 0);
   if (quote.protocol == 6) {
     if (connection.phase == TcpPhase::kSynSent && reverse) return drop(DropReason::kIcmpUnrelated);
     const Side& sender = connection.side[reverse ? 1 : 0];
-    if (sender.end - quote.sequence > connection.side[reverse ? 0 : 1].window) return drop(DropReason::kIcmpUnrelated);
+    if (sender.end - told > connection.side[reverse ? 0 : 1].window) return drop(DropReason::kIcmpUnrelated);
   }
   if (packet.ttl <= 1) return drop(DropReason::kTtlExceeded);
   // Back to who sent what is quoted, in his words. A router's own address stays, unless his peer is hidden.
@@ -621,7 +718,7 @@ Verdict Reference::judge_error(const Packet& packet, unsigned tenant) {
   Packet sent = packet;
   if (packet.source == quoted.destination || quoted.destination != his.destination) sent.source = his.destination;
   sent.destination = his.source;
-  sent.quote = Packet::Quote{his.source, his.destination, quote.protocol, his.source_port, his.destination_port, quote.sequence};
+  sent.quote = Packet::Quote{his.source, his.destination, quote.protocol, his.source_port, his.destination_port, told};
   return {.what = Verdict::kPasses, .out = reverse ? connection.port[1] : connection.answers, .sent = sent};
 }
 

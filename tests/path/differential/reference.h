@@ -63,6 +63,7 @@ struct Packet {
   };
   std::optional<Piece> piece;
   bool in_pieces = false;  ///< came as pieces, and is whole now
+  bool by_gateway = false;  ///< made in a client's name
 };
 
 enum class Action : std::uint8_t { kAllow, kDrop, kReject };
@@ -86,6 +87,8 @@ struct Rule {
   bool keep = false;                   ///< what it admitted lives until it closes
   Standing standing = Standing::kStands;
   std::uint32_t sessions_max = 0, source_sessions_max = 0;  ///< 0: no limit
+  std::uint32_t sessions_per_second = 0, source_sessions_per_second = 0;
+  std::uint32_t half_open_max = 0;
 };
 
 enum class Nat : std::uint8_t { kSnat, kDnat, kStatic, kNapt, kNptv6, kNoNat };
@@ -107,6 +110,9 @@ struct TenantPolicy {
   bool refuse_bogons = false;
   ReversePath reverse_path = ReversePath::kFeasible;
   bool routes_documentation = false;   ///< the documentation's networks by a route of their own
+  std::uint32_t sessions_per_second = 0;  ///< 0: no limit. One worker only: several keep a part of it each
+  std::uint32_t half_open_max = 0;     ///< beyond it SYNs are answered with cookies,
+  bool drops_floods = false;           ///< or dropped
 };
 using Policy = std::array<TenantPolicy, 2>;
 
@@ -131,6 +137,8 @@ struct Verdict {
   /// A port is to be seen: any that Reference::took() accepts. kDropped: in the next packet of the connection, out of `out`.
   bool any_port = false;
   unsigned packets = 1;                    ///< kDropped: as many end for that reason
+  bool cookie = false;                     ///< kAnswered: by a SYN and ACK, whose sequence told_cookie() wants to know
+  bool for_client = false;                 ///< kPasses: the gateway's own SYN, in the client's name
   std::vector<Packet::Piece> pieces = {};  ///< kPasses: what comes out, in order; none: the whole
 };
 
@@ -159,6 +167,8 @@ struct Connection {
   std::array<Side, 2> side;
   std::uint32_t reverse_start = 0;  ///< the sequence behind the reverse SYN
   bool answered = false;     ///< of datagrams
+  bool proxied = false;      ///< its client brought a cookie back
+  std::uint32_t shift = 0;   ///< the server's sequence less what the client was told
   std::uint64_t last = 0;    ///< second of its last packet
 };
 
@@ -178,6 +188,16 @@ class Reference {
   void forget();
   /// The port that the data plane chose where the last verdict says any_port. False: not one it may have chosen.
   bool took(std::uint16_t port);
+  /// The sequence of the last SYN and ACK that judge() wanted.
+  void told_cookie(std::uint32_t cookie);
+  /// The cookie a sender was told and has not brought back, and the sequence of its SYN.
+  struct Cookie {
+    std::uint32_t cookie, initial;
+    std::uint64_t second;
+  };
+  [[nodiscard]] const Cookie* cookie_of(const Packet& packet) const;
+  /// The server's answer to the SYN of a connection whose client brought a cookie back.
+  void agreed(const Packet& packet, const Tcp& answer);
   /// The connection the packet belongs to and whether it travels in reverse; nullptr: none.
   [[nodiscard]] const Connection* find(const Packet& packet, bool& reverse) const;
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
@@ -216,6 +236,9 @@ class Reference {
   Connection* look(unsigned tenant, std::uint8_t protocol, const Ends& ends);
   void insert(Connection connection);
   void erase(const Connection& connection);
+  [[nodiscard]] bool floods(const Rule& rule, unsigned tenant) const;
+  bool within_rate(unsigned tenant, std::uint32_t rule, const Address& source, std::uint32_t per_second);
+  bool may_try(unsigned tenant);
   Verdict judge_arrived(const Packet& packet, unsigned tenant);
   Verdict judge_piece(const Packet& packet, unsigned tenant);
   Verdict judge_flow(const Packet& packet, unsigned tenant);
@@ -228,7 +251,7 @@ class Reference {
   [[nodiscard]] const Rule* first_match(const Ends& ends, std::uint8_t protocol, unsigned tenant, Port in, Port out,
                                         std::uint32_t sleeper = 0) const;
   [[nodiscard]] const Rule* rule_of(unsigned tenant, std::uint32_t id) const;
-  bool limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason) const;
+  bool limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason);
   static void count(Connection& connection, const Rule* rule);
   /// Judges a connection by the policy in force. False: it must end.
   bool judge_again(Connection& connection, unsigned tenant) const;
@@ -253,6 +276,12 @@ class Reference {
   std::map<Key, Number> keys_;       ///< two of a translated one
   std::map<DatagramKey, Datagram> datagrams_;
   std::uint64_t now_ = 0;            ///< seconds
+  using Rated = std::tuple<unsigned, std::uint32_t, Address>;  ///< tenant; rule or 0; source or none
+  std::map<Rated, std::uint64_t> ahead_;  ///< nanoseconds until all that was taken has come back
+  std::array<bool, 2> may_try_{};    ///< a session a tenant may open was taken, and not used
+  using Sender = std::tuple<unsigned, Address, Address, std::uint16_t, std::uint16_t>;
+  std::map<Sender, Cookie> cookies_;
+  std::optional<std::pair<Sender, std::uint32_t>> asked_;  ///< whose cookie is to be seen
   std::optional<Connection> open_;   ///< its port is to be seen
   Block open_block_;
 };
