@@ -2,6 +2,7 @@
 /* What charon's bus tells, turned into events. A hook never returns FALSE: that would unregister it, and peers would then be
  * accepted unasked. Hooks run under the bus' one mutex: nothing here waits. */
 #include <bus/listeners/listener.h>
+#include <credentials/certificates/x509.h>
 #include <encoding/payloads/delete_payload.h>
 
 #include "vpn/ike/internal.h"
@@ -30,6 +31,41 @@ static void text_of_proposal(proposal_t *proposal, char *out, size_t size)
 	}
 }
 
+/** Who the peer is: its EAP identity, else IDi; of a certificate's holder who gave his distinguished name, as Windows does, the first
+ * mail address or host name among the certificate's alternative names. */
+static identification_t *user_of(ike_sa_t *ike_sa)
+{
+	identification_t *user = ike_sa->get_other_eap_id(ike_sa), *name, *better = NULL;
+	enumerator_t *auths, *names;
+	certificate_t *certificate;
+	auth_cfg_t *auth;
+
+	if (!user || user->get_type(user) != ID_DER_ASN1_DN)
+	{
+		return user;
+	}
+	auths = ike_sa->create_auth_cfg_enumerator(ike_sa, FALSE);
+	while (!better && auths->enumerate(auths, &auth))
+	{
+		certificate = auth->get(auth, AUTH_RULE_SUBJECT_CERT);
+		if (!certificate || certificate->get_type(certificate) != CERT_X509)
+		{
+			continue;
+		}
+		names = ((x509_t*)certificate)->create_subjectAltName_enumerator((x509_t*)certificate);
+		while (!better && names->enumerate(names, &name))
+		{
+			if (name->get_type(name) == ID_RFC822_ADDR || name->get_type(name) == ID_FQDN)
+			{
+				better = name;
+			}
+		}
+		names->destroy(names);
+	}
+	auths->destroy(auths);
+	return better ?: user;
+}
+
 void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 {
 	enumerator_t *enumerator;
@@ -38,7 +74,7 @@ void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 
 	memset(&out->event, 0, sizeof(out->event));
 	text_of_id(ike_sa->get_other_id(ike_sa), out->peer_id, sizeof(out->peer_id));
-	text_of_id(ike_sa->get_other_eap_id(ike_sa), out->user, sizeof(out->user));
+	text_of_id(user_of(ike_sa), out->user, sizeof(out->user));
 	text_of_proposal(ike_sa->get_proposal(ike_sa), out->ike_suite, sizeof(out->ike_suite));
 	out->event.ike = ike_sa->get_unique_id(ike_sa);
 	out->event.path = sekisho_path_of(ike_sa->get_my_host(ike_sa), ike_sa->get_other_host(ike_sa));

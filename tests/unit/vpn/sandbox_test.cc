@@ -11,9 +11,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <thread>
+
+#include "base/ipc/sealed_blob.h"
 
 namespace sekisho::vpn {
 namespace {
@@ -63,6 +67,14 @@ TEST(Sandbox, RefusesFilesProgramsThreadsOtherSocketsAndRunnableMemory) {
 TEST(Sandbox, AllowsWhatTheDaemonLivesBy) {
   EXPECT_EQ(inside([] { return refused(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)); }), 1);
   EXPECT_EQ(inside([] { return std::make_unique<std::array<char, 1 << 20>>() != nullptr ? 1 : 0; }), 1);
+  const std::array<std::uint8_t, 3> bytes{1, 2, 3};
+  const auto sent = make_sealed_blob("plan", bytes);  // as controld sends one
+  ASSERT_TRUE(sent.has_value());
+  EXPECT_EQ(inside([&sent] {
+              const auto blob = SealedBlob::open(Fd(sent.value().get()), 16);
+              return blob.has_value() && blob.value().bytes().size() == 3 ? 1 : 0;
+            }),
+            1);
   EXPECT_EQ(inside([] {
               const timespec moment{0, 1000};
               return refused(::nanosleep(&moment, nullptr));
