@@ -253,12 +253,12 @@ def test_two_gateways_of_a_tenant_and_another_tenant_at_the_same_address(site, w
     far = site.expect("up", tenant=2, gw_name="paris")
     assert far["ip4"] == up["ip4"]  # both tenants' pools are the same
     assert sorted(line.split()[4] for line in site.wires.ask("tunnels")) == ["42", "43"]
+    other.disconnect("eap")
+    site.expect("down", tenant=2, cause="user")
     other.load(document([connection("eap2", auth="eap-mschapv2", user="alice", server="gw.globex.test")], [("alice", "acme-pw")]))
     assert not other.connect("eap2", seconds=8)
     site.expect("auth_fail", tenant=2, cause="auth", seconds=20)
     go(site, client, up)
-    other.disconnect("eap")
-    site.expect("down", tenant=2, cause="user")
 
 
 def test_an_unknown_user_and_a_wrong_password_end_alike(site, client):
