@@ -34,6 +34,10 @@ inline std::span<std::uint8_t> frame_of(rte_mbuf* packet) {
   return {rte_pktmbuf_mtod(packet, std::uint8_t*), packet->data_len};
 }
 
+/// rte_mbuf::port of packets that came in by no card: kNoNic out of a tunnel; kOwnNic made or sealed here, to be sent and never
+/// to be placed as if it had come in.
+inline constexpr std::uint16_t kNoNic = 0xffff, kOwnNic = 0xfffe;
+
 /// Where a packet that comes out of a hand-off ring goes on (PacketMeta::resume).
 enum class Resume : std::uint8_t {
   kFindSession = 0,  ///< steered to the shard that owns its flow
@@ -43,7 +47,6 @@ enum class Resume : std::uint8_t {
   kNatAnswered = 4,  ///< back from there; goes on at find_session
   kOpen = 5,         ///< ESP whose SA is this worker's
   kSeal = 6,         ///< an inner packet for the outbound SA of this worker that its session field names
-  kOwn = 7,          ///< never handed over: an outer packet of ours, which must not be placed as if it had come in
 };
 
 }  // namespace sekisho::dataplane

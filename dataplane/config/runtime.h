@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/net/address.h"
 #include "base/shm/log_record.h"
+#include "dataplane/burst.h"
 #include "dataplane/config/mac_map.h"
 #include "dataplane/config/classifier.h"
 #include "dataplane/quota.h"
@@ -24,9 +25,6 @@ namespace sekisho::dataplane {
 
 namespace snapshot = filters::snapshot;
 using filters::kNoIndex;
-
-/// Number of no DPDK port.
-inline constexpr std::uint16_t kNoNic = 0xffff;
 
 /// One attachment as the path sees it. Stands at the same index as in the snapshot's kPorts.
 struct alignas(64) PortEntry {

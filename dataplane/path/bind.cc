@@ -178,6 +178,8 @@ void place(const Runtime& config, PacketMeta& meta, std::uint32_t port) noexcept
   meta.binding = kNoIndex;
 }
 
+void give_tenant(PacketMeta& meta, std::uint32_t tenant) noexcept { meta.tenant = tenant; }
+
 std::uint32_t find_binding(const Runtime& config, const PortEntry& port, rte_mbuf* packet) noexcept {
   if (port.segment == kNoIndex) return port.binding;
   const auto frame = frame_of(packet);

@@ -75,7 +75,7 @@ bool is_translated(const Shard& shard, const PacketMeta& meta) {
 }
 
 /// True for a packet the gateway itself sends, around one of a tunnel or for the keying daemon: there is nobody to tell.
-bool is_own(rte_mbuf* packet) { return meta_of(packet).resume == static_cast<std::uint8_t>(Resume::kOwn); }
+bool is_own(rte_mbuf* packet) { return packet->port == kOwnNic; }
 
 void hold(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const std::uint32_t tenant = meta_of(packet).tenant;

@@ -22,6 +22,9 @@ void decode(Shard& shard, const Runtime& config, Burst& burst) noexcept;
 /// Writes attachment, tenant and generation into the record of a packet: the only place that says whose packet it is.
 void place(const Runtime& config, PacketMeta& meta, std::uint32_t port) noexcept;
 
+/// The tenant alone, for a packet that came in by no wire: out of a tunnel, whose SA is one tenant's, or made here.
+void give_tenant(PacketMeta& meta, std::uint32_t tenant) noexcept;
+
 /// The Binding of a frame of a segment Port, written into its record when the source MAC finds it. kNoIndex: none.
 std::uint32_t find_binding(const Runtime& config, const PortEntry& port, rte_mbuf* packet) noexcept;
 /// Names a frame find_binding() found no Binding for. `refused`: what decode() said of it.

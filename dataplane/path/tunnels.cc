@@ -50,9 +50,18 @@ ByteSpan payload_of(rte_mbuf* packet) {
   return filters::packet_from(frame_of(packet), meta, meta.payload_offset);
 }
 
+/// A packet that is only being explained has arrived: neither keys nor the daemon are for it. True: it has ended.
+bool ends_explained(Shard& shard, rte_mbuf* packet) {
+  if (shard.trace == nullptr) [[likely]] return false;
+  shard.trace->local = true;
+  shard.consume(packet);
+  return true;
+}
+
 /// Gives ESP whose SPI can be read to the worker it names.
 void to_opener(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const PacketMeta& meta = meta_of(packet);
+  if (ends_explained(shard, packet)) return;
   const std::size_t at = meta.protocol == filters::kProtocolUdp ? meta.payload_offset : meta.l4_offset;
   const std::uint32_t worker = Spi::worker(load_be<std::uint32_t>(frame_of(packet), at));
   Burst& opening = shard.tunnels_here.opening;
@@ -127,6 +136,7 @@ void open_joined(Shard& shard, const Runtime& config, rte_mbuf* train) {
 void punt(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
+  if (ends_explained(shard, packet)) return;
   if (!shard.tunnels_here.punt.has_value()) {
     refuse(shard, config, packet, DropReason::kIkeUnserved);
     return;
@@ -172,7 +182,7 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   const std::uint32_t tenant = meta.tenant;
   const std::uint32_t outer = meta.ingress;
   DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
-  meta.tenant = tenant;
+  give_tenant(meta, tenant);
   packet->port = kNoNic;
   const std::uint32_t port = reason == DropReason::kNone ? port_of(shard, config, packet) : kNoIndex;
   if (reason == DropReason::kNone && port == kNoIndex) reason = DropReason::kVpnNoLease;
@@ -220,7 +230,7 @@ bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
   meta.session = meta.binding = kNoIndex;
   meta.generation = config.generation;
-  meta.resume = static_cast<std::uint8_t>(Resume::kOwn);
+  packet->port = kOwnNic;
   const std::uint32_t at = config.find_tenant(meta.tenant);
   if (at == kNoIndex) {
     shard.drop(packet, DropReason::kPolicyChanged, shard.no_tenant());
@@ -387,7 +397,7 @@ void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t h
 void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept {
   PacketMeta& meta = meta_of(packet);
   const DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = true, .l4 = true}, meta);
-  meta.tenant = port.tenant;
+  give_tenant(meta, port.tenant);
   meta.ingress = kNoIndex;
   const bool ip = reason == DropReason::kNone && (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
   const auto lease = ip ? shard.shared.leases->find(port.tenant, filters::ip_destination(frame_of(packet), meta)) : std::nullopt;
@@ -491,7 +501,7 @@ void send_datagram(Shard& shard, const Runtime& config, const DatagramHead& head
     packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + header.bytes + length);
     packet->pkt_len = packet->data_len;
     PacketMeta& meta = meta_of(packet);
-    meta.tenant = head.tenant;
+    give_tenant(meta, head.tenant);
     meta.generation = config.generation;
     meta.session = meta.binding = kNoIndex;
     meta.ingress = meta.egress = hop.port;
@@ -502,7 +512,7 @@ void send_datagram(Shard& shard, const Runtime& config, const DatagramHead& head
     meta.protocol = filters::kProtocolUdp;
     meta.ttl = kOwnHops;
     meta.proof = ipv4 ? filters::kProofIpv4 : filters::kProofIpv6;
-    meta.resume = static_cast<std::uint8_t>(Resume::kOwn);
+    packet->port = kOwnNic;
     burst.packets[burst.count++] = packet;
     if (burst.count == kBurstMax) forward(shard, config, burst);
   }

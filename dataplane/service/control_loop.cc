@@ -48,7 +48,8 @@ Result<std::unique_ptr<ControlLoop>> ControlLoop::create(Engine& engine, const O
   SEKISHO_TRY(IpcListener rings, IpcListener::listen(options.run_dir + "/rings.sock", kSocketMode));
   SEKISHO_TRY(IpcListener tunnels, IpcListener::listen(options.run_dir + "/tunnel.sock", kSocketMode));
   SEKISHO_TRY(Fd signals, signal_descriptor());
-  return std::unique_ptr<ControlLoop>(new ControlLoop(engine, options, std::move(config), std::move(rings), std::move(tunnels), std::move(signals)));
+  return std::unique_ptr<ControlLoop>(
+      new ControlLoop(engine, options, std::move(config), std::move(rings), std::move(tunnels), std::move(signals)));
 }
 
 ControlLoop::ControlLoop(Engine& engine, Options options, IpcListener config, IpcListener rings, IpcListener tunnels, Fd signals)
@@ -91,7 +92,8 @@ void ControlLoop::serve(std::size_t number) {
 
 Result<void> ControlLoop::run() {
   for (;;) {
-    std::vector<pollfd> waiting{{config_.fd(), POLLIN, 0}, {rings_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {tunnels_.fd(), POLLIN, 0}};
+    std::vector<pollfd> waiting{
+        {config_.fd(), POLLIN, 0}, {rings_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {tunnels_.fd(), POLLIN, 0}};
     constexpr std::size_t kFirstPeer = 4;
     for (const IpcConnection& peer : peers_) waiting.push_back({peer.fd(), POLLIN, 0});
     const std::size_t first_reader = waiting.size();

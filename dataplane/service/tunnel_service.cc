@@ -22,6 +22,8 @@ constexpr std::size_t kReservedMax = 4096;
 constexpr std::size_t kUntoldMax = 65536;
 constexpr std::uint32_t kPuntBytes = 1U << 20, kInjectBytes = 4U << 20;
 constexpr std::uint16_t kOuterMtu = 1500;
+constexpr std::uint32_t kExpireSlots = 1024;      // of a worker's table in one look: some ten microseconds of its time
+constexpr std::size_t kWelcomeBytes = 32U << 10;  // of a message of 64 KiB
 
 ByteSpan bytes_of(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 std::string text_of(const Address& address) { return {address.wire().begin(), address.wire().end()}; }
@@ -172,11 +174,19 @@ std::string TunnelService::hello(const ipc::TunnelHello& request, ipc::FromTunne
   ipc::TunnelWelcome& welcome = *answer.mutable_welcome();
   welcome.set_shards(engine_.shards());
   welcome.set_punt_rings(engine_.shards());
+  std::size_t bytes = 0;
   for (const auto& [number, tunnel] : tunnels_) {
-    ipc::TunnelLeft& left = *welcome.add_left();
+    ipc::TunnelEvent event;
+    ipc::TunnelLeft& left = *event.mutable_left();
     left.set_tunnel(number);
     left.set_tenant(tunnel.tenant);
     left.set_note(tunnel.note);
+    bytes += event.ByteSizeLong();
+    if (bytes <= kWelcomeBytes) {
+      *welcome.add_left() = left;
+    } else {
+      untold_.push_back(std::move(event));
+    }
   }
   return {};
 }
@@ -226,15 +236,21 @@ std::string TunnelService::open(const ipc::OpenTunnel& request) {
   }
   if (request.note().size() > kNoteBytesMax) return "the note is too long";
   if (request.leases().empty() || static_cast<std::size_t>(request.leases_size()) > kLeasesMax) return "one to four leases";
-  Tunnel tunnel{.tenant = request.tenant(), .port = request.tunnel_port(), .user = request.user(), .leases = {}, .note = request.note(), .sas = {}};
+  Tunnel tunnel;
+  tunnel.tenant = request.tenant();
+  tunnel.port = request.tunnel_port();
+  tunnel.user = request.user();
+  tunnel.note = request.note();
   std::vector<std::uint32_t> replaced;
   for (const std::string& bytes : request.leases()) {
     const auto address = Address::from_wire(bytes_of(bytes));
-    if (!address || std::find(tunnel.leases.begin(), tunnel.leases.end(), *address) != tunnel.leases.end()) return "a lease is no address, or twice here";
+    const bool twice = address && std::find(tunnel.leases.begin(), tunnel.leases.end(), *address) != tunnel.leases.end();
+    if (!address || twice) return "a lease is no address, or twice here";
     if (std::string why = check_lease(request, *address, replaced); !why.empty()) return why;
     tunnel.leases.push_back(*address);
   }
-  if (tunnels_.size() - std::min(tunnels_.size(), replaced.size()) >= engine_.shard(0).limits.tunnels) return "as many tunnels are open as there is room for";
+  const std::size_t others = tunnels_.size() - std::min(tunnels_.size(), replaced.size());
+  if (others >= engine_.shard(0).limits.tunnels) return "as many tunnels are open as there is room for";
   for (const std::uint32_t old : replaced) {
     if (const auto at = tunnels_.find(old); at != tunnels_.end()) end(at, ipc::TunnelGone::REPLACED);
   }
@@ -302,7 +318,8 @@ std::string TunnelService::check_path(const ipc::TunnelPath& path, EspEnd& local
   if (!own || !other || own->family != other->family) return "the path's ends are not two addresses of one family";
   if (path.local_port() > 0xffff || path.remote_port() > 0xffff) return "no such port number";
   const std::uint32_t port = config.find_port(path.port());
-  if (port == kNoIndex || config.ports[port].tenant != path.tenant() || config.ports[port].tenant == kNoIndex) return "no such Port of this tenant";
+  const bool own_port = port != kNoIndex && config.ports[port].tenant == path.tenant() && config.ports[port].tenant != kNoIndex;
+  if (!own_port) return "no such Port of this tenant";
   if (config.find_gateway(port, *own) == nullptr) return to_string(*own) + " is no gateway of this Port";
   local = {*own, static_cast<std::uint16_t>(path.local_port())};
   peer = {*other, static_cast<std::uint16_t>(path.remote_port())};
@@ -476,14 +493,15 @@ void TunnelService::take_events(std::uint32_t number) {
   std::vector<SaEvent> events;
   engine_.on_shard(number, [&events](Shard& shard) {
     SaTable& table = *shard.tunnels_here.sas;
-    table.expire(now_of(shard));
+    table.expire(now_of(shard), kExpireSlots);
     events.assign(table.events().begin(), table.events().end());
     table.clear_events();
   });
   for (const SaEvent& event : events) {
     const auto at = tunnels_.find(event.tunnel);
     if (at == tunnels_.end()) continue;
-    const auto sa = std::find_if(at->second.sas.begin(), at->second.sas.end(), [&](const SaName& name) { return name.handle == event.handle; });
+    const auto sa = std::find_if(at->second.sas.begin(), at->second.sas.end(),
+                                 [&](const SaName& name) { return name.handle == event.handle; });
     if (sa == at->second.sas.end()) continue;
     if (event.kind == SaEventKind::kHardLimit) sa->expired = true;
     ipc::TunnelEvent out;
@@ -513,9 +531,11 @@ void TunnelService::end_gone() {
     const auto here = at++;
     const Tunnel& tunnel = here->second;
     const std::uint32_t port = changed ? config.find_port(tunnel.port) : 0;
-    const bool gone = changed && (port == kNoIndex || config.ports[port].kind != snapshot::PortKind::kTunnel || config.ports[port].tenant != tunnel.tenant);
-    const bool over = tunnel.left && std::all_of(tunnel.sas.begin(), tunnel.sas.end(), [](const SaName& sa) { return sa.expired; });
-    if (gone) {
+    const bool stands = !changed || (port != kNoIndex && config.ports[port].kind == snapshot::PortKind::kTunnel &&
+                                     config.ports[port].tenant == tunnel.tenant);
+    const auto expired = [](const SaName& sa) { return sa.expired; };
+    const bool over = tunnel.left && std::all_of(tunnel.sas.begin(), tunnel.sas.end(), expired);
+    if (!stands) {
       end(here, ipc::TunnelGone::PORT_GONE);
     } else if (over) {
       end(here, ipc::TunnelGone::LIMITS);

@@ -80,7 +80,7 @@ class TunnelService {
   int daemon_ = -1;                              ///< descriptor of the peer that is the daemon
   Tunnels tunnels_;
   std::vector<std::uint32_t> reserved_;          ///< SPIs given out and not installed
-  std::vector<ipc::TunnelEvent> untold_;         ///< ends of tunnels nobody was there to hear of
+  std::vector<ipc::TunnelEvent> untold_;         ///< what the next daemon is told behind its welcome: ends, and tunnels left
   std::uint32_t next_worker_ = 0;
   std::uint32_t generation_ = 0;                 ///< tunnels were looked at under
 };

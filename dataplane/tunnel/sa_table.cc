@@ -181,8 +181,10 @@ Result<void> SaTable::erase(std::uint32_t handle) {
   return {};
 }
 
-void SaTable::expire(std::uint64_t now) {
-  for (Slot& slot : slots_) {
+void SaTable::expire(std::uint64_t now, std::uint32_t slots) {
+  for (std::size_t left = std::min<std::size_t>(slots, slots_.size()); left > 0; --left) {
+    Slot& slot = slots_[expire_cursor_];
+    expire_cursor_ = expire_cursor_ + 1 == slots_.size() ? 0 : expire_cursor_ + 1;
     if (slot.sa != nullptr && !slot.sa->expired) usable(*slot.sa, now);
   }
 }

@@ -34,8 +34,8 @@ class SaTable {
   [[nodiscard]] Result<SaUse> query(std::uint32_t handle) const;
   /// The SA's keys are wiped before this returns. kNotFound if there is none.
   Result<void> erase(std::uint32_t handle);
-  /// Tells and ends SAs that reached a limit by time alone. A full look at the table: now and then, not every turn.
-  void expire(std::uint64_t now);
+  /// Tells and ends SAs that reached a limit by time alone: looks at the next `slots` places of the table, in a circle.
+  void expire(std::uint64_t now, std::uint32_t slots = Spi::kSlotsMax);
 
   /// The SA with this handle, null when there is none, or another, or only a reserved SPI.
   [[nodiscard]] Sa* find(std::uint32_t handle) {
@@ -73,6 +73,7 @@ class SaTable {
 
   std::uint32_t worker_;
   std::uint32_t used_ = 0;
+  std::uint32_t expire_cursor_ = 0;
   EspCrypto crypto_;
   std::unique_ptr<KeyVault> vault_;  // before the slots: keys go back to it
   std::vector<Slot> slots_;

@@ -13,12 +13,17 @@ constexpr std::uint8_t kDosSeverity = 3;
 constexpr std::uint8_t kProtocolSeverity = 5;
 constexpr std::uint8_t kCapacitySeverity = 4;
 constexpr std::uint8_t kRuleEndSeverity = 4;
+constexpr std::uint8_t kVpnSeverity = 4;
 
 constexpr EventInfo address(std::string_view code, std::string_view sentence) {
   return {code, kAddress, kAddressSeverity, sentence};
 }
 constexpr EventInfo protocol(std::string_view code, std::string_view sentence) {
   return {code, kProtocol, kProtocolSeverity, sentence};
+}
+
+constexpr EventInfo tunnel(std::string_view code, std::string_view sentence) {
+  return {code, SecCategory::kVpn, kVpnSeverity, sentence};
 }
 
 constexpr auto kEvents = std::to_array<EventInfo>({
@@ -75,6 +80,11 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     EventInfo{"CAP_RULES", SecCategory::kCapacity, kCapacitySeverity, "Rules come near the tenant's quota"},
     EventInfo{"CFG_RULE_ENDING", SecCategory::kConfig, kRuleEndSeverity, "The rule expires within seven days"},
     EventInfo{"CFG_RULE_EXPIRED", SecCategory::kConfig, kRuleEndSeverity, "The rule has expired and judges nothing any more"},
+    address("VPN_INNER_SPOOF", "A remote user sent from an address that is not his lease"),
+    tunnel("VPN_SPI_UNKNOWN", "Encrypted packet for no tunnel of this gateway"),
+    tunnel("VPN_REPLAY", "Encrypted packet that was seen before, or is older than its tunnel remembers"),
+    tunnel("VPN_ESP_AUTH", "Encrypted packet that its tunnel's key does not prove genuine"),
+    tunnel("VPN_MALFORMED", "Encrypted packet, or what it holds, is malformed"),
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 

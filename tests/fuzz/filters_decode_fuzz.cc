@@ -11,6 +11,7 @@
 #include "filters/packet/build.h"
 #include "filters/packet/decode.h"
 #include "filters/packet/fragment.h"
+#include "filters/packet/mss.h"
 #include "filters/packet/nd.h"
 
 namespace {
@@ -55,6 +56,13 @@ void use(ByteSpan frame, const PacketMeta& meta) {
   }
   std::vector<std::uint8_t> copy(frame.begin(), frame.end());
   if (echo_reply_in_place(copy, meta, own)) SEKISHO_ASSERT(copy[0] == frame[6]);
+  if (meta.protocol == kProtocolTcp && (meta.proof & kProofL4) != 0) {
+    std::vector<std::uint8_t> clamped(frame.begin(), frame.end());
+    const auto bytes = static_cast<std::uint32_t>(frame.size());
+    const bool summed = decode(frame, bytes, {.ip = true, .l4 = false}, again) == DropReason::kNone;
+    clamp_mss(clamped, meta, 536);
+    SEKISHO_ASSERT(!summed || decode(clamped, bytes, {.ip = true, .l4 = false}, again) == DropReason::kNone);
+  }
 }
 
 }  // namespace

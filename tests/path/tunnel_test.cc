@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <set>
+
 #include "base/shm/datagram_ring.h"
 #include "dataplane/path/tunnels.h"
 #include "dataplane/service/tunnel_service.h"
@@ -278,7 +280,7 @@ const RuleText kVpnToServers{.id = 11, .destinations = {"10.0.0.0/28", "fd00:0:0
 
 class PathTunnel : public PathTest {
  protected:
-  PathTunnel() : PathTest({.tunnels = 8}), service_(world_.engine()), daemon_(std::make_unique<Daemon>(service_)) {
+  PathTunnel() : PathTest({.tunnels = 48}), service_(world_.engine()), daemon_(std::make_unique<Daemon>(service_)) {
     start({kVpnToServers, {.id = 12, .sources = {"10.0.0.0/28", "fd00:0:0:1::/64"}, .destination_zones = kVpnZone}});
     daemon_->hello();
   }
@@ -655,6 +657,31 @@ TEST_P(PathTunnel, WithoutADaemonIkeIsUnservedAndTunnelsLiveOn) {
   EXPECT_EQ(drops(DropReason::kVpnSpiUnknown), 1U);
   from_user(back, question());
   EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+}
+
+TEST_P(PathTunnel, MoreTunnelsThanAWelcomeHoldsAreToldBehindIt) {
+  for (std::uint32_t number = 1; number <= 48; ++number) {
+    ipc::ToTunnels request = opening({.tunnel = number});
+    request.mutable_open_tunnel()->set_note(std::string(1024, 'n'));
+    request.mutable_open_tunnel()->clear_leases();
+    request.mutable_open_tunnel()->add_leases(bytes_of(Address::from_v4(0x0a090000 + number)));
+    ASSERT_EQ(refusal(request), "");
+  }
+  ipc::ToTunnels more = opening({.tunnel = 49});
+  more.mutable_open_tunnel()->set_leases(0, bytes_of(address("10.9.0.200")));
+  more.mutable_open_tunnel()->mutable_leases()->RemoveLast();
+  EXPECT_NE(refusal(more), "") << "48 there is room for";
+  daemon_->leave();
+  daemon_ = std::make_unique<Daemon>(service_);
+  daemon_->hello();
+  daemon_->read_events();
+  std::set<std::uint32_t> left;
+  for (const auto& one : daemon_->welcome.left()) left.insert(one.tunnel());
+  for (const auto& event : daemon_->events) {
+    if (event.has_left()) left.insert(event.left().tunnel());
+  }
+  EXPECT_EQ(left.size(), 48U);
+  EXPECT_FALSE(daemon_->events.empty());
 }
 
 TEST_P(PathTunnel, WhatTheDaemonSaysLeavesByTheTenantsRoutesCutToTheWay) {
