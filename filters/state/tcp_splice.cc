@@ -83,7 +83,10 @@ void splice_rewrite(const TcpSplice& splice, Direction direction, std::span<std:
 
 void splice_quote(std::span<std::uint8_t> frame, const PacketMeta& meta, std::size_t transport_at, std::uint32_t sequence) {
   SEKISHO_DCHECK((meta.proof & kProofL4) != 0 && (transport_at - meta.l4_offset) % 2 == 0);
-  replace32(frame, meta.l4_offset + std::size_t{2}, transport_at + kSequenceAt, sequence, false);
+  // What is quoted as far as its checksum keeps a good one, and the error's own stays: together the two change no sum.
+  const std::size_t end = std::min(frame.size(), std::size_t{meta.l3_offset} + meta.l3_length);
+  const bool whole = transport_at + kChecksumAt + 2 <= end;
+  replace32(frame, whole ? transport_at + kChecksumAt : meta.l4_offset + std::size_t{2}, transport_at + kSequenceAt, sequence, false);
 }
 
 }  // namespace sekisho::filters

@@ -34,8 +34,9 @@ void splice_segment(const TcpSplice& splice, TcpSegment& segment);
 /// malformed options end the search for SACK blocks.
 void splice_rewrite(const TcpSplice& splice, Direction direction, std::span<std::uint8_t> frame, const PacketMeta& meta);
 
-/// Puts another sequence into a TCP header quoted by an ICMP error and adjusts the error's checksum. `transport_at`: offset
-/// in the frame of the quoted header, whose first eight bytes the caller has proved, at an even distance from the message.
+/// Puts another sequence into a TCP header quoted by an ICMP error; its checksum, where it is quoted too, and the error's hold
+/// as before. `transport_at`: offset in the frame of the quoted header, whose first eight bytes the caller has proved, at an
+/// even distance from the message.
 void splice_quote(std::span<std::uint8_t> frame, const PacketMeta& meta, std::size_t transport_at, std::uint32_t sequence);
 
 }  // namespace sekisho::filters
