@@ -12,6 +12,7 @@
 #include <random>
 
 #include "tests/path/differential/reference.h"
+#include "tests/path/path_test.h"
 #include "tests/support/nat.h"
 #include "tests/support/pieces.h"
 #include "tests/support/world.h"
@@ -134,7 +135,7 @@ std::string text_of(const Packet& packet) {
     out += " piece " + std::to_string(packet.piece->begin) + "-" + std::to_string(packet.piece->end) + (packet.piece->more ? "+" : "") +
            (packet.piece->other_bytes ? " other" : "") + (packet.piece->unfragmentable ? " DF" : "") + " of " + std::to_string(packet.piece->id);
   }
-  return out + " flaw " + std::to_string(static_cast<int>(packet.flaw)) + (packet.foreign_mac ? " foreign MAC" : "") +
+  return out + " flaw " + std::to_string(static_cast<int>(packet.flaw)) + (packet.foreign_mac ? " foreign MAC" : "") + (packet.second_mac ? " second MAC" : "") +
          (packet.other_machine ? " to another machine" : "");
 }
 
@@ -168,6 +169,7 @@ class Generator {
     if (chance(10) && one_worker_) out.sessions_per_second = 1 + any_of(6);
     if (chance(35)) out.half_open_max = 1 + any_of(4);
     out.drops_floods = out.half_open_max != 0 && chance(40);
+    out.segment = tenant == 0 && chance(40);
     out.refuse_bogons = chance(20);
     out.reverse_path = static_cast<reference::ReversePath>(chance(60) ? 0 : random_() % 3);
     out.routes_documentation = chance(30);
@@ -188,7 +190,8 @@ class Generator {
     six_ = chance(50);
     constexpr std::pair<unsigned, unsigned> kTalkers[] = {{kClient, kServer}, {kClient, kServer}, {kClient, kPublic}, {kOutside, kPublic},
                                                           {kDocumented, kPublic}, {kPublic, kOutside}, {kClient, kOutside},
-                                                          {kClient, kOutside}, {kServer, kOutside}, {kOutside, kMapped}, {kClient, kMapped}};
+                                                          {kClient, kOutside}, {kServer, kOutside}, {kOutside, kMapped}, {kClient, kMapped},
+                                                          {kSecond, kServer}, {kSecond, kOutside}};
     const auto [from, to] = pick(kTalkers);
     a_ = host(chance(90) ? from : static_cast<unsigned>(random_() % kHosts));
     b_ = host(chance(90) ? to : static_cast<unsigned>(random_() % kHosts));
@@ -262,14 +265,15 @@ class Generator {
     Address address;
     Port home;
   };
-  enum : unsigned { kServer, kClient, kOutside, kDocumented, kPublic, kMapped, kHosts };
+  enum : unsigned { kServer, kClient, kOutside, kDocumented, kPublic, kMapped, kSecond, kHosts };
   Host host(unsigned which) {
     if (chance(4)) {
       const char* odd = six_ ? pick(kOdd6) : pick(kOdd4);
       return {address(odd), static_cast<Port>(random_() % 3)};
     }
     if (which == kServer) return {address(six_ ? "fd00:0:0:1::2" : "10.0.0.2"), Port::kServer};
-    if (which == kClient) return {address(six_ ? "fd00:0:0:2::2" : "10.0.0.34"), Port::kClient};
+    if (which == kSecond && tenant_ == 0) return {address(six_ ? "fd00:0:0:2::3" : "10.0.0.35"), Port::kClient};
+    if (which == kClient || which == kSecond) return {address(six_ ? "fd00:0:0:2::2" : "10.0.0.34"), Port::kClient};
     if (which == kOutside) return {address(six_ ? "2400::9" : "8.8.8.8"), Port::kUplink};
     if (which == kDocumented) return {address(six_ ? "2001:db8:ffff::9" : "198.51.100.9"), Port::kUplink};
     if (which == kMapped) return {mapped(), Port::kUplink};
@@ -372,6 +376,7 @@ class Generator {
     if (chance(4)) packet.port = static_cast<Port>(random_() % 3);
     if (chance(4)) packet.ttl = pick(kTtls);
     if (packet.port != Port::kUplink && chance(1)) packet.foreign_mac = true;
+    packet.second_mac = packet.port == Port::kClient && reference::is_second(packet.source) != chance(3);
     if (chance(1)) packet.other_machine = true;
     return packet;
   }
@@ -573,6 +578,7 @@ void complete(filters::SnapshotBuilder& builder, const reference::Policy& policy
     const std::uint32_t share = tenant == 0 ? 2 : 6;
     builder.ports[share].source_checks = static_cast<std::uint8_t>(kModes[static_cast<std::size_t>(policy[tenant].reverse_path)] |
                                                                    (policy[tenant].refuse_bogons ? snapshot::kRefuseBogons : 0));
+    if (policy[tenant].segment) share_client_port(builder);
     builder.tenants[tenant].quotas.new_sessions_per_second = policy[tenant].sessions_per_second;
     if (policy[tenant].half_open_max != 0) {
       const auto protection = policy[tenant].drops_floods ? snapshot::SynProtection::kDrop : snapshot::SynProtection::kCookies;
@@ -631,6 +637,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
   /// Longer than a datagram waits; and no multiple of seven seconds is a timeout, or close to one.
   std::string let_time_pass() {
     constexpr std::array kReasons{DropReason::kFragmentTimeout, DropReason::kFragmentOrphan};
+    if (!swept_) sweep();
     std::array<std::uint64_t, kReasons.size()> before;
     for (std::size_t i = 0; i < kReasons.size(); ++i) before[i] = world_.drops(kReasons[i]);
     world_.pass(seconds(7));
@@ -652,12 +659,13 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
   }
 
   FrameBuilder link_in(const Packet& packet) const {
-    const Mac from = packet.foreign_mac ? mac("52:54:00:00:00:99") : host_of(packet.port);
+    const Mac from = packet.foreign_mac ? mac("52:54:00:00:00:99") : packet.second_mac ? kSecondMac : host_of(packet.port);
     const Mac to = packet.other_machine ? mac("52:54:00:00:00:98") : world_.gateway(nic_of(packet.port));
     return tags_of(FrameBuilder().ethernet(from, to), packet.port, packet.tenant);
   }
-  FrameBuilder link_out(Port port, unsigned tenant) const {
-    return tags_of(FrameBuilder().ethernet(world_.gateway(nic_of(port)), host_of(port)), port, tenant);
+  FrameBuilder link_out(Port port, unsigned tenant, const Address& destination) const {
+    const Mac host = port == Port::kClient && reference::is_second(destination) ? kSecondMac : host_of(port);
+    return tags_of(FrameBuilder().ethernet(world_.gateway(nic_of(port)), host), port, tenant);
   }
   static bool asks(const Frame& frame) {
     if (frame.size() > 13 && frame[12] == 0x08 && frame[13] == 0x06) return true;
@@ -748,8 +756,8 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
         sent.source_port = port;
         if (packet.protocol == 1) sent.destination_port = port;
       }
-      if (wanted.for_client) return is_segment(there[0], link_out(wanted.out, tenant), sent) ? "" : "not the SYN the client made: " + hex(there[0]);
-      const Frame whole = frame_of(link_out(wanted.out, tenant), sent, static_cast<std::uint8_t>(packet.ttl - 1));
+      if (wanted.for_client) return is_segment(there[0], link_out(wanted.out, tenant, sent.destination), sent) ? "" : "not the SYN the client made: " + hex(there[0]);
+      const Frame whole = frame_of(link_out(wanted.out, tenant, sent.destination), sent, static_cast<std::uint8_t>(packet.ttl - 1));
       for (std::size_t i = 0; i < many; ++i) {
         const Frame expected = wanted.pieces.empty() ? whole : piece_of(whole, wanted.pieces[i]);
         if (there[i] != expected) return "passed, but as " + hex(there[i]) + "\n  instead of     " + hex(expected);
@@ -798,8 +806,10 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     answer.port = connection.port[1];
     answer.tenant = connection.tenant;
     answer.ttl = 64;
+    answer.foreign_mac = answer.other_machine = false;
     std::tie(answer.source, answer.destination, answer.source_port, answer.destination_port) =
         std::tie(connection.sent.destination, connection.sent.source, connection.sent.destination_port, connection.sent.source_port);
+    answer.second_mac = answer.port == Port::kClient && reference::is_second(answer.source);
     if (answer.port == Port::kUplink && (!is_public(answer.destination) || owner_of(answer.destination) != connection.tenant)) {
       fall_silent();  // it cannot be answered
       return "";
@@ -819,7 +829,7 @@ class PathDifferential : public testing::TestWithParam<std::uint32_t> {
     to_client.tcp = {.flags = kAck, .sequence = cookie.cookie + 1, .acknowledgement = cookie.initial + 1, .window = 5000, .payload = 0};
     const auto heard = [&](Port port, const Packet& wanted) {
       const auto& frames = out[nic_of(port)];
-      return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) { return is_segment(frame, link_out(port, connection.tenant), wanted); });
+      return std::any_of(frames.begin(), frames.end(), [&](const Frame& frame) { return is_segment(frame, link_out(port, connection.tenant, wanted.destination), wanted); });
     };
     if (out[0].size() + out[1].size() + out[2].size() != 2) return "the server's answer should tell both; " + last_drop();
     return heard(connection.port[1], to_server) && heard(connection.answers, to_client) ? "" : "told something else";
@@ -909,7 +919,8 @@ TEST_P(PathDifferential, DataPlaneAndReferenceAgreeOnEveryPacket) {
   for (const char* what : {"connections that fell silent", "datagrams made whole", "datagrams not made whole", "datagrams without a first piece",
                            "datagrams with an overlap", "pieces that came twice", "pieces refused by themselves", "connections beyond a rule's rate",
                            "SYNs dropped beyond a half-open limit", "SYNs answered with a cookie", "cookies brought back",
-                           "connections joined behind a cookie"}) {
+                           "connections joined behind a cookie", "packets of a segment's first host", "packets of a segment's second host",
+                           "packets of a segment with a neighbour's address"}) {
     EXPECT_GT(reference_.met[what], 0U) << what;
   }
   EXPECT_TRUE(GetParam() > 1 || reference_.met["packets beyond the tenant's rate"] > 0);

@@ -183,6 +183,8 @@ Packet with(Packet packet, const Ends& ends) {
 
 }  // namespace
 
+bool is_second(const Address& address) { return is(address, {"10.0.0.35", "fd00:0:0:2::3"}); }
+
 std::optional<Address> nptv6(const Address& address, const Address& from, const Address& to) { return in_prefix(address, from, to); }
 
 /// Where an address lives, for a tenant. kOutside: stands for others by translation. kByRoute: a host that a longer route than
@@ -197,7 +199,8 @@ Reference::Home Reference::home_of(const Address& address, unsigned tenant) cons
   if (is_gateway(address)) return {Home::kGateway, Port::kServer};
   if (is_network_broadcast(address)) return {Home::kBroadcast, Port::kServer};
   for (const Port port : {Port::kServer, Port::kClient}) {
-    if (bound_at(address, tenant, port)) return {Home::kByRoute, port};
+    const bool second = port == Port::kClient && policy_[tenant].segment && is_second(address);
+    if (second || bound_at(address, tenant, port)) return {Home::kByRoute, port};
   }
   if (in(address, {"10.0.0.0/28", "fd00:0:0:1::/64"})) return {Home::kNobody, Port::kServer};
   if (in(address, {"10.0.0.32/28", "fd00:0:0:2::/64"})) return {Home::kNobody, Port::kClient};
@@ -341,9 +344,15 @@ Verdict Reference::judge(const Packet& packet) {
     if (packet.other_machine) return drop(DropReason::kNotForUs);
     return judge_arrived(packet, *tenant);
   }
-  if (packet.foreign_mac) return drop(DropReason::kAeMac);
+  const bool segment = packet.port == Port::kClient && policy_[packet.tenant].segment;
+  if (packet.foreign_mac || (packet.second_mac && !segment)) return drop(DropReason::kAeMac);
   if (flaw && network) return drop(*flaw);
-  if (!bound_at(packet.source, packet.tenant, packet.port)) {
+  // On a segment each MAC has addresses of its own.
+  const bool bound = packet.second_mac ? is_second(packet.source) : bound_at(packet.source, packet.tenant, packet.port);
+  const bool neighbours = segment && (is_second(packet.source) || bound_at(packet.source, packet.tenant, packet.port));
+  if (segment && bound) ++met[packet.second_mac ? "packets of a segment's second host" : "packets of a segment's first host"];
+  if (!bound && neighbours) ++met["packets of a segment with a neighbour's address"];
+  if (!bound) {
     return drop(packet.source.family == Family::kIpv4 ? DropReason::kAeIp4 : DropReason::kAeIp6);
   }
   if (flaw) return drop(*flaw);
@@ -405,7 +414,7 @@ Verdict Reference::judge_piece(const Packet& packet, unsigned tenant) {
   }
   Verdict verdict = flaw ? drop(*flaw) : judge_flow(whole, tenant);
   verdict.packets = static_cast<unsigned>(pieces.size());
-  verdict.pieces = std::move(pieces);
+  if (!verdict.for_client) verdict.pieces = std::move(pieces);
   return verdict;
 }
 

@@ -43,6 +43,7 @@ struct Packet {
   Tcp tcp;
   std::uint8_t ttl = 64;
   bool foreign_mac = false;    ///< not the MAC that lives on the port
+  bool second_mac = false;     ///< that of the client Port's second host
   bool other_machine = false;  ///< to another MAC than the gateway's
   Flaw flaw = Flaw::kNone;
   /// An ICMP error: what it quotes (addresses, protocol, ports, sequence).
@@ -110,6 +111,7 @@ struct TenantPolicy {
   bool refuse_bogons = false;
   ReversePath reverse_path = ReversePath::kFeasible;
   bool routes_documentation = false;   ///< the documentation's networks by a route of their own
+  bool segment = false;                ///< the client Port is enforced by segment, and a second host is behind it
   std::uint32_t sessions_per_second = 0;  ///< 0: no limit. One worker only: several keep a part of it each
   std::uint32_t half_open_max = 0;     ///< beyond it SYNs are answered with cookies,
   bool drops_floods = false;           ///< or dropped
@@ -171,6 +173,9 @@ struct Connection {
   std::uint32_t shift = 0;   ///< the server's sequence less what the client was told
   std::uint64_t last = 0;    ///< second of its last packet
 };
+
+/// Of the second host behind a segment's client Port.
+[[nodiscard]] bool is_second(const Address& address);
 
 /// RFC 6296 between prefixes of 48 bits.
 [[nodiscard]] std::optional<Address> nptv6(const Address& address, const Address& from, const Address& to);
