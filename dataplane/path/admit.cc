@@ -472,11 +472,6 @@ DropReason begin_tracking(const Shard& shard, const TenantEntry& tenant, rte_mbu
   return filters::datagram_first(state, meta);
 }
 
-SessionEnds received_ends(rte_mbuf* packet) {
-  const PacketMeta& meta = meta_of(packet);
-  return {filters::ip_source(frame_of(packet), meta), filters::ip_destination(frame_of(packet), meta), meta.source_port, meta.destination_port};
-}
-
 /// A place for a first packet's session (meta.session), and its translation if it has one.
 DropReason insert(Shard& shard, const Runtime& config, const Applicant& applicant, const FlowLookup& lookup, std::uint32_t out_port) {
   rte_mbuf* packet = applicant.packet;
@@ -535,9 +530,8 @@ Opened open_session(Shard& shard, const Runtime& config, const Applicant& applic
     back = hop_of(shard, config, *applicant.ways.back, filters::ip_source(frame_of(packet), meta));
     if (out.next_hop == kNoIndex || back.next_hop == kNoIndex) reason = DropReason::kNeighbourUnresolved;
   }
-  if (reason == DropReason::kNone && port.nat != 0 && nat_asks(shard, config, packet, received_ends(packet), applicant.target, out.port)) {
-    return Opened::kElsewhere;
-  }
+  const bool translates = reason == DropReason::kNone && port.nat != 0;
+  if (translates && nat_asks(shard, config, packet, applicant.target, out.port)) return Opened::kElsewhere;
   std::uint32_t place = kNoIndex;
   if (reason == DropReason::kNone) reason = take_place(shard, tenant, rule, packet, place);
   const FlowLookup lookup = lookup_of(packet, shard.sessions.seed());

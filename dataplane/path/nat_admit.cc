@@ -6,6 +6,7 @@
 #include "dataplane/path/lookup.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/translate.h"
+#include "filters/packet/fields.h"
 #include "filters/packet/protocol.h"
 
 namespace sekisho::dataplane::path {
@@ -81,7 +82,8 @@ struct Leaving {
   NatStep step;
 };
 
-Leaving leaving_of(const Runtime& config, const PacketMeta& meta, const FlowEnds& received, const NatTarget& target, std::uint32_t out_port) {
+Leaving leaving_of(const Runtime& config, const PacketMeta& meta, const FlowEnds& received, const NatTarget& target,
+                   std::uint32_t out_port) {
   Leaving out{DropReason::kNone, received, {}};
   if (target.translated) {
     out.sent.destination = target.address;
@@ -161,6 +163,12 @@ NatRules rules_of(const Runtime& config, std::uint32_t in, std::uint32_t out) {
 
 }  // namespace
 
+FlowEnds received_ends(rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const auto frame = frame_of(packet);
+  return {filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port, meta.destination_port};
+}
+
 DropReason nat_target(const Runtime& config, const PacketMeta& meta, const Address& source, const Address& destination,
                       NatTarget& out) noexcept {
   const PortEntry& port = config.ports[meta.ingress];
@@ -208,11 +216,11 @@ void forget_flow(Shard& shard, std::uint32_t index) noexcept {
   shard.shared.flow_owners.remove(shard.sessions.own_hash(index), shard.number);
 }
 
-bool nat_asks(Shard& shard, const Runtime& config, rte_mbuf* packet, const FlowEnds& received, const NatTarget& target,
-              std::uint32_t out_port) noexcept {
+bool nat_asks(Shard& shard, const Runtime& config, rte_mbuf* packet, const NatTarget& target, std::uint32_t out_port) noexcept {
   const auto has_swept = [&](const auto& generation) { return generation.load(std::memory_order_acquire) == config.generation; };
   if (std::all_of(shard.shared.swept.begin(), shard.shared.swept.end(), has_swept)) [[likely]] return false;
   PacketMeta& meta = meta_of(packet);
+  const FlowEnds received = received_ends(packet);
   auto [reason, sent, step] = leaving_of(config, meta, received, target, out_port);
   if (reason != DropReason::kNone) return false;
   if (step.block) {  // the port it would take

@@ -25,6 +25,9 @@ struct NatRules {
   std::uint8_t log = 0;
 };
 
+/// A decoded packet's ends.
+[[nodiscard]] filters::FlowEnds received_ends(rte_mbuf* packet) noexcept;
+
 /// The destination step. kNone, or why the packet ends. Needs meta.ingress of a tenant with NAT rules.
 filters::DropReason nat_target(const Runtime& config, const PacketMeta& meta, const Address& source, const Address& destination,
                                NatTarget& out) noexcept;
@@ -42,8 +45,7 @@ void forget_flow(Shard& shard, std::uint32_t index) noexcept;
 
 /// After a commit another shard may have flows that it has not noted yet: of a tenant that had no NAT rules before. True: a
 /// flow of its would look like this packet's translated; the packet is on its way there to ask, and comes back.
-bool nat_asks(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::FlowEnds& received, const NatTarget& target,
-              std::uint32_t out_port) noexcept;
+bool nat_asks(Shard& shard, const Runtime& config, rte_mbuf* packet, const NatTarget& target, std::uint32_t out_port) noexcept;
 /// The other side of nat_asks(): notes the flow that was asked for, if there is one, and sends the packet back.
 void nat_answer(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 
