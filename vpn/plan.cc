@@ -197,14 +197,14 @@ const GroupPlan* TenantPlan::group_of(const UserPlan* user, const GatewayPlan& a
   if (user != nullptr) {
     for (const std::string& name : user->groups) {
       const auto found = groups.find(name);
-      if (found == groups.end()) continue;
+      if (found == groups.end() || found->second.pool.empty()) continue;  // of rules only
       const GroupPlan& group = found->second;
       if (best == nullptr || group.priority < best->priority || (group.priority == best->priority && group.name < best->name)) best = &group;
     }
   }
   if (best != nullptr) return best;
   const auto found = groups.find(at.default_group);
-  return found == groups.end() ? nullptr : &found->second;
+  return found == groups.end() || found->second.pool.empty() ? nullptr : &found->second;
 }
 
 Result<std::shared_ptr<const Plan>> parse_plan(ByteSpan bytes) {

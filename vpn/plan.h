@@ -92,7 +92,7 @@ struct TenantPlan {
 
   [[nodiscard]] const GatewayPlan* gateway(std::string_view name) const;
   [[nodiscard]] const UserPlan* user(std::string_view name) const;
-  /// F-20: the group with the lowest priority number, by name among equals; the gateway's default when he is in none.
+  /// F-20: of his groups with a pool the one with the lowest priority number, by name among equals; else the gateway's default.
   [[nodiscard]] const GroupPlan* group_of(const UserPlan* user, const GatewayPlan& at) const;
 };
 

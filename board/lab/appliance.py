@@ -15,8 +15,8 @@ from .system import LabError, run, wait_until
 from .topology import TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
-_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log"}
-_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock")}
+_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike"}
+_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": ()}
 
 
 def default_binaries():
@@ -50,6 +50,7 @@ class Appliance:
         self.workers = workers
         self.driver = driver
         self.processes = {}
+        self.remote_access = False
         self._make_folders()
         self.binaries = self._reachable_binaries(Path(binaries or default_binaries()))
 
@@ -70,18 +71,21 @@ class Appliance:
         copies = self.root / "bin"
         copies.mkdir()
         for name in (*_USERS, "sekishoctl"):
-            shutil.copy2(folder / name, copies / name)
+            if (folder / name).exists():  # without strongSwan's headers there is no iked
+                shutil.copy2(folder / name, copies / name)
         return copies
 
     # --- life of the daemons -------------------------------------------------------------------------------------------
 
-    def start(self):
-        for name in ("dataplaned", "controld", "logd"):
+    def start(self, remote_access=False):
+        self.remote_access = remote_access
+        for name in ("dataplaned", "controld", "logd", *(["iked"] if remote_access else [])):
             self.start_daemon(name)
 
     def start_daemon(self, name):
         """Starts one daemon and waits until its sockets answer. dataplaned comes up with the last good snapshot, or with none."""
         arguments = getattr(self, f"_{name}_argv")()
+        self._said = len(self.output(name))
         output = open(self.root / "out" / f"{name}.txt", "ab")
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "XDG_RUNTIME_DIR": str(self.root / "dp")}
         for sock in _SOCKETS[name]:
@@ -101,6 +105,8 @@ class Appliance:
     def _listens(self, name):
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
+        if name == "iked":  # it listens nowhere
+            return "connected to the data plane" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
     def _uid(self, daemon):
@@ -113,16 +119,22 @@ class Appliance:
         devices = [f"--vdev=net_{self.driver}{number},{ends.format(name)}" for number, name in enumerate(gateway_interfaces())]
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
-                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), "--",
+                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), *self._for_iked("--tunnel-uid"), "--",
                 f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", *devices]
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
-                "--log-uid", self._uid("logd")]
+                "--log-uid", self._uid("logd"), *self._for_iked("--vpn-uid")]
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
-                "--allow-uid", self._uid("controld")]
+                "--allow-uid", self._uid("controld"), *self._for_iked("--event-uid")]
+
+    def _iked_argv(self):
+        return [str(self.binaries / "iked"), "--run-dir", str(self.run_dir)]
+
+    def _for_iked(self, option):
+        return [option, self._uid("iked")] if self.remote_access else []
 
     def kill(self, name):
         """kill -9, and the end awaited."""
@@ -132,7 +144,7 @@ class Appliance:
     def stop(self):
         """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
         statuses = {}
-        for name in ("logd", "controld", "dataplaned"):
+        for name in ("iked", "logd", "controld", "dataplaned"):
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 continue

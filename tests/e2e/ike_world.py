@@ -207,6 +207,11 @@ class Client:
         self.last = done.stdout + done.stderr
         return done.returncode == 0
 
+    def forget(self, ike):
+        """Ends an IKE_SA without waiting for an answer."""
+        self.swanctl("--terminate", "--ike", ike, "--force", "--timeout", 1, check=False)
+        wait_until(lambda: self.spis() == [], 5, "the client forgetting")
+
     def disconnect(self, ike):
         self.swanctl("--terminate", "--ike", ike, "--timeout", 5, check=False)
 

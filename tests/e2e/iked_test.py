@@ -369,7 +369,6 @@ def test_killed_daemon_leaves_traffic_and_its_user_replaces_the_session(site, cl
     up = come_in(site, client, eap("eap", "alice"))
     site.end("iked", signal.SIGKILL)
     assert client.ping(INSIDE4, count=2)
-    site.generation = 0
     site.start("iked")
     site.apply()
     assert client.ping(INSIDE4, count=2)  # the new daemon closes nothing
@@ -378,17 +377,18 @@ def test_killed_daemon_leaves_traffic_and_its_user_replaces_the_session(site, cl
     down = site.expect("down", vpn_sid=up["vpn_sid"], cause="replaced")
     assert down["user"] == "alice" and down["ip4"] == up["ip4"] and down["start_ts"] <= up["ts"]
     go(site, second, after)
+    client.forget("eap")
 
 
 def test_what_a_killed_daemon_left_obeys_the_configuration(site, client):
     up = come_in(site, client, eap("eap", "alice"))
     site.end("iked", signal.SIGKILL)
     site.user("Alice")["suspended"] = True
-    site.generation = 0
     site.start("iked")
     site.apply()
     site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
     assert not client.ping(INSIDE4, check=False)
+    client.forget("eap")
 
 
 def test_records_wait_for_logd(site, client):
@@ -406,6 +406,5 @@ def test_a_daemon_that_is_stopped_says_goodbye(site, client):
     assert site.end("iked") == 0
     site.expect("down", vpn_sid=up["vpn_sid"], cause="maintenance")
     wait_until(lambda: client.spis() == [], 5, "the client hearing of it")
-    site.generation = 0
     site.start("iked")
     site.apply()

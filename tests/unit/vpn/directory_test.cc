@@ -128,6 +128,10 @@ TEST_F(DirectoryTest, ASuspendedUserIsDeniedAndTheNextOneIsNot) {
 TEST_F(DirectoryTest, WhoIsInNoGroupIsDeniedUnlessTheGatewayHasADefault) {
   EXPECT_EQ(enter("carol"), Cause::kConfig);
   EXPECT_EQ(enter("nobody@certificate"), Cause::kConfig);
+  acme().add_groups()->set_name("of rules only");
+  acme().mutable_users(2)->add_groups("of rules only");
+  apply();
+  EXPECT_EQ(enter("carol"), Cause::kConfig);
   acme().mutable_gateways(0)->set_default_group("staff");
   apply();
   const Session known = in("carol"), unknown = in("nobody@certificate");
@@ -141,8 +145,13 @@ TEST_F(DirectoryTest, TheLowestPriorityNumberChoosesAndTheNameAmongEquals) {
     auto& group = *acme().add_groups();
     group.set_name(name);
     group.set_priority(static_cast<std::uint32_t>(priority));
+    group.set_pool("pool");
     alice().add_groups(name);
   }
+  auto& rules_only = *acme().add_groups();
+  rules_only.set_name("leaving");
+  rules_only.set_priority(1);
+  alice().add_groups("leaving");
   apply();
   EXPECT_EQ(directory_.admitted(in("alice").id)->group, "a-group");
   EXPECT_EQ(directory_.admitted(in("bob").id)->group, "staff");
