@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remote access through the whole appliance: stock strongSwan on the Internet side logs in, gets an address of the tenant's, and its
+packets pass the tenant's rules by the groups of its user. What programs saw decides; then the vpn log must agree."""
+
+import json
+from pathlib import Path
+
+import pytest
+from lab.lab import Lab
+from lab.system import wait_until
+
+from ike_test import connection, document
+from ike_world import Client, Pki, nt_hash
+
+SERVICE_CODES = {"acme": "acm00000001", "globex": "glx00000001"}
+GATEWAYS = {"acme": ("203.0.113.21", "2001:db8:a::21"), "globex": ("203.0.113.37", "2001:db8:b::37")}
+WEB, LOGIN, DATABASE = "http://10.0.0.2/", "http://10.0.0.2:22/", "http://10.0.0.18:5432/"
+WEB6 = "http://[fd00:10:0:1::2]/"
+
+PORT = "      - { name: users, kind: tunnel, zone: remote }\n"
+POLICY = """      - name: remote users
+        from: [remote]
+        to: [servers]
+        rules:
+          - { name: leaving, action: reject, users: [leaving], log: each }
+          - { name: staff web, action: allow, users: [staff], service: [http], log: both }
+          - { name: admins login, action: allow, users: [admins], service: [ssh], log: both }
+"""
+
+
+class Site:
+    """The document of both tenants, and how to change it."""
+
+    def __init__(self, lab, pki, folder):
+        self.lab, self.pki, self.path = lab, pki, folder / "remote.yaml"
+        self.users = {"alice": ["staff"], "bob": ["staff", "admins"], "mallory": ["staff", "leaving"], "alice@example.test": ["staff"]}
+        self.suspended = []
+
+    def _remote(self, tenant):
+        def pem(name):
+            return json.dumps([self.pki.path(name).read_text()])
+
+        users = "".join(f"      - {{ name: {json.dumps(name)}, groups: [{', '.join(groups)}], "
+                        f"nt_hash: \"{nt_hash(name.split('@', maxsplit=1)[0] + '-' + tenant)}\", suspended: {str(name in self.suspended).lower()} }}\n"
+                        for name, groups in self.users.items())
+        four, six = GATEWAYS[tenant]
+        return f"""    pools:
+      - {{ name: people, tunnel: users, ranges: [10.99.0.10-10.99.0.40, "fd00:99::10-fd00:99::40"] }}
+    user_groups:
+      - {{ name: staff, pool: people, sessions_per_user: 2 }}
+      - {{ name: admins }}
+      - {{ name: leaving }}
+    users:
+{users}    gateways:
+      - {{ name: vpn, addresses: [{four}, "{six}"], port: net, tunnel: users, identity: gw.{tenant}.test, accept: [certificate, eap-mschapv2],
+          certificates: {pem(f'gw-{tenant}.pem')}, keys: {pem(f'gw-{tenant}.key')}, gateway_cas: {pem(f'{tenant}.pem')},
+          client_cas: {pem(f'{tenant}.pem')}, networks: [10.0.0.0/24, "fd00:10::/32"] }}
+"""
+
+    def commit(self):
+        head, *tenants = Path(self.lab.config).read_text().split("  - service_code: ")
+        out = [head]
+        for tenant, text in zip(("acme", "globex"), tenants):
+            text = text.replace("zones: [servers, office, internet]", "zones: [servers, office, internet, remote]", 1)
+            text = text.replace("    ports:\n", "    ports:\n" + PORT, 1)
+            text = text.replace("    policies:\n", self._remote(tenant) + "    policies:\n" + POLICY, 1)
+            out.append(text)
+        self.path.write_text("  - service_code: ".join(out))
+        done = self.lab.appliance.commit(self.path, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        wait_until(lambda: f"follows revision {self.lab.appliance.generation()}\n" in self.lab.appliance.output("iked"), 10, "iked following")
+
+    def records(self, tenant):
+        return [one for one in self.lab.appliance.records(SERVICE_CODES[tenant]) if one["type"] == "vpn"]
+
+    def expect(self, event, tenant="acme", seconds=12, **wanted):
+        def find():
+            for one in self.records(tenant):
+                if one["eid"] not in self.taken and one["event"] == event and all(one.get(name) == value for name, value in wanted.items()):
+                    self.taken.add(one["eid"])
+                    return one
+            return None
+        return wait_until(find, seconds, f"a record {event} {wanted}", every=0.2)
+
+    taken = set()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("remote")
+    pki = Pki(folder)
+    for tenant in GATEWAYS:
+        pki.ca(tenant, "ecdsa")
+        pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
+    pki.certificate("alice", "ecdsa", "acme", "email:alice@example.test")
+    with Lab(remote_access=True) as lab:
+        if not (lab.appliance.binaries / "iked").exists():
+            pytest.skip("iked is not built (SEKISHO_IKE=OFF)")
+        made = Site(lab, pki, folder)
+        made.commit()
+        yield made
+        assert lab.appliance.status()["conservation violations"] == "0"
+
+
+def new_client(site, folder, host="outside"):
+    for authority in GATEWAYS:
+        (folder / "x509ca").mkdir(parents=True, exist_ok=True)
+    made = Client(site.lab[host].namespace, folder / "charon")
+    for authority in GATEWAYS:
+        (folder / "charon" / "x509ca" / f"{authority}.pem").write_text(site.pki.path(f"{authority}.pem").read_text())
+    (folder / "charon" / "x509" / "alice.pem").write_text(site.pki.path("alice.pem").read_text())
+    (folder / "charon" / "private" / "alice.key").write_text(site.pki.path("alice.key").read_text())
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(site, tmp_path_factory):
+    made = new_client(site, tmp_path_factory.mktemp("client"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def goodbye(site, client):
+    yield
+    client.forget("vpn")
+
+
+def eap(user, tenant="acme", gateway=0, **more):
+    return connection("vpn", auth="eap-mschapv2", user=user, gateway=GATEWAYS[tenant][gateway], server=f"gw.{tenant}.test",
+                      **{"remote": "10.0.0.0/24", **more})
+
+
+def come_in(site, client, way, tenant="acme", **wanted):
+    passwords = [(name, f"{name}-{tenant}") for name in ("alice", "bob", "mallory")]
+    client.load(document([way], passwords))
+    assert client.connect("vpn"), client.last + client.log() + site.lab.appliance.output("iked")
+    return site.expect("up", tenant, **wanted)
+
+
+def outside(site):
+    return site.lab["outside"]
+
+
+def test_password_brings_in_and_the_groups_rules_decide(site, client):
+    up = come_in(site, client, eap("alice"), user="alice", user_group="staff")
+    assert up["ip4"].startswith("10.99.0.")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    assert outside(site).curl(LOGIN, 1)[0] == 28  # the port beside it is for others
+    assert outside(site).curl(DATABASE, 1)[0] == 28
+    comm = [one for one in site.lab.appliance.records(SERVICE_CODES["acme"]) if one["type"] == "comm" and one.get("rule_name") == "staff web"]
+    assert any(one["src_ip"] == up["ip4"] for one in comm)
+
+
+def test_another_group_opens_another_door(site, client):
+    come_in(site, client, eap("bob"), user="bob")
+    assert outside(site).curl(LOGIN) == (0, "acme login")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+
+
+def test_who_is_leaving_is_in_and_reaches_nothing(site, client):
+    come_in(site, client, eap("mallory"), user="mallory")
+    assert outside(site).curl(WEB, 1)[0] != 0
+
+
+def test_certificate_brings_in_with_ipv6_inside(site, client):
+    up = come_in(site, client, connection("vpn", certificate="alice", gateway=GATEWAYS["acme"][0], server="gw.acme.test", vips="0.0.0.0, ::",
+                                          remote="10.0.0.0/24, fd00:10::/32"), auth="pubkey", user="alice@example.test")
+    assert up["ip6"].startswith("fd00:99::")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    assert outside(site).curl(WEB6) == (0, "acme web1")
+
+
+def test_ipv6_outside(site, client):
+    up = come_in(site, client, eap("alice", gateway=1))
+    assert up["peer_ip"] == "2001:db8:0:1::2"
+    assert outside(site).curl(WEB) == (0, "acme web1")
+
+
+def test_the_other_tenant_has_the_same_addresses_and_another_world(site, client):
+    come_in(site, client, eap("alice", "globex"), "globex", user="alice")
+    assert outside(site).curl(WEB) == (0, "globex web1")
+    client.forget("vpn")
+    client.load(document([eap("alice", "globex")], [("alice", "alice-acme")]))
+    assert not client.connect("vpn", seconds=8)
+    site.expect("auth_fail", "globex", seconds=20, cause="auth")
+
+
+def test_traffic_goes_on_through_rekeys(site, client):
+    up = come_in(site, client, eap("alice"))
+    for _ in range(3):
+        before = client.spis()
+        client.swanctl("--rekey", "--child", "vpn")
+        site.expect("rekey", vpn_sid=up["vpn_sid"])
+        wait_until(lambda before=before: len(client.spis()) == 1 and client.spis() != before, 5, "the new SA alone")
+        assert outside(site).curl(WEB) == (0, "acme web1")
+
+
+def test_killed_keying_daemon_leaves_traffic_alone(site, client):
+    up = come_in(site, client, eap("alice"))
+    site.lab.appliance.kill("iked")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    site.lab.appliance.start_daemon("iked")
+    wait_until(lambda: site.lab.appliance.output("iked").rstrip().endswith(f"follows revision {site.lab.appliance.generation()}"), 10, "iked following")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    client.forget("vpn")
+    again = come_in(site, client, eap("alice"))
+    assert again["ip4"] == up["ip4"]
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="replaced")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+
+
+def test_suspension_shuts_the_door_within_ten_seconds(site, client):
+    up = come_in(site, client, eap("alice"))
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    site.suspended = ["alice"]
+    site.commit()
+    site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
+    assert outside(site).curl(WEB, 1)[0] != 0
+    site.suspended = []
+    site.commit()
+
+
+def test_killed_data_plane_ends_sessions_and_clients_come_back(site, client):
+    up = come_in(site, client, eap("alice"))
+    site.lab.appliance.kill("dataplaned")
+    site.lab.appliance.start_daemon("dataplaned")
+    site.expect("down", seconds=20, vpn_sid=up["vpn_sid"], cause="internal")
+    client.forget("vpn")
+    come_in(site, client, eap("alice"))
+    assert outside(site).curl(WEB) == (0, "acme web1")
