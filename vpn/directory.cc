@@ -21,7 +21,8 @@ bool open_now(const std::vector<LoginWindow>& windows, std::int64_t now) {
 
 bool may_come_from(const GroupPlan& group, const Address& source) {
   return group.source_prefixes.empty() || source.family == Family::kNone ||
-         std::any_of(group.source_prefixes.begin(), group.source_prefixes.end(), [&source](const Prefix& one) { return one.contains(source); });
+         std::any_of(group.source_prefixes.begin(), group.source_prefixes.end(),
+                     [&source](const Prefix& one) { return one.contains(source); });
 }
 
 std::size_t copy(ByteSpan from, std::span<std::uint8_t> to) {
@@ -141,7 +142,9 @@ Cause UserDirectory::make_room(const Found& found, const std::string& user) {
   if (sessions.size() < found.group->sessions_per_user) return Cause::kNone;
   if (!found.group->replace_oldest) return Cause::kLimitUser;
   // More than one when the limit was lowered meanwhile.
-  for (std::size_t i = 0; i + found.group->sessions_per_user <= sessions.size(); ++i) end(sessions[i], entries_.at(sessions[i]), Cause::kReplaced);
+  for (std::size_t i = 0; i + found.group->sessions_per_user <= sessions.size(); ++i) {
+    end(sessions[i], entries_.at(sessions[i]), Cause::kReplaced);
+  }
   return Cause::kNone;
 }
 
@@ -217,8 +220,8 @@ void UserDirectory::moved(const Session& session) {
   if (const Cause cause = judge_again(found->second); cause != Cause::kNone) end(session.id, found->second, cause);
 }
 
-void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id,
-                          std::span<const Address> leases) {
+void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user,
+                          std::uint32_t user_id, std::span<const Address> leases) {
   const std::lock_guard lock(mutex_);
   const std::string name = folded(user);
   for (const Address& address : leases) leases_.adopt(tenant, address, session, name);

@@ -69,7 +69,8 @@ void EventLog::add(ipc::ToEventLog record) {
     if (queue_.size() < records_max_) {
       enqueue(record);
     } else {
-      auto loss = std::find_if(losses_.begin(), losses_.end(), [&record](const Loss& one) { return one.service_code == record.service_code(); });
+      auto loss = std::find_if(losses_.begin(), losses_.end(),
+                               [&record](const Loss& one) { return one.service_code == record.service_code(); });
       if (loss == losses_.end()) {
         losses_.push_back({record.service_code(), record.node(), 0, record.timestamp_ns(), 0});
         loss = losses_.end() - 1;

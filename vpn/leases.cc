@@ -72,7 +72,9 @@ std::optional<Address> Leases::search(const LeaseRequest& request, std::uint64_t
     total += ranges.back().second;
   }
   if (total == 0) return std::nullopt;
-  const auto is_reserved = [&request](const Address& address) { return request.reserved != nullptr && request.reserved->contains(address); };
+  const auto is_reserved = [&request](const Address& address) {
+    return request.reserved != nullptr && request.reserved->contains(address);
+  };
   const auto before = last_.find({request.tenant, request.user, request.family});
   if (before != last_.end() && !is_reserved(before->second) && std::any_of(ranges.begin(), ranges.end(), [&](const auto& one) {
         return one.first.first <= before->second && before->second <= one.first.last;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/proto/control_vpn.pb.h"
 
@@ -83,7 +84,8 @@ Result<UserPlan> user_of(const ipc::VpnUser& from) {
   UserPlan out;
   if (from.name().empty() || from.id() == 0 || (!from.nt_hash().empty() && from.nt_hash().size() != kNtHashBytes)) return kBad;
   SEKISHO_TRY(std::vector<Address> own, addresses_of(from.static_addresses()));
-  return UserPlan{from.id(), from.name(), Secret(from.nt_hash()), Secret(from.psk()), from.suspended(), texts_of(from.groups()), std::move(own)};
+  return UserPlan{from.id(), from.name(), Secret(from.nt_hash()), Secret(from.psk()), from.suspended(), texts_of(from.groups()),
+                  std::move(own)};
 }
 
 Result<GroupPlan> group_of(const ipc::VpnGroup& from) {
@@ -199,7 +201,7 @@ const GroupPlan* TenantPlan::group_of(const UserPlan* user, const GatewayPlan& a
       const auto found = groups.find(name);
       if (found == groups.end() || found->second.pool.empty()) continue;  // of rules only
       const GroupPlan& group = found->second;
-      if (best == nullptr || group.priority < best->priority || (group.priority == best->priority && group.name < best->name)) best = &group;
+      if (best == nullptr || std::tie(group.priority, group.name) < std::tie(best->priority, best->name)) best = &group;
     }
   }
   if (best != nullptr) return best;

@@ -67,7 +67,9 @@ std::shared_ptr<const Plan> PlanClient::poll(Clock::time_point now) {
     complained_ = false;
     return *plan;
   }
-  if (!complained_) std::fprintf(stderr, "iked: what controld says of users and gateways cannot be read: %s\n", describe(plan.error()).c_str());
+  if (!complained_) {
+    std::fprintf(stderr, "iked: what controld says of users and gateways cannot be read: %s\n", describe(plan.error()).c_str());
+  }
   complained_ = true;
   connection_.reset();
   return nullptr;

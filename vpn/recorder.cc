@@ -78,11 +78,21 @@ std::optional<Note> read_note(const std::vector<std::uint8_t>& bytes) {
   Note out;
   if (bytes.size() < kNoteHead) return std::nullopt;
   std::memcpy(&out.user, bytes.data(), kNoteHead);
-  if (!out.record.ParseFromArray(bytes.data() + kNoteHead, static_cast<int>(bytes.size() - kNoteHead)) || !out.record.has_vpn()) return std::nullopt;
+  const bool read = out.record.ParseFromArray(bytes.data() + kNoteHead, static_cast<int>(bytes.size() - kNoteHead));
+  if (!read || !out.record.has_vpn()) return std::nullopt;
   return out;
 }
 
 }  // namespace
+
+Cause cause_of(SessionTunnelGone::Why why) {
+  switch (why) {
+    case SessionTunnelGone::Why::kReplaced: return Cause::kReplaced;
+    case SessionTunnelGone::Why::kPortGone: return Cause::kConfig;
+    case SessionTunnelGone::Why::kLimits: break;
+  }
+  return Cause::kInternal;
+}
 
 SessionRecorder::SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose)
     : directory_(directory), tunnels_(tunnels), log_(log), verbose_(verbose) {
@@ -236,8 +246,7 @@ void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, const Tu
 }
 
 void SessionRecorder::left_gone(const LeftTunnelGone& gone) {
-  using Why = SessionTunnelGone::Why;
-  write_left(gone.tunnel, gone.why == Why::kReplaced ? Cause::kReplaced : gone.why == Why::kPortGone ? Cause::kConfig : Cause::kInternal, &gone.totals);
+  write_left(gone.tunnel, cause_of(gone.why), &gone.totals);
 }
 
 void SessionRecorder::left_lost() {

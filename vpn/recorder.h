@@ -9,6 +9,9 @@
 
 namespace sekisho::vpn {
 
+/// Why a session ends whose tunnel the data plane ended.
+Cause cause_of(SessionTunnelGone::Why why);
+
 /// Ends what has ended, and writes it down: session events become records of the vpn log; an attempt or session that is over loses
 /// its tunnel and its addresses. What a daemon before left gets its down record from the note in the data plane.
 /// on() only takes notes: a thread of its own works, in order.

@@ -83,7 +83,8 @@ struct TunnelClient::Waiting {
   bool over = false;
 };
 
-TunnelClient::TunnelClient(std::string socket_path, OwnerOf owner_of) : socket_path_(std::move(socket_path)), owner_of_(std::move(owner_of)) {
+TunnelClient::TunnelClient(std::string socket_path, OwnerOf owner_of)
+    : socket_path_(std::move(socket_path)), owner_of_(std::move(owner_of)) {
   // Not the numbers of the daemon before: what it left is told only after the first hello.
   (void)::getrandom(&last_number_, sizeof(last_number_), 0);
   reader_ = std::thread([this] { run(); });
@@ -134,7 +135,8 @@ bool TunnelClient::connect() {
   if (!connection->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, {}, kDeadline)) return false;
   auto answer = connection->receive(kDeadline);
   ipc::FromTunnels message;
-  if (!answer || !message.ParseFromArray(answer->bytes.data(), static_cast<int>(answer->bytes.size())) || !message.has_welcome()) return false;
+  if (!answer || !message.ParseFromArray(answer->bytes.data(), static_cast<int>(answer->bytes.size()))) return false;
+  if (!message.has_welcome()) return false;
   {
     const std::lock_guard lock(sending_);
     connection_ = std::move(connection);
@@ -227,13 +229,15 @@ void TunnelClient::take_event(const ipc::TunnelEvent& event) {
     return sa == sas_.end() ? std::optional<Endpoint>{} : sa->second.local;
   };
   if (event.has_limit() && event.limit().inbound()) {
-    if (const auto local = local_of(event.limit().spi())) signals_.emplace_back(SaLimitReached{event.limit().spi(), *local, event.limit().hard()});
+    const auto local = local_of(event.limit().spi());
+    if (local) signals_.emplace_back(SaLimitReached{event.limit().spi(), *local, event.limit().hard()});
   } else if (event.has_limit()) {
     // charon replaces a CHILD_SA by its inbound end: that of the same session.
     const auto owner = sessions_.find(event.limit().tunnel());
     if (owner == sessions_.end()) return;
     for (const auto& [key, sa] : sas_) {
-      if (std::get<0>(key) && sa.session == owner->second) signals_.emplace_back(SaLimitReached{std::get<1>(key), sa.local, event.limit().hard()});
+      if (!std::get<0>(key) || sa.session != owner->second) continue;
+      signals_.emplace_back(SaLimitReached{std::get<1>(key), sa.local, event.limit().hard()});
     }
   } else if (event.has_moved()) {
     const auto local = local_of(event.moved().spi());
@@ -377,7 +381,8 @@ bool TunnelClient::install(const SaParameters& sa) {
   constexpr std::uint16_t kAesGcm8 = 18, kAesGcm16 = 20;
   constexpr std::size_t kSaltBytes = 4;
   const bool aead = sa.encryption >= kAesGcm8 && sa.encryption <= kAesGcm16;
-  out.set_encryption_key_bits(static_cast<std::uint32_t>(8 * (sa.encryption_key.size() - (aead ? std::min(kSaltBytes, sa.encryption_key.size()) : 0))));
+  const std::size_t salt = aead ? std::min(kSaltBytes, sa.encryption_key.size()) : 0;
+  out.set_encryption_key_bits(static_cast<std::uint32_t>(8 * (sa.encryption_key.size() - salt)));
   out.set_replay_window(sa.replay_window);
   out.set_soft_bytes(sa.soft_bytes);
   out.set_hard_bytes(sa.hard_bytes);

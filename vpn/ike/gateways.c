@@ -17,7 +17,8 @@ typedef struct {
 	chunk_t value;
 } attribute_t;
 
-/** Everything of one gateway of a tenant; immutable but for its place in the list, so that a session may keep it while the next one takes its place. */
+/** Everything of one gateway of a tenant; immutable but for its place in the list, so that a session may keep it while the next one
+ * takes its place. */
 typedef struct gateway_t gateway_t;
 
 struct gateway_t {

@@ -84,8 +84,7 @@ class Daemon {
   void take(const SaLimitReached& limit) { engine_->expire(limit.spi, limit.local, limit.hard); }
   void take(const PeerMovedTo& moved) { engine_->mapping_changed(moved.spi, moved.local, moved.remote); }
   void take(const SessionTunnelGone& gone) {
-    using Why = SessionTunnelGone::Why;
-    engine_->terminate(gone.session, gone.why == Why::kReplaced ? Cause::kReplaced : gone.why == Why::kPortGone ? Cause::kConfig : Cause::kInternal);
+    engine_->terminate(gone.session, cause_of(gone.why));
   }
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
