@@ -106,7 +106,7 @@ class Appliance:
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
         if name == "iked":  # it listens nowhere
-            return "connected to the data plane" in self.output(name)[self._said:]
+            return "iked: ready" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
     def _uid(self, daemon):
