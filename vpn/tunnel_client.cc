@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdio>
 
 #include "base/proto/tunnel.pb.h"
 #include "vpn/plan.h"
@@ -136,7 +138,14 @@ bool TunnelClient::connect() {
   auto answer = connection->receive(kDeadline);
   ipc::FromTunnels message;
   if (!answer || !message.ParseFromArray(answer->bytes.data(), static_cast<int>(answer->bytes.size()))) return false;
-  if (!message.has_welcome()) return false;
+  if (!message.has_welcome()) {
+    if (message.refused().reason() != last_refusal_) {
+      last_refusal_ = message.refused().reason();
+      std::fprintf(stderr, "iked: the data plane refuses: %s\n", last_refusal_.c_str());
+    }
+    return false;
+  }
+  last_refusal_.clear();
   {
     const std::lock_guard lock(sending_);
     connection_ = std::move(connection);

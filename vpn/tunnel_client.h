@@ -159,6 +159,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   std::mutex punt_mutex_;
   std::vector<DatagramRingReader> punts_;
   std::atomic<std::uint64_t> unsent_{0};
+  std::string last_refusal_;  ///< the reader's
   std::thread reader_;
 };
 

@@ -119,7 +119,8 @@ class Appliance:
         devices = [f"--vdev=net_{self.driver}{number},{ends.format(name)}" for number, name in enumerate(gateway_interfaces())]
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
-                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), *self._for_iked("--tunnel-uid"), "--",
+                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), *self._for_iked("--tunnel-uid"),
+                *(["--tunnels", "1024"] if self.remote_access else []), "--",
                 f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", *devices]
 
     def _controld_argv(self):
