@@ -35,6 +35,12 @@ std::uint32_t Ids::number(IdKind kind, const std::string& key) {
   return given;
 }
 
+std::uint32_t Ids::find(IdKind kind, const std::string& key) const {
+  const auto& numbers = numbers_[static_cast<std::size_t>(kind)];
+  const auto known = numbers.find(key);
+  return known == numbers.end() ? 0 : known->second;
+}
+
 const Uuid& Ids::uuid(const std::string& key) {
   const auto [at, fresh] = uuids_.try_emplace(key);
   if (fresh) {

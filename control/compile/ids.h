@@ -22,6 +22,8 @@ class Ids {
  public:
   /// The number of `key`, given now if it has none. 0 when the kind's numbers are used up (limits::k*IdMax).
   std::uint32_t number(IdKind kind, const std::string& key);
+  /// The number of `key`, or 0 when it has none.
+  [[nodiscard]] std::uint32_t find(IdKind kind, const std::string& key) const;
   /// The UUID of `key`, made now (version 4, from getrandom) if it has none.
   const Uuid& uuid(const std::string& key);
 

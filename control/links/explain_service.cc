@@ -22,6 +22,7 @@ struct Candidate {
   std::vector<Finding> findings;
   std::vector<std::uint8_t> snapshot;  ///< empty with errors
   ipc::NameTable names;
+  Ids ids;  ///< with those of what only it has
 };
 
 Candidate compile_candidate(Fd document, Ids ids, std::uint32_t running, std::int64_t now) {
@@ -39,6 +40,7 @@ Candidate compile_candidate(Fd document, Ids ids, std::uint32_t running, std::in
   if (has_errors(out.findings)) return out;
   out.snapshot = std::move(compiled.snapshot);
   out.names = make_name_table(decoded.model, ids, running + 1);
+  out.ids = std::move(ids);
   return out;
 }
 
@@ -57,6 +59,17 @@ std::uint32_t find_port(const ipc::NameTable& names, const std::string& tenant, 
   if (found.size() == 1) return found.front();
   const std::string whose = tenant.empty() ? "" : " of tenant \"" + tenant + '"';
   error = found.empty() ? "there is no port \"" + port + '"' + whose : "several tenants have a port \"" + port + "\": say which";
+  return 0;
+}
+
+/// The UserId of a user of the tenant whose port it is; 0: there is none.
+std::uint32_t find_user(const ipc::NameTable& names, const Ids& ids, std::uint32_t port, const std::string& user) {
+  for (const auto& one : names.ports()) {
+    if (one.id() != port) continue;
+    for (const auto& tenant : names.tenants()) {
+      if (tenant.id() == one.tenant()) return ids.find(IdKind::kUser, user_key(tenant.service_code(), user));
+    }
+  }
   return 0;
 }
 
@@ -112,6 +125,11 @@ void ExplainService::explain(ControlRequest request, const ipc::NameTable* runni
   if (!error.empty()) return reply(failure(error));
   if (question.frame().empty()) {
     *explain.mutable_packet() = question.packet();
+    if (!question.user().empty()) {
+      const std::uint32_t user = find_user(apart ? candidate.names : *running, apart ? candidate.ids : ids_, explain.port(), question.user());
+      if (user == 0) return reply(failure("the port's tenant has no user \"" + question.user() + '"'));
+      explain.mutable_packet()->set_user(user);
+    }
   } else {
     explain.set_frame(question.frame());
   }

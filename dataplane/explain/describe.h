@@ -21,6 +21,7 @@ struct Description {
   std::uint16_t payload_bytes = 0;
   std::optional<Mac> source_mac = {};       ///< else the one the port's Binding gives the source, or its first
   std::optional<Mac> destination_mac = {};  ///< else the gateway's
+  std::optional<std::uint32_t> user = {};   ///< UserId whose tunnel it comes by; else whose it is whose Lease its source is
 };
 
 /// The frame that says so, with the tags of port index `port`: whole and with right checksums.

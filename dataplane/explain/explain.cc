@@ -8,9 +8,13 @@
 namespace sekisho::dataplane::explain {
 namespace {
 
-Result<Outcome> run_once(Engine& engine, const Policy& policy, const std::vector<std::uint8_t>& frame, std::uint32_t port) {
+Result<Outcome> run_once(Engine& engine, const Policy& policy, const std::vector<std::uint8_t>& frame, std::uint32_t port,
+                         const Description* described = nullptr) {
   SEKISHO_TRY(const auto shard, PrivateShard::create(engine, policy.runtime, policy.slots, PrivateShard::kSessionsMin,
                                                        engine.shards()));
+  if (described != nullptr && described->user) {
+    SEKISHO_CHECK_OK(shard->pretend(port, described->source, described->destination, *described->user));
+  }
   return shard->run_live(frame, policy.runtime.ports[port].wire);
 }
 
@@ -30,13 +34,13 @@ Result<Explanation> explain(Engine& engine, const Policy& policy, const Packet& 
     SEKISHO_TRY(out.outcome, run_once(engine, policy, with_tags(*captured, wire), port));
   } else {
     Description described = std::get<Description>(packet);
-    SEKISHO_TRY(out.outcome, run_once(engine, policy, frame_of(described, runtime, port), port));
+    SEKISHO_TRY(out.outcome, run_once(engine, policy, frame_of(described, runtime, port), port, &described));
     if (wants_numbers(described, out.outcome)) {
       const Session& session = *out.outcome.before;
       const std::size_t own = out.outcome.meta.reverse & 1U;
       described.sequence = session.tcp.flow[own].end;
       if (!described.acknowledgement) described.acknowledgement = session.tcp.flow[own ^ 1U].end;
-      SEKISHO_TRY(out.outcome, run_once(engine, policy, frame_of(described, runtime, port), port));
+      SEKISHO_TRY(out.outcome, run_once(engine, policy, frame_of(described, runtime, port), port, &described));
     }
   }
   out.generation = runtime.revision;

@@ -7,7 +7,10 @@
 
 #include "dataplane/path/carry.h"
 #include "dataplane/path/lookup.h"
+#include "dataplane/path/record.h"
+#include "dataplane/path/tunnels.h"
 #include "dataplane/train.h"
+#include "filters/packet/decode.h"
 #include "filters/packet/fields.h"
 
 namespace sekisho::dataplane::explain {
@@ -272,11 +275,43 @@ Outcome PrivateShard::run(ByteSpan frame, std::uint32_t port, bool live) {
     const std::uint32_t index = meta_of(carried).session;
     if (looked_up && index != kNoIndex) outcome.before = shard_->sessions.at(index);
   };
-  path::take(*shard_, runtime_, burst, before);
+  if (runtime_.ports[port].kind == snapshot::PortKind::kTunnel) {
+    come_out_of_tunnel(packet, port, burst);
+    before(Stage::kBind, burst);
+    path::bind(*shard_, runtime_, burst, path::Count::kYes);
+    path::proceed(*shard_, runtime_, burst, before);
+  } else {
+    path::take(*shard_, runtime_, burst, before);
+  }
   run_handed(before);
   shard_->trace = nullptr;
   gather(packet, outcome);
   return outcome;
+}
+
+Result<void> PrivateShard::pretend(std::uint32_t port, const Address& source, const Address& destination, std::uint32_t user) {
+  constexpr std::uint32_t kBoth = 2;
+  const PortEntry& entry = runtime_.ports[port];
+  SEKISHO_TRY(LeaseTable leases, LeaseTable::create(kBoth));
+  if (const auto met = shared_.leases->find(entry.tenant, destination)) leases.set(entry.tenant, destination, *met);
+  Lease own = shared_.leases->find(entry.tenant, source).value_or(Lease{});
+  own.user = user;
+  own.port = entry.id;
+  leases.set(entry.tenant, source, own);
+  shared_.leases = std::make_shared<LeaseTable>(std::move(leases));
+  return {};
+}
+
+void PrivateShard::come_out_of_tunnel(rte_mbuf* packet, std::uint32_t port, Burst& burst) {
+  using filters::DropReason;
+  PacketMeta& meta = meta_of(packet);
+  DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
+  meta.tenant = runtime_.ports[port].tenant;
+  if (reason == DropReason::kNone && path::tunnel::port_of(*shard_, runtime_, packet) != port) reason = DropReason::kVpnNoLease;
+  if (reason == DropReason::kNone) return;
+  path::place(runtime_, meta, port);
+  path::refuse(*shard_, runtime_, packet, reason);
+  burst.count = 0;
 }
 
 Outcome PrivateShard::run_live(ByteSpan frame, std::uint32_t port) {

@@ -53,7 +53,10 @@ class PrivateShard {
   PrivateShard(const PrivateShard&) = delete;
   PrivateShard& operator=(const PrivateShard&) = delete;
 
-  /// What would happen now to a frame that comes in on the NIC of port index `port`.
+  /// From now on `source` is user `user`'s at tunnel Port `port` (index), whoever has it, or nobody, now; of other Leases only
+  /// that of `destination` is known. Fails when memory does not suffice.
+  Result<void> pretend(std::uint32_t port, const Address& source, const Address& destination, std::uint32_t user);
+  /// What would happen now to a frame that comes in on the NIC of port index `port`, or out of a tunnel of a tunnel Port.
   Outcome run_live(ByteSpan frame, std::uint32_t port);
   /// The same at time `tsc`, knowing only what came through this shard before. A held packet is let go.
   Outcome run_apart(ByteSpan frame, std::uint32_t port, std::uint64_t tsc);
@@ -64,6 +67,8 @@ class PrivateShard {
   PrivateShard(Engine& engine, const Runtime& runtime) : engine_(engine), runtime_(runtime) {}
   Outcome run(ByteSpan frame, std::uint32_t port, bool live);
   void copy_receiver(ByteSpan frame, std::uint32_t port);
+  /// As a packet that was opened is; ends it when nobody has its source.
+  void come_out_of_tunnel(rte_mbuf* packet, std::uint32_t port, Burst& burst);
   void copy_owner(rte_mbuf* packet, Outcome& outcome);
   /// A session as its shard had it, with what stands beside it.
   struct LiveSession {

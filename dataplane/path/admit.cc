@@ -57,6 +57,14 @@ bool is_icmp(std::uint8_t protocol) {
   return protocol == filters::kProtocolIcmp || protocol == filters::kProtocolIcmpv6;
 }
 
+/// The groups of the remote user whose address `source` is; none of what came in by no tunnel Port.
+std::uint64_t user_groups_of(const Shard& shard, const Runtime& config, std::uint32_t in_port, const Address& source) {
+  const PortEntry& port = config.ports[in_port];
+  if (port.kind != snapshot::PortKind::kTunnel) [[likely]] return 0;
+  const auto lease = shard.shared.leases->find(port.tenant, source);
+  return lease ? config.groups_of(port.tenant_index, lease->user) : 0;
+}
+
 /// A first packet with all that its verdict needs.
 struct Applicant {
   rte_mbuf* packet;
@@ -138,6 +146,7 @@ bool prepare_again(Shard& shard, const Runtime& config, std::uint32_t index, Aga
   if (nat && !note_flow(shard, index)) return false;
 
   key = key_of(config, again.tenant_index, again.in_port, again.ways.out->port, session.protocol);
+  key.user_groups = user_groups_of(shard, config, again.in_port, ends.source);
   set_ends(key, ends.source, ends.destination);
   if (is_icmp(session.protocol)) {
     set_ports(key, session.icmp >> 8, session.icmp & 0xffU);
@@ -220,7 +229,8 @@ bool sleeps(const Shard& shard, const Runtime& config, const Again& again, std::
                                    .source_port = ends.source_port,
                                    .destination_port = ends.destination_port,
                                    .icmp_type = static_cast<std::uint8_t>(session.icmp >> 8),
-                                   .icmp_code = static_cast<std::uint8_t>(session.icmp & 0xffU)};
+                                   .icmp_code = static_cast<std::uint8_t>(session.icmp & 0xffU),
+                                   .user_groups = user_groups_of(shard, config, again.in_port, ends.source)};
   return filters::rule_matches(config.view, config.view.rules()[own], query);
 }
 
@@ -447,6 +457,7 @@ bool prepare(Shard& shard, const Runtime& config, rte_mbuf* packet, Applicant& a
     return false;
   }
   key = key_of(config, port.tenant_index, meta.ingress, out->port, meta.protocol);
+  key.user_groups = user_groups_of(shard, config, meta.ingress, source);
   set_ends(key, source, destination);
   const std::uint16_t to = applicant.target.translated ? applicant.target.port : meta.destination_port;
   set_ports(key, icmp ? meta.icmp_type : meta.source_port, icmp ? meta.icmp_code : to);

@@ -76,6 +76,7 @@ bool take(const ipc::DescribedPacket& from, explain::Description& out) {
   out.icmp_id = static_cast<std::uint16_t>(from.icmp_id());
   out.ttl = static_cast<std::uint8_t>(from.ttl());
   out.payload_bytes = static_cast<std::uint16_t>(from.payload_bytes());
+  if (from.has_user()) out.user = from.user();
   return true;
 }
 
@@ -156,6 +157,10 @@ void answer_explain(Engine& engine, const ipc::Explain& question, IpcMessage& me
   if (port == kNoIndex) return fail(answer, kNoSuchPort);
   explain::Packet packet;
   if (!take_packet(question, packet, answer)) return;
+  const auto* described = std::get_if<explain::Description>(&packet);
+  if (described != nullptr && described->user && runtime->ports[port].kind != snapshot::PortKind::kTunnel) {
+    return fail(answer, "only what comes in at a port of kind tunnel is a remote user's");
+  }
   const auto said = explain::explain(engine, {*runtime, candidate ? candidate->slots : engine.slots()}, packet, port);
   if (!said) return fail(answer, "no memory for an explanation: " + describe(said.error()));
   fill(*said, *answer.mutable_explanation());

@@ -246,6 +246,7 @@ void add_described_packet(CLI::App& explain, ExplainRequest& packet) {
   explain.add_option("--icmp-id", packet.icmp_id, "identifier of an echo")->needs(from)->check(port);
   explain.add_option("--ttl", packet.ttl, "TTL or hop limit (default: 64)")->needs(from)->check(byte);
   explain.add_option("--payload", packet.payload, "bytes of payload")->needs(from)->check(CLI::Range(0U, 1'500U));
+  explain.add_option("--user", packet.user, "remote user whose tunnel it comes by (default: who has the source address now)")->needs(from);
   explain.add_option("--source-mac", packet.source_mac, "source MAC (default: the binding's)")->needs(from);
   explain.add_option("--destination-mac", packet.destination_mac, "destination MAC (default: the gateway's)")->needs(from);
 }

@@ -183,6 +183,7 @@ ExitStatus explain_packet(Session& session, const ExplainRequest& request) {
   explain.set_tenant(request.tenant);
   explain.set_port(request.port);
   explain.set_candidate_file(request.candidate);
+  explain.set_user(request.user);
   auto frame = take_frame(request);
   if (const auto* error = std::get_if<ControlError>(&frame)) return fail(session, *error);
   explain.set_frame(std::move(std::get<std::string>(frame)));

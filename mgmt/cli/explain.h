@@ -10,6 +10,7 @@ namespace sekisho::mgmt {
 /// What `sekishoctl explain` was told, as text; empty means not said.
 struct ExplainRequest {
   std::string tenant, port, candidate;
+  std::string user;    ///< whose tunnel the described packet comes by
   std::string frame;   ///< hexadecimal digits
   std::string pcap;    ///< file; frame `number` of it is explained
   std::string replay;  ///< file; all of it goes through the candidate

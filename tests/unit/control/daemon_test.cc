@@ -312,6 +312,32 @@ TEST_F(DaemonTest, ExplainAsksForAPortByNameAndTenant) {
   EXPECT_TRUE(ask(connection, request).message.explain_result().ok()) << "an uplink";
 }
 
+TEST_F(DaemonTest, ExplainKnowsUsersByTheirNamesOfTheTenantAndOfTheCandidate) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  auto connection = client();
+  ipc::ToControl request;
+  auto& explain = *request.mutable_explain_packet();
+  explain.set_port("users");
+  explain.set_tenant("acme");
+  explain.set_user("hana");
+  EXPECT_TRUE(ask(connection, request).message.explain_result().ok());
+  const std::uint32_t hana = dataplane_.explained.packet().user();
+  EXPECT_NE(hana, 0U);
+  explain.set_tenant("globex");
+  EXPECT_TRUE(ask(connection, request).message.explain_result().ok());
+  EXPECT_NE(dataplane_.explained.packet().user(), hana) << "the other tenant's hana";
+  explain.set_user("ken");
+  EXPECT_THAT(ask(connection, request).message.failure().reason(), HasSubstr("has no user \"ken\""));
+  explain.set_tenant("acme");
+  explain.set_user("kento");
+  EXPECT_THAT(ask(connection, request).message.failure().reason(), HasSubstr("has no user \"kento\""));
+  explain.set_candidate_file("next.yaml");
+  EXPECT_TRUE(ask(connection, request, with(kRemote, "name: ken", "name: kento")).message.explain_result().ok());
+  EXPECT_NE(dataplane_.explained.packet().user(), 0U);
+}
+
 TEST_F(DaemonTest, ExplainUnderACandidateStoresNothingAndListsItsFindings) {
   begin_dataplane();
   begin();
