@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overview. A rule of one family is a product of six sets: source zones, destination zones, sources, destinations,
-// services (protocol x ports) and sets of groups a user may be in. What the rules above leave of it is found by subtracting them one after another: a
-// product minus a product is at most six products, each smaller in one factor. The search goes depth first and stops
-// at the first piece that no rule above touches: a packet in it reaches the rule. Limits. CoverageBudget; a rule for
-// which it is spent is undecided.
+// services (protocol x ports) and sets of groups a user may be in. What the rules above leave of it is found by
+// subtracting them one after another: a product minus a product is at most six products, each smaller in one factor. The
+// search goes depth first and stops at the first piece that no rule above touches: a packet in it reaches the rule.
+// Limits. CoverageBudget; a rule for which it is spent is undecided.
 #include "control/compile/coverage.h"
 
 #include <algorithm>
@@ -262,7 +262,8 @@ class FamilyRules {
                            .sources = addresses_of(view, rule.sources, rule.any_source == 1, family),
                            .destinations = addresses_of(view, rule.destinations, rule.any_destination == 1, family),
                            .services = services_of(view, rule),
-                           .users = {.needs = rule.user_groups == 0 ? std::vector<std::uint64_t>{} : std::vector{rule.user_groups}, .avoids = 0}});
+                           .users = {.needs = rule.user_groups == 0
+                                          ? std::vector<std::uint64_t>{} : std::vector{rule.user_groups}, .avoids = 0}});
       hulls_.push_back(hull_of(products_.back()));
       timed_.push_back(rule.timed == 1);
     }

@@ -66,7 +66,8 @@ class UserCheck {
     NameIndex names;
     index_names(reporter_, path_, "gateways", tenant_.gateways(), names);
     for (int i = 0; i < tenant_.gateways_size(); ++i) check_gateway(Path(path_, "gateways", i), tenant_.gateways(i));
-    check_count(reporter_, Path(path_, "gateways"), gateway_addresses_.size(), limits::kGatewayAddressesPerTenantMax, "gateways' addresses");
+    check_count(reporter_, Path(path_, "gateways"), gateway_addresses_.size(), limits::kGatewayAddressesPerTenantMax,
+        "gateways' addresses");
   }
 
  private:
@@ -124,7 +125,9 @@ class UserCheck {
       }
       for (const auto& text : binding.routed()) {
         const auto routed = parse_prefix(text);
-        if (routed && overlap(span_of(*routed), span)) return reporter_.error(at, "overlaps " + text + ", behind \"" + binding.name() + '"');
+        if (routed && overlap(span_of(*routed), span)) {
+          return reporter_.error(at, "overlaps " + text + ", behind \"" + binding.name() + '"');
+        }
       }
     }
     for (const auto& route : tenant_.routes()) {
@@ -143,8 +146,11 @@ class UserCheck {
     }
     check_within(reporter_, here, "priority", group.priority(), 1, 10'000);
     check_within(reporter_, here, "sessions_per_user", group.sessions_per_user(), 0, 16);
-    check_count(reporter_, Path(here, "source_prefixes"), size_of(group.source_prefixes_size()), limits::kAddressEntriesPerObjectMax, "prefixes");
-    for (int i = 0; i < group.source_prefixes_size(); ++i) check_network(reporter_, Path(here, "source_prefixes", i), group.source_prefixes(i));
+    check_count(reporter_, Path(here, "source_prefixes"), size_of(group.source_prefixes_size()),
+        limits::kAddressEntriesPerObjectMax, "prefixes");
+    for (int i = 0; i < group.source_prefixes_size(); ++i) {
+      check_network(reporter_, Path(here, "source_prefixes", i), group.source_prefixes(i));
+    }
     check_count(reporter_, Path(here, "login"), size_of(group.login_size()), limits::kSlotsPerScheduleMax, "slots");
     for (int i = 0; i < group.login_size(); ++i) {
       if (parse_weekly(group.login(i))) continue;
@@ -174,7 +180,8 @@ class UserCheck {
   }
 
   static bool is_hash(const std::string& text) {
-    return text.size() == 32 && std::all_of(text.begin(), text.end(), [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
+    const auto digit = [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; };
+    return text.size() == 32 && std::all_of(text.begin(), text.end(), digit);
   }
 
   void check_static(const Path& at, const std::string& text) {
@@ -200,7 +207,8 @@ class UserCheck {
       check_addresses(here, gateway, tenant_.ports(port->second));
     }
     if (gateway.addresses_size() == 0) reporter_.error(Path(here, "addresses"), "a gateway has an address");
-    if (gateway.identity().empty() || gateway.identity().size() > kIdentityBytesMax || find_bad_text(gateway.identity()) != std::string::npos) {
+    if (gateway.identity().empty() || gateway.identity().size() > kIdentityBytesMax ||
+        find_bad_text(gateway.identity()) != std::string::npos) {
       reporter_.error(Path(here, "identity"), "an identity is a host name or an address");
     }
     check_credentials(here, gateway);
@@ -209,7 +217,8 @@ class UserCheck {
     if (!gateway.has_default_group()) return;
     const auto group = groups_.find(gateway.default_group());
     if (group == groups_.end()) {
-      reporter_.no_such_name(Path(here, "default_group"), {".user_groups"}, "there is no user group named \"" + gateway.default_group() + '"');
+      reporter_.no_such_name(Path(here, "default_group"), {".user_groups"},
+          "there is no user group named \"" + gateway.default_group() + '"');
     } else if (!tenant_.user_groups(group->second).has_pool()) {
       reporter_.error(Path(here, "default_group"), "the group \"" + gateway.default_group() + "\" has no pool");
     }
@@ -230,7 +239,8 @@ class UserCheck {
         return prefix && (share ? prefix->contains(*address) : prefix->address == *address);
       });
       if (!known && !reporter_.refused(Path(here, "port"))) {
-        reporter_.error(at, gateway.addresses(i) + (share ? " is in no prefix of port \"" : " is no address of port \"") + port.name() + '"');
+        reporter_.error(at,
+            gateway.addresses(i) + (share ? " is in no prefix of port \"" : " is no address of port \"") + port.name() + '"');
       }
       if (!gateway_addresses_.insert(*address).second) reporter_.error(at, gateway.addresses(i) + " is already a gateway's");
     }
@@ -246,7 +256,8 @@ class UserCheck {
 
   void check_credentials(const Path& here, const model::Gateway& gateway) {
     check_pems(here, "certificates", gateway.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
-    check_pems(here, "keys", gateway.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"}, "not one private key, without a password, as PEM text");
+    check_pems(here, "keys", gateway.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
+        "not one private key, without a password, as PEM text");
     check_pems(here, "gateway_cas", gateway.gateway_cas(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "client_cas", gateway.client_cas(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "crls", gateway.crls(), {"X509 CRL"}, "not one revocation list as PEM text");
@@ -257,7 +268,9 @@ class UserCheck {
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
     if (accept.empty()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-mschapv2 or psk");
     const bool proves = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_MSCHAPV2);
-    if (proves && gateway.certificates_size() == 0) reporter_.error(Path(here, "certificates"), "the gateway proves itself by a certificate");
+    if (proves && gateway.certificates_size() == 0) {
+      reporter_.error(Path(here, "certificates"), "the gateway proves itself by a certificate");
+    }
     if (accepts(model::Gateway::CERTIFICATE) && gateway.client_cas_size() == 0) {
       reporter_.error(Path(here, "client_cas"), "who accepts certificates says whose");
     }

@@ -126,7 +126,8 @@ void ExplainService::explain(ControlRequest request, const ipc::NameTable* runni
   if (question.frame().empty()) {
     *explain.mutable_packet() = question.packet();
     if (!question.user().empty()) {
-      const std::uint32_t user = find_user(apart ? candidate.names : *running, apart ? candidate.ids : ids_, explain.port(), question.user());
+      const ipc::NameTable& names = apart ? candidate.names : *running;
+      const std::uint32_t user = find_user(names, apart ? candidate.ids : ids_, explain.port(), question.user());
       if (user == 0) return reply(failure("the port's tenant has no user \"" + question.user() + '"'));
       explain.mutable_packet()->set_user(user);
     }

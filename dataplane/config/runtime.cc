@@ -44,17 +44,15 @@ std::uint32_t Runtime::find_tenant(std::uint32_t id) const noexcept {
 
 const snapshot::Gateway* Runtime::find_gateway(std::uint32_t port, const Address& address) const noexcept {
   const auto all = view.gateways();
-  const auto at = std::lower_bound(all.begin(), all.end(), std::pair(port, address), [](const snapshot::Gateway& one, const auto& wanted) {
-    return std::pair(one.port, one.address) < wanted;
-  });
+  const auto before = [](const snapshot::Gateway& one, const auto& wanted) { return std::pair(one.port, one.address) < wanted; };
+  const auto at = std::lower_bound(all.begin(), all.end(), std::pair(port, address), before);
   return at != all.end() && at->port == port && at->address == address ? &*at : nullptr;
 }
 
 std::uint64_t Runtime::groups_of(std::uint32_t tenant_index, std::uint32_t user) const noexcept {
   const auto all = view.users();
-  const auto at = std::lower_bound(all.begin(), all.end(), std::pair(tenant_index, user), [](const snapshot::User& one, const auto& wanted) {
-    return std::pair(one.tenant, one.id) < wanted;
-  });
+  const auto before = [](const snapshot::User& one, const auto& wanted) { return std::pair(one.tenant, one.id) < wanted; };
+  const auto at = std::lower_bound(all.begin(), all.end(), std::pair(tenant_index, user), before);
   return at != all.end() && at->tenant == tenant_index && at->id == user ? at->groups : 0;
 }
 

@@ -306,10 +306,9 @@ void PrivateShard::come_out_of_tunnel(rte_mbuf* packet, std::uint32_t port, Burs
   using filters::DropReason;
   PacketMeta& meta = meta_of(packet);
   DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
-  meta.tenant = runtime_.ports[port].tenant;
+  path::place(runtime_, meta, port);
   if (reason == DropReason::kNone && path::tunnel::port_of(*shard_, runtime_, packet) != port) reason = DropReason::kVpnNoLease;
   if (reason == DropReason::kNone) return;
-  path::place(runtime_, meta, port);
   path::refuse(*shard_, runtime_, packet, reason);
   burst.count = 0;
 }

@@ -352,7 +352,8 @@ CompiledRules::Block CompiledRules::block_of(std::uint64_t groups, std::size_t i
 std::size_t CompiledRules::bytes() const {
   const auto of = [](const auto& axis) { return axis.starts.size() * sizeof(axis.starts[0]) + axis.rows.size() * sizeof(axis.rows[0]); };
   return blocks_.size() * sizeof(Block) + of(source4_) + of(destination4_) + of(service_) + of(source_port_) + of(source6_) +
-         of(destination6_) + (source_zone_.size() + destination_zone_.size() + group_.size() + rule_of_line_.size()) * sizeof(std::uint32_t);
+         of(destination6_) + (source_zone_.size() + destination_zone_.size() + group_.size() +
+          rule_of_line_.size()) * sizeof(std::uint32_t);
 }
 
 }  // namespace sekisho::filters

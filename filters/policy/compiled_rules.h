@@ -19,8 +19,9 @@ namespace sekisho::filters {
 /// Overview. A rule is one bit, or several when its services ask for different source ports. A packet is a point on six
 /// axes: source, destination, service (protocol with destination port, or with type and code), source port and the two
 /// zones. Where rules ask for groups of remote users there is a seventh: a row for each group and one of the rules that
-/// take anyone, and a user is in the union of its groups'. An axis is cut where some rule begins or ends; each stretch has a row that says which rules take it. The lowest
-/// bit that stands in all rows is the first match. Rows are cut in blocks of 512 bits and equal blocks are kept once,
+/// take anyone, and a user is in the union of its groups'. An axis is cut where some rule begins or ends; each stretch has
+/// a row that says which rules take it. The lowest bit that stands in all rows is the first match. Rows are cut in blocks of
+/// 512 bits and equal blocks are kept once,
 /// so that long rows cost what is different in them. In front of a row stands its summary, a bit for each block that is not
 /// empty: what the summaries have in common is all a lookup reads.
 /// Life-cycle. Immutable once built. Thread: any number at once.

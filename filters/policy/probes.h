@@ -20,7 +20,8 @@ class ProbeMaker {
 
   /// Packets on the limits of kRules[rule] of a tenant: on, one below and one above each limit of one of its source
   /// ranges, one of its destination ranges and one of its services, the protocols and zones beside its own and another
-  /// zone, users of one, all and none of its groups, all else inside the rule. Appends at most kCornersMax; none when the rule can match nothing of this family.
+  /// zone, users of one, all and none of its groups, all else inside the rule. Appends at most kCornersMax; none when the
+  /// rule can match nothing of this family.
   void corners(const SnapshotView& view, std::uint32_t tenant_index, std::uint32_t rule, Family family,
                std::vector<PolicyQuery>& out);
   static constexpr std::size_t kCornersMax = 27;
