@@ -2,7 +2,11 @@
 """Remote access through the whole appliance: stock strongSwan on the Internet side logs in, gets an address of the tenant's, and its
 packets pass the tenant's rules by the groups of its user. What programs saw decides; then the vpn log must agree."""
 
+import configparser
 import json
+import plistlib
+import re
+import ssl
 from pathlib import Path
 
 import pytest
@@ -82,6 +86,20 @@ class Site:
             return None
         return wait_until(find, seconds, f"a record {event} {wanted}", every=0.2)
 
+    def acl(self, up, **wanted):
+        """The access record of the session `up` that has what is wanted."""
+        def find():
+            for one in self.lab.appliance.records(SERVICE_CODES["acme"]):
+                if one["type"] == "acl" and one.get("vpn_sid") == up["vpn_sid"] and all(one.get(name) == value for name, value in wanted.items()):
+                    return one
+            return None
+        return wait_until(find, 15, f"an acl record {wanted}", every=0.2)
+
+    def profile(self, client, user="alice"):
+        done = self.lab.appliance.ctl("vpn", "profile", user, "--for", client, "--tenant", "acme", check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     taken = set()
 
 
@@ -148,8 +166,11 @@ def test_password_brings_in_and_the_groups_rules_decide(site, client):
     assert outside(site).curl(WEB) == (0, "acme web1")
     assert outside(site).curl(LOGIN, 1)[0] == 28  # the port beside it is for others
     assert outside(site).curl(DATABASE, 1)[0] == 28
-    comm = [one for one in site.lab.appliance.records(SERVICE_CODES["acme"]) if one["type"] == "comm" and one.get("rule_name") == "staff web"]
-    assert any(one["src_ip"] == up["ip4"] for one in comm)
+    allowed = site.acl(up, phase="end", action="permit", rule_name="staff web", dst_port=80)
+    assert (allowed["user"], allowed["user_group"], allowed["service_group"], allowed["src_ip"]) == ("alice", "staff", "http", up["ip4"])
+    assert allowed["peer_ip"] == up["peer_ip"]
+    assert "user_group" not in site.acl(up, phase="deny", action="deny", reason="default", dst_port=22)
+    assert site.acl(up, phase="deny", dst_ip="10.0.0.18")["user"] == "alice"
 
 
 def test_another_group_opens_another_door(site, client):
@@ -175,6 +196,39 @@ def test_ipv6_outside(site, client):
     up = come_in(site, client, eap("alice", gateway=1))
     assert up["peer_ip"] == "2001:db8:0:1::2"
     assert outside(site).curl(WEB) == (0, "acme web1")
+
+
+def test_profiles_are_read_by_the_readers_of_their_formats(site):
+    apple = plistlib.loads(site.profile("apple").encode())
+    vpn = next(one for one in apple["PayloadContent"] if one["PayloadType"] == "com.apple.vpn.managed")
+    assert (vpn["IKEv2"]["RemoteIdentifier"], vpn["IKEv2"]["AuthName"]) == ("gw.acme.test", "alice")
+    authority = next(one for one in apple["PayloadContent"] if one["PayloadType"] == "com.apple.security.root")
+    pem = ssl.DER_cert_to_PEM_cert(authority["PayloadContent"])
+    assert pem == site.pki.path("acme.pem").read_text()
+    app = json.loads(site.profile("android"))
+    assert (app["remote"]["id"], app["local"]["eap_id"], app["type"]) == ("gw.acme.test", "alice", "ikev2-eap")
+    keyfile = configparser.RawConfigParser(strict=True)
+    keyfile.read_string(site.profile("networkmanager"))
+    assert (keyfile["vpn"]["user"], keyfile["vpn"]["remote-identity"], keyfile["ipv4"]["route1"]) == ("alice", "gw.acme.test", "10.0.0.0/24")
+    assert "-EncryptionMethod GCMAES256" in site.profile("windows")
+    done = site.lab.appliance.ctl("vpn", "profile", "nobody", "--for", "apple", "--tenant", "acme", check=False)
+    assert done.returncode == 1 and 'no user "nobody"' in done.stderr
+
+
+def test_the_profile_for_strongswan_brings_in(site, client):
+    text = site.profile("strongswan")
+    name = re.search(r"sekisho-[0-9a-f-]+", text).group()
+    # No name server here, and the client's ESP needs UDP.
+    text = text.replace('remote_addrs = "gw.acme.test"', f"remote_addrs = {GATEWAYS['acme'][0]}\n    encap = yes")
+    client.load(text + 'secrets {\n  eap-0 {\n    id = alice\n    secret = "alice-acme"\n  }\n}\n')
+    try:
+        assert client.connect("net"), client.last + client.log()
+        up = site.expect("up", user="alice")
+        assert up["ike_suite"].startswith("AES_GCM_16_256") and "AES_GCM_16_256" in up["esp_suite"], up
+        assert outside(site).curl(WEB) == (0, "acme web1")
+        assert outside(site).curl(LOGIN, 1)[0] == 28
+    finally:
+        client.forget(name)
 
 
 def test_the_other_tenant_has_the_same_addresses_and_another_world(site, client):
