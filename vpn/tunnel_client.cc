@@ -178,17 +178,20 @@ void TunnelClient::welcome(const ipc::TunnelWelcome& message, std::vector<Fd> fd
     connected_ = true;
     last_correlation_ = std::max<std::uint64_t>(last_correlation_, 1);
     signals_.emplace_back(DataplaneFound{});
+    before_ = std::exchange(own_, {});
     for (const ipc::TunnelLeft& one : message.left()) {
-      if (own_.contains(one.tunnel())) {
-        orphans.push_back(one.tunnel());
-        continue;
-      }
-      LeftTunnel left{one.tunnel(), one.tenant(), bytes_of(one.note())};
-      if (left_.insert_or_assign(one.tunnel(), left).second) signals_.emplace_back(std::move(left));
+      if (!take_left(one)) orphans.push_back(one.tunnel());
     }
-    own_.clear();
   }
   for (const std::uint32_t tunnel : orphans) close_left(tunnel);
+}
+
+/// Takes note of a tunnel of a daemon before. False: it is one of this process's own, which nobody needs any more.
+bool TunnelClient::take_left(const ipc::TunnelLeft& one) {
+  if (before_.contains(one.tunnel())) return false;
+  LeftTunnel left{one.tunnel(), one.tenant(), bytes_of(one.note())};
+  if (left_.insert_or_assign(one.tunnel(), left).second) signals_.emplace_back(std::move(left));
+  return true;
 }
 
 void TunnelClient::lose() {
@@ -220,6 +223,15 @@ void TunnelClient::lose() {
 void TunnelClient::receive(const IpcMessage& datagram) {
   ipc::FromTunnels message;
   if (!datagram.fds.empty() || !message.ParseFromArray(datagram.bytes.data(), static_cast<int>(datagram.bytes.size()))) return lose();
+  if (message.has_event() && message.event().has_left()) {
+    bool kept = false;
+    {
+      const std::lock_guard lock(state_);
+      kept = take_left(message.event().left());
+    }
+    if (!kept) close_left(message.event().left().tunnel());
+    return;
+  }
   if (message.has_event()) return take_event(message.event());
   {
     const std::lock_guard lock(state_);

@@ -22,6 +22,7 @@ class FromTunnels;
 class ToTunnels;
 class TunnelEvent;
 class TunnelWelcome;
+class TunnelLeft;
 }  // namespace sekisho::ipc
 
 namespace sekisho::vpn {
@@ -95,6 +96,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   /// Ends the session's tunnel with its SAs, and says what it carried. Nothing: it has none. The session is forgotten.
   std::optional<TunnelTotals> close(std::uint64_t session);
   void close_left(std::uint32_t tunnel);
+  bool take_left(const ipc::TunnelLeft& one);
   /// Since the last packet in; nothing when none ever came, or nobody knows.
   std::optional<std::chrono::seconds> idle(std::uint64_t session);
 
@@ -143,7 +145,8 @@ class TunnelClient : public SaSink, public DatagramSender {
   std::unordered_map<std::uint64_t, Tunnel> tunnels_;        ///< by session
   std::unordered_map<std::uint32_t, std::uint64_t> sessions_;  ///< by tunnel
   std::map<std::uint32_t, LeftTunnel> left_;
-  std::set<std::uint32_t> own_;  ///< numbers this process gave: after a reconnect they are nobody's
+  std::set<std::uint32_t> own_;     ///< numbers this process gave
+  std::set<std::uint32_t> before_;  ///< those of before the last reconnect: nobody's
   std::set<std::uint32_t> allocated_;
   std::unordered_map<std::uint64_t, Waiting*> waiting_;
   std::vector<TunnelSignal> signals_;
