@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vpn/event_log.h"
 
-#include <sys/random.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 
 #include "base/proto/vpn_log.pb.h"
+#include "vpn/random.h"
 
 namespace sekisho::vpn {
 namespace {
@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kRetry = 200ms, kIdle = 500ms, kAnswer = 50m
 
 std::string new_eid(std::uint64_t timestamp_ns) {
   std::string out(16, '\0');
-  (void)::getrandom(out.data(), out.size(), 0);
+  fill_random({reinterpret_cast<std::uint8_t*>(out.data()), out.size()});
   const std::uint64_t milliseconds = timestamp_ns / 1'000'000;
   for (unsigned i = 0; i < 6; ++i) out[i] = static_cast<char>(milliseconds >> (40 - 8 * i));
   out[6] = static_cast<char>((out[6] & 0x0f) | 0x70);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vpn/recorder.h"
 
-#include <sys/random.h>
 
 #include <cstdio>
 #include <cstring>
 
 #include "base/proto/vpn_log.pb.h"
+#include "vpn/random.h"
 
 namespace sekisho::vpn {
 namespace {
@@ -96,7 +96,7 @@ Cause cause_of(SessionTunnelGone::Why why) {
 
 SessionRecorder::SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose)
     : directory_(directory), tunnels_(tunnels), log_(log), verbose_(verbose) {
-  (void)::getrandom(&first_sid_, sizeof(first_sid_), 0);
+  make_random(first_sid_);
   thread_ = std::thread([this] { run(); });
 }
 

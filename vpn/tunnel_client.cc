@@ -4,10 +4,10 @@
 // Life-cycle. The reader connects, says hello, takes the rings out of the welcome, and only then are requests let through. A lost
 // connection fails all that wait, forgets every SA and tunnel, and is told as DataplaneLost.
 // Locks. Never two at once, but `state_` inside none; no lock is held across a request.
+#include "vpn/random.h"
 #include "vpn/tunnel_client.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <array>
@@ -88,7 +88,7 @@ struct TunnelClient::Waiting {
 TunnelClient::TunnelClient(std::string socket_path, OwnerOf owner_of)
     : socket_path_(std::move(socket_path)), owner_of_(std::move(owner_of)) {
   // Not the numbers of the daemon before: what it left is told only after the first hello.
-  (void)::getrandom(&last_number_, sizeof(last_number_), 0);
+  make_random(last_number_);
   reader_ = std::thread([this] { run(); });
 }
 

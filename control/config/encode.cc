@@ -48,7 +48,10 @@ using TextOf = std::string (*)(const Message&, const FieldDescriptor&, int);
 std::string scalar_list(const Message& message, const FieldDescriptor& field, TextOf text_of = scalar_text) {
   std::string out = "[";
   const int count = message.GetReflection()->FieldSize(message, &field);
-  for (int i = 0; i < count; ++i) out += (i == 0 ? "" : ", ") + text_of(message, field, i);
+  for (int i = 0; i < count; ++i) {
+    out += i == 0 ? "" : ", ";
+    out += text_of(message, field, i);
+  }
   return out + ']';
 }
 
