@@ -166,7 +166,7 @@ def test_password_brings_in_and_the_groups_rules_decide(site, client):
     assert outside(site).curl(WEB) == (0, "acme web1")
     assert outside(site).curl(LOGIN, 1)[0] == 28  # the port beside it is for others
     assert outside(site).curl(DATABASE, 1)[0] == 28
-    allowed = site.acl(up, phase="end", action="permit", rule_name="staff web", dst_port=80)
+    allowed = site.acl(up, phase="start", action="permit", rule_name="staff web", dst_port=80)
     assert (allowed["user"], allowed["user_group"], allowed["service_group"], allowed["src_ip"]) == ("alice", "staff", "http", up["ip4"])
     assert allowed["peer_ip"] == up["peer_ip"]
     assert "user_group" not in site.acl(up, phase="deny", action="deny", reason="default", dst_port=22)
