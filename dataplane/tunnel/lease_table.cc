@@ -28,13 +28,13 @@ std::uint32_t LeaseTable::place_of(const Key& key) const noexcept {
 void LeaseTable::write(Entry& entry, std::uint64_t state, const Key& key, const Lease& lease) noexcept {
   const std::uint64_t version = (entry.head.load(std::memory_order_relaxed) & ~(kVersion - 1)) + kVersion;
   entry.head.store(version | kWriting, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_release);  // pairs with the acquire fence in read()
-  entry.high.store(key.high, std::memory_order_relaxed);
-  entry.low.store(key.low, std::memory_order_relaxed);
-  entry.owner.store(key.owner, std::memory_order_relaxed);
-  entry.who.store(std::uint64_t{lease.tunnel} << 32 | lease.user, std::memory_order_relaxed);
-  entry.port.store(lease.port, std::memory_order_relaxed);
-  entry.way.store(std::uint64_t{lease.outbound} << 32 | lease.inner_mtu, std::memory_order_relaxed);
+  // release: pairs with the acquire of each word in read(); none of them is seen without the mark above
+  entry.high.store(key.high, std::memory_order_release);
+  entry.low.store(key.low, std::memory_order_release);
+  entry.owner.store(key.owner, std::memory_order_release);
+  entry.who.store(std::uint64_t{lease.tunnel} << 32 | lease.user, std::memory_order_release);
+  entry.port.store(lease.port, std::memory_order_release);
+  entry.way.store(std::uint64_t{lease.outbound} << 32 | lease.inner_mtu, std::memory_order_release);
   // release: pairs with the acquire in read()
   entry.head.store(version | state, std::memory_order_release);
 }

@@ -96,12 +96,12 @@ class LeaseTable {
       const std::uint64_t before = entry.head.load(std::memory_order_acquire);
       if ((before & kWriting) != 0) continue;
       if ((before & kStates) != kUsed) return (before & kStates) == kEmpty ? Seen::kEnd : Seen::kOther;
-      const bool same = entry.high.load(std::memory_order_relaxed) == key.high && entry.low.load(std::memory_order_relaxed) == key.low &&
-                        entry.owner.load(std::memory_order_relaxed) == key.owner;
-      const std::uint64_t who = entry.who.load(std::memory_order_relaxed);
-      const std::uint64_t port = entry.port.load(std::memory_order_relaxed);
-      const std::uint64_t way = entry.way.load(std::memory_order_relaxed);
-      std::atomic_thread_fence(std::memory_order_acquire);  // pairs with the release fence in write()
+      // acquire: pairs with the release of each word in write(). Who reads a new word also sees, below, that it is being written.
+      const bool same = entry.high.load(std::memory_order_acquire) == key.high && entry.low.load(std::memory_order_acquire) == key.low &&
+                        entry.owner.load(std::memory_order_acquire) == key.owner;
+      const std::uint64_t who = entry.who.load(std::memory_order_acquire);
+      const std::uint64_t port = entry.port.load(std::memory_order_acquire);
+      const std::uint64_t way = entry.way.load(std::memory_order_acquire);
       if (entry.head.load(std::memory_order_relaxed) != before) continue;
       if (!same) return Seen::kOther;
       lease.tunnel = static_cast<std::uint32_t>(who >> 32);
