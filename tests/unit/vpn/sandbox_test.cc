@@ -88,10 +88,13 @@ TEST(Sandbox, HoldsThreadsThatWereThereBefore) {
   if (child == 0) {
     std::atomic<int> step{0};
     std::atomic<int> answer{-1};
+    std::atomic<bool> begun{false};
     std::thread other([&] {
+      begun = true;
       while (step == 0) std::this_thread::yield();
       answer = refused(::socket(AF_INET, SOCK_DGRAM, 0));
     });
+    while (!begun) std::this_thread::yield();
     if (!enter_sandbox()) ::_exit(99);
     step = 1;
     other.join();
