@@ -347,7 +347,10 @@ class World {
       dataplane_.expire(spi, text == "hard");
     }
     std::string out = "{\"answer\":" + quoted(word) + ",\"lines\":[";
-    for (const std::string& one : lines) out += (&one == &lines.front() ? "" : ",") + quoted(one);
+    for (const std::string& one : lines) {
+      if (&one != &lines.front()) out += ',';
+      out += quoted(one);
+    }
     say(out + "]}");
   }
 
