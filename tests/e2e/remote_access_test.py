@@ -10,6 +10,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from lab.appliance import default_binaries
 from lab.lab import Lab
 from lab.system import wait_until
 
@@ -105,6 +106,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    if not (default_binaries() / "iked").exists():
+        pytest.skip("iked is not built (SEKISHO_IKE=OFF)")
     folder = tmp_path_factory.mktemp("remote")
     pki = Pki(folder)
     for tenant in GATEWAYS:
@@ -112,8 +115,6 @@ def site(tmp_path_factory):
         pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
     pki.certificate("alice", "ecdsa", "acme", "email:alice@example.test")
     with Lab(remote_access=True) as lab:
-        if not (lab.appliance.binaries / "iked").exists():
-            pytest.skip("iked is not built (SEKISHO_IKE=OFF)")
         made = Site(lab, pki, folder)
         made.commit()
         yield made

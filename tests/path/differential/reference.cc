@@ -378,7 +378,7 @@ Verdict Reference::judge_piece(const Packet& packet, unsigned tenant) {
   if (datagram.refused) return drop(*datagram.refused);
   bool overlaps = false;
   std::uint32_t bytes = piece.end - piece.begin;
-  std::optional<std::uint32_t> total = piece.more ? std::nullopt : std::optional(piece.end);
+  std::uint32_t total = piece.more ? 0 : piece.end;  // 0: the last piece is not there yet
   for (const Packet::Piece& other : datagram.pieces) {
     const bool same = other.begin == piece.begin && other.end == piece.end && other.more == piece.more;
     if (same && other.other_bytes == piece.other_bytes) {
@@ -399,7 +399,7 @@ Verdict Reference::judge_piece(const Packet& packet, unsigned tenant) {
     datagram.refused = DropReason::kFragmentOverlap;
     return drop(DropReason::kFragmentOverlap, ended);
   }
-  if (!total || bytes != *total) return {.what = Verdict::kWaits};
+  if (total == 0 || bytes != total) return {.what = Verdict::kWaits};
   std::vector<Packet::Piece> pieces = std::move(datagram.pieces);
   datagrams_.erase(key);
   ++met["datagrams made whole"];
@@ -410,7 +410,7 @@ Verdict Reference::judge_piece(const Packet& packet, unsigned tenant) {
   bool network = false;
   auto flaw = flaw_of(whole, network);
   if (!flaw || whole.flaw == Flaw::kL4Checksum) {
-    if (const auto wrong = wrong_bytes(whole, pieces, *total)) flaw = wrong;
+    if (const auto wrong = wrong_bytes(whole, pieces, total)) flaw = wrong;
   }
   Verdict verdict = flaw ? drop(*flaw) : judge_flow(whole, tenant);
   verdict.packets = static_cast<unsigned>(pieces.size());
