@@ -531,7 +531,7 @@ bool Reference::floods(const Rule& rule, unsigned tenant) const {
     const bool half_open = other.phase == TcpPhase::kSynSent || other.phase == TcpPhase::kSynReceived;
     if (other.tenant != tenant || other.first.protocol != 6 || other.proxied || !half_open) continue;
     ++of_tenant;
-    if (other.rule == rule.id) ++of_rule;
+    if (other.rule == rule.id && !other.of_nobody) ++of_rule;
   }
   const std::uint32_t most = policy_[tenant].half_open_max;
   return (most != 0 && of_tenant >= most) || (rule.half_open_max != 0 && of_rule >= rule.half_open_max);
@@ -572,9 +572,12 @@ bool Reference::limits_allow(const Rule& rule, unsigned tenant, const Address& s
   return reason == DropReason::kNone;
 }
 
+/// A limit of any kind has the rule's connections counted; one of sources, those of each as well.
 void Reference::count(Connection& connection, const Rule* rule) {
-  connection.counted = rule != nullptr && (rule->sessions_max != 0 || rule->source_sessions_max != 0);
-  connection.counted_source = rule != nullptr && rule->source_sessions_max != 0;
+  const auto any = [](std::uint32_t most, std::uint32_t per_second) { return most != 0 || per_second != 0; };
+  connection.counted_source = rule != nullptr && any(rule->source_sessions_max, rule->source_sessions_per_second);
+  connection.counted = connection.counted_source || (rule != nullptr && any(rule->sessions_max, rule->sessions_per_second));
+  connection.of_nobody = rule == nullptr;
 }
 
 bool Reference::judge_again(Connection& connection, unsigned tenant) const {

@@ -164,6 +164,7 @@ struct Connection {
   std::uint32_t rule = 0;    ///< id of who admitted it, or took it over
   bool keeps = false;
   bool counted = false, counted_source = false;  ///< for that rule's limits
+  bool of_nobody = false;    ///< that rule is gone; one of its id counts anew
   bool claimed = false;      ///< its port is out of a block
   TcpPhase phase = TcpPhase::kSynSent;
   std::array<Side, 2> side;
