@@ -57,7 +57,7 @@ inline constexpr std::size_t kSnapshotBytesMax = std::size_t{1} << 30;
 
 // Local messages: one datagram each. 128 KiB passes with default buffers, so half of it is safe.
 inline constexpr std::size_t kIpcMessageBytesMax = 64U << 10;
-inline constexpr std::size_t kIpcFdsMax = 32;
+inline constexpr std::size_t kIpcFdsMax = 48;  // a hello of sixteen workers carries 34
 
 // Log ring: 2^16 records of 192 bytes = 12 MiB a shard: about 0.2 s at the unit maximum of 200,000 records/s, twice over.
 inline constexpr std::size_t kLogRingRecordsMax = 1U << 16;
