@@ -13,6 +13,7 @@
 #include "dataplane/path/syn_proxy.h"
 #include "dataplane/path/track.h"
 #include "dataplane/path/translate.h"
+#include "dataplane/path/tunnels.h"
 #include "dataplane/path/ways.h"
 #include "filters/link/binding_guard.h"
 #include "filters/packet/address_class.h"
@@ -105,16 +106,6 @@ struct Again {
   Ways ways;
   NatRules nat{};
 };
-
-/// The ends policy judges a session by: who really sends, and where the packets go.
-SessionEnds judged_ends(const Shard& shard, std::uint32_t index) {
-  SessionEnds ends = ends_of(shard.sessions.at(index));
-  if ((shard.sessions.at(index).flags & kSessionTranslated) == 0) return ends;
-  const SessionEnds sent = sent_ends(shard, index, Direction::kForward);
-  ends.destination = sent.destination;
-  ends.destination_port = sent.destination_port;
-  return ends;
-}
 
 /// The to-port check of specification 3.5: a host of a segment gets what it is bound to, or has behind it in the role
 /// forwarding. A configured route by a host that has not got its prefix there leads nowhere.
@@ -283,6 +274,15 @@ void end_by_policy(Shard& shard, const Runtime& config, std::uint32_t index) {
 
 }  // namespace
 
+SessionEnds judged_ends(const Shard& shard, std::uint32_t index) {
+  SessionEnds ends = ends_of(shard.sessions.at(index));
+  if ((shard.sessions.at(index).flags & kSessionTranslated) == 0) return ends;
+  const SessionEnds sent = sent_ends(shard, index, Direction::kForward);
+  ends.destination = sent.destination;
+  ends.destination_port = sent.destination_port;
+  return ends;
+}
+
 bool is_forwardable(const RouteTarget* way) noexcept {
   return way != nullptr && (way->kind == RouteKind::kStatic || way->kind == RouteKind::kResolve || way->kind == RouteKind::kResolveVia ||
                             way->kind == RouteKind::kTunnel);
@@ -353,6 +353,7 @@ bool relate(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   Ways ways;
   DropReason reason = check_ends(config, packet, ways);
   if (reason == DropReason::kNone) reason = filters::parse_icmp_error(frame_of(packet), meta, quoted);
+  if (reason == DropReason::kNone && tunnel::note_too_big(shard, config, packet, quoted)) return false;
   if (reason == DropReason::kNone) {
     const auto [lookup, ends] = quoted_flow(quoted, meta.tenant, shard.sessions.seed());
     const SessionTable::Hit found = shard.sessions.locate(lookup, ends);

@@ -18,6 +18,8 @@ std::uint64_t flow_id(const Shard& shard, const Session& session, std::uint32_t 
 /// The ends of a session in the direction of its first packet, as that packet came in.
 using SessionEnds = filters::FlowEnds;
 SessionEnds ends_of(const Session& session);
+/// The ends policy judges a session by: who really sends, and where the packets go.
+SessionEnds judged_ends(const Shard& shard, std::uint32_t index);
 /// The ends behind a key, seen from its high or from its low end; `ends` for IPv6.
 SessionEnds ends_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool ipv6, bool from_high);
 

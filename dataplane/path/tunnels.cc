@@ -12,6 +12,7 @@
 #include "dataplane/train.h"
 #include "dataplane/tunnel/esp_path.h"
 #include "filters/esp/esp.h"
+#include "filters/esp/quoted_esp.h"
 #include "filters/packet/fields.h"
 #include "filters/packet/fragment.h"
 #include "filters/packet/mss.h"
@@ -225,6 +226,24 @@ void open_waiting(Shard& shard, const Runtime& config) {
   proceed(shard, config, burst, kUnwatched);
 }
 
+/// Keeps a report for the control thread. Nobody takes the places of all: a tenant has four.
+void report(WorkerTunnels& here, const PathReport& one) {
+  constexpr std::ptrdiff_t kPerTenantMax = 4;
+  const auto waiting = std::span(here.path_reports).first(here.path_reported);
+  const auto own = std::count_if(waiting.begin(), waiting.end(), [&](const PathReport& other) { return other.tenant == one.tenant; });
+  if (waiting.size() < here.path_reports.size() && own < kPerTenantMax) here.path_reports[here.path_reported++] = one;
+}
+
+/// A sealed packet is longer than our own way out carries: the configuration changed since its SA was installed.
+void report_own(Shard& shard, rte_mbuf* packet, std::uint32_t mtu) {
+  const PacketMeta& meta = meta_of(packet);
+  const bool in_udp = meta.protocol == filters::kProtocolUdp;
+  const auto esp = filters::read_esp_header(frame_of(packet).subspan(in_udp ? meta.payload_offset : meta.l4_offset));
+  if (!esp) return;
+  report(shard.tunnels_here, {meta.tenant, filters::ip_source(frame_of(packet), meta), filters::ip_destination(frame_of(packet), meta),
+                              meta.source_port, meta.destination_port, esp->spi, esp->sequence, mtu});
+}
+
 /// Puts an outer packet on its way by the tenant's routes. False: it has ended.
 bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
@@ -247,7 +266,10 @@ bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   if (reason == DropReason::kNone) {
     const bool whole = !is_ipv4(meta) || (load_be<std::uint16_t>(frame_of(packet), meta.l3_offset + std::size_t{6}) & 0x4000U) != 0;
     const PortEntry& wire = config.ports[config.ports[hop.port].wire];
-    if (whole && meta.l3_length > wire.mtu) reason = DropReason::kVpnTooBig;
+    if (whole && meta.l3_length > wire.mtu) {
+      reason = DropReason::kVpnTooBig;
+      report_own(shard, packet, wire.mtu);
+    }
   }
   if (reason != DropReason::kNone) {
     shard.drop(packet, reason, tenant.slot);
@@ -375,6 +397,18 @@ std::uint32_t port_of(Shard& shard, const Runtime& config, rte_mbuf* packet) noe
   if (here.port_index == kNoIndex) return kNoIndex;
   const PortEntry& port = config.ports[here.port_index];
   return port.kind == snapshot::PortKind::kTunnel && port.tenant == meta.tenant ? here.port_index : kNoIndex;
+}
+
+bool note_too_big(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::QuotedPacket& quoted) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  if (config.ports[meta.ingress].has_gateways == 0 || !is_gateway(shard, config, meta.ingress, quoted.source)) return false;
+  const auto esp = filters::read_quoted_esp(frame_of(packet), meta, quoted);
+  if (!esp) return false;
+  if (ends_explained(shard, packet)) return true;
+  report(shard.tunnels_here, {meta.tenant, quoted.source, quoted.destination, quoted.source_port, quoted.destination_port, esp->spi,
+                              esp->sequence, esp->mtu});
+  shard.consume(packet);
+  return true;
 }
 
 void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t handle) noexcept {

@@ -3,6 +3,7 @@
 
 #include "dataplane/shard.h"
 #include "filters/esp/esp_fault.h"
+#include "filters/state/icmp_error.h"
 
 /// Where tunnels of remote users join the path (docs/life-of-a-tunnel.md). ESP to a gateway leaves bind for the worker whose
 /// SA it is, is opened there, and comes back as a packet of its tunnel Port, judged like any other. What is routed to a
@@ -24,6 +25,10 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 /// The tunnel Port (index) an opened packet belongs to, by the Lease of its source in its tenant; kNoIndex: there is none
 /// in this generation.
 [[nodiscard]] std::uint32_t port_of(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
+
+/// An ICMP error that came to us about `quoted`: true, and it is consumed, when it says that a packet from a gateway's
+/// address was too long. Whether it was one of ours is asked by the control thread.
+[[nodiscard]] bool note_too_big(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::QuotedPacket& quoted) noexcept;
 
 /// Gives an inner packet, its hop counted, to the outbound SA `handle`.
 void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t handle) noexcept;

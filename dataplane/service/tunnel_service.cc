@@ -254,6 +254,10 @@ std::string TunnelService::open(const ipc::OpenTunnel& request) {
   for (const std::uint32_t old : replaced) {
     if (const auto at = tunnels_.find(old); at != tunnels_.end()) end(at, ipc::TunnelGone::REPLACED);
   }
+  const bool free = std::all_of(tunnel.leases.begin(), tunnel.leases.end(), [&](const Address& address) {
+    return ended_.give_back(request.tenant(), address, request.user());
+  });
+  if (!free) ended_.end_sessions(engine_);  // another's: nobody inherits them
   const Lease lease{.tunnel = request.tunnel(), .user = request.user(), .port = request.tunnel_port(), .outbound = 0, .inner_mtu = 0};
   for (const Address& address : tunnel.leases) {
     if (engine_.leases().set(request.tenant(), address, lease)) continue;
@@ -274,8 +278,12 @@ std::string TunnelService::close(const ipc::CloseTunnel& request) {
 /// Ends a tunnel: leases first, so that nothing more enters its SAs. `why`: told to the daemon.
 void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why> why) {
   Tunnel& tunnel = at->second;
-  for (const Address& address : tunnel.leases) engine_.leases().erase(tunnel.tenant, address);
+  for (const Address& address : tunnel.leases) {
+    engine_.leases().erase(tunnel.tenant, address);
+    ended_.add(tunnel.tenant, address, tunnel.user);
+  }
   for (const SaName& sa : tunnel.sas) erase_sa(tunnel, sa);
+  if (tunnel.path_mtu != 0) --narrow_;
   if (why.has_value()) {
     ipc::TunnelEvent event;
     ipc::TunnelGone& gone = *event.mutable_gone();
@@ -401,7 +409,7 @@ std::string TunnelService::install(const ipc::InstallSa& request) {
   if (!handle) return "the SA cannot be made: " + describe(handle.error());
   if (request.inbound()) reserved_.erase(reserved);
   tunnel.sas.push_back({*handle, request.spi(), request.inbound()});
-  if (!request.inbound()) point_leases(at->first, tunnel);
+  if (!request.inbound()) apply_path(at->first, tunnel);
   return {};
 }
 
@@ -445,7 +453,7 @@ std::string TunnelService::move(const ipc::MoveSa& request) {
     moved = shard.tunnels_here.sas->update(sa->handle, local, peer, request.udp_encapsulation(), mtu);
   });
   if (!moved) return "the SA cannot be moved: " + describe(moved.error());
-  if (!request.inbound()) point_leases(request.tunnel(), tunnel);
+  if (!request.inbound()) apply_path(request.tunnel(), tunnel);
   return {};
 }
 
@@ -486,13 +494,19 @@ std::string TunnelService::remove(const ipc::RemoveSa& request) {
 void TunnelService::tick() {
   if (engine_.runtime() == nullptr || engine_.shard(0).tunnels_here.sas == nullptr) return;
   for (std::uint32_t number = 0; number < engine_.shards(); ++number) take_events(number);
+  if (narrow_ > 0) forget_paths();
   end_gone();
+  ended_.tick(engine_);
 }
 
 void TunnelService::take_events(std::uint32_t number) {
   std::vector<SaEvent> events;
-  engine_.on_shard(number, [&events](Shard& shard) {
-    SaTable& table = *shard.tunnels_here.sas;
+  std::vector<PathReport> reports;
+  engine_.on_shard(number, [&](Shard& shard) {
+    WorkerTunnels& here = shard.tunnels_here;
+    reports.assign(here.path_reports.begin(), here.path_reports.begin() + here.path_reported);
+    here.path_reported = 0;
+    SaTable& table = *here.sas;
     table.expire(now_of(shard), kExpireSlots);
     events.assign(table.events().begin(), table.events().end());
     table.clear_events();
@@ -521,6 +535,7 @@ void TunnelService::take_events(std::uint32_t number) {
     }
     if (!at->second.left) tell(out);
   }
+  if (!reports.empty()) hear(reports);
 }
 
 /// Ends tunnels whose Port is gone, and those left by a daemon before whose SAs have all reached their end.

@@ -10,6 +10,7 @@
 #include "base/ipc/seqpacket.h"
 #include "base/proto/tunnel.pb.h"
 #include "dataplane/engine.h"
+#include "dataplane/service/ended_leases.h"
 
 namespace sekisho::dataplane {
 
@@ -30,7 +31,7 @@ class TunnelService {
   /// Limits by time, what SAs have to tell, Ports that are gone. Now and then.
   void tick();
   /// Whether tick() has something to look at.
-  [[nodiscard]] bool busy() const { return !tunnels_.empty(); }
+  [[nodiscard]] bool busy() const { return !tunnels_.empty() || !ended_.empty(); }
 
  private:
   struct SaName {
@@ -47,6 +48,9 @@ class TunnelService {
     std::string note;
     std::vector<SaName> sas;  ///< in the order they were installed
     bool left = false;        ///< of a daemon before
+    Address path_peer;        ///< who was asked for less than our own way to him carries: path_mtu until path_until
+    std::uint16_t path_mtu = 0;
+    std::uint64_t path_until = 0;  ///< seconds of the data plane's clock
     std::uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;  ///< of SAs that are gone
   };
   using Tunnels = std::map<std::uint32_t, Tunnel>;
@@ -66,6 +70,11 @@ class TunnelService {
   [[nodiscard]] std::string check_path(const ipc::TunnelPath& path, EspEnd& local, EspEnd& peer) const;
   [[nodiscard]] std::uint16_t outer_mtu(std::uint32_t tenant, const ipc::TunnelPath& path, const Address& peer) const;
   [[nodiscard]] std::string check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced) const;
+  // tunnel_mtu.cc
+  void hear(const std::vector<PathReport>& reports);
+  bool learn(const PathReport& report, const SaName& sa);
+  void apply_path(std::uint32_t number, Tunnel& tunnel);
+  void forget_paths();
   SaName* find(std::uint32_t tunnel, std::uint32_t spi, bool inbound);
   void point_leases(std::uint32_t number, Tunnel& tunnel);
   void erase_sa(Tunnel& tunnel, const SaName& sa);
@@ -79,9 +88,11 @@ class TunnelService {
   std::vector<IpcConnection> peers_;
   int daemon_ = -1;                              ///< descriptor of the peer that is the daemon
   Tunnels tunnels_;
+  EndedLeases ended_;
   std::vector<std::uint32_t> reserved_;          ///< SPIs given out and not installed
   std::vector<ipc::TunnelEvent> untold_;         ///< what the next daemon is told behind its welcome: ends, and tunnels left
   std::uint32_t next_worker_ = 0;
+  std::size_t narrow_ = 0;                       ///< tunnels with a path_mtu
   std::uint32_t generation_ = 0;                 ///< tunnels were looked at under
 };
 

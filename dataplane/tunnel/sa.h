@@ -96,7 +96,8 @@ struct Sa {
   filters::PrefixSet inner_local, inner_remote;
   filters::EspLifetime lifetime;
   std::uint64_t installed = 0;  ///< seconds of the data plane's clock
-  std::uint16_t outer_mtu = 0;
+  std::uint16_t outer_mtu = 0;  ///< of our own way to the peer
+  std::uint16_t path_mtu = 0;   ///< a smaller one that was learned; 0: none
 };
 
 }  // namespace sekisho::dataplane

@@ -53,13 +53,20 @@ bool fill(filters::PrefixSet& set, std::span<const Prefix> prefixes) {
   return std::all_of(prefixes.begin(), prefixes.end(), [&set](const Prefix& prefix) { return set.add(prefix); });
 }
 
+/// The longest packet that fits.
+void measure(Sa& sa) {
+  const std::uint16_t carried = sa.path_mtu == 0 ? sa.outer_mtu : std::min(sa.path_mtu, sa.outer_mtu);
+  sa.inner_mtu = static_cast<std::uint16_t>(filters::esp_inner_mtu(carried, sa.outer.used, sa.keys->sizes));
+}
+
 void set_outer(Sa& sa, const EspEnd& local, const EspEnd& peer, bool in_udp, std::uint16_t outer_mtu) {
   sa.local = local;
   sa.peer = peer;
   sa.in_udp = in_udp;
   sa.outer_mtu = outer_mtu;
+  sa.path_mtu = 0;
   sa.outer = template_of(local, peer, in_udp);
-  sa.inner_mtu = static_cast<std::uint16_t>(filters::esp_inner_mtu(outer_mtu, sa.outer.used, sa.keys->sizes));
+  measure(sa);
 }
 
 /// What usable() compares with: the soft limits until they are told, then the hard ones.
@@ -156,6 +163,14 @@ Result<void> SaTable::update(std::uint32_t handle, const EspEnd& local, const Es
   std::erase_if(events_, [handle](const SaEvent& event) {
     return event.handle == handle && event.kind == SaEventKind::kPeerMoved;
   });
+  return {};
+}
+
+Result<void> SaTable::set_path_mtu(std::uint32_t handle, std::uint16_t mtu) {
+  Sa* const sa = find(handle);
+  if (sa == nullptr) return refused(ErrorCode::kNotFound, handle);
+  sa->path_mtu = mtu;
+  measure(*sa);
   return {};
 }
 

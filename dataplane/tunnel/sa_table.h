@@ -31,6 +31,8 @@ class SaTable {
   /// Other outer ends, UDP or not, MTU: MOBIKE, or a NAT that forgot. Keys, counters and window stay.
   Result<void> update(std::uint32_t handle, const EspEnd& local, const EspEnd& peer, bool in_udp,
                       std::uint16_t outer_mtu);
+  /// What a router on the way carries, until update(); 0 forgets it. Counts when it is less than our own way does.
+  Result<void> set_path_mtu(std::uint32_t handle, std::uint16_t mtu);
   [[nodiscard]] Result<SaUse> query(std::uint32_t handle) const;
   /// The SA's keys are wiped before this returns. kNotFound if there is none.
   Result<void> erase(std::uint32_t handle);

@@ -14,6 +14,16 @@
 
 namespace sekisho::dataplane {
 
+/// A router, or our own way out, had no room for a sealed packet: for the control thread, which knows whose SPI it is.
+struct PathReport {
+  std::uint32_t tenant;
+  Address local, peer;
+  std::uint16_t local_port, peer_port;  ///< 0: not in UDP
+  std::uint32_t spi;                    ///< the peer's
+  std::uint32_t sequence;               ///< low half
+  std::uint32_t mtu;
+};
+
 /// What one worker has of tunnels. Only its thread touches it; the control thread asks it to (ShardRequest).
 struct WorkerTunnels {
   std::unique_ptr<SaTable> sas;                 ///< null: this data plane was started without tunnels
@@ -25,6 +35,8 @@ struct WorkerTunnels {
   std::uint32_t datagram_id = 0;                ///< of the last injected one: pieces name it
   Burst opening;                                ///< ESP to be opened here
   Burst sealing;                                ///< inner packets to be sealed here; PacketMeta::session names the SA
+  std::array<PathReport, 16> path_reports;      ///< `path_reported` of them wait; what does not fit is said again
+  std::uint32_t path_reported = 0;
   std::uint32_t port_id = 0;                    ///< the tunnel Port met last: its id, its index in
   std::uint32_t port_index = 0;
   std::uint32_t port_generation = 0;            ///< this generation

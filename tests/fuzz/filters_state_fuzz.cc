@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/net/checksum.h"
+#include "filters/esp/quoted_esp.h"
 #include "filters/packet/decode.h"
 #include "filters/state/icmp_error.h"
 #include "filters/state/sctp_tracker.h"
@@ -27,7 +28,8 @@ void fuzz_quote(bool ipv4, const std::uint8_t* data, std::size_t size) {
   PacketMeta meta{};
   meta.proof = static_cast<std::uint8_t>((ipv4 ? kProofIpv4 : kProofIpv6) | kProofL4);
   meta.protocol = ipv4 ? kProtocolIcmp : kProtocolIcmpv6;
-  meta.icmp_type = 3;
+  meta.icmp_type = ipv4 ? 3 : 2;  // too big
+  meta.icmp_code = ipv4 ? 4 : 0;
   meta.l3_offset = 14;
   meta.l4_offset = static_cast<std::uint16_t>(14 + network);
   meta.l3_length = static_cast<std::uint16_t>(frame.size() - 14);
@@ -36,7 +38,12 @@ void fuzz_quote(bool ipv4, const std::uint8_t* data, std::size_t size) {
   const std::size_t from = meta.l4_offset + std::size_t{8} + (ipv4 ? 12 : 8), to = meta.l3_offset + std::size_t{ipv4 ? 16U : 24U};
   const std::size_t bytes = ipv4 ? 4 : 16;
   if (from + bytes <= frame.size()) std::memcpy(&frame[to], &frame[from], bytes);
-  if (parse_icmp_error(frame, meta, out) == DropReason::kNone) SEKISHO_ASSERT(out.source.bits() == bytes * 8);
+  if (parse_icmp_error(frame, meta, out) != DropReason::kNone) return;
+  SEKISHO_ASSERT(out.source.bits() == bytes * 8);
+  const auto esp = read_quoted_esp(frame, meta, out);
+  if (!esp) return;
+  SEKISHO_ASSERT(esp->mtu >= (ipv4 ? kPathMtuMin4 : kPathMtuMin6) && esp->spi > 255);
+  SEKISHO_ASSERT(out.transport_at + (esp->in_udp ? 16U : 8U) <= frame.size());
 }
 
 void fuzz_segments(const std::uint8_t* data, std::size_t size) {
