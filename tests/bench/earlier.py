@@ -20,6 +20,9 @@ VPP_ESP = {("AES-128-GCM", 64, "encrypt"): 130, ("AES-128-GCM", 64, "decrypt"): 
 SECGW_ESP = {("AES-128-GCM", 64, "encrypt"): 174, ("AES-128-GCM", 64, "decrypt"): 188,
              ("AES-128-GCM", 1400, "encrypt"): 306, ("AES-128-GCM", 1400, "decrypt"): 325}
 
+# What ESP with the whole filter should cost (cycles of the other machine).
+ESP_PATH_AIM = {("AES-128-GCM", 64): 160, ("AES-128-GCM", 1400): 330, ("AES-256-CBC + SHA256", 1400): 1150}
+
 
 def vpp_in_terms_of(flows, floor_now):
     return VPP_STATEFUL_ACL[flows] * floor_now / FLOOR_THEN[flows] if floor_now else None
