@@ -21,7 +21,7 @@ class Daemon {
  public:
   struct Options {
     std::string run_dir;    ///< control.sock is made here; dataplane.sock and export.sock are looked for here
-    std::string state_dir;  ///< config.db, snapshot.bin
+    std::string state_dir;  ///< config.db, snapshot.bin, vpn-memory.bin
     Admission admission;    ///< to control.sock
     DataplaneLink::Deadlines deadlines;
   };

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/proto/control_vpn.pb.h"
+
 namespace sekisho::vpn {
 namespace {
 
@@ -19,10 +21,13 @@ bool open_now(const std::vector<LoginWindow>& windows, std::int64_t now) {
   });
 }
 
-bool may_come_from(const GroupPlan& group, const Address& source) {
-  return group.source_prefixes.empty() || source.family == Family::kNone ||
-         std::any_of(group.source_prefixes.begin(), group.source_prefixes.end(),
-                     [&source](const Prefix& one) { return one.contains(source); });
+bool may_come_from(const TenantPlan& tenant, const GroupPlan& group, const Address& source) {
+  if ((group.source_prefixes.empty() && group.source_countries.empty()) || source.family == Family::kNone) return true;
+  const auto within = [&source](const Prefix& one) { return one.contains(source); };
+  if (std::any_of(group.source_prefixes.begin(), group.source_prefixes.end(), within)) return true;
+  const std::string country = group.source_countries.empty() ? std::string() : tenant.country_of(source);
+  return !country.empty() &&
+         std::find(group.source_countries.begin(), group.source_countries.end(), country) != group.source_countries.end();
 }
 
 std::size_t copy(ByteSpan from, std::span<std::uint8_t> to) {
@@ -62,7 +67,7 @@ Cause UserDirectory::judge(const Found& found, const Address& source) const {
   if (found.gateway == nullptr) return Cause::kConfig;
   if (found.user != nullptr && found.user->suspended) return Cause::kAdmin;
   if (found.group == nullptr) return Cause::kConfig;
-  return may_come_from(*found.group, source) ? Cause::kNone : Cause::kSourceAddress;
+  return may_come_from(*found.tenant, *found.group, source) ? Cause::kNone : Cause::kSourceAddress;
 }
 
 Cause UserDirectory::judge_again(const Entry& entry) const {
@@ -117,6 +122,7 @@ void UserDirectory::wrong_secret(const Path& path, std::string_view user) {
   const std::int64_t now = clock_();
   if (lockout_.source_locked(path.tenant, path.remote.address, now)) return;
   lockout_.failed(path.tenant, folded(user), path.remote.address, now);
+  ++failures_;
 }
 
 bool UserDirectory::locked(const Path& path, std::string_view user) const {
@@ -136,15 +142,26 @@ std::vector<std::uint64_t> UserDirectory::counted(std::uint32_t tenant, const st
   return out;
 }
 
-Cause UserDirectory::make_room(const Found& found, const std::string& user) {
-  if (found.group->sessions_per_user == 0) return Cause::kNone;
-  const std::vector<std::uint64_t> sessions = counted(found.tenant->id, user);
-  if (sessions.size() < found.group->sessions_per_user) return Cause::kNone;
-  if (!found.group->replace_oldest) return Cause::kLimitUser;
-  // More than one when the limit was lowered meanwhile.
-  for (std::size_t i = 0; i + found.group->sessions_per_user <= sessions.size(); ++i) {
-    end(sessions[i], entries_.at(sessions[i]), Cause::kReplaced);
+bool UserDirectory::full(const Found& found, std::size_t leaving) const {
+  const std::uint32_t of_tenant = found.tenant->sessions_max, of_group = found.group->sessions_max;
+  if (of_tenant == 0 && of_group == 0) return false;
+  std::size_t tenants = 0, groups = 0;
+  for (const auto& [session, entry] : entries_) {
+    if (entry.tenant != found.tenant->id || entry.ending || entry.left) continue;
+    ++tenants;
+    if (entry.group == found.group->name) ++groups;
   }
+  return (of_tenant != 0 && tenants >= of_tenant + leaving) || (of_group != 0 && groups >= of_group + leaving);
+}
+
+Cause UserDirectory::make_room(const Found& found, const std::string& user) {
+  const std::uint32_t limit = found.group->sessions_per_user;
+  const std::vector<std::uint64_t> sessions = limit == 0 ? std::vector<std::uint64_t>{} : counted(found.tenant->id, user);
+  // More than one when the limit was lowered meanwhile.
+  const std::size_t leaving = limit == 0 || sessions.size() < limit ? 0 : sessions.size() - limit + 1;
+  if (leaving != 0 && !found.group->replace_oldest) return Cause::kLimitUser;
+  if (full(found, leaving)) return Cause::kLimitTenant;
+  for (std::size_t i = 0; i < leaving; ++i) end(sessions[i], entries_.at(sessions[i]), Cause::kReplaced);
   return Cause::kNone;
 }
 
@@ -161,7 +178,7 @@ Cause UserDirectory::authorize(const Session& session) {
   if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return cause;
   const std::int64_t now = clock_();
   if (!open_now(found.group->login, now)) return Cause::kSchedule;
-  lockout_.succeeded(session.path.tenant, user);
+  if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
   if (const Cause cause = make_room(found, user); cause != Cause::kNone) return cause;
   add(session.id, Entry{session.path.tenant, std::string(gateway), user, found.user == nullptr ? 0 : found.user->id, found.group->name,
                         found.group->pool, found.gateway->tunnel_port, session.path.remote.address, now, false, false});
@@ -196,7 +213,7 @@ std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t ses
   const Entry& entry = found->second;
   Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since};
   const TenantPlan* tenant = plan_->tenant(entry.tenant);
-  if (const UserPlan* user = tenant == nullptr ? nullptr : tenant->user(entry.user)) out.groups = user->groups;
+  if (tenant != nullptr) out.groups = tenant->groups_of(tenant->user(entry.user));
   out.sessions = static_cast<std::uint32_t>(counted(entry.tenant, entry.user).size());
   return out;
 }
@@ -229,6 +246,38 @@ void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::stri
   if (plan_->generation == 0) return;
   Entry& entry = entries_.at(session);
   if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
+}
+
+bool UserDirectory::unlock(std::uint32_t tenant, std::string_view user) {
+  const std::lock_guard lock(mutex_);
+  ++failures_;
+  return lockout_.unlock(tenant, folded(user), clock_());
+}
+
+void UserDirectory::list_locked(ipc::VpnAnswer& out) const {
+  const std::lock_guard lock(mutex_);
+  lockout_.list(out, clock_());
+}
+
+bool UserDirectory::save(ipc::VpnMemory& out) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t changes = failures_ + leases_.changes();
+  if (changes == saved_) return false;
+  saved_ = changes;
+  lockout_.save(out, clock_());
+  leases_.save(out);
+  return true;
+}
+
+void UserDirectory::save_again() {
+  const std::lock_guard lock(mutex_);
+  if (plan_->generation != 0) ++failures_;
+}
+
+void UserDirectory::restore(const ipc::VpnMemory& memory) {
+  const std::lock_guard lock(mutex_);
+  lockout_.restore(memory);
+  leases_.restore(memory);
 }
 
 std::vector<UserDirectory::Ending> UserDirectory::take_endings() {

@@ -9,6 +9,11 @@
 #include "vpn/lockout.h"
 #include "vpn/ports.h"
 
+namespace sekisho::ipc {
+class VpnAnswer;
+class VpnMemory;
+}  // namespace sekisho::ipc
+
 namespace sekisho::vpn {
 
 /// Who may come in, with which secret and address, by the Plan in force; who is in, and who has to go. Any thread.
@@ -58,6 +63,14 @@ class UserDirectory : public Directory {
     std::uint64_t session = 0;
     Cause cause = Cause::kNone;
   };
+  /// Lets a user in again who was shut out; false when he was not.
+  bool unlock(std::uint32_t tenant, std::string_view user);
+  void list_locked(ipc::VpnAnswer& out) const;
+  /// Failures and addresses of users, which outlive the process. Nothing: they are as they were at the last call.
+  bool save(ipc::VpnMemory& out);
+  /// The next save() says all again.
+  void save_again();
+  void restore(const ipc::VpnMemory& memory);
   /// Sessions that have to go since the last call.
   std::vector<Ending> take_endings();
 
@@ -79,6 +92,8 @@ class UserDirectory : public Directory {
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
   Cause make_room(const Found& found, const std::string& user);
+  /// Whether tenant or group have no room for one more when `leaving` of theirs have gone.
+  [[nodiscard]] bool full(const Found& found, std::size_t leaving) const;
   [[nodiscard]] std::vector<std::uint64_t> counted(std::uint32_t tenant, const std::string& user) const;
   void add(std::uint64_t session, Entry entry);
   void end(std::uint64_t session, Entry& entry, Cause cause);
@@ -92,6 +107,8 @@ class UserDirectory : public Directory {
   Leases leases_;
   Lockout lockout_;
   std::vector<Ending> endings_;
+  std::uint64_t failures_ = 0;  ///< changes of lockout_
+  std::uint64_t saved_ = 0;     ///< changes of both when they were saved
 };
 
 /// The gateway's name out of Session::gateway ("tokyo eap-mschapv2"), and the way in.

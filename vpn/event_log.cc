@@ -41,9 +41,9 @@ EventLog::~EventLog() {
   thread_.join();
 }
 
-void EventLog::enqueue(ipc::ToEventLog& record) {
+void EventLog::enqueue(ipc::ToEventLog& record, std::function<void()> over) {
   record.set_number(++last_number_);
-  queue_.push_back({last_number_, record.SerializeAsString()});
+  queue_.push_back({last_number_, record.SerializeAsString(), std::move(over)});
 }
 
 void EventLog::tell_losses() {
@@ -62,13 +62,15 @@ void EventLog::tell_losses() {
   }
 }
 
-void EventLog::add(ipc::ToEventLog record) {
+void EventLog::add(ipc::ToEventLog record, std::function<void()> over) {
+  bool lost = false;
   {
     const std::lock_guard lock(mutex_);
     tell_losses();
     if (queue_.size() < records_max_) {
-      enqueue(record);
+      enqueue(record, std::move(over));
     } else {
+      lost = true;
       auto loss = std::find_if(losses_.begin(), losses_.end(),
                                [&record](const Loss& one) { return one.service_code == record.service_code(); });
       if (loss == losses_.end()) {
@@ -79,6 +81,7 @@ void EventLog::add(ipc::ToEventLog record) {
       loss->last_ns = std::max(loss->last_ns, record.timestamp_ns());
     }
   }
+  if (lost && over) over();
   changed_.notify_all();
 }
 
@@ -119,16 +122,19 @@ void EventLog::take_answers(std::chrono::milliseconds wait) {
   ipc::FromEventLog answer;
   if (!answer.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return connection_.reset();
   if (!answer.refused().empty()) std::fprintf(stderr, "iked: logd refuses a record: %s\n", answer.refused().c_str());
+  std::function<void()> over;
   {
     const std::lock_guard lock(mutex_);
     // A refusal may come before older records are stored.
     const auto sent = queue_.begin() + static_cast<std::ptrdiff_t>(sent_);
     const auto found = std::find_if(queue_.begin(), sent, [&answer](const Record& one) { return one.number == answer.stored(); });
     if (found == sent) return;
+    over = std::move(found->over);
     queue_.erase(found);
     --sent_;
     tell_losses();
   }
+  if (over) over();
   changed_.notify_all();
 }
 

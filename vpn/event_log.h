@@ -3,6 +3,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -27,8 +28,8 @@ class EventLog {
   explicit EventLog(std::string socket_path, std::size_t records_max = kRecordsMax);
   /// Waits at most two seconds for what is left.
   ~EventLog();
-  /// Everything but the number is the caller's.
-  void add(ipc::ToEventLog record);
+  /// Everything but the number is the caller's. `over` is called once, on some thread: the record is stored, refused, or counted as lost.
+  void add(ipc::ToEventLog record, std::function<void()> over = {});
   [[nodiscard]] std::size_t waiting() const;
 
  private:
@@ -39,12 +40,13 @@ class EventLog {
   struct Record {
     std::uint64_t number = 0;
     std::string bytes;
+    std::function<void()> over;
   };
   void run();
   bool connect();
   bool send_some();
   void take_answers(std::chrono::milliseconds wait);
-  void enqueue(ipc::ToEventLog& record);
+  void enqueue(ipc::ToEventLog& record, std::function<void()> over = {});
   void tell_losses();
 
   std::string path_;

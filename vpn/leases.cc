@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/proto/control_vpn.pb.h"
+
 namespace sekisho::vpn {
 namespace {
 
@@ -59,7 +61,7 @@ std::optional<Address> Leases::take(const LeaseRequest& request, const Address& 
   }
   holders_.insert_or_assign({request.tenant, address}, Holder{request.session, request.user, false});
   by_session_[request.session].push_back({request.tenant, address});
-  last_.insert_or_assign({request.tenant, request.user, request.family}, address);
+  remember(request.tenant, request.user, address);
   return address;
 }
 
@@ -100,7 +102,7 @@ void Leases::adopt(std::uint32_t tenant, const Address& address, std::uint64_t s
   // It may move at once: its client found no answer and came again.
   if (!holders_.emplace(Key{tenant, address}, Holder{session, user, true}).second) return;
   by_session_[session].push_back({tenant, address});
-  last_.insert_or_assign({tenant, user, address.family}, address);
+  remember(tenant, user, address);
 }
 
 void Leases::ending(std::uint64_t session) {
@@ -126,6 +128,31 @@ void Leases::release(std::uint64_t session, std::uint32_t tenant, const Address&
 const Leases::Holder* Leases::holder(std::uint32_t tenant, const Address& address) const {
   const auto found = holders_.find({tenant, address});
   return found == holders_.end() ? nullptr : &found->second;
+}
+
+void Leases::remember(std::uint32_t tenant, const std::string& user, const Address& address) {
+  const auto found = last_.find({tenant, user, address.family});
+  if (found == last_.end() && last_.size() >= kRememberedMax) return;
+  if (found != last_.end() && found->second == address) return;
+  last_.insert_or_assign({tenant, user, address.family}, address);
+  ++changes_;
+}
+
+void Leases::save(ipc::VpnMemory& out) const {
+  for (const auto& [key, address] : last_) {
+    auto& one = *out.add_addresses();
+    one.set_tenant(std::get<0>(key));
+    one.set_user(std::get<1>(key));
+    one.set_address(std::string(address.wire().begin(), address.wire().end()));
+  }
+}
+
+void Leases::restore(const ipc::VpnMemory& memory) {
+  for (const auto& one : memory.addresses()) {
+    const auto address = Address::from_wire({reinterpret_cast<const std::uint8_t*>(one.address().data()), one.address().size()});
+    // Who is in already, adopted, has what he has.
+    if (address && !last_.contains({one.tenant(), one.user(), address->family})) remember(one.tenant(), one.user(), *address);
+  }
 }
 
 }  // namespace sekisho::vpn

@@ -14,6 +14,10 @@
 
 #include "vpn/plan.h"
 
+namespace sekisho::ipc {
+class VpnMemory;
+}
+
 namespace sekisho::vpn {
 
 /// Who wants an inner address, and of what.
@@ -48,6 +52,11 @@ class Leases {
   void release(std::uint64_t session, std::uint32_t tenant, const Address& address);
   [[nodiscard]] const Holder* holder(std::uint32_t tenant, const Address& address) const;
   [[nodiscard]] std::size_t held() const { return holders_.size(); }
+  /// Counts up whenever what save() says has changed.
+  [[nodiscard]] std::uint64_t changes() const { return changes_; }
+  /// The address each user had last: what the next process should give him again.
+  void save(ipc::VpnMemory& out) const;
+  void restore(const ipc::VpnMemory& memory);
 
  private:
   using Key = std::pair<std::uint32_t, Address>;
@@ -56,7 +65,11 @@ class Leases {
 
   std::map<Key, Holder> holders_;
   std::unordered_map<std::uint64_t, std::vector<Key>> by_session_;
+  void remember(std::uint32_t tenant, const std::string& user, const Address& address);
+
+  static constexpr std::size_t kRememberedMax = 131072;  ///< users twice, once a family; beyond, nobody new is remembered
   std::map<std::tuple<std::uint32_t, std::string, Family>, Address> last_;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace sekisho::vpn

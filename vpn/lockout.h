@@ -11,12 +11,17 @@
 
 #include "base/net/address.h"
 
+namespace sekisho::ipc {
+class VpnAnswer;
+class VpnMemory;
+}  // namespace sekisho::ipc
+
 namespace sekisho::vpn {
 
 /// F-44. Five wrong passwords of a user within 15 minutes shut him out for 15 minutes; wrong passwords for twenty different users
 /// within 15 minutes shut out the source they came from (an IPv4 address, or an IPv6 /64: a host has as many addresses as it likes).
 /// Names need not exist: one that is not there is shut out like one that is. What a shut-out user tries does not count.
-/// Pure; `now` in seconds.
+/// Pure; `now` in seconds since 1970 UTC: what is saved goes on counting in the next process.
 class Lockout {
  public:
   static constexpr std::size_t kUserFailures = 5;
@@ -27,9 +32,17 @@ class Lockout {
   static constexpr std::size_t kEntriesMax = 16384;
 
   void failed(std::uint32_t tenant, std::string_view folded_user, const Address& source, std::int64_t now);
-  void succeeded(std::uint32_t tenant, std::string_view folded_user);
+  /// False when nothing was counted.
+  bool succeeded(std::uint32_t tenant, std::string_view folded_user);
   [[nodiscard]] bool user_locked(std::uint32_t tenant, std::string_view folded_user, std::int64_t now) const;
   [[nodiscard]] bool source_locked(std::uint32_t tenant, const Address& source, std::int64_t now) const;
+  /// Lets a user in again; false when he was not shut out.
+  bool unlock(std::uint32_t tenant, std::string_view folded_user, std::int64_t now);
+
+  void save(ipc::VpnMemory& out, std::int64_t now) const;
+  /// Takes what was saved, as far as it makes sense.
+  void restore(const ipc::VpnMemory& memory);
+  void list(ipc::VpnAnswer& out, std::int64_t now) const;
 
  private:
   struct User {

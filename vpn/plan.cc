@@ -89,7 +89,8 @@ Result<UserPlan> user_of(const ipc::VpnUser& from) {
 }
 
 Result<GroupPlan> group_of(const ipc::VpnGroup& from) {
-  GroupPlan out{from.name(), from.priority(), from.pool(), from.sessions_per_user(), from.replace_oldest(), {}, {}};
+  GroupPlan out{from.name(), from.priority(), from.pool(), from.sessions_per_user(), from.replace_oldest(), {}, {},
+                from.sessions_max(), from.everyone(), texts_of(from.source_countries())};
   if (from.name().empty()) return kBad;
   SEKISHO_TRY(out.source_prefixes, prefixes_of(from.source_prefixes()));
   for (const ipc::VpnWindow& one : from.login()) {
@@ -115,6 +116,10 @@ Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
   if (from.id() == 0) return kBad;
   out.id = from.id();
   out.service_code = from.service_code();
+  out.sessions_max = from.sessions_max();
+  for (const ipc::VpnCountry& one : from.countries()) {
+    SEKISHO_TRY(out.countries[one.code()], prefixes_of(one.prefixes()));
+  }
   for (const ipc::VpnGateway& one : from.gateways()) {
     SEKISHO_TRY(GatewayPlan gateway, gateway_of(from.id(), one));
     out.gateways.push_back(std::move(gateway));
@@ -152,6 +157,7 @@ Result<std::shared_ptr<const Plan>> plan_of(const ipc::VpnConfig& message) {
   auto out = std::make_shared<Plan>();
   out->generation = message.generation();
   out->node = message.node();
+  if (message.has_memory()) out->memory = std::make_shared<ipc::VpnMemory>(message.memory());
   for (const ipc::VpnTenant& one : message.tenants()) {
     SEKISHO_TRY(TenantPlan tenant, tenant_of(one));
     if (!out->tenants.emplace(one.id(), std::move(tenant)).second) return kBad;
@@ -189,6 +195,14 @@ const GatewayPlan* TenantPlan::gateway(std::string_view name) const {
   return found == gateways.end() ? nullptr : &*found;
 }
 
+std::string TenantPlan::gateway_at(const Address& address) const {
+  const auto has = [&address](const GatewayPlan& one) {
+    return std::find(one.gateway.addresses.begin(), one.gateway.addresses.end(), address) != one.gateway.addresses.end();
+  };
+  const auto found = std::find_if(gateways.begin(), gateways.end(), has);
+  return found == gateways.end() ? std::string() : found->gateway.name;
+}
+
 const UserPlan* TenantPlan::user(std::string_view name) const {
   const auto found = users.find(folded(name));
   return found == users.end() ? nullptr : &found->second;
@@ -196,17 +210,37 @@ const UserPlan* TenantPlan::user(std::string_view name) const {
 
 const GroupPlan* TenantPlan::group_of(const UserPlan* user, const GatewayPlan& at) const {
   const GroupPlan* best = nullptr;
-  if (user != nullptr) {
-    for (const std::string& name : user->groups) {
-      const auto found = groups.find(name);
-      if (found == groups.end() || found->second.pool.empty()) continue;  // of rules only
-      const GroupPlan& group = found->second;
-      if (best == nullptr || std::tie(group.priority, group.name) < std::tie(best->priority, best->name)) best = &group;
-    }
+  for (const std::string& name : groups_of(user)) {
+    const auto found = groups.find(name);
+    if (found == groups.end() || found->second.pool.empty()) continue;  // of rules only
+    const GroupPlan& group = found->second;
+    if (best == nullptr || std::tie(group.priority, group.name) < std::tie(best->priority, best->name)) best = &group;
   }
   if (best != nullptr) return best;
   const auto found = groups.find(at.default_group);
   return found == groups.end() || found->second.pool.empty() ? nullptr : &found->second;
+}
+
+std::vector<std::string> TenantPlan::groups_of(const UserPlan* user) const {
+  std::vector<std::string> out;
+  if (user != nullptr) out = user->groups;
+  for (const auto& [name, group] : groups) {
+    if (group.everyone && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+  }
+  return out;
+}
+
+std::string TenantPlan::country_of(const Address& address) const {
+  const std::string* best = nullptr;
+  int length = -1;
+  for (const auto& [code, prefixes] : countries) {
+    for (const Prefix& one : prefixes) {
+      if (one.length <= length || !one.contains(address)) continue;
+      length = one.length;
+      best = &code;
+    }
+  }
+  return best == nullptr ? std::string() : *best;
 }
 
 Result<std::shared_ptr<const Plan>> parse_plan(ByteSpan bytes) {

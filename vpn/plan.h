@@ -14,6 +14,10 @@
 #include "base/wire/reader.h"
 #include "vpn/gateway.h"
 
+namespace sekisho::ipc {
+class VpnMemory;
+}
+
 namespace sekisho::vpn {
 
 /// Bytes of a secret, wiped when they go.
@@ -66,6 +70,9 @@ struct GroupPlan {
   bool replace_oldest = false;
   std::vector<Prefix> source_prefixes;
   std::vector<LoginWindow> login;
+  std::uint32_t sessions_max = 0;  ///< of all its users; 0: no limit
+  bool everyone = false;           ///< whoever has proven who he is
+  std::vector<std::string> source_countries;  ///< beside source_prefixes
 };
 
 struct GatewayPlan {
@@ -89,11 +96,19 @@ struct TenantPlan {
   std::map<std::string, GroupPlan> groups;
   std::map<std::string, std::vector<AddressRange>> pools;
   std::set<Address> reserved;  ///< addresses some user has for himself
+  std::uint32_t sessions_max = 0;  ///< of all users; 0: no limit
+  std::map<std::string, std::vector<Prefix>> countries;  ///< by code
 
   [[nodiscard]] const GatewayPlan* gateway(std::string_view name) const;
+  /// Name of the gateway that has this address; empty: none.
+  [[nodiscard]] std::string gateway_at(const Address& address) const;
   [[nodiscard]] const UserPlan* user(std::string_view name) const;
   /// F-20: of his groups with a pool the one with the lowest priority number, by name among equals; else the gateway's default.
   [[nodiscard]] const GroupPlan* group_of(const UserPlan* user, const GatewayPlan& at) const;
+  /// All groups he is in.
+  [[nodiscard]] std::vector<std::string> groups_of(const UserPlan* user) const;
+  /// Code of the country the tenant says the address is in: that of the longest prefix; empty when none says so.
+  [[nodiscard]] std::string country_of(const Address& address) const;
 };
 
 /// Who may come in and how, under one generation. Immutable; shared by who needs it.
@@ -101,6 +116,7 @@ struct Plan {
   std::uint32_t generation = 0;
   std::string node;
   std::map<std::uint32_t, TenantPlan> tenants;
+  std::shared_ptr<const ipc::VpnMemory> memory;  ///< of a process before; only in the first one
 
   [[nodiscard]] const TenantPlan* tenant(std::uint32_t id) const;
 };

@@ -3,9 +3,10 @@
 
 
 #include <cstdio>
-#include <cstring>
 
+#include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
+#include "vpn/labels.h"
 #include "vpn/random.h"
 
 namespace sekisho::vpn {
@@ -14,7 +15,10 @@ namespace {
 /// Sessions a daemon before left have this bit and their tunnel's number.
 constexpr std::uint64_t kLeftBit = std::uint64_t{1} << 63;
 constexpr std::uint64_t kSecond = 1'000'000'000;
-constexpr std::size_t kNameInNoteMax = 256;
+/// An up younger than this when its daemon died may not have been stored: it is written again, and stored once.
+constexpr std::uint64_t kFreshNs = 60 * kSecond;
+
+constexpr std::string_view kNotBack = "the keying daemon was restarted, and the client did not come back";
 
 std::uint64_t now_ns() {
   return static_cast<std::uint64_t>(
@@ -31,6 +35,10 @@ ipc::VpnRecord::Event event_of(SessionEvent::Kind kind) {
     case SessionEvent::Kind::kRekeyed: return ipc::VpnRecord::REKEY;
     case SessionEvent::Kind::kMoved: return ipc::VpnRecord::MOVED;
     case SessionEvent::Kind::kDown: return ipc::VpnRecord::DOWN;
+    case SessionEvent::Kind::kStart: return ipc::VpnRecord::START;
+    case SessionEvent::Kind::kAuthOk: return ipc::VpnRecord::AUTH_OK;
+    case SessionEvent::Kind::kAssigned: return ipc::VpnRecord::ASSIGNED;
+    case SessionEvent::Kind::kUsage: return ipc::VpnRecord::USAGE;
   }
   return ipc::VpnRecord::NONE;
 }
@@ -44,10 +52,19 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   const std::string_view way = way_in(session.gateway);
   out.set_gateway(std::string(gateway_name(session.gateway)));
   out.set_auth(std::string(way == "certificate" ? "pubkey" : way));
+  if (!way.empty()) {
+    out.set_mfa("none");
+    out.set_backend("local");
+  }
   out.set_user(session.user);
   out.set_ike_id(session.ike_id);
-  out.set_ike_suite(session.ike_suite);
-  out.set_esp_suite(session.esp_suite);
+  out.set_realm(std::string(realm_of(session.user)));
+  out.set_certificate_serial(session.certificate_serial);
+  out.set_certificate_subject(session.certificate_subject);
+  out.set_ike_suite(suite_label(session.ike_suite));
+  out.set_esp_suite(suite_label(session.esp_suite));
+  out.set_client(session.client);
+  out.set_correlation(session.correlation);
   for (const Address& lease : session.leases) {
     if (lease.family == Family::kIpv4) out.set_inner_ipv4(wire_of(lease));
     if (lease.family == Family::kIpv6) out.set_inner_ipv6(wire_of(lease));
@@ -67,29 +84,13 @@ void set_end(ipc::VpnRecord& out, std::uint64_t start_ns, std::uint64_t at_ns) {
   out.set_duration_seconds(at_ns > start_ns ? (at_ns - start_ns) / kSecond : 0);
 }
 
-/// A note: the user's number, then the record of the end.
-struct Note {
-  std::uint32_t user = 0;
-  ipc::ToEventLog record;
-};
-constexpr std::size_t kNoteHead = sizeof(std::uint32_t);
-
-std::optional<Note> read_note(const std::vector<std::uint8_t>& bytes) {
-  Note out;
-  if (bytes.size() < kNoteHead) return std::nullopt;
-  std::memcpy(&out.user, bytes.data(), kNoteHead);
-  const bool read = out.record.ParseFromArray(bytes.data() + kNoteHead, static_cast<int>(bytes.size() - kNoteHead));
-  if (!read || !out.record.has_vpn()) return std::nullopt;
-  return out;
-}
-
 }  // namespace
 
 Cause cause_of(SessionTunnelGone::Why why) {
   switch (why) {
     case SessionTunnelGone::Why::kReplaced: return Cause::kReplaced;
     case SessionTunnelGone::Why::kPortGone: return Cause::kConfig;
-    case SessionTunnelGone::Why::kLimits: break;
+    case SessionTunnelGone::Why::kLimits: case SessionTunnelGone::Why::kClosed: break;
   }
   return Cause::kInternal;
 }
@@ -97,6 +98,7 @@ Cause cause_of(SessionTunnelGone::Why why) {
 SessionRecorder::SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose)
     : directory_(directory), tunnels_(tunnels), log_(log), verbose_(verbose) {
   make_random(first_sid_);
+  begun_ns_ = now_ns();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -153,61 +155,149 @@ void SessionRecorder::write(const Noted& noted) {
   using Kind = SessionEvent::Kind;
   const SessionEvent& event = noted.event;
   const Session& session = event.session;
-  const bool over = event.kind == Kind::kAuthFail || event.kind == Kind::kDenied || event.kind == Kind::kDown;
   ipc::ToEventLog out;
   const bool ours = envelope(out, session.path.tenant, noted.at_ns);
   ipc::VpnRecord& record = *out.mutable_vpn();
   record.set_event(event_of(event.kind));
   fill(record, session, first_sid_ + session.id);
-  if (event.kind == Kind::kUp) starts_[session.id] = noted.at_ns;
-  const auto admitted = directory_.admitted(session.id);
-  if (admitted) {
+  if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
+    record.set_country(owner->country_of(session.path.remote.address));
+    if (record.gateway().empty()) record.set_gateway(owner->gateway_at(session.path.local.address));  // charon has not chosen yet
+  }
+  if (event.kind == Kind::kStart && way_in(session.gateway).starts_with("eap")) {
+    record.clear_user();  // his EAP identity is not known yet
+    record.clear_realm();
+  }
+  if (const auto admitted = directory_.admitted(session.id)) {
     record.set_user_group(admitted->group);
     for (const std::string& group : admitted->groups) record.add_user_groups(group);
     record.set_pool(admitted->pool);
     record.set_sessions(admitted->sessions);
   }
-  if (over) {
-    const auto totals = tunnels_.close(session.id);
+  std::optional<TunnelClient::Closed> closed;
+  std::uint64_t start = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (event.kind == Kind::kUp) starts_[session.id] = noted.at_ns;
+    const auto found = starts_.find(session.id);
+    if (found != starts_.end()) start = found->second;
+    const auto eids = eids_.find(session.id);
+    if (event.kind == Kind::kUp && eids != eids_.end()) out.set_eid(eids->second.up);
+    if (event.kind == Kind::kDown && eids != eids_.end()) out.set_eid(eids->second.down);
+  }
+  if (event.kind == Kind::kUsage) {
+    const auto totals = tunnels_.totals(session.id);
+    if (start == 0 || !totals) return;  // it ended meanwhile
+    fill(record, *totals);
+    set_end(record, start, noted.at_ns);
+  }
+  if (event.kind == Kind::kAuthFail || event.kind == Kind::kDenied || event.kind == Kind::kDown) {
+    closed = tunnels_.close(session.id);
     directory_.ended(session.id);
     record.set_cause(std::string(name_of(event.cause)));
     const bool locked = event.kind == Kind::kAuthFail && directory_.locked(session.path, session.user);
-    record.set_message(locked ? "shut out after too many wrong passwords: wait a quarter of an hour" : std::string(event.text));
+    record.set_message(locked ? "authentication: shut out after too many wrong passwords. Remedy: wait a quarter of an hour" : event.text);
     if (event.kind == Kind::kDown) {
-      if (totals) fill(record, *totals);
-      set_end(record, starts_[session.id], noted.at_ns);
-      if (admitted && admitted->sessions > 0) record.set_sessions(admitted->sessions - 1);
+      if (closed) fill(record, closed->totals);
+      set_end(record, start, noted.at_ns);
+      if (record.sessions() > 0) record.set_sessions(record.sessions() - 1);
     }
-    starts_.erase(session.id);
     const std::lock_guard lock(mutex_);
-    const auto eid = end_eids_.find(session.id);
-    if (eid != end_eids_.end()) {
-      if (event.kind == Kind::kDown) out.set_eid(eid->second);
-      end_eids_.erase(eid);
-    }
+    starts_.erase(session.id);
+    eids_.erase(session.id);
   }
-  if (ours) log_.add(std::move(out));
+  // Called by the log, which outlives us.
+  const std::function<void()> over = [&tunnels = tunnels_, closed] {
+    if (closed) tunnels.forget(closed->tunnel);
+  };
+  if (!ours) return over();
+  log_.add(std::move(out), over);
 }
 
 std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   const auto admitted = directory_.admitted(session.id);
-  if (!admitted) return std::nullopt;
-  ipc::ToEventLog note;
-  if (!envelope(note, session.path.tenant, now_ns())) return std::nullopt;
-  Session brief = session;
-  brief.ike_id.clear();
-  brief.user.resize(std::min(brief.user.size(), kNameInNoteMax));
-  ipc::VpnRecord& record = *note.mutable_vpn();
+  Note note;
+  if (!admitted || !envelope(note.down, session.path.tenant, now_ns())) return std::nullopt;
+  note.user = admitted->user;
+  note.up_eid = new_eid(note.down.timestamp_ns());
+  ipc::VpnRecord& record = *note.down.mutable_vpn();
   record.set_event(ipc::VpnRecord::DOWN);
-  fill(record, brief, first_sid_ + session.id);
+  fill(record, session, first_sid_ + session.id);
   record.set_user_group(admitted->group);
-  record.set_start_ns(note.timestamp_ns());
-  TunnelOwner out{admitted->tunnel_port, admitted->user, std::vector<std::uint8_t>(kNoteHead)};
-  std::memcpy(out.note.data(), &admitted->user, kNoteHead);
-  const std::string bytes = note.SerializeAsString();
-  out.note.insert(out.note.end(), bytes.begin(), bytes.end());
+  record.set_pool(admitted->pool);
+  record.set_start_ns(note.down.timestamp_ns());
+  {
+    const std::lock_guard lock(mutex_);
+    eids_[session.id] = {note.up_eid, note.down.eid()};
+  }
+  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note))};
+}
+
+void SessionRecorder::usage(const Session& session) {
+  on({.kind = SessionEvent::Kind::kUsage, .session = session, .stage = Stage::kAdmission, .cause = Cause::kNone, .text = {}});
+}
+
+namespace {
+
+void fill(ipc::VpnSession& out, std::uint32_t tenant, const ipc::VpnRecord& from) {
+  out.set_tenant(tenant);
+  out.set_vpn_sid(from.vpn_sid());
+  out.set_gateway(from.gateway());
+  out.set_user(from.user());
+  out.set_auth(from.auth());
+  out.set_user_group(from.user_group());
+  out.set_peer_address(from.peer_address());
+  out.set_peer_port(from.peer_port());
+  out.set_inner_ipv4(from.inner_ipv4());
+  out.set_inner_ipv6(from.inner_ipv6());
+  out.set_ike_suite(from.ike_suite());
+  out.set_esp_suite(from.esp_suite());
+  out.set_client(from.client());
+}
+
+}  // namespace
+
+void SessionRecorder::list(const std::vector<Session>& live, ipc::VpnAnswer& out) {
+  std::map<std::uint64_t, std::uint64_t> starts;
+  std::map<std::uint32_t, LeftTunnel> left;
+  {
+    const std::lock_guard lock(mutex_);
+    starts = starts_;
+    left = left_;
+  }
+  for (const Session& session : live) {
+    ipc::VpnRecord record;
+    fill(record, session, first_sid_ + session.id);
+    if (const auto admitted = directory_.admitted(session.id)) record.set_user_group(admitted->group);
+    ipc::VpnSession& one = *out.add_sessions();
+    fill(one, session.path.tenant, record);
+    const auto start = starts.find(session.id);
+    if (start != starts.end()) one.set_start_ns(start->second);
+  }
+  for (const auto& [number, tunnel] : left) {
+    const auto note = read_note(tunnel.note);
+    if (!note) continue;
+    ipc::VpnSession& one = *out.add_sessions();
+    fill(one, tunnel.tenant, note->down.vpn());
+    one.set_start_ns(note->down.vpn().start_ns());
+    one.set_left(true);
+  }
+}
+
+std::vector<std::uint64_t> SessionRecorder::sessions_of(std::uint64_t vpn_sid, std::uint32_t tenant, const std::string& user,
+                                                        const std::vector<Session>& live) {
+  std::vector<std::uint64_t> out;
+  const auto is = [&](std::uint64_t sid, std::uint32_t of, const std::string& name) {
+    return (tenant == 0 || tenant == of) && (vpn_sid != 0 ? sid == vpn_sid : tenant != 0 && folded(name) == folded(user));
+  };
+  for (const Session& session : live) {
+    if (is(first_sid_ + session.id, session.path.tenant, session.user)) out.push_back(session.id);
+  }
   const std::lock_guard lock(mutex_);
-  end_eids_[session.id] = note.eid();
+  for (const auto& [number, tunnel] : left_) {
+    const auto note = read_note(tunnel.note);
+    if (note && is(note->down.vpn().vpn_sid(), tunnel.tenant, note->down.vpn().user())) out.push_back(kLeftBit | number);
+  }
   return out;
 }
 
@@ -219,34 +309,38 @@ void SessionRecorder::left(const LeftTunnel& tunnel) {
   }
   if (!note) return;
   std::vector<Address> leases;
-  for (const std::string* bytes : {&note->record.vpn().inner_ipv4(), &note->record.vpn().inner_ipv6()}) {
+  for (const std::string* bytes : {&note->down.vpn().inner_ipv4(), &note->down.vpn().inner_ipv6()}) {
     const auto address = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes->data()), bytes->size()});
     if (address) leases.push_back(*address);
   }
-  directory_.adopt(kLeftBit | tunnel.tunnel, tunnel.tenant, note->record.vpn().gateway(), note->record.vpn().user(), note->user, leases);
+  directory_.adopt(kLeftBit | tunnel.tunnel, tunnel.tenant, note->down.vpn().gateway(), note->down.vpn().user(), note->user, leases);
 }
 
-void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, const TunnelTotals* totals) {
+void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals) {
   directory_.ended(kLeftBit | tunnel.tunnel);
   {
     const std::lock_guard lock(mutex_);
     left_.erase(tunnel.tunnel);
   }
   auto note = read_note(tunnel.note);
-  if (!note) return;
+  if (!note) return tunnels_.forget(tunnel.tunnel);
   const std::uint64_t at = now_ns();
-  ipc::VpnRecord& record = *note->record.mutable_vpn();
-  note->record.set_timestamp_ns(at);
+  ipc::VpnRecord& record = *note->down.mutable_vpn();
+  if (record.start_ns() + kFreshNs > begun_ns_) log_.add(up_record(*note));
+  note->down.set_timestamp_ns(at);
   if (totals != nullptr) fill(record, *totals);
   set_end(record, record.start_ns(), at);
   record.set_cause(std::string(name_of(cause)));
-  record.set_message(cause == Cause::kInternal ? "the keying daemon was restarted, and the client did not come back"
-                                               : std::string(sentence_of(cause, true)));
-  log_.add(std::move(note->record));
+  record.set_message(std::string(text));
+  log_.add(std::move(note->down), [&tunnels = tunnels_, number = tunnel.tunnel] { tunnels.forget(number); });
 }
 
 void SessionRecorder::left_gone(const LeftTunnelGone& gone) {
-  write_left(gone.tunnel, cause_of(gone.why), &gone.totals);
+  const Cause cause = cause_of(gone.why);
+  const std::string_view text = gone.why == SessionTunnelGone::Why::kClosed ? "the keying daemon was restarted while the session ended"
+                                : cause == Cause::kInternal                 ? kNotBack
+                                                                            : sentence_of(cause, true);
+  write_left(gone.tunnel, cause, text, &gone.totals);
 }
 
 void SessionRecorder::left_lost() {
@@ -255,7 +349,7 @@ void SessionRecorder::left_lost() {
     const std::lock_guard lock(mutex_);
     all = left_;
   }
-  for (const auto& [number, tunnel] : all) write_left(tunnel, Cause::kInternal, nullptr);
+  for (const auto& [number, tunnel] : all) write_left(tunnel, Cause::kInternal, sentence_of(Cause::kInternal, true), nullptr);
 }
 
 bool SessionRecorder::end_left(std::uint64_t session, Cause cause) {
@@ -267,8 +361,8 @@ bool SessionRecorder::end_left(std::uint64_t session, Cause cause) {
     if (at != left_.end()) found = at->second;
   }
   if (!found || cause == Cause::kReplaced) return true;  // the data plane ends it when the address moves
-  tunnels_.close_left(found->tunnel);
-  write_left(*found, cause, nullptr);
+  const auto totals = tunnels_.close_left(found->tunnel);
+  write_left(*found, cause, sentence_of(cause, true), totals ? &*totals : nullptr);
   return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "vpn/directory.h"
 #include "vpn/event_log.h"
+#include "vpn/note.h"
 #include "vpn/tunnel_client.h"
 
 namespace sekisho::vpn {
@@ -13,8 +14,8 @@ namespace sekisho::vpn {
 Cause cause_of(SessionTunnelGone::Why why);
 
 /// Ends what has ended, and writes it down: session events become records of the vpn log; an attempt or session that is over loses
-/// its tunnel and its addresses. What a daemon before left gets its down record from the note in the data plane.
-/// on() only takes notes: a thread of its own works, in order.
+/// its tunnel and its addresses. What a daemon before left gets its down record from the note in the data plane, which keeps each until
+/// the record is stored. on() only takes notes: a thread of its own works, in order.
 class SessionRecorder : public SessionObserver {
  public:
   SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose);
@@ -25,6 +26,14 @@ class SessionRecorder : public SessionObserver {
   void line(int level, std::string_view group, std::string_view text) override;
   /// What the data plane must know before a session's first SA: see TunnelClient.
   std::optional<TunnelOwner> owner_of(const Session& session);
+  /// Writes down what the session carried until now.
+  void usage(const Session& session);
+
+  /// Every session that is up, those of a daemon before included; `live` are the protocol's.
+  void list(const std::vector<Session>& live, ipc::VpnAnswer& out);
+  /// Sessions of the protocol, and those that were left, by their number in the log or, when that is 0, a tenant's user.
+  [[nodiscard]] std::vector<std::uint64_t> sessions_of(std::uint64_t vpn_sid, std::uint32_t tenant, const std::string& user,
+                                                       const std::vector<Session>& live);
 
   void left(const LeftTunnel& tunnel);
   void left_gone(const LeftTunnelGone& gone);
@@ -39,7 +48,7 @@ class SessionRecorder : public SessionObserver {
   };
   void run();
   void write(const Noted& noted);
-  void write_left(const LeftTunnel& tunnel, Cause cause, const TunnelTotals* totals);
+  void write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals);
   bool envelope(ipc::ToEventLog& out, std::uint32_t tenant, std::uint64_t at_ns) const;
 
   UserDirectory& directory_;
@@ -50,9 +59,13 @@ class SessionRecorder : public SessionObserver {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Noted> noted_;
-  std::map<std::uint64_t, std::string> end_eids_;  ///< of the down record each open session will have
+  struct Eids {
+    std::string up, down;
+  };
+  std::map<std::uint64_t, Eids> eids_;  ///< of the records each session with a tunnel has and will have
   std::map<std::uint32_t, LeftTunnel> left_;
-  std::map<std::uint64_t, std::uint64_t> starts_;  ///< of sessions that are up; the thread's
+  std::map<std::uint64_t, std::uint64_t> starts_;  ///< of sessions that are up
+  std::uint64_t begun_ns_ = 0;
   bool stopping_ = false;
   std::thread thread_;
 };

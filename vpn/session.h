@@ -34,6 +34,9 @@ struct Session {
   std::vector<Address> leases;
   std::string ike_suite;
   std::string esp_suite;
+  std::string client;        ///< what it runs, by its vendor ids
+  std::string certificate_serial, certificate_subject;  ///< of the client, once it is believed
+  std::string correlation;   ///< both SPIs of the IKE_SA, in hex
   std::uint32_t spi_in = 0;   ///< of the newest CHILD_SA
   std::uint32_t spi_out = 0;
 };
@@ -52,14 +55,15 @@ std::string_view name_of(Cause cause);
 std::string_view sentence_of(Cause cause, bool was_up);
 std::string_view name_of(Stage stage);
 
-/// Every attempt ends in exactly one of kUp, kAuthFail and kDenied; every kUp is followed by exactly one kDown.
+/// Every attempt ends in exactly one of kUp, kAuthFail and kDenied; every kUp is followed by exactly one kDown. Before its end come at
+/// most one kStart (the peer's address is real), one kAuthOk and one kAssigned, in this order. kUsage is nobody's but the recorder's.
 struct SessionEvent {
-  enum class Kind : std::uint8_t { kUp, kAuthFail, kDenied, kRekeyed, kMoved, kDown };
+  enum class Kind : std::uint8_t { kUp, kAuthFail, kDenied, kRekeyed, kMoved, kDown, kStart, kAuthOk, kAssigned, kUsage };
   Kind kind = Kind::kUp;
   Session session;
   Stage stage = Stage::kNegotiation;  ///< of kAuthFail and kDenied
   Cause cause = Cause::kNone;         ///< of kAuthFail, kDenied and kDown
-  std::string_view text;              ///< the cause in words, a fixed text
+  std::string text;                   ///< of those: stage, cause and remedy in words
 };
 
 std::string_view name_of(SessionEvent::Kind kind);

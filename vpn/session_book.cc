@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace sekisho::vpn {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 using Why = IkeSignal::Why;
 using Kind = SessionEvent::Kind;
 
-/// What a reason means for an attempt, for a session, and in words. A general reason gives way to a particular one.
+/// What a reason means for an attempt, for a session, in words, and what helps. A general reason gives way to a particular one.
 struct Meaning {
   Why why;
   bool general;
@@ -18,47 +19,53 @@ struct Meaning {
   Cause attempt_cause;
   Cause session_cause;
   std::string_view text;
+  std::string_view remedy;
 };
+
+constexpr std::string_view kImportProfile = "import the profile this gateway hands out (Windows shows 13868)";
 
 constexpr std::array kMeanings{
     Meaning{Why::kNone, true, Kind::kDenied, Cause::kInternal, Cause::kInternal,
-            "ended without a reason"},
+            "ended without a reason", ""},
     Meaning{Why::kNoGateway, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
-            "no gateway of the tenant answers at this address"},
+            "no gateway of the tenant answers at this address", "check the address the client connects to"},
     Meaning{Why::kIkeProposal, false, Kind::kDenied, Cause::kCrypto, Cause::kCrypto,
-            "no common algorithms for IKE: the client needs the profile this gateway hands out"},
+            "no common algorithms for IKE", kImportProfile},
     Meaning{Why::kChildProposal, false, Kind::kDenied, Cause::kCrypto, Cause::kCrypto,
-            "no common algorithms for ESP: the client needs the profile this gateway hands out"},
+            "no common algorithms for ESP", kImportProfile},
     Meaning{Why::kSelectors, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
-            "the client asked for networks that are not behind this gateway"},
+            "the client asked for networks that are not behind this gateway", "let it ask for 0.0.0.0/0 and ::/0, or for the gateway's networks"},
     Meaning{Why::kPeerAuth, true, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
-            "authentication failed"},
+            "authentication failed", "choose a kind of login the gateway accepts"},
     Meaning{Why::kPassword, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
-            "wrong password or unknown user"},
+            "wrong password or unknown user", "type name and password anew (Windows shows 691)"},
     Meaning{Why::kCertExpired, false, Kind::kAuthFail, Cause::kCertExpired, Cause::kCertExpired,
-            "the client's certificate is not valid today"},
+            "the client's certificate is not valid today", "issue a new one, or set the client's clock"},
     Meaning{Why::kCertRevoked, false, Kind::kAuthFail, Cause::kCertRevoked, Cause::kCertRevoked,
-            "the client's certificate is revoked"},
+            "the client's certificate is revoked", "issue a new one"},
     Meaning{Why::kCertUntrusted, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
-            "no CA of this tenant vouches for the client's certificate"},
+            "no CA of this tenant vouches for the client's certificate", "choose one of the tenant's CA, with all issuers between"},
     Meaning{Why::kLocalAuth, true, Kind::kDenied, Cause::kConfig, Cause::kConfig,
-            "the gateway cannot prove who it is: certificate, key and identity must belong together"},
+            "the gateway cannot prove who it is", "its certificate, key and identity must belong together"},
     Meaning{Why::kPeerRefusedUs, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
-            "the client does not trust the gateway: its CA or its name in the certificate"},
+            "the client does not trust the gateway",
+            "import the gateway's CA, of the computer on Windows, and connect to a name its certificate has (Windows shows 13801)"},
+    Meaning{Why::kPeerSaid, true, Kind::kDenied, Cause::kConfig, Cause::kUser,
+            "the client gave up", ""},
     Meaning{Why::kForbidden, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
-            "authenticated, but not allowed in"},
+            "authenticated, but not allowed in", ""},
     Meaning{Why::kNoAddress, false, Kind::kDenied, Cause::kPoolEmpty, Cause::kPoolEmpty,
-            "no inner address is left"},
+            "no inner address is left", "enlarge the pool"},
     Meaning{Why::kInstall, false, Kind::kDenied, Cause::kInternal, Cause::kInternal,
-            "the data plane did not take the SA"},
+            "the data plane did not take the SA", ""},
     Meaning{Why::kTimeout, true, Kind::kDenied, Cause::kPeerLost, Cause::kPeerLost,
-            "the client fell silent"},
+            "the client fell silent", ""},
     Meaning{Why::kPeerDeleted, true, Kind::kDenied, Cause::kUser, Cause::kUser,
-            "ended by the client"},
+            "ended by the client", ""},
     Meaning{Why::kLifetime, false, Kind::kDenied, Cause::kMaxTime, Cause::kMaxTime,
-            "the session reached its longest duration"},
+            "the session reached its longest duration", ""},
     Meaning{Why::kAdmin, false, Kind::kDenied, Cause::kAdmin, Cause::kAdmin,
-            "ended by an operator"},
+            "ended by an operator", ""},
 };
 
 const Meaning& meaning(Why why) {
@@ -79,6 +86,10 @@ void learn(Session& known, const Session& now) {
   take(known.ike_id, now.ike_id);
   take(known.ike_suite, now.ike_suite);
   take(known.esp_suite, now.esp_suite);
+  take(known.client, now.client);
+  take(known.certificate_serial, now.certificate_serial);
+  take(known.certificate_subject, now.certificate_subject);
+  take(known.correlation, now.correlation);
   if (!now.leases.empty()) known.leases = now.leases;
   if (now.spi_in != 0) known.spi_in = now.spi_in;
   if (now.spi_out != 0) known.spi_out = now.spi_out;
@@ -91,18 +102,25 @@ SessionEvent SessionBook::ended(const Entry& entry) const {
   SessionEvent event;
   event.session = entry.session;
   event.stage = entry.stage;
-  event.text = what.text;
+  std::string_view text = what.text, remedy = what.remedy;
   event.kind = entry.up ? Kind::kDown : what.attempt;
   event.cause = entry.up ? what.session_cause : what.attempt_cause;
   if ((entry.why == Why::kForbidden || entry.why == Why::kAdmin) && entry.forbidden != Cause::kNone) {
     event.cause = entry.forbidden;
-    if (const std::string_view text = sentence_of(entry.forbidden, entry.up); !text.empty()) event.text = text;
+    if (const std::string_view one = sentence_of(entry.forbidden, entry.up); !one.empty()) text = one;
+    remedy = {};
+  }
+  if (entry.why == Why::kTimeout && !entry.up && entry.stage == Stage::kNegotiation) {
+    // It got our answer, or it forged its address: what it sent next, in IP fragments or to port 4500, did not arrive.
+    remedy = "let UDP 4500 and IP fragments pass on its way (Windows shows 809)";
   }
   if (shutting_down_ && what.general) {
     event.kind = entry.up ? Kind::kDown : Kind::kDenied;
     event.cause = Cause::kMaintenance;
-    event.text = "the gateway is being stopped";
+    text = sentence_of(Cause::kMaintenance, entry.up);
+    remedy = {};
   }
+  event.text = entry.up ? explain({}, text, {}, entry.word) : explain(name_of(entry.stage), text, remedy, entry.word);
   return event;
 }
 
@@ -117,12 +135,16 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
   Entry& entry = found->second;
   const Endpoint before = entry.session.path.remote;
   if (signal.kind != Signal::kAttempt || before.port == 0) learn(entry.session, signal.session);
+  if (!signal.session.client.empty()) entry.session.client = signal.session.client;
   SessionEvent event{.kind = Kind::kUp, .session = {}, .stage = entry.stage, .cause = Cause::kNone, .text = {}};
   switch (signal.kind) {
     case Signal::kAttempt: return std::nullopt;
     case Signal::kAuthBegun:
-      if (entry.stage == Stage::kNegotiation) entry.stage = Stage::kAuthentication;
-      return std::nullopt;
+      if (entry.stage != Stage::kNegotiation || entry.up) return std::nullopt;
+      entry.stage = Stage::kAuthentication;
+      event.kind = Kind::kStart;
+      event.session = entry.session;
+      return event;
     case Signal::kRetry:
       if (!entry.up) entries_.erase(found);
       return std::nullopt;
@@ -131,11 +153,20 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
         entry.why = signal.why;
         entry.forbidden = signal.forbidden;
       }
+      if (signal.word.notify != 0) entry.word = signal.word;
       return std::nullopt;
     case Signal::kAuthenticated:
-      entry.stage = Stage::kAdmission;
       entry.why = Why::kNone;  // what an earlier candidate failed for
-      return std::nullopt;
+      if (entry.stage == Stage::kAdmission || entry.up) return std::nullopt;
+      entry.stage = Stage::kAdmission;
+      event.kind = Kind::kAuthOk;
+      event.session = entry.session;
+      return event;
+    case Signal::kAssigned:
+      if (std::exchange(entry.assigned, true) || entry.up) return std::nullopt;
+      event.kind = Kind::kAssigned;
+      event.session = entry.session;
+      return event;
     case Signal::kChildUp:
       if (entry.up) return std::nullopt;
       entry.up = true;
@@ -214,12 +245,13 @@ std::string_view sentence_of(Cause cause, bool was_up) {
     case Cause::kSchedule: return "outside the hours in which the user's group may log in";
     case Cause::kSourceAddress: return "the user's group may not come in from this address";
     case Cause::kLimitUser: return "the user has as many sessions as the group allows";
+    case Cause::kLimitTenant: return "the tenant or the user's group has as many sessions as it may";
     case Cause::kReplaced: return "the user came in again: the older session made room";
     case Cause::kIdle: return "no packet came for as long as the gateway waits";
     case Cause::kMaxTime: return "the session reached its longest duration";
     case Cause::kInternal: return was_up ? "the data plane was restarted" : "a fault of the gateway";
     case Cause::kMaintenance: return "the gateway is being stopped";
-    case Cause::kNone: case Cause::kUser: case Cause::kPeerLost: case Cause::kLimitTenant: case Cause::kPoolEmpty: case Cause::kAuth:
+    case Cause::kNone: case Cause::kUser: case Cause::kPeerLost: case Cause::kPoolEmpty: case Cause::kAuth:
     case Cause::kDevice: case Cause::kCrypto: case Cause::kCertExpired: case Cause::kCertRevoked: case Cause::kBackendDown:
       return {};
   }
@@ -232,7 +264,8 @@ std::string_view name_of(Stage stage) {
 }
 
 std::string_view name_of(SessionEvent::Kind kind) {
-  constexpr std::array<std::string_view, 6> kNames{"up", "auth_fail", "denied", "rekey", "moved", "down"};
+  constexpr std::array<std::string_view, 10> kNames{"up",   "auth_fail", "denied",  "rekey",    "moved",
+                                                     "down", "start",     "auth_ok", "assigned", "usage"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 

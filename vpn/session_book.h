@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "vpn/explain.h"
 #include "vpn/session.h"
 
 namespace sekisho::vpn {
@@ -17,6 +18,7 @@ struct IkeSignal {
     kRetry,          ///< told to begin again: not an attempt of its own
     kCause,          ///< why it will fail, or end
     kAuthenticated,
+    kAssigned,       ///< inner addresses
     kChildUp,
     kChildRekeyed,
     kIkeRekeyed,     ///< goes on as `new_ike`
@@ -26,13 +28,14 @@ struct IkeSignal {
   /// Why, in the words of IKE.
   enum class Why : std::uint8_t {
     kNone, kNoGateway, kIkeProposal, kChildProposal, kSelectors, kPeerAuth, kPassword, kCertExpired, kCertRevoked, kCertUntrusted,
-    kLocalAuth, kPeerRefusedUs, kForbidden, kNoAddress, kInstall, kTimeout, kPeerDeleted, kLifetime, kAdmin,
+    kLocalAuth, kPeerRefusedUs, kPeerSaid, kForbidden, kNoAddress, kInstall, kTimeout, kPeerDeleted, kLifetime, kAdmin,
   };
   Kind kind = Kind::kAttempt;
   Why why = Why::kNone;
   Cause forbidden = Cause::kNone;  ///< of kForbidden: what the directory answered
   std::uint32_t ike = 0;
   std::uint32_t new_ike = 0;
+  PeerWord word;    ///< of kCause: what the peer itself gave as the reason
   Session session;  ///< what is known by now; `id` unused
 };
 
@@ -61,6 +64,8 @@ class SessionBook {
     Stage stage = Stage::kNegotiation;
     IkeSignal::Why why = IkeSignal::Why::kNone;
     Cause forbidden = Cause::kNone;  ///< of kForbidden and kAdmin: what the directory or the gateway said
+    PeerWord word;
+    bool assigned = false;
   };
   SessionEvent ended(const Entry& entry) const;
 

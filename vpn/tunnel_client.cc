@@ -74,6 +74,7 @@ bool whole(std::span<const Selector> selectors) {
 SessionTunnelGone::Why why_of(ipc::TunnelGone::Why why) {
   return why == ipc::TunnelGone::LIMITS      ? SessionTunnelGone::Why::kLimits
          : why == ipc::TunnelGone::PORT_GONE ? SessionTunnelGone::Why::kPortGone
+         : why == ipc::TunnelGone::CLOSED    ? SessionTunnelGone::Why::kClosed
                                              : SessionTunnelGone::Why::kReplaced;
 }
 
@@ -183,7 +184,7 @@ void TunnelClient::welcome(const ipc::TunnelWelcome& message, std::vector<Fd> fd
       if (!take_left(one)) orphans.push_back(one.tunnel());
     }
   }
-  for (const std::uint32_t tunnel : orphans) close_left(tunnel);
+  for (const std::uint32_t tunnel : orphans) forget(tunnel);
 }
 
 /// Takes note of a tunnel of a daemon before. False: it is one of this process's own, which nobody needs any more.
@@ -229,7 +230,7 @@ void TunnelClient::receive(const IpcMessage& datagram) {
       const std::lock_guard lock(state_);
       kept = take_left(message.event().left());
     }
-    if (!kept) close_left(message.event().left().tunnel());
+    if (!kept) forget(message.event().left().tunnel());
     return;
   }
   if (message.has_event()) return take_event(message.event());
@@ -267,7 +268,8 @@ void TunnelClient::take_event(const ipc::TunnelEvent& event) {
   } else if (event.has_gone()) {
     const ipc::TunnelGone& gone = event.gone();
     const TunnelTotals totals{gone.bytes_in(), gone.bytes_out(), gone.packets_in(), gone.packets_out()};
-    if (left_.erase(gone.tunnel()) != 0) {
+    const bool ours = own_.contains(gone.tunnel()) || before_.contains(gone.tunnel());
+    if (left_.erase(gone.tunnel()) != 0 || !ours) {
       signals_.emplace_back(LeftTunnelGone{{gone.tunnel(), gone.tenant(), bytes_of(gone.note())}, why_of(gone.why()), totals});
       return;
     }
@@ -334,7 +336,7 @@ std::optional<std::uint32_t> TunnelClient::allocate_spi(const Path& path) {
 std::uint32_t TunnelClient::free_number() {
   do {
     ++last_number_;
-  } while (last_number_ == 0 || sessions_.contains(last_number_) || left_.contains(last_number_));
+  } while (last_number_ == 0 || own_.contains(last_number_) || left_.contains(last_number_));
   return last_number_;
 }
 
@@ -347,7 +349,7 @@ bool TunnelClient::open(const SaParameters& sa) {
     if (found != tunnels_.end()) return found->second.open;
     if (session.id == 0 || session.leases.empty() || session.leases.size() > kLeasesMax || !connected_) return false;
     number = free_number();
-    tunnels_.emplace(session.id, Tunnel{number, sa.path.tenant, false, 0, {}});
+    tunnels_.emplace(session.id, Tunnel{number, sa.path.tenant, false, false, {}});
     sessions_.emplace(number, session.id);
     own_.insert(number);
   }
@@ -468,102 +470,105 @@ std::optional<SaUse> TunnelClient::query(const SaName& sa) {
   return use_of(tunnel, sa.spi, sa.inbound);
 }
 
-namespace {
-void count(TunnelTotals& totals, const std::optional<SaUse>& use, bool inbound) {
-  if (!use) return;
-  (inbound ? totals.bytes_in : totals.bytes_out) += use->bytes;
-  (inbound ? totals.packets_in : totals.packets_out) += use->packets;
-}
-}  // namespace
-
 void TunnelClient::remove(const SaName& sa) {
   ipc::ToTunnels request;
   ipc::RemoveSa& out = *request.mutable_remove_sa();
   out.set_spi(sa.spi);
   out.set_inbound(sa.inbound);
-  std::optional<std::uint64_t> session;
   {
     const std::lock_guard lock(state_);
     const auto found = sas_.find(key_of(sa));
     if (found != sas_.end()) {
-      session = found->second.session;
-      Tunnel& tunnel = tunnels_.at(*session);
-      out.set_tunnel(tunnel.number);
-      ++tunnel.busy;
+      out.set_tunnel(tunnels_.at(found->second.session).number);
       sas_.erase(found);
     } else if (!sa.inbound || allocated_.erase(sa.spi) == 0) {
       return;  // went with its tunnel
     }
   }
-  const auto use = session ? use_of(out.tunnel(), sa.spi, sa.inbound) : std::nullopt;
   (void)ask(request);
-  if (!session) return;
-  {
-    const std::lock_guard lock(state_);
-    if (const auto found = tunnels_.find(*session); found != tunnels_.end()) {
-      count(found->second.totals, use, sa.inbound);
-      --found->second.busy;
-    }
-  }
-  changed_.notify_all();
 }
 
-void TunnelClient::cut(std::uint64_t session) {
-  std::vector<Key> sas;
-  std::uint32_t number = 0;
-  bool was_open = false;
+// --- tunnels -------------------------------------------------------------------------------------------------------------
+
+namespace {
+std::optional<TunnelTotals> totals_of(const std::optional<ipc::FromTunnels>& answer) {
+  if (!answer || !answer->has_tunnel_use()) return std::nullopt;
+  const ipc::TunnelUse& use = answer->tunnel_use();
+  return TunnelTotals{use.bytes_in(), use.bytes_out(), use.packets_in(), use.packets_out()};
+}
+}  // namespace
+
+std::optional<TunnelTotals> TunnelClient::totals(std::uint64_t session) {
+  ipc::ToTunnels request;
   {
     const std::lock_guard lock(state_);
     const auto found = tunnels_.find(session);
-    if (found == tunnels_.end()) return;
-    ++found->second.busy;
-    number = found->second.number;
-    was_open = std::exchange(found->second.open, false);
-    for (const auto& [key, sa] : sas_) {
-      if (sa.session == session) sas.push_back(key);
-    }
-    for (const Key& key : sas) sas_.erase(key);
+    if (found == tunnels_.end()) return std::nullopt;
+    if (!found->second.open) return found->second.totals;
+    request.mutable_query_tunnel()->set_tunnel(found->second.number);
   }
-  TunnelTotals last;
-  for (const Key& key : sas) count(last, use_of(number, std::get<1>(key), std::get<0>(key)), std::get<0>(key));
-  if (was_open) {
-    ipc::ToTunnels request;
-    request.mutable_close_tunnel()->set_tunnel(number);
-    (void)done(request);
-  }
+  const auto now = totals_of(ask(request));
+  const std::lock_guard lock(state_);
+  const auto found = tunnels_.find(session);
+  if (found != tunnels_.end() && now) found->second.totals = *now;
+  return now;
+}
+
+std::optional<TunnelTotals> TunnelClient::end(std::uint32_t tunnel) {
+  ipc::ToTunnels request;
+  request.mutable_close_tunnel()->set_tunnel(tunnel);
+  request.mutable_close_tunnel()->set_keep(true);
+  return totals_of(ask(request));
+}
+
+void TunnelClient::cut(std::uint64_t session) {
+  std::uint32_t number = 0;
   {
     const std::lock_guard lock(state_);
-    Tunnel& tunnel = tunnels_.at(session);
-    tunnel.totals.bytes_in += last.bytes_in;
-    tunnel.totals.bytes_out += last.bytes_out;
-    tunnel.totals.packets_in += last.packets_in;
-    tunnel.totals.packets_out += last.packets_out;
-    --tunnel.busy;
+    const auto found = tunnels_.find(session);
+    if (found == tunnels_.end() || !std::exchange(found->second.open, false)) return;
+    number = found->second.number;
+    found->second.ending = true;
+    std::erase_if(sas_, [session](const auto& one) { return one.second.session == session; });
+  }
+  const auto last = end(number);
+  {
+    const std::lock_guard lock(state_);
+    Tunnel& tunnel = tunnels_.at(session);  // close() waits
+    tunnel.ending = false;
+    if (last) tunnel.totals = *last;
   }
   changed_.notify_all();
 }
 
-std::optional<TunnelTotals> TunnelClient::close(std::uint64_t session) {
+std::optional<TunnelClient::Closed> TunnelClient::close(std::uint64_t session) {
   cut(session);
   std::unique_lock lock(state_);
-  const auto idle_now = [this, session] { return !tunnels_.contains(session) || tunnels_.at(session).busy == 0; };
-  changed_.wait(lock, idle_now);  // each who counts ends within his deadlines
+  changed_.wait(lock, [this, session] { return !tunnels_.contains(session) || !tunnels_.at(session).ending; });
   const auto found = tunnels_.find(session);
   if (found == tunnels_.end()) return std::nullopt;
   const Tunnel tunnel = found->second;
   tunnels_.erase(found);
   if (const auto owner = sessions_.find(tunnel.number); owner != sessions_.end() && owner->second == session) sessions_.erase(owner);
-  own_.erase(tunnel.number);
-  return tunnel.totals;
+  return Closed{tunnel.number, tunnel.totals};
 }
 
-void TunnelClient::close_left(std::uint32_t tunnel) {
+std::optional<TunnelTotals> TunnelClient::close_left(std::uint32_t tunnel) {
+  {
+    const std::lock_guard lock(state_);
+    left_.erase(tunnel);
+    own_.insert(tunnel);  // its end is ours to tell
+  }
+  return end(tunnel);
+}
+
+void TunnelClient::forget(std::uint32_t tunnel) {
   ipc::ToTunnels request;
   request.mutable_close_tunnel()->set_tunnel(tunnel);
   {
     const std::lock_guard lock(state_);
     request.set_correlation(++last_correlation_);
-    left_.erase(tunnel);
+    own_.erase(tunnel);
   }
   (void)transmit(request);  // nobody waits for this answer
 }

@@ -51,10 +51,10 @@ struct PeerMovedTo {
   Endpoint remote;
 };
 struct SessionTunnelGone {
-  enum class Why : std::uint8_t { kReplaced, kLimits, kPortGone } why = Why::kReplaced;
+  enum class Why : std::uint8_t { kReplaced, kLimits, kPortGone, kClosed } why = Why::kReplaced;
   std::uint64_t session = 0;
 };
-/// Left by a daemon before; it ends with LeftTunnelGone.
+/// Left by a daemon before; it ends with LeftTunnelGone. One that ended before this daemon came is told by that alone.
 struct LeftTunnel {
   std::uint32_t tunnel = 0;
   std::uint32_t tenant = 0;
@@ -91,11 +91,21 @@ class TunnelClient : public SaSink, public DatagramSender {
   void remove(const SaName& sa) override;
   void send(const Path& path, ByteSpan payload) override;
 
+  /// What the session's tunnel carried so far. Nothing: it has none, or nobody knows.
+  std::optional<TunnelTotals> totals(std::uint64_t session);
   /// Nothing passes through the session's tunnel from here on; what it carried is kept for close().
   void cut(std::uint64_t session);
-  /// Ends the session's tunnel with its SAs, and says what it carried. Nothing: it has none. The session is forgotten.
-  std::optional<TunnelTotals> close(std::uint64_t session);
-  void close_left(std::uint32_t tunnel);
+  struct Closed {
+    std::uint32_t tunnel = 0;
+    TunnelTotals totals;
+  };
+  /// Ends the session's tunnel with its SAs, and says what it carried. Nothing: it has none. The session is forgotten; the data
+  /// plane keeps its note until forget(), for the daemon that comes after a crash.
+  std::optional<Closed> close(std::uint64_t session);
+  /// The same for one of a daemon before.
+  std::optional<TunnelTotals> close_left(std::uint32_t tunnel);
+  /// What became of this tunnel is written down for good.
+  void forget(std::uint32_t tunnel);
   bool take_left(const ipc::TunnelLeft& one);
   /// Since the last packet in; nothing when none ever came, or nobody knows.
   std::optional<std::chrono::seconds> idle(std::uint64_t session);
@@ -117,8 +127,8 @@ class TunnelClient : public SaSink, public DatagramSender {
     std::uint32_t number = 0;
     std::uint32_t tenant = 0;
     bool open = false;
-    unsigned busy = 0;  ///< calls that are counting an SA in
-    TunnelTotals totals;  ///< of SAs that were removed
+    bool ending = false;  ///< somebody waits for what it carried
+    TunnelTotals totals;  ///< as last heard
   };
   struct Waiting;
 
@@ -134,6 +144,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   bool transmit(ipc::ToTunnels& request);
   std::optional<ipc::FromTunnels> ask(ipc::ToTunnels& request);
   bool done(ipc::ToTunnels& request);
+  std::optional<TunnelTotals> end(std::uint32_t tunnel);
   std::optional<SaUse> use_of(std::uint32_t tunnel, std::uint32_t spi, bool inbound);
 
   std::string socket_path_;
@@ -145,7 +156,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   std::unordered_map<std::uint64_t, Tunnel> tunnels_;        ///< by session
   std::unordered_map<std::uint32_t, std::uint64_t> sessions_;  ///< by tunnel
   std::map<std::uint32_t, LeftTunnel> left_;
-  std::set<std::uint32_t> own_;     ///< numbers this process gave
+  std::set<std::uint32_t> own_;     ///< numbers this process gave and has not forgotten
   std::set<std::uint32_t> before_;  ///< those of before the last reconnect: nobody's
   std::set<std::uint32_t> allocated_;
   std::unordered_map<std::uint64_t, Waiting*> waiting_;

@@ -40,11 +40,14 @@ std::vector<Prefix> pool_prefixes(const model::Pool& pool) {
 
 void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index) {
   const auto first = static_cast<std::ptrdiff_t>(builder.users.size());
+  std::uint64_t everyone = 0;
+  for (int i = 0; i < tenant.user_groups_size(); ++i) everyone |= std::uint64_t{tenant.user_groups(i).everyone() ? 1U : 0U} << i;
   for (const auto& user : tenant.users()) {
     const std::uint32_t id = ids.number(IdKind::kUser, user_key(tenant.service_code(), user.name()));
     if (id == 0) reporter.error(Path(), "every number for a user was given out; this unit cannot take new ones");
-    builder.users.push_back({id, index, user.suspended() ? 0 : group_mask(tenant, user.groups())});
+    builder.users.push_back({id, index, user.suspended() ? 0 : group_mask(tenant, user.groups()) | everyone});
   }
+  if (everyone != 0) builder.users.push_back({0, index, everyone});  // whom the configuration does not name
   std::sort(builder.users.begin() + first, builder.users.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
 }
 

@@ -88,6 +88,9 @@ void fill(ipc::VpnGroup& out, const model::UserGroup& group) {
   out.set_replace_oldest(group.beyond() == model::UserGroup::REPLACE);
   for (const auto& prefix : group.source_prefixes()) fill(*out.add_source_prefixes(), prefix);
   for (const auto& text : group.login()) add_windows(out, *parse_weekly(text));
+  out.set_sessions_max(group.sessions_max());
+  out.set_everyone(group.everyone());
+  *out.mutable_source_countries() = group.source_countries();
 }
 
 void fill(ipc::VpnUser& out, const model::User& user) {
@@ -131,6 +134,12 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
     }
     for (const auto& group : tenant.user_groups()) fill(*of.add_groups(), group);
     for (const auto& pool : tenant.pools()) fill(*of.add_pools(), pool);
+    of.set_sessions_max(tenant.remote_sessions_max());
+    for (const auto& country : tenant.countries()) {
+      auto& one = *of.add_countries();
+      one.set_code(country.code());
+      for (const auto& prefix : country.prefixes()) fill(*one.add_prefixes(), prefix);
+    }
   }
   return out;
 }

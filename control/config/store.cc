@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/config/store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
 #include "base/limits.h"
+#include "base/os/fd.h"
 
 namespace sekisho::control {
 namespace {
@@ -157,6 +160,11 @@ Store::~Store() = default;
 Result<Store> Store::open(const std::string& directory) {
   auto handle = std::make_unique<Handle>();
   const std::string path = directory + "/config.db";
+  // Passwords' hashes and private keys are in it: ours alone, whatever it was before. SQLite gives its other files the same mode.
+  {  // closed before SQLite locks it: a close ends every lock of the process on the file
+    const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file.valid() || ::fchmod(file.get(), 0600) != 0) return store_error(SQLITE_CANTOPEN);
+  }
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
   if (const int code = sqlite3_open_v2(path.c_str(), &handle->db, flags, nullptr); code != SQLITE_OK)
     return store_error(code);

@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kCertificatesMax = 16;
 constexpr std::size_t kPemBytesMax = 256U << 10;  // a CRL may be long
 constexpr std::size_t kNetworksMax = 64;
+constexpr std::uint32_t kRemoteSessionsMax = 100'000;
+constexpr std::size_t kCountryPrefixesMax = 20'000;  // of all countries: who comes in is looked up among them
 constexpr std::size_t kDnsMax = 8;
 constexpr std::size_t kIdentityBytesMax = 255;
 constexpr std::size_t kStaticAddressesMax = 4;  // what one tunnel holds
@@ -60,6 +62,8 @@ class UserCheck {
     check_count(reporter_, Path(path_, "gateways"), size_of(tenant_.gateways_size()), limits::kGatewaysPerTenantMax, "gateways");
     index_names(reporter_, path_, "pools", tenant_.pools(), pools_);
     index_names(reporter_, path_, "user_groups", tenant_.user_groups(), groups_);
+    check_within(reporter_, path_, "remote_sessions_max", tenant_.remote_sessions_max(), 0, kRemoteSessionsMax);
+    check_countries();
     for (int i = 0; i < tenant_.pools_size(); ++i) check_pool(Path(path_, "pools", i), tenant_.pools(i));
     for (int i = 0; i < tenant_.user_groups_size(); ++i) check_group(Path(path_, "user_groups", i), tenant_.user_groups(i));
     for (int i = 0; i < tenant_.users_size(); ++i) check_user(Path(path_, "users", i), tenant_.users(i));
@@ -140,12 +144,35 @@ class UserCheck {
 
   // ---- Groups and users
 
+  void check_countries() {
+    std::size_t prefixes = 0;
+    for (int i = 0; i < tenant_.countries_size(); ++i) {
+      const model::Country& country = tenant_.countries(i);
+      const Path here(path_, "countries", i);
+      const auto capital = [](char c) { return c >= 'A' && c <= 'Z'; };
+      if (country.code().size() != 2 || !std::all_of(country.code().begin(), country.code().end(), capital)) {
+        reporter_.error(Path(here, "code"), '"' + country.code() + "\" is not two capitals, as ISO 3166 has them");
+      } else if (!countries_.insert(country.code()).second) {
+        reporter_.error(Path(here, "code"), "the country \"" + country.code() + "\" is here twice");
+      }
+      prefixes += size_of(country.prefixes_size());
+      for (int j = 0; j < country.prefixes_size(); ++j) check_network(reporter_, Path(here, "prefixes", j), country.prefixes(j));
+    }
+    check_count(reporter_, Path(path_, "countries"), prefixes, kCountryPrefixesMax, "prefixes");
+  }
+
   void check_group(const Path& here, const model::UserGroup& group) {
     if (group.has_pool() && !pools_.contains(group.pool())) {
       reporter_.no_such_name(Path(here, "pool"), {".pools"}, "there is no pool named \"" + group.pool() + "\" in this tenant");
     }
     check_within(reporter_, here, "priority", group.priority(), 1, 10'000);
     check_within(reporter_, here, "sessions_per_user", group.sessions_per_user(), 0, 16);
+    check_within(reporter_, here, "sessions_max", group.sessions_max(), 0, kRemoteSessionsMax);
+    for (int i = 0; i < group.source_countries_size(); ++i) {
+      if (countries_.contains(group.source_countries(i))) continue;
+      reporter_.no_such_name(Path(here, "source_countries", i), {".countries"},
+          "there is no country \"" + group.source_countries(i) + "\" in this tenant");
+    }
     check_count(reporter_, Path(here, "source_prefixes"), size_of(group.source_prefixes_size()),
         limits::kAddressEntriesPerObjectMax, "prefixes");
     for (int i = 0; i < group.source_prefixes_size(); ++i) {
@@ -325,6 +352,7 @@ class UserCheck {
   NameIndex pools_;
   NameIndex groups_;
   std::vector<Pooled> pooled_;
+  std::set<std::string> countries_;
   std::set<std::string> users_;  ///< folded
   std::set<Address> static_;
   std::set<Address> gateway_addresses_;

@@ -35,7 +35,7 @@ struct ControlAnswer {
 struct Admission {
   std::vector<uid_t> everything;  ///< may ask anything
   std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
-  std::vector<uid_t> vpn = {};    ///< may ask for the configuration of remote access only: iked
+  std::vector<uid_t> vpn = {};    ///< may ask for the configuration of remote access, and for operators' questions: iked
 };
 
 /// control.sock: admits peers by uid, reads one request at a time from each, writes one answer. A client that sends what

@@ -4,6 +4,7 @@
 #include <pwd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 
 #include "base/describe.h"
@@ -17,6 +18,7 @@
 #include "control/profile/client_profile.h"
 #include "control/show/tables.h"
 #include "control/show/unused.h"
+#include "control/show/vpn_tables.h"
 
 namespace sekisho::control {
 namespace {
@@ -110,14 +112,15 @@ struct ControlService::Running {
 };
 
 ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
-                               DataplaneLink& dataplane, std::string export_socket)
+                               DataplaneLink& dataplane, std::string export_socket, std::string vpn_memory)
     : io_(io),
       store_(store),
       ids_(ids),
       committer_(committer),
       dataplane_(dataplane),
       export_socket_(std::move(export_socket)),
-      explain_(ids, dataplane, [&committer] { return committer.now(); }) {}
+      explain_(ids, dataplane, [&committer] { return committer.now(); }),
+      vpn_(io, std::move(vpn_memory)) {}
 
 ControlService::~ControlService() = default;
 
@@ -149,6 +152,10 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return write_vpn_profile(request, reply);
     case ipc::ToControl::kGetVpnConfig:
       return get_vpn_config(request, reply);
+    case ipc::ToControl::kVpnReady:
+      return vpn_.ready(request, std::move(reply));
+    case ipc::ToControl::kChangeVpn:
+      return change_vpn(request, std::move(reply));
     case ipc::ToControl::kOpenLogStream:
       return open_log_stream(io_, export_socket_, request.message.open_log_stream(),
                              [reply = std::move(reply)](ipc::LogStream stream, Fd fd) {
@@ -383,6 +390,7 @@ void ControlService::get_vpn_config(const ControlRequest& request, ControlServer
   body.set_generation(now->revision);
   if (now->revision <= request.message.get_vpn_config().known()) return reply(std::move(out));
   ipc::VpnConfig config = make_vpn_config(now->model, ids_, now->revision);
+  if (request.message.get_vpn_config().known() == 0) *config.mutable_memory() = vpn_.memory();
   std::string bytes = config.SerializeAsString();
   wipe_secrets(config);
   auto blob = make_sealed_blob("sekisho-vpn", as_bytes(bytes));
@@ -460,6 +468,8 @@ ipc::Table make_table(const ShowContext& context, ipc::Show::What what, const Da
     case ipc::Show::NAT_BLOCKS:
       return show_nat_blocks(context, parsed<ipc::NatReport>(reply));
     case ipc::Show::STATUS:
+    case ipc::Show::USERS:
+    case ipc::Show::VPN_SESSIONS:
     case ipc::Show_What_Show_What_INT_MIN_SENTINEL_DO_NOT_USE_:
     case ipc::Show_What_Show_What_INT_MAX_SENTINEL_DO_NOT_USE_:
       break;
@@ -471,6 +481,20 @@ std::string missing_note(const DataplaneLink::Reply& reply) {
   if (!reply.error.empty()) return "nothing counted is shown: " + reply.error;
   if (reply.message.has_failure()) return "nothing counted is shown: " + reply.message.failure().reason();
   return {};
+}
+
+void cut_rows(ipc::Table& table, std::uint32_t limit) {
+  const int rows = static_cast<int>(std::min<std::uint32_t>(limit, kSessionsShownMax));
+  if (limit == 0 || table.rows_size() <= rows) return;
+  table.mutable_rows()->DeleteSubrange(rows, table.rows_size() - rows);
+  add_note(table, "there are more rows than are shown");
+}
+
+/// A session's number as the log writes it: 16 hexadecimal digits.
+std::optional<std::uint64_t> vpn_sid_of(const std::string& text) {
+  std::uint64_t out = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), out, 16);
+  return text.size() == 16 && status == std::errc{} && end == text.data() + text.size() && out != 0 ? std::optional(out) : std::nullopt;
 }
 
 bool known_tenant(const ipc::NameTable& names, const std::string& tenant) {
@@ -493,6 +517,7 @@ void ControlService::show(const ControlRequest& request, ControlServer::Reply re
     none.message.mutable_show_result()->set_error("there is no tenant \"" + question.tenant() + '"');
     return reply(std::move(none));
   }
+  if (question.what() == ipc::Show::USERS || question.what() == ipc::Show::VPN_SESSIONS) return show_vpn(question, std::move(reply));
   dataplane_.ask(question_for(question, now->names), kQueryDeadline,
                  [this, question, reply = std::move(reply)](const DataplaneLink::Reply& answer) {
                    const Running* current = running();
@@ -500,14 +525,60 @@ void ControlService::show(const ControlRequest& request, ControlServer::Reply re
                    ipc::Table table =
                        make_table({current->model, current->names, ids_, question.tenant(), committer_.now(), question.unused_days()},
                                   question.what(), answer);
-                   if (question.limit() != 0 && table.rows_size() > static_cast<int>(question.limit())) {
-                     table.mutable_rows()->DeleteSubrange(static_cast<int>(question.limit()),
-                                                          table.rows_size() - static_cast<int>(question.limit()));
-                     add_note(table, "there are more rows than are shown");
-                   }
+                   cut_rows(table, question.limit());
                    add_note(table, missing_note(answer));
                    reply(table_answer(std::move(table)));
                  });
+}
+
+void ControlService::show_vpn(const ipc::Show& question, ControlServer::Reply reply) {
+  ipc::VpnQuestion list;
+  list.mutable_list();
+  vpn_.ask(std::move(list), [this, question, reply = std::move(reply)](const ipc::VpnAnswer& answer, const std::string& error) {
+    const Running* now = running();
+    if (now == nullptr) return reply(failure("no revision is running"));
+    const ShowContext context{now->model, now->names, ids_, question.tenant(), committer_.now()};
+    ipc::Table table = question.what() == ipc::Show::USERS ? show_users(context, answer) : show_vpn_sessions(context, answer);
+    cut_rows(table, question.limit());
+    if (!error.empty()) add_note(table, "who is in is not known: " + error);
+    reply(table_answer(std::move(table)));
+  });
+}
+
+void ControlService::change_vpn(const ControlRequest& request, ControlServer::Reply reply) {
+  const auto& question = request.message.change_vpn();
+  const auto answer = [](ControlServer::Reply& to, std::uint32_t count, const std::string& error) {
+    ControlAnswer out;
+    auto& body = *out.message.mutable_vpn_changed();
+    body.set_ok(error.empty());
+    body.set_count(count);
+    body.set_error(error);
+    to(std::move(out));
+  };
+  const bool ends = question.what() == ipc::ChangeVpn::DISCONNECT;
+  std::vector<std::uint32_t> tenants;
+  if (const Running* now = running()) {
+    for (const auto& tenant : now->model.tenants()) {
+      if (!question.tenant().empty() && question.tenant() != tenant.service_code() && question.tenant() != tenant.name()) continue;
+      if (tenant.gateways_size() != 0) tenants.push_back(ids_.number(IdKind::kTenant, tenant_key(tenant.service_code())));
+    }
+  }
+  if (tenants.empty()) return answer(reply, 0, "there is no such tenant with remote access");
+  const auto sid = ends ? vpn_sid_of(question.user()) : std::nullopt;
+  if (!sid && tenants.size() > 1) return answer(reply, 0, "several tenants have remote access: say which with --tenant");
+  ipc::VpnQuestion ask;
+  const std::uint32_t tenant = tenants.size() == 1 ? tenants[0] : 0;
+  if (ends) {
+    ask.mutable_end()->set_tenant(tenant);
+    sid ? ask.mutable_end()->set_vpn_sid(*sid) : ask.mutable_end()->set_user(question.user());
+  } else {
+    ask.mutable_unlock()->set_tenant(tenant);
+    ask.mutable_unlock()->set_user(question.user());
+  }
+  vpn_.ask(std::move(ask), [reply, answer, ends](const ipc::VpnAnswer& done, const std::string& error) mutable {
+    const bool nothing = error.empty() && done.done() == 0;
+    answer(reply, done.done(), !nothing ? error : ends ? "no session of this user or number is up" : "this user is not shut out");
+  });
 }
 
 void ControlService::show_status(ControlServer::Reply reply) {

@@ -12,6 +12,7 @@
 #include "control/links/control_server.h"
 #include "control/links/dataplane_link.h"
 #include "control/links/explain_service.h"
+#include "control/links/vpn_link.h"
 
 namespace sekisho::control {
 
@@ -21,7 +22,7 @@ namespace sekisho::control {
 class ControlService {
  public:
   ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
-                 std::string export_socket);
+                 std::string export_socket, std::string vpn_memory);
   ~ControlService();
   void handle(ControlRequest request, ControlServer::Reply reply);
 
@@ -43,6 +44,8 @@ class ControlService {
   void with_document(ControlRequest request, ControlServer::Reply reply);
   void write_vpn_profile(const ControlRequest& request, ControlServer::Reply& reply);
   void get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply);
+  void change_vpn(const ControlRequest& request, ControlServer::Reply reply);
+  void show_vpn(const ipc::Show& question, ControlServer::Reply reply);
   Running* running();
   [[nodiscard]] const ipc::NameTable* running_names();
 
@@ -53,6 +56,7 @@ class ControlService {
   DataplaneLink& dataplane_;
   std::string export_socket_;
   ExplainService explain_;
+  VpnLink vpn_;
   std::unique_ptr<Running> running_;
 };
 

@@ -122,7 +122,10 @@ Result<void> TunnelService::answer(IpcConnection& peer, IpcMessage& message) {
   for (const Fd& fd : fds) numbers.push_back(fd.get());
   SEKISHO_CHECK_OK(peer.send(bytes_of(out.SerializeAsString()), numbers));
   if (greets && refused.empty()) {
-    for (const ipc::TunnelEvent& event : std::exchange(untold_, {})) tell(event);
+    for (const ipc::TunnelEvent& event : std::exchange(untold_, {})) {
+      if (event.has_gone()) kept_.insert_or_assign(event.gone().tunnel(), event.gone());
+      tell(event);
+    }
   }
   return {};
 }
@@ -136,7 +139,8 @@ std::string TunnelService::act(ipc::ToTunnels& request, ipc::FromTunnels& answer
     case ipc::ToTunnels::kQuerySa: return query(request.query_sa(), answer);
     case ipc::ToTunnels::kRemoveSa: return remove(request.remove_sa());
     case ipc::ToTunnels::kOpenTunnel: return open(request.open_tunnel());
-    case ipc::ToTunnels::kCloseTunnel: return close(request.close_tunnel());
+    case ipc::ToTunnels::kCloseTunnel: return close(request.close_tunnel(), answer);
+    case ipc::ToTunnels::kQueryTunnel: return query(request.query_tunnel(), answer);
     case ipc::ToTunnels::kHello:
     case ipc::ToTunnels::BODY_NOT_SET: break;
   }
@@ -195,6 +199,7 @@ std::string TunnelService::hello(const ipc::TunnelHello& request, ipc::FromTunne
 void TunnelService::lose_daemon() {
   daemon_ = -1;
   for (auto& [number, tunnel] : tunnels_) tunnel.left = true;
+  for (auto& [number, gone] : std::exchange(kept_, {})) *untold_.emplace_back().mutable_gone() = std::move(gone);
   for (std::uint32_t number = 0; number < engine_.shards(); ++number) {
     engine_.on_shard(number, [&](Shard& shard) {
       shard.tunnels_here.punt.reset();
@@ -227,7 +232,7 @@ std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Add
 
 std::string TunnelService::open(const ipc::OpenTunnel& request) {
   const Runtime& config = *engine_.runtime();
-  if (request.tunnel() == 0 || tunnels_.contains(request.tunnel())) return "this number is not free";
+  if (request.tunnel() == 0 || tunnels_.contains(request.tunnel()) || kept_.contains(request.tunnel())) return "this number is not free";
   const std::uint32_t tenant = config.find_tenant(request.tenant());
   if (tenant == kNoIndex) return "no such tenant";
   const std::uint32_t port = config.find_port(request.tunnel_port());
@@ -268,14 +273,46 @@ std::string TunnelService::open(const ipc::OpenTunnel& request) {
   return {};
 }
 
-std::string TunnelService::close(const ipc::CloseTunnel& request) {
+std::string TunnelService::close(const ipc::CloseTunnel& request, ipc::FromTunnels& answer) {
   const auto at = tunnels_.find(request.tunnel());
-  if (at == tunnels_.end()) return "no such tunnel";
-  end(at, std::nullopt);
+  if (at != tunnels_.end()) {
+    end(at, request.keep() ? std::optional(ipc::TunnelGone::CLOSED) : std::nullopt);
+  } else if (!kept_.contains(request.tunnel())) {
+    return "no such tunnel";
+  }
+  if (!request.keep()) return kept_.erase(request.tunnel()), std::string();
+  const auto kept = kept_.find(request.tunnel());
+  ipc::TunnelUse& use = *answer.mutable_tunnel_use();
+  if (kept == kept_.end()) return {};
+  use.set_bytes_in(kept->second.bytes_in());
+  use.set_bytes_out(kept->second.bytes_out());
+  use.set_packets_in(kept->second.packets_in());
+  use.set_packets_out(kept->second.packets_out());
   return {};
 }
 
-/// Ends a tunnel: leases first, so that nothing more enters its SAs. `why`: told to the daemon.
+std::string TunnelService::query(const ipc::QueryTunnel& request, ipc::FromTunnels& answer) {
+  const auto at = tunnels_.find(request.tunnel());
+  if (at == tunnels_.end()) return "no such tunnel";
+  std::uint64_t bytes[2] = {at->second.bytes_out, at->second.bytes_in};
+  std::uint64_t packets[2] = {at->second.packets_out, at->second.packets_in};
+  for (const SaName& sa : at->second.sas) {
+    engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) {
+      const auto use = shard.tunnels_here.sas->query(sa.handle);
+      if (!use) return;
+      bytes[sa.inbound ? 1 : 0] += use->bytes;
+      packets[sa.inbound ? 1 : 0] += use->packets;
+    });
+  }
+  ipc::TunnelUse& use = *answer.mutable_tunnel_use();
+  use.set_bytes_in(bytes[1]);
+  use.set_bytes_out(bytes[0]);
+  use.set_packets_in(packets[1]);
+  use.set_packets_out(packets[0]);
+  return {};
+}
+
+/// Ends a tunnel: leases first, so that nothing more enters its SAs. `why`: told to the daemon, and kept until it closes it.
 void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why> why) {
   Tunnel& tunnel = at->second;
   for (const Address& address : tunnel.leases) {
@@ -296,7 +333,8 @@ void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why
     gone.set_packets_in(tunnel.packets_in);
     gone.set_packets_out(tunnel.packets_out);
     if (daemon_ >= 0) {
-      tell(event);
+      if (*why != ipc::TunnelGone::CLOSED) tell(event);
+      if (kept_.size() < kUntoldMax) kept_.emplace(at->first, std::move(gone));
     } else if (untold_.size() < kUntoldMax) {
       untold_.push_back(std::move(event));
     }

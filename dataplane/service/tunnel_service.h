@@ -60,7 +60,8 @@ class TunnelService {
   std::string act(ipc::ToTunnels& request, ipc::FromTunnels& answer);
   std::string hello(const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds);
   std::string open(const ipc::OpenTunnel& request);
-  std::string close(const ipc::CloseTunnel& request);
+  std::string close(const ipc::CloseTunnel& request, ipc::FromTunnels& answer);
+  std::string query(const ipc::QueryTunnel& request, ipc::FromTunnels& answer);
   std::string allocate(const ipc::AllocateSpi& request, ipc::FromTunnels& answer);
   std::string install(const ipc::InstallSa& request);
   std::string move(const ipc::MoveSa& request);
@@ -91,6 +92,7 @@ class TunnelService {
   EndedLeases ended_;
   std::vector<std::uint32_t> reserved_;          ///< SPIs given out and not installed
   std::vector<ipc::TunnelEvent> untold_;         ///< what the next daemon is told behind its welcome: ends, and tunnels left
+  std::map<std::uint32_t, ipc::TunnelGone> kept_;  ///< ended, and its daemon has not said that their records are stored
   std::uint32_t next_worker_ = 0;
   std::size_t narrow_ = 0;                       ///< tunnels with a path_mtu
   std::uint32_t generation_ = 0;                 ///< tunnels were looked at under

@@ -282,7 +282,7 @@ struct Gateway {
 };
 static_assert(sizeof(Gateway) == 32);
 
-/// A remote user, as rules know it. Suspended users are in no group.
+/// A remote user, as rules know it. Suspended users are in no group. Number 0, once a tenant at most: all whom it does not name.
 struct User {
   std::uint32_t id;            ///< UserId: unique in the unit, and the same in every snapshot
   std::uint32_t tenant;        ///< index in kTenants

@@ -714,11 +714,11 @@ Result<void> SnapshotCheck::check_users() const {
   std::vector<const std::uint32_t*> ids;
   const snapshot::User* before = nullptr;
   for (const auto& user : view_.users()) {
-    if (user.id == 0 || user.id > limits::kUserIdMax) return at(user.id);
+    if (user.id > limits::kUserIdMax) return at(user.id);
     if (user.tenant >= view_.tenants().size()) return at(user.tenant);
     if (before != nullptr && std::tie(before->tenant, before->id) >= std::tie(user.tenant, user.id)) return at(user.id);
     before = &user;
-    ids.push_back(&user.id);
+    if (user.id != 0) ids.push_back(&user.id);
   }
   std::sort(ids.begin(), ids.end(), [](const auto* a, const auto* b) { return std::tie(*a, a) < std::tie(*b, b); });
   for (std::size_t i = 1; i < ids.size(); ++i) {

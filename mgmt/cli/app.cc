@@ -21,6 +21,8 @@ constexpr const char* kExamples = R"(Examples:
   sekishoctl show drops                             why packets ended
   sekishoctl show nat --blocks                      whose outside ports are in use
   sekishoctl binding release web1-eth0 --tenant acme  end its quarantine
+  sekishoctl show sessions --vpn --tenant acme      remote users and what they came in with
+  sekishoctl vpn disconnect t.suzuki --tenant acme  end his sessions
   sekishoctl log follow --tenant acme --last 20     watch verdicts as they happen
   sekishoctl log export --tenant acm00000001 --type comm --format csv --bom -o comm.csv
   sekishoctl explain --port office --from 10.0.0.34 --to 10.0.0.2 --dport 443
@@ -41,7 +43,8 @@ constexpr ShowCommand kShowCommands[] = {
     {"ports", ipc::Show::PORTS, "ports with their traffic"},
     {"bindings", ipc::Show::BINDINGS, "which MAC and IP may speak where, and violations"},
     {"rules", ipc::Show::RULES, "rules in order with their hit counters"},
-    {"sessions", ipc::Show::SESSIONS, "connections being tracked"},
+    {"sessions", ipc::Show::SESSIONS, "connections being tracked; with --vpn remote users' sessions"},
+    {"users", ipc::Show::USERS, "remote users: who is in, who is shut out"},
     {"nat", ipc::Show::NAT, "NAT rules in order with hits, open sessions and ports in use"},
     {"neighbours", ipc::Show::NEIGHBOURS, "ARP and ND entries: bound or resolved"},
     {"drops", ipc::Show::DROPS, "why packets ended, per tenant"},
@@ -52,11 +55,12 @@ constexpr ShowCommand kShowCommands[] = {
 struct Choice {
   std::string run_dir;
   bool json = false;
-  bool blocks = false, secrets = false;
+  bool blocks = false, secrets = false, vpn = false;
   std::string file, tenant, binding, shell;
   std::uint32_t against = 0, limit = 0, revision = 0, unused = 0;
   CommitRequest commit;
   ProfileRequest profile;
+  VpnChange vpn_change;
   RollbackRequest rollback;
   LogRequest log;
   ExplainRequest explain;
@@ -167,9 +171,10 @@ void add_show(CLI::App& app, Choice& choice) {
     one->add_option("--limit", choice.limit, "at most so many rows (0: controld's default)");
     if (command.what == ipc::Show::RULES) one->add_option("--unused", choice.unused, "only rules not hit for so many days");
     if (command.what == ipc::Show::NAT) one->add_flag("--blocks", choice.blocks, "port blocks of inside addresses that are in use");
+    if (command.what == ipc::Show::SESSIONS) one->add_flag("--vpn", choice.vpn, "sessions of remote users");
     one->callback([&choice, asked = command.what] {
       choice.action = [&choice, asked](Session& s) {
-        const ipc::Show::What what = choice.blocks ? ipc::Show::NAT_BLOCKS : asked;
+        const ipc::Show::What what = choice.blocks ? ipc::Show::NAT_BLOCKS : choice.vpn ? ipc::Show::VPN_SESSIONS : asked;
         return show_table(s, what, choice.tenant, choice.limit, choice.unused);
       };
     });
@@ -186,6 +191,20 @@ void add_binding(CLI::App& app, Choice& choice) {
   release->callback([&] { choice.action = [&](Session& s) { return release_binding(s, choice.tenant, choice.binding); }; });
 }
 
+void add_vpn_changes(CLI::App& vpn, Choice& choice) {
+  const auto add = [&](const char* name, const char* what, const char* argument, ipc::ChangeVpn::What change) {
+    CLI::App* command = vpn.add_subcommand(name, what);
+    command->add_option(argument, choice.vpn_change.user)->required();
+    command->add_option("--tenant", choice.vpn_change.tenant, "service code or name (needed when several have remote access)");
+    command->callback([&choice, change] {
+      choice.vpn_change.what = change;
+      choice.action = [&choice](Session& s) { return change_vpn(s, choice.vpn_change); };
+    });
+  };
+  add("disconnect", "end a user's sessions, or one session by its number", "USER|SESSION", ipc::ChangeVpn::DISCONNECT);
+  add("unlock", "let a user in again who was shut out after wrong passwords", "USER", ipc::ChangeVpn::UNLOCK);
+}
+
 void add_vpn(CLI::App& app, Choice& choice) {
   CLI::App* vpn = app.add_subcommand("vpn", "remote access");
   vpn->require_subcommand(1);
@@ -198,6 +217,7 @@ void add_vpn(CLI::App& app, Choice& choice) {
   profile->add_option("--gateway", choice.profile.gateway, "gateway (needed when the tenant has several)");
   profile->add_option("-o,--output", choice.profile.file, "write to FILE (default: standard output)");
   profile->callback([&] { choice.action = [&](Session& s) { return write_vpn_profile(s, choice.profile); }; });
+  add_vpn_changes(*vpn, choice);
 }
 
 void add_log_options(CLI::App& command, Choice& choice) {

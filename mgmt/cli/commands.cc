@@ -215,6 +215,27 @@ ExitStatus release_binding(Session& session, const std::string& tenant, const st
   return ExitStatus::kOk;
 }
 
+ExitStatus change_vpn(Session& session, const VpnChange& change) {
+  ipc::ToControl question;
+  auto& ask = *question.mutable_change_vpn();
+  ask.set_what(change.what), ask.set_tenant(change.tenant), ask.set_user(change.user);
+  const auto asked = ask_control(session.run_dir, std::move(question));
+  if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
+  const auto& answer = std::get<ControlAnswer>(asked).message;
+  if (!answer.has_vpn_changed()) return unexpected(session);
+  const auto& changed = answer.vpn_changed();
+  if (!changed.ok()) return fail(session, {false, changed.error()});
+  const std::string count = std::to_string(changed.count());
+  if (session.json) {
+    session.out << "{\"ok\":true,\"count\":" << count << "}\n";
+  } else if (change.what == ipc::ChangeVpn::UNLOCK) {
+    session.out << "The user may log in again.\n";
+  } else {
+    session.out << count << (changed.count() == 1 ? " session is" : " sessions are") << " being ended.\n";
+  }
+  return ExitStatus::kOk;
+}
+
 ExitStatus write_vpn_profile(Session& session, const ProfileRequest& request) {
   ipc::ToControl question;
   auto& write = *question.mutable_write_vpn_profile();

@@ -42,6 +42,11 @@ struct LogRequest {
   bool byte_order_mark = false;
   std::string file;  ///< export: empty = standard output
 };
+struct VpnChange {
+  ipc::ChangeVpn::What what = ipc::ChangeVpn::DISCONNECT;
+  std::string tenant;  ///< service code or name; empty: the only one with remote access
+  std::string user;    ///< or, to disconnect, a session's number
+};
 struct ProfileRequest {
   std::string tenant;   ///< service code or name
   std::string gateway;  ///< empty: the only one
@@ -60,6 +65,7 @@ ExitStatus list_revisions(Session& session, std::uint32_t limit);
 ExitStatus show_config(Session& session, std::uint32_t revision, bool secrets);
 ExitStatus release_binding(Session& session, const std::string& tenant, const std::string& binding);
 ExitStatus write_vpn_profile(Session& session, const ProfileRequest& request);
+ExitStatus change_vpn(Session& session, const VpnChange& change);
 /// `unused_days`: rules not hit for so many days, 0 = all.
 ExitStatus show_table(Session& session, ipc::Show::What what, const std::string& tenant, std::uint32_t limit, std::uint32_t unused_days);
 ExitStatus read_log(Session& session, const LogRequest& request);

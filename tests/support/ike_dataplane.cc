@@ -3,8 +3,13 @@
 // A data plane on plain UDP sockets behind tunnel.sock, with real ESP that answers pings, and a controld that knows one thing. CONFIG:
 // `listen TENANT PORT NAMESPACE ADDRESS` a line. Commands on its input, answers as JSON lines; ends with its input.
 #include <google/protobuf/util/json_util.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
 #include <optional>
 #include <sstream>
 
@@ -78,6 +83,10 @@ class Dataplane {
       answer.mutable_sa_use()->set_bytes(use ? use->bytes : 0);
       answer.mutable_sa_use()->set_packets(use ? use->packets : 0);
       answer.mutable_sa_use()->set_used(use && use->packets > 0);
+    } else if (request.has_query_tunnel()) {
+      *answer.mutable_tunnel_use() = use_of(request.query_tunnel().tunnel());
+    } else if (request.has_close_tunnel()) {
+      close(request.close_tunnel(), answer);
     } else if (change(request)) {
       answer.mutable_done();
     } else {
@@ -85,7 +94,14 @@ class Dataplane {
     }
     answer.set_correlation(request.correlation());
     send(answer, fds);
+    if (!request.has_hello()) return;
+    for (const auto& [number, gone] : kept_) {
+      ipc::FromTunnels event;
+      *event.mutable_event()->mutable_gone() = gone;
+      send(event, {});
+    }
   }
+  [[nodiscard]] std::size_t kept() const { return kept_.size(); }
   void moved(std::uint32_t spi, const Endpoint& remote) {
     ipc::FromTunnels out;
     auto& event = *out.mutable_event()->mutable_moved();
@@ -118,6 +134,7 @@ class Dataplane {
   /// All tunnels and SAs die with the connection: as a data plane that was killed.
   void die() {
     connection_.reset();
+    kept_.clear();
     while (!tunnels_.empty()) erase(tunnels_.begin()->first);
   }
   [[nodiscard]] std::vector<std::string> lines() const {
@@ -131,11 +148,47 @@ class Dataplane {
   }
 
  private:
+  ipc::TunnelUse use_of(std::uint32_t number) {
+    ipc::TunnelUse out;
+    const auto tunnel = tunnels_.find(number);
+    if (tunnel == tunnels_.end()) return out;
+    out = tunnel->second.use;
+    for (const auto& [spi, inbound] : tunnel->second.sas) {
+      const auto use = esp_.query({{}, spi, inbound});
+      if (!use) continue;
+      if (inbound) out.set_bytes_in(out.bytes_in() + use->bytes), out.set_packets_in(out.packets_in() + use->packets);
+      if (!inbound) out.set_bytes_out(out.bytes_out() + use->bytes), out.set_packets_out(out.packets_out() + use->packets);
+    }
+    return out;
+  }
+  void close(const ipc::CloseTunnel& request, ipc::FromTunnels& answer) {
+    const std::uint32_t number = request.tunnel();
+    if (!request.keep()) {
+      kept_.erase(number);
+      erase(number);
+      answer.mutable_done();
+      return;
+    }
+    *answer.mutable_tunnel_use() = use_of(number);
+    keep(number, ipc::TunnelGone::CLOSED);
+    erase(number);
+  }
+  ipc::TunnelGone keep(std::uint32_t number, ipc::TunnelGone::Why why) {
+    ipc::TunnelGone& gone = kept_[number];
+    const Tunnel& tunnel = tunnels_.at(number);
+    const ipc::TunnelUse use = use_of(number);
+    gone.set_tunnel(number), gone.set_tenant(tunnel.tenant), gone.set_note(tunnel.note), gone.set_why(why);
+    gone.set_bytes_in(use.bytes_in()), gone.set_bytes_out(use.bytes_out());
+    gone.set_packets_in(use.packets_in()), gone.set_packets_out(use.packets_out());
+    return gone;
+  }
+
   struct Tunnel {
     std::uint32_t tenant = 0, port = 0, user = 0;
     std::vector<Address> leases;
     std::string note;
     std::vector<std::pair<std::uint32_t, bool>> sas;
+    ipc::TunnelUse use = {};  ///< of SAs that are gone
   };
 
   void hello(ipc::FromTunnels& answer, std::vector<Fd>& fds) {
@@ -156,13 +209,22 @@ class Dataplane {
   }
   bool change(const ipc::ToTunnels& request) {
     if (request.has_open_tunnel()) return open(request.open_tunnel());
-    if (request.has_close_tunnel()) return erase(request.close_tunnel().tunnel());
     if (request.has_install_sa()) return install(request.install_sa());
     if (request.has_move_sa()) {
       const auto& move = request.move_sa();
       return esp_.move({{}, move.spi(), move.inbound()}, path_of(move.path()), move.udp_encapsulation());
     }
     if (request.has_remove_sa()) {
+      const auto tunnel = tunnels_.find(request.remove_sa().tunnel());
+      if (tunnel != tunnels_.end()) {
+        const ipc::TunnelUse before = use_of(tunnel->first);
+        std::erase(tunnel->second.sas, std::pair{request.remove_sa().spi(), request.remove_sa().inbound()});
+        tunnel->second.use.Clear();
+        const ipc::TunnelUse rest = use_of(tunnel->first);
+        tunnel->second.use.set_bytes_in(before.bytes_in() - rest.bytes_in()), tunnel->second.use.set_bytes_out(before.bytes_out() - rest.bytes_out());
+        tunnel->second.use.set_packets_in(before.packets_in() - rest.packets_in());
+        tunnel->second.use.set_packets_out(before.packets_out() - rest.packets_out());
+      }
       esp_.remove({{}, request.remove_sa().spi(), request.remove_sa().inbound()});
       return true;
     }
@@ -170,6 +232,7 @@ class Dataplane {
   }
   bool open(const ipc::OpenTunnel& from) {
     Tunnel made{from.tenant(), from.tunnel_port(), from.user(), {}, from.note(), {}};
+    if (kept_.contains(from.tunnel())) return false;
     for (const std::string& lease : from.leases()) made.leases.push_back(address_of(lease));
     std::vector<std::uint32_t> losers;
     for (const auto& [number, other] : tunnels_) {
@@ -182,10 +245,7 @@ class Dataplane {
     }
     for (const std::uint32_t number : losers) {
       ipc::FromTunnels out;
-      auto& gone = *out.mutable_event()->mutable_gone();
-      gone.set_tunnel(number);
-      gone.set_tenant(tunnels_.at(number).tenant);
-      gone.set_note(tunnels_.at(number).note);
+      *out.mutable_event()->mutable_gone() = keep(number, ipc::TunnelGone::REPLACED);
       erase(number);
       send(out, {});
     }
@@ -233,9 +293,10 @@ class Dataplane {
   std::optional<DatagramRingWriter> punt_;
   std::optional<DatagramRingReader> inject_;
   std::map<std::uint32_t, Tunnel> tunnels_;
+  std::map<std::uint32_t, ipc::TunnelGone> kept_;  ///< ended, and not closed for good
 };
 
-/// Answers GetVpnConfig with what a file says, in protobuf's JSON.
+/// Answers GetVpnConfig with what a file says, in protobuf's JSON, keeps iked's memory for the next one, and asks it what it is told to.
 class Control {
  public:
   bool listens(const std::string& path) {
@@ -244,19 +305,68 @@ class Control {
     return made.has_value();
   }
   [[nodiscard]] int listener_fd() const { return listener_->fd(); }
-  [[nodiscard]] int fd() const { return connection_ ? connection_->fd() : -1; }
+  [[nodiscard]] const std::vector<IpcConnection>& peers() const { return peers_; }
   bool set(const std::string& json) {
     plan_.Clear();
     return google::protobuf::util::JsonStringToMessage(json, &plan_).ok();
   }
   void accept() {
     auto made = listener_->accept();
-    if (made) connection_.emplace(std::move(*made));
+    if (made) peers_.push_back(std::move(*made));
   }
-  void serve() {
-    auto message = connection_->receive(0ms);
+  /// Serves who has something to say.
+  void serve(int fd) {
+    const auto peer = std::find_if(peers_.begin(), peers_.end(), [fd](const IpcConnection& one) { return one.fd() == fd; });
+    if (peer == peers_.end()) return;
+    auto message = peer->receive(0ms);
     ipc::ToControl request;
-    if (!message || !request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return connection_.reset();
+    if (!message || !request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())) || !serve(*peer, request)) {
+      if (ready_ == fd) ready_ = -1;
+      peers_.erase(peer);
+    }
+  }
+  /// Wrong passwords of users, as they were saved.
+  [[nodiscard]] std::vector<std::string> memory() const {
+    std::vector<std::string> out;
+    for (const auto& one : memory_.failures()) {
+      if (!one.user().empty()) out.push_back(one.user() + " " + std::to_string(one.each_size()));
+    }
+    return out;
+  }
+  /// Asks as soon as iked waits for it; the answer is said.
+  void ask(const std::string& word, ipc::VpnQuestion question) {
+    questions_.emplace_back(word, std::move(question));
+  }
+  void turn() {
+    const auto now = std::chrono::steady_clock::now();
+    if (questions_.empty() && now >= next_save_) {
+      next_save_ = now + 100ms;
+      ipc::VpnQuestion question;
+      question.mutable_save();
+      if (ready_ >= 0) ask("", std::move(question));
+    }
+    const auto peer = std::find_if(peers_.begin(), peers_.end(), [this](const IpcConnection& one) { return one.fd() == ready_; });
+    if (peer == peers_.end() || questions_.empty()) return;
+    blob_ = Fd(::memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    ipc::FromControl out;
+    out.set_correlation(correlation_);
+    *out.mutable_vpn_question() = questions_.front().second;
+    out.mutable_vpn_question()->set_number(1);
+    asked_ = questions_.front().first;
+    questions_.erase(questions_.begin());
+    ready_ = -1;
+    const int fds[] = {blob_.get()};
+    (void)peer->send(bytes_of(out.SerializeAsString()), fds);
+  }
+
+ private:
+  bool serve(IpcConnection& peer, const ipc::ToControl& request) {
+    if (request.has_vpn_ready()) {
+      if (request.vpn_ready().answers() != 0) take();
+      ready_ = peer.fd();
+      correlation_ = request.correlation();
+      return true;
+    }
     ipc::FromControl answer;
     answer.set_correlation(request.correlation());
     auto& reply = *answer.mutable_vpn_config();
@@ -264,18 +374,41 @@ class Control {
     Fd blob;
     std::vector<int> fds;
     if (request.get_vpn_config().known() < plan_.generation()) {
+      if (request.get_vpn_config().known() == 0) *plan_.mutable_memory() = memory_;
       const std::string bytes = plan_.SerializeAsString();
       blob = std::move(make_sealed_blob("vpn", bytes_of(bytes))).value();
       fds.push_back(blob.get());
       reply.set_size(bytes.size());
     }
-    if (!connection_->send(bytes_of(answer.SerializeAsString()), fds)) connection_.reset();
+    return peer.send(bytes_of(answer.SerializeAsString()), fds).has_value();
+  }
+  void take() {
+    (void)::fcntl(blob_.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW);
+    const auto blob = SealedBlob::open(std::move(blob_), 64U << 20);
+    ipc::VpnAnswer answer;
+    if (!blob || !answer.ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size()))) fail("an answer of iked");
+    if (answer.has_memory()) memory_ = answer.memory();
+    if (asked_.empty()) return;
+    std::string lines = quoted("done " + std::to_string(answer.done()));
+    for (const auto& one : answer.sessions()) {
+      std::array<char, 17> sid{};
+      std::snprintf(sid.data(), sid.size(), "%016llx", static_cast<unsigned long long>(one.vpn_sid()));
+      lines += ',' + quoted(std::to_string(one.tenant()) + ' ' + sid.data() + ' ' + one.user() + ' ' + one.client() + (one.left() ? " left" : " up"));
+    }
+    for (const auto& one : answer.locked()) lines += ',' + quoted("locked " + (one.user().empty() ? "a source" : one.user()));
+    say("{\"answer\":" + quoted(asked_) + ",\"lines\":[" + lines + "]}");
   }
 
- private:
   std::optional<IpcListener> listener_;
-  std::optional<IpcConnection> connection_;
+  std::vector<IpcConnection> peers_;
   ipc::VpnConfig plan_;
+  ipc::VpnMemory memory_;
+  int ready_ = -1;
+  std::uint64_t correlation_ = 0;
+  std::string asked_;
+  Fd blob_;
+  std::vector<std::pair<std::string, ipc::VpnQuestion>> questions_;
+  std::chrono::steady_clock::time_point next_save_{};
 };
 
 class World {
@@ -287,7 +420,9 @@ class World {
   void run() {
     while (true) {
       std::vector<pollfd> polled;
-      for (const int fd : {STDIN_FILENO, dataplane_.listener_fd(), dataplane_.fd(), control_.listener_fd(), control_.fd()}) polled.push_back({fd, POLLIN, 0});
+      for (const int fd : {STDIN_FILENO, dataplane_.listener_fd(), dataplane_.fd(), control_.listener_fd()}) polled.push_back({fd, POLLIN, 0});
+      const std::size_t control = polled.size();
+      for (const IpcConnection& one : control_.peers()) polled.push_back({one.fd(), POLLIN, 0});
       const std::size_t first = polled.size();
       for (const Listener& one : wires_.listeners) polled.push_back({one.fd.get(), POLLIN, 0});
       (void)::poll(polled.data(), polled.size(), 1);  // the ring has no doorbell
@@ -295,7 +430,10 @@ class World {
       if (polled[0].revents != 0 && !commands()) return;
       if (polled[2].revents != 0 && dataplane_.fd() >= 0) dataplane_.serve();
       if (polled[1].revents != 0) dataplane_.accept();
-      if (polled[4].revents != 0 && control_.fd() >= 0) control_.serve();
+      for (std::size_t i = control; i < first; ++i) {
+        if (polled[i].revents != 0) control_.serve(polled[i].fd);
+      }
+      control_.turn();
       if (polled[3].revents != 0) control_.accept();
       for (std::size_t i = first; i < polled.size(); ++i) {
         if (polled[i].revents != 0) datagram(wires_.listeners[i - first]);
@@ -331,6 +469,15 @@ class World {
     }
     return true;
   }
+  /// `disconnect` and `unlock` a user of the first tenant; `disconnect` a session's 16 digits too.
+  void ask(const std::string& word, const std::string& text) {
+    ipc::VpnQuestion question;
+    if (word == "sessions") question.mutable_list();
+    if (word == "unlock") question.mutable_unlock()->set_tenant(1), question.mutable_unlock()->set_user(text);
+    if (word == "disconnect" && text.size() == 16) question.mutable_end()->set_vpn_sid(std::stoull(text, nullptr, 16));
+    if (word == "disconnect" && text.size() != 16) question.mutable_end()->set_tenant(1), question.mutable_end()->set_user(text);
+    control_.ask(word, std::move(question));
+  }
   void command(const std::string& line) {
     std::istringstream words(line);
     std::string word, text;
@@ -340,8 +487,11 @@ class World {
     if (word == "tunnels") lines = dataplane_.lines();
     if (word == "sas") lines = esp_.lines();
     if (word == "plan") lines = {control_.set(contents(text)) ? "yes" : "no"};
+    if (word == "memory") lines = control_.memory();
+    if (word == "kept") lines = {std::to_string(dataplane_.kept())};
     if (word == "die") dataplane_.die();
     if (word == "refuse") esp_.refuse(text == "1");
+    if (word == "sessions" || word == "disconnect" || word == "unlock") return ask(word, text);
     if (word == "expire") {
       words >> std::hex >> spi;
       dataplane_.expire(spi, text == "hard");

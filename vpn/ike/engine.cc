@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "base/assert.h"
 #include "vpn/ike/shim.h"
 #include "vpn/ike_header.h"
+#include "vpn/labels.h"
 
 namespace sekisho::vpn {
 namespace {
@@ -42,6 +44,15 @@ Session session_of(const sekisho_event& from) {
   out.ike_id = from.peer_id;
   out.ike_suite = from.ike_suite;
   out.esp_suite = from.esp_suite;
+  out.certificate_serial = from.certificate_serial;
+  out.certificate_subject = from.certificate_subject;
+  std::array<char, 33> spis{};
+  std::snprintf(spis.data(), spis.size(), "%016llx%016llx", static_cast<unsigned long long>(from.initiator_spi),
+                static_cast<unsigned long long>(from.responder_spi));
+  out.correlation = spis.data();
+  std::array<ByteSpan, SEKISHO_VENDORS_MAX> vendors;
+  for (std::size_t i = 0; i < from.vendors; ++i) vendors.at(i) = {from.vendor[i].data, from.vendor[i].size};
+  out.client = client_label(std::span(vendors).first(from.vendors));
   out.spi_in = from.spi_in;
   out.spi_out = from.spi_out;
   for (std::size_t i = 0; i < from.leases; ++i) out.leases.push_back(address_of(from.lease[i]));
@@ -56,6 +67,7 @@ IkeSignal::Kind kind_of(sekisho_event_kind kind) {
     case SEKISHO_EVENT_RETRY: return Kind::kRetry;
     case SEKISHO_EVENT_CAUSE: return Kind::kCause;
     case SEKISHO_EVENT_AUTHENTICATED: return Kind::kAuthenticated;
+    case SEKISHO_EVENT_ASSIGNED: return Kind::kAssigned;
     case SEKISHO_EVENT_CHILD_UP: return Kind::kChildUp;
     case SEKISHO_EVENT_CHILD_REKEYED: return Kind::kChildRekeyed;
     case SEKISHO_EVENT_IKE_REKEYED: return Kind::kIkeRekeyed;
@@ -81,6 +93,7 @@ IkeSignal::Why why_of(sekisho_cause cause) {
     case SEKISHO_CAUSE_CERT_UNTRUSTED: return Why::kCertUntrusted;
     case SEKISHO_CAUSE_LOCAL_AUTH: return Why::kLocalAuth;
     case SEKISHO_CAUSE_PEER_REFUSED_US: return Why::kPeerRefusedUs;
+    case SEKISHO_CAUSE_PEER_SAID: return Why::kPeerSaid;
     case SEKISHO_CAUSE_FORBIDDEN: return Why::kForbidden;
     case SEKISHO_CAUSE_NO_ADDRESS: return Why::kNoAddress;
     case SEKISHO_CAUSE_INSTALL: return Why::kInstall;
@@ -221,6 +234,7 @@ struct Engine::Thunks {
     signal.why = why_of(from->cause);
     signal.ike = from->ike;
     signal.new_ike = from->new_ike;
+    signal.word = {from->peer_notify, from->peer_win32};
     signal.session = session_of(*from);
     engine(context).take(signal);
   }

@@ -16,9 +16,12 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <unordered_map>
 
 #include "base/describe.h"
 #include "vpn/ike/engine.h"
+#include "base/proto/control_vpn.pb.h"
+#include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/recorder.h"
 #include "vpn/sandbox.h"
@@ -37,6 +40,7 @@ void note(const std::string& sentence) { std::fprintf(stderr, "iked: %s\n", sent
 struct Options {
   std::string run_dir = "/run/sekisho";
   std::uint32_t threads = 16;
+  std::chrono::seconds usage{3600};
   bool verbose = false;
 };
 
@@ -47,7 +51,9 @@ class Daemon {
         tunnels_(options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         recorder_(directory_, tunnels_, log_, options.verbose),
-        plans_(options.run_dir + "/control.sock") {}
+        plans_(options.run_dir + "/control.sock"),
+        operators_(options.run_dir + "/control.sock"),
+        usage_(options.usage) {}
 
   /// Empty, or why not.
   std::string start(const Options& options) {
@@ -76,8 +82,10 @@ class Daemon {
         tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) { engine_->receive(path, payload); });
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(*plan, plan);
+    if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
     check(now);
+    report_usage(now);
     return datagrams > 0;
   }
 
@@ -108,6 +116,25 @@ class Daemon {
     if (!engine_->terminate(session, cause)) unfinished_.push_back({session, cause});
   }
 
+  ipc::VpnAnswer answer(const ipc::VpnQuestion& question) {
+    ipc::VpnAnswer out;
+    if (question.has_list()) {
+      recorder_.list(engine_->sessions(), out);
+      directory_.list_locked(out);
+    } else if (question.has_end()) {
+      const auto& asked = question.end();
+      const auto sessions = recorder_.sessions_of(asked.vpn_sid(), asked.tenant(), asked.user(), engine_->sessions());
+      for (const std::uint64_t session : sessions) end(session, Cause::kAdmin);
+      out.set_done(static_cast<std::uint32_t>(sessions.size()));
+    } else if (question.has_unlock()) {
+      out.set_done(directory_.unlock(question.unlock().tenant(), question.unlock().user()) ? 1 : 0);
+    } else if (question.has_save()) {
+      ipc::VpnMemory memory;
+      if (directory_.save(memory)) *out.mutable_memory() = std::move(memory);
+    }
+    return out;
+  }
+
   void follow(const Plan& plan, const std::shared_ptr<const Plan>& keep) {
     const std::shared_ptr<const Plan> before = std::exchange(plan_, keep);
     if (before) {
@@ -118,6 +145,7 @@ class Daemon {
         }
       }
     }
+    if (!before && plan.memory) directory_.restore(*plan.memory);
     limits_ = false;
     for (const auto& [id, tenant] : plan.tenants) {
       for (const GatewayPlan& one : tenant.gateways) {
@@ -162,31 +190,60 @@ class Daemon {
     if (!idle || idle->count() >= gateway->idle_seconds) end(session.id, Cause::kIdle);
   }
 
+  /// A usage record of each session each `usage_` since it was first seen, a few sessions a turn.
+  void report_usage(Clock::time_point now) {
+    if (to_report_.empty() && now >= next_report_) {
+      next_report_ = now + std::min(usage_ / 4 + 1s, std::chrono::seconds(60));
+      to_report_ = engine_->sessions();
+      std::unordered_map<std::uint64_t, Clock::time_point> live;
+      for (const Session& session : to_report_) {
+        const auto known = due_.find(session.id);
+        live.emplace(session.id, known == due_.end() ? now + usage_ : known->second);
+      }
+      due_ = std::move(live);
+    }
+    for (std::size_t i = 0; i < kChecksATurn && !to_report_.empty(); ++i) {
+      Clock::time_point& due = due_[to_report_.back().id];
+      if (now >= due) {
+        recorder_.usage(to_report_.back());
+        due += usage_;
+      }
+      to_report_.pop_back();
+    }
+  }
+
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;
   SessionRecorder recorder_;
   PlanClient plans_;
+  OperatorLink operators_;
   std::unique_ptr<Engine> engine_;  ///< ends first: its threads use all the others
   std::shared_ptr<const Plan> plan_;
   std::vector<UserDirectory::Ending> unfinished_;  ///< not up yet when they had to go
   std::vector<Session> to_check_;
   Clock::time_point next_check_{};
+  std::chrono::seconds usage_;
+  std::vector<Session> to_report_;
+  std::unordered_map<std::uint64_t, Clock::time_point> due_;  ///< the next usage record of a session
+  Clock::time_point next_report_{};
   bool limits_ = false;
   bool lost_ = false;
 };
 
 constexpr const char* kUsage =
     "iked - lets people in by IKEv2\n\n"
-    "usage: iked [--run-dir DIR] [--threads N] [--verbose]\n\n"
+    "usage: iked [--run-dir DIR] [--threads N] [--usage-seconds N] [--verbose]\n\n"
     "  --run-dir DIR  sockets to connect to: tunnel.sock, control.sock, event.sock (/run/sekisho)\n"
     "  --threads N    of libcharon, 8 to 64 (16)\n"
+    "  --usage-seconds N  between records of what a session carried, 1 to 86400 (3600)\n"
     "  --verbose      libcharon's own lines, with names of users, on standard error\n"
     "  --help         this text\n";
 
 std::optional<Options> parse_options(int argc, char** argv) {
   constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'},
                                  {"threads", required_argument, nullptr, 't'},
+                                 {"usage-seconds", required_argument, nullptr, 'u'},
                                  {"verbose", no_argument, nullptr, 'v'},
                                  {"help", no_argument, nullptr, 'h'},
                                  {nullptr, 0, nullptr, 0}};
@@ -194,6 +251,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
     if (chosen == 'r') out.run_dir = optarg;
     if (chosen == 't') out.threads = static_cast<std::uint32_t>(std::strtoul(optarg, nullptr, 10));
+    if (chosen == 'u') out.usage = std::chrono::seconds(std::strtol(optarg, nullptr, 10));
     if (chosen == 'v') out.verbose = true;
     if (chosen == 'h') {
       std::fputs(kUsage, stdout);
@@ -201,7 +259,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
     }
     if (chosen == '?') return std::nullopt;
   }
-  if (optind != argc || out.threads < 8 || out.threads > 64) return std::nullopt;
+  if (optind != argc || out.threads < 8 || out.threads > 64 || out.usage < 1s || out.usage > 86400s) return std::nullopt;
   return out;
 }
 

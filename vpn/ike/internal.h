@@ -31,6 +31,8 @@ typedef struct {
 	char peer_id[256];
 	char user[256];
 	char ike_suite[128];
+	char certificate_serial[48];
+	char certificate_subject[256];
 } sekisho_description;
 void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out);
 void sekisho_report_cause(ike_sa_t *ike_sa, sekisho_cause cause);

@@ -4,6 +4,8 @@
 #include <bus/listeners/listener.h>
 #include <credentials/certificates/x509.h>
 #include <encoding/payloads/delete_payload.h>
+#include <encoding/payloads/notify_payload.h>
+#include <encoding/payloads/vendor_id_payload.h>
 
 #include "vpn/ike/internal.h"
 
@@ -66,8 +68,35 @@ static identification_t *user_of(ike_sa_t *ike_sa)
 	return better ?: user;
 }
 
+/** The client's certificate, after it was believed. */
+static void text_of_certificate(ike_sa_t *ike_sa, sekisho_description *out)
+{
+	enumerator_t *auths = ike_sa->create_auth_cfg_enumerator(ike_sa, FALSE);
+	certificate_t *certificate;
+	auth_cfg_t *auth;
+
+	out->certificate_serial[0] = out->certificate_subject[0] = '\0';
+	while (auths->enumerate(auths, &auth))
+	{
+		certificate = auth->get(auth, AUTH_RULE_SUBJECT_CERT);
+		if (certificate && certificate->get_type(certificate) == CERT_X509)
+		{
+			chunk_t serial = ((x509_t*)certificate)->get_serial((x509_t*)certificate);
+			size_t used = 0;
+
+			for (size_t i = 0; i < serial.len && used + 2 < sizeof(out->certificate_serial); i++)
+			{
+				used += snprintf(out->certificate_serial + used, sizeof(out->certificate_serial) - used, "%02x", serial.ptr[i]);
+			}
+			text_of_id(certificate->get_subject(certificate), out->certificate_subject, sizeof(out->certificate_subject));
+		}
+	}
+	auths->destroy(auths);
+}
+
 void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 {
+	ike_sa_id_t *id = ike_sa->get_id(ike_sa);
 	enumerator_t *enumerator;
 	peer_cfg_t *peer_cfg = ike_sa->get_peer_cfg(ike_sa);
 	host_t *vip;
@@ -84,6 +113,11 @@ void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 	out->event.user = out->user;
 	out->event.ike_suite = out->ike_suite;
 	out->event.esp_suite = "";
+	text_of_certificate(ike_sa, out);
+	out->event.certificate_serial = out->certificate_serial;
+	out->event.certificate_subject = out->certificate_subject;
+	out->event.initiator_spi = be64toh(id->get_initiator_spi(id));
+	out->event.responder_spi = be64toh(id->get_responder_spi(id));
 	enumerator = ike_sa->create_virtual_ip_enumerator(ike_sa, FALSE);
 	while (out->event.leases < countof(out->event.lease) && enumerator->enumerate(enumerator, &vip))
 	{
@@ -134,6 +168,54 @@ static uint32_t tenant_of(ike_sa_t *ike_sa)
 	return sekisho_attachment_of(ike_sa->get_my_host(ike_sa)).tenant;
 }
 
+static void take_vendors(message_t *message, sekisho_event *event)
+{
+	enumerator_t *enumerator = message->create_payload_enumerator(message);
+	payload_t *payload;
+
+	while (event->vendors < countof(event->vendor) && enumerator->enumerate(enumerator, &payload))
+	{
+		if (payload->get_type(payload) == PLV2_VENDOR_ID)
+		{
+			chunk_t data = ((vendor_id_payload_t*)payload)->get_data((vendor_id_payload_t*)payload);
+			event->vendor[event->vendors++] = (sekisho_bytes){ data.ptr, data.len };
+		}
+	}
+	enumerator->destroy(enumerator);
+}
+
+/** The first error the peer tells, and why it gives up. */
+static void report_errors(ike_sa_t *ike_sa, message_t *message)
+{
+	enum { ERRORS_END = 16384, MS_STATUS = 12345 };
+	enumerator_t *enumerator = message->create_payload_enumerator(message);
+	sekisho_description description;
+	payload_t *payload;
+	bool found = FALSE;
+
+	while (!found && enumerator->enumerate(enumerator, &payload))
+	{
+		if (payload->get_type(payload) == PLV2_NOTIFY)
+		{
+			notify_payload_t *notify = (notify_payload_t*)payload;
+			uint16_t type = notify->get_notify_type(notify);
+			chunk_t data = notify->get_notification_data(notify);
+
+			if (type < ERRORS_END)
+			{
+				found = TRUE;
+				sekisho_describe(ike_sa, &description);
+				description.event.kind = SEKISHO_EVENT_CAUSE;
+				description.event.cause = type == AUTHENTICATION_FAILED ? SEKISHO_CAUSE_PEER_REFUSED_US : SEKISHO_CAUSE_PEER_SAID;
+				description.event.peer_notify = type;
+				description.event.peer_win32 = type == MS_STATUS && data.len >= 4 ? untoh32(data.ptr) : 0;
+				sekisho_ops->event(sekisho_ops->context, &description.event);
+			}
+		}
+	}
+	enumerator->destroy(enumerator);
+}
+
 /** A request as it came: its hosts, since the IKE_SA may have none yet. */
 static void attempt(ike_sa_t *ike_sa, message_t *message)
 {
@@ -143,6 +225,7 @@ static void attempt(ike_sa_t *ike_sa, message_t *message)
 	sekisho_describe(ike_sa, &description);
 	description.event.kind = SEKISHO_EVENT_ATTEMPT;
 	description.event.path = sekisho_path_of(local, message->get_source(message));
+	take_vendors(message, &description.event);
 	sekisho_ops->event(sekisho_ops->context, &description.event);
 	note_spi(ike_sa, sekisho_attachment_of(local).tenant);
 }
@@ -173,21 +256,19 @@ static bool on_message(listener_t *this, ike_sa_t *ike_sa, message_t *message, b
 	{
 		return TRUE;
 	}
-	if (incoming && !plain && exchange == IKE_SA_INIT && message->get_request(message))
-	{
+	if (incoming && exchange == IKE_SA_INIT && message->get_request(message))
+	{	/* once before its payloads are read, which may fail, and once behind */
 		attempt(ike_sa, message);
 	}
 	else if (incoming && plain && exchange == IKE_AUTH && message->get_request(message))
 	{
 		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
+		report_errors(ike_sa, message);
 	}
 	else if (incoming && plain && exchange == INFORMATIONAL && message->get_request(message))
 	{
-		if (message->get_notify(message, AUTHENTICATION_FAILED))
-		{
-			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PEER_REFUSED_US);
-		}
-		else if (says_goodbye(message))
+		report_errors(ike_sa, message);
+		if (says_goodbye(message))
 		{
 			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PEER_DELETED);
 		}
@@ -241,14 +322,22 @@ static bool on_authorize(listener_t *this, ike_sa_t *ike_sa, bool final, bool *s
 	{	/* the EAP identity is not known before the end */
 		return TRUE;
 	}
+	report(ike_sa, SEKISHO_EVENT_AUTHENTICATED);
 	sekisho_describe(ike_sa, &description);
-	if (sekisho_ops->authorize(sekisho_ops->context, &description.event))
+	if (!sekisho_ops->authorize(sekisho_ops->context, &description.event))
 	{
-		report(ike_sa, SEKISHO_EVENT_AUTHENTICATED);
-		return TRUE;
+		sekisho_report_cause(ike_sa, SEKISHO_CAUSE_FORBIDDEN);
+		*success = FALSE;
 	}
-	sekisho_report_cause(ike_sa, SEKISHO_CAUSE_FORBIDDEN);
-	*success = FALSE;
+	return TRUE;
+}
+
+static bool on_assign_vips(listener_t *this, ike_sa_t *ike_sa, bool assign)
+{
+	if (assign)
+	{
+		report(ike_sa, SEKISHO_EVENT_ASSIGNED);
+	}
 	return TRUE;
 }
 
@@ -319,6 +408,7 @@ static listener_t listener = {
 	.message = on_message,
 	.alert = on_alert,
 	.authorize = on_authorize,
+	.assign_vips = on_assign_vips,
 	.ike_rekey = on_ike_rekey,
 	.ike_update = on_ike_update,
 	.child_updown = on_child_updown,

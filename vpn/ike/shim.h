@@ -47,7 +47,7 @@ typedef struct {
   uint8_t last[16];
 } sekisho_selector;
 
-enum { SEKISHO_SELECTORS_MAX = 16 };
+enum { SEKISHO_SELECTORS_MAX = 16, SEKISHO_VENDORS_MAX = 16 };
 
 /// One direction of a CHILD_SA as it is installed. Algorithms are IANA's IKEv2 transform numbers. AEAD keys end in the salt.
 typedef struct {
@@ -81,6 +81,7 @@ typedef enum {
   SEKISHO_EVENT_RETRY,         ///< the peer was told to begin again with another key exchange: no attempt of its own
   SEKISHO_EVENT_CAUSE,         ///< why what follows will fail; `cause`
   SEKISHO_EVENT_AUTHENTICATED, ///< identities are proven
+  SEKISHO_EVENT_ASSIGNED,      ///< it has inner addresses
   SEKISHO_EVENT_CHILD_UP,      ///< a CHILD_SA stands; `spi_in`, `spi_out`, `esp_suite`
   SEKISHO_EVENT_CHILD_REKEYED, ///< the same, in place of an older one
   SEKISHO_EVENT_IKE_REKEYED,   ///< `ike` goes on as `new_ike`
@@ -102,6 +103,7 @@ typedef enum {
   SEKISHO_CAUSE_CERT_UNTRUSTED,
   SEKISHO_CAUSE_LOCAL_AUTH,       ///< we could not prove who we are
   SEKISHO_CAUSE_PEER_REFUSED_US,  ///< the peer does not accept our certificate or name
+  SEKISHO_CAUSE_PEER_SAID,        ///< it sent another error: `peer_notify`
   SEKISHO_CAUSE_FORBIDDEN,        ///< `authorize` said no
   SEKISHO_CAUSE_NO_ADDRESS,       ///< `lease` gave none
   SEKISHO_CAUSE_INSTALL,          ///< the SA sink refused
@@ -123,6 +125,13 @@ typedef struct {
   const char* user;        ///< EAP identity, or IDi
   const char* ike_suite;
   const char* esp_suite;
+  const char* certificate_serial;   ///< hex; of the client's certificate, once it is believed
+  const char* certificate_subject;
+  uint64_t initiator_spi, responder_spi;  ///< of the IKE_SA, host order
+  uint16_t peer_notify;    ///< of a cause: the error notify the peer sent, 0: none
+  uint32_t peer_win32;     ///< of Microsoft's notify 12345
+  size_t vendors;          ///< of an attempt: vendor ids the peer sent
+  sekisho_bytes vendor[SEKISHO_VENDORS_MAX];
   uint32_t spi_in, spi_out;  ///< host order
   size_t leases;
   sekisho_endpoint lease[4];

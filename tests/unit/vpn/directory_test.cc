@@ -336,6 +336,139 @@ TEST_F(DirectoryTest, WhatADaemonBeforeLeftObeysTheConfiguration) {
   EXPECT_EQ(endings(), (Endings{{1000, Cause::kAdmin}}));
 }
 
+TEST_F(DirectoryTest, TheTenantAndTheGroupHaveSoManySessionsAndNoMore) {
+  staff().set_replace_oldest(true);
+  staff().set_sessions_per_user(1);
+  for (const bool of_tenant : {true, false}) {
+    acme().set_sessions_max(of_tenant ? 2 : 0);
+    staff().set_sessions_max(of_tenant ? 0 : 2);
+    acme().mutable_users(2)->clear_groups();
+    acme().mutable_users(2)->add_groups("staff");
+    apply();
+    const Session first = in("alice"), second = in("bob");
+    EXPECT_EQ(enter("carol"), Cause::kLimitTenant);
+    EXPECT_EQ(endings(), Endings{}) << "who is refused makes nobody go";
+    const Session again = in("alice");  // her own older session makes room
+    EXPECT_EQ(endings(), (Endings{{first.id, Cause::kReplaced}}));
+    EXPECT_EQ(enter("alice", kGlobex), Cause::kNone);
+    directory_.ended(second.id);
+    const Session third = in("carol");
+    for (const Session& one : {first, again, third}) directory_.ended(one.id);
+  }
+}
+
+TEST_F(DirectoryTest, TheGroupOfAGroupLimitIsItsOwnMembersAlone) {
+  auto& other = *acme().add_groups();
+  other.set_name("guests");
+  other.set_pool("pool");
+  other.set_priority(1);
+  other.set_sessions_max(1);
+  acme().mutable_users(2)->add_groups("guests");
+  apply();
+  in("alice");
+  in("carol");
+  EXPECT_EQ(enter("carol"), Cause::kLimitTenant);
+  EXPECT_EQ(enter("bob"), Cause::kNone);
+}
+
+TEST_F(DirectoryTest, AGroupOfEveryoneTakesWhoeverHasProvenWhoHeIs) {
+  staff().set_everyone(true);
+  apply();
+  const Session carol = in("carol"), stranger = in("nobody@certificate");
+  EXPECT_EQ(directory_.admitted(carol.id)->group, "staff");
+  EXPECT_EQ(directory_.admitted(stranger.id)->groups, (std::vector<std::string>{"staff"}));
+  EXPECT_EQ(enter("nobody@certificate", kGlobex), Cause::kConfig);
+  acme().mutable_users(2)->set_suspended(true);
+  apply();
+  EXPECT_EQ(enter("carol"), Cause::kAdmin);
+}
+
+TEST_F(DirectoryTest, ACountryIsThatOfTheLongestPrefixAndStandsBesidePrefixes) {
+  const auto add = [this](const char* code, const char* network, std::uint32_t length) {
+    auto& country = *acme().add_countries();
+    country.set_code(code);
+    auto& prefix = *country.add_prefixes();
+    prefix.set_address(bytes_of(network));
+    prefix.set_length(length);
+  };
+  add("JP", "203.0.113.0", 24);
+  add("FR", "203.0.113.128", 25);
+  add("DE", "2001:db8::", 32);
+  staff().add_source_countries("JP");
+  auto& prefix = *staff().add_source_prefixes();
+  prefix.set_address(bytes_of("192.0.2.10"));
+  prefix.set_length(32);
+  apply();
+  EXPECT_EQ(enter("alice", kAcme, "203.0.113.127"), Cause::kNone);
+  EXPECT_EQ(enter("alice", kAcme, "203.0.113.128"), Cause::kSourceAddress);
+  EXPECT_EQ(enter("alice", kAcme, "2001:db8::1"), Cause::kSourceAddress);
+  EXPECT_EQ(enter("alice", kAcme, "198.51.100.1"), Cause::kSourceAddress);
+  EXPECT_EQ(enter("alice", kAcme, "192.0.2.10"), Cause::kNone);
+  EXPECT_EQ(directory_.plan()->tenant(kAcme)->country_of(address("203.0.113.200")), "FR");
+  EXPECT_EQ(directory_.plan()->tenant(kAcme)->country_of(address("2001:db8::9")), "DE");
+  EXPECT_EQ(directory_.plan()->tenant(kAcme)->country_of(address("198.51.100.1")), "");
+}
+
+TEST_F(DirectoryTest, WhatIsSavedIsKnownToTheNextProcessAndSaidOnce) {
+  ipc::VpnMemory saved;
+  EXPECT_FALSE(directory_.save(saved)) << "nothing has happened";
+  fail("alice", 5);
+  fail("bob", 4);
+  for (int i = 0; i < 19; ++i) fail("guess" + std::to_string(i), 1, "198.51.100.7");
+  const auto four = directory_.lease(in("bob", kGlobex), Family::kIpv4);
+  const auto six = directory_.lease(in("bob", kGlobex), Family::kIpv6);
+  ASSERT_TRUE(directory_.save(saved));
+  ipc::VpnMemory again;
+  EXPECT_FALSE(directory_.save(again));
+  UserDirectory next([this] { return now_; });
+  const auto hash = [&](const char* user, const char* from) {
+    std::uint8_t out[16];
+    return next.nt_hash({kAcme, 7, {}, {address(from), 500}}, user, out);
+  };
+  next.restore(saved);
+  next.set_plan(directory_.plan());
+  EXPECT_EQ(hash("alice", "192.0.2.10"), 0U);
+  EXPECT_EQ(hash("bob", "192.0.2.10"), 16U);
+  next.wrong_secret({kAcme, 7, {}, {address("203.0.113.1"), 500}}, "bob");
+  EXPECT_EQ(hash("bob", "192.0.2.10"), 0U) << "his fifth";
+  next.wrong_secret({kAcme, 7, {}, {address("198.51.100.7"), 500}}, "guess19");
+  EXPECT_EQ(next.locked({kAcme, 7, {}, {address("198.51.100.7"), 500}}, "carol"), true);
+  now_ += Lockout::kLockSeconds;
+  EXPECT_EQ(hash("alice", "192.0.2.10"), 16U) << "for as long as before";
+  const Session other = session("alice", kGlobex);
+  Session bob = session("bob", kGlobex);
+  EXPECT_EQ(next.authorize(bob), Cause::kNone);
+  EXPECT_EQ(next.lease(bob, Family::kIpv4), four);
+  EXPECT_EQ(next.lease(bob, Family::kIpv6), six);
+}
+
+TEST_F(DirectoryTest, WhatNobodySavedIsNotTaken) {
+  ipc::VpnMemory forged;
+  auto& many = *forged.add_failures();
+  many.set_tenant(kAcme);
+  many.set_user("bob");
+  for (int i = 0; i < 5; ++i) many.add_each()->set_at(now_);
+  auto& nobody = *forged.add_failures();
+  nobody.set_source("12345");
+  forged.add_addresses()->set_address("123");
+  directory_.restore(forged);
+  fail("bob", 4);
+  EXPECT_EQ(hash("bob"), 16U);
+}
+
+TEST_F(DirectoryTest, AnOperatorLetsInWhoWasShutOut) {
+  fail("alice", 5);
+  ipc::VpnAnswer answer;
+  directory_.list_locked(answer);
+  ASSERT_EQ(answer.locked_size(), 1);
+  EXPECT_EQ(answer.locked(0).user(), "alice");
+  EXPECT_EQ(answer.locked(0).until(), now_ + Lockout::kLockSeconds);
+  EXPECT_FALSE(directory_.unlock(kGlobex, "alice"));
+  EXPECT_FALSE(directory_.unlock(kAcme, "bob"));
+  EXPECT_TRUE(directory_.unlock(kAcme, "ALICE"));
+  EXPECT_EQ(hash("alice"), 16U);
+}
+
 TEST(VpnPlan, RefusesWhatCannotBe) {
   const auto parse = [](const ipc::VpnConfig& model) {
     const std::string bytes = model.SerializeAsString();
@@ -352,6 +485,7 @@ TEST(VpnPlan, RefusesWhatCannotBe) {
       [](auto& t) { add_range(*t.mutable_pools(0), "10.0.0.2", "10.0.0.1"); },
       [](auto& t) { add_range(*t.mutable_pools(0), "10.0.0.2", "fd00::1"); },
       [](auto& t) { t.mutable_groups(0)->add_login()->set_to_minute(1441); },
+      [](auto& t) { t.add_countries()->add_prefixes()->set_address("12345"); },
   };
   for (const auto breakage : breakages) {
     ipc::VpnConfig model = config();

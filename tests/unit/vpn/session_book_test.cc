@@ -5,6 +5,7 @@
 
 #include <map>
 #include <random>
+#include <set>
 
 namespace sekisho::vpn {
 namespace {
@@ -25,7 +26,14 @@ IkeSignal signal(Signal kind, std::uint32_t ike = 1, Why why = Why::kNone) {
 
 /// Everything up to an established session.
 void come_in(SessionBook& book, std::uint32_t ike) {
-  for (const Signal kind : {Signal::kAttempt, Signal::kAuthBegun, Signal::kAuthenticated}) EXPECT_EQ(book.handle(signal(kind, ike)), std::nullopt);
+  EXPECT_FALSE(book.handle(signal(Signal::kAttempt, ike)));
+  for (const auto& [kind, event] : {std::pair{Signal::kAuthBegun, Kind::kStart}, {Signal::kAuthenticated, Kind::kAuthOk},
+                                    {Signal::kAssigned, Kind::kAssigned}}) {
+    const auto first = book.handle(signal(kind, ike));
+    ASSERT_TRUE(first.has_value());
+    EXPECT_EQ(first->kind, event);
+    EXPECT_FALSE(book.handle(signal(kind, ike)));  // each once: EAP takes many requests
+  }
   const auto up = book.handle(signal(Signal::kChildUp, ike));
   ASSERT_TRUE(up.has_value());
   EXPECT_EQ(up->kind, Kind::kUp);
@@ -57,7 +65,7 @@ TEST(SessionBook, ASessionThatIsEndedSaysWhyAndOthersKeepTheirOwnReason) {
   const auto idle = book.handle(signal(Signal::kGone, 1)), other = book.handle(signal(Signal::kGone, 2));
   ASSERT_TRUE(idle && other);
   EXPECT_EQ(idle->cause, Cause::kIdle);
-  EXPECT_EQ(idle->text, sentence_of(Cause::kIdle, true));
+  EXPECT_EQ(idle->text, sentence_of(Cause::kIdle, true));  // no stage and no remedy: it was up
   EXPECT_EQ(other->cause, Cause::kAdmin);
 }
 
@@ -96,6 +104,39 @@ TEST(SessionBook, WhatAnEarlierCandidateFailedForIsForgottenOnceProven) {
   book.handle(signal(Signal::kCause, 1, Why::kCertUntrusted));
   book.handle(signal(Signal::kAuthenticated));
   EXPECT_EQ(book.handle(signal(Signal::kGone))->kind, Kind::kDenied);
+}
+
+TEST(SessionBook, WhoFellSilentBeforeHeAuthenticatedIsToldOfHisNetworkAndNobodyElse) {
+  for (const bool authenticating : {false, true}) {
+    SessionBook book;
+    book.handle(signal(Signal::kAttempt));
+    if (authenticating) book.handle(signal(Signal::kAuthBegun));
+    book.handle(signal(Signal::kCause, 1, Why::kTimeout));
+    const auto end = book.handle(signal(Signal::kGone));
+    EXPECT_EQ(end->text, authenticating ? "authentication: the client fell silent"
+                                        : "negotiation: the client fell silent. Remedy: let UDP 4500 and IP fragments pass on its way (Windows shows 809)");
+  }
+}
+
+TEST(SessionBook, AFailureSaysTheStageTheCauseWhatTheClientSaidAndTheRemedy) {
+  SessionBook book;
+  book.handle(signal(Signal::kAttempt));
+  book.handle(signal(Signal::kAuthBegun));
+  IkeSignal refusal = signal(Signal::kCause, 1, Why::kPeerRefusedUs);
+  refusal.word = {24, 0};
+  book.handle(refusal);
+  EXPECT_EQ(book.handle(signal(Signal::kGone))->text,
+            "authentication: the client does not trust the gateway; the client says AUTHENTICATION_FAILED (24). Remedy: import the gateway's "
+            "CA, of the computer on Windows, and connect to a name its certificate has (Windows shows 13801)");
+}
+
+TEST(SessionBook, TheClientIsKnownByItsFirstRequestAndStays) {
+  SessionBook book;
+  book.handle(signal(Signal::kAttempt));
+  IkeSignal again = signal(Signal::kAttempt);
+  again.session.client = "strongSwan";
+  book.handle(again);
+  EXPECT_EQ(book.handle(signal(Signal::kAuthBegun))->session.client, "strongSwan");
 }
 
 TEST(SessionBook, ARetryIsNoAttempt) {
@@ -151,13 +192,17 @@ TEST(SessionBook, AnySequenceOfSignalsKeepsThePromise) {
   for (int run = 0; run < 200; ++run) {
     SessionBook book;
     std::map<std::uint64_t, std::vector<Kind>> ends;
+    std::map<std::uint64_t, std::set<Kind>> steps;
     std::uint32_t newest = 4;
     std::vector<std::uint32_t> ikes{1, 2, 3, 4};
     for (int step = 0; step < 200; ++step) {
-      IkeSignal next = signal(static_cast<Signal>(random() % 10), ikes[random() % ikes.size()], static_cast<Why>(random() % 19));
+      IkeSignal next = signal(static_cast<Signal>(random() % 11), ikes[random() % ikes.size()], static_cast<Why>(random() % 20));
       if (next.kind == Signal::kIkeRekeyed) ikes.push_back(next.new_ike = ++newest);
       const auto event = book.handle(next);
-      if (event && event->kind != Kind::kRekeyed && event->kind != Kind::kMoved) ends[event->session.id].push_back(event->kind);
+      if (event && event->kind >= Kind::kStart) {
+        EXPECT_TRUE(steps[event->session.id].insert(event->kind).second) << "twice";
+        EXPECT_FALSE(ends.contains(event->session.id)) << "behind its end";
+      } else if (event && event->kind != Kind::kRekeyed && event->kind != Kind::kMoved) ends[event->session.id].push_back(event->kind);
       if (event && event->kind == Kind::kDown) {
         EXPECT_NE(event->cause, Cause::kNone);
       }

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: the edge to the data plane, and what is written down of tunnels across crashes of either side. Method: the data plane is
+// played over the real socket; a thread answers, the test looks at what it was asked.
+#include "vpn/tunnel_client.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include <array>
+#include <filesystem>
+
+#include "base/proto/tunnel.pb.h"
+
+namespace sekisho::vpn {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint32_t kRingBytes = 1U << 16;
+
+template <typename Condition>
+void until(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  EXPECT_TRUE(condition());
+}
+
+/// A data plane that says yes, gives SPIs, and remembers what it was asked.
+class Dataplane {
+ public:
+  Dataplane() {
+    char path[] = "/tmp/sekisho-tunnel-XXXXXX";
+    folder_ = ::mkdtemp(path);
+    listener_.emplace(IpcListener::listen(this->path(), 0600).value());
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Dataplane() {
+    stopping_ = true;
+    thread_.join();
+    std::filesystem::remove_all(folder_);
+  }
+  [[nodiscard]] std::string path() const { return folder_ + "/tunnel.sock"; }
+
+  /// Requests of one kind so far.
+  std::size_t asked(ipc::ToTunnels::BodyCase kind) {
+    const std::lock_guard lock(mutex_);
+    return static_cast<std::size_t>(std::count_if(requests_.begin(), requests_.end(), [kind](const auto& one) { return one.body_case() == kind; }));
+  }
+  std::vector<ipc::ToTunnels> requests(ipc::ToTunnels::BodyCase kind) {
+    const std::lock_guard lock(mutex_);
+    std::vector<ipc::ToTunnels> out;
+    std::copy_if(requests_.begin(), requests_.end(), std::back_inserter(out), [kind](const auto& one) { return one.body_case() == kind; });
+    return out;
+  }
+  void tell(const ipc::TunnelEvent& event) {
+    ipc::FromTunnels message;
+    *message.mutable_event() = event;
+    send(message.SerializeAsString());
+  }
+  void send(const std::string& bytes) {
+    const std::lock_guard lock(mutex_);
+    ASSERT_TRUE(connection_ && connection_->send(span(bytes)));
+  }
+  void leave(std::uint32_t tunnel, const std::string& note) {
+    const std::lock_guard lock(mutex_);
+    auto& left = left_.emplace_back();
+    left.set_tunnel(tunnel), left.set_tenant(1), left.set_note(note);
+  }
+  void drop() {
+    const std::lock_guard lock(mutex_);
+    connection_.reset();
+  }
+  std::atomic<bool> refusing{false};
+
+ private:
+  static ByteSpan span(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+
+  void run() {
+    while (!stopping_) {
+      int fd = -1;
+      {
+        const std::lock_guard lock(mutex_);
+        fd = connection_ ? connection_->fd() : -1;
+      }
+      std::array<pollfd, 2> waits{pollfd{listener_->fd(), POLLIN, 0}, {fd, POLLIN, 0}};
+      if (::poll(waits.data(), waits.size(), 10) <= 0) continue;
+      const std::lock_guard lock(mutex_);
+      if (waits[0].revents != 0) {
+        if (auto made = listener_->accept()) connection_.emplace(std::move(*made));
+      } else if (connection_ && connection_->fd() == fd) {
+        serve();
+      }
+    }
+  }
+  void serve() {
+    auto message = connection_->receive(0ms);
+    ipc::ToTunnels request;
+    if (!message || !request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return connection_.reset();
+    requests_.push_back(request);
+    ipc::FromTunnels answer;
+    answer.set_correlation(request.correlation());
+    std::vector<int> fds;
+    if (request.has_hello()) {
+      punt_.emplace(DatagramRingWriter::create(kRingBytes).value());
+      inject_.emplace(DatagramRingReader::create(kRingBytes).value());
+      rings_.clear();
+      rings_.push_back(punt_->duplicate_bytes_fd().value());
+      rings_.push_back(punt_->duplicate_cursor_fd().value());
+      rings_.push_back(inject_->duplicate_bytes_fd().value());
+      rings_.push_back(inject_->duplicate_cursor_fd().value());
+      for (const Fd& one : rings_) fds.push_back(one.get());
+      answer.mutable_welcome()->set_punt_rings(1);
+      for (const auto& one : left_) *answer.mutable_welcome()->add_left() = one;
+    } else if (refusing) {
+      answer.mutable_refused()->set_reason("no");
+    } else if (request.has_allocate_spi()) {
+      answer.mutable_spi_allocated()->set_spi(++spi_);
+    } else if (request.has_query_tunnel() || (request.has_close_tunnel() && request.close_tunnel().keep())) {
+      answer.mutable_tunnel_use()->set_bytes_in(100);
+      answer.mutable_tunnel_use()->set_packets_out(3);
+    } else {
+      answer.mutable_done();
+    }
+    (void)connection_->send(span(answer.SerializeAsString()), fds);
+  }
+
+  std::string folder_;
+  std::mutex mutex_;
+  std::optional<IpcListener> listener_;
+  std::optional<IpcConnection> connection_;
+  std::optional<DatagramRingWriter> punt_;
+  std::optional<DatagramRingReader> inject_;
+  std::vector<Fd> rings_;
+  std::vector<ipc::ToTunnels> requests_;
+  std::vector<ipc::TunnelLeft> left_;
+  std::uint32_t spi_ = 1000;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+class TunnelClientTest : public testing::Test {
+ protected:
+  TunnelClientTest() { expect<DataplaneFound>(); }
+
+  template <typename Signal>
+  Signal expect() {
+    std::optional<Signal> found;
+    until([&] {
+      for (TunnelSignal& one : client_.take_signals()) seen_.push_back(std::move(one));
+      const auto at = std::find_if(seen_.begin(), seen_.end(), [](const TunnelSignal& one) { return std::holds_alternative<Signal>(one); });
+      if (at == seen_.end()) return found.has_value();
+      found = std::get<Signal>(*at);
+      seen_.erase(at);
+      return true;
+    });
+    return found.value_or(Signal{});
+  }
+  template <typename Signal>
+  bool none() {
+    for (TunnelSignal& one : client_.take_signals()) seen_.push_back(std::move(one));
+    return std::none_of(seen_.begin(), seen_.end(), [](const TunnelSignal& one) { return std::holds_alternative<Signal>(one); });
+  }
+  /// A session with an SA each way; the number of its tunnel.
+  std::uint32_t come_in(std::uint64_t id) {
+    Session session;
+    session.id = id;
+    session.path = path();
+    session.leases = {Address::from_v4(0x0a630001 + static_cast<std::uint32_t>(id))};
+    const auto spi = client_.allocate_spi(path());
+    EXPECT_TRUE(spi.has_value());
+    const std::array inner{Selector{session.leases[0], session.leases[0], 0, 0, 65535}};
+    for (const bool inbound : {true, false}) {
+      SaParameters sa;
+      sa.path = path();
+      sa.session = &session;
+      sa.spi = inbound ? spi.value_or(0) : 77 + static_cast<std::uint32_t>(id);
+      sa.beside_spi = inbound ? 0 : spi.value_or(0);
+      sa.inbound = inbound;
+      sa.local = sa.remote = inner;
+      EXPECT_TRUE(client_.install(sa));
+    }
+    return dataplane_.requests(ipc::ToTunnels::kOpenTunnel).back().open_tunnel().tunnel();
+  }
+  static Path path() { return {1, 7, {Address::from_v4(0xc0000201), 4500}, {Address::from_v4(0xc000020a), 4500}}; }
+  static ipc::TunnelEvent gone(std::uint32_t tunnel, ipc::TunnelGone::Why why, const std::string& note = "note") {
+    ipc::TunnelEvent out;
+    auto& body = *out.mutable_gone();
+    body.set_tunnel(tunnel), body.set_tenant(1), body.set_why(why), body.set_note(note), body.set_bytes_in(55);
+    return out;
+  }
+
+  Dataplane dataplane_;
+  TunnelClient client_{dataplane_.path(), [](const Session&) { return TunnelOwner{41, 9, {1, 2, 3}}; }};
+  std::vector<TunnelSignal> seen_;
+};
+
+TEST_F(TunnelClientTest, AClosedTunnelIsKeptByTheDataPlaneUntilItIsForgotten) {
+  const std::uint32_t number = come_in(1);
+  EXPECT_EQ(client_.totals(1)->bytes_in, 100U);
+  const auto closed = client_.close(1);
+  ASSERT_TRUE(closed.has_value());
+  EXPECT_EQ(closed->tunnel, number);
+  EXPECT_EQ(closed->totals.bytes_in, 100U);
+  EXPECT_EQ(closed->totals.packets_out, 3U);
+  const auto asked = dataplane_.requests(ipc::ToTunnels::kCloseTunnel);
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_TRUE(asked[0].close_tunnel().keep());
+  client_.forget(number);
+  until([this] { return dataplane_.asked(ipc::ToTunnels::kCloseTunnel) == 2; });
+  EXPECT_FALSE(dataplane_.requests(ipc::ToTunnels::kCloseTunnel)[1].close_tunnel().keep());
+  EXPECT_FALSE(client_.close(1).has_value());
+}
+
+TEST_F(TunnelClientTest, WhatWasCutIsClosedOnceAndSaysWhatItCarried) {
+  come_in(1);
+  client_.cut(1);
+  client_.cut(1);
+  EXPECT_EQ(client_.close(1)->totals.bytes_in, 100U);
+  EXPECT_EQ(dataplane_.asked(ipc::ToTunnels::kCloseTunnel), 1U);
+}
+
+TEST_F(TunnelClientTest, ATunnelTheDataPlaneEndsIsTheSessionsAndTellsWhatItCarried) {
+  const std::uint32_t number = come_in(1);
+  dataplane_.tell(gone(number, ipc::TunnelGone::PORT_GONE));
+  const auto told = expect<SessionTunnelGone>();
+  EXPECT_EQ(told.session, 1U);
+  EXPECT_EQ(told.why, SessionTunnelGone::Why::kPortGone);
+  EXPECT_EQ(client_.close(1)->totals.bytes_in, 55U);
+  EXPECT_EQ(dataplane_.asked(ipc::ToTunnels::kCloseTunnel), 0U);
+  dataplane_.tell(gone(number, ipc::TunnelGone::PORT_GONE));  // again, behind its close: ours, and over
+  dataplane_.tell(gone(number + 1, ipc::TunnelGone::LIMITS));
+  EXPECT_EQ(expect<LeftTunnelGone>().tunnel.tunnel, number + 1);
+  EXPECT_TRUE(none<SessionTunnelGone>());
+}
+
+TEST_F(TunnelClientTest, WhatADaemonBeforeLeftIsToldWithItsNoteAlsoWhenItEndedBefore) {
+  dataplane_.leave(500, "left");
+  dataplane_.drop();
+  expect<DataplaneLost>();
+  expect<DataplaneFound>();
+  const auto left = expect<LeftTunnel>();
+  EXPECT_EQ(left.tunnel, 500U);
+  EXPECT_EQ(left.note, (std::vector<std::uint8_t>{'l', 'e', 'f', 't'}));
+  dataplane_.tell(gone(501, ipc::TunnelGone::CLOSED, "closed"));  // the daemon before had closed it, and nobody has its record
+  const auto ended = expect<LeftTunnelGone>();
+  EXPECT_EQ(ended.tunnel.tunnel, 501U);
+  EXPECT_EQ(ended.why, SessionTunnelGone::Why::kClosed);
+  EXPECT_EQ(ended.totals.bytes_in, 55U);
+  EXPECT_EQ(ended.tunnel.note, (std::vector<std::uint8_t>{'c', 'l', 'o', 's', 'e', 'd'}));
+  EXPECT_EQ(client_.close_left(500)->bytes_in, 100U);
+  dataplane_.tell(gone(500, ipc::TunnelGone::LIMITS));
+  dataplane_.tell(gone(502, ipc::TunnelGone::LIMITS));
+  EXPECT_EQ(expect<LeftTunnelGone>().tunnel.tunnel, 502U) << "the other is ours to tell since we closed it";
+}
+
+TEST_F(TunnelClientTest, ItsOwnTunnelsOfBeforeALostConnectionAreNobodysAndClosed) {
+  const std::uint32_t number = come_in(1);
+  dataplane_.leave(number, "own");
+  dataplane_.drop();
+  expect<DataplaneLost>();
+  expect<DataplaneFound>();
+  until([this] { return dataplane_.asked(ipc::ToTunnels::kCloseTunnel) == 1; });
+  dataplane_.tell(gone(number, ipc::TunnelGone::CLOSED));
+  dataplane_.tell(gone(number + 1, ipc::TunnelGone::CLOSED));
+  EXPECT_EQ(expect<LeftTunnelGone>().tunnel.tunnel, number + 1);
+  EXPECT_TRUE(none<LeftTunnel>());
+  EXPECT_EQ(client_.close(1)->totals.bytes_in, 0U);
+}
+
+TEST_F(TunnelClientTest, ARefusalOrAMessageThatIsNoneOpensNothing) {
+  dataplane_.refusing = true;
+  EXPECT_FALSE(client_.allocate_spi(path()));
+  dataplane_.refusing = false;
+  EXPECT_TRUE(client_.allocate_spi(path()));
+  dataplane_.send("\xff\xff\xff");
+  expect<DataplaneLost>();
+  expect<DataplaneFound>();
+  come_in(2);
+}
+
+TEST_F(TunnelClientTest, AMoveAndALimitAreToldOfKnownSasAlone) {
+  come_in(1);
+  const std::uint32_t spi = dataplane_.requests(ipc::ToTunnels::kInstallSa)[0].install_sa().spi();
+  ipc::TunnelEvent moved;
+  moved.mutable_moved()->set_spi(spi + 1000);
+  moved.mutable_moved()->set_remote(std::string("\xcb\x00\x71\x01", 4));
+  moved.mutable_moved()->set_remote_port(4501);
+  dataplane_.tell(moved);
+  moved.mutable_moved()->set_spi(spi);
+  moved.mutable_moved()->set_remote("12345");
+  dataplane_.tell(moved);
+  moved.mutable_moved()->set_remote(std::string("\xcb\x00\x71\x02", 4));
+  dataplane_.tell(moved);
+  const auto told = expect<PeerMovedTo>();
+  EXPECT_EQ(told.spi, spi);
+  EXPECT_EQ(told.remote, (Endpoint{Address::from_v4(0xcb007102), 4501}));
+  ipc::TunnelEvent limit;
+  limit.mutable_limit()->set_spi(spi + 1000), limit.mutable_limit()->set_inbound(true);
+  dataplane_.tell(limit);
+  limit.mutable_limit()->set_spi(spi), limit.mutable_limit()->set_hard(true);
+  dataplane_.tell(limit);
+  const auto reached = expect<SaLimitReached>();
+  EXPECT_EQ(reached.spi, spi);
+  EXPECT_TRUE(reached.hard);
+}
+
+}  // namespace
+}  // namespace sekisho::vpn
