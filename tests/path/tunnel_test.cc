@@ -286,6 +286,57 @@ TEST_P(PathTunnel, WithoutADaemonIkeIsUnservedAndTunnelsLiveOn) {
   EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
 }
 
+TEST_P(PathTunnel, AnEndedTunnelIsKeptForTheNextDaemonUntilItIsClosedForGood) {
+  const auto closing = [](std::uint32_t tunnel, bool keep) {
+    ipc::ToTunnels out;
+    out.mutable_close_tunnel()->set_tunnel(tunnel);
+    out.mutable_close_tunnel()->set_keep(keep);
+    return out;
+  };
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  ipc::ToTunnels query;
+  query.mutable_query_tunnel()->set_tunnel(setup.tunnel);
+  EXPECT_EQ(daemon_->ask(query).tunnel_use().packets_in(), 1U);
+  const auto closed = daemon_->ask(closing(setup.tunnel, true));
+  EXPECT_EQ(closed.tunnel_use().packets_in(), 1U);
+  EXPECT_TRUE(daemon_->events.empty()) << "who closes is not told";
+  from_user(user, question());
+  EXPECT_EQ(drops(DropReason::kVpnSpiUnknown), 1U) << "nothing passes any more";
+  EXPECT_EQ(daemon_->ask(closing(setup.tunnel, true)).tunnel_use().packets_in(), 1U) << "again says the same";
+  EXPECT_EQ(refusal(query), "no such tunnel");
+  EXPECT_NE(refusal(opening(setup)), "") << "its number is not free";
+  Making second = setup;
+  second.tunnel = 2;
+  EXPECT_EQ(refusal(opening(second)), "") << "its addresses are";
+  EXPECT_EQ(refusal(closing(second.tunnel, true)), "");
+  EXPECT_EQ(refusal(closing(second.tunnel, false)), "");  // this one is written down
+
+  for (int daemons = 0; daemons < 2; ++daemons) {  // one that dies before it wrote it down is followed by one that hears the same
+    daemon_->leave();
+    daemon_ = std::make_unique<Daemon>(service_);
+    daemon_->hello();
+    daemon_->read_events();
+    EXPECT_EQ(daemon_->welcome.left_size(), 0);
+    ASSERT_EQ(daemon_->events.size(), 1U);
+    EXPECT_EQ(daemon_->events[0].gone().why(), ipc::TunnelGone::CLOSED);
+    EXPECT_EQ(daemon_->events[0].gone().note(), "note of 1");
+    EXPECT_EQ(daemon_->events[0].gone().packets_in(), 1U);
+  }
+  EXPECT_EQ(refusal(closing(setup.tunnel, false)), "");
+  EXPECT_EQ(refusal(closing(setup.tunnel, false)), "no such tunnel");
+  EXPECT_EQ(refusal(opening(setup)), "");
+  daemon_->leave();
+  daemon_ = std::make_unique<Daemon>(service_);
+  daemon_->hello();
+  daemon_->read_events();
+  ASSERT_EQ(daemon_->welcome.left_size(), 1);
+  for (const auto& event : daemon_->events) EXPECT_NE(event.gone().why(), ipc::TunnelGone::CLOSED);
+}
+
 TEST_P(PathTunnel, MoreTunnelsThanAWelcomeHoldsAreToldBehindIt) {
   for (std::uint32_t number = 1; number <= 48; ++number) {
     ipc::ToTunnels request = opening({.tunnel = number});

@@ -393,7 +393,7 @@ class Control {
     for (const auto& one : answer.sessions()) {
       std::array<char, 17> sid{};
       std::snprintf(sid.data(), sid.size(), "%016llx", static_cast<unsigned long long>(one.vpn_sid()));
-      lines += ',' + quoted(std::to_string(one.tenant()) + ' ' + sid.data() + ' ' + one.user() + ' ' + one.client() + (one.left() ? " left" : " up"));
+      lines += ',' + quoted(std::to_string(one.tenant()) + ' ' + sid.data() + ' ' + one.user() + ' ' + (one.client().empty() ? "-" : one.client()) + (one.left() ? " left" : " up"));
     }
     for (const auto& one : answer.locked()) lines += ',' + quoted("locked " + (one.user().empty() ? "a source" : one.user()));
     say("{\"answer\":" + quoted(asked_) + ",\"lines\":[" + lines + "]}");

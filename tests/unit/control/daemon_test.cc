@@ -576,6 +576,191 @@ TEST_F(DaemonTest, GivesTheKeyingDaemonItsConfigurationWhenItIsNewer) {
   EXPECT_EQ(ask(connection, request).message.vpn_config().generation(), 2U);
 }
 
+/// iked as far as operators' questions go: ready, and answering with what the test says.
+class Keying {
+ public:
+  explicit Keying(IpcConnection connection) : connection_(std::move(connection)) { ready(0); }
+  void ready(std::uint64_t answers) {
+    ipc::ToControl message;
+    message.set_correlation(++last_);
+    message.mutable_vpn_ready()->set_answers(answers);
+    ASSERT_TRUE(send(connection_, message));
+  }
+  /// The next question that is not for what has to be remembered, or the first that is.
+  ipc::VpnQuestion question(bool save = false) {
+    for (;;) {
+      auto message = connection_.receive(kPatience);
+      ipc::FromControl out;
+      if (!message || !out.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())) || message->fds.size() != 1) {
+        ADD_FAILURE() << "no question";
+        return {};
+      }
+      EXPECT_EQ(out.correlation(), last_);
+      fd_ = std::move(message->fds[0]);
+      if (out.vpn_question().has_save() == save) return out.vpn_question();
+      answer(out.vpn_question(), {});
+    }
+  }
+  void answer(const ipc::VpnQuestion& to, const ipc::VpnAnswer& answer) {
+    const std::string bytes = answer.SerializeAsString();
+    ASSERT_EQ(::write(fd_.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+    ready(to.number());
+  }
+  Fd fd_;
+
+ private:
+  IpcConnection connection_;
+  std::uint64_t last_ = 0;
+};
+
+ipc::VpnSession vpn_session(std::uint64_t sid, const std::string& user, std::uint32_t tenant = 1) {
+  ipc::VpnSession out;
+  out.set_tenant(tenant), out.set_vpn_sid(sid), out.set_user(user), out.set_gateway("tokyo"), out.set_start_ns(sid * 1'000'000'000);
+  out.set_peer_address(std::string("\xcb\x00\x71\x09", 4)), out.set_peer_port(4500), out.set_inner_ipv4(std::string("\x0a\x63\x00\x0b", 4));
+  return out;
+}
+
+std::string cells_of(const ipc::Table& table) {
+  std::string out;
+  for (const auto& row : table.rows()) {
+    for (const std::string& cell : row.cells()) out += cell + '|';
+    out += '\n';
+  }
+  return out;
+}
+
+TEST_F(DaemonTest, ShowsWhoIsInAndWhoIsShutOutAndSaysWhenNobodyKnows) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  auto connection = client();
+  ipc::ToControl request;
+  request.mutable_show()->set_what(ipc::Show::USERS);
+  const auto nobody = ask(connection, request).message.show_result().table();
+  EXPECT_THAT(nobody.note(), HasSubstr("not known"));
+  EXPECT_EQ(nobody.rows_size(), 4) << "whom the document names";
+  Keying keying(client());
+  const auto shown = [&](ipc::Show::What what, const ipc::VpnAnswer& answer) {
+    ipc::ToControl show;
+    show.set_correlation(77);
+    show.mutable_show()->set_what(what);
+    EXPECT_TRUE(send(connection, show));
+    const auto question = keying.question();
+    EXPECT_TRUE(question.has_list());
+    keying.answer(question, answer);
+    const auto message = connection.receive(kPatience);
+    ipc::FromControl out;
+    EXPECT_TRUE(message && out.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())));
+    return out.show_result().table();
+  };
+  ipc::VpnAnswer answer;
+  *answer.add_sessions() = vpn_session(0xa71c, "KEN");
+  *answer.add_sessions() = vpn_session(0x12, "ken");
+  *answer.add_sessions() = vpn_session(0x13, std::string("na\x1bme\n", 6));
+  *answer.add_sessions() = vpn_session(0x14, "of another", 99);
+  auto& locked = *answer.add_locked();
+  locked.set_tenant(1), locked.set_user("stranger"), locked.set_until(4'102'444'800);
+  const auto users = cells_of(shown(ipc::Show::USERS, answer));
+  EXPECT_THAT(users, HasSubstr("acm00000001|ken|"));
+  EXPECT_THAT(users, HasSubstr("|in|2|10.99.0.11|"));
+  EXPECT_THAT(users, HasSubstr("acm00000001|stranger||shut out|0|||2100-01-01 09:00:00|"));
+  EXPECT_THAT(users, HasSubstr("(unprintable)"));
+  EXPECT_THAT(users, Not(HasSubstr("another")));
+  const auto sessions = shown(ipc::Show::VPN_SESSIONS, answer);
+  EXPECT_EQ(sessions.rows_size(), 3);
+  EXPECT_THAT(cells_of(sessions), HasSubstr("000000000000a71c|acm00000001|KEN||tokyo||203.0.113.9:4500|10.99.0.11||"));
+}
+
+TEST_F(DaemonTest, EndsSessionsByNameAndNumberAndLetsUsersInAgain) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  auto connection = client();
+  Keying keying(client());
+  const auto change = [&](ipc::ChangeVpn::What what, const std::string& user, std::uint32_t done, const auto& expect) {
+    ipc::ToControl message;
+    message.set_correlation(78);
+    message.mutable_change_vpn()->set_what(what);
+    message.mutable_change_vpn()->set_user(user);
+    EXPECT_TRUE(send(connection, message));
+    const auto question = keying.question();
+    expect(question);
+    ipc::VpnAnswer answer;
+    answer.set_done(done);
+    keying.answer(question, answer);
+    const auto reply = connection.receive(kPatience);
+    ipc::FromControl out;
+    EXPECT_TRUE(reply && out.ParseFromArray(reply->bytes.data(), static_cast<int>(reply->bytes.size())));
+    return out.vpn_changed();
+  };
+  const auto by_name = change(ipc::ChangeVpn::DISCONNECT, "ken", 2, [](const auto& q) {
+    EXPECT_EQ(q.end().user(), "ken");
+    EXPECT_EQ(q.end().tenant(), 1U);
+    EXPECT_EQ(q.end().vpn_sid(), 0U);
+  });
+  EXPECT_TRUE(by_name.ok());
+  EXPECT_EQ(by_name.count(), 2U);
+  const auto by_number = change(ipc::ChangeVpn::DISCONNECT, "000000000000a71c", 0, [](const auto& q) { EXPECT_EQ(q.end().vpn_sid(), 0xa71cU); });
+  EXPECT_FALSE(by_number.ok());
+  EXPECT_THAT(by_number.error(), HasSubstr("no session"));
+  EXPECT_TRUE(change(ipc::ChangeVpn::UNLOCK, "ken", 1, [](const auto& q) { EXPECT_EQ(q.unlock().user(), "ken"); }).ok());
+  ipc::ToControl wrong;
+  wrong.mutable_change_vpn()->set_tenant("nobody");
+  EXPECT_THAT(ask(connection, wrong).message.vpn_changed().error(), HasSubstr("no such tenant"));
+}
+
+TEST_F(DaemonTest, KeepsWhatRemoteAccessHasToRememberAndGivesItToTheNextAlone) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  {
+    Keying keying(client());
+    ipc::VpnAnswer answer;
+    auto& last = *answer.mutable_memory()->add_addresses();
+    last.set_tenant(1), last.set_user("ken"), last.set_address("\x0a\x63\x00\x0b");
+    keying.answer(keying.question(true), answer);
+    (void)keying.question(true);  // the answer was taken
+  }
+  struct stat status {};
+  ASSERT_EQ(stat((directory_ + "/vpn-memory.bin").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+  ASSERT_EQ(stat((directory_ + "/config.db").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U) << "secrets are in it";
+  auto connection = client();
+  const auto memory = [&](std::uint32_t known) {
+    ipc::ToControl request;
+    request.mutable_get_vpn_config()->set_known(known);
+    Answer answer = ask(connection, request);
+    EXPECT_EQ(answer.fds.size(), 1U);
+    auto blob = SealedBlob::open(std::move(answer.fds.at(0)), std::size_t{1} << 20).value();
+    ipc::VpnConfig config;
+    EXPECT_TRUE(config.ParseFromArray(blob.bytes().data(), static_cast<int>(blob.bytes().size())));
+    return config.memory().addresses_size();
+  };
+  EXPECT_EQ(memory(0), 1);
+  ASSERT_TRUE(commit(with(kRemote, "name: ken", "name: kento")).ok());
+  EXPECT_EQ(memory(1), 0) << "who knows a revision has its own memory";
+}
+
+TEST_F(DaemonTest, BelievesNoAnswerThatIsNoneOrThatNobodyAskedFor) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  Keying keying(client());
+  auto connection = client();
+  ipc::ToControl show;
+  show.set_correlation(79);
+  show.mutable_show()->set_what(ipc::Show::USERS);
+  ASSERT_TRUE(send(connection, show));
+  const auto question = keying.question();
+  ASSERT_EQ(::write(keying.fd_.get(), "\xff\xff", 2), 2);
+  keying.ready(question.number());
+  const auto reply = connection.receive(kPatience);
+  ipc::FromControl out;
+  ASSERT_TRUE(reply && out.ParseFromArray(reply->bytes.data(), static_cast<int>(reply->bytes.size())));
+  EXPECT_THAT(out.show_result().table().note(), HasSubstr("cannot be read"));
+}
+
 TEST_F(DaemonTest, ShowsADocumentWithoutItsSecretsUnlessTheyAreAskedFor) {
   begin_dataplane();
   begin();
@@ -610,6 +795,10 @@ TEST_F(DaemonTest, GivesTheLogReaderNamesAndNothingElse) {
   vpn.mutable_get_vpn_config();
   EXPECT_EQ(ask_as(kLogUid, directory_, vpn), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, vpn), 0);
+  ipc::ToControl change;
+  change.set_correlation(4);
+  change.mutable_change_vpn()->set_user("ken");
+  EXPECT_EQ(ask_as(kVpnUid, directory_, change), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, names), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, rollback), 1);
   EXPECT_EQ(ask_as(0, directory_, rollback), 0);
