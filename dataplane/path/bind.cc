@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "filters/link/binding_guard.h"
 
+#include <array>
+#include <cstring>
+
 #include "dataplane/path/local.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/quarantine.h"
@@ -17,6 +20,36 @@ using filters::DropReason;
 
 Address source_of(rte_mbuf* packet) { return filters::ip_source(frame_of(packet), meta_of(packet)); }
 Address destination_of(rte_mbuf* packet) { return filters::ip_destination(frame_of(packet), meta_of(packet)); }
+
+/// Packets of a run on a shared uplink mostly have the ends of the one before: what was found out of them holds for a burst.
+struct ShareRun {
+  std::array<std::uint64_t, 4> ends{};  ///< both addresses as they lie in the packet
+  std::uint32_t uplink = kNoIndex;
+  std::uint32_t proof = 0;              ///< its family
+  std::uint32_t share = kNoIndex;       ///< where such a packet belongs; kNoIndex: nothing is known
+
+  /// True when the packet is like the one before; else its ends are kept and nothing is known of them.
+  bool seek(rte_mbuf* packet, std::uint32_t at) {
+    const PacketMeta& meta = meta_of(packet);
+    std::array<std::uint64_t, 4> next{};
+    const std::uint32_t family = meta.proof & (filters::kProofIpv4 | filters::kProofIpv6);
+    if (family == filters::kProofIpv4) {
+      std::memcpy(next.data(), frame_of(packet).subspan(meta.l3_offset + std::size_t{12}).data(), 8);
+    } else if (family == filters::kProofIpv6) {
+      std::memcpy(next.data(), frame_of(packet).subspan(meta.l3_offset + std::size_t{8}).data(), 32);
+    } else {
+      share = kNoIndex;
+      return false;
+    }
+    const std::uint64_t differs = (next[0] ^ ends[0]) | (next[1] ^ ends[1]) | (next[2] ^ ends[2]) | (next[3] ^ ends[3]);
+    if (share != kNoIndex && differs == 0 && uplink == at && proof == family) return true;
+    ends = next;
+    uplink = at;
+    proof = family;
+    share = kNoIndex;
+    return false;
+  }
+};
 
 /// On a shared uplink the tenant is the owner of the destination. Returns the port index of its share, or kNoIndex after
 /// ending the packet (the uplink itself answers ARP, ND and echo).
@@ -87,16 +120,27 @@ struct Attachment {
   void seek(Shard& shard, const Runtime& config, rte_mbuf* packet, const PacketMeta& meta) {
     const std::uint32_t wanted = std::uint32_t{meta.outer_vlan} | std::uint32_t{meta.inner_vlan} << 16;
     if (wanted == tags && packet->port == nic) [[likely]] return;
+    if (packet->port == kNoNic) [[unlikely]] {
+      seek_tunnel(shard, config, packet, meta);
+      return;
+    }
     flush(shard, config);
     tags = wanted;
     nic = packet->port;
-    if (nic == kNoNic) [[unlikely]] {  // out of a tunnel; the next one may be of another
-      tags = kNoIndex;
-      at = tunnel::port_of(shard, config, packet);
-    } else {
-      at = config.wires.find(nic, meta.outer_vlan, meta.inner_vlan);
-    }
+    at = config.wires.find(nic, meta.outer_vlan, meta.inner_vlan);
     segment = at != kNoIndex && config.ports[at].kind == snapshot::PortKind::kSegment;
+  }
+  /// Out of a tunnel: its record says which, or its Lease when it has waited for another generation. The next packet may be of
+  /// another.
+  void seek_tunnel(Shard& shard, const Runtime& config, rte_mbuf* packet, const PacketMeta& meta) {
+    const bool said = meta.generation == config.generation && meta.ingress != kNoIndex;
+    const std::uint32_t tunnel = said ? meta.ingress : tunnel::port_of(shard, config, packet);
+    if (tags == kNoIndex && nic == kNoNic && tunnel == at) return;
+    flush(shard, config);
+    tags = kNoIndex;
+    nic = kNoNic;
+    at = tunnel;
+    segment = false;
   }
   void flush(Shard& shard, const Runtime& config) {
     if (at != kNoIndex && counts) {
@@ -124,7 +168,8 @@ enum class Bound : std::uint8_t {
 };
 
 /// Places one packet that came in at port `at`; `segment`: its kind.
-[[gnu::always_inline]] inline Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at, bool segment) {
+[[gnu::always_inline]] inline Bound bind_one(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at, bool segment,
+                                             ShareRun& run) {
   PacketMeta& meta = meta_of(packet);
   if (!segment) {
     if (at == kNoIndex) [[unlikely]] {
@@ -132,7 +177,8 @@ enum class Bound : std::uint8_t {
       return Bound::kEnded;
     }
     if (config.ports[at].kind == snapshot::PortKind::kUplink) {
-      at = share_of(shard, config, packet, at);
+      if (!run.seek(packet, at)) run.share = share_of(shard, config, packet, at);
+      at = run.share;
       if (at == kNoIndex) return Bound::kEnded;
     }
   }
@@ -196,13 +242,14 @@ void bind_pieces(Shard& shard, const Runtime& config, Burst& burst, Burst& piece
   std::uint16_t kept = 0;
   if (!config.segments.empty()) [[unlikely]] prefetch_bindings(config, burst);
   Attachment attachment;
+  ShareRun run;
   attachment.counts = count == Count::kYes;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     attachment.seek(shard, config, packet, meta_of(packet));
     attachment.packets += 1;
     attachment.bytes += packet->pkt_len;
-    const Bound bound = bind_one(shard, config, packet, attachment.at, attachment.segment);
+    const Bound bound = bind_one(shard, config, packet, attachment.at, attachment.segment, run);
     if (bound == Bound::kWhole) [[likely]] {
       burst.packets[kept++] = packet;
     } else if (bound == Bound::kPiece) {

@@ -328,6 +328,8 @@ bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet,
 
 void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept {
   Exit exit;
+  std::uint32_t known = kNoIndex;  // a neighbour this burst has asked for, and its MAC
+  std::uint64_t known_mac = 0;
   for (rte_mbuf* packet : burst.live()) {
     const PacketMeta& meta = meta_of(packet);
     exit.seek(shard, config, meta.egress);
@@ -341,8 +343,14 @@ void forward(Shard& shard, const Runtime& config, Burst& burst) noexcept {
         continue;
       }
       exit.send(shard, packet, hop);
+    } else if (meta.next_hop == known) {
+      exit.send(shard, packet, known_mac);
     } else {
-      send_resolved(shard, config, packet, [&](std::uint64_t destination) { exit.send(shard, packet, destination); });
+      send_resolved(shard, config, packet, [&](std::uint64_t destination) {
+        known = meta.next_hop;
+        known_mac = destination;
+        exit.send(shard, packet, destination);
+      });
     }
   }
   exit.flush(shard);

@@ -5,6 +5,7 @@
 #include "dataplane/path/tunnels.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/net/checksum.h"
 #include "dataplane/path/carry.h"
@@ -43,6 +44,18 @@ bool is_gateway(Shard& shard, const Runtime& config, std::uint32_t at, const Add
   here.gateway_port = at;
   here.gateway = address;
   return true;
+}
+
+/// The same for the destination of a packet, which is compared where it lies.
+bool to_gateway(Shard& shard, const Runtime& config, std::uint32_t at, rte_mbuf* packet) {
+  const WorkerTunnels& here = shard.tunnels_here;
+  const PacketMeta& meta = meta_of(packet);
+  const bool ipv4 = is_ipv4(meta);
+  const std::uint8_t* wire = frame_of(packet).data() + meta.l3_offset + (ipv4 ? 16 : 24);
+  const bool known = here.gateway_generation == config.generation && here.gateway_port == at &&
+                     here.gateway.family == (ipv4 ? Family::kIpv4 : Family::kIpv6);
+  if (known && (ipv4 ? std::memcmp(wire, here.gateway.bytes.data(), 4) : std::memcmp(wire, here.gateway.bytes.data(), 16)) == 0) return true;
+  return is_gateway(shard, config, at, filters::ip_destination(frame_of(packet), meta));
 }
 
 /// Bytes from the L4 payload on, in the first piece.
@@ -177,15 +190,30 @@ void refuse_closed(Shard& shard, const Runtime& config, rte_mbuf* packet, EspFau
   }
 }
 
-/// Makes an opened packet one of its tunnel Port. False: it has ended.
-bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+/// The Port (index) with this id when it is a tunnel Port of the tenant in this generation.
+std::uint32_t tunnel_port(WorkerTunnels& here, const Runtime& config, std::uint32_t id, std::uint32_t tenant) {
+  if (here.port_generation != config.generation || here.port_id != id) {
+    here.port_index = config.find_port(id);
+    here.port_generation = config.generation;
+    here.port_id = id;
+  }
+  if (here.port_index == kNoIndex) return kNoIndex;
+  const PortEntry& port = config.ports[here.port_index];
+  return port.kind == snapshot::PortKind::kTunnel && port.tenant == tenant ? here.port_index : kNoIndex;
+}
+
+/// Makes a packet that `sa` opened one of its tunnel Port: its source is one of the tunnel's Leases. False: it has ended.
+bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa& sa) {
   PacketMeta& meta = meta_of(packet);
   const std::uint32_t tenant = meta.tenant;
   const std::uint32_t outer = meta.ingress;
+  const std::uint32_t generation = meta.generation;
   DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
   give_tenant(meta, tenant);
   packet->port = kNoNic;
-  const std::uint32_t port = reason == DropReason::kNone ? port_of(shard, config, packet) : kNoIndex;
+  const std::uint32_t port = tunnel_port(shard.tunnels_here, config, sa.port, tenant);
+  meta.ingress = port;
+  meta.generation = generation;
   if (reason == DropReason::kNone && port == kNoIndex) reason = DropReason::kVpnNoLease;
   if (reason != DropReason::kNone) {
     place(config, meta, outer);
@@ -217,7 +245,7 @@ void open_waiting(Shard& shard, const Runtime& config) {
     rte_mbuf* packet = burst.packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
       refuse_closed(shard, config, packet, outcomes[i].fault);
-    } else if (enter_inner(shard, config, packet)) {
+    } else if (enter_inner(shard, config, packet, *outcomes[i].sa)) {
       burst.packets[kept++] = packet;
     }
   }
@@ -245,11 +273,16 @@ void report_own(Shard& shard, rte_mbuf* packet, std::uint32_t mtu) {
 }
 
 /// Puts an outer packet on its way by the tenant's routes. False: it has ended.
-bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet, Sa& sa) {
   PacketMeta& meta = meta_of(packet);
   meta.session = meta.binding = kNoIndex;
   meta.generation = config.generation;
   packet->port = kOwnNic;
+  if (sa.way.generation == config.generation && sa.way.tick == shard.now_tick && meta.l3_length <= sa.way.mtu) [[likely]] {
+    meta.ingress = meta.egress = sa.way.port;
+    meta.next_hop = sa.way.next_hop;
+    return true;
+  }
   const std::uint32_t at = config.find_tenant(meta.tenant);
   if (at == kNoIndex) {
     shard.drop(packet, DropReason::kPolicyChanged, shard.no_tenant());
@@ -277,6 +310,7 @@ bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   }
   meta.ingress = meta.egress = hop.port;
   meta.next_hop = hop.next_hop;
+  sa.way = {config.generation, shard.now_tick, hop.port, hop.next_hop, config.ports[config.ports[hop.port].wire].mtu};
   return true;
 }
 
@@ -313,7 +347,7 @@ void seal_waiting(Shard& shard, const Runtime& config) {
       continue;
     }
     meta_of(packet).ttl = kOwnHops;
-    if (find_way_out(shard, config, packet)) burst.packets[kept++] = packet;
+    if (find_way_out(shard, config, packet, *outcomes[i].sa)) burst.packets[kept++] = packet;
   }
   burst.count = kept;
   forward(shard, config, burst);
@@ -352,7 +386,7 @@ bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t a
   if ((meta.proof & filters::kProofL4) == 0) return false;
   const bool udp = meta.protocol == filters::kProtocolUdp && meta.destination_port == kNatTraversalPort;
   if (!udp && meta.protocol != filters::kProtocolEsp) return false;
-  if (!is_gateway(shard, config, at, filters::ip_destination(frame_of(packet), meta))) return false;
+  if (!to_gateway(shard, config, at, packet)) return false;
   if (udp) {
     switch (filters::classify_udp_encapsulated(payload_of(packet))) {
       case filters::UdpEncapsulated::kIke: return false;
@@ -388,15 +422,7 @@ std::uint32_t port_of(Shard& shard, const Runtime& config, rte_mbuf* packet) noe
   const PacketMeta& meta = meta_of(packet);
   const auto lease = shard.shared.leases->find(meta.tenant, filters::ip_source(frame_of(packet), meta));
   if (!lease) return kNoIndex;
-  WorkerTunnels& here = shard.tunnels_here;
-  if (here.port_generation != config.generation || here.port_id != lease->port) {
-    here.port_index = config.find_port(lease->port);
-    here.port_generation = config.generation;
-    here.port_id = lease->port;
-  }
-  if (here.port_index == kNoIndex) return kNoIndex;
-  const PortEntry& port = config.ports[here.port_index];
-  return port.kind == snapshot::PortKind::kTunnel && port.tenant == meta.tenant ? here.port_index : kNoIndex;
+  return tunnel_port(shard.tunnels_here, config, lease->port, meta.tenant);
 }
 
 bool note_too_big(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::QuotedPacket& quoted) noexcept {

@@ -429,6 +429,7 @@ std::string TunnelService::install(const ipc::InstallSa& request) {
   config.direction = request.inbound() ? SaDirection::kInbound : SaDirection::kOutbound;
   config.tenant = tunnel.tenant;
   config.tunnel = request.tunnel();
+  config.port = tunnel.port;
   config.spi = request.spi();
   config.suite = *suite;
   config.cipher_key = bytes_of(request.encryption_key());

@@ -22,11 +22,31 @@ using filters::kEspFixedBytes;
 using filters::kEspIcvBytesMax;
 using filters::kEspIvBytesMax;
 
+namespace {
+
+/// Nonce and additional data of one GCM packet (RFC 4106 4 and 5).
+struct GcmInput {
+  alignas(16) std::array<std::uint8_t, 16> nonce;
+  std::array<std::uint8_t, 16> additional;  // with extended numbers: SPI, high half, low half
+
+  void prepare(const EspJob& job) {
+    std::memcpy(nonce.data(), job.keys->salt.data(), 4);
+    std::memcpy(nonce.data() + 4, job.esp + kEspFixedBytes, 8);
+    if (!job.keys->extended) return;
+    std::memcpy(additional.data(), job.esp, 4);
+    store_be<std::uint32_t>(additional, 4, static_cast<std::uint32_t>(job.sequence >> 32));
+    std::memcpy(additional.data() + 8, job.esp + 4, 4);
+  }
+};
+
+}  // namespace
+
 /// The library's manager and what a burst needs beside the packets.
 struct EspCrypto::Scratch {
   IMB_MGR* manager = nullptr;
   std::array<IMB_JOB, kBurstMax> jobs;
   std::array<std::uint16_t, kBurstMax> owner;  // jobs[i] works for this packet
+  std::array<GcmInput, kBurstMax> inputs;
   std::array<std::array<std::uint8_t, kEspIcvBytesMax>, kBurstMax> received, computed;
 };
 
@@ -51,6 +71,14 @@ bool same(const std::uint8_t* left, const std::uint8_t* right, std::size_t bytes
   for (std::size_t i = 0; i < bytes; ++i) differs |= static_cast<unsigned>(left[i] ^ right[i]);
   asm volatile("" : "+r"(differs));  // the compiler may not end the loop early
   return differs == 0;
+}
+
+/// The same for 16 bytes, in two words.
+bool same16(const std::uint8_t* left, const std::uint8_t* right) {
+  std::array<std::uint64_t, 2> a, b;
+  std::memcpy(a.data(), left, 16);
+  std::memcpy(b.data(), right, 16);
+  return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
 }
 
 IMB_HASH_ALG hash_of(EspIntegrity integrity) {
@@ -119,25 +147,6 @@ void expand_cipher(IMB_MGR* manager, ExpandedKeys& keys, const std::uint8_t* key
   }
 }
 
-/// Nonce and additional data of one GCM packet (RFC 4106 4 and 5).
-struct GcmInput {
-  std::array<std::uint8_t, 16> nonce;
-  std::array<std::uint8_t, 16> additional;  // with extended numbers: SPI, high half, low half
-  const std::uint8_t* aad;
-  std::uint64_t aad_bytes;
-
-  explicit GcmInput(const EspJob& job) : aad(job.esp), aad_bytes(kEspFixedBytes) {
-    std::memcpy(nonce.data(), job.keys->salt.data(), 4);
-    std::memcpy(nonce.data() + 4, job.esp + kEspFixedBytes, 8);
-    if (!job.keys->extended) return;
-    std::memcpy(additional.data(), job.esp, 4);
-    store_be<std::uint32_t>(additional, 4, static_cast<std::uint32_t>(job.sequence >> 32));
-    std::memcpy(additional.data() + 8, job.esp + 4, 4);
-    aad = additional.data();
-    aad_bytes = 12;
-  }
-};
-
 /// The library's function for a GCM cipher, out of its three.
 aes_gcm_enc_dec_t pick(EspCipher cipher, aes_gcm_enc_dec_t with128, aes_gcm_enc_dec_t with192,
                        aes_gcm_enc_dec_t with256) {
@@ -145,25 +154,25 @@ aes_gcm_enc_dec_t pick(EspCipher cipher, aes_gcm_enc_dec_t with128, aes_gcm_enc_
   return cipher == EspCipher::kAes192Gcm ? with192 : with256;
 }
 
-void seal_gcm(IMB_MGR* manager, EspJob& job) {
-  const GcmInput input(job);
+void run_gcm(aes_gcm_enc_dec_t run, const EspJob& job, const GcmInput& input, std::uint8_t* icv) {
+  const bool extended = job.keys->extended;
   gcm_context_data context;
   std::uint8_t* const text = job.esp + kEspFixedBytes + 8;
+  run(&job.keys->gcm, &context, text, text, job.encrypted, input.nonce.data(), extended ? input.additional.data() : job.esp,
+      extended ? 12 : kEspFixedBytes, icv, 16);
+}
+
+void seal_gcm(IMB_MGR* manager, EspJob& job, const GcmInput& input) {
   const auto encrypt = pick(job.keys->suite.cipher, manager->gcm128_enc, manager->gcm192_enc, manager->gcm256_enc);
-  encrypt(&job.keys->gcm, &context, text, text, job.encrypted, input.nonce.data(), input.aad, input.aad_bytes,
-          text + job.encrypted, 16);
+  run_gcm(encrypt, job, input, job.esp + kEspFixedBytes + 8 + job.encrypted);
   job.done = true;
 }
 
-void open_gcm(IMB_MGR* manager, EspJob& job) {
-  const GcmInput input(job);
-  gcm_context_data context;
-  std::array<std::uint8_t, 16> icv;
-  std::uint8_t* const text = job.esp + kEspFixedBytes + 8;
+void open_gcm(IMB_MGR* manager, EspJob& job, const GcmInput& input) {
+  alignas(16) std::array<std::uint8_t, 16> icv;
   const auto decrypt = pick(job.keys->suite.cipher, manager->gcm128_dec, manager->gcm192_dec, manager->gcm256_dec);
-  decrypt(&job.keys->gcm, &context, text, text, job.encrypted, input.nonce.data(), input.aad, input.aad_bytes,
-          icv.data(), icv.size());
-  job.done = same(icv.data(), text + job.encrypted, icv.size());
+  run_gcm(decrypt, job, input, icv.data());
+  job.done = same16(icv.data(), job.esp + kEspFixedBytes + 8 + job.encrypted);
 }
 
 /// CBC over a burst. Sealing enciphers IV field and text as one chain that starts at zero: the field holds the sequence
@@ -309,10 +318,12 @@ void EspCrypto::seal(std::span<EspJob> jobs) {
     store_be<std::uint64_t>({iv, 8}, 0, job.sequence);
     if (job.keys->sizes.iv == 16) std::memset(iv + 8, 0, 8);
     job.done = true;
-    cbc |= !is_gcm(job.keys->suite.cipher);
+    const bool gcm = is_gcm(job.keys->suite.cipher);
+    if (gcm) scratch_->inputs[static_cast<std::size_t>(&job - jobs.data())].prepare(job);
+    cbc |= !gcm;
   }
-  for (EspJob& job : jobs) {
-    if (is_gcm(job.keys->suite.cipher)) seal_gcm(manager, job);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (is_gcm(jobs[i].keys->suite.cipher)) seal_gcm(manager, jobs[i], scratch_->inputs[i]);
   }
   if (!cbc) return;
   run_ciphers<true>(manager, jobs, scratch_->jobs, scratch_->owner);
@@ -328,10 +339,13 @@ void EspCrypto::open(std::span<EspJob> jobs) {
   SEKISHO_DCHECK(jobs.size() <= kBurstMax);
   IMB_MGR* const manager = scratch_->manager;
   bool cbc = false;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {  // as in seal(): written here, loaded by the library below
+    if (is_gcm(jobs[i].keys->suite.cipher)) scratch_->inputs[i].prepare(jobs[i]);
+  }
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     EspJob& job = jobs[i];
     if (is_gcm(job.keys->suite.cipher)) {
-      open_gcm(manager, job);
+      open_gcm(manager, job, scratch_->inputs[i]);
       continue;
     }
     cbc = job.done = true;

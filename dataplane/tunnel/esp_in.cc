@@ -59,7 +59,7 @@ EspFault prepare(SaTable& table, rte_mbuf* packet, std::uint64_t now, Opening& o
       !outer_is(sa->local.address, ip + (one.ipv6 ? 24 : 16), one.ipv6)) {
     return EspFault::kSpiUnknown;
   }
-  outcome.tunnel = sa->tunnel;
+  outcome.sa = sa;
   if (!table.usable(*sa, now)) return EspFault::kExpired;
   one.sa = sa;
   one.ecn = outer_ecn(ip, one.ipv6);

@@ -142,7 +142,7 @@ void seal_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::span<co
       outcomes[i].fault = EspFault::kSaMissing;
       continue;
     }
-    outcomes[i] = {prepare(table, packets[i], *sa, now, jobs[count]), sa->tunnel};
+    outcomes[i] = {prepare(table, packets[i], *sa, now, jobs[count]), sa};
     if (outcomes[i].fault != EspFault::kNone) continue;
     sas[count] = sa;
     index[count++] = static_cast<std::uint16_t>(i);

@@ -19,7 +19,7 @@ inline constexpr std::size_t kEthernetBytes = 14;
 /// How one packet fared.
 struct EspOutcome {
   filters::EspFault fault = filters::EspFault::kNone;
-  std::uint32_t tunnel = 0;  ///< SaConfig::tunnel, when an SA was found
+  Sa* sa = nullptr;  ///< when one was found: stands until the table is told to erase it
 };
 
 /// Whether all of the packet lies in one buffer that nobody else holds: not in segments, not a train, not cloned.

@@ -31,6 +31,7 @@ struct SaConfig {
   SaDirection direction = SaDirection::kInbound;
   std::uint32_t tenant = 0;  ///< whose Port it ends on; a packet of another tenant never finds it
   std::uint32_t tunnel = 0;  ///< the caller's name for what the packets belong to
+  std::uint32_t port = 0;    ///< PortId value of the tunnel Port
   std::uint32_t spi = 0;     ///< inbound: from allocate_spi(); outbound: the peer's
   filters::EspSuite suite;
   ByteSpan cipher_key;  ///< with the salt behind it for GCM
@@ -76,12 +77,21 @@ struct OuterTemplate {
   std::uint8_t used = 0;      ///< with UDP, without Ethernet
 };
 
+/// Where the path sends an SA's packets, found out once in a generation and tick. Its own; 0 is no generation.
+struct SaWay {
+  std::uint32_t generation = 0, tick = 0;
+  std::uint32_t port = 0, next_hop = 0;
+  std::uint32_t mtu = 0;  ///< of that wire
+};
+
 /// One direction of a tunnel. Hot members first. Belongs to its table's thread.
 struct Sa {
   std::uint32_t handle = 0;  ///< how the table knows it; for inbound the SPI
   std::uint32_t spi = 0;     ///< on the wire
   std::uint32_t tenant = 0;
   std::uint32_t tunnel = 0;
+  std::uint32_t port = 0;    ///< PortId value of the tunnel Port
+  SaWay way;                 ///< outbound; the path's
   KeyVault::Keys keys{nullptr, KeyVault::Release{nullptr}};
   std::uint64_t watch_bytes = 0, watch_packets = 0, watch_seconds = 0;  ///< next limit that matters, absolute
   SaUse use;                                    ///< outbound: use.sequence is the last number sent

@@ -65,6 +65,7 @@ void set_outer(Sa& sa, const EspEnd& local, const EspEnd& peer, bool in_udp, std
   sa.in_udp = in_udp;
   sa.outer_mtu = outer_mtu;
   sa.path_mtu = 0;
+  sa.way = {};
   sa.outer = template_of(local, peer, in_udp);
   measure(sa);
 }
@@ -125,6 +126,7 @@ Result<std::uint32_t> SaTable::install(const SaConfig& config, std::uint64_t now
   sa->direction = config.direction;
   sa->tenant = config.tenant;
   sa->tunnel = config.tunnel;
+  sa->port = config.port;
   sa->spi = config.spi;
   sa->extended = config.extended;
   sa->copy_dscp = config.copy_dscp;

@@ -107,6 +107,7 @@ class Bench {
     dataplane::SaConfig ours;
     ours.tenant = kTenantA;
     ours.tunnel = 1;
+    ours.port = kTunnelPortA;
     ours.suite = suite;
     ours.cipher_key = ByteSpan(text).first(std::size_t{sizes.cipher_key} + sizes.salt);
     ours.integrity_key = ByteSpan(text).first(sizes.integrity_key);

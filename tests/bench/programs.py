@@ -46,6 +46,13 @@ class Programs:
     def esp(self):
         return [*self.prefix, self.folder / "esp_bench"]
 
+    def crypto_perf(self):
+        """DPDK's own measuring program: the same library behind the cryptodev interface; encryption alone, no packet around it."""
+        return [*self.prefix, "dpdk-test-crypto-perf", *self._eal(f"{machine.HELPER_CORE},{machine.MEASURED_CORE}"), "--vdev", "crypto_aesni_gcm0", "--",
+                "--devtype", "crypto_aesni_gcm", "--optype", "aead", "--aead-algo", "aes-gcm", "--aead-op", "encrypt", "--aead-key-sz", "16",
+                "--aead-iv-sz", "12", "--aead-aad-sz", "8", "--digest-sz", "16", "--ptest", "throughput", "--buffer-sz", "64,512,1400",
+                "--burst-sz", "64", "--total-ops", "3000000", "--pool-sz", "2048", "--silent", "--csv-friendly"]
+
     def established(self, family, protocol, flows):
         shared = pfgen.flow_arguments(family, protocol, flows, handshake=1)
         sessions = max(65536, 1 << (flows * 3 // 2).bit_length())

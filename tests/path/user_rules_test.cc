@@ -81,6 +81,7 @@ class PathUserRules : public PathTest {
     auto& sas = *world_.engine().shard(0).tunnels_here.sas;
     config_.tenant = kTenantA;
     config_.tunnel = 1;
+    config_.port = kTunnelPort;
     config_.suite = {filters::EspCipher::kAes128Gcm, filters::EspIntegrity::kAead};
     config_.cipher_key = key_;
     config_.in_udp = true;

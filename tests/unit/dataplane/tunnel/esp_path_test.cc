@@ -295,7 +295,8 @@ TEST(EspPath, RefusesAReplayAlsoWithinOneBurst) {
 
   EXPECT_EQ(outcomes[0].fault, EspFault::kNone);
   EXPECT_EQ(outcomes[1].fault, EspFault::kReplay);
-  EXPECT_EQ(outcomes[1].tunnel, kTunnel);
+  ASSERT_NE(outcomes[1].sa, nullptr);
+  EXPECT_EQ(outcomes[1].sa->tunnel, kTunnel);
   EXPECT_EQ(tunnel.open(later), EspFault::kReplay);
   EXPECT_EQ(std::move(tunnel.ours->query(tunnel.spi)).value().packets, 1U);
 }
