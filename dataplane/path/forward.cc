@@ -25,10 +25,11 @@ constexpr std::uint32_t kHeldPerTenantMax = 64;  // of 256: one tenant's silent 
 [[gnu::always_inline]] inline void count_hop(std::span<std::uint8_t> frame, const PacketMeta& meta) {
   const std::size_t l3 = meta.l3_offset;
   if ((meta.proof & filters::kProofIpv4) != 0) [[likely]] {
-    // TTL, protocol and checksum lie in one word: TTL is the upper byte of its 16 bits, so the sum grows by 0x100.
+    // TTL, protocol and checksum lie in one word: TTL is the upper byte of its 16 bits, so the checksum grows by 0x100, and from
+    // 0xfeff to 0, never to 0xffff (RFC 1624 3: equal in sum, but not to who computes it anew and compares).
     const auto word = load_be<std::uint32_t>(frame, l3 + 8);
-    const std::uint32_t sum = (word & 0xffffU) + 0x100;
-    const std::uint32_t folded = (sum + (sum >> 16)) & 0xffffU;
+    const std::uint32_t sum = word & 0xffffU;
+    const std::uint32_t folded = (sum + 0x100 + ((sum + 0x101) >> 16)) & 0xffffU;
     store_be<std::uint32_t>(frame, l3 + 8, ((word - 0x0100'0000U) & 0xffff'0000U) | folded);
   } else {
     frame[l3 + 7] = static_cast<std::uint8_t>(meta.ttl - 1);

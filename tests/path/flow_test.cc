@@ -5,6 +5,7 @@
 
 #include "filters/packet/decode.h"
 #include "filters/packet/fields.h"
+#include "tests/support/pieces.h"
 #include "tests/support/world.h"
 
 namespace sekisho::tests {
@@ -141,6 +142,23 @@ TEST_P(PathFlow, HopLimitOneIsAnsweredWithTimeExceeded) {
   const Frame old6 = FrameBuilder().ethernet(kClientMac, world_.gateway(kClientNic)).ipv6("fd00:0:0:2::2", "fd00:0:0:1::2", {.hop_limit = 1}).tcp(1, 80, {.flags = kTcpSyn}).build();
   EXPECT_EQ(read(world_.through(kClientNic, old6, kClientNic)).icmp_type, 3);
   EXPECT_TRUE(world_.collect(kServerNic).empty());
+}
+
+TEST_P(PathFlow, HeaderChecksumOfAForwardedPacketIsTheOneComputedAnew) {
+  world_.apply(1, {kAllowWeb});
+  Frame frame = from_client(kFlow4).tcp(1, 80, {.flags = kTcpSyn}).build();
+  const std::size_t l3 = l3_of(frame);
+  for (const unsigned wanted : {0xfefeU, 0xfeffU, 0xff00U, 0xfffeU, 0U}) {  // 0xfeff becomes 0, which is never said as 0xffff
+    for (std::uint32_t id = 0; load_be<std::uint16_t>(frame, l3 + 10) != wanted; ++id) {
+      ASSERT_LT(id, 0x10000U);
+      store_be<std::uint16_t>(frame, l3 + 4, static_cast<std::uint16_t>(id));
+      seal_v4(frame);
+    }
+    const Frame out = world_.through(kClientNic, frame, kServerNic);
+    Frame anew = out;
+    seal_v4(anew);
+    EXPECT_EQ(out, anew) << std::hex << wanted;
+  }
 }
 
 TEST_P(PathFlow, GatewayAnswersEchoAndArpForItsOwnAddressOnly) {
