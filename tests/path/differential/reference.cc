@@ -218,10 +218,11 @@ void Reference::commit(const Policy& policy) {
   ++generation_;
 }
 
-void Reference::sweep() {
+void Reference::sweep(const std::function<bool(const Connection&)>& chosen) {
   for (auto entry = connections_.begin(); entry != connections_.end();) {
     Connection& connection = (entry++)->second;
-    if (connection.generation != generation_ && !judge_again(connection, connection.tenant)) erase(connection);
+    if (connection.generation == generation_ || !chosen(connection)) continue;
+    if (!judge_again(connection, connection.tenant)) erase(connection);
   }
 }
 
@@ -557,6 +558,10 @@ void Reference::agreed(const Packet& packet, const Tcp& answer) {
                                  .window = packet.tcp.window, .payload = 0});
 }
 
+void Reference::refused(const Packet& packet, const Tcp& answer) {
+  follow_tcp(*look(tenant_of(packet), packet.protocol, ends_of(packet)), true, answer);
+}
+
 bool Reference::limits_allow(const Rule& rule, unsigned tenant, const Address& source, DropReason& reason) {
   std::uint32_t of_rule = 0, of_source = 0;
   for (const auto& [number, other] : connections_) {
@@ -686,6 +691,8 @@ Verdict Reference::open(const Packet& packet, unsigned tenant, const Rule& rule,
   if (packet.ttl == 1) verdict.what = Verdict::kDropped, verdict.reason = DropReason::kTtlExceeded;
   if (block.count != 0) {
     connection.claimed = true;
+    connection.block_first = block.first;
+    connection.block_count = block.count;
     const auto known = port_of(connection, block);
     if (!known && free_ports(connection, block) == 0) return drop(DropReason::kNatExhausted);
     if (!known) {
@@ -805,12 +812,13 @@ void Reference::set_port(Connection& connection, std::uint16_t port) {
   if (is_icmp(connection.first.protocol)) connection.sent.destination_port = port;
 }
 
-/// RFC 4787 REQ-1: one inside end has one outside port, whoever it talks to.
+/// RFC 4787 REQ-1: one inside end has one outside port, whoever it talks to. What lives from before its block was another keeps
+/// the port it has, if that lies in the new block; the new block's order knows nothing of it.
 std::optional<std::uint16_t> Reference::port_of(const Connection& fresh, const Block& block) const {
   for (const auto& [number, other] : connections_) {
     const bool same = other.claimed && other.tenant == fresh.tenant && other.first.protocol == fresh.first.protocol &&
                       other.received.source == fresh.received.source && other.received.source_port == fresh.received.source_port &&
-                      other.sent.source == fresh.sent.source && block.holds(other.sent.source_port);
+                      other.sent.source == fresh.sent.source && other.block_first == block.first && other.block_count == block.count;
     if (same) return other.sent.source_port;
   }
   return std::nullopt;
@@ -833,7 +841,8 @@ unsigned Reference::free_ports(const Connection& fresh, const Block& block) cons
 bool Reference::is_taken(const Connection& fresh, std::uint16_t port) const {
   return std::any_of(connections_.begin(), connections_.end(), [&](const auto& entry) {
     const Connection& other = entry.second;
-    return other.claimed && other.tenant == fresh.tenant && other.first.protocol == fresh.first.protocol &&
+    const bool its_own = other.received.source == fresh.received.source && other.received.source_port == fresh.received.source_port;
+    return other.claimed && !its_own && other.tenant == fresh.tenant && other.first.protocol == fresh.first.protocol &&
            other.sent.source == fresh.sent.source && other.sent.source_port == port;
   });
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -165,7 +166,8 @@ struct Connection {
   bool keeps = false;
   bool counted = false, counted_source = false;  ///< for that rule's limits
   bool of_nobody = false;    ///< that rule is gone; one of its id counts anew
-  bool claimed = false;      ///< its port is out of a block
+  bool claimed = false;      ///< its port is out of a block:
+  std::uint16_t block_first = 0, block_count = 0;
   TcpPhase phase = TcpPhase::kSynSent;
   std::array<Side, 2> side;
   std::uint32_t reverse_start = 0;  ///< the sequence behind the reverse SYN
@@ -185,8 +187,8 @@ class Reference {
  public:
   /// Another policy. What lives is judged by it when it speaks, or by sweep().
   void commit(const Policy& policy);
-  /// Every connection has been judged by the policy in force.
-  void sweep();
+  /// Every connection has been judged by the policy in force; or every one that `chosen` accepts.
+  void sweep(const std::function<bool(const Connection&)>& chosen = [](const Connection&) { return true; });
   [[nodiscard]] Verdict judge(const Packet& packet);
   /// Time passes: what is silent too long ends. Returns the pieces of datagrams that end too, by reason.
   std::map<DropReason, unsigned> pass(std::uint64_t seconds);
@@ -204,6 +206,8 @@ class Reference {
   [[nodiscard]] const Cookie* cookie_of(const Packet& packet) const;
   /// The server's answer to the SYN of a connection whose client brought a cookie back.
   void agreed(const Packet& packet, const Tcp& answer);
+  /// It was a reset.
+  void refused(const Packet& packet, const Tcp& answer);
   /// The connection the packet belongs to and whether it travels in reverse; nullptr: none.
   [[nodiscard]] const Connection* find(const Packet& packet, bool& reverse) const;
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
