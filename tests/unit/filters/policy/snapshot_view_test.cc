@@ -665,7 +665,7 @@ TEST(SnapshotView, RefusesWrongTunnelPortsGatewaysAndUsers) {
       {"a gateway's reserved bytes", kGateways, edited([](B& b) { b.gateways[0].reserved[2] = 1; })},
       {"an address twice", kGateways, edited([](B& b) { b.gateways.insert(b.gateways.begin(), b.gateways.front()); })},
       {"gateways out of order", kGateways, edited([](B& b) { std::swap(b.gateways[0], b.gateways[1]); })},
-      {"user 0", kUsers, edited([](B& b) { b.users[0].id = 0; })},
+      {"whom the configuration does not name, twice", kUsers, edited([](B& b) { b.users.insert(b.users.begin(), 2, {0, b.users[0].tenant, 1}); })},
       {"a user beyond", kUsers, edited([](B& b) { b.users[1].id = limits::kUserIdMax + 1; })},
       {"a user of no tenant", kUsers, edited([](B& b) { b.users[1].tenant = 2; })},
       {"users out of order", kUsers, edited([](B& b) { std::swap(b.users[0], b.users[1]); })},
