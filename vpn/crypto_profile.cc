@@ -8,29 +8,44 @@
 namespace sekisho::vpn {
 namespace {
 
-// Groups by what they cost at equal strength: elliptic curves first.
-#define SEKISHO_MODERN_GROUPS "ecp384-ecp256-ecp521-x25519-modp3072-modp4096-modp2048"
-
+// Groups by what they cost a gateway, cheap ones first (P-384 costs fifteen times P-256, modp4096 fifty times): a client that guessed
+// another one is told by INVALID_KE_PAYLOAD. P-256 before X25519: their costs are alike, and more clients guess it.
+#define SEKISHO_GROUPS "ecp256-x25519-ecp384-ecp521-modp2048-modp3072-modp4096"
+#define SEKISHO_ALL_GROUPS SEKISHO_GROUPS "-modp1024"
+#define SEKISHO_PRFS "prfsha384-prfsha512-prfsha256"
 // "modpnone": a client that rekeys without a fresh key exchange is accepted, one that asks for it gets it.
-constexpr const char* kModernIkeGcm = "aes256gcm16-aes192gcm16-aes128gcm16-prfsha384-prfsha256-prfsha512-" SEKISHO_MODERN_GROUPS;
-constexpr const char* kModernIkeCbc =
-    "aes256-aes192-aes128-sha384-sha256-sha512-prfsha384-prfsha256-prfsha512-" SEKISHO_MODERN_GROUPS;
-constexpr const char* kModernEspGcm = "aes256gcm16-aes192gcm16-aes128gcm16-" SEKISHO_MODERN_GROUPS "-modpnone-esn-noesn";
-constexpr const char* kModernEspCbc = "aes256-aes192-aes128-sha384-sha256-sha512-" SEKISHO_MODERN_GROUPS "-modpnone-esn-noesn";
-constexpr const char* kWindowsIke =
-    "aes256-aes192-aes128-sha384-sha256-sha1-prfsha384-prfsha256-prfsha1-" SEKISHO_MODERN_GROUPS "-modp1024";
-constexpr const char* kWindowsEsp = "aes256-aes192-aes128-sha256-sha1-" SEKISHO_MODERN_GROUPS "-modp1024-modpnone-esn-noesn";
-constexpr const char* kLegacyIke = "3des-sha256-sha1-prfsha256-prfsha1-modp2048-modp1024";
-constexpr const char* kLegacyEsp = "3des-sha256-sha1-modp2048-modp1024-modpnone-noesn";
+#define SEKISHO_ESP_END SEKISHO_GROUPS "-modpnone-esn-noesn"
+#define SEKISHO_ESP_END_ALL SEKISHO_ALL_GROUPS "-modpnone-esn-noesn"
 
-constexpr std::array kCertifiedIke{"aes256gcm16-prfsha384-ecp384", static_cast<const char*>(nullptr)};
-constexpr std::array kCertifiedEsp{"aes256gcm16-ecp384-esn-noesn", static_cast<const char*>(nullptr)};
-constexpr std::array<const char*, 3> kModernIke{kModernIkeGcm, kModernIkeCbc, nullptr};
-constexpr std::array<const char*, 3> kModernEsp{kModernEspGcm, kModernEspCbc, nullptr};
-constexpr std::array<const char*, 4> kWindowsDefaultIke{kModernIkeGcm, kModernIkeCbc, kWindowsIke, nullptr};
-constexpr std::array<const char*, 4> kWindowsDefaultEsp{kModernEspGcm, kModernEspCbc, kWindowsEsp, nullptr};
-constexpr std::array<const char*, 5> kLegacyIkeAll{kModernIkeGcm, kModernIkeCbc, kWindowsIke, kLegacyIke, nullptr};
-constexpr std::array<const char*, 5> kLegacyEspAll{kModernEspGcm, kModernEspCbc, kWindowsEsp, kLegacyEsp, nullptr};
+// A proposal of ours meets the first that fits of the client's, and Windows sends each combination as one of its own, weak ones first:
+// so every step of strength is a proposal here.
+#define SEKISHO_MODERN_IKE \
+  "aes256gcm16-" SEKISHO_PRFS "-" SEKISHO_GROUPS, "aes192gcm16-" SEKISHO_PRFS "-" SEKISHO_GROUPS, \
+  "aes128gcm16-" SEKISHO_PRFS "-" SEKISHO_GROUPS, "aes256-sha384-sha512-sha256-" SEKISHO_PRFS "-" SEKISHO_GROUPS, \
+  "aes192-sha384-sha512-sha256-" SEKISHO_PRFS "-" SEKISHO_GROUPS, "aes128-sha384-sha512-sha256-" SEKISHO_PRFS "-" SEKISHO_GROUPS
+#define SEKISHO_MODERN_ESP \
+  "aes256gcm16-" SEKISHO_ESP_END, "aes192gcm16-" SEKISHO_ESP_END, "aes128gcm16-" SEKISHO_ESP_END, \
+  "aes256-sha384-sha256-sha512-" SEKISHO_ESP_END, "aes192-sha384-sha256-sha512-" SEKISHO_ESP_END, \
+  "aes128-sha384-sha256-sha512-" SEKISHO_ESP_END
+#define SEKISHO_WINDOWS_IKE \
+  "aes256gcm16-prfsha384-" SEKISHO_ALL_GROUPS, "aes256gcm16-prfsha256-" SEKISHO_ALL_GROUPS, "aes128gcm16-prfsha384-" SEKISHO_ALL_GROUPS, \
+  "aes128gcm16-prfsha256-" SEKISHO_ALL_GROUPS, "aes256-sha384-prfsha384-" SEKISHO_ALL_GROUPS, "aes256-sha256-prfsha256-" SEKISHO_ALL_GROUPS, \
+  "aes192-sha384-sha256-prfsha384-prfsha256-" SEKISHO_ALL_GROUPS, "aes128-sha384-sha256-prfsha384-prfsha256-" SEKISHO_ALL_GROUPS, \
+  "aes256-sha1-prfsha1-" SEKISHO_ALL_GROUPS, "aes192-aes128-sha1-prfsha1-" SEKISHO_ALL_GROUPS
+#define SEKISHO_WINDOWS_ESP \
+  "aes256-sha256-" SEKISHO_ESP_END_ALL, "aes192-aes128-sha256-" SEKISHO_ESP_END_ALL, "aes256-sha1-" SEKISHO_ESP_END_ALL, \
+  "aes192-sha1-" SEKISHO_ESP_END_ALL, "aes128-sha1-" SEKISHO_ESP_END_ALL
+#define SEKISHO_LEGACY_IKE "3des-sha256-prfsha256-modp2048-modp1024", "3des-sha1-prfsha1-modp2048-modp1024"
+#define SEKISHO_LEGACY_ESP "3des-sha256-sha1-modp2048-modp1024-modpnone-noesn"
+
+constexpr std::array<const char*, 2> kCertifiedIke{"aes256gcm16-prfsha384-ecp384", nullptr};
+constexpr std::array<const char*, 2> kCertifiedEsp{"aes256gcm16-ecp384-esn-noesn", nullptr};
+constexpr auto kModernIke = std::to_array<const char*>({SEKISHO_MODERN_IKE, nullptr});
+constexpr auto kModernEsp = std::to_array<const char*>({SEKISHO_MODERN_ESP, nullptr});
+constexpr auto kWindowsDefaultIke = std::to_array<const char*>({SEKISHO_MODERN_IKE, SEKISHO_WINDOWS_IKE, nullptr});
+constexpr auto kWindowsDefaultEsp = std::to_array<const char*>({SEKISHO_MODERN_ESP, SEKISHO_WINDOWS_ESP, nullptr});
+constexpr auto kLegacyIke = std::to_array<const char*>({SEKISHO_MODERN_IKE, SEKISHO_WINDOWS_IKE, SEKISHO_LEGACY_IKE, nullptr});
+constexpr auto kLegacyEsp = std::to_array<const char*>({SEKISHO_MODERN_ESP, SEKISHO_WINDOWS_ESP, SEKISHO_LEGACY_ESP, nullptr});
 
 template <std::size_t kSize>
 constexpr std::span<const char* const> counted(const std::array<const char*, kSize>& list) {
@@ -41,7 +56,7 @@ constexpr std::array kProfiles{
     CryptoProfile{CryptoProfileId::kCertified, "certified", counted(kCertifiedIke), counted(kCertifiedEsp), false},
     CryptoProfile{CryptoProfileId::kModern, "modern", counted(kModernIke), counted(kModernEsp), false},
     CryptoProfile{CryptoProfileId::kWindowsDefault, "windows-default", counted(kWindowsDefaultIke), counted(kWindowsDefaultEsp), false},
-    CryptoProfile{CryptoProfileId::kLegacy, "legacy", counted(kLegacyIkeAll), counted(kLegacyEspAll), true},
+    CryptoProfile{CryptoProfileId::kLegacy, "legacy", counted(kLegacyIke), counted(kLegacyEsp), true},
 };
 
 constexpr std::array<std::string_view, 5> kWeak{"3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024", "MODP_1536"};

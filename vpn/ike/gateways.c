@@ -93,9 +93,37 @@ static void *load(credential_type_t type, int subtype, const char *pem, const ch
 	return object;
 }
 
-/** `auth` may be NULL; else each certificate is added to it under `rule`. */
-static bool load_certificates(gateway_t *this, const char *const *list, const char *what, bool ca, bool trusted, auth_cfg_t *auth,
-							  auth_rule_t rule, sekisho_ike_error *error)
+static bool has_rsa_key(certificate_t *certificate)
+{
+	public_key_t *key = certificate->get_public_key(certificate);
+	bool rsa = key && key->get_type(key) == KEY_RSA;
+
+	DESTROY_IF(key);
+	return rsa;
+}
+
+/** Whom no request helps to choose gets RSA: iOS configured by hand takes nothing else, and asks for nothing. */
+static void offer_rsa_first(auth_cfg_t *auth, linked_list_t *certificates)
+{
+	certificate_t *certificate;
+
+	for (int rsa = 1; rsa >= 0; rsa--)
+	{
+		enumerator_t *enumerator = certificates->create_enumerator(certificates);
+		while (enumerator->enumerate(enumerator, &certificate))
+		{
+			if (has_rsa_key(certificate) == rsa)
+			{
+				auth->add(auth, AUTH_RULE_SUBJECT_CERT, certificate->get_ref(certificate));
+			}
+		}
+		enumerator->destroy(enumerator);
+	}
+}
+
+/** `into` and `auth` may be NULL; else each certificate is added to them, to `auth` as a CA. The list borrows. */
+static bool load_certificates(gateway_t *this, const char *const *list, const char *what, bool ca, bool trusted, linked_list_t *into,
+							  auth_cfg_t *auth, sekisho_ike_error *error)
 {
 	for (; list && *list; list++)
 	{
@@ -110,9 +138,13 @@ static bool load_certificates(gateway_t *this, const char *const *list, const ch
 			certificate->destroy(certificate);
 			return FALSE;
 		}
+		if (into)
+		{
+			into->insert_last(into, certificate);
+		}
 		if (auth)
 		{
-			auth->add(auth, rule, certificate->get_ref(certificate));
+			auth->add(auth, AUTH_RULE_CA_CERT, certificate->get_ref(certificate));
 		}
 		this->credentials->add_cert(this->credentials, trusted, certificate);
 	}
@@ -220,7 +252,7 @@ static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const ch
 					 sekisho_ike_error *error)
 {
 	peer_cfg_create_t options = {
-		.cert_policy = CERT_SEND_IF_ASKED,
+		.cert_policy = CERT_ALWAYS_SEND,	/* Apple and Android ask for none and have none */
 		.unique = UNIQUE_NEVER,	/* equal names are normal: of other tenants, of a user's other device */
 		.keyingtries = 1,
 		.rekey_time = model->ike_rekey_seconds,
@@ -264,10 +296,13 @@ static auth_cfg_t *auth_of(auth_class_t class)
 static bool add_peers(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
 {
 	auth_cfg_t *own = auth_of(AUTH_CLASS_PUBKEY), *remote = auth_of(AUTH_CLASS_PUBKEY);
-	bool done = load_certificates(this, model->certificates, "a certificate of the gateway", FALSE, TRUE, own,
-								  AUTH_RULE_SUBJECT_CERT, error) &&
-				load_certificates(this, model->gateway_cas, "an issuer of the gateway's certificate", TRUE, TRUE, NULL, 0, error) &&
-				load_certificates(this, model->client_cas, "a CA of users", TRUE, TRUE, remote, AUTH_RULE_CA_CERT, error);
+	linked_list_t *certificates = linked_list_create();
+	bool done = load_certificates(this, model->certificates, "a certificate of the gateway", FALSE, TRUE, certificates, NULL, error) &&
+				load_certificates(this, model->gateway_cas, "an issuer of the gateway's certificate", TRUE, TRUE, NULL, NULL, error) &&
+				load_certificates(this, model->client_cas, "a CA of users", TRUE, TRUE, NULL, remote, error);
+
+	offer_rsa_first(own, certificates);
+	certificates->destroy(certificates);
 
 	remote->add_pubkey_constraints(remote, "rsa-2048-sha256-sha384-sha512-ecdsa-256-sha256-sha384-sha512", TRUE);
 	if (model->crls && *model->crls)

@@ -44,6 +44,33 @@ TEST(CryptoProfile, EveryProfileBeginsWithItsStrongest) {
   }
 }
 
+TEST(CryptoProfile, CheapGroupsStandBeforeDearOnes) {
+  for (const CryptoProfileId id : {CryptoProfileId::kModern, CryptoProfileId::kWindowsDefault}) {
+    for (const char* proposal : crypto_profile(id).ike) {
+      const std::string text = proposal;
+      EXPECT_LT(text.find("-ecp256"), text.find("-x25519")) << text;
+      EXPECT_LT(text.find("-x25519"), text.find("-ecp384")) << text;
+      EXPECT_LT(text.find("-ecp521"), text.find("-modp2048")) << text;
+      EXPECT_LT(text.find("-modp2048"), text.find("-modp4096")) << text;
+      EXPECT_LT(text.find("-modp4096"), text.find("-modp1024")) << text;  // weak ones last
+    }
+  }
+}
+
+// Windows sends each combination as a proposal of its own, weak ones first: what we list together it would choose from.
+TEST(CryptoProfile, NoProposalHoldsWeakAndStrongIntegrity) {
+  for (const auto list : {crypto_profile(CryptoProfileId::kWindowsDefault).ike, crypto_profile(CryptoProfileId::kWindowsDefault).esp}) {
+    bool weak_before = false;
+    for (const char* proposal : list) {
+      const std::string text = "-" + std::string(proposal);
+      const bool weak = text.find("-sha1") != std::string::npos;
+      EXPECT_FALSE(weak && text.find("-sha256") != std::string::npos) << text;
+      EXPECT_FALSE(weak_before && !weak) << text;
+      weak_before = weak;
+    }
+  }
+}
+
 TEST(CryptoProfile, ListsEndInANullPointerForC) {
   for (const CryptoProfileId id : kAll) {
     const CryptoProfile& profile = crypto_profile(id);
