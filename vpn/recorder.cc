@@ -6,6 +6,7 @@
 
 #include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
+#include "vpn/crypto_profile.h"
 #include "vpn/labels.h"
 #include "vpn/random.h"
 
@@ -63,7 +64,7 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   out.set_certificate_subject(session.certificate_subject);
   out.set_ike_suite(suite_label(session.ike_suite));
   out.set_esp_suite(suite_label(session.esp_suite));
-  out.set_client(session.client);
+  out.set_client(session.client.empty() ? std::string(name_of(session.family)) : session.client);
   out.set_correlation(session.correlation);
   for (const Address& lease : session.leases) {
     if (lease.family == Family::kIpv4) out.set_inner_ipv4(wire_of(lease));
@@ -76,6 +77,20 @@ void fill(ipc::VpnRecord& out, const TunnelTotals& totals) {
   out.set_bytes_out(totals.bytes_out);
   out.set_packets_in(totals.packets_in);
   out.set_packets_out(totals.packets_out);
+}
+
+/// What the record says beside its cause, within the field's bounds.
+std::string message_of(const SessionEvent& event) {
+  constexpr std::size_t kMessageMax = 256;
+  std::string out(event.text);
+  if (event.kind == SessionEvent::Kind::kUp) {
+    const std::string weak = weak_parts(event.session.ike_suite + "/" + event.session.esp_suite);
+    if (!weak.empty()) out = "weak algorithms in use: " + weak;
+  } else if (event.cause == Cause::kCrypto && !event.session.offered.empty()) {
+    out += "; it offered" + event.session.offered;
+  }
+  out.resize(std::min(out.size(), kMessageMax));
+  return out;
 }
 
 void set_end(ipc::VpnRecord& out, std::uint64_t start_ns, std::uint64_t at_ns) {
@@ -160,6 +175,7 @@ void SessionRecorder::write(const Noted& noted) {
   ipc::VpnRecord& record = *out.mutable_vpn();
   record.set_event(event_of(event.kind));
   fill(record, session, first_sid_ + session.id);
+  if (event.kind == Kind::kUp) record.set_message(message_of(event));
   if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
     record.set_country(owner->country_of(session.path.remote.address));
     if (record.gateway().empty()) record.set_gateway(owner->gateway_at(session.path.local.address));  // charon has not chosen yet
@@ -196,7 +212,7 @@ void SessionRecorder::write(const Noted& noted) {
     directory_.ended(session.id);
     record.set_cause(std::string(name_of(event.cause)));
     const bool locked = event.kind == Kind::kAuthFail && directory_.locked(session.path, session.user);
-    record.set_message(locked ? "authentication: shut out after too many wrong passwords. Remedy: wait a quarter of an hour" : event.text);
+    record.set_message(locked ? "authentication: shut out after too many wrong passwords. Remedy: wait a quarter of an hour" : message_of(event));
     if (event.kind == Kind::kDown) {
       if (closed) fill(record, closed->totals);
       set_end(record, start, noted.at_ns);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/net/address.h"
+#include "vpn/client_family.h"
 
 namespace sekisho::vpn {
 
@@ -37,6 +38,8 @@ struct Session {
   std::string client;        ///< what it runs, by its vendor ids
   std::string certificate_serial, certificate_subject;  ///< of the client, once it is believed
   std::string correlation;   ///< both SPIs of the IKE_SA, in hex
+  std::string offered;  ///< algorithms of an offer that nothing fits
+  ClientFamily family = ClientFamily::kUnknown;
   std::uint32_t spi_in = 0;   ///< of the newest CHILD_SA
   std::uint32_t spi_out = 0;
 };

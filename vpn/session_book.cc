@@ -90,6 +90,7 @@ void learn(Session& known, const Session& now) {
   take(known.certificate_serial, now.certificate_serial);
   take(known.certificate_subject, now.certificate_subject);
   take(known.correlation, now.correlation);
+  take(known.offered, now.offered);
   if (!now.leases.empty()) known.leases = now.leases;
   if (now.spi_in != 0) known.spi_in = now.spi_in;
   if (now.spi_out != 0) known.spi_out = now.spi_out;
@@ -222,6 +223,25 @@ std::optional<std::uint32_t> SessionBook::end(std::uint64_t session, Cause cause
 std::uint64_t SessionBook::id_of(std::uint32_t ike) const {
   const auto found = entries_.find(ike);
   return found == entries_.end() ? 0 : found->second.session.id;
+}
+
+void SessionBook::mark(std::uint32_t ike, ByteSpan vendor_id) {
+  const auto found = entries_.find(ike);
+  if (found == entries_.end()) return;
+  found->second.marks.vendor_id(vendor_id);
+  found->second.session.family = found->second.marks.family();
+}
+
+void SessionBook::mark(std::uint32_t ike, std::uint16_t attribute) {
+  const auto found = entries_.find(ike);
+  if (found == entries_.end()) return;
+  found->second.marks.attribute(attribute);
+  found->second.session.family = found->second.marks.family();
+}
+
+ClientFamily SessionBook::client_of(std::uint32_t ike) const {
+  const auto found = entries_.find(ike);
+  return found == entries_.end() ? ClientFamily::kUnknown : found->second.session.family;
 }
 
 std::size_t SessionBook::attempts() const {

@@ -54,12 +54,17 @@ class SessionBook {
   std::optional<std::uint32_t> end(std::uint64_t session, Cause cause);
   /// The number of the session or attempt an IKE_SA is, 0 when it is none.
   [[nodiscard]] std::uint64_t id_of(std::uint32_t ike) const;
+  /// The client of an IKE_SA shows something of itself.
+  void mark(std::uint32_t ike, ByteSpan vendor_id);
+  void mark(std::uint32_t ike, std::uint16_t attribute);
+  [[nodiscard]] ClientFamily client_of(std::uint32_t ike) const;
   /// Attempts that are neither up nor ended.
   [[nodiscard]] std::size_t attempts() const;
 
  private:
   struct Entry {
     Session session;
+    ClientMarks marks;
     bool up = false;
     Stage stage = Stage::kNegotiation;
     IkeSignal::Why why = IkeSignal::Why::kNone;

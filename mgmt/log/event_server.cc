@@ -36,7 +36,8 @@ std::optional<E> word(const std::string& text) {
 
 std::uint8_t severity_of(const VpnFields& body) {
   if (body.event == VpnEvent::kAuthFail) return kSeverityNotice;
-  return body.event == VpnEvent::kDenied ? kSeverityWarning : kSeverityInfo;
+  const bool weak = body.event == VpnEvent::kUp && body.msg.starts_with("weak ");
+  return body.event == VpnEvent::kDenied || weak ? kSeverityWarning : kSeverityInfo;
 }
 
 /// What is wrong with it, or empty.

@@ -8,11 +8,11 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 
-from ike_initiator import WORDS, IkeError, Initiator, families
+from ike_initiator import CREATE_CHILD, WORDS, IkeError, Initiator, families
 from ike_world import PROGRAM, World, nt_hash, run
 
 INSIDE4, INSIDE6 = "10.20.0.5", "fd00:20::5"
-PLACES = {"modern": "192.0.2.1", "windows-default": "192.0.2.2", "certified": "192.0.2.3", "legacy": "192.0.2.4"}
+PLACES = {"modern": "192.0.2.1", "windows-default": "192.0.2.2", "certified": "192.0.2.3", "legacy": "192.0.2.4", "quick": "192.0.2.5"}
 FAMILIES = families()
 NO_PROPOSAL_CHOSEN = 14
 
@@ -24,9 +24,11 @@ def gateway_text(world):
     for tenant, (profile, address) in enumerate(PLACES.items(), 1):
         lines += [f"listen {tenant} 7 {world.name('ga')} {address}", f"user {tenant} alice {nt_hash('acme-pw')}"]
         lines += [f"pool {tenant} 10.99.0.{number}" for number in range(10, 90)] + [f"pool {tenant} fd00:99::{number}" for number in range(10, 90)]
-        lines += [f"gateway {tenant} {profile}", "identity gw.acme.test", f"profile {profile}", f"address {address}", "accept_eap",
+        lines += [f"gateway {tenant} {profile}", "identity gw.acme.test", f"profile {'modern' if profile == 'quick' else profile}", f"address {address}", "accept_eap",
                   "network 10.20.0.0/16", "network fd00:20::/32", "dns 10.20.0.53", "dns fd00:20::53", "dns_domain corp.acme.test",
                   "dns_domain lab.acme.test"]
+        if profile == "quick":
+            lines.append("child_rekey 2")
         for kind in ("ecdsa", "rsa"):
             lines += [f"certificate {folder}/gw-acme-{kind}.pem", f"key {folder}/gw-acme-{kind}.key", f"gateway_ca {folder}/acme-{kind}.pem"]
     return "\n".join(lines) + "\n"
@@ -80,8 +82,12 @@ def echo(client):
     assert (reply.src, reply.dst, reply[ICMPv6EchoReply].data) == (INSIDE6, six, b"through")
 
 
+OFFERED = {name: {"AES_CBC_256"} for name in FAMILIES} | {
+    "windows-10": {"3DES_CBC", "AES_CBC_256", "HMAC_SHA1_96", "HMAC_SHA2_384_192", "MODP_1024"}, "modp1024-only": {"AES_CBC_256", "MODP_1024"},
+    "triple-des-only": {"3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024"}}
+CLIENTS = {"windows": "Windows", "ios": "Apple", "macos": "Apple", "apple": "Apple", "modp1024": "Windows"}
 ACCEPTED = [(name, place) for name, shape in FAMILIES.items() for place in shape["expect"]]
-REFUSED = [(name, place) for name, shape in FAMILIES.items() for place in PLACES if place not in shape["expect"] and place != "legacy"]
+REFUSED = [(name, place) for name, shape in FAMILIES.items() for place in PLACES if place not in {**shape["expect"], "legacy": 0, "quick": 0}]
 
 
 @pytest.mark.parametrize("name, place", ACCEPTED)
@@ -92,6 +98,7 @@ def test_a_family_logs_in_and_gets_what_the_profile_says(gateway, initiator, nam
     child = client.children[-1]
     assert (client.suite.words(), child.suite.words()) == (wanted["ike"], wanted["esp"])
     assert event["weak"] == wanted["weak"] and event["spi_in"] == child.theirs.hex().lstrip("0")
+    assert event["client"] == CLIENTS.get(name.split("-")[0], "")
     assert client.retries == ([wanted["retry"]] if "retry" in wanted else [])
     assert (client.given("dns4"), client.given("dns6")) == (["10.20.0.53"], ["fd00:20::53"])
     assert client.networks == [("10.20.0.0", "10.20.255.255"), ("fd00:20::", "fd00:20:ffff:ffff:ffff:ffff:ffff:ffff")]
@@ -112,6 +119,8 @@ def test_a_family_is_refused_by_a_profile_that_it_does_not_fit(gateway, initiato
     assert refusal.value.notify == NO_PROPOSAL_CHOSEN
     event = gateway.event("denied")
     assert event["cause"] == "crypto" and "no common algorithms" in event["text"] and "profile" in event["text"]
+    offered = event["offered"].split()
+    assert len(set(offered)) == len(offered) and OFFERED[name] <= set(offered) and not {"AES_CBC", "NONE"} & set(offered)
 
 
 @pytest.mark.parametrize("name", [name for name, shape in FAMILIES.items() if shape["expect"]])
@@ -161,3 +170,15 @@ def test_many_half_open_from_one_address_prove_it_by_a_cookie(gateway, initiator
     gateway.event("up")
     for _ in half_open:
         assert gateway.event("denied")["cause"] == "peer_lost"
+
+
+def test_the_gateway_rekeys_others_but_leaves_windows_to_itself(gateway, initiator):
+    """The place's CHILD_SAs are to be rekeyed after two seconds."""
+    windows, apple = (initiator(name, "quick").log_in("alice", "acme-pw") for name in ("windows-hardened", "apple-profile"))
+    sessions = [gateway.event("up", client=client)["session"] for client in ("Windows", "Apple")]
+    assert CREATE_CHILD in apple.wait_for_requests(5)
+    assert CREATE_CHILD not in windows.wait_for_requests(0.5)
+    echo(windows)
+    assert windows.rekey_child()
+    gateway.event("rekey", session=sessions[0])
+    echo(windows)

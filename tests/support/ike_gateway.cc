@@ -79,6 +79,7 @@ class Printer : public SessionObserver {
         << ",\"remote\":" << quoted(to_string(session.path.remote.address)) << ",\"remote_port\":" << session.path.remote.port
         << ",\"nat\":" << (session.nat ? "true" : "false") << ",\"ike_suite\":" << quoted(session.ike_suite)
         << ",\"esp_suite\":" << quoted(session.esp_suite) << ",\"weak\":" << quoted(weak_parts(session.ike_suite + "/" + session.esp_suite))
+        << ",\"offered\":" << quoted(session.offered) << ",\"client\":" << quoted(name_of(session.family))
         << ",\"spi_in\":\"" << std::hex << session.spi_in << "\",\"spi_out\":\"" << session.spi_out << std::dec << "\",\"leases\":[";
     for (std::size_t i = 0; i < session.leases.size(); ++i) out << (i ? "," : "") << quoted(to_string(session.leases[i]));
     out << "]}";

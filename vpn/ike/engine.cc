@@ -53,6 +53,7 @@ Session session_of(const sekisho_event& from) {
   std::array<ByteSpan, SEKISHO_VENDORS_MAX> vendors;
   for (std::size_t i = 0; i < from.vendors; ++i) vendors.at(i) = {from.vendor[i].data, from.vendor[i].size};
   out.client = client_label(std::span(vendors).first(from.vendors));
+  out.offered = from.offered;
   out.spi_in = from.spi_in;
   out.spi_out = from.spi_out;
   for (std::size_t i = 0; i < from.leases; ++i) out.leases.push_back(address_of(from.lease[i]));
@@ -247,11 +248,21 @@ struct Engine::Thunks {
       self.owners_.insert_or_assign(spi, tenant);
     }
   }
+  static void mark(void* context, std::uint32_t ike, sekisho_bytes vendor_id, std::uint16_t attribute) noexcept {
+    const std::lock_guard lock(engine(context).book_mutex_);
+    vendor_id.size > 0 ? engine(context).book_.mark(ike, {vendor_id.data, vendor_id.size}) : engine(context).book_.mark(ike, attribute);
+  }
+  static bool rekeys_child(void* context, std::uint32_t ike, std::uint32_t* life_seconds_min) noexcept {
+    const std::lock_guard lock(engine(context).book_mutex_);
+    const ClientHabits& habits = habits_of(engine(context).book_.client_of(ike));
+    *life_seconds_min = habits.child_life_seconds_min;
+    return habits.gateway_rekeys_child;
+  }
   static void log(void* context, int level, std::uint32_t, const char* group, const char* text) noexcept {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, wrong_secret, authorize, lease, release, event, own_spi, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, wrong_secret, authorize, lease, release, event, own_spi, mark, rekeys_child, log};
   }
 };
 

@@ -33,6 +33,7 @@ typedef struct {
 	char ike_suite[128];
 	char certificate_serial[48];
 	char certificate_subject[256];
+	char offered[200];
 } sekisho_description;
 void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out);
 void sekisho_report_cause(ike_sa_t *ike_sa, sekisho_cause cause);

@@ -114,7 +114,7 @@ static void schedule(private_kernel_t *this, kernel_ipsec_sa_id_t *id, uint64_t 
 }
 
 /** Remembers an inbound SA and starts its clocks; one direction is enough, charon ends both. */
-static void enliven(private_kernel_t *this, kernel_ipsec_sa_id_t *id, lifetime_cfg_t *lifetime)
+static void enliven(private_kernel_t *this, kernel_ipsec_sa_id_t *id, uint64_t rekey_seconds, uint64_t life_seconds)
 {
 	static uint64_t generations;
 	live_t *live, *old;
@@ -125,8 +125,8 @@ static void enliven(private_kernel_t *this, kernel_ipsec_sa_id_t *id, lifetime_c
 	old = this->live->put(this->live, &live->spi, live);
 	this->mutex->unlock(this->mutex);
 	free(old);
-	schedule(this, id, live->generation, lifetime->time.rekey, FALSE);
-	schedule(this, id, live->generation, lifetime->time.life, TRUE);
+	schedule(this, id, live->generation, rekey_seconds, FALSE);
+	schedule(this, id, live->generation, life_seconds, TRUE);
 }
 
 /** Of the thread's newest inbound SA. */
@@ -156,6 +156,8 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 {
 	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
 	sekisho_description owner;
+	uint64_t rekey_seconds = data->lifetime->time.rekey, life_seconds = data->lifetime->time.life;
+	uint32_t life_seconds_min = 0;
 	linked_list_t *local = data->inbound ? data->dst_ts : data->src_ts;
 	linked_list_t *remote = data->inbound ? data->src_ts : data->dst_ts;
 	sekisho_sa sa = {
@@ -189,6 +191,11 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	}
 	sa.beside_spi = data->inbound ? 0 : beside(ike_sa, id->spi);
 	sekisho_describe(ike_sa, &owner);
+	if (!sekisho_ops->rekeys_child(sekisho_ops->context, owner.event.ike, &life_seconds_min))
+	{	/* a client that does it by itself, and refuses it from us; what limits bytes stays a limit */
+		rekey_seconds = sa.soft_bytes = sa.soft_packets = 0;
+		life_seconds = life_seconds ? max(life_seconds, life_seconds_min) : 0;
+	}
 	if (!sekisho_ops->install(sekisho_ops->context, &sa, &owner.event))
 	{
 		sekisho_report_cause(ike_sa, SEKISHO_CAUSE_INSTALL);
@@ -196,7 +203,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	}
 	if (data->inbound)
 	{
-		enliven(this, id, data->lifetime);
+		enliven(this, id, rekey_seconds, life_seconds);
 		newest_inbound = sa.spi;
 	}
 	return SUCCESS;

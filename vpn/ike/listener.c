@@ -3,6 +3,7 @@
  * accepted unasked. Hooks run under the bus' one mutex: nothing here waits. */
 #include <bus/listeners/listener.h>
 #include <credentials/certificates/x509.h>
+#include <encoding/payloads/cp_payload.h>
 #include <encoding/payloads/delete_payload.h>
 #include <encoding/payloads/notify_payload.h>
 #include <encoding/payloads/vendor_id_payload.h>
@@ -118,6 +119,8 @@ void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 	out->event.certificate_subject = out->certificate_subject;
 	out->event.initiator_spi = be64toh(id->get_initiator_spi(id));
 	out->event.responder_spi = be64toh(id->get_responder_spi(id));
+	out->offered[0] = '\0';
+	out->event.offered = out->offered;
 	enumerator = ike_sa->create_virtual_ip_enumerator(ike_sa, FALSE);
 	while (out->event.leases < countof(out->event.lease) && enumerator->enumerate(enumerator, &vip))
 	{
@@ -146,6 +149,58 @@ void sekisho_report_cause(ike_sa_t *ike_sa, sekisho_cause cause)
 		description.event.cause = cause;
 		sekisho_ops->event(sekisho_ops->context, &description.event);
 	}
+}
+
+/** Each algorithm of `type` that any proposal has, once; what does not fit is left out. */
+static size_t add_algorithms(linked_list_t *proposals, transform_type_t type, char *out, size_t size, size_t used)
+{
+	enumerator_t *all = proposals->create_enumerator(proposals), *one;
+	proposal_t *proposal;
+	uint16_t algorithm, bits;
+	char name[40];
+
+	while (all->enumerate(all, &proposal))
+	{
+		one = proposal->create_enumerator(proposal, type);
+		while (one->enumerate(one, &algorithm, &bits))
+		{
+			int length = snprintf(name, sizeof(name), " %N", transform_get_enum_names(type), algorithm);
+			if (bits && length > 0 && length < sizeof(name))
+			{
+				length += snprintf(name + length, sizeof(name) - length, "_%u", bits);
+			}
+			char *found = length > 0 && length < sizeof(name) ? strstr(out, name) : out;
+			if (!(found && (found[length] == ' ' || !found[length])) && used + length + 1 < size)
+			{
+				memcpy(out + used, name, length + 1);
+				used += length;
+			}
+		}
+		one->destroy(one);
+	}
+	all->destroy(all);
+	return used;
+}
+
+/** Nothing of ours fits: what the peer offered, each algorithm once. */
+static void report_mismatch(ike_sa_t *ike_sa, sekisho_cause cause, linked_list_t *proposals)
+{
+	static const transform_type_t types[] = { ENCRYPTION_ALGORITHM, INTEGRITY_ALGORITHM, PSEUDO_RANDOM_FUNCTION, KEY_EXCHANGE_METHOD };
+	sekisho_description description;
+	size_t used = 0;
+
+	if (!ike_sa)
+	{
+		return;
+	}
+	sekisho_describe(ike_sa, &description);
+	for (int i = 0; proposals && i < countof(types); i++)
+	{
+		used = add_algorithms(proposals, types[i], description.offered, sizeof(description.offered), used);
+	}
+	description.event.kind = SEKISHO_EVENT_CAUSE;
+	description.event.cause = cause;
+	sekisho_ops->event(sekisho_ops->context, &description.event);
 }
 
 static uint64_t own_spi(ike_sa_t *ike_sa)
@@ -230,6 +285,35 @@ static void attempt(ike_sa_t *ike_sa, message_t *message)
 	note_spi(ike_sa, sekisho_attachment_of(local).tenant);
 }
 
+/** What the request lets us see of the client's making. */
+static void mark(ike_sa_t *ike_sa, message_t *message)
+{
+	uint32_t ike = ike_sa->get_unique_id(ike_sa);
+	enumerator_t *enumerator = message->create_payload_enumerator(message), *attributes;
+	configuration_attribute_t *attribute;
+	payload_t *payload;
+	chunk_t vendor;
+
+	while (enumerator->enumerate(enumerator, &payload))
+	{
+		if (payload->get_type(payload) == PLV2_VENDOR_ID)
+		{
+			vendor = ((vendor_id_payload_t*)payload)->get_data((vendor_id_payload_t*)payload);
+			sekisho_ops->mark(sekisho_ops->context, ike, (sekisho_bytes){ vendor.ptr, vendor.len }, 0);
+		}
+		else if (payload->get_type(payload) == PLV2_CONFIGURATION)
+		{
+			attributes = ((cp_payload_t*)payload)->create_attribute_enumerator((cp_payload_t*)payload);
+			while (attributes->enumerate(attributes, &attribute))
+			{
+				sekisho_ops->mark(sekisho_ops->context, ike, (sekisho_bytes){}, attribute->get_type(attribute));
+			}
+			attributes->destroy(attributes);
+		}
+	}
+	enumerator->destroy(enumerator);
+}
+
 static bool says_goodbye(message_t *message)
 {
 	enumerator_t *enumerator = message->create_payload_enumerator(message);
@@ -259,9 +343,11 @@ static bool on_message(listener_t *this, ike_sa_t *ike_sa, message_t *message, b
 	if (incoming && exchange == IKE_SA_INIT && message->get_request(message))
 	{	/* once before its payloads are read, which may fail, and once behind */
 		attempt(ike_sa, message);
+		mark(ike_sa, message);
 	}
 	else if (incoming && plain && exchange == IKE_AUTH && message->get_request(message))
 	{
+		mark(ike_sa, message);
 		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
 		report_errors(ike_sa, message);
 	}
@@ -286,8 +372,6 @@ static bool on_alert(listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list 
 		alert_t alert;
 		sekisho_cause cause;
 	} causes[] = {
-		{ ALERT_PROPOSAL_MISMATCH_IKE, SEKISHO_CAUSE_IKE_PROPOSAL },
-		{ ALERT_PROPOSAL_MISMATCH_CHILD, SEKISHO_CAUSE_CHILD_PROPOSAL },
 		{ ALERT_TS_MISMATCH, SEKISHO_CAUSE_SELECTORS },
 		{ ALERT_PEER_AUTH_FAILED, SEKISHO_CAUSE_PEER_AUTH },
 		{ ALERT_LOCAL_AUTH_FAILED, SEKISHO_CAUSE_LOCAL_AUTH },
@@ -304,6 +388,11 @@ static bool on_alert(listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list 
 		{ ALERT_INSTALL_CHILD_SA_FAILED, SEKISHO_CAUSE_INSTALL },
 	};
 
+	if (alert == ALERT_PROPOSAL_MISMATCH_IKE || alert == ALERT_PROPOSAL_MISMATCH_CHILD)
+	{
+		report_mismatch(ike_sa, alert == ALERT_PROPOSAL_MISMATCH_IKE ? SEKISHO_CAUSE_IKE_PROPOSAL : SEKISHO_CAUSE_CHILD_PROPOSAL,
+						va_arg(args, linked_list_t*));
+	}
 	for (size_t i = 0; i < countof(causes); i++)
 	{
 		if (causes[i].alert == alert)

@@ -132,6 +132,7 @@ typedef struct {
   uint32_t peer_win32;     ///< of Microsoft's notify 12345
   size_t vendors;          ///< of an attempt: vendor ids the peer sent
   sekisho_bytes vendor[SEKISHO_VENDORS_MAX];
+  const char* offered;  ///< algorithms of an offer that nothing fits
   uint32_t spi_in, spi_out;  ///< host order
   size_t leases;
   sekisho_endpoint lease[4];
@@ -162,6 +163,10 @@ typedef struct {
   void (*event)(void* context, const sekisho_event* event);
   /// The IKE_SA whose own SPI is `spi` (as it stands on the wire) belongs to `tenant`; called again with 0 when it is gone.
   void (*own_spi)(void* context, uint64_t spi, uint32_t tenant);
+  /// What a client shows of itself: a vendor id, or (`vendor_id` empty) an attribute its configuration request asks for.
+  void (*mark)(void* context, uint32_t ike, sekisho_bytes vendor_id, uint16_t attribute);
+  /// Whether we begin the rekeying of this client's CHILD_SAs; if not, seconds each lives at least.
+  bool (*rekeys_child)(void* context, uint32_t ike, uint32_t* life_seconds_min);
   void (*log)(void* context, int level, uint32_t ike, const char* group, const char* text);
 } sekisho_ike_ops;
 
