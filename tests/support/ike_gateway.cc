@@ -263,7 +263,7 @@ class Loop {
       }
     } else if (word == "refused") {
       const Engine::Refused refused = engine_.refused();
-      out << "\"" << refused.malformed << " " << refused.foreign_tenant << " " << refused.overload << "\"";
+      out << "\"" << refused.malformed << " " << refused.foreign_tenant << " " << refused.overload << " " << refused.budget << "\"";
     }
     say(out.str() + "]}");
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 
 #include "base/assert.h"
@@ -58,6 +59,10 @@ Session session_of(const sekisho_event& from) {
   out.spi_out = from.spi_out;
   for (std::size_t i = 0; i < from.leases; ++i) out.leases.push_back(address_of(from.lease[i]));
   return out;
+}
+
+std::int64_t now_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 IkeSignal::Kind kind_of(sekisho_event_kind kind) {
@@ -345,6 +350,10 @@ void Engine::receive(const Path& path, ByteSpan payload) {
       return;
     }
   }
+  if (header->receiver_spi == 0 && !within_budget(path)) {
+    budget_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
   const sekisho_path wire{{path.tenant, path.port}, wire_of(path.local), wire_of(path.remote)};
   if (!sekisho_ike_receive(&wire, {payload.data(), payload.size()})) overload_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -372,10 +381,22 @@ void Engine::mapping_changed(std::uint32_t spi, const Endpoint& local, const End
   sekisho_ike_mapping_changed(spi, &end, &remote);
 }
 
-Engine::Refused Engine::refused() const { return {malformed_.load(), foreign_tenant_.load(), overload_.load()}; }
+Engine::Refused Engine::refused() const { return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load()}; }
+
+bool Engine::within_budget(const Path& path) {
+  const std::lock_guard lock(book_mutex_);
+  return half_open_.admit(path.tenant, path.remote.address, now_seconds());
+}
 
 void Engine::take(const IkeSignal& signal) {
+  using Kind = IkeSignal::Kind;
   const std::lock_guard lock(book_mutex_);
+  const Session& who = signal.session;
+  if (signal.kind == Kind::kAttempt && book_.id_of(signal.ike) == 0) half_open_.begun(signal.ike, who.path.tenant, who.path.remote.address);
+  if (signal.kind == Kind::kChildUp || signal.kind == Kind::kGone || signal.kind == Kind::kRetry) half_open_.ended(signal.ike);
+  if (signal.kind == Kind::kChildUp) {
+    half_open_.came_in(who.path.tenant, who.path.remote.address, std::hash<std::string>{}(who.user), now_seconds());
+  }
   if (const auto event = book_.handle(signal)) ports_.observer.on(*event);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "vpn/gateway.h"
+#include "vpn/half_open.h"
 #include "vpn/ports.h"
 #include "vpn/session_book.h"
 
@@ -19,7 +20,7 @@ namespace sekisho::vpn {
 /// Budgets of charon; the defaults are the product's.
 struct EngineSettings {
   std::uint32_t threads = 16;
-  std::uint32_t half_open_per_source = 32;  ///< an office behind one NAT logs in together
+  std::uint32_t half_open_per_source = HalfOpenBudget::kAddressMax;  ///< charon's own; half_open.h decides before
   std::uint32_t cookie_per_source = 8;
   std::uint32_t half_open_seconds = 30;
   std::uint32_t retransmit_tries = 5;
@@ -66,6 +67,7 @@ class Engine {
     std::uint64_t malformed = 0;
     std::uint64_t foreign_tenant = 0;
     std::uint64_t overload = 0;
+    std::uint64_t budget = 0;  ///< first messages of those who have enough attempts under way
   };
   [[nodiscard]] Refused refused() const;
 
@@ -73,13 +75,15 @@ class Engine {
   struct Thunks;
   explicit Engine(const Ports& ports) : ports_(ports) {}
   void take(const IkeSignal& signal);
+  bool within_budget(const Path& path);
 
   Ports ports_;
   mutable std::mutex book_mutex_;
   SessionBook book_;
+  HalfOpenBudget half_open_;  ///< under book_mutex_
   mutable std::shared_mutex owners_mutex_;
   std::unordered_map<std::uint64_t, std::uint32_t> owners_;  ///< own SPI of an IKE_SA -> tenant
-  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0};
+  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0};
 };
 
 }  // namespace sekisho::vpn

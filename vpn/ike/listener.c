@@ -34,11 +34,27 @@ static void text_of_proposal(proposal_t *proposal, char *out, size_t size)
 	}
 }
 
+/** Who a peer that has proven nothing yet says it is by EAP: Windows' IDi is an address. */
+static identification_t *claimed_user(ike_sa_t *ike_sa)
+{
+	enumerator_t *proven = ike_sa->create_auth_cfg_enumerator(ike_sa, FALSE);
+	identification_t *user = NULL;
+	auth_cfg_t *auth;
+
+	if (!proven->enumerate(proven, &auth))
+	{
+		auth = ike_sa->get_auth_cfg(ike_sa, FALSE);
+		user = auth ? auth->get(auth, AUTH_RULE_EAP_IDENTITY) : NULL;
+	}
+	proven->destroy(proven);
+	return user && user->get_type(user) != ID_ANY ? user : NULL;
+}
+
 /** Who the peer is: its EAP identity, else IDi; of a certificate's holder who gave his distinguished name, as Windows does, the first
  * mail address or host name among the certificate's alternative names. */
 static identification_t *user_of(ike_sa_t *ike_sa)
 {
-	identification_t *user = ike_sa->get_other_eap_id(ike_sa), *name, *better = NULL;
+	identification_t *user = claimed_user(ike_sa) ?: ike_sa->get_other_eap_id(ike_sa), *name, *better = NULL;
 	enumerator_t *auths, *names;
 	certificate_t *certificate;
 	auth_cfg_t *auth;
