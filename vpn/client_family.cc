@@ -31,7 +31,7 @@ struct FamilyRow {
 
 constexpr std::array kFamilies{
     FamilyRow{ClientFamily::kUnknown, "", {}},
-    FamilyRow{ClientFamily::kWindows, "Windows", {.gateway_rekeys_child = false, .child_life_seconds_min = 86400}},
+    FamilyRow{ClientFamily::kWindows, "Windows", {.gateway_rekeys_child = false, .child_life_seconds_min = 86400, .asks_dhcp = true}},
     FamilyRow{ClientFamily::kApple, "Apple", {}},
     FamilyRow{ClientFamily::kStrongswan, "strongSwan", {}},
     FamilyRow{ClientFamily::kLibreswan, "libreswan", {}},

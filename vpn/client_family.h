@@ -17,6 +17,8 @@ struct ClientHabits {
   bool gateway_rekeys_child = true;
   /// An SA of a family that is left to rekey by itself lives at least this long.
   std::uint32_t child_life_seconds_min = 0;
+  /// Asks for routes by DHCP through its tunnel, whose selectors therefore hold the broadcast and who answers.
+  bool asks_dhcp = false;
 };
 
 /// What a client shows of itself: vendor ids of its first message, attributes its configuration request asks for.

@@ -125,6 +125,14 @@ void UserDirectory::wrong_secret(const Path& path, std::string_view user) {
   ++failures_;
 }
 
+std::optional<std::string> UserDirectory::gateway_at(std::uint32_t tenant, const Address& lease) const {
+  const std::lock_guard lock(mutex_);
+  const Leases::Holder* holder = leases_.holder(tenant, lease);
+  const auto found = holder == nullptr ? entries_.end() : entries_.find(holder->session);
+  if (found == entries_.end()) return std::nullopt;
+  return found->second.gateway;
+}
+
 bool UserDirectory::locked(const Path& path, std::string_view user) const {
   const std::lock_guard lock(mutex_);
   const std::int64_t now = clock_();

@@ -49,6 +49,8 @@ class UserDirectory : public Directory {
     std::int64_t since = 0;
   };
   [[nodiscard]] std::optional<Admitted> admitted(std::uint64_t session) const;
+  /// The gateway of the session that holds an inner address; nothing: nobody does.
+  [[nodiscard]] std::optional<std::string> gateway_at(std::uint32_t tenant, const Address& lease) const;
   /// Why this user's wrong password was wrong: shut out for now?
   [[nodiscard]] bool locked(const Path& path, std::string_view user) const;
   /// The session is over, its tunnel closed: addresses are free again.

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/net/checksum.h"
+#include "base/net/tunnel_dhcp.h"
 #include "dataplane/path/carry.h"
 #include "dataplane/path/record.h"
 #include "dataplane/train.h"
@@ -181,6 +182,13 @@ void punt(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   }
 }
 
+/// Whether an opened packet asks everybody by DHCP: the keying daemon alone knows its user's networks and name servers.
+bool asks_dhcp(rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  if (meta.destination_port != kDhcpServerPort || meta.protocol != filters::kProtocolUdp || !is_ipv4(meta)) [[likely]] return false;
+  return filters::ip_destination(frame_of(packet), meta) == Address::from_v4(0xffffffff);
+}
+
 /// Ends a packet that did not come out of its tunnel. Its outer headers are as they were.
 void refuse_closed(Shard& shard, const Runtime& config, rte_mbuf* packet, EspFault fault) {
   if (fault == EspFault::kDummy) {
@@ -218,6 +226,11 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa
   if (reason != DropReason::kNone) {
     place(config, meta, outer);
     refuse(shard, config, packet, reason);
+    return false;
+  }
+  if (asks_dhcp(packet)) [[unlikely]] {
+    place(config, meta, port);
+    punt(shard, config, packet);
     return false;
   }
   const bool syn = meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kTcpSyn) != 0 && (meta.proof & filters::kProofL4) != 0;
@@ -579,6 +592,32 @@ void send_datagram(Shard& shard, const Runtime& config, const DatagramHead& head
   forward(shard, config, burst);
 }
 
+/// Whether the daemon may answer this by DHCP: to a client of a tunnel Port of the tenant, as who answers there.
+bool is_dhcp_answer(const Runtime& config, const DatagramHead& head, std::size_t length) {
+  constexpr std::size_t kLengthMax = 1300;  // each tunnel carries it whole
+  const std::uint32_t at = config.find_port(head.port);
+  return at != kNoIndex && config.ports[at].kind == snapshot::PortKind::kTunnel && config.ports[at].tenant == head.tenant &&
+         head.local == Address::from_v4(kTunnelDhcpServerV4) && head.remote.family == Family::kIpv4 &&
+         head.remote_port == kDhcpClientPort && length <= kLengthMax;
+}
+
+/// Sends what is_dhcp_answer() let pass through the tunnel of the Lease it is for.
+void send_dhcp(Shard& shard, const Runtime& config, const DatagramHead& head, ByteSpan datagram) {
+  constexpr std::size_t kHeader = 20;
+  rte_mbuf* packet = shard.generate();
+  if (packet == nullptr) return;  // the client asks again
+  const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
+  const std::span<std::uint8_t> ip = room.subspan(kEthernetBytes, kHeader + datagram.size());
+  std::fill_n(room.begin(), kEthernetBytes, std::uint8_t{0});
+  store_be<std::uint16_t>(room, 12, 0x0800);  // IPv4
+  OwnHeader{head.local, head.remote, ++shard.tunnels_here.datagram_id, kHeader}.write(ip, 0, datagram.size(), false, false);
+  std::copy(datagram.begin(), datagram.end(), ip.begin() + kHeader);
+  packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + ip.size());
+  packet->pkt_len = packet->data_len;
+  packet->port = kOwnNic;
+  answer(shard, packet, config.ports[config.find_port(head.port)]);
+}
+
 }  // namespace
 
 void inject(Shard& shard, const Runtime& config) noexcept {
@@ -594,8 +633,9 @@ void inject(Shard& shard, const Runtime& config) noexcept {
       return;
     }
     if (!found) return;
+    const bool dhcp = head.local_port == kDhcpServerPort;
     Hop hop;
-    if (!way_of(shard, config, head, hop)) {
+    if (dhcp ? !is_dhcp_answer(config, head, *length) : !way_of(shard, config, head, hop)) {
       here.inject_refused.add(1);
       continue;
     }
@@ -608,7 +648,7 @@ void inject(Shard& shard, const Runtime& config) noexcept {
         pseudo_header_sum(head.local, head.remote, filters::kProtocolUdp, static_cast<std::uint32_t>(datagram.size()));
     const std::uint16_t folded = checksum_fold(checksum_add(sum, datagram));
     store_be<std::uint16_t>(datagram, 6, folded == 0 ? std::uint16_t{0xffff} : folded);
-    send_datagram(shard, config, head, datagram, hop);
+    dhcp ? send_dhcp(shard, config, head, datagram) : send_datagram(shard, config, head, datagram, hop);
   }
 }
 

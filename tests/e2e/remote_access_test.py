@@ -14,6 +14,10 @@ from lab.appliance import default_binaries
 from lab.lab import Lab
 from lab.system import wait_until
 
+from scapy.layers.dhcp import BOOTP, DHCP
+from scapy.layers.inet import IP, UDP
+
+from ike_initiator import IkeError, Initiator, families
 from ike_test import connection, document
 from ike_world import Client, Pki, nt_hash
 
@@ -230,6 +234,74 @@ def test_the_profile_for_strongswan_brings_in(site, client):
         assert outside(site).curl(LOGIN, 1)[0] == 28
     finally:
         client.forget(name)
+
+
+MICROSOFT = {"GCMAES256": "aes256gcm16", "SHA384": "prfsha384", "ECP384": "ecp384"}  # what the script may say, as an IKE client reads it
+APPLE = {"AES-256-GCM": "aes256gcm16", "SHA2-384": "prfsha384", 20: "ecp384"}
+
+
+def proposals_of(client, text):
+    """(IKE, ESP) proposals of what the profile makes its client offer; ESP without the group, which counts at rekeying alone."""
+    if client == "windows":
+        word = {key: MICROSOFT[value] for key, value in re.findall(r"-(\w+) (\w+)", re.search(r"Set-VpnConnectionIPsecConfiguration.*", text)[0])
+                if value in MICROSOFT}
+        assert word["AuthenticationTransformConstants"] == word["CipherTransformConstants"] and word["PfsGroup"] == word["DHGroup"]
+        return "-".join(word[key] for key in ("EncryptionMethod", "IntegrityCheckMethod", "DHGroup")), word["CipherTransformConstants"]
+    if client == "apple":
+        vpn = next(one for one in plistlib.loads(text.encode())["PayloadContent"] if one["PayloadType"] == "com.apple.vpn.managed")["IKEv2"]
+        ike, child = vpn["IKESecurityAssociationParameters"], vpn["ChildSecurityAssociationParameters"]
+        keys = ("EncryptionAlgorithm", "IntegrityAlgorithm", "DiffieHellmanGroup")
+        return "-".join(APPLE[ike[key]] for key in keys), APPLE[child["EncryptionAlgorithm"]]
+    if client == "android":
+        app = json.loads(text)
+        return app["ike-proposal"], app["esp-proposal"].rsplit("-", 1)[0]
+    keyfile = configparser.RawConfigParser(strict=True)
+    keyfile.read_string(text)
+    return keyfile["vpn"]["ike"], keyfile["vpn"]["esp"].rsplit("-", 1)[0]
+
+
+def log_in(site, shape):
+    made = Initiator(site.lab["outside"].namespace, GATEWAYS["acme"][0], shape, trust=[site.pki.path("acme.pem")])
+    return made.log_in("alice", "alice-acme")
+
+
+@pytest.mark.parametrize("client_name, family", [("windows", "windows-hardened"), ("apple", "apple-profile"), ("android", "strongswan-app"),
+                                                 ("networkmanager", "networkmanager")])
+def test_what_a_profile_makes_its_client_offer_is_accepted(site, client_name, family):
+    ike, esp = proposals_of(client_name, site.profile(client_name))
+    initiator = log_in(site, {**families()[family], "ike": [ike], "esp": [esp + "-noesn"]})
+    up = site.expect("up", user="alice")
+    assert (initiator.suite.words(), initiator.children[-1].suite.words()) == (ike, esp) and initiator.retries == [] and "msg" not in up
+    initiator.leave()
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="user")
+
+
+def inform(address, client_mac=bytes(6)):
+    """As Windows asks: DHCPINFORM, class MSFT 5.0, routes by option 249."""
+    options = [("message-type", "inform"), ("vendor_class_id", b"MSFT 5.0"), ("param_req_list", [6, 15, 43, 44, 249]), "end"]
+    return IP(src=address, dst="255.255.255.255") / UDP(sport=68, dport=67) / BOOTP(op=1, ciaddr=address, chaddr=client_mac, xid=0x12345678) / DHCP(options=options)
+
+
+def test_windows_asks_by_dhcp_and_learns_its_routes(site):
+    initiator = log_in(site, families()["windows-hardened"])
+    up = site.expect("up", client="Windows")
+    answer = IP(initiator.carry(bytes(inform(up["ip4"]))))
+    assert (answer.src, answer.dst, answer[UDP].sport, answer[UDP].dport) == ("192.0.0.8", up["ip4"], 67, 68)
+    told = dict(one[:2] for one in answer[DHCP].options if isinstance(one, tuple))
+    assert told["message-type"] == 5 and told["server_id"] == "192.0.0.8" and answer[BOOTP].yiaddr == "0.0.0.0"
+    assert bytes([249, 8, 24, 10, 0, 0, 0, 0, 0, 0]) in bytes(answer[DHCP])  # 10.0.0.0/24
+    # The nearest that must not be answered: another's address, and a request for an address.
+    with pytest.raises(IkeError, match="no packet came back"):
+        question = inform(up["ip4"])
+        question[BOOTP].ciaddr = "10.99.0.40"
+        initiator.carry(bytes(question), seconds=1)
+    with pytest.raises(IkeError, match="no packet came back"):
+        question = inform(up["ip4"])
+        question[DHCP].options[0] = ("message-type", "discover")
+        initiator.carry(bytes(question), seconds=1)
+    assert initiator.carry(bytes(inform(up["ip4"])))
+    initiator.leave()
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="user")
 
 
 def test_the_other_tenant_has_the_same_addresses_and_another_world(site, client):

@@ -257,6 +257,56 @@ TEST_P(PathTunnel, IkeGoesToTheDaemonWithItsTenantWholeOrInPiecesAndKeepalivesEn
   EXPECT_TRUE(daemon_->punted().empty());
 }
 
+TEST_P(PathTunnel, AUsersDhcpQuestionGoesToTheDaemonAndItsAnswerThroughTheTunnelOfTheLease) {
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  const Frame text(260, 0x31);
+  from_user(user, ip({}, kLease4, "255.255.255.255").udp(68, 67).payload(text).build());
+  const auto asked = daemon_->punted();
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].second, text);
+  EXPECT_EQ(asked[0].first.tenant, kTenantA);
+  EXPECT_EQ(asked[0].first.port, setup.tunnel_port);
+  EXPECT_EQ(asked[0].first.remote, address(kLease4));
+  EXPECT_EQ(asked[0].first.local_port, 67);
+  // The nearest ones: another port, another address; they are the rules' business.
+  from_user(user, ip({}, kLease4, "255.255.255.255").udp(68, 69).payload(text).build());
+  from_user(user, ip({}, kLease4, "10.0.0.2").udp(68, 67).payload(text).build());
+  EXPECT_TRUE(daemon_->punted().empty());
+  DatagramHead head{.tenant = kTenantA, .port = setup.tunnel_port, .local = address("192.0.0.8"), .remote = address(kLease4), .local_port = 67, .remote_port = 68};
+  const Frame large(1301, 0x32);
+  const std::array<ByteSpan, 1> answer{ByteSpan(text)}, too_large{ByteSpan(large)};
+  ASSERT_TRUE(daemon_->inject->push(head, answer));
+  world_.settle();
+  const auto out = to_uplink();
+  ASSERT_EQ(out.size(), 1U);
+  const Frame opened = user.open(out[0]);
+  ASSERT_FALSE(opened.empty());
+  const Frame inner = l3_of(opened);
+  EXPECT_EQ(Frame(inner.begin() + 12, inner.begin() + 24), (Frame{192, 0, 0, 8, 10, 9, 0, 5, 0, 67, 0, 68}));
+  EXPECT_EQ(Frame(inner.end() - 260, inner.end()), text);
+  // Not as somebody else, not to another port, not for another tenant, not on a wire, not in pieces, not to a Lease nobody has.
+  const auto wrong = [&](auto change, const std::array<ByteSpan, 1>& what) {
+    DatagramHead changed = head;
+    change(changed);
+    ASSERT_TRUE(daemon_->inject->push(changed, what));
+  };
+  wrong([](DatagramHead& one) { one.local = address("192.0.0.9"); }, answer);
+  wrong([](DatagramHead& one) { one.local = address(kLease6); }, answer);
+  wrong([](DatagramHead& one) { one.remote = address(kLease6); }, answer);
+  wrong([](DatagramHead& one) { one.remote_port = 69; }, answer);
+  wrong([](DatagramHead& one) { one.tenant = kTenantB; }, answer);
+  wrong([](DatagramHead& one) { one.port = kShare; }, answer);
+  wrong([](DatagramHead&) {}, too_large);
+  world_.settle();
+  EXPECT_EQ(world_.engine().shard(0).tunnels_here.inject_refused.read(), 7U);
+  wrong([](DatagramHead& one) { one.remote = address("10.9.0.77"); }, answer);
+  world_.settle();
+  EXPECT_TRUE(to_uplink().empty());
+  EXPECT_EQ(drops(DropReason::kVpnNoLease), 1U);
+}
+
 TEST_P(PathTunnel, WithoutADaemonIkeIsUnservedAndTunnelsLiveOn) {
   const Making setup;
   User user(setup);

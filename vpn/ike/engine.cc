@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/assert.h"
+#include "base/net/tunnel_dhcp.h"
 #include "vpn/ike/shim.h"
 #include "vpn/ike_header.h"
 #include "vpn/labels.h"
@@ -257,17 +258,18 @@ struct Engine::Thunks {
     const std::lock_guard lock(engine(context).book_mutex_);
     vendor_id.size > 0 ? engine(context).book_.mark(ike, {vendor_id.data, vendor_id.size}) : engine(context).book_.mark(ike, attribute);
   }
-  static bool rekeys_child(void* context, std::uint32_t ike, std::uint32_t* life_seconds_min) noexcept {
+  static void habits(void* context, std::uint32_t ike, sekisho_habits* out) noexcept {
     const std::lock_guard lock(engine(context).book_mutex_);
-    const ClientHabits& habits = habits_of(engine(context).book_.client_of(ike));
-    *life_seconds_min = habits.child_life_seconds_min;
-    return habits.gateway_rekeys_child;
+    const ClientHabits& known = habits_of(engine(context).book_.client_of(ike));
+    *out = {known.gateway_rekeys_child, known.child_life_seconds_min, known.asks_dhcp, {}};
+    const Address server = Address::from_v4(kTunnelDhcpServerV4);
+    std::copy_n(server.bytes.begin(), sizeof(out->dhcp_server), out->dhcp_server);
   }
   static void log(void* context, int level, std::uint32_t, const char* group, const char* text) noexcept {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, wrong_secret, authorize, lease, release, event, own_spi, mark, rekeys_child, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, wrong_secret, authorize, lease, release, event, own_spi, mark, habits, log};
   }
 };
 

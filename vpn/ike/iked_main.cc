@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "base/describe.h"
+#include "vpn/dhcp_inform.h"
 #include "vpn/ike/engine.h"
 #include "base/proto/control_vpn.pb.h"
 #include "vpn/operator_link.h"
@@ -79,7 +80,9 @@ class Daemon {
   bool turn() {
     const auto now = Clock::now();
     const std::size_t datagrams =
-        tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) { engine_->receive(path, payload); });
+        tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) {
+          path.local.port == kDhcpServerPort ? answer_dhcp(path, payload) : engine_->receive(path, payload);
+        });
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(*plan, plan);
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
@@ -87,6 +90,19 @@ class Daemon {
     check(now);
     report_usage(now);
     return datagrams > 0;
+  }
+
+  /// A question out of a tunnel, from the Lease it is about.
+  void answer_dhcp(const Path& path, ByteSpan payload) {
+    const auto request = parse_dhcp_inform(payload, path.remote.address);
+    const TenantPlan* tenant = plan_ ? plan_->tenant(path.tenant) : nullptr;
+    const auto name = directory_.gateway_at(path.tenant, path.remote.address);
+    const GatewayPlan* at = tenant != nullptr && name ? tenant->gateway(*name) : nullptr;
+    if (!request || at == nullptr) return;
+    const Gateway& gateway = at->gateway;
+    const DhcpFacts facts{gateway.networks, gateway.dns, gateway.dns_domains.empty() ? std::string_view{} : gateway.dns_domains.front()};
+    const Path back{path.tenant, path.port, {Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort}, {path.remote.address, kDhcpClientPort}};
+    tunnels_.send(back, answer_dhcp_inform(*request, path.remote.address, facts));
   }
 
   void take(const SaLimitReached& limit) { engine_->expire(limit.spi, limit.local, limit.hard); }

@@ -157,7 +157,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
 	sekisho_description owner;
 	uint64_t rekey_seconds = data->lifetime->time.rekey, life_seconds = data->lifetime->time.life;
-	uint32_t life_seconds_min = 0;
+	sekisho_habits habits = {};
 	linked_list_t *local = data->inbound ? data->dst_ts : data->src_ts;
 	linked_list_t *remote = data->inbound ? data->src_ts : data->dst_ts;
 	sekisho_sa sa = {
@@ -191,10 +191,11 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	}
 	sa.beside_spi = data->inbound ? 0 : beside(ike_sa, id->spi);
 	sekisho_describe(ike_sa, &owner);
-	if (!sekisho_ops->rekeys_child(sekisho_ops->context, owner.event.ike, &life_seconds_min))
+	sekisho_ops->habits(sekisho_ops->context, owner.event.ike, &habits);
+	if (!habits.gateway_rekeys_child)
 	{	/* a client that does it by itself, and refuses it from us; what limits bytes stays a limit */
 		rekey_seconds = sa.soft_bytes = sa.soft_packets = 0;
-		life_seconds = life_seconds ? max(life_seconds, life_seconds_min) : 0;
+		life_seconds = life_seconds ? max(life_seconds, habits.child_life_seconds_min) : 0;
 	}
 	if (!sekisho_ops->install(sekisho_ops->context, &sa, &owner.event))
 	{

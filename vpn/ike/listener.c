@@ -446,6 +446,49 @@ static bool on_assign_vips(listener_t *this, ike_sa_t *ike_sa, bool assign)
 	return TRUE;
 }
 
+static void add_host(linked_list_t *list, const uint8_t address[4])
+{
+	chunk_t chunk = chunk_create((u_char*)address, 4);
+
+	list->insert_last(list, traffic_selector_create_from_bytes(0, TS_IPV4_ADDR_RANGE, chunk, 0, chunk, 65535));
+}
+
+/** A client that asks by DHCP asks everybody: what is narrowed to the networks behind us would leave its question out. */
+static bool on_narrow(listener_t *this, ike_sa_t *ike_sa, child_sa_t *child_sa, narrow_hook_t type, linked_list_t *local,
+					  linked_list_t *remote)
+{
+	static const uint8_t broadcast[4] = { 255, 255, 255, 255 };
+	traffic_selector_t *everybody, *first;
+	sekisho_habits habits = {};
+	bool there = FALSE, ipv4 = FALSE;
+
+	if (type != NARROW_RESPONDER || !ike_sa)
+	{
+		return TRUE;
+	}
+	sekisho_ops->habits(sekisho_ops->context, ike_sa->get_unique_id(ike_sa), &habits);
+	if (!habits.asks_dhcp)
+	{
+		return TRUE;
+	}
+	everybody = traffic_selector_create_from_bytes(0, TS_IPV4_ADDR_RANGE, chunk_create((u_char*)broadcast, 4), 0,
+												   chunk_create((u_char*)broadcast, 4), 65535);
+	enumerator_t *enumerator = local->create_enumerator(local);
+	while (enumerator->enumerate(enumerator, &first))
+	{
+		ipv4 = ipv4 || first->get_type(first) == TS_IPV4_ADDR_RANGE;
+		there = there || everybody->is_contained_in(everybody, first);
+	}
+	enumerator->destroy(enumerator);
+	everybody->destroy(everybody);
+	if (ipv4 && !there)
+	{
+		add_host(local, broadcast);
+		add_host(local, habits.dhcp_server);
+	}
+	return TRUE;
+}
+
 static bool on_ike_rekey(listener_t *this, ike_sa_t *old, ike_sa_t *new)
 {
 	sekisho_description description;
@@ -514,6 +557,7 @@ static listener_t listener = {
 	.alert = on_alert,
 	.authorize = on_authorize,
 	.assign_vips = on_assign_vips,
+	.narrow = on_narrow,
 	.ike_rekey = on_ike_rekey,
 	.ike_update = on_ike_update,
 	.child_updown = on_child_updown,

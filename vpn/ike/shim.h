@@ -138,6 +138,14 @@ typedef struct {
   sekisho_endpoint lease[4];
 } sekisho_event;
 
+/// ClientHabits of vpn/client_family.h.
+typedef struct {
+  bool gateway_rekeys_child;
+  uint32_t child_life_seconds_min;
+  bool asks_dhcp;
+  uint8_t dhcp_server[4];
+} sekisho_habits;
+
 typedef enum { SEKISHO_SECRET_NT_HASH = 1, SEKISHO_SECRET_PSK } sekisho_secret_kind;
 
 typedef struct {
@@ -165,8 +173,8 @@ typedef struct {
   void (*own_spi)(void* context, uint64_t spi, uint32_t tenant);
   /// What a client shows of itself: a vendor id, or (`vendor_id` empty) an attribute its configuration request asks for.
   void (*mark)(void* context, uint32_t ike, sekisho_bytes vendor_id, uint16_t attribute);
-  /// Whether we begin the rekeying of this client's CHILD_SAs; if not, seconds each lives at least.
-  bool (*rekeys_child)(void* context, uint32_t ike, uint32_t* life_seconds_min);
+  /// How to behave toward this client.
+  void (*habits)(void* context, uint32_t ike, sekisho_habits* habits);
   void (*log)(void* context, int level, uint32_t ike, const char* group, const char* text);
 } sekisho_ike_ops;
 
