@@ -307,9 +307,4 @@ CertificateJudge::Verdict CertificateJudge::judge(std::span<const std::vector<st
 Cause cause_of(CertificateFault fault) { return meaning(fault).cause; }
 std::string_view sentence_of(CertificateFault fault) { return meaning(fault).text; }
 
-std::string_view name_of(Revocation revocation) {
-  constexpr std::array<std::string_view, 4> kNames{"unchecked", "good", "revoked", "unknown"};
-  return kNames.at(static_cast<std::size_t>(revocation));
-}
-
 }  // namespace sekisho::vpn

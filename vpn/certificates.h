@@ -27,18 +27,6 @@ Cause cause_of(CertificateFault fault);
 /// What is wrong and what mends it, in words.
 std::string_view sentence_of(CertificateFault fault);
 
-/// What the lists say of a certificate, in the words of the devauth log.
-enum class Revocation : std::uint8_t { kUnchecked, kGood, kRevoked, kUnknown };
-std::string_view name_of(Revocation revocation);
-
-/// What a certificate says of itself, as records show it.
-struct CertificateFacts {
-  std::string serial;   ///< hex, no leading zeros
-  std::string subject;  ///< RFC 2253
-  std::string issuer;
-  std::int64_t not_after = 0;  ///< seconds since 1970 UTC; of the chain's certificate that ends first
-};
-
 /// Judges what a peer has proven to hold the key of: the chain to a CA of the tenant, dates, what each certificate may be used for,
 /// strength, and the tenant's revocation lists. It is asked at each login, behind libcharon's own judgement, and again for live
 /// sessions: what would not come in today does not stay. Nothing is fetched, whatever a certificate names. Immutable but for what it

@@ -30,6 +30,10 @@ bool may_come_from(const TenantPlan& tenant, const GroupPlan& group, const Addre
          std::find(group.source_countries.begin(), group.source_countries.end(), country) != group.source_countries.end();
 }
 
+bool may_not_come_in(const DeviceVerdict& device) {
+  return device.result == DeviceVerdict::Result::kFail || device.result == DeviceVerdict::Result::kPending;
+}
+
 std::size_t copy(ByteSpan from, std::span<std::uint8_t> to) {
   if (from.size() > to.size()) return 0;
   std::copy(from.begin(), from.end(), to.begin());
@@ -70,11 +74,42 @@ Cause UserDirectory::judge(const Found& found, const Address& source) const {
   return may_come_from(*found.tenant, *found.group, source) ? Cause::kNone : Cause::kSourceAddress;
 }
 
+DeviceVerdict UserDirectory::judge_device(const Found& found, const std::optional<std::string>& serial) const {
+  using Result = DeviceVerdict::Result;
+  using Why = DeviceVerdict::Why;
+  DeviceVerdict out;
+  const std::string& policy = found.group->device_policy;
+  out.policy = policy.empty() ? "none" : policy;
+  const auto registered = serial ? found.tenant->devices.find(*serial) : found.tenant->devices.end();
+  const DevicePlan* device = registered == found.tenant->devices.end() ? nullptr : registered->second.get();
+  if (device != nullptr) out.id = device->id, out.name = device->label, out.group = device->group, out.os = device->os;
+  const auto say = [&out](Result result, Why why) { return out.result = result, out.why = why, out; };
+  if (policy.empty()) return say(Result::kSkipped, Why::kNone);
+  if (device == nullptr) {
+    const auto rule = found.tenant->device_policies.find(policy);
+    const bool allowed = serial && rule != found.tenant->device_policies.end() && rule->second;
+    return allowed ? say(Result::kOk, Why::kNone) : say(Result::kFail, Why::kUnregistered);
+  }
+  if (device->state == DevicePlan::State::kRequested) return say(Result::kPending, Why::kNotApproved);
+  if (device->state == DevicePlan::State::kDisabled) return say(Result::kFail, Why::kDisabled);
+  if (device->valid_until != 0 && device->valid_until <= clock_()) return say(Result::kFail, Why::kExpired);
+  if (!device->owner.empty() && (found.user == nullptr || folded(found.user->name) != device->owner)) {
+    return say(Result::kFail, Why::kUserMismatch);
+  }
+  if (!device->owner_group.empty() &&
+      (found.user == nullptr || std::count(found.user->groups.begin(), found.user->groups.end(), device->owner_group) == 0)) {
+    return say(Result::kFail, Why::kGroup);
+  }
+  return say(Result::kOk, Why::kNone);
+}
+
 Cause UserDirectory::judge_again(const Entry& entry) const {
   const Found found = find(entry.tenant, entry.gateway, entry.user);
   if (found.gateway != nullptr && found.user == nullptr && entry.user_id != 0) return Cause::kAdmin;
   const Cause cause = judge(found, entry.source);
   if (cause != Cause::kNone) return cause;
+  // One that a daemon before left has no certificate any more: its client comes again and shows it.
+  if (!entry.left && may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
   // The data plane was told another user or Port: he has to come in again.
   const std::uint32_t id = found.user == nullptr ? 0 : found.user->id;
   return id == entry.user_id && (entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port) ? Cause::kNone : Cause::kConfig;
@@ -90,6 +125,15 @@ void UserDirectory::end(std::uint64_t session, Entry& entry, Cause cause) {
 void UserDirectory::set_plan(std::shared_ptr<const Plan> plan) {
   const std::lock_guard lock(mutex_);
   plan_ = std::move(plan);
+  end_unwelcome();
+}
+
+void UserDirectory::judge_live() {
+  const std::lock_guard lock(mutex_);
+  end_unwelcome();
+}
+
+void UserDirectory::end_unwelcome() {
   for (auto& [session, entry] : entries_) {
     if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
   }
@@ -115,6 +159,14 @@ std::size_t UserDirectory::psk(const Path& path, std::string_view peer, std::spa
   const TenantPlan* tenant = plan_->tenant(path.tenant);
   const UserPlan* found = tenant == nullptr ? nullptr : tenant->user(peer);
   return found == nullptr ? 0 : copy(found->psk.bytes(), out);
+}
+
+std::size_t UserDirectory::ppk(const Path& path, std::string_view ppk_id, std::span<std::uint8_t> out) {
+  const std::lock_guard lock(mutex_);
+  const TenantPlan* tenant = plan_->tenant(path.tenant);
+  if (tenant == nullptr) return 0;
+  const auto owner = tenant->ppk_owners.find(std::string(ppk_id));
+  return owner == tenant->ppk_owners.end() ? 0 : copy(tenant->users.at(owner->second).ppk.bytes(), out);
 }
 
 void UserDirectory::wrong_secret(const Path& path, std::string_view user) {
@@ -178,19 +230,25 @@ void UserDirectory::add(std::uint64_t session, Entry entry) {
   if (entries_.emplace(session, std::move(entry)).second) by_user_[key].push_back(session);
 }
 
-Cause UserDirectory::authorize(const Session& session) {
+Directory::Admission UserDirectory::authorize(const Session& session) {
   const std::lock_guard lock(mutex_);
   const std::string user = folded(session.user);
   const std::string_view gateway = gateway_name(session.gateway);
   const Found found = find(session.path.tenant, gateway, user);
-  if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return cause;
+  if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return {cause, {}};
+  // Another user's key would hide from him that his own is not in use.
+  if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return {Cause::kAuth, {}};
+  std::optional<std::string> serial;
+  if (const ProvenCertificate* device = session.certificate(true)) serial = device->facts.serial;
+  const DeviceVerdict device = judge_device(found, serial);
+  if (may_not_come_in(device)) return {Cause::kDevice, device};
   const std::int64_t now = clock_();
-  if (!open_now(found.group->login, now)) return Cause::kSchedule;
+  if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
-  if (const Cause cause = make_room(found, user); cause != Cause::kNone) return cause;
+  if (const Cause cause = make_room(found, user); cause != Cause::kNone) return {cause, device};
   add(session.id, Entry{session.path.tenant, std::string(gateway), user, found.user == nullptr ? 0 : found.user->id, found.group->name,
-                        found.group->pool, found.gateway->tunnel_port, session.path.remote.address, now, false, false});
-  return Cause::kNone;
+                        found.group->pool, found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false});
+  return {Cause::kNone, device};
 }
 
 std::optional<Address> UserDirectory::lease(const Session& session, Family family) {
@@ -250,7 +308,7 @@ void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::stri
   const std::lock_guard lock(mutex_);
   const std::string name = folded(user);
   for (const Address& address : leases) leases_.adopt(tenant, address, session, name);
-  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, true});
+  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true});
   if (plan_->generation == 0) return;
   Entry& entry = entries_.at(session);
   if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);

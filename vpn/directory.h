@@ -34,7 +34,8 @@ class UserDirectory : public Directory {
   std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) override;
   std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) override;
   void wrong_secret(const Path& path, std::string_view user) override;
-  Cause authorize(const Session& session) override;
+  std::size_t ppk(const Path& path, std::string_view ppk_id, std::span<std::uint8_t> out) override;
+  Admission authorize(const Session& session) override;
   std::optional<Address> lease(const Session& session, Family family) override;
   void release(const Session& session, const Address& address) override;
 
@@ -60,6 +61,9 @@ class UserDirectory : public Directory {
   /// A session left by a daemon before.
   void adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id,
              std::span<const Address> leases);
+
+  /// What ends by itself, a device's registration: whom the Plan no longer lets in is among the next endings.
+  void judge_live();
 
   struct Ending {
     std::uint64_t session = 0;
@@ -87,16 +91,19 @@ class UserDirectory : public Directory {
     Address source;  ///< none: not known
     std::int64_t since = 0;
     bool ending = false;
+    std::optional<std::string> device;  ///< serial number of the device's certificate; none: he showed none
     bool left = false;  ///< of a daemon before: not counted, its client will come again
   };
   struct Found;
   [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user) const;
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
+  [[nodiscard]] DeviceVerdict judge_device(const Found& found, const std::optional<std::string>& serial) const;
   Cause make_room(const Found& found, const std::string& user);
   /// Whether tenant or group have no room for one more when `leaving` of theirs have gone.
   [[nodiscard]] bool full(const Found& found, std::size_t leaving) const;
   [[nodiscard]] std::vector<std::uint64_t> counted(std::uint32_t tenant, const std::string& user) const;
+  void end_unwelcome();
   void add(std::uint64_t session, Entry entry);
   void end(std::uint64_t session, Entry& entry, Cause cause);
 

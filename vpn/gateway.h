@@ -19,12 +19,17 @@ struct Gateway {
   CryptoProfileId profile = CryptoProfileId::kModern;
   bool accept_certificate = false;
   bool accept_eap_mschapv2 = false;
+  bool accept_eap_tls = false;
   bool accept_psk = false;  ///< refused unless the profile allows it
   std::vector<std::string> certificates;  ///< PEM, one for each key; the client's request chooses among them by their issuers
   std::vector<std::string> keys;          ///< PEM
   std::vector<std::string> gateway_cas;   ///< PEM
   std::vector<std::string> client_cas;    ///< PEM
   std::vector<std::string> crls;          ///< PEM; never fetched from what a peer names
+  std::vector<std::string> device_cas;    ///< PEM; with any, a device may prove itself before its user does (RFC 4739)
+  bool admit_without_list = false;        ///< of gateways with `crls`: a certificate whose CA has none that counts
+  enum class Ppk : std::uint8_t { kNone, kOptional, kRequired };
+  Ppk ppk = Ppk::kNone;                   ///< RFC 8784
   std::vector<Prefix> networks;           ///< behind the gateway; what a client asks for beyond them is narrowed away
   std::vector<Address> dns;
   std::vector<std::string> dns_domains;

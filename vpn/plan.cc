@@ -54,11 +54,16 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   gateway.accept_certificate = from.accept_certificate();
   gateway.accept_eap_mschapv2 = from.accept_eap_mschapv2();
   gateway.accept_psk = from.accept_psk();
+  gateway.accept_eap_tls = from.accept_eap_tls();
   gateway.certificates = texts_of(from.certificates());
   gateway.keys = texts_of(from.keys());
   gateway.gateway_cas = texts_of(from.gateway_cas());
   gateway.client_cas = texts_of(from.client_cas());
   gateway.crls = texts_of(from.crls());
+  gateway.device_cas = texts_of(from.device_cas());
+  gateway.admit_without_list = from.admit_without_list();
+  if (!ipc::VpnGateway::Ppk_IsValid(from.ppk())) return kBad;
+  gateway.ppk = static_cast<Gateway::Ppk>(from.ppk());
   SEKISHO_TRY(gateway.networks, prefixes_of(from.networks()));
   SEKISHO_TRY(gateway.dns, addresses_of(from.dns()));
   gateway.dns_domains = texts_of(from.dns_domains());
@@ -85,12 +90,12 @@ Result<UserPlan> user_of(const ipc::VpnUser& from) {
   if (from.name().empty() || from.id() == 0 || (!from.nt_hash().empty() && from.nt_hash().size() != kNtHashBytes)) return kBad;
   SEKISHO_TRY(std::vector<Address> own, addresses_of(from.static_addresses()));
   return UserPlan{from.id(), from.name(), Secret(from.nt_hash()), Secret(from.psk()), from.suspended(), texts_of(from.groups()),
-                  std::move(own)};
+                  std::move(own), from.ppk_id(), Secret(from.ppk())};
 }
 
 Result<GroupPlan> group_of(const ipc::VpnGroup& from) {
   GroupPlan out{from.name(), from.priority(), from.pool(), from.sessions_per_user(), from.replace_oldest(), {}, {},
-                from.sessions_max(), from.everyone(), texts_of(from.source_countries())};
+                from.sessions_max(), from.everyone(), texts_of(from.source_countries()), from.device_policy()};
   if (from.name().empty()) return kBad;
   SEKISHO_TRY(out.source_prefixes, prefixes_of(from.source_prefixes()));
   for (const ipc::VpnWindow& one : from.login()) {
@@ -111,6 +116,19 @@ Result<std::vector<AddressRange>> pool_of(const ipc::VpnPool& from) {
   return out;
 }
 
+Result<void> take_devices(const ipc::VpnTenant& from, TenantPlan& out) {
+  for (const ipc::VpnDevice& one : from.devices()) {
+    if (one.name().empty() || !ipc::VpnDevice::State_IsValid(one.state())) return kBad;
+    const auto device = std::make_shared<const DevicePlan>(DevicePlan{one.name(), one.label(), folded(one.owner()), one.owner_group(), one.group(),
+                                                                      one.os(), static_cast<DevicePlan::State>(one.state()), one.valid_until()});
+    for (const std::string& serial : one.serials()) {
+      if (!out.devices.emplace(serial, device).second) return kBad;
+    }
+  }
+  for (const ipc::VpnDevicePolicy& one : from.device_policies()) out.device_policies.emplace(one.name(), one.allow_unknown());
+  return {};
+}
+
 Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
   TenantPlan out;
   if (from.id() == 0) return kBad;
@@ -127,12 +145,14 @@ Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
   for (const ipc::VpnUser& one : from.users()) {
     SEKISHO_TRY(UserPlan user, user_of(one));
     out.reserved.insert(user.static_addresses.begin(), user.static_addresses.end());
+    if (!one.ppk_id().empty() && !out.ppk_owners.emplace(one.ppk_id(), folded(one.name())).second) return kBad;
     if (!out.users.emplace(folded(one.name()), std::move(user)).second) return kBad;
   }
   for (const ipc::VpnGroup& one : from.groups()) {
     SEKISHO_TRY(GroupPlan group, group_of(one));
     out.groups.emplace(one.name(), std::move(group));
   }
+  SEKISHO_CHECK_OK(take_devices(from, out));
   for (const ipc::VpnPool& one : from.pools()) {
     SEKISHO_TRY(std::vector<AddressRange> ranges, pool_of(one));
     out.pools.emplace(one.name(), std::move(ranges));
@@ -146,6 +166,7 @@ void wipe_message(ipc::VpnConfig& message) {
     for (ipc::VpnUser& user : *tenant.mutable_users()) {
       wipe(*user.mutable_nt_hash());
       wipe(*user.mutable_psk());
+      wipe(*user.mutable_ppk());
     }
     for (ipc::VpnGateway& gateway : *tenant.mutable_gateways()) {
       for (std::string& key : *gateway.mutable_keys()) wipe(key);

@@ -60,6 +60,8 @@ struct UserPlan {
   bool suspended = false;
   std::vector<std::string> groups;
   std::vector<Address> static_addresses;
+  std::string ppk_id;
+  Secret ppk;
 };
 
 struct GroupPlan {
@@ -73,6 +75,15 @@ struct GroupPlan {
   std::uint32_t sessions_max = 0;  ///< of all its users; 0: no limit
   bool everyone = false;           ///< whoever has proven who he is
   std::vector<std::string> source_countries;  ///< beside source_prefixes
+  std::string device_policy;  ///< empty: any device
+};
+
+/// A device the tenant has registered.
+struct DevicePlan {
+  enum class State : std::uint8_t { kApproved, kRequested, kDisabled };
+  std::string id, label, owner, owner_group, group, os;
+  State state = State::kApproved;
+  std::int64_t valid_until = 0;  ///< seconds since 1970 UTC; 0: no end
 };
 
 struct GatewayPlan {
@@ -95,6 +106,9 @@ struct TenantPlan {
   std::map<std::string, UserPlan> users;  ///< by folded name
   std::map<std::string, GroupPlan> groups;
   std::map<std::string, std::vector<AddressRange>> pools;
+  std::map<std::string, std::shared_ptr<const DevicePlan>> devices;  ///< by the serial number of a certificate
+  std::map<std::string, bool> device_policies;  ///< by name: whether a device nobody registered will do
+  std::map<std::string, std::string> ppk_owners;  ///< by ppk_id: folded name of the user
   std::set<Address> reserved;  ///< addresses some user has for himself
   std::uint32_t sessions_max = 0;  ///< of all users; 0: no limit
   std::map<std::string, std::vector<Prefix>> countries;  ///< by code

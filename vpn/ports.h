@@ -88,8 +88,14 @@ class Directory {
   virtual std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) = 0;
   /// Somebody at `path` said he was `user` and did not know the secret.
   virtual void wrong_secret(const Path& path, std::string_view user) = 0;
-  /// kNone lets who has proven to be `session.user` in.
-  virtual Cause authorize(const Session& session) = 0;
+  /// The key of RFC 8784 that is named `ppk_id`, like the secrets above.
+  virtual std::size_t ppk(const Path& path, std::string_view ppk_id, std::span<std::uint8_t> out) = 0;
+  /// `cause` kNone lets who has proven to be `session.user` in.
+  struct Admission {
+    Cause cause = Cause::kNone;
+    DeviceVerdict device;
+  };
+  virtual Admission authorize(const Session& session) = 0;
   virtual std::optional<Address> lease(const Session& session, Family family) = 0;
   virtual void release(const Session& session, const Address& address) = 0;
 };

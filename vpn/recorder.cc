@@ -7,6 +7,7 @@
 #include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/crypto_profile.h"
+#include "vpn/device_record.h"
 #include "vpn/labels.h"
 #include "vpn/random.h"
 
@@ -175,6 +176,7 @@ void SessionRecorder::write(const Noted& noted) {
   ipc::VpnRecord& record = *out.mutable_vpn();
   record.set_event(event_of(event.kind));
   fill(record, session, first_sid_ + session.id);
+  if (session.device.result == DeviceVerdict::Result::kOk) record.set_device_id(session.device.id);
   if (event.kind == Kind::kUp) record.set_message(message_of(event));
   if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
     record.set_country(owner->country_of(session.path.remote.address));
@@ -228,6 +230,15 @@ void SessionRecorder::write(const Noted& noted) {
   };
   if (!ours) return over();
   log_.add(std::move(out), over);
+  if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted);
+}
+
+/// Each attempt has one, written behind its end.
+void SessionRecorder::write_device(const Noted& noted) {
+  ipc::ToEventLog out;
+  if (!envelope(out, noted.event.session.path.tenant, noted.at_ns)) return;
+  fill_device(*out.mutable_device(), noted.event.session, first_sid_ + noted.event.session.id);
+  log_.add(std::move(out));
 }
 
 std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
@@ -239,6 +250,7 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   ipc::VpnRecord& record = *note.down.mutable_vpn();
   record.set_event(ipc::VpnRecord::DOWN);
   fill(record, session, first_sid_ + session.id);
+  if (session.device.result == DeviceVerdict::Result::kOk) record.set_device_id(session.device.id);
   record.set_user_group(admitted->group);
   record.set_pool(admitted->pool);
   record.set_start_ns(note.down.timestamp_ns());

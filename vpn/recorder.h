@@ -48,6 +48,7 @@ class SessionRecorder : public SessionObserver {
   };
   void run();
   void write(const Noted& noted);
+  void write_device(const Noted& noted);
   void write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals);
   bool envelope(ipc::ToEventLog& out, std::uint32_t tenant, std::uint64_t at_ns) const;
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/net/address.h"
@@ -24,6 +26,40 @@ struct Path {
   Endpoint remote;
 };
 
+/// What a certificate says of itself, as records show it.
+struct CertificateFacts {
+  std::string serial;   ///< hex, no leading zeros
+  std::string subject;  ///< RFC 2253
+  std::string issuer;
+  std::int64_t not_after = 0;  ///< seconds since 1970 UTC; of the chain's certificate that ends first
+};
+
+/// What the lists say of a certificate, in the words of the devauth log.
+enum class Revocation : std::uint8_t { kUnchecked, kGood, kRevoked, kUnknown };
+std::string_view name_of(Revocation revocation);
+
+/// A certificate whose key the peer has proven to hold.
+struct ProvenCertificate {
+  bool device = false;  ///< of the device; else of the user
+  std::vector<std::vector<std::uint8_t>> chain;  ///< DER: it, then what connects it with a CA
+  CertificateFacts facts;
+  Revocation revocation = Revocation::kUnchecked;
+};
+using ProvenCertificates = std::vector<ProvenCertificate>;
+
+/// Whether the device will do, in the words of the devauth log (specification 3.7).
+struct DeviceVerdict {
+  enum class Result : std::uint8_t { kNone, kOk, kFail, kPending, kSkipped };
+  enum class Why : std::uint8_t { kNone, kUnregistered, kNotApproved, kDisabled, kExpired, kRevoked, kChain, kUserMismatch, kListStale, kGroup };
+  Result result = Result::kNone;  ///< kNone: nobody has asked
+  Why why = Why::kNone;
+  std::string id, name, group, os;  ///< of a registered device
+  std::string policy;
+};
+std::string_view name_of(DeviceVerdict::Why why);
+/// Why a device will not do, in words.
+std::string_view sentence_of(DeviceVerdict::Why why);
+
 /// One remote-access session: an IKE_SA through all its rekeyings, with what runs inside.
 struct Session {
   std::uint64_t id = 0;
@@ -42,6 +78,12 @@ struct Session {
   ClientFamily family = ClientFamily::kUnknown;
   std::uint32_t spi_in = 0;   ///< of the newest CHILD_SA
   std::uint32_t spi_out = 0;
+  std::shared_ptr<const ProvenCertificates> certificates;  ///< none: he came in without
+  DeviceVerdict device;
+  std::string ppk_id;  ///< of the RFC 8784 key that was mixed in
+
+  /// The user's own or (`device`) his device's; nothing when he showed none.
+  [[nodiscard]] const ProvenCertificate* certificate(bool of_device) const;
 };
 
 /// How far an attempt came.

@@ -36,7 +36,7 @@ constexpr std::array kMeanings{
     Meaning{Why::kSelectors, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,
             "the client asked for networks that are not behind this gateway", "let it ask for 0.0.0.0/0 and ::/0, or for the gateway's networks"},
     Meaning{Why::kPeerAuth, true, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
-            "authentication failed", "choose a kind of login the gateway accepts"},
+            "authentication failed", "choose a kind of login the gateway accepts, and a certificate that says the name it gives"},
     Meaning{Why::kPassword, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
             "wrong password or unknown user", "type name and password anew (Windows shows 691)"},
     Meaning{Why::kCertExpired, false, Kind::kAuthFail, Cause::kCertExpired, Cause::kCertExpired,
@@ -45,6 +45,8 @@ constexpr std::array kMeanings{
             "the client's certificate is revoked", "issue a new one"},
     Meaning{Why::kCertUntrusted, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
             "no CA of this tenant vouches for the client's certificate", "choose one of the tenant's CA, with all issuers between"},
+    Meaning{Why::kPpk, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
+            "the client used no post-quantum preshared key (RFC 8784) that is known here", "give it the user's ppk_id and ppk"},
     Meaning{Why::kLocalAuth, true, Kind::kDenied, Cause::kConfig, Cause::kConfig,
             "the gateway cannot prove who it is", "its certificate, key and identity must belong together"},
     Meaning{Why::kPeerRefusedUs, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
@@ -91,6 +93,8 @@ void learn(Session& known, const Session& now) {
   take(known.certificate_subject, now.certificate_subject);
   take(known.correlation, now.correlation);
   take(known.offered, now.offered);
+  if (now.certificates) known.certificates = now.certificates;
+  if (now.device.result != DeviceVerdict::Result::kNone) known.device = now.device;
   if (!now.leases.empty()) known.leases = now.leases;
   if (now.spi_in != 0) known.spi_in = now.spi_in;
   if (now.spi_out != 0) known.spi_out = now.spi_out;
@@ -109,7 +113,10 @@ SessionEvent SessionBook::ended(const Entry& entry) const {
   if ((entry.why == Why::kForbidden || entry.why == Why::kAdmin) && entry.forbidden != Cause::kNone) {
     event.cause = entry.forbidden;
     if (const std::string_view one = sentence_of(entry.forbidden, entry.up); !one.empty()) text = one;
+    if (!entry.text.empty()) text = entry.text;
     remedy = {};
+    const bool unproven = entry.forbidden == Cause::kAuth || entry.forbidden == Cause::kCertExpired || entry.forbidden == Cause::kCertRevoked;
+    if (!entry.up && unproven && entry.stage == Stage::kAuthentication) event.kind = Kind::kAuthFail;
   }
   if (entry.why == Why::kTimeout && !entry.up && entry.stage == Stage::kNegotiation) {
     // It got our answer, or it forged its address: what it sent next, in IP fragments or to port 4500, did not arrive.
@@ -153,6 +160,7 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
       if (entry.why == Why::kNone || (meaning(entry.why).general && !meaning(signal.why).general)) {
         entry.why = signal.why;
         entry.forbidden = signal.forbidden;
+        entry.text = signal.text;
       }
       if (signal.word.notify != 0) entry.word = signal.word;
       return std::nullopt;
@@ -211,12 +219,13 @@ std::optional<std::uint32_t> SessionBook::ike_of(std::uint64_t session) const {
   return std::nullopt;
 }
 
-std::optional<std::uint32_t> SessionBook::end(std::uint64_t session, Cause cause) {
+std::optional<std::uint32_t> SessionBook::end(std::uint64_t session, Cause cause, std::string_view text) {
   const auto ike = ike_of(session);
   if (!ike) return std::nullopt;
   Entry& entry = entries_.at(*ike);
   entry.why = Why::kAdmin;
   entry.forbidden = cause;
+  entry.text = text;
   return ike;
 }
 
@@ -244,6 +253,23 @@ ClientFamily SessionBook::client_of(std::uint32_t ike) const {
   return found == entries_.end() ? ClientFamily::kUnknown : found->second.session.family;
 }
 
+void SessionBook::note_ppk(std::uint32_t ike, std::string_view ppk_id) {
+  const auto found = entries_.find(ike);
+  if (found != entries_.end()) found->second.session.ppk_id = ppk_id;
+}
+
+void SessionBook::note_proof(std::uint32_t ike, const Session& from) {
+  const auto found = entries_.find(ike);
+  if (found == entries_.end()) return;
+  found->second.session.certificates = from.certificates;
+  found->second.session.device = from.device;
+}
+
+const Session* SessionBook::session_of(std::uint32_t ike) const {
+  const auto found = entries_.find(ike);
+  return found == entries_.end() ? nullptr : &found->second.session;
+}
+
 std::size_t SessionBook::attempts() const {
   return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& one) { return !one.second.up; }));
 }
@@ -259,6 +285,9 @@ std::string_view name_of(Cause cause) {
 std::string_view sentence_of(Cause cause, bool was_up) {
   switch (cause) {
     case Cause::kAdmin: return was_up ? "ended by an operator, or the user was suspended or removed" : "the user is suspended";
+    case Cause::kDevice: return was_up ? "the user's device may no longer come in" : "the user's group asks for another device";
+    case Cause::kCertRevoked: return "the certificate is revoked";
+    case Cause::kCertExpired: return "the certificate has expired";
     case Cause::kConfig:
       return was_up ? "the gateway was removed, or the user's groups no longer let him in"
                     : "the user is in no group that may come in here, and the gateway has no default group";
@@ -272,10 +301,42 @@ std::string_view sentence_of(Cause cause, bool was_up) {
     case Cause::kInternal: return was_up ? "the data plane was restarted" : "a fault of the gateway";
     case Cause::kMaintenance: return "the gateway is being stopped";
     case Cause::kNone: case Cause::kUser: case Cause::kPeerLost: case Cause::kPoolEmpty: case Cause::kAuth:
-    case Cause::kDevice: case Cause::kCrypto: case Cause::kCertExpired: case Cause::kCertRevoked: case Cause::kBackendDown:
+    case Cause::kCrypto: case Cause::kBackendDown:
       return {};
   }
   return {};
+}
+
+const ProvenCertificate* Session::certificate(bool of_device) const {
+  if (!certificates) return nullptr;
+  const auto found = std::find_if(certificates->begin(), certificates->end(), [of_device](const auto& one) { return one.device == of_device; });
+  return found == certificates->end() ? nullptr : &*found;
+}
+
+std::string_view name_of(Revocation revocation) {
+  constexpr std::array<std::string_view, 4> kNames{"unchecked", "good", "revoked", "unknown"};
+  return kNames.at(static_cast<std::size_t>(revocation));
+}
+
+std::string_view name_of(DeviceVerdict::Why why) {
+  constexpr std::array<std::string_view, 10> kNames{"none",    "unregistered", "not_approved",  "disabled",  "expired",
+                                                    "revoked", "chain",        "user_mismatch", "crl_stale", "group"};
+  return kNames.at(static_cast<std::size_t>(why));
+}
+
+std::string_view sentence_of(DeviceVerdict::Why why) {
+  constexpr std::array<std::string_view, 10> kTexts{
+      "",
+      "the user's group asks for a registered device: the client showed no device certificate, or nobody registered it",
+      "the device waits for approval",
+      "the device is disabled",
+      "the device's registration has ended",
+      "the device's certificate is revoked",
+      "no CA for devices vouches for the device's certificate",
+      "the device belongs to another user",
+      "the revocation list for the device's certificate is out of date",
+      "the device belongs to a group the user is not in"};
+  return kTexts.at(static_cast<std::size_t>(why));
 }
 
 std::string_view name_of(Stage stage) {

@@ -28,11 +28,12 @@ struct IkeSignal {
   /// Why, in the words of IKE.
   enum class Why : std::uint8_t {
     kNone, kNoGateway, kIkeProposal, kChildProposal, kSelectors, kPeerAuth, kPassword, kCertExpired, kCertRevoked, kCertUntrusted,
-    kLocalAuth, kPeerRefusedUs, kPeerSaid, kForbidden, kNoAddress, kInstall, kTimeout, kPeerDeleted, kLifetime, kAdmin,
+    kPpk, kLocalAuth, kPeerRefusedUs, kPeerSaid, kForbidden, kNoAddress, kInstall, kTimeout, kPeerDeleted, kLifetime, kAdmin,
   };
   Kind kind = Kind::kAttempt;
   Why why = Why::kNone;
   Cause forbidden = Cause::kNone;  ///< of kForbidden: what the directory answered
+  std::string_view text;           ///< and in words; empty: those of the cause
   std::uint32_t ike = 0;
   std::uint32_t new_ike = 0;
   PeerWord word;    ///< of kCause: what the peer itself gave as the reason
@@ -51,13 +52,19 @@ class SessionBook {
   /// The IKE_SA a session runs in now.
   [[nodiscard]] std::optional<std::uint32_t> ike_of(std::uint64_t session) const;
   /// The same, and from now on its end has this cause.
-  std::optional<std::uint32_t> end(std::uint64_t session, Cause cause);
+  std::optional<std::uint32_t> end(std::uint64_t session, Cause cause, std::string_view text = {});
   /// The number of the session or attempt an IKE_SA is, 0 when it is none.
   [[nodiscard]] std::uint64_t id_of(std::uint32_t ike) const;
   /// The client of an IKE_SA shows something of itself.
   void mark(std::uint32_t ike, ByteSpan vendor_id);
   void mark(std::uint32_t ike, std::uint16_t attribute);
   [[nodiscard]] ClientFamily client_of(std::uint32_t ike) const;
+  /// The key of RFC 8784 an attempt asked for.
+  void note_ppk(std::uint32_t ike, std::string_view ppk_id);
+  /// The certificates of `from`, and what was said of its device.
+  void note_proof(std::uint32_t ike, const Session& from);
+  /// What is known of an IKE_SA's session; nothing when it is none.
+  [[nodiscard]] const Session* session_of(std::uint32_t ike) const;
   /// Attempts that are neither up nor ended.
   [[nodiscard]] std::size_t attempts() const;
 
@@ -71,6 +78,7 @@ class SessionBook {
     Cause forbidden = Cause::kNone;  ///< of kForbidden and kAdmin: what the directory or the gateway said
     PeerWord word;
     bool assigned = false;
+    std::string_view text;           ///< and in which words
   };
   SessionEvent ended(const Entry& entry) const;
 

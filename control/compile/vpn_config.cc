@@ -58,12 +58,16 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
     if (accept == model::Gateway::CERTIFICATE) out.set_accept_certificate(true);
     if (accept == model::Gateway::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
     if (accept == model::Gateway::PSK) out.set_accept_psk(true);
+    if (accept == model::Gateway::EAP_TLS) out.set_accept_eap_tls(true);
   }
   *out.mutable_certificates() = gateway.certificates();
   *out.mutable_keys() = gateway.keys();
   *out.mutable_gateway_cas() = gateway.gateway_cas();
   *out.mutable_client_cas() = gateway.client_cas();
   *out.mutable_crls() = gateway.crls();
+  *out.mutable_device_cas() = gateway.device_cas();
+  out.set_admit_without_list(gateway.without_crl() == model::Gateway::ADMIT);
+  out.set_ppk(static_cast<ipc::VpnGateway::Ppk>(gateway.ppk()));
   for (const auto& network : gateway.networks()) fill(*out.add_networks(), network);
   for (const auto& server : gateway.dns()) out.add_dns(wire_of(server));
   *out.mutable_dns_domains() = gateway.dns_domains();
@@ -91,6 +95,7 @@ void fill(ipc::VpnGroup& out, const model::UserGroup& group) {
   out.set_sessions_max(group.sessions_max());
   out.set_everyone(group.everyone());
   *out.mutable_source_countries() = group.source_countries();
+  out.set_device_policy(group.device_policy());
 }
 
 void fill(ipc::VpnUser& out, const model::User& user) {
@@ -100,6 +105,25 @@ void fill(ipc::VpnUser& out, const model::User& user) {
   out.set_suspended(user.suspended());
   *out.mutable_groups() = user.groups();
   for (const auto& address : user.static_addresses()) out.add_static_addresses(wire_of(address));
+  out.set_ppk_id(user.ppk_id());
+  out.set_ppk(bytes_of_hex(user.ppk()));
+}
+
+void fill(ipc::VpnDevice& out, const model::Device& device) {
+  out.set_name(device.name());
+  out.set_label(device.label());
+  out.set_owner(device.owner());
+  out.set_owner_group(device.owner_group());
+  for (const auto& serial : device.certificates()) out.add_serials(plain_serial(serial));
+  out.set_state(static_cast<ipc::VpnDevice::State>(device.state()));
+  if (device.has_valid_until()) out.set_valid_until(*parse_civil(device.valid_until()));
+  out.set_group(device.group());
+  out.set_os(device.os());
+}
+
+void fill(ipc::VpnDevicePolicy& out, const model::DevicePolicy& policy) {
+  out.set_name(policy.name());
+  out.set_allow_unknown(policy.unknown() == model::DevicePolicy::ALLOW);
 }
 
 void fill(ipc::VpnPool& out, const model::Pool& pool) {
@@ -140,6 +164,8 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
       one.set_code(country.code());
       for (const auto& prefix : country.prefixes()) fill(*one.add_prefixes(), prefix);
     }
+    for (const auto& device : tenant.devices()) fill(*of.add_devices(), device);
+    for (const auto& policy : tenant.device_policies()) fill(*of.add_device_policies(), policy);
   }
   return out;
 }
@@ -157,6 +183,7 @@ void wipe_secrets(ipc::VpnConfig& config) {
     for (auto& user : *tenant.mutable_users()) {
       wipe(*user.mutable_nt_hash());
       wipe(*user.mutable_psk());
+      wipe(*user.mutable_ppk());
     }
   }
   config.Clear();

@@ -117,6 +117,17 @@ std::optional<Protocol> parse_protocol(std::string_view text) {
   return Protocol{*number, false};
 }
 
+std::string plain_serial(std::string_view text) {
+  constexpr std::size_t kDigitsMax = 40;
+  std::string out;
+  for (const char c : text) {
+    const char small = c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (!((small >= '0' && small <= '9') || (small >= 'a' && small <= 'f'))) return {};
+    if (!out.empty() || small != '0') out += small;
+  }
+  return out.size() > kDigitsMax ? std::string() : out;
+}
+
 std::optional<Uuid> parse_uuid(std::string_view text) {
   if (text.size() != 36) return std::nullopt;
   Uuid out{};

@@ -51,6 +51,9 @@ std::optional<Protocol> parse_protocol(std::string_view text);
 using Uuid = std::array<std::uint8_t, 16>;
 /// "6f1d2c84-0000-4000-8000-000000000001", either case; never all zero.
 std::optional<Uuid> parse_uuid(std::string_view text);
+
+/// A certificate's serial number as it is compared: small hexadecimal digits without leading zeros. Empty: the text is none.
+std::string plain_serial(std::string_view text);
 std::string to_string(const Uuid& uuid);
 
 /// "[a-z]{3}[0-9]{8}"

@@ -55,6 +55,8 @@ void validate_nat(Reporter& reporter, const model::Tenant& tenant, const Path& p
 void validate_policies(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 /// Gateways, pools, users and their groups.
 void validate_users(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
+/// Devices, their policies, and what users have beside a password.
+void validate_devices(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 
 /// Reports a number outside least..most.
 void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,

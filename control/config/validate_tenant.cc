@@ -595,6 +595,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_nat(reporter, tenant, path);
   validate_policies(reporter, tenant, path);
   validate_users(reporter, tenant, path, ports);
+  validate_devices(reporter, tenant, path);
 }
 
 }  // namespace sekisho::control

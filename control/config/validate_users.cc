@@ -287,18 +287,20 @@ class UserCheck {
         "not one private key, without a password, as PEM text");
     check_pems(here, "gateway_cas", gateway.gateway_cas(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "client_cas", gateway.client_cas(), {"CERTIFICATE"}, "not one certificate as PEM text");
+    check_pems(here, "device_cas", gateway.device_cas(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "crls", gateway.crls(), {"X509 CRL"}, "not one revocation list as PEM text");
     if (gateway.certificates_size() != gateway.keys_size()) {
       reporter_.error(Path(here, "keys"), "each certificate has its key, in the same order");
     }
     const auto& accept = gateway.accept();
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
-    if (accept.empty()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-mschapv2 or psk");
-    const bool proves = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_MSCHAPV2);
+    if (accept.empty()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2 or psk");
+    const bool certificates = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_TLS);
+    const bool proves = certificates || accepts(model::Gateway::EAP_MSCHAPV2);
     if (proves && gateway.certificates_size() == 0) {
       reporter_.error(Path(here, "certificates"), "the gateway proves itself by a certificate");
     }
-    if (accepts(model::Gateway::CERTIFICATE) && gateway.client_cas_size() == 0) {
+    if (certificates && gateway.client_cas_size() == 0) {
       reporter_.error(Path(here, "client_cas"), "who accepts certificates says whose");
     }
     if (accepts(model::Gateway::PSK) && gateway.profile() != model::Gateway::LEGACY) {

@@ -222,9 +222,9 @@ void add_vpn(CLI::App& app, Choice& choice) {
 
 void add_log_options(CLI::App& command, Choice& choice) {
   command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
-  command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, loss, separated by commas (default: all)")
+  command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, devauth, loss, separated by commas (default: all)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"comm", "sec", "vpn", "acl", "loss"}));
+      ->check(CLI::IsMember({"comm", "sec", "vpn", "acl", "devauth", "loss"}));
   command.add_option("--last", choice.log.last, "begin with the last N stored records")->check(CLI::Range(1U, 10'000U));
 }
 

@@ -24,6 +24,9 @@ LogEntry make_entry(LogKind type) {
     case LogKind::kAcl:
       entry.body = AclFields{};
       break;
+    case LogKind::kDevauth:
+      entry.body = DevauthFields{};
+      break;
   }
   return entry;
 }

@@ -186,6 +186,34 @@ struct AclFields {
   bool operator==(const AclFields&) const = default;
 };
 
+enum class DeviceResult : std::uint8_t { kNone = 0, kOk, kFail, kPending, kSkipped };
+enum class DeviceMethod : std::uint8_t { kNone = 0, kCert, kMac, kDeviceId, kImsi, kPosture };
+enum class DeviceAssurance : std::uint8_t { kNone = 0, kProven, kAsserted };
+enum class DeviceRevocation : std::uint8_t { kNone = 0, kGood, kRevoked, kUnknown, kUnchecked };
+enum class DeviceCause : std::uint8_t {
+  kAbsent = 0, kNone, kUnregistered, kNotApproved, kDisabled, kExpired, kRevoked, kChain, kUserMismatch, kDeviceLimit, kMacMismatch, kPosture,
+  kCrlStale, kGroup,
+};
+
+struct DevauthFields {
+  DeviceResult result{};
+  DeviceMethod method{};
+  DeviceAssurance assured{};
+  HexId vpn_sid;
+  VpnProtocol proto{};
+  Address peer_ip;
+  std::string user, device_id, device_name, device_group;
+  Mac seen_mac;
+  std::string seen_id, cert_serial, cert_subject, cert_issuer;
+  Timestamp cert_not_after;
+  DeviceRevocation revocation{};
+  std::string os;
+  std::vector<std::string> posture_fail;
+  std::string policy;
+  DeviceCause cause{};
+  bool operator==(const DevauthFields&) const = default;
+};
+
 struct LossFields {
   LogKind of{};
   std::uint64_t seq_from = 0, seq_to = 0, count = 0;
@@ -205,7 +233,7 @@ struct LogEntry {
   std::uint8_t sev = 6;
   std::string host;                                      ///< provider only
   std::optional<std::uint16_t> core;                     ///< provider only
-  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields> body;  ///< the alternative that `type` names
+  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields, DevauthFields> body;  ///< the alternative that `type` names
   bool operator==(const LogEntry&) const = default;
 };
 
@@ -223,7 +251,7 @@ struct EnumText;
   struct EnumText<type> {                                                          \
     static constexpr auto kNames = std::to_array<std::string_view>({__VA_ARGS__}); \
   };
-SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn", "acl")
+SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn", "acl", "devauth")
 SEKISHO_ENUM_TEXT(AclPhase, "", "start", "end", "deny")
 SEKISHO_ENUM_TEXT(AclAction, "", "permit", "deny")
 SEKISHO_ENUM_TEXT(AclReason, "", "rule", "default", "schedule", "device", "group", "fqdn")
@@ -242,6 +270,12 @@ SEKISHO_ENUM_TEXT(VpnEvent, "", "start", "auth_ok", "auth_fail", "assigned", "up
 SEKISHO_ENUM_TEXT(VpnResult, "", "ok", "fail")
 SEKISHO_ENUM_TEXT(VpnProtocol, "", "ikev2", "l2tp", "sstp", "pptp", "mobile")
 SEKISHO_ENUM_TEXT(VpnAuth, "", "eap-mschapv2", "eap-tls", "eap-ttls", "eap-peap", "pubkey", "pap", "chap", "mschapv2", "psk")
+SEKISHO_ENUM_TEXT(DeviceResult, "", "ok", "fail", "pending", "skipped")
+SEKISHO_ENUM_TEXT(DeviceMethod, "", "cert", "mac", "device_id", "imsi", "posture")
+SEKISHO_ENUM_TEXT(DeviceAssurance, "", "proven", "asserted")
+SEKISHO_ENUM_TEXT(DeviceRevocation, "", "good", "revoked", "unknown", "unchecked")
+SEKISHO_ENUM_TEXT(DeviceCause, "", "none", "unregistered", "not_approved", "disabled", "expired", "revoked", "chain", "user_mismatch",
+                  "device_limit", "mac_mismatch", "posture", "crl_stale", "group")
 SEKISHO_ENUM_TEXT(VpnMfa, "", "none", "totp", "radius_otp", "push", "cert")
 SEKISHO_ENUM_TEXT(VpnCause, "", "user", "peer_lost", "idle", "max_time", "admin", "replaced", "limit_user", "limit_tenant",
                   "pool_empty", "auth", "device", "schedule", "src_ip", "crypto", "cert_expired", "cert_revoked",

@@ -109,6 +109,44 @@ std::string take(const ipc::VpnRecord& from, VpnFields& out) {
   return take_texts(from, out);
 }
 
+std::string take(const ipc::DeviceRecord& from, DevauthFields& out) {
+  if (!ipc::DeviceRecord::Result_IsValid(from.result()) || from.result() == ipc::DeviceRecord::NONE) return "result";
+  out.result = static_cast<DeviceResult>(from.result());
+  const auto method = enum_from<DeviceMethod>(from.method());
+  const auto assured = enum_from<DeviceAssurance>(from.assured());
+  const auto cause = enum_from<DeviceCause>(from.cause());
+  const auto revocation = word<DeviceRevocation>(from.revocation());
+  if (!method) return "method";
+  if (!assured) return "assured";
+  if (!cause) return "cause";
+  if (!revocation) return "revocation";
+  out.method = *method, out.assured = *assured, out.cause = *cause, out.revocation = *revocation;
+  if (from.vpn_sid() == 0) return "vpn_sid";
+  out.vpn_sid = HexId{from.vpn_sid()};
+  if (!ipc::VpnRecord::Protocol_IsValid(from.protocol()) || from.protocol() == ipc::VpnRecord::NO_PROTOCOL) return "protocol";
+  out.proto = static_cast<VpnProtocol>(from.protocol());
+  const auto peer = address_of(from.peer_address());
+  if (!peer || peer->family == Family::kNone) return "peer_address";
+  out.peer_ip = *peer;
+  out.cert_not_after = Timestamp{from.certificate_end_ns()};
+  if (from.policy().empty()) return "policy";
+  const auto take = [](const std::string& text, std::string& to) { return to = text, text.size() <= kTextBytesMax; };
+  if (!take(from.user(), out.user)) return "user";
+  if (!take(from.device_id(), out.device_id)) return "device_id";
+  if (!take(from.device_name(), out.device_name)) return "device_name";
+  if (!take(from.device_group(), out.device_group)) return "device_group";
+  if (!take(from.certificate_serial(), out.cert_serial)) return "certificate_serial";
+  if (!take(from.certificate_subject(), out.cert_subject)) return "certificate_subject";
+  if (!take(from.certificate_issuer(), out.cert_issuer)) return "certificate_issuer";
+  if (!take(from.os(), out.os)) return "os";
+  return take(from.policy(), out.policy) ? "" : "policy";
+}
+
+std::uint8_t severity_of(const DevauthFields& body) {
+  if (body.result == DeviceResult::kFail) return kSeverityWarning;
+  return body.result == DeviceResult::kPending ? kSeverityNotice : kSeverityInfo;
+}
+
 std::string take(const ipc::EventsLost& from, LossFields& out) {
   if (from.count() == 0 || from.count() > kLossCountMax) return "count";
   if (from.first_ns() < kTimestampMin || from.last_ns() < from.first_ns()) return "first_ns";
@@ -123,10 +161,11 @@ std::string take(const ipc::EventsLost& from, LossFields& out) {
 
 EventEntry entry_of(const ipc::ToEventLog& message) {
   const bool lost = message.has_lost();
-  EventEntry out{make_entry(lost ? LogKind::kLoss : LogKind::kVpn), {}};
+  const bool device = message.has_device();
+  EventEntry out{make_entry(lost ? LogKind::kLoss : device ? LogKind::kDevauth : LogKind::kVpn), {}};
   LogEntry& entry = out.entry;
   const auto refuse = [&out](const std::string& field) { return out.refusal = "field " + field, out; };
-  if (!lost && !message.has_vpn()) return refuse("body");
+  if (!lost && !device && !message.has_vpn()) return refuse("body");
   if (message.eid().size() != entry.eid.bytes.size()) return refuse("eid");
   std::copy(message.eid().begin(), message.eid().end(), entry.eid.bytes.begin());
   if (entry.eid == Uuid{}) return refuse("eid");
@@ -138,9 +177,11 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   entry.node = message.node();
   entry.rev = message.revision();
   const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body))
-                                 : take(message.vpn(), std::get<VpnFields>(entry.body));
+                       : device ? take(message.device(), std::get<DevauthFields>(entry.body))
+                                : take(message.vpn(), std::get<VpnFields>(entry.body));
   if (!wrong.empty()) return refuse(wrong);
-  if (!lost) entry.sev = severity_of(std::get<VpnFields>(entry.body));
+  if (device) entry.sev = severity_of(std::get<DevauthFields>(entry.body));
+  if (!lost && !device) entry.sev = severity_of(std::get<VpnFields>(entry.body));
   return out;
 }
 

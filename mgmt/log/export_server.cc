@@ -62,7 +62,7 @@ Result<Selection> selection_of(const ipc::OpenLogStream& request) {
 }
 
 std::string sentence_for(Error error) {
-  if (error.code == ErrorCode::kUnsupported) return "unknown record type: use comm, sec, vpn, acl or loss";
+  if (error.code == ErrorCode::kUnsupported) return "unknown record type: use comm, sec, vpn, acl, devauth or loss";
   if (error.code == ErrorCode::kLimit) return "last is at most " + std::to_string(kLastMax);
   if (error.code == ErrorCode::kMalformed) return "a stream needs one service code, and one type to follow as CSV";
   return describe(error);

@@ -6,7 +6,8 @@
 namespace sekisho::mgmt {
 namespace {
 
-constexpr auto kAllTypes = std::to_array<LogKind>({LogKind::kComm, LogKind::kSec, LogKind::kLoss, LogKind::kVpn, LogKind::kAcl});
+constexpr auto kAllTypes = std::to_array<LogKind>({LogKind::kComm, LogKind::kSec, LogKind::kLoss, LogKind::kVpn, LogKind::kAcl,
+                                                 LogKind::kDevauth});
 
 }  // namespace
 

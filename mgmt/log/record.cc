@@ -95,6 +95,7 @@ Result<RingRecord> decode_record(const LogRecord& record) {
       return with_body<LossBody>(envelope, reader);
     case LogKind::kVpn:
     case LogKind::kAcl:
+    case LogKind::kDevauth:
       break;
   }
   return bad(offsetof(LogEnvelope, kind));

@@ -132,6 +132,14 @@ class Site:
     def group(self):
         return self.plan["tenants"][0]["groups"][0]
 
+    def device(self, end):
+        """The one devauth record of the attempt that has ended in this record."""
+        def find():
+            out = [json.loads(line) for path in (self.root / "state").rglob("*.jsonl") for line in path.read_text().splitlines() if '"devauth"' in line]
+            return [one for one in out if one["vpn_sid"] == end["vpn_sid"] and one["type"] == "devauth"]
+        (found,) = wait_until(find, 10, f"a devauth record of {end['vpn_sid']}")
+        return found
+
     def records(self, tenant=1):
         out = []
         for path in sorted((self.root / "state").rglob("*.jsonl")):
@@ -405,6 +413,61 @@ def test_suspension_ends_a_live_session_within_ten_seconds(site, client):
     site.apply()
     site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
     assert not client.ping(INSIDE4, check=False)
+
+
+def test_a_new_list_ends_the_session_whose_certificate_it_names(site, world, client):
+    stays = come_in(site, client, eap("eap", "alice"), connection("cert", certificate="alice-acme"), name="eap")
+    assert client.connect("cert"), client.last
+    up = site.expect("up", auth="pubkey")
+    pki = world.pki
+    gateway = site.plan["tenants"][0]["gateways"][0]
+    pki.revoke("revoked", "acme-ecdsa")  # somebody else
+    gateway["crls"] = [pki.path("acme-ecdsa.crl").read_text()]
+    site.apply()
+    assert client.ping(INSIDE4)
+    pki.revoke("alice-acme", "acme-ecdsa")
+    gateway["crls"] = [pki.path("acme-ecdsa.crl").read_text()]
+    site.apply()
+    down = site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="cert_revoked")
+    assert "revoked" in down["msg"]
+    go(site, client, stays, "eap")
+    stay_out(site, client, connection("cert", certificate="alice-acme"), name="cert", event="auth_fail", cause="cert_revoked")
+
+
+def rounds(name, certificate, user):
+    """A device's certificate, then the user's password (RFC 4739)."""
+    second = f"  local-2 {{\n    auth = eap-mschapv2\n    eap_id = {user}\n    round = 2\n  }}\n  remote {{"
+    return connection(name, certificate=certificate).replace("  local {", "  local-1 {\n    round = 1", 1).replace("  remote {", second, 1)
+
+
+def test_a_group_that_asks_for_a_device_gets_one_and_writes_it_down(site, world, client):
+    serial = run("openssl", "x509", "-in", world.pki.path("alice-acme.pem"), "-noout", "-serial").stdout.strip().split("=")[1].lower().lstrip("0")
+    tenant = site.plan["tenants"][0]
+    tenant["gateways"][0]["deviceCas"] = [world.pki.path("acme-ecdsa.pem").read_text()]
+    tenant["devicePolicies"] = [{"name": "standard"}]
+    tenant["devices"] = [{"name": "dev-1", "label": "NB-1", "owner": "alice", "serials": [serial], "group": "laptops", "os": "Debian 12"}]
+    site.apply()
+    skipped = come_in(site, client, eap("eap", "alice"))
+    assert site.device(skipped)["result"] == "skipped" and "device_id" not in skipped
+    go(site, client, skipped)
+    site.group["devicePolicy"] = "standard"
+    site.apply()
+    out = stay_out(site, client, eap("eap", "alice"), cause="device")
+    assert "showed no device certificate" in out["msg"]
+    assert site.device(out)["cause"] == "unregistered" and site.device(out)["sev"] == 4
+    other = stay_out(site, client, rounds("both", "alice-acme", "mallory"), name="both", cause="device")
+    assert site.device(other)["cause"] == "user_mismatch" and site.device(other)["device_id"] == "dev-1"
+    up = come_in(site, client, rounds("both", "alice-acme", "alice"), name="both", user="alice", device_id="dev-1", auth="eap-mschapv2")
+    device = site.device(up)
+    assert {name: device.get(name) for name in ("result", "method", "assured", "user", "device_id", "device_name", "device_group", "cert_serial",
+                                                "cert_subject", "revocation", "os", "policy", "cause", "proto", "peer_ip")} == {
+        "result": "ok", "method": "cert", "assured": "proven", "user": "alice", "device_id": "dev-1", "device_name": "NB-1",
+        "device_group": "laptops", "cert_serial": serial, "cert_subject": "CN=alice-acme,O=Test", "revocation": "unchecked", "os": "Debian 12",
+        "policy": "standard", "cause": "none", "proto": "ikev2", "peer_ip": up["peer_ip"]}
+    tenant["devices"][0]["state"] = "DISABLED"
+    site.apply()
+    site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="device")
+    stay_out(site, client, rounds("both", "alice-acme", "alice"), name="both", cause="device")
 
 
 def test_removed_gateway_ends_its_sessions_and_answers_nobody(site, client):

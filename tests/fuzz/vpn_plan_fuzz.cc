@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         session.path = {id, 1, {Address::from_v4(0xc0000201), 4500}, {Address::from_v4(0xc0000202), 4500}};
         session.gateway = gateway.gateway.name + " eap-mschapv2";
         session.user = user.name;
-        if (directory.authorize(session) != Cause::kNone) continue;
+        if (directory.authorize(session).cause != Cause::kNone) continue;
         const auto lease = directory.lease(session, Family::kIpv4);
         SEKISHO_ASSERT(!lease || lease->family == Family::kIpv4);
         SEKISHO_ASSERT(directory.lease(session, Family::kIpv4) == lease);

@@ -36,14 +36,15 @@ using namespace vpn;
 /// The test's directory: users, secrets, and one address after another.
 class Users : public Directory {
  public:
-  std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint8_t>> hashes, psks;
+  std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint8_t>> hashes, psks, ppks;
   std::map<std::uint32_t, std::vector<Address>> pools;
   std::set<std::string> banned;
 
   std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) override { return find(hashes, path.tenant, user, out); }
   std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) override { return find(psks, path.tenant, peer, out); }
   void wrong_secret(const Path&, std::string_view) override {}
-  Cause authorize(const Session& session) override { return banned.contains(session.user) ? Cause::kSchedule : Cause::kNone; }
+  Admission authorize(const Session& session) override { return {banned.contains(session.user) ? Cause::kSchedule : Cause::kNone, {}}; }
+  std::size_t ppk(const Path& path, std::string_view ppk_id, std::span<std::uint8_t> out) override { return find(ppks, path.tenant, ppk_id, out); }
   std::optional<Address> lease(const Session& session, Family family) override {
     const std::lock_guard lock(mutex_);
     for (const Address& address : pools[session.path.tenant]) {
@@ -135,9 +136,9 @@ class Config {
     if (word == "listen") {
       values >> tenant >> port >> first >> second;
       open_sockets(wires, tenant, port, first, parse_address(second).value());
-    } else if (word == "user" || word == "psk") {
+    } else if (word == "user" || word == "psk" || word == "ppk_of") {
       values >> tenant >> first >> second;
-      (word == "user" ? users.hashes : users.psks)[{tenant, first}] = from_hex(second);
+      (word == "user" ? users.hashes : word == "psk" ? users.psks : users.ppks)[{tenant, first}] = from_hex(second);
     } else if (word == "pool") {
       values >> tenant >> first;
       users.pools[tenant].push_back(parse_address(first).value());
@@ -160,6 +161,10 @@ class Config {
     else if (word == "accept_certificate") gateway.accept_certificate = true;
     else if (word == "accept_eap") gateway.accept_eap_mschapv2 = true;
     else if (word == "accept_psk") gateway.accept_psk = true;
+    else if (word == "accept_eap_tls") gateway.accept_eap_tls = true;
+    else if (word == "device_ca") gateway.device_cas.push_back(contents(value));
+    else if (word == "admit_without_list") gateway.admit_without_list = true;
+    else if (word == "ppk") gateway.ppk = value == "required" ? Gateway::Ppk::kRequired : Gateway::Ppk::kOptional;
     else if (word == "certificate") gateway.certificates.push_back(contents(value));
     else if (word == "key") gateway.keys.push_back(contents(value));
     else if (word == "gateway_ca") gateway.gateway_cas.push_back(contents(value));

@@ -5,9 +5,11 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 
 #include "base/assert.h"
 #include "base/net/tunnel_dhcp.h"
+#include "vpn/directory.h"
 #include "vpn/ike/shim.h"
 #include "vpn/ike_header.h"
 #include "vpn/labels.h"
@@ -16,6 +18,8 @@ namespace sekisho::vpn {
 namespace {
 
 constexpr std::uint16_t kIkePort = 500;
+constexpr std::int64_t kJudgementSeconds = 5;
+constexpr std::size_t kJudgedACall = 16;
 
 Address address_of(const sekisho_endpoint& from) {
   Address out;
@@ -98,6 +102,7 @@ IkeSignal::Why why_of(sekisho_cause cause) {
     case SEKISHO_CAUSE_CERT_EXPIRED: return Why::kCertExpired;
     case SEKISHO_CAUSE_CERT_REVOKED: return Why::kCertRevoked;
     case SEKISHO_CAUSE_CERT_UNTRUSTED: return Why::kCertUntrusted;
+    case SEKISHO_CAUSE_PPK: return Why::kPpk;
     case SEKISHO_CAUSE_LOCAL_AUTH: return Why::kLocalAuth;
     case SEKISHO_CAUSE_PEER_REFUSED_US: return Why::kPeerRefusedUs;
     case SEKISHO_CAUSE_PEER_SAID: return Why::kPeerSaid;
@@ -141,6 +146,30 @@ class Texts {
   std::vector<std::unique_ptr<std::vector<const char*>>> lists_;
 };
 
+/// What a peer showed, a certificate a round. With two rounds the first is its device's (RFC 4739).
+ProvenCertificates certificates_of(const sekisho_event& from) {
+  ProvenCertificates out;
+  std::uint32_t round = 0;
+  for (const sekisho_certificate& one : std::span(from.certificates, from.certificate_count)) {
+    if (one.leaf) {
+      round = one.round;
+      out.push_back({.device = one.round == 0 && from.rounds > 1, .chain = {}, .facts = {}});
+    }
+    if (!out.empty() && one.round == round) out.back().chain.emplace_back(one.der.data, one.der.data + one.der.size);
+  }
+  return out;
+}
+
+DeviceVerdict::Why why_of(CertificateFault fault) {
+  using Why = DeviceVerdict::Why;
+  if (fault == CertificateFault::kNone) return Why::kNone;
+  if (fault == CertificateFault::kExpired || fault == CertificateFault::kNotYetValid) return Why::kExpired;
+  if (fault == CertificateFault::kRevoked) return Why::kRevoked;
+  return fault == CertificateFault::kNoList || fault == CertificateFault::kListStale ? Why::kListStale : Why::kChain;
+}
+
+std::int64_t unix_now() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
 template <typename T>
 std::vector<std::string> texts_of(const std::vector<T>& values) {
   std::vector<std::string> out;
@@ -166,7 +195,12 @@ struct Engine::Thunks {
   static Session known(void* context, const sekisho_event* who) {
     Session session = session_of(*who);
     const std::lock_guard lock(engine(context).book_mutex_);
-    session.id = engine(context).book_.id_of(who->ike);
+    if (const Session* before = engine(context).book_.session_of(who->ike)) {
+      session.id = before->id;
+      session.certificates = before->certificates;
+      session.device = before->device;
+      session.ppk_id = before->ppk_id;
+    }
     return session;
   }
   static bool install(void* context, const sekisho_sa* from, const sekisho_event* owner) noexcept {
@@ -213,19 +247,45 @@ struct Engine::Thunks {
     const std::span<std::uint8_t> out{buffer, capacity};
     return kind == SEKISHO_SECRET_NT_HASH ? directory.nt_hash(path_of(*path), name, out) : directory.psk(path_of(*path), name, out);
   }
+  static std::size_t ppk(void* context, const sekisho_event* who, const char* ppk_id, std::uint8_t* buffer, std::size_t capacity) noexcept {
+    Engine& self = engine(context);
+    const std::size_t size = self.ports_.directory.ppk(path_of(who->path), ppk_id, {buffer, capacity});
+    const std::lock_guard lock(self.book_mutex_);
+    if (size != 0) self.book_.note_ppk(who->ike, ppk_id);
+    return size;
+  }
   static void wrong_secret(void* context, const sekisho_path* path, const char* name) noexcept {
     engine(context).ports_.directory.wrong_secret(path_of(*path), name);
   }
-  static bool authorize(void* context, const sekisho_event* who) noexcept {
-    IkeSignal signal;
-    signal.session = known(context, who);
-    signal.forbidden = engine(context).ports_.directory.authorize(signal.session);
-    if (signal.forbidden == Cause::kNone) return true;
+  /// Says no, for this reason.
+  static bool refuse(void* context, const sekisho_event* who, IkeSignal signal) {
     signal.kind = IkeSignal::Kind::kCause;
     signal.why = IkeSignal::Why::kForbidden;
     signal.ike = who->ike;
     engine(context).take(signal);
     return false;
+  }
+  static bool prove(void* context, const sekisho_event* who) noexcept {
+    IkeSignal signal;
+    signal.session = known(context, who);
+    signal.forbidden = engine(context).prove(signal.session, *who, signal.text);
+    if (signal.forbidden != Cause::kNone) return refuse(context, who, std::move(signal));
+    const std::lock_guard lock(engine(context).book_mutex_);
+    engine(context).book_.note_proof(who->ike, signal.session);
+    return true;
+  }
+  static bool authorize(void* context, const sekisho_event* who) noexcept {
+    IkeSignal signal;
+    signal.session = known(context, who);
+    const Directory::Admission admission = engine(context).ports_.directory.authorize(signal.session);
+    signal.session.device = admission.device;
+    signal.forbidden = admission.cause;
+    if (admission.cause == Cause::kDevice) signal.text = sentence_of(admission.device.why);
+    if (admission.cause == Cause::kAuth) signal.text = "the post-quantum preshared key (RFC 8784) is another user's";
+    if (admission.cause != Cause::kNone) return refuse(context, who, std::move(signal));
+    const std::lock_guard lock(engine(context).book_mutex_);
+    engine(context).book_.note_proof(who->ike, signal.session);
+    return true;
   }
   static bool lease(void* context, const sekisho_event* who, std::uint8_t family, sekisho_endpoint* address) noexcept {
     const auto found = engine(context).ports_.directory.lease(known(context, who), family == 6 ? Family::kIpv6 : Family::kIpv4);
@@ -269,7 +329,7 @@ struct Engine::Thunks {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, wrong_secret, authorize, lease, release, event, own_spi, mark, habits, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, ppk, wrong_secret, prove, authorize, lease, release, event, own_spi, mark, habits, log};
   }
 };
 
@@ -297,8 +357,11 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   const CryptoProfile& profile = crypto_profile(gateway.profile);
   if (gateway.accept_psk && !profile.psk) return "profile " + std::string(profile.name) + " allows no pre-shared key";
   if (gateway.addresses.empty() || gateway.networks.empty()) return "a gateway needs an address and a network behind it";
-  if (gateway.certificates.empty() && (gateway.accept_certificate || gateway.accept_eap_mschapv2)) return "a gateway needs a certificate";
-  if (gateway.accept_certificate && gateway.client_cas.empty()) return "who accepts certificates names the CAs that issue them";
+  const bool by_certificate = gateway.accept_certificate || gateway.accept_eap_tls;
+  if (gateway.certificates.empty() && (by_certificate || gateway.accept_eap_mschapv2)) return "a gateway needs a certificate";
+  if (by_certificate && gateway.client_cas.empty()) return "who accepts certificates names the CAs that issue them";
+  Judges judges;
+  if (auto why = make_judges(gateway, judges)) return why;
   std::string addresses;
   for (const Address& address : gateway.addresses) addresses.append(addresses.empty() ? "" : ",").append(to_string(address));
   const auto networks = texts_of(gateway.networks);
@@ -313,12 +376,14 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   wire.esp_proposals = profile.esp.data();
   wire.accept_certificate = gateway.accept_certificate;
   wire.accept_eap_mschapv2 = gateway.accept_eap_mschapv2;
+  wire.accept_eap_tls = gateway.accept_eap_tls;
   wire.accept_psk = gateway.accept_psk;
+  wire.ppk = static_cast<sekisho_ppk>(gateway.ppk);
   wire.certificates = texts.list(gateway.certificates);
   wire.keys = texts.list(gateway.keys);
   wire.gateway_cas = texts.list(gateway.gateway_cas);
   wire.client_cas = texts.list(gateway.client_cas);
-  wire.crls = texts.list(gateway.crls);
+  wire.device_cas = texts.list(gateway.device_cas);
   wire.networks = texts.list(networks);
   wire.dns = texts.list(dns);
   wire.dns_domains = texts.list(gateway.dns_domains);
@@ -332,10 +397,90 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   wire.force_udp_encapsulation = gateway.force_udp_encapsulation;
   sekisho_ike_error error{};
   if (!sekisho_ike_set_gateway(&wire, &error)) return error.text;
+  const std::unique_lock lock(judges_mutex_);
+  judges_.insert_or_assign({gateway.tenant, gateway.name}, std::move(judges));
+  next_judgement_ = 0;
   return std::nullopt;
 }
 
-void Engine::remove_gateway(std::uint32_t tenant, const std::string& name) { sekisho_ike_remove_gateway(tenant, name.c_str()); }
+void Engine::remove_gateway(std::uint32_t tenant, const std::string& name) {
+  sekisho_ike_remove_gateway(tenant, name.c_str());
+  const std::unique_lock lock(judges_mutex_);
+  judges_.erase({tenant, name});
+}
+
+std::optional<std::string> Engine::make_judges(const Gateway& gateway, Judges& out) {
+  for (auto [cas, judge] : {std::pair{&gateway.client_cas, &out.users}, std::pair{&gateway.device_cas, &out.devices}}) {
+    if (cas->empty()) continue;
+    auto made = CertificateJudge::make({*cas, gateway.crls, gateway.admit_without_list});
+    if (!made.judge) return made.refusal;
+    *judge = std::move(made.judge);
+  }
+  return std::nullopt;
+}
+
+Engine::Judges Engine::judges_of(const Session& session) const {
+  const std::shared_lock lock(judges_mutex_);
+  const auto found = judges_.find({session.path.tenant, std::string(gateway_name(session.gateway))});
+  return found == judges_.end() ? Judges{} : found->second;
+}
+
+CertificateFault Engine::judge(ProvenCertificate& certificate, const Judges& judges, std::int64_t now) {
+  const auto& judge = certificate.device ? judges.devices : judges.users;
+  if (!judge) return CertificateFault::kUntrusted;
+  CertificateJudge::Verdict verdict = judge->judge(certificate.chain, now);
+  certificate.facts = std::move(verdict.facts);
+  certificate.revocation = verdict.revocation;
+  return verdict.fault;
+}
+
+Cause Engine::prove(Session& session, const sekisho_event& who, std::string_view& text) const {
+  auto shown = std::make_shared<ProvenCertificates>(certificates_of(who));
+  const Judges judges = judges_of(session);
+  const std::int64_t now = unix_now();
+  Cause refused = Cause::kNone;
+  for (ProvenCertificate& one : *shown) {
+    const CertificateFault fault = judge(one, judges, now);
+    if (fault == CertificateFault::kNone || refused != Cause::kNone) continue;
+    text = sentence_of(fault);
+    refused = one.device ? Cause::kDevice : cause_of(fault);
+    if (one.device) session.device.result = DeviceVerdict::Result::kFail, session.device.why = why_of(fault);
+  }
+  // Who comes with one certificate comes with his device's, where a CA of devices vouches for it (EAP-TLS, as Windows does).
+  if (refused == Cause::kNone && shown->size() == 1 && !shown->front().device && judges.devices) {
+    ProvenCertificate device = shown->front();
+    device.device = true;
+    if (judge(device, judges, now) == CertificateFault::kNone) shown->push_back(std::move(device));
+  }
+  if (!shown->empty()) session.certificates = std::move(shown);
+  return refused;
+}
+
+std::vector<Engine::Ending> Engine::expired(std::int64_t now) {
+  std::vector<Ending> out;
+  if (to_judge_.empty()) {
+    if (now < next_judgement_) return out;
+    next_judgement_ = now + kJudgementSeconds;
+    to_judge_ = sessions();
+    std::erase_if(to_judge_, [](const Session& one) { return !one.certificates; });
+    const std::unique_lock lock(judges_mutex_);
+    for (auto& [name, judges] : judges_) judges.due = std::exchange(judges.fresh, false);
+  }
+  for (std::size_t judged = 0; judged < kJudgedACall && !to_judge_.empty(); to_judge_.pop_back()) {
+    const Session& session = to_judge_.back();
+    const Judges judges = judges_of(session);
+    for (ProvenCertificate one : *session.certificates) {
+      const auto& judge_of_it = one.device ? judges.devices : judges.users;
+      const bool due = judges.due || !judge_of_it || now >= one.facts.not_after || now > judge_of_it->lists_end();
+      const CertificateFault fault = due ? judge(one, judges, now) : CertificateFault::kNone;
+      judged += due ? 1 : 0;
+      if (fault == CertificateFault::kNone) continue;
+      out.push_back({session.id, one.device ? Cause::kDevice : cause_of(fault), sentence_of(fault)});
+      break;
+    }
+  }
+  return out;
+}
 
 void Engine::receive(const Path& path, ByteSpan payload) {
   const bool has_marker = path.local.port != kIkePort && path.remote.port != kIkePort;
@@ -365,9 +510,9 @@ std::vector<Session> Engine::sessions() const {
   return book_.sessions();
 }
 
-bool Engine::terminate(std::uint64_t session, Cause cause) {
+bool Engine::terminate(std::uint64_t session, Cause cause, std::string_view text) {
   const std::lock_guard lock(book_mutex_);
-  const auto ike = book_.end(session, cause);
+  const auto ike = book_.end(session, cause, text);
   if (ike) sekisho_ike_terminate(*ike);
   return ike.has_value();
 }

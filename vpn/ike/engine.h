@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,10 +11,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "vpn/certificates.h"
 #include "vpn/gateway.h"
 #include "vpn/half_open.h"
 #include "vpn/ports.h"
 #include "vpn/session_book.h"
+
+struct sekisho_event;
 
 namespace sekisho::vpn {
 
@@ -57,7 +61,15 @@ class Engine {
   void receive(const Path& path, ByteSpan payload);
   [[nodiscard]] std::vector<Session> sessions() const;
   /// False: there is no such session. It ends a little later, with a down event of that cause.
-  bool terminate(std::uint64_t session, Cause cause = Cause::kAdmin);
+  bool terminate(std::uint64_t session, Cause cause = Cause::kAdmin, std::string_view text = {});
+  struct Ending {
+    std::uint64_t session = 0;
+    Cause cause = Cause::kNone;
+    std::string_view text;  ///< the cause in words
+  };
+  /// Sessions whose certificates would not let them in any more: dates, CAs and lists of now. `now`: seconds since 1970 UTC. All of them
+  /// are judged within a few calls, each of which judges a few; those of gateways that were set are the first.
+  std::vector<Ending> expired(std::int64_t now);
   /// The sink's limits: an inbound SA shall be replaced (soft) or is used up (hard).
   void expire(std::uint32_t spi, const Endpoint& local, bool hard);
   /// An authenticated packet came from elsewhere: a NAT gave the client another port.
@@ -76,12 +88,29 @@ class Engine {
   explicit Engine(const Ports& ports) : ports_(ports) {}
   void take(const IkeSignal& signal);
   bool within_budget(const Path& path);
+  /// Who judges certificates at a gateway; immutable, replaced with it.
+  struct Judges {
+    std::shared_ptr<const CertificateJudge> users, devices;
+    bool fresh = true;  ///< not applied to who is in
+    bool due = false;   ///< being applied
+  };
+  using GatewayName = std::pair<std::uint32_t, std::string>;
+  [[nodiscard]] Judges judges_of(const Session& session) const;
+  static std::optional<std::string> make_judges(const Gateway& gateway, Judges& out);
+  /// What is wrong with one that was shown; fills facts.
+  static CertificateFault judge(ProvenCertificate& certificate, const Judges& judges, std::int64_t now);
+  /// kNone: what `who` shows is good; `session` has it from now on. Else why not, and in words.
+  Cause prove(Session& session, const sekisho_event& who, std::string_view& text) const;
 
   Ports ports_;
   mutable std::mutex book_mutex_;
   SessionBook book_;
   HalfOpenBudget half_open_;  ///< under book_mutex_
   mutable std::shared_mutex owners_mutex_;
+  mutable std::shared_mutex judges_mutex_;
+  std::map<GatewayName, Judges> judges_;
+  std::vector<Session> to_judge_;
+  std::int64_t next_judgement_ = 0;
   std::unordered_map<std::uint64_t, std::uint32_t> owners_;  ///< own SPI of an IKE_SA -> tenant
   std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0};
 };

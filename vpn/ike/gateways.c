@@ -5,7 +5,6 @@
 #include <collections/array.h>
 #include <collections/hashtable.h>
 #include <config/backend.h>
-#include <credentials/certificates/crl.h>
 #include <credentials/certificates/x509.h>
 #include <credentials/sets/mem_cred.h>
 #include <threading/rwlock.h>
@@ -32,6 +31,10 @@ struct gateway_t {
 	mem_cred_t *credentials;
 	/** attribute_t */
 	linked_list_t *attributes;
+	/** what a peer may choose among, best first */
+	eap_type_t eap[SEKISHO_EAP_METHODS_MAX];
+	size_t eap_count;
+	sekisho_ppk ppk;
 };
 
 static hashtable_t *gateways;
@@ -162,21 +165,6 @@ static bool load_keys(gateway_t *this, const sekisho_ike_gateway *model, sekisho
 		}
 		this->credentials->add_key(this->credentials, private);
 	}
-	for (const char *const *crl = model->crls; crl && *crl; crl++)
-	{
-		certificate_t *list = load(CRED_CERTIFICATE, CERT_X509_CRL, *crl, "a revocation list", error);
-		if (!list)
-		{
-			return FALSE;
-		}
-		if (!((crl_t*)list)->get_authKeyIdentifier((crl_t*)list).len)
-		{	/* charon finds a list by this identifier alone: it would never look into this one */
-			sekisho_fail(error, "a revocation list does not say whose it is: no authority key identifier");
-			list->destroy(list);
-			return FALSE;
-		}
-		this->credentials->add_crl(this->credentials, (crl_t*)list);
-	}
 	return TRUE;
 }
 
@@ -247,9 +235,9 @@ static bool make_ike(gateway_t *this, const sekisho_ike_gateway *model, sekisho_
 	return TRUE;
 }
 
-/** One way in: who we are (`local`) and what the peer must show (`remote`); both adopted. */
-static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const char *way, auth_cfg_t *local, auth_cfg_t *remote,
-					 sekisho_ike_error *error)
+/** One way in: who we are (`local`) and what the peer must show, in one round or two (`second` may be NULL); all adopted. */
+static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const char *way, auth_cfg_t *local, auth_cfg_t *first,
+					 auth_cfg_t *second, sekisho_ike_error *error)
 {
 	peer_cfg_create_t options = {
 		.cert_policy = CERT_ALWAYS_SEND,	/* Apple and Android ask for none and have none */
@@ -261,24 +249,29 @@ static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const ch
 		.dpd = model->dpd_seconds,
 		.if_id_in = model->tenant,
 		.if_id_out = model->tenant,
+		.ppk_id = model->ppk ? identification_create_from_string("%any") : NULL,
+		.ppk_required = model->ppk == SEKISHO_PPK_REQUIRED,
 	};
 	child_cfg_t *child = make_child(model, error);
+	auth_cfg_t *rounds[] = { first, second };
 	peer_cfg_t *peer;
 	char name[160];
 
-	if (!child)
-	{
-		local->destroy(local);
-		remote->destroy(remote);
-		return FALSE;
-	}
 	snprintf(name, sizeof(name), "%s %s", model->name, way);
+	peer = peer_cfg_create(name, this->ike_cfg->get_ref(this->ike_cfg), &options);
 	local->add(local, AUTH_RULE_IDENTITY, identification_create_from_string((char*)model->identity));
 	local->add(local, AUTH_RULE_IDENTITY_LOOSE, FALSE);
-	remote->add(remote, AUTH_RULE_IDENTITY, identification_create_from_string("%any"));
-	peer = peer_cfg_create(name, this->ike_cfg->get_ref(this->ike_cfg), &options);
 	peer->add_auth_cfg(peer, local, TRUE);
-	peer->add_auth_cfg(peer, remote, FALSE);
+	for (size_t i = 0; i < countof(rounds) && rounds[i]; i++)
+	{
+		rounds[i]->add(rounds[i], AUTH_RULE_IDENTITY, identification_create_from_string("%any"));
+		peer->add_auth_cfg(peer, rounds[i], FALSE);
+	}
+	if (!child)
+	{
+		peer->destroy(peer);
+		return FALSE;
+	}
 	peer->add_child_cfg(peer, child);
 	peer->add_pool(peer, "lease");
 	this->peer_cfgs->insert_last(this->peer_cfgs, peer);
@@ -293,40 +286,135 @@ static auth_cfg_t *auth_of(auth_class_t class)
 	return auth;
 }
 
+static auth_cfg_t *eap_of(eap_type_t type)
+{
+	auth_cfg_t *auth = auth_of(AUTH_CLASS_EAP);
+
+	auth->add(auth, AUTH_RULE_EAP_TYPE, type);
+	auth->add(auth, AUTH_RULE_EAP_IDENTITY, identification_create_from_string("%any"));
+	return auth;
+}
+
+/** What a certificate must be that one of `cas` vouches for, added to `auth`. Revocation, usage and dates are judged again by whoever
+ * is asked to authorize. */
+static bool require_certificate(gateway_t *this, const char *const *cas, auth_cfg_t *auth, sekisho_ike_error *error)
+{
+	auth->add_pubkey_constraints(auth, "rsa-2048-sha256-sha384-sha512-ecdsa-256-sha256-sha384-sha512", TRUE);
+	return load_certificates(this, cas, "a CA of users or devices", TRUE, TRUE, NULL, auth, error);
+}
+
+/** What users may show, and in which order it is tried; each alone, and behind a device's certificate when devices have CAs. */
+typedef struct {
+	const char *way;
+	auth_cfg_t *auth;
+	/** also behind a device's certificate */
+	bool second;
+} way_t;
+
+static bool add_ways(gateway_t *this, const sekisho_ike_gateway *model, auth_cfg_t *own, way_t *ways, size_t count, sekisho_ike_error *error)
+{
+	auth_cfg_t *device = auth_of(AUTH_CLASS_PUBKEY);
+	bool devices = model->device_cas && *model->device_cas, done = require_certificate(this, model->device_cas, device, error);
+
+	for (size_t i = 0; done && i < count; i++)
+	{
+		done = add_peer(this, model, ways[i].way, own->clone(own), ways[i].auth->clone(ways[i].auth), NULL, error);
+		if (done && devices && ways[i].second)
+		{
+			done = add_peer(this, model, ways[i].way, own->clone(own), device->clone(device), ways[i].auth->clone(ways[i].auth), error);
+		}
+	}
+	device->destroy(device);
+	return done;
+}
+
+/** The EAP methods, and in front of several the choice among them: a way that no peer can have gone in the end (nobody is in its
+ * group), so that charon looks for the one of the method that was used. */
+static size_t eap_ways(gateway_t *this, const sekisho_ike_gateway *model, auth_cfg_t *tls, way_t *ways)
+{
+	size_t count = 0;
+
+	if (model->accept_eap_mschapv2)
+	{
+		this->eap[this->eap_count++] = EAP_MSCHAPV2;
+	}
+	if (model->accept_eap_tls)
+	{
+		this->eap[this->eap_count++] = EAP_TLS;
+	}
+	if (this->eap_count > 1)
+	{
+		ways[count] = (way_t){ "eap", eap_of(EAP_DYNAMIC), TRUE };
+		ways[count].auth->add(ways[count].auth, AUTH_RULE_GROUP, identification_create_from_string("a method that was chosen"));
+		count++;
+	}
+	if (model->accept_eap_mschapv2)
+	{
+		ways[count++] = (way_t){ "eap-mschapv2", eap_of(EAP_MSCHAPV2), TRUE };
+	}
+	if (model->accept_eap_tls)
+	{
+		ways[count++] = (way_t){ "eap-tls", tls->clone(tls), TRUE };
+	}
+	return count;
+}
+
 static bool add_peers(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
 {
-	auth_cfg_t *own = auth_of(AUTH_CLASS_PUBKEY), *remote = auth_of(AUTH_CLASS_PUBKEY);
+	auth_cfg_t *own = auth_of(AUTH_CLASS_PUBKEY), *users = auth_of(AUTH_CLASS_PUBKEY), *tls = eap_of(EAP_TLS);
 	linked_list_t *certificates = linked_list_create();
 	bool done = load_certificates(this, model->certificates, "a certificate of the gateway", FALSE, TRUE, certificates, NULL, error) &&
 				load_certificates(this, model->gateway_cas, "an issuer of the gateway's certificate", TRUE, TRUE, NULL, NULL, error) &&
-				load_certificates(this, model->client_cas, "a CA of users", TRUE, TRUE, NULL, remote, error);
+				require_certificate(this, model->client_cas, users, error) && require_certificate(this, model->client_cas, tls, error);
+	way_t ways[5];
+	size_t count = 0;
 
 	offer_rsa_first(own, certificates);
 	certificates->destroy(certificates);
 
-	remote->add_pubkey_constraints(remote, "rsa-2048-sha256-sha384-sha512-ecdsa-256-sha256-sha384-sha512", TRUE);
-	if (model->crls && *model->crls)
-	{	/* who keeps lists wants them to count: no valid list, no entry */
-		remote->add(remote, AUTH_RULE_CRL_VALIDATION, VALIDATION_GOOD);
-	}
 	if (done && model->accept_certificate && model->client_cas && *model->client_cas)
 	{
-		done = add_peer(this, model, "certificate", own->clone(own), remote->clone(remote), error);
+		ways[count++] = (way_t){ "certificate", users->clone(users), FALSE };
 	}
-	if (done && model->accept_eap_mschapv2)
+	if (done)
 	{
-		auth_cfg_t *eap = auth_of(AUTH_CLASS_EAP);
-		eap->add(eap, AUTH_RULE_EAP_TYPE, EAP_MSCHAPV2);
-		eap->add(eap, AUTH_RULE_EAP_IDENTITY, identification_create_from_string("%any"));
-		done = add_peer(this, model, "eap-mschapv2", own->clone(own), eap, error);
+		count += eap_ways(this, model, tls, ways + count);
+		done = add_ways(this, model, own, ways, count, error);
 	}
 	if (done && model->accept_psk)
 	{
-		done = add_peer(this, model, "psk", auth_of(AUTH_CLASS_PSK), auth_of(AUTH_CLASS_PSK), error);
+		done = add_peer(this, model, "psk", auth_of(AUTH_CLASS_PSK), auth_of(AUTH_CLASS_PSK), NULL, error);
 	}
-	remote->destroy(remote);
+	for (size_t i = 0; i < count; i++)
+	{
+		ways[i].auth->destroy(ways[i].auth);
+	}
+	tls->destroy(tls);
+	users->destroy(users);
 	own->destroy(own);
 	return done;
+}
+
+size_t sekisho_eap_methods(eap_type_t types[SEKISHO_EAP_METHODS_MAX])
+{
+	gateway_t *gateway = gateway_get(sekisho_current_local());
+	size_t count = 0;
+
+	for (; gateway && count < gateway->eap_count; count++)
+	{
+		types[count] = gateway->eap[count];
+	}
+	gateway_put(gateway);
+	return count;
+}
+
+sekisho_ppk sekisho_ppk_wanted(void)
+{
+	gateway_t *gateway = gateway_get(sekisho_current_local());
+	sekisho_ppk wanted = gateway ? gateway->ppk : SEKISHO_PPK_NONE;
+
+	gateway_put(gateway);
+	return wanted;
 }
 
 static void add_attribute(gateway_t *this, configuration_attribute_type_t type, chunk_t value)
@@ -394,6 +482,7 @@ bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error
 		.peer_cfgs = linked_list_create(),
 		.credentials = mem_cred_create(),
 		.attributes = linked_list_create(),
+		.ppk = model->ppk,
 	);
 	if (!make_ike(this, model, error) || !load_keys(this, model, error) || !add_peers(this, model, error) ||
 		!add_attributes(this, model, error))
@@ -516,21 +605,37 @@ METHOD(enumerator_t, shared_destroy, void,
 	free(this);
 }
 
+/** The secret charon asks for, in `out`; 0 when there is none. */
+static size_t find_secret(shared_key_type_t type, identification_t *me, identification_t *other, uint8_t *out, size_t capacity)
+{
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+	sekisho_path path = sekisho_current_path();
+	char name[256];
+
+	if (type == SHARED_IKE && other)
+	{
+		snprintf(name, sizeof(name), "%Y", other);
+		return sekisho_ops->secret(sekisho_ops->context, &path, SEKISHO_SECRET_PSK, name, out, capacity);
+	}
+	if (type == SHARED_PPK && me && ike_sa)
+	{
+		sekisho_description description;
+		sekisho_describe(ike_sa, &description);
+		snprintf(name, sizeof(name), "%Y", me);
+		return sekisho_ops->ppk(sekisho_ops->context, &description.event, name, out, capacity);
+	}
+	return 0;
+}
+
 static enumerator_t* create_shared_enumerator(credential_set_t *this, shared_key_type_t type, identification_t *me, identification_t *other)
 {
 	shared_enumerator_t *enumerator;
 	uint8_t secret[256];
-	char name[256];
-	size_t size;
+	size_t size = find_secret(type, me, other, secret, sizeof(secret));
+	/* in IKE_SA_INIT charon asks whether there is any key at all, before it knows which */
+	bool any = type == SHARED_PPK && !me && sekisho_ppk_wanted() != SEKISHO_PPK_NONE;
 
-	if (type != SHARED_IKE || !other)
-	{
-		return NULL;
-	}
-	snprintf(name, sizeof(name), "%Y", other);
-	sekisho_path path = sekisho_current_path();
-	size = sekisho_ops->secret(sekisho_ops->context, &path, SEKISHO_SECRET_PSK, name, secret, sizeof(secret));
-	if (!size)
+	if (!size && !any)
 	{
 		return NULL;
 	}
@@ -540,7 +645,7 @@ static enumerator_t* create_shared_enumerator(credential_set_t *this, shared_key
 			.venumerate = _shared_enumerate,
 			.destroy = _shared_destroy,
 		},
-		.key = shared_key_create(SHARED_IKE, chunk_clone(chunk_create(secret, size))),
+		.key = shared_key_create(type, chunk_clone(chunk_create(secret, size))),
 	);
 	memwipe(secret, sizeof(secret));
 	return &enumerator->public;

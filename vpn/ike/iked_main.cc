@@ -125,11 +125,11 @@ class Daemon {
     recorder_.left_lost();
   }
 
-  void end(std::uint64_t session, Cause cause) {
+  void end(std::uint64_t session, Cause cause, std::string_view text = {}) {
     if (recorder_.end_left(session, cause)) return;
     // One that makes room for the same user's next goes when its address moves; the others lose their tunnel before their peer agrees.
     if (cause != Cause::kReplaced) tunnels_.cut(session);
-    if (!engine_->terminate(session, cause)) unfinished_.push_back({session, cause});
+    if (!engine_->terminate(session, cause, text)) unfinished_.push_back({session, cause});
   }
 
   ipc::VpnAnswer answer(const ipc::VpnQuestion& question) {
@@ -184,6 +184,11 @@ class Daemon {
     std::erase_if(unfinished_, [this](const UserDirectory::Ending& one) {
       return !directory_.admitted(one.session) || engine_->terminate(one.session, one.cause);
     });
+    for (const auto& [session, cause, text] : engine_->expired(static_cast<std::int64_t>(std::time(nullptr)))) end(session, cause, text);
+    if (now >= next_devices_) {
+      next_devices_ = now + kCheckInterval;
+      directory_.judge_live();
+    }
     if (!plan_ || !limits_) return;
     if (to_check_.empty() && now >= next_check_) {
       next_check_ = now + kCheckInterval;
@@ -238,7 +243,7 @@ class Daemon {
   std::shared_ptr<const Plan> plan_;
   std::vector<UserDirectory::Ending> unfinished_;  ///< not up yet when they had to go
   std::vector<Session> to_check_;
-  Clock::time_point next_check_{};
+  Clock::time_point next_check_{}, next_devices_{};
   std::chrono::seconds usage_;
   std::vector<Session> to_report_;
   std::unordered_map<std::uint64_t, Clock::time_point> due_;  ///< the next usage record of a session

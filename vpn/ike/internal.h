@@ -6,7 +6,11 @@
 #include <daemon.h>
 #include <library.h>
 
+#include <eap/eap.h>
+
 #include "vpn/ike/shim.h"
+
+enum { SEKISHO_EAP_METHODS_MAX = 4 };
 
 /** The one table of callbacks; set before charon starts. */
 extern const sekisho_ike_ops *sekisho_ops;
@@ -43,9 +47,13 @@ socket_t *sekisho_socket_create(void);
 kernel_ipsec_t *sekisho_kernel_ipsec_create(void);
 kernel_net_t *sekisho_kernel_net_create(void);
 eap_method_t *sekisho_eap_mschapv2_create(identification_t *server, identification_t *peer);
+eap_method_t *sekisho_eap_choice_create(identification_t *server, identification_t *peer);
 
 /* gateways.c: configurations, credentials and attributes of each tenant */
 bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *data);
+/** Of the gateway of the IKE_SA at hand: the EAP methods it accepts, best first, and whether it asks for a key of RFC 8784. */
+size_t sekisho_eap_methods(eap_type_t types[SEKISHO_EAP_METHODS_MAX]);
+sekisho_ppk sekisho_ppk_wanted(void);
 
 /* abi_guard.c */
 bool sekisho_abi_is_right(sekisho_ike_error *error);

@@ -7,8 +7,9 @@
 #include "vpn/ike/internal.h"
 
 /** Every plugin there is, and no other. openssl holds all ciphers, keys and certificates. No socket, no kernel interface, no
- * fetcher: nothing a peer sends makes us open a connection. */
-#define PLUGINS "nonce x509 revocation constraints pem openssl kdf eap-identity"
+ * fetcher,
+ * and no plugin that asks about revocation, since it would fetch: nothing a peer sends makes us open a connection. */
+#define PLUGINS "nonce x509 constraints pem openssl kdf eap-identity eap-tls"
 #define OURS "sekisho"
 /** Of the settings, and of what charon itself registers. */
 #define NAME "iked"
@@ -56,6 +57,8 @@ static plugin_feature_t features[] = {
 			PLUGIN_DEPENDS(CRYPTER, ENCR_DES_ECB, 8),
 			PLUGIN_DEPENDS(HASHER, HASH_MD4),
 			PLUGIN_DEPENDS(HASHER, HASH_SHA1),
+	PLUGIN_CALLBACK(eap_method_register, sekisho_eap_choice_create),
+		PLUGIN_PROVIDE(EAP_SERVER, EAP_DYNAMIC),
 	PLUGIN_CALLBACK(sekisho_gateways_register, NULL),
 		PLUGIN_PROVIDE(CUSTOM, "sekisho-gateways"),
 	PLUGIN_CALLBACK(sekisho_listener_create, NULL),
@@ -111,7 +114,11 @@ static void set_options(const sekisho_ike_settings *settings)
 			 "iked {\n threads = %u\n dos_protection = yes\n block_threshold = %u\n cookie_threshold_ip = %u\n"
 			 " half_open_timeout = %u\n retransmit_tries = %u\n retransmit_timeout = %f\n retransmit_base = 1.8\n"
 			 " ikesa_table_size = 4096\n ikesa_table_segments = 16\n close_ike_on_child_failure = yes\n"
-			 " install_routes = no\n multiple_authentication = no\n}\n",
+			 " install_routes = no\n multiple_authentication = yes\n"
+			 /* of EAP-TLS: forward secrecy, no SHA-1 over a handshake */
+			 " tls {\n  version_min = 1.2\n  key_exchange = ecdhe-ecdsa, ecdhe-rsa\n  cipher = aes256gcm, aes128gcm\n }\n"
+			 /* what this library does not know of certificates, name constraints too, is judged by certificates.cc */
+			 " x509 {\n  enforce_critical = no\n }\n}\n",
 			 settings->threads, settings->half_open_per_source, settings->cookie_per_source, settings->half_open_seconds,
 			 settings->retransmit_tries, settings->retransmit_timeout);
 	lib->settings->load_string(lib->settings, text, TRUE);

@@ -366,6 +366,10 @@ static bool on_message(listener_t *this, ike_sa_t *ike_sa, message_t *message, b
 		mark(ike_sa, message);
 		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
 		report_errors(ike_sa, message);
+		if (message->get_payload(message, PLV2_AUTH) && !message->get_notify(message, PPK_IDENTITY) && sekisho_ppk_wanted() == SEKISHO_PPK_REQUIRED)
+		{
+			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PPK);
+		}
 	}
 	else if (incoming && plain && exchange == INFORMATIONAL && message->get_request(message))
 	{
@@ -419,17 +423,86 @@ static bool on_alert(listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list 
 	return TRUE;
 }
 
+/** What the peer has proven to hold the keys of, round by round. */
+typedef struct {
+	sekisho_certificate certificates[SEKISHO_CERTIFICATES_MAX];
+	chunk_t encodings[SEKISHO_CERTIFICATES_MAX];
+	size_t count;
+	uint32_t rounds;
+} shown_t;
+
+static void take_certificate(shown_t *this, certificate_t *certificate, uint32_t round, bool leaf)
+{
+	chunk_t *encoding = &this->encodings[this->count];
+
+	if (this->count < countof(this->certificates) && certificate->get_encoding(certificate, CERT_ASN1_DER, encoding))
+	{
+		this->certificates[this->count++] = (sekisho_certificate){ { encoding->ptr, encoding->len }, round, leaf };
+	}
+}
+
+static shown_t take_certificates(ike_sa_t *ike_sa)
+{
+	enumerator_t *rounds = ike_sa->create_auth_cfg_enumerator(ike_sa, FALSE), *rules;
+	shown_t out = { .count = 0 };
+	auth_rule_t rule;
+	auth_cfg_t *auth;
+	void *value;
+
+	for (; rounds->enumerate(rounds, &auth); out.rounds++)
+	{
+		value = auth->get(auth, AUTH_RULE_SUBJECT_CERT);
+		if (!value)
+		{
+			continue;
+		}
+		take_certificate(&out, value, out.rounds, TRUE);
+		rules = auth->create_enumerator(auth);
+		while (rules->enumerate(rules, &rule, &value))
+		{
+			if (rule == AUTH_RULE_IM_CERT)
+			{
+				take_certificate(&out, value, out.rounds, FALSE);
+			}
+		}
+		rules->destroy(rules);
+	}
+	rounds->destroy(rounds);
+	return out;
+}
+
+static void free_certificates(shown_t *this)
+{
+	while (this->count)
+	{
+		chunk_free(&this->encodings[--this->count]);
+	}
+}
+
 static bool on_authorize(listener_t *this, ike_sa_t *ike_sa, bool final, bool *success)
 {
 	sekisho_description description;
+	shown_t shown;
+	bool allowed;
 
 	if (!final)
 	{	/* the EAP identity is not known before the end */
 		return TRUE;
 	}
-	report(ike_sa, SEKISHO_EVENT_AUTHENTICATED);
 	sekisho_describe(ike_sa, &description);
-	if (!sekisho_ops->authorize(sekisho_ops->context, &description.event))
+	shown = take_certificates(ike_sa);
+	description.event.certificates = shown.certificates;
+	description.event.certificate_count = shown.count;
+	description.event.rounds = shown.rounds;
+	allowed = sekisho_ops->prove(sekisho_ops->context, &description.event);
+	free_certificates(&shown);
+	description.event.certificate_count = 0;
+	if (allowed)
+	{
+		report(ike_sa, SEKISHO_EVENT_AUTHENTICATED);
+		allowed = sekisho_ops->authorize(sekisho_ops->context, &description.event);
+	}
+	if (!allowed)
 	{
 		sekisho_report_cause(ike_sa, SEKISHO_CAUSE_FORBIDDEN);
 		*success = FALSE;

@@ -101,6 +101,7 @@ typedef enum {
   SEKISHO_CAUSE_CERT_EXPIRED,
   SEKISHO_CAUSE_CERT_REVOKED,
   SEKISHO_CAUSE_CERT_UNTRUSTED,
+  SEKISHO_CAUSE_PPK,              ///< no key of RFC 8784 where one is asked for
   SEKISHO_CAUSE_LOCAL_AUTH,       ///< we could not prove who we are
   SEKISHO_CAUSE_PEER_REFUSED_US,  ///< the peer does not accept our certificate or name
   SEKISHO_CAUSE_PEER_SAID,        ///< it sent another error: `peer_notify`
@@ -113,8 +114,17 @@ typedef enum {
   SEKISHO_CAUSE_ADMIN,            ///< sekisho_ike_terminate
 } sekisho_cause;
 
-/// Texts are UTF-8 or what the peer sent, NUL-terminated, never NULL.
+/// A certificate (`leaf`) whose key the peer has proven to hold, or one that connects it with a CA. DER; borrowed.
 typedef struct {
+  sekisho_bytes der;
+  uint32_t round;  ///< of authentication, from 0 (RFC 4739)
+  bool leaf;
+} sekisho_certificate;
+
+enum { SEKISHO_CERTIFICATES_MAX = 16 };
+
+/// Texts are UTF-8 or what the peer sent, NUL-terminated, never NULL.
+typedef struct sekisho_event {
   sekisho_event_kind kind;
   sekisho_cause cause;
   uint32_t ike, new_ike;
@@ -136,6 +146,9 @@ typedef struct {
   uint32_t spi_in, spi_out;  ///< host order
   size_t leases;
   sekisho_endpoint lease[4];
+  const sekisho_certificate* certificates;  ///< of `prove` alone
+  size_t certificate_count;
+  uint32_t rounds;  ///< of authentication
 } sekisho_event;
 
 /// ClientHabits of vpn/client_family.h.
@@ -161,8 +174,12 @@ typedef struct {
   void (*remove)(void* context, const sekisho_path* path, uint32_t spi, bool inbound);
   /// Returns the secret's length in `buffer`, 0 when there is none. The shim wipes `buffer`.
   size_t (*secret)(void* context, const sekisho_path* path, sekisho_secret_kind kind, const char* name, uint8_t* buffer, size_t capacity);
+  /// The key of RFC 8784 named `ppk_id`, for the peer of `who`; like `secret`.
+  size_t (*ppk)(void* context, const sekisho_event* who, const char* ppk_id, uint8_t* buffer, size_t capacity);
   /// Somebody who said he was `name` did not know that secret.
   void (*wrong_secret)(void* context, const sekisho_path* path, const char* name);
+  /// Are the certificates in `who`, which libcharon has accepted, good by our own rules too? Asked before `authorize`.
+  bool (*prove)(void* context, const sekisho_event* who);
   /// May who is described by `who` come in?
   bool (*authorize)(void* context, const sekisho_event* who);
   /// An inner address for the session, of `family` 4 or 6. The same question again is answered the same.
@@ -187,6 +204,9 @@ typedef struct {
   uint32_t half_open_seconds;
 } sekisho_ike_settings;
 
+/// RFC 8784.
+typedef enum { SEKISHO_PPK_NONE = 0, SEKISHO_PPK_OPTIONAL, SEKISHO_PPK_REQUIRED } sekisho_ppk;
+
 /// A gateway of a tenant, which may have several at differing addresses. Lists of texts end in NULL. Copied.
 typedef struct {
   const char* name;
@@ -195,12 +215,13 @@ typedef struct {
   const char* identity;   ///< IDr
   const char* const* ike_proposals;
   const char* const* esp_proposals;
-  bool accept_certificate, accept_eap_mschapv2, accept_psk;
+  bool accept_certificate, accept_eap_mschapv2, accept_eap_tls, accept_psk;
+  sekisho_ppk ppk;
   const char* const* certificates;  ///< PEM: the gateway's own, one for each key
   const char* const* keys;          ///< PEM, unencrypted
   const char* const* gateway_cas;   ///< PEM: issuers of `certificates`, roots included
   const char* const* client_cas;    ///< PEM: who may vouch for users
-  const char* const* crls;          ///< PEM
+  const char* const* device_cas;    ///< PEM: who may vouch for devices, whose certificate is a round of its own
   const char* const* networks;      ///< prefixes behind the gateway
   const char* const* dns;           ///< addresses
   const char* const* dns_domains;   ///< resolved inside only (RFC 8598)

@@ -238,5 +238,53 @@ TEST(EventServer, WritesTheRecordAsItIsPublished) {
   EXPECT_NE(csv.find(",営業部;全社員,"), std::string::npos) << csv;
 }
 
+TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
+  const auto record = [](std::uint64_t number) {
+    ipc::ToEventLog out = up(number);
+    ipc::DeviceRecord& device = *out.mutable_device();
+    device.set_result(ipc::DeviceRecord::FAIL);
+    device.set_method("cert");
+    device.set_assured("proven");
+    device.set_vpn_sid(0xa7);
+    device.set_protocol(ipc::VpnRecord::IKEV2);
+    device.set_peer_address(std::string("\xcb\x00\x71\x09", 4));
+    device.set_user("alice");
+    device.set_device_id("dev-0007f3");
+    device.set_certificate_serial("a1b2");
+    device.set_certificate_end_ns(kNoon);
+    device.set_revocation("good");
+    device.set_policy("standard");
+    device.set_cause("user_mismatch");
+    return out;
+  };
+  const TempDir dir;
+  EventLog log(dir.path());
+  IpcConnection daemon = log.connect();
+  log.send(daemon, record(1));
+  EXPECT_TRUE(log.stored().empty());
+  const auto stored = log.stored({kAcmeVpn.service_code, LogKind::kDevauth});
+  ASSERT_EQ(stored.size(), 1U);
+  std::string text;
+  append_json(text, stored[0], Audience::kTenant);
+  EXPECT_NE(text.find(R"("sev":4,"result":"fail","method":"cert","assured":"proven","vpn_sid":"a7","proto":"ikev2","peer_ip":"203.0.113.9",)"
+                      R"("user":"alice","device_id":"dev-0007f3","cert_serial":"a1b2")"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("revocation":"good","policy":"standard","cause":"user_mismatch")"), std::string::npos) << text;
+  const std::vector<std::pair<const char*, void (*)(ipc::DeviceRecord&)>> breakages{
+      {"field result", [](auto& d) { d.clear_result(); }},       {"field method", [](auto& d) { d.set_method("smell"); }},
+      {"field assured", [](auto& d) { d.clear_assured(); }},     {"field vpn_sid", [](auto& d) { d.clear_vpn_sid(); }},
+      {"field cause", [](auto& d) { d.clear_cause(); }},         {"field peer_address", [](auto& d) { d.set_peer_address("12345"); }},
+      {"field policy", [](auto& d) { d.clear_policy(); }},       {"field revocation", [](auto& d) { d.set_revocation("perhaps"); }},
+      {"field user", [](auto& d) { d.set_user(std::string(5000, 'x')); }},
+  };
+  std::uint64_t number = 1;
+  for (const auto& [field, breakage] : breakages) {
+    ipc::ToEventLog broken = record(++number);
+    breakage(*broken.mutable_device());
+    log.send(daemon, broken);
+    EXPECT_EQ(entry_of(broken).refusal, field);
+  }
+  EXPECT_EQ(log.stored({kAcmeVpn.service_code, LogKind::kDevauth}).size(), 1U);
+}
+
 }  // namespace
 }  // namespace sekisho::mgmt

@@ -78,12 +78,12 @@ class DirectoryTest : public testing::Test {
     return out;
   }
   Cause enter(std::string_view user, std::uint32_t tenant = kAcme, std::string_view from = "192.0.2.10") {
-    return directory_.authorize(session(user, tenant, from));
+    return directory_.authorize(session(user, tenant, from)).cause;
   }
   /// Somebody who is in.
   Session in(std::string_view user, std::uint32_t tenant = kAcme) {
     const Session out = session(user, tenant);
-    EXPECT_EQ(directory_.authorize(out), Cause::kNone);
+    EXPECT_EQ(directory_.authorize(out).cause, Cause::kNone);
     return out;
   }
   std::size_t hash(std::string_view user, std::uint32_t tenant = kAcme, std::string_view from = "192.0.2.10") {
@@ -437,7 +437,7 @@ TEST_F(DirectoryTest, WhatIsSavedIsKnownToTheNextProcessAndSaidOnce) {
   EXPECT_EQ(hash("alice", "192.0.2.10"), 16U) << "for as long as before";
   const Session other = session("alice", kGlobex);
   Session bob = session("bob", kGlobex);
-  EXPECT_EQ(next.authorize(bob), Cause::kNone);
+  EXPECT_EQ(next.authorize(bob).cause, Cause::kNone);
   EXPECT_EQ(next.lease(bob, Family::kIpv4), four);
   EXPECT_EQ(next.lease(bob, Family::kIpv6), six);
 }
@@ -469,6 +469,110 @@ TEST_F(DirectoryTest, AnOperatorLetsInWhoWasShutOut) {
   EXPECT_EQ(hash("alice"), 16U);
 }
 
+class DirectoryTestDevices : public DirectoryTest {
+ protected:
+  DirectoryTestDevices() {
+    staff().set_device_policy("standard");
+    acme().add_device_policies()->set_name("standard");
+    device("nb-1", "alice", "", "a1");
+    device("nb-2", "", "staff", "a2");
+    device("nb-3", "", "visitors", "a3");
+    apply();
+  }
+  ipc::VpnDevice& device(const char* name, const char* owner, const char* group, const char* serial) {
+    auto& out = *acme().add_devices();
+    out.set_name(name);
+    out.set_owner(owner);
+    out.set_owner_group(group);
+    out.add_serials(serial);
+    return out;
+  }
+  Session with(std::string_view user, std::string_view serial, std::uint32_t tenant = kAcme) {
+    Session out = session(user, tenant);
+    ProvenCertificate one;
+    one.device = true;
+    one.facts.serial = serial;
+    out.certificates = std::make_shared<ProvenCertificates>(ProvenCertificates{one});
+    return out;
+  }
+  /// Result, cause and id of the record; and the cause for the session.
+  void expect(const Session& who, DeviceVerdict::Result result, DeviceVerdict::Why why, const char* id, Cause cause) {
+    const auto out = directory_.authorize(who);
+    EXPECT_EQ(out.device.result, result) << id;
+    EXPECT_EQ(name_of(out.device.why), name_of(why)) << id;
+    EXPECT_EQ(out.device.id, id);
+    EXPECT_EQ(out.cause, cause) << id;
+    directory_.ended(who.id);
+  }
+  using Result = DeviceVerdict::Result;
+  using Why = DeviceVerdict::Why;
+};
+
+TEST_F(DirectoryTestDevices, ADeviceOfTheUserOrOfHisGroupWillDoAndNoOther) {
+  expect(with("alice", "a1"), Result::kOk, Why::kNone, "nb-1", Cause::kNone);
+  expect(with("bob", "a1"), Result::kFail, Why::kUserMismatch, "nb-1", Cause::kDevice);
+  expect(with("bob", "a2"), Result::kOk, Why::kNone, "nb-2", Cause::kNone);
+  expect(with("bob", "a3"), Result::kFail, Why::kGroup, "nb-3", Cause::kDevice);
+  expect(with("bob", "ff"), Result::kFail, Why::kUnregistered, "", Cause::kDevice);
+  expect(session("bob"), Result::kFail, Why::kUnregistered, "", Cause::kDevice);
+  expect(with("bob", "a1", kGlobex), Result::kSkipped, Why::kNone, "", Cause::kNone);  // another tenant's register, and no policy
+}
+
+TEST_F(DirectoryTestDevices, ADeviceNobodyRegisteredWillDoWhereThePolicySaysSo) {
+  acme().mutable_device_policies(0)->set_allow_unknown(true);
+  apply();
+  expect(with("bob", "ff"), Result::kOk, Why::kNone, "", Cause::kNone);
+  expect(session("bob"), Result::kFail, Why::kUnregistered, "", Cause::kDevice);  // without any certificate none is known
+  expect(with("bob", "a1"), Result::kFail, Why::kUserMismatch, "nb-1", Cause::kDevice);
+}
+
+TEST_F(DirectoryTestDevices, ADevicesStateAndEndActAtTheDoorAndInside) {
+  using State = ipc::VpnDevice;
+  for (const auto& [state, result, why] : {std::tuple{State::REQUESTED, Result::kPending, Why::kNotApproved},
+                                           std::tuple{State::DISABLED, Result::kFail, Why::kDisabled}}) {
+    acme().mutable_devices(0)->set_state(state);
+    apply();
+    expect(with("alice", "a1"), result, why, "nb-1", Cause::kDevice);
+    acme().mutable_devices(0)->set_state(State::APPROVED);
+    apply();
+    const Session in = with("alice", "a1");
+    EXPECT_EQ(directory_.authorize(in).cause, Cause::kNone);
+    acme().mutable_devices(0)->set_state(state);
+    apply();
+    EXPECT_EQ(endings(), (Endings{{in.id, Cause::kDevice}}));
+    directory_.ended(in.id);
+  }
+  acme().mutable_devices(0)->set_state(State::APPROVED);
+  acme().mutable_devices(0)->set_valid_until(now_ + 60);
+  apply();
+  const Session in = with("alice", "a1");
+  EXPECT_EQ(directory_.authorize(in).cause, Cause::kNone);
+  now_ += 59;
+  directory_.judge_live();
+  EXPECT_EQ(endings(), Endings{});
+  now_ += 1;
+  directory_.judge_live();
+  EXPECT_EQ(endings(), (Endings{{in.id, Cause::kDevice}}));
+  directory_.ended(in.id);
+  expect(with("alice", "a1"), Result::kFail, Why::kExpired, "nb-1", Cause::kDevice);
+}
+
+TEST_F(DirectoryTest, AKeyAgainstQuantumComputersIsOneUsersAlone) {
+  alice().set_ppk_id("quantum");
+  alice().set_ppk(std::string(32, 'q'));
+  apply();
+  std::uint8_t key[64];
+  const Session who = session("alice");
+  EXPECT_EQ(directory_.ppk(who.path, "quantum", key), 32U);
+  EXPECT_EQ(directory_.ppk(who.path, "Quantum", key), 0U);
+  EXPECT_EQ(directory_.ppk(session("alice", kGlobex).path, "quantum", key), 0U);
+  for (const auto& [user, cause] : {std::pair{"alice", Cause::kNone}, std::pair{"bob", Cause::kAuth}}) {
+    Session one = session(user);
+    one.ppk_id = "quantum";
+    EXPECT_EQ(directory_.authorize(one).cause, cause) << user;
+  }
+}
+
 TEST(VpnPlan, RefusesWhatCannotBe) {
   const auto parse = [](const ipc::VpnConfig& model) {
     const std::string bytes = model.SerializeAsString();
@@ -486,6 +590,11 @@ TEST(VpnPlan, RefusesWhatCannotBe) {
       [](auto& t) { add_range(*t.mutable_pools(0), "10.0.0.2", "fd00::1"); },
       [](auto& t) { t.mutable_groups(0)->add_login()->set_to_minute(1441); },
       [](auto& t) { t.add_countries()->add_prefixes()->set_address("12345"); },
+      [](auto& t) { t.add_devices(); },
+      [](auto& t) {
+        for (const char* name : {"one", "two"}) t.add_devices()->set_name(name), t.mutable_devices()->rbegin()->add_serials("a1");
+      },
+      [](auto& t) { t.mutable_users(0)->set_ppk_id("q"), t.mutable_users(1)->set_ppk_id("q"); },
   };
   for (const auto breakage : breakages) {
     ipc::VpnConfig model = config();
