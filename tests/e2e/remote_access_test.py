@@ -44,6 +44,7 @@ class Site:
         self.lab, self.pki, self.path = lab, pki, folder / "remote.yaml"
         self.users = {"alice": ["staff"], "bob": ["staff", "admins"], "mallory": ["staff", "leaving"], "alice@example.test": ["staff"]}
         self.suspended = []
+        self.policy = POLICY
 
     def _remote(self, tenant):
         def pem(name):
@@ -72,7 +73,7 @@ class Site:
         for tenant, text in zip(("acme", "globex"), tenants):
             text = text.replace("zones: [servers, office, internet]", "zones: [servers, office, internet, remote]", 1)
             text = text.replace("    ports:\n", "    ports:\n" + PORT, 1)
-            text = text.replace("    policies:\n", self._remote(tenant) + "    policies:\n" + POLICY, 1)
+            text = text.replace("    policies:\n", self._remote(tenant) + "    policies:\n" + self.policy, 1)
             out.append(text)
         self.path.write_text("  - service_code: ".join(out))
         done = self.lab.appliance.commit(self.path, check=False)
@@ -125,10 +126,10 @@ def site(tmp_path_factory):
         assert lab.appliance.status()["conservation violations"] == "0"
 
 
-def new_client(site, folder, host="outside"):
+def new_client(site, folder, host="outside", space=""):
     for authority in GATEWAYS:
         (folder / "x509ca").mkdir(parents=True, exist_ok=True)
-    made = Client(site.lab[host].namespace, folder / "charon")
+    made = Client(space or site.lab[host].namespace, folder / "charon")
     for authority in GATEWAYS:
         (folder / "charon" / "x509ca" / f"{authority}.pem").write_text(site.pki.path(f"{authority}.pem").read_text())
     (folder / "charon" / "x509" / "alice.pem").write_text(site.pki.path("alice.pem").read_text())
