@@ -266,7 +266,7 @@ TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
   ASSERT_EQ(stored.size(), 1U);
   std::string text;
   append_json(text, stored[0], Audience::kTenant);
-  EXPECT_NE(text.find(R"("sev":4,"result":"fail","method":"cert","assured":"proven","vpn_sid":"a7","proto":"ikev2","peer_ip":"203.0.113.9",)"
+  EXPECT_NE(text.find(R"("sev":4,"result":"fail","method":"cert","assured":"proven","vpn_sid":"00000000000000a7","proto":"ikev2","peer_ip":"203.0.113.9",)"
                       R"("user":"alice","device_id":"dev-0007f3","cert_serial":"a1b2")"), std::string::npos) << text;
   EXPECT_NE(text.find(R"("revocation":"good","policy":"standard","cause":"user_mismatch")"), std::string::npos) << text;
   const std::vector<std::pair<const char*, void (*)(ipc::DeviceRecord&)>> breakages{

@@ -214,7 +214,7 @@ TEST_F(ExportServerTest, RefusalSaysWhy) {
   ASSERT_TRUE(answer.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size())));
 
   EXPECT_FALSE(answer.ok());
-  EXPECT_EQ(answer.error(), "unknown record type: use comm, sec, vpn, acl or loss");
+  EXPECT_EQ(answer.error(), "unknown record type: use comm, sec, vpn, acl, devauth or loss");
   EXPECT_TRUE(message.fds.empty());
 }
 
