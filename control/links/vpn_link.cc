@@ -62,7 +62,8 @@ void VpnLink::tick() {
   ipc::VpnQuestion save_all;
   save_all.mutable_save();
   ask(std::move(save_all), [this](const ipc::VpnAnswer& answer, const std::string& error) {
-    if (error.empty() && answer.has_memory() && !save(answer.memory())) std::fprintf(stderr, "controld: cannot write %s\n", memory_path_.c_str());
+    if (!error.empty() || !answer.has_memory() || save(answer.memory())) return;
+    std::fprintf(stderr, "controld: cannot write %s\n", memory_path_.c_str());
   });
 }
 
@@ -101,7 +102,7 @@ void VpnLink::take_answer() {
   asked_.reset();
   // Sealed by us: its writer is not believed to have stopped.
   const bool sealed = fcntl(blob_.get(), F_ADD_SEALS, kSeals) == 0;
-  auto blob = sealed ? SealedBlob::open(std::move(blob_), kAnswerBytesMax) : Result<SealedBlob>(Error{ErrorCode::kDenied, ErrorSite::kIpc, 0});
+  auto blob = SealedBlob::open(sealed ? std::move(blob_) : Fd(), kAnswerBytesMax);
   ipc::VpnAnswer message;
   const bool read = blob && message.ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size()));
   answer(message, read ? "" : "remote access gave an answer that cannot be read");

@@ -94,8 +94,9 @@ struct UserLine {
 }  // namespace
 
 ipc::Table show_users(const ShowContext& context, const ipc::VpnAnswer& answer) {
-  ipc::Table out = table_of({{"tenant", "TENANT"}, {"user", "USER"}, {"groups", "GROUPS"}, {"state", "STATE"}, {"sessions", "SESSIONS", true},
-                             {"address", "ADDRESS"}, {"since", "SINCE"}, {"locked_until", "SHUT OUT UNTIL"}});
+  ipc::Table out = table_of({{"tenant", "TENANT"}, {"user", "USER"}, {"groups", "GROUPS"}, {"state", "STATE"},
+                             {"sessions", "SESSIONS", true}, {"address", "ADDRESS"}, {"since", "SINCE"},
+                             {"locked_until", "SHUT OUT UNTIL"}});
   const auto tenants = tenants_of(context);
   std::map<std::pair<std::string, std::string>, UserLine> lines;  // by service code and folded name
   for (const auto& [number, tenant] : tenants) {
@@ -131,8 +132,9 @@ ipc::Table show_users(const ShowContext& context, const ipc::VpnAnswer& answer) 
 }
 
 ipc::Table show_vpn_sessions(const ShowContext& context, const ipc::VpnAnswer& answer) {
-  ipc::Table out = table_of({{"vpn_sid", "SESSION"}, {"tenant", "TENANT"}, {"user", "USER"}, {"user_group", "GROUP"}, {"gateway", "GATEWAY"},
-                             {"auth", "AUTH"}, {"peer", "FROM"}, {"ip4", "IPV4"}, {"ip6", "IPV6"}, {"since", "SINCE"}, {"client", "CLIENT"},
+  ipc::Table out = table_of({{"vpn_sid", "SESSION"}, {"tenant", "TENANT"}, {"user", "USER"}, {"user_group", "GROUP"},
+                             {"gateway", "GATEWAY"}, {"auth", "AUTH"}, {"peer", "FROM"}, {"ip4", "IPV4"}, {"ip6", "IPV6"},
+                             {"since", "SINCE"}, {"client", "CLIENT"},
                              {"ike_suite", "IKE"}, {"esp_suite", "ESP"}, {"state", "STATE"}});
   const auto tenants = tenants_of(context);
   std::vector<const ipc::VpnSession*> sessions;
@@ -143,8 +145,8 @@ ipc::Table show_vpn_sessions(const ShowContext& context, const ipc::VpnAnswer& a
     return std::tuple(a->start_ns(), a->vpn_sid()) < std::tuple(b->start_ns(), b->vpn_sid());
   });
   for (const ipc::VpnSession* one : sessions) {
-    add_row(out, {sid_text(one->vpn_sid()), tenants.at(one->tenant())->service_code(), name_text(one->user()), one->user_group(), one->gateway(),
-                  one->auth(), endpoint_text(one->peer_address(), one->peer_port()), address_text(one->inner_ipv4()),
+    add_row(out, {sid_text(one->vpn_sid()), tenants.at(one->tenant())->service_code(), name_text(one->user()), one->user_group(),
+                  one->gateway(), one->auth(), endpoint_text(one->peer_address(), one->peer_port()), address_text(one->inner_ipv4()),
                   address_text(one->inner_ipv6()), jst_text(one->start_ns()), name_text(one->client()), one->ike_suite(), one->esp_suite(),
                   one->left() ? "left" : "up"});
   }

@@ -34,6 +34,7 @@ POLICY = """      - name: remote users
           - { name: leaving, action: reject, users: [leaving], log: each }
           - { name: staff web, action: allow, users: [staff], service: [http], log: both }
           - { name: admins login, action: allow, users: [admins], service: [ssh], log: both }
+          - { name: everybody web, action: allow, users: [everybody], service: [http], log: both }
 """
 
 
@@ -60,6 +61,7 @@ class Site:
       - {{ name: staff, pool: people, sessions_per_user: 2 }}
       - {{ name: admins }}
       - {{ name: leaving }}
+      - {{ name: everybody, everyone: true, pool: people, priority: 200 }}
     users:
 {users}    gateways:
       - {{ name: vpn, addresses: [{four}, "{six}"], port: net, tunnel: users, identity: gw.{tenant}.test, accept: [certificate, eap-mschapv2],
@@ -119,6 +121,7 @@ def site(tmp_path_factory):
         pki.ca(tenant, "ecdsa")
         pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
     pki.certificate("alice", "ecdsa", "acme", "email:alice@example.test")
+    pki.certificate("stranger", "ecdsa", "acme", "email:stranger@example.test")
     with Lab(remote_access=True) as lab:
         made = Site(lab, pki, folder)
         made.commit()
@@ -132,8 +135,9 @@ def new_client(site, folder, host="outside", space=""):
     made = Client(space or site.lab[host].namespace, folder / "charon")
     for authority in GATEWAYS:
         (folder / "charon" / "x509ca" / f"{authority}.pem").write_text(site.pki.path(f"{authority}.pem").read_text())
-    (folder / "charon" / "x509" / "alice.pem").write_text(site.pki.path("alice.pem").read_text())
-    (folder / "charon" / "private" / "alice.key").write_text(site.pki.path("alice.key").read_text())
+    for name in ("alice", "stranger"):
+        (folder / "charon" / "x509" / f"{name}.pem").write_text(site.pki.path(f"{name}.pem").read_text())
+        (folder / "charon" / "private" / f"{name}.key").write_text(site.pki.path(f"{name}.key").read_text())
     return made
 
 
@@ -198,6 +202,39 @@ def test_certificate_brings_in_with_ipv6_inside(site, client):
     assert outside(site).curl(WEB6) == (0, "acme web1")
 
 
+def test_who_is_named_nowhere_is_everybody_and_nobody_else(site, client):
+    up = come_in(site, client, connection("vpn", certificate="stranger", gateway=GATEWAYS["acme"][0], server="gw.acme.test", remote="10.0.0.0/24"),
+                 auth="pubkey", user="stranger@example.test", user_group="everybody")
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    assert site.acl(up, phase="start", action="permit", rule_name="everybody web")["user_group"] == "everybody"
+    assert outside(site).curl(LOGIN, 1)[0] == 28
+
+
+def rows(site, *argv):
+    return json.loads(site.lab.appliance.ctl("--json", "show", *argv).stdout)["rows"]
+
+
+def test_operators_see_users_and_sessions_and_end_them(site, client):
+    up = come_in(site, client, eap("bob"))
+    line = next(one for one in rows(site, "users", "--tenant", "acme") if one["user"] == "bob")
+    assert (line["state"], line["sessions"], line["address"], line["groups"]) == ("in", 1, up["ip4"], "staff admins")
+    assert {one["state"] for one in rows(site, "users", "--tenant", "globex")} == {"out"}
+    session, = rows(site, "sessions", "--vpn", "--tenant", "acme")
+    assert (session["vpn_sid"], session["user"], session["ip4"], session["auth"]) == (up["vpn_sid"], "bob", up["ip4"], "eap-mschapv2")
+    assert session["ike_suite"] == up["ike_suite"] and session["peer"].startswith(up["peer_ip"])
+    assert rows(site, "sessions", "--vpn", "--tenant", "globex") == []
+    ctl = site.lab.appliance.ctl
+    assert "say which" in ctl("vpn", "disconnect", "bob", check=False).stderr
+    assert "no session" in ctl("vpn", "disconnect", "bob", "--tenant", "globex", check=False).stderr
+    assert outside(site).curl(WEB) == (0, "acme web1")
+    assert ctl("vpn", "disconnect", "bob", "--tenant", "acme").stdout == "1 session is being ended.\n"
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="admin", seconds=5)
+    assert outside(site).curl(WEB, 1)[0] != 0
+    up = come_in(site, client, eap("bob"))
+    assert ctl("vpn", "disconnect", up["vpn_sid"]).returncode == 0
+    site.expect("down", vpn_sid=up["vpn_sid"], cause="admin", seconds=5)
+
+
 def test_ipv6_outside(site, client):
     up = come_in(site, client, eap("alice", gateway=1))
     assert up["peer_ip"] == "2001:db8:0:1::2"
@@ -230,7 +267,7 @@ def test_the_profile_for_strongswan_brings_in(site, client):
     try:
         assert client.connect("net"), client.last + client.log()
         up = site.expect("up", user="alice")
-        assert up["ike_suite"].startswith("AES_GCM_16_256") and "AES_GCM_16_256" in up["esp_suite"], up
+        assert up["ike_suite"].startswith("AES256-GCM16") and up["esp_suite"].startswith("AES256-GCM16"), up
         assert outside(site).curl(WEB) == (0, "acme web1")
         assert outside(site).curl(LOGIN, 1)[0] == 28
     finally:

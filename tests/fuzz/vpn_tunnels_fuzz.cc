@@ -16,7 +16,7 @@ namespace {
 using namespace sekisho;
 using namespace sekisho::vpn;
 
-constexpr std::uint32_t kRingBytes = 1U << 14;
+constexpr std::uint32_t kRingBytes = 1U << 16;
 
 ByteSpan span(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 

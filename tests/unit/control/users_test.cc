@@ -126,6 +126,35 @@ TEST_F(RemoteUsers, ComeInByATunnelPortThatTheirPoolsAreRoutedTo) {
   EXPECT_EQ(ports[view().gateways()[0].port].kind, PortKind::kShare);
 }
 
+TEST_F(RemoteUsers, AGroupOfEveryoneHasWhomTheConfigurationDoesNotNameAndNoSuspendedUser) {
+  for (const auto& user : view().users()) EXPECT_NE(user.id, 0U);
+  load(with(remote(), "pool: people, priority: 10", "pool: people, everyone: true, priority: 10"));
+  std::uint64_t stranger = 0;
+  for (const auto& user : view().users()) stranger |= user.id == 0 && user.tenant == 0 ? user.groups : 0;
+  EXPECT_EQ(stranger, 1U) << "the first group";
+  for (const auto& user : decoded_.model.tenants(0).users()) EXPECT_EQ(groups(user.name()) & 1, user.suspended() ? 0U : 1U) << user.name();
+  load(with(with(remote(), "pool: people, priority: 10", "pool: people, everyone: true, priority: 10"), "name: ken,", "name: ken, suspended: true,"));
+  EXPECT_EQ(groups("ken"), 0U);
+}
+
+TEST_F(RemoteUsers, LimitsAndCountriesGoToTheKeyingDaemonAndWrongOnesAreRefused) {
+  const auto group_with = [](const std::string& text) { return with(remote(), "pool: people, priority: 10", "pool: people, " + text + ", priority: 10"); };
+  const std::string countries = "countries: [{ code: JP, prefixes: [192.0.2.0/24] }]\n    remote_sessions_max: 7\n    pools:";
+  load(with(group_with("sessions_max: 5, source_countries: [JP]"), "pools:", countries));
+  ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
+  EXPECT_EQ(config.tenants(0).sessions_max(), 7U);
+  EXPECT_EQ(config.tenants(0).groups(0).sessions_max(), 5U);
+  EXPECT_EQ(config.tenants(0).groups(0).source_countries(0), "JP");
+  EXPECT_EQ(config.tenants(0).countries(0).prefixes(0).length(), 24U);
+  EXPECT_NE(findings_of(group_with("sessions_max: 100001")).find("user_groups[0].sessions_max"), std::string::npos);
+  EXPECT_NE(findings_of(group_with("source_countries: [FR]")).find("no country \"FR\""), std::string::npos);
+  const auto country = [](const std::string& text) { return findings_of(with(remote(), "pools:", "countries: [" + text + "]\n    pools:")); };
+  EXPECT_EQ(country("{ code: JP, prefixes: [192.0.2.0/24] }"), "");
+  EXPECT_NE(country("{ code: jp }").find("two capitals"), std::string::npos);
+  EXPECT_NE(country("{ code: JP }, { code: JP }").find("countries"), std::string::npos);
+  EXPECT_NE(country("{ code: JP, prefixes: [192.0.2.1/24] }").find("countries[0].prefixes[0]"), std::string::npos);
+}
+
 TEST_F(RemoteUsers, AreRefusedWithTheirPlace) {
   const auto refused = [](std::string_view from, std::string_view to) { return findings_of(with(remote(), from, to)); };
   const auto expect = [&](std::string_view from, std::string_view to, std::string_view place, std::string_view sentence) {
