@@ -197,6 +197,12 @@ TEST(EventServer, CoversWhatTheSenderLostByALossRecord) {
   EXPECT_EQ(std::get<LossFields>(losses[0].body).seq_from, 2U);
   EXPECT_EQ(std::get<LossFields>(losses[0].body).seq_to, 6U);
   EXPECT_EQ(log.stored()[1].seq, 7U);
+  // Told again on another connection, as one that was not acknowledged is: the same report, no second loss.
+  IpcConnection again = log.connect();
+  log.send(again, lost);
+  log.send(again, up(4));
+  EXPECT_EQ(log.stored({kAcmeVpn.service_code, LogKind::kLoss}).size(), 1U);
+  EXPECT_EQ(log.stored()[2].seq, 8U);
 }
 
 TEST(EventServer, WritesTheRecordAsItIsPublished) {
@@ -284,6 +290,50 @@ TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
     EXPECT_EQ(entry_of(broken).refusal, field);
   }
   EXPECT_EQ(log.stored({kAcmeVpn.service_code, LogKind::kDevauth}).size(), 1U);
+}
+
+TEST(EventServer, WritesAnEndAndAFailureAsTheyArePublished) {
+  const auto text_of = [](const ipc::ToEventLog& message, std::uint64_t seq, const char* eid) {
+    EventEntry made = entry_of(message);
+    EXPECT_EQ(made.refusal, "");
+    made.entry.seq = seq;
+    made.entry.eid = *parse_uuid(eid);
+    std::string text;
+    append_json(text, made.entry, Audience::kTenant);
+    return text;
+  };
+  ipc::ToEventLog message = up(1);
+  message.set_service_code("mfw00001234");
+  message.set_revision(1842);
+  message.set_timestamp_ns(parse_timestamp("2024-11-28T12:17:08.000+09:00")->ns);
+  ipc::VpnRecord& vpn = *message.mutable_vpn();
+  vpn.set_event(ipc::VpnRecord::DOWN), vpn.set_vpn_sid(0xa71c00e94b2d1f08);
+  vpn.set_peer_address(std::string("\xcb\x00\x71\xc9", 4)), vpn.set_peer_port(4500), vpn.set_nat(true);
+  vpn.set_gateway("東京GW"), vpn.set_user("t.suzuki@example.co.jp"), vpn.set_user_group("営業部"), vpn.set_device_id("dev-0007f3");
+  vpn.set_inner_ipv4(std::string("\x0a\x63\x04\x1b", 4));
+  vpn.set_inner_ipv6(std::string("\x20\x01\x0d\xb8\x00\x99\x00\x04\0\0\0\0\0\0\0\x1b", 16)), vpn.set_sessions(0);
+  vpn.set_start_ns(parse_timestamp("2024-11-28T10:17:21.504+09:00")->ns), vpn.set_duration_seconds(7186);
+  vpn.set_bytes_in(18233410), vpn.set_bytes_out(240918822), vpn.set_packets_in(60211), vpn.set_packets_out(181920), vpn.set_cause("user");
+  EXPECT_EQ(text_of(message, 5588, "019370c5-bf20-7b3c-83aa-0f0e0d0c0b0a"),
+            R"({"v":1,"type":"vpn","ts":"2024-11-28T12:17:08.000+09:00","svc":"mfw00001234","node":"u0","seq":5588,)"
+            R"("eid":"019370c5-bf20-7b3c-83aa-0f0e0d0c0b0a","rev":1842,"sev":6,"event":"down","result":"ok","vpn_sid":"a71c00e94b2d1f08",)"
+            R"("proto":"ikev2","peer_ip":"203.0.113.201","peer_port":4500,"natt":true,"gw_name":"東京GW","user":"t.suzuki@example.co.jp",)"
+            R"("user_group":"営業部","device_id":"dev-0007f3","ip4":"10.99.4.27","ip6":"2001:db8:99:4::1b","sessions":0,)"
+            R"("start_ts":"2024-11-28T10:17:21.504+09:00","dur_s":7186,"bytes_in":18233410,"bytes_out":240918822,"pkts_in":60211,)"
+            R"("pkts_out":181920,"cause":"user"})");
+
+  message.set_timestamp_ns(parse_timestamp("2024-11-28T12:23:44.512+09:00")->ns);
+  vpn.Clear();
+  vpn.set_event(ipc::VpnRecord::AUTH_FAIL), vpn.set_vpn_sid(0xa71c00e94b2d1f77), vpn.set_protocol(ipc::VpnRecord::SSTP);
+  vpn.set_peer_address(std::string("\xc0\x00\x02\x2c", 4)), vpn.set_peer_port(50122), vpn.set_gateway("東京GW");
+  vpn.set_user("t.suzuki@example.co.jp"), vpn.set_realm("example.co.jp"), vpn.set_auth("mschapv2"), vpn.set_backend("社内RADIUS");
+  vpn.set_cause("auth"), vpn.set_message("authentication failed");
+  EXPECT_EQ(text_of(message, 5601, "019370cb-cc00-7cc1-9be0-112233445566"),
+            R"({"v":1,"type":"vpn","ts":"2024-11-28T12:23:44.512+09:00","svc":"mfw00001234","node":"u0","seq":5601,)"
+            R"("eid":"019370cb-cc00-7cc1-9be0-112233445566","rev":1842,"sev":5,"event":"auth_fail","result":"fail",)"
+            R"("vpn_sid":"a71c00e94b2d1f77","proto":"sstp","peer_ip":"192.0.2.44","peer_port":50122,"gw_name":"東京GW",)"
+            R"("user":"t.suzuki@example.co.jp","realm":"example.co.jp","auth":"mschapv2","backend":"社内RADIUS","cause":"auth",)"
+            R"("msg":"authentication failed"})");
 }
 
 }  // namespace
