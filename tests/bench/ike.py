@@ -104,9 +104,11 @@ def main_process(pid):
     return main_process(int(children[0])) if children else pid
 
 
-def tester_options(way, gateway_id):
-    return {"responder": GATEWAY4, "initiator_auth": "eap-mschapv2" if way == "eap" else "pubkey", "responder_auth": "pubkey",
-            "responder_id": gateway_id, "proposal": IKE, "esp": ESP, "request_virtual_ip": "yes", "version": 2, "child_rekey": 0,
+def tester_options(world, way):
+    # It issues a certificate to each of its users, by an RSA key.
+    issuer = {"issuer_cert": world.pki.path("acme-rsa.pem"), "issuer_key": world.pki.path("acme-rsa.key"), "digest": "sha256"}
+    return {**(issuer if way == "certificate" else {}), "responder": GATEWAY4, "initiator_auth": "eap-mschapv2" if way == "eap" else "pubkey", "responder_auth": "pubkey",
+            "responder_id": "gw.acme.test", "proposal": IKE, "esp": ESP, "request_virtual_ip": "yes", "version": 2, "child_rekey": 0,
             "initiator_tsr": "10.20.0.0/16", "ike_rekey": 0}
 
 
@@ -123,14 +125,14 @@ def plan(site, way, sessions):
                        for number, name in enumerate(users_of(way, sessions), 1)]
     tenant["pools"][0]["ranges"] = [{"first": packed("10.99.0.1"), "last": packed("10.99.255.254")}]
     tenant["gateways"] = tenant["gateways"][:1]
-    tenant["gateways"][0].update(networks=[prefix("10.20.0.0/16")], defaultGroup="staff", dpdSeconds=3600)
+    tenant["gateways"][0].update(networks=[prefix("10.20.0.0/16")], clientCas=[site.world.pki.path("acme-rsa.pem").read_text()], defaultGroup="staff", dpdSeconds=3600)
     site.apply()
 
 
 def ours(world, way, sessions, plugins, delay):
     site = Site(world)
     plan(site, way, sessions)
-    tester = Charon(world, "ca", f"tester-{way}", plugins, tester_options(way, "gw.acme.test"))
+    tester = Charon(world, "ca", f"tester-{way}", plugins, tester_options(world, way))
     shutil.copy(world.pki.path("acme-ecdsa.pem"), tester.folder / "x509ca")
     tester.swanctl("--load-creds", "--noprompt", check=False)
     pid = site.processes["iked"].pid
@@ -149,7 +151,7 @@ def ours(world, way, sessions, plugins, delay):
     site.start("iked")
     site.apply()
     out["ready_s"] = round(time.monotonic() - begun, 2)
-    again = Charon(world, "ca", f"again-{way}", plugins, tester_options(way, "gw.acme.test"))
+    again = Charon(world, "ca", f"again-{way}", plugins, tester_options(world, way))
     shutil.copy(world.pki.path("acme-ecdsa.pem"), again.folder / "x509ca")
     again.swanctl("--load-creds", "--noprompt", check=False)
     back, seconds = again.initiate(sessions, delay)
@@ -163,7 +165,8 @@ def ours(world, way, sessions, plugins, delay):
 
 def stock(world, way, sessions, plugins, delay):
     responder = Charon(world, "ga", f"stock-{way}", plugins, {"eap_password": PASSWORD})
-    for name, place in (("gw-acme-ecdsa.pem", "x509"), ("gw-acme-ecdsa.key", "private"), ("acme-ecdsa.pem", "x509ca")):
+    for name, place in (("gw-acme-ecdsa.pem", "x509"), ("gw-acme-ecdsa.key", "private"), ("acme-ecdsa.pem", "x509ca"),
+                        ("acme-rsa.pem", "x509ca")):
         shutil.copy(world.pki.path(name), responder.folder / place)
     remote = "auth = eap-mschapv2\n eap_id = %any" if way == "eap" else "auth = pubkey"
     responder.load(f"""connections {{ gw {{ version = 2
@@ -178,7 +181,7 @@ def stock(world, way, sessions, plugins, delay):
  esp_proposals = {ESP} }} }} }} }}
 pools {{ p {{ addrs = 10.99.0.0/16 }} }}
 """)
-    tester = Charon(world, "ca", f"stock-tester-{way}", plugins, tester_options(way, "gw.acme.test"))
+    tester = Charon(world, "ca", f"stock-tester-{way}", plugins, tester_options(world, way))
     shutil.copy(world.pki.path("acme-ecdsa.pem"), tester.folder / "x509ca")
     tester.swanctl("--load-creds", "--noprompt", check=False)
     pid = main_process(responder.process.pid)

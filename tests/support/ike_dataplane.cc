@@ -340,7 +340,7 @@ class Control {
   void turn() {
     const auto now = std::chrono::steady_clock::now();
     if (questions_.empty() && now >= next_save_) {
-      next_save_ = now + 100ms;
+      next_save_ = now + 1s;
       ipc::VpnQuestion question;
       question.mutable_save();
       if (ready_ >= 0) ask("", std::move(question));

@@ -2,19 +2,12 @@
 // Goal: no record is lost and none counted twice, whichever side dies. Method: logd played over the real socket.
 #include "vpn/event_log.h"
 
-#include <gtest/gtest.h>
-#include <poll.h>
-#include <stdlib.h>
-
-#include <atomic>
-#include <filesystem>
-
-#include "base/proto/vpn_log.pb.h"
+#include "tests/unit/vpn/neighbours.h"
 
 namespace sekisho::vpn {
 namespace {
 
-using namespace std::chrono_literals;
+using namespace test;
 
 ipc::ToEventLog record(const std::string& service, std::uint64_t at) {
   ipc::ToEventLog out;
@@ -24,59 +17,6 @@ ipc::ToEventLog record(const std::string& service, std::uint64_t at) {
   out.set_node("u0");
   out.mutable_vpn()->set_vpn_sid(at);
   return out;
-}
-
-class Logd {
- public:
-  Logd() {
-    char path[] = "/tmp/sekisho-event-XXXXXX";
-    folder_ = ::mkdtemp(path);
-    open();
-  }
-  ~Logd() { std::filesystem::remove_all(folder_); }
-  [[nodiscard]] std::string path() const { return folder_ + "/event.sock"; }
-  void open() {
-    std::filesystem::remove(path());
-    listener_.emplace(IpcListener::listen(path(), 0600).value());
-  }
-  /// The next daemon that connects.
-  void accept() {
-    pollfd waits{listener_->fd(), POLLIN, 0};
-    ASSERT_EQ(::poll(&waits, 1, 5000), 1) << "nobody connected";
-    connection_.emplace(listener_->accept().value());
-  }
-  std::optional<ipc::ToEventLog> next(std::chrono::milliseconds wait = 5s) {
-    auto message = connection_->receive(wait);
-    ipc::ToEventLog out;
-    if (!message || !out.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return std::nullopt;
-    return out;
-  }
-  void stored(std::uint64_t number, const std::string& refused = {}) {
-    ipc::FromEventLog out;
-    out.set_stored(number);
-    out.set_refused(refused);
-    const std::string bytes = out.SerializeAsString();
-    ASSERT_TRUE(connection_->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
-  }
-  void send(const std::string& bytes) {
-    ASSERT_TRUE(connection_->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
-  }
-  void die() {
-    connection_.reset();
-    listener_.reset();
-  }
-
- private:
-  std::string folder_;
-  std::optional<IpcListener> listener_;
-  std::optional<IpcConnection> connection_;
-};
-
-template <typename Condition>
-void until(Condition condition) {
-  const auto end = std::chrono::steady_clock::now() + 5s;
-  while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
-  EXPECT_TRUE(condition());
 }
 
 TEST(VpnEventLog, WhatWasNotAcknowledgedComesAgainWithItsEidAndTheRestDoesNot) {
