@@ -322,7 +322,7 @@ def inform(address, client_mac=bytes(6)):
 
 def test_windows_asks_by_dhcp_and_learns_its_routes(site):
     initiator = log_in(site, families()["windows-hardened"])
-    up = site.expect("up", client="Windows")
+    up = site.expect("up", client="Windows 10 or 11")
     answer = IP(initiator.carry(bytes(inform(up["ip4"]))))
     assert (answer.src, answer.dst, answer[UDP].sport, answer[UDP].dport) == ("192.0.0.8", up["ip4"], 67, 68)
     told = dict(one[:2] for one in answer[DHCP].options if isinstance(one, tuple))
