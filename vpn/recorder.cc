@@ -2,6 +2,7 @@
 #include "vpn/recorder.h"
 
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/proto/control_vpn.pb.h"
@@ -88,7 +89,9 @@ std::string message_of(const SessionEvent& event) {
     const std::string weak = weak_parts(event.session.ike_suite + "/" + event.session.esp_suite);
     if (!weak.empty()) out = "weak algorithms in use: " + weak;
   } else if (event.cause == Cause::kCrypto && !event.session.offered.empty()) {
-    out += "; it offered" + event.session.offered;
+    std::string offered = event.session.offered;
+    std::replace(offered.begin(), offered.end(), ' ', '/');
+    out += "; it offered " + suite_label(offered);
   }
   out.resize(std::min(out.size(), kMessageMax));
   return out;

@@ -101,6 +101,7 @@ def test_a_family_logs_in_and_gets_what_the_profile_says(gateway, initiator, nam
     assert event["client"] == CLIENTS.get(name.split("-")[0], "")
     assert client.retries == ([wanted["retry"]] if "retry" in wanted else [])
     assert (client.given("dns4"), client.given("dns6")) == (["10.20.0.53"], ["fd00:20::53"])
+    assert client.given("domain") == ["corp.acme.test", "lab.acme.test"]  # RFC 8598: what Apple resolves inside alone
     asks_dhcp = [("255.255.255.255",) * 2, ("192.0.0.8",) * 2] if event["client"] == "Windows" else []
     assert client.networks == [("10.20.0.0", "10.20.255.255"), ("fd00:20::", "fd00:20:ffff:ffff:ffff:ffff:ffff:ffff"), *asks_dhcp]
     assert sorted(event["leases"]) == [client.given("ip4")[0], client.given("ip6")[0]]

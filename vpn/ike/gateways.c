@@ -299,7 +299,7 @@ static auth_cfg_t *eap_of(eap_type_t type)
  * is asked to authorize. */
 static bool require_certificate(gateway_t *this, const char *const *cas, auth_cfg_t *auth, sekisho_ike_error *error)
 {
-	auth->add_pubkey_constraints(auth, "rsa-2048-sha256-sha384-sha512-ecdsa-256-sha256-sha384-sha512", TRUE);
+	auth->add_pubkey_constraints(auth, "rsa-2048-sha256-sha384-sha512-rsa/pss-sha256-sha384-sha512-ecdsa-256-sha256-sha384-sha512", TRUE);
 	return load_certificates(this, cas, "a CA of users or devices", TRUE, TRUE, NULL, auth, error);
 }
 
