@@ -8,11 +8,11 @@ import pytest
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 
-from ike_initiator import CREATE_CHILD, WORDS, IkeError, Initiator, families
+from ike_initiator import CREATE_CHILD, KE, TSI, WORDS, IkeError, Initiator, families
 from ike_world import PROGRAM, World, nt_hash, run
 
 INSIDE4, INSIDE6 = "10.20.0.5", "fd00:20::5"
-PLACES = {"modern": "192.0.2.1", "windows-default": "192.0.2.2", "certified": "192.0.2.3", "legacy": "192.0.2.4", "quick": "192.0.2.5"}
+PLACES = {"modern": "192.0.2.1", "windows-default": "192.0.2.2", "certified": "192.0.2.3", "legacy": "192.0.2.4", "quick": "192.0.2.5", "quick-ike": "192.0.2.6"}
 FAMILIES = families()
 NO_PROPOSAL_CHOSEN = 14
 
@@ -24,11 +24,13 @@ def gateway_text(world):
     for tenant, (profile, address) in enumerate(PLACES.items(), 1):
         lines += [f"listen {tenant} 7 {world.name('ga')} {address}", f"user {tenant} alice {nt_hash('acme-pw')}"]
         lines += [f"pool {tenant} 10.99.0.{number}" for number in range(10, 90)] + [f"pool {tenant} fd00:99::{number}" for number in range(10, 90)]
-        lines += [f"gateway {tenant} {profile}", "identity gw.acme.test", f"profile {'modern' if profile == 'quick' else profile}", f"address {address}", "accept_eap",
+        lines += [f"gateway {tenant} {profile}", "identity gw.acme.test", f"profile {'modern' if 'quick' in profile else profile}", f"address {address}", "accept_eap",
                   "network 10.20.0.0/16", "network fd00:20::/32", "dns 10.20.0.53", "dns fd00:20::53", "dns_domain corp.acme.test",
                   "dns_domain lab.acme.test"]
         if profile == "quick":
             lines.append("child_rekey 2")
+        if profile == "quick-ike":
+            lines.append("ike_rekey 2")
         for kind in ("ecdsa", "rsa"):
             lines += [f"certificate {folder}/gw-acme-{kind}.pem", f"key {folder}/gw-acme-{kind}.key", f"gateway_ca {folder}/acme-{kind}.pem"]
     return "\n".join(lines) + "\n"
@@ -87,7 +89,7 @@ OFFERED = {name: {"AES_CBC_256"} for name in FAMILIES} | {
     "triple-des-only": {"3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024"}}
 CLIENTS = {"windows": "Windows", "ios": "Apple", "macos": "Apple", "apple": "Apple", "modp1024": "Windows"}
 ACCEPTED = [(name, place) for name, shape in FAMILIES.items() for place in shape["expect"]]
-REFUSED = [(name, place) for name, shape in FAMILIES.items() for place in PLACES if place not in {**shape["expect"], "legacy": 0, "quick": 0}]
+REFUSED = [(name, place) for name, shape in FAMILIES.items() for place in PLACES if place not in {**shape["expect"], "legacy": 0, "quick": 0, "quick-ike": 0}]
 
 
 @pytest.mark.parametrize("name, place", ACCEPTED)
@@ -184,3 +186,13 @@ def test_the_gateway_rekeys_others_but_leaves_windows_to_itself(gateway, initiat
     assert windows.rekey_child()
     gateway.event("rekey", session=sessions[0])
     echo(windows)
+
+
+def test_the_gateway_rekeys_an_ike_sa_by_the_group_in_use(gateway, initiator):
+    """Windows and Apple take no other. The place's IKE_SAs are to be rekeyed after two seconds."""
+    client = initiator("windows-hardened-group14", "quick-ike").log_in("alice", "acme-pw")
+    gateway.event("up")
+    client.wait_for_requests(4)
+    asked = [dict(payloads) for exchange, payloads in client.requests if exchange == CREATE_CHILD]
+    assert asked and all(TSI not in one for one in asked)
+    assert {int.from_bytes(one[KE][:2], "big") for one in asked} == {WORDS["modp2048"][1]}

@@ -486,11 +486,14 @@ class Initiator:
 
     def receive(self, wanted, seconds=8):
         """The answer to request number `wanted`; requests of the gateway meanwhile are answered (refused: CREATE_CHILD_SA) and noted."""
-        deadline, pieces = time.monotonic() + seconds, {}
+        deadline, pieces, asked = time.monotonic() + seconds, {}, {}
         while True:
             exchange, flags, message, first, number, total, plain = self._open(self._datagram(deadline))
             if not flags & 0x20:
-                self._asked(exchange, message, unchain(first, plain) if total == 1 else [])
+                asked.setdefault(message, {})[number] = (first, plain)
+                if len(asked[message]) == total:
+                    parts = asked.pop(message)
+                    self._asked(exchange, message, unchain(parts[1][0], b"".join(parts[at][1] for at in range(1, total + 1))))
                 continue
             if message != wanted:
                 continue
