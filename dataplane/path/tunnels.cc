@@ -55,7 +55,8 @@ bool to_gateway(Shard& shard, const Runtime& config, std::uint32_t at, rte_mbuf*
   const std::uint8_t* wire = frame_of(packet).data() + meta.l3_offset + (ipv4 ? 16 : 24);
   const bool known = here.gateway_generation == config.generation && here.gateway_port == at &&
                      here.gateway.family == (ipv4 ? Family::kIpv4 : Family::kIpv6);
-  if (known && (ipv4 ? std::memcmp(wire, here.gateway.bytes.data(), 4) : std::memcmp(wire, here.gateway.bytes.data(), 16)) == 0) return true;
+  const std::uint8_t* const gateway = here.gateway.bytes.data();
+  if (known && (ipv4 ? std::memcmp(wire, gateway, 4) : std::memcmp(wire, gateway, 16)) == 0) return true;
   return is_gateway(shard, config, at, filters::ip_destination(frame_of(packet), meta));
 }
 
