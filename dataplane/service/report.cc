@@ -236,8 +236,10 @@ NatUse nat_use(const Shard& shard, std::uint32_t index) {
 std::vector<NatUse> gather_nat(Engine& engine, std::optional<std::uint32_t> tenant) {
   std::vector<NatUse> out;
   std::uint64_t open = 0;
-  for (std::uint32_t i = 0; i < engine.shards(); ++i) open += engine.shard(i).sessions.used_end();
-  out.reserve(open);  // nothing is allocated in a shard's thread
+  for (std::uint32_t i = 0; i < engine.shards(); ++i) {
+    engine.look(i, [&open](const Shard& shard) { open += shard.sessions.used_end(); });
+  }
+  out.reserve(open + open / 8 + 64);  // nothing is allocated in a shard's thread, where some begin meanwhile
   engine.for_each_session([&](Shard& shard, std::uint32_t index) {
     const SessionExtra& extra = shard.extras[index];
     const bool none = (extra.nat_in | extra.nat_out) == 0 || (tenant.has_value() && tenant_of(shard.sessions.at(index).key) != *tenant);
