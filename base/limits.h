@@ -47,6 +47,10 @@ inline constexpr std::size_t kUsersPerTenantMax = 100'000;
 inline constexpr std::size_t kUserGroupsPerTenantMax = 64;  // a set of groups is one 64-bit word
 inline constexpr std::size_t kGatewaysPerTenantMax = 16;
 inline constexpr std::size_t kGatewayAddressesPerTenantMax = 64;
+inline constexpr std::size_t kRadiusBackendsPerTenantMax = 8;
+inline constexpr std::size_t kRadiusServersPerBackendMax = 4;
+inline constexpr std::size_t kRadiusServersPerTenantMax = kRadiusBackendsPerTenantMax * kRadiusServersPerBackendMax;
+inline constexpr std::size_t kRadiusGroupsPerBackendMax = 64;
 inline constexpr std::size_t kPoolsPerTenantMax = 64;
 inline constexpr std::size_t kRangesPerPoolMax = 64;
 

@@ -2,6 +2,10 @@
 #include "vpn/directory.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "base/crypto/sha256.h"
+#include "base/net/endian.h"
 
 #include "base/proto/control_vpn.pb.h"
 
@@ -49,21 +53,41 @@ std::string_view way_in(std::string_view connection) {
   return blank == std::string_view::npos ? std::string_view{} : connection.substr(blank + 1);
 }
 
+namespace {
+
+/// A number for a folded name, the same in every process. Never 0.
+std::uint64_t person_of(const std::string& name) {
+  Sha256 hash;
+  hash.update({reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
+  return load_be<std::uint64_t>(hash.finish(), 0) | 1U;
+}
+
+}  // namespace
+
 /// What the Plan says of a user at a gateway; nothing where it says nothing.
 struct UserDirectory::Found {
   const TenantPlan* tenant = nullptr;
   const GatewayPlan* gateway = nullptr;
-  const UserPlan* user = nullptr;
+  const UserPlan* user = nullptr;             ///< the tenant's own; of a backend's users he tells suspension alone
+  const RadiusGroupPlan* granted = nullptr;   ///< by a backend's word
   const GroupPlan* group = nullptr;
+
+  [[nodiscard]] std::uint32_t id() const { return granted != nullptr ? granted->id : user != nullptr ? user->id : 0; }
+  [[nodiscard]] std::span<const std::string> groups() const {
+    if (granted != nullptr) return granted->groups;
+    return user != nullptr ? std::span<const std::string>(user->groups) : std::span<const std::string>();
+  }
 };
 
-UserDirectory::Found UserDirectory::find(std::uint32_t tenant, std::string_view gateway, std::string_view user) const {
+UserDirectory::Found UserDirectory::find(std::uint32_t tenant, std::string_view gateway, std::string_view user,
+                                         std::uint32_t user_id) const {
   Found out;
   out.tenant = plan_->tenant(tenant);
   if (out.tenant == nullptr) return out;
   out.gateway = out.tenant->gateway(gateway);
   out.user = out.tenant->user(user);
-  if (out.gateway != nullptr) out.group = out.tenant->group_of(out.user, *out.gateway);
+  out.granted = out.tenant->radius_group(user_id);
+  if (out.gateway != nullptr) out.group = out.tenant->group_of(out.groups(), *out.gateway);
   return out;
 }
 
@@ -97,22 +121,23 @@ DeviceVerdict UserDirectory::judge_device(const Found& found, const std::optiona
     return say(Result::kFail, Why::kUserMismatch);
   }
   if (!device->owner_group.empty() &&
-      (found.user == nullptr || std::count(found.user->groups.begin(), found.user->groups.end(), device->owner_group) == 0)) {
+      std::ranges::count(found.groups(), device->owner_group) == 0) {
     return say(Result::kFail, Why::kGroup);
   }
   return say(Result::kOk, Why::kNone);
 }
 
 Cause UserDirectory::judge_again(const Entry& entry) const {
-  const Found found = find(entry.tenant, entry.gateway, entry.user);
-  if (found.gateway != nullptr && found.user == nullptr && entry.user_id != 0) return Cause::kAdmin;
+  const Found found = find(entry.tenant, entry.gateway, entry.user, entry.user_id);
+  const bool removed = found.user == nullptr && found.granted == nullptr && entry.user_id != 0 && entry.grant.backend.empty();
+  if (found.gateway != nullptr && removed) return Cause::kAdmin;
   const Cause cause = judge(found, entry.source);
   if (cause != Cause::kNone) return cause;
   // One that a daemon before left has no certificate any more: its client comes again and shows it.
   if (!entry.left && may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
   // The data plane was told another user or Port: he has to come in again.
-  const std::uint32_t id = found.user == nullptr ? 0 : found.user->id;
-  return id == entry.user_id && (entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port) ? Cause::kNone : Cause::kConfig;
+  const bool same_port = entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port;
+  return found.id() == entry.user_id && same_port ? Cause::kNone : Cause::kConfig;
 }
 
 void UserDirectory::end(std::uint64_t session, Entry& entry, Cause cause) {
@@ -230,11 +255,25 @@ void UserDirectory::add(std::uint64_t session, Entry entry) {
   if (entries_.emplace(session, std::move(entry)).second) by_user_[key].push_back(session);
 }
 
+void UserDirectory::grant(std::uint64_t session, Grant grant) {
+  const std::lock_guard lock(mutex_);
+  grants_.insert_or_assign(session, std::move(grant));
+}
+
+void UserDirectory::set_session_seconds(std::uint64_t session, std::uint32_t seconds) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = entries_.find(session); found != entries_.end()) found->second.grant.session_seconds = seconds;
+}
+
 Directory::Admission UserDirectory::authorize(const Session& session) {
   const std::lock_guard lock(mutex_);
   const std::string user = folded(session.user);
   const std::string_view gateway = gateway_name(session.gateway);
-  const Found found = find(session.path.tenant, gateway, user);
+  const auto told = grants_.find(session.id);
+  Grant grant = told == grants_.end() ? Grant{} : std::move(told->second);
+  if (told != grants_.end()) grants_.erase(told);
+  const Found found = find(session.path.tenant, gateway, user, grant.user_id);
+  if (!grant.backend.empty() && found.granted == nullptr) return {Cause::kConfig, {}};  // the backend was taken out meanwhile
   if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return {cause, {}};
   // Another user's key would hide from him that his own is not in use.
   if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return {Cause::kAuth, {}};
@@ -246,8 +285,8 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
   if (const Cause cause = make_room(found, user); cause != Cause::kNone) return {cause, device};
-  add(session.id, Entry{session.path.tenant, std::string(gateway), user, found.user == nullptr ? 0 : found.user->id, found.group->name,
-                        found.group->pool, found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false});
+  add(session.id, Entry{session.path.tenant, std::string(gateway), user, found.id(), found.group->name, found.group->pool,
+                        found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant)});
   return {Cause::kNone, device};
 }
 
@@ -259,8 +298,19 @@ std::optional<Address> UserDirectory::lease(const Session& session, Family famil
   const UserPlan* user = tenant->user(entry->second.user);
   const auto pool = tenant->pools.find(entry->second.pool);
   LeaseRequest request{tenant->id, session.id, entry->second.user, family, {}, {}, &tenant->reserved};
-  if (user != nullptr) request.own = user->static_addresses;
   if (pool != tenant->pools.end()) request.pool = pool->second;
+  std::vector<Address> framed;
+  if (!entry->second.grant.backend.empty()) {
+    std::ranges::copy_if(entry->second.grant.addresses, std::back_inserter(framed), [&](const Address& one) {
+      const auto holds = [&one](const AddressRange& range) {
+        return range.first.family == one.family && range.first <= one && one <= range.last;
+      };
+      return !tenant->reserved.contains(one) && std::ranges::any_of(request.pool, holds);
+    });
+    request.own = framed;
+  } else if (user != nullptr) {
+    request.own = user->static_addresses;
+  }
   std::uint64_t replaced = 0;
   const auto address = leases_.acquire(request, replaced);
   if (const auto loser = entries_.find(replaced); loser != entries_.end()) end(replaced, loser->second, Cause::kReplaced);
@@ -277,9 +327,11 @@ std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t ses
   const auto found = entries_.find(session);
   if (found == entries_.end()) return std::nullopt;
   const Entry& entry = found->second;
-  Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since};
-  const TenantPlan* tenant = plan_->tenant(entry.tenant);
-  if (tenant != nullptr) out.groups = tenant->groups_of(tenant->user(entry.user));
+  Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since, entry.grant.backend,
+               entry.grant.session_seconds, 0, entry.grant.method};
+  const Found who = find(entry.tenant, entry.gateway, entry.user, entry.user_id);
+  if (who.tenant != nullptr) out.groups = who.tenant->groups_of(who.groups());
+  if (!entry.grant.backend.empty()) out.person = person_of(entry.user);
   out.sessions = static_cast<std::uint32_t>(counted(entry.tenant, entry.user).size());
   return out;
 }
@@ -287,6 +339,7 @@ std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t ses
 void UserDirectory::ended(std::uint64_t session) {
   const std::lock_guard lock(mutex_);
   leases_.release(session);
+  grants_.erase(session);
   const auto found = entries_.find(session);
   if (found == entries_.end()) return;
   const auto sessions = by_user_.find({found->second.tenant, found->second.user});
@@ -308,7 +361,7 @@ void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::stri
   const std::lock_guard lock(mutex_);
   const std::string name = folded(user);
   for (const Address& address : leases) leases_.adopt(tenant, address, session, name);
-  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true});
+  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true, {}});
   if (plan_->generation == 0) return;
   Entry& entry = entries_.at(session);
   if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);

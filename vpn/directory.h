@@ -39,6 +39,19 @@ class UserDirectory : public Directory {
   std::optional<Address> lease(const Session& session, Family family) override;
   void release(const Session& session, const Address& address) override;
 
+  /// What a backend says of somebody it let in.
+  struct Grant {
+    std::string backend;
+    std::uint32_t user_id = 0;        ///< of the RadiusGroupPlan he is in
+    std::vector<Address> addresses;   ///< he shall have, where his pool holds them
+    std::uint32_t session_seconds = 0;  ///< 0: as long as others
+    std::string method;               ///< of EAP, in the words of the log
+  };
+  /// Comes before authorize(), which then asks this instead of the directory; forgotten with the session.
+  void grant(std::uint64_t session, Grant grant);
+  /// The backend changes its mind about how long, counted from the beginning.
+  void set_session_seconds(std::uint64_t session, std::uint32_t seconds);
+
   /// A session that was authorized, as its records show it.
   struct Admitted {
     std::uint32_t user = 0;         ///< of the snapshot; 0: nobody the configuration names
@@ -48,6 +61,10 @@ class UserDirectory : public Directory {
     std::vector<std::string> groups;  ///< all of the user's
     std::uint32_t sessions = 0;       ///< of the user now, this one included
     std::int64_t since = 0;
+    std::string backend;              ///< that let him in; empty: the tenant's own directory
+    std::uint32_t session_seconds = 0;  ///< by the backend's word; 0: it has none
+    std::uint64_t person = 0;         ///< who he is among those that share `user`
+    std::string method;               ///< by which he convinced the backend
   };
   [[nodiscard]] std::optional<Admitted> admitted(std::uint64_t session) const;
   /// The gateway of the session that holds an inner address; nothing: nobody does.
@@ -93,9 +110,10 @@ class UserDirectory : public Directory {
     bool ending = false;
     std::optional<std::string> device;  ///< serial number of the device's certificate; none: he showed none
     bool left = false;  ///< of a daemon before: not counted, its client will come again
+    Grant grant;
   };
   struct Found;
-  [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user) const;
+  [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id) const;
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
   [[nodiscard]] DeviceVerdict judge_device(const Found& found, const std::optional<std::string>& serial) const;
@@ -113,6 +131,7 @@ class UserDirectory : public Directory {
   std::unordered_map<std::uint64_t, Entry> entries_;
   /// Sessions of a user, oldest first.
   std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint64_t>> by_user_;
+  std::unordered_map<std::uint64_t, Grant> grants_;  ///< of sessions that authorize() was not asked about yet
   Leases leases_;
   Lockout lockout_;
   std::vector<Ending> endings_;

@@ -20,6 +20,7 @@ struct Gateway {
   bool accept_certificate = false;
   bool accept_eap_mschapv2 = false;
   bool accept_eap_tls = false;
+  bool accept_eap_radius = false;  ///< names that a RADIUS backend judges
   bool accept_psk = false;  ///< refused unless the profile allows it
   std::vector<std::string> certificates;  ///< PEM, one for each key; the client's request chooses among them by their issuers
   std::vector<std::string> keys;          ///< PEM

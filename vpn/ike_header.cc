@@ -7,6 +7,7 @@ namespace sekisho::vpn {
 namespace {
 
 constexpr std::uint8_t kFromInitiator = 0x08;  // of a version 2 header: set by who began the IKE_SA
+constexpr std::uint8_t kResponse = 0x20;
 constexpr std::uint8_t kMajorVersion2 = 2;
 
 std::uint64_t as_on_the_wire(ByteSpan bytes) {
@@ -33,12 +34,13 @@ Result<IkeHeader> parse_ike_header(ByteSpan payload, bool has_marker) {
   SEKISHO_TRY(const std::uint8_t version, reader.u8());
   SEKISHO_TRY([[maybe_unused]] const std::uint8_t exchange, reader.u8());
   SEKISHO_TRY(const std::uint8_t flags, reader.u8());
-  SEKISHO_TRY([[maybe_unused]] const std::uint32_t message, reader.u32());
+  SEKISHO_TRY(const std::uint32_t message, reader.u32());
   SEKISHO_TRY(const std::uint32_t length, reader.u32());
   if (length != datagram) return malformed();
   const std::uint8_t major = version >> 4;
   const bool ours_is_second = major != kMajorVersion2 || (flags & kFromInitiator) != 0;
-  return IkeHeader{as_on_the_wire(ours_is_second ? responder : initiator), major};
+  return IkeHeader{as_on_the_wire(ours_is_second ? responder : initiator), as_on_the_wire(ours_is_second ? initiator : responder), major,
+                   message, (flags & kResponse) != 0};
 }
 
 }  // namespace sekisho::vpn

@@ -14,6 +14,7 @@ namespace {
 constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kIpc, 0};
 constexpr std::uint32_t kMinutesADay = 24 * 60;
 constexpr std::size_t kNtHashBytes = 16;
+constexpr int kRadiusServersMax = 4;
 
 Result<Address> address_of(const std::string& bytes) {
   return Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
@@ -82,6 +83,8 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.idle_seconds = from.idle_seconds();
   out.session_seconds_max = from.session_seconds_max();
   out.default_group = from.default_group();
+  gateway.accept_eap_radius = from.accept_eap_radius();
+  out.radius = texts_of(from.radius());
   return out;
 }
 
@@ -129,6 +132,35 @@ Result<void> take_devices(const ipc::VpnTenant& from, TenantPlan& out) {
   return {};
 }
 
+Result<RadiusPlan> radius_of(const ipc::VpnRadius& from) {
+  constexpr std::uint32_t kPortMax = 65535;
+  RadiusPlan out;
+  if (from.name().empty() || from.servers().empty() || from.servers_size() > kRadiusServersMax || from.groups().empty()) return kBad;
+  out.name = from.name();
+  out.port = from.port();
+  SEKISHO_TRY(out.source, address_of(from.source()));
+  for (const ipc::VpnRadiusServer& one : from.servers()) {
+    SEKISHO_TRY(const Address address, address_of(one.address()));
+    const bool ports = one.port() != 0 && one.port() <= kPortMax && one.accounting_port() != 0 && one.accounting_port() <= kPortMax;
+    if (!ports || one.secret().empty() || address.family != out.source.family) return kBad;
+    out.servers.push_back({address, Secret(one.secret()), static_cast<std::uint16_t>(one.port()),
+                           static_cast<std::uint16_t>(one.accounting_port())});
+  }
+  out.timeout_seconds = std::max(1U, from.timeout_seconds());
+  out.tries = std::max(1U, from.tries());
+  for (const std::string& realm : from.realms()) out.realms.push_back(folded(realm));
+  out.group_by_class = from.group_by_class();
+  for (const ipc::VpnRadiusGroup& one : from.groups()) {
+    if (one.id() == 0) return kBad;
+    out.groups.push_back({one.value(), one.id(), texts_of(one.groups())});
+  }
+  if (!out.groups.back().value.empty()) return kBad;
+  out.accounting = from.accounting();
+  out.interim_seconds = from.interim_seconds();
+  out.disconnect = from.disconnect();
+  return out;
+}
+
 Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
   TenantPlan out;
   if (from.id() == 0) return kBad;
@@ -157,6 +189,10 @@ Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
     SEKISHO_TRY(std::vector<AddressRange> ranges, pool_of(one));
     out.pools.emplace(one.name(), std::move(ranges));
   }
+  for (const ipc::VpnRadius& one : from.radius()) {
+    SEKISHO_TRY(RadiusPlan backend, radius_of(one));
+    out.radius.push_back(std::move(backend));
+  }
   return out;
 }
 
@@ -170,6 +206,9 @@ void wipe_message(ipc::VpnConfig& message) {
     }
     for (ipc::VpnGateway& gateway : *tenant.mutable_gateways()) {
       for (std::string& key : *gateway.mutable_keys()) wipe(key);
+    }
+    for (ipc::VpnRadius& backend : *tenant.mutable_radius()) {
+      for (ipc::VpnRadiusServer& server : *backend.mutable_servers()) wipe(*server.mutable_secret());
     }
   }
 }
@@ -229,9 +268,9 @@ const UserPlan* TenantPlan::user(std::string_view name) const {
   return found == users.end() ? nullptr : &found->second;
 }
 
-const GroupPlan* TenantPlan::group_of(const UserPlan* user, const GatewayPlan& at) const {
+const GroupPlan* TenantPlan::group_of(std::span<const std::string> of_user, const GatewayPlan& at) const {
   const GroupPlan* best = nullptr;
-  for (const std::string& name : groups_of(user)) {
+  for (const std::string& name : groups_of(of_user)) {
     const auto found = groups.find(name);
     if (found == groups.end() || found->second.pool.empty()) continue;  // of rules only
     const GroupPlan& group = found->second;
@@ -242,9 +281,8 @@ const GroupPlan* TenantPlan::group_of(const UserPlan* user, const GatewayPlan& a
   return found == groups.end() || found->second.pool.empty() ? nullptr : &found->second;
 }
 
-std::vector<std::string> TenantPlan::groups_of(const UserPlan* user) const {
-  std::vector<std::string> out;
-  if (user != nullptr) out = user->groups;
+std::vector<std::string> TenantPlan::groups_of(std::span<const std::string> named) const {
+  std::vector<std::string> out(named.begin(), named.end());
   for (const auto& [name, group] : groups) {
     if (group.everyone && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
   }
@@ -262,6 +300,45 @@ std::string TenantPlan::country_of(const Address& address) const {
     }
   }
   return best == nullptr ? std::string() : *best;
+}
+
+const RadiusPlan* TenantPlan::backend(std::string_view name) const {
+  const auto found = std::find_if(radius.begin(), radius.end(), [name](const RadiusPlan& one) { return one.name == name; });
+  return found == radius.end() ? nullptr : &*found;
+}
+
+const RadiusGroupPlan* TenantPlan::radius_group(std::uint32_t wanted) const {
+  if (wanted == 0) return nullptr;
+  for (const RadiusPlan& one : radius) {
+    const auto found = std::ranges::find(one.groups, wanted, &RadiusGroupPlan::id);
+    if (found != one.groups.end()) return &*found;
+  }
+  return nullptr;
+}
+
+const RadiusPlan* TenantPlan::backend_of(std::string_view name, const GatewayPlan& at) const {
+  if (!at.gateway.accept_eap_radius) return nullptr;
+  const std::string whole = folded(name);
+  const std::size_t sign = whole.rfind('@');
+  const RadiusPlan* any = nullptr;
+  for (const std::string& one : at.radius) {
+    const RadiusPlan* found = backend(one);
+    if (found == nullptr) continue;
+    if (found->realms.empty()) {
+      any = any == nullptr ? found : any;
+    } else if (sign != std::string::npos && std::ranges::find(found->realms, whole.substr(sign + 1)) != found->realms.end()) {
+      return found;
+    }
+  }
+  const UserPlan* own = at.gateway.accept_eap_mschapv2 ? user(whole) : nullptr;
+  return own != nullptr && !own->nt_hash.bytes().empty() ? nullptr : any;
+}
+
+const RadiusGroupPlan& RadiusPlan::group_of(const std::vector<std::string>& values) const {
+  const auto found = std::find_if(groups.begin(), groups.end() - 1, [&values](const RadiusGroupPlan& one) {
+    return std::find(values.begin(), values.end(), one.value) != values.end();
+  });
+  return *found;
 }
 
 Result<std::shared_ptr<const Plan>> parse_plan(ByteSpan bytes) {

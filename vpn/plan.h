@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,11 +93,45 @@ struct GatewayPlan {
   std::uint32_t idle_seconds = 0;
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
+  std::vector<std::string> radius;  ///< backends, in order
 
   GatewayPlan() = default;
   GatewayPlan(GatewayPlan&&) = default;
   GatewayPlan& operator=(GatewayPlan&&) = delete;
   ~GatewayPlan();
+};
+
+struct RadiusServerPlan {
+  Address address;
+  Secret secret;
+  std::uint16_t port = 0;
+  std::uint16_t accounting_port = 0;
+};
+
+/// Whom a backend's value puts into which groups; `id` stands for all of them in rules.
+struct RadiusGroupPlan {
+  std::string value;  ///< empty: whoever has no other
+  std::uint32_t id = 0;
+  std::vector<std::string> groups;
+};
+
+/// RADIUS servers of a tenant, and how they are asked.
+struct RadiusPlan {
+  std::string name;
+  std::uint32_t port = 0;  ///< PortId `source` is of
+  Address source;
+  std::vector<RadiusServerPlan> servers;  ///< 1 to 4
+  std::uint32_t timeout_seconds = 3;
+  std::uint32_t tries = 3;
+  std::vector<std::string> realms;  ///< folded
+  bool group_by_class = false;
+  std::vector<RadiusGroupPlan> groups;  ///< in the order they are looked through; the last is everybody's
+  bool accounting = false;
+  std::uint32_t interim_seconds = 0;
+  bool disconnect = false;
+
+  /// The groups of who was sent with these values: the first in the backend's order that is among them.
+  [[nodiscard]] const RadiusGroupPlan& group_of(const std::vector<std::string>& values) const;
 };
 
 struct TenantPlan {
@@ -112,17 +147,23 @@ struct TenantPlan {
   std::set<Address> reserved;  ///< addresses some user has for himself
   std::uint32_t sessions_max = 0;  ///< of all users; 0: no limit
   std::map<std::string, std::vector<Prefix>> countries;  ///< by code
+  std::vector<RadiusPlan> radius;
 
   [[nodiscard]] const GatewayPlan* gateway(std::string_view name) const;
   /// Name of the gateway that has this address; empty: none.
   [[nodiscard]] std::string gateway_at(const Address& address) const;
   [[nodiscard]] const UserPlan* user(std::string_view name) const;
-  /// F-20: of his groups with a pool the one with the lowest priority number, by name among equals; else the gateway's default.
-  [[nodiscard]] const GroupPlan* group_of(const UserPlan* user, const GatewayPlan& at) const;
-  /// All groups he is in.
-  [[nodiscard]] std::vector<std::string> groups_of(const UserPlan* user) const;
+  /// F-20: of a user's groups with a pool the one with the lowest priority number, by name among equals; else the gateway's default.
+  [[nodiscard]] const GroupPlan* group_of(std::span<const std::string> of_user, const GatewayPlan& at) const;
+  /// All groups somebody is in whose own ones are these.
+  [[nodiscard]] std::vector<std::string> groups_of(std::span<const std::string> named) const;
   /// Code of the country the tenant says the address is in: that of the longest prefix; empty when none says so.
   [[nodiscard]] std::string country_of(const Address& address) const;
+  [[nodiscard]] const RadiusPlan* backend(std::string_view name) const;
+  /// Who has this UserId by a backend's word.
+  [[nodiscard]] const RadiusGroupPlan* radius_group(std::uint32_t wanted) const;
+  /// The backend that judges this name at the gateway; nothing: the tenant's own directory does, or nobody.
+  [[nodiscard]] const RadiusPlan* backend_of(std::string_view name, const GatewayPlan& at) const;
 };
 
 /// Who may come in and how, under one generation. Immutable; shared by who needs it.

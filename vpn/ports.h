@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/wire/reader.h"
 #include "vpn/session.h"
@@ -98,6 +101,47 @@ class Directory {
   virtual Admission authorize(const Session& session) = 0;
   virtual std::optional<Address> lease(const Session& session, Family family) = 0;
   virtual void release(const Session& session, const Address& address) = 0;
+};
+
+/// What is kept of somebody who is being judged by a backend.
+struct Conversation {
+  std::string backend;
+  std::size_t server = 0;  ///< that sent `state`
+  std::vector<std::uint8_t> state;
+  bool begun = false;
+  std::uint8_t method = 0;  ///< EAP type of the last request that went to the peer
+  std::string user;  ///< the backend's name for him, once it let him in; empty: as he said himself
+  std::array<std::uint8_t, 64> key{};  ///< MSK, once it let him in
+  bool has_key = false;
+
+  Conversation() = default;
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+  ~Conversation();
+};
+
+/// The servers of a tenant's own that say who somebody is. The one port that waits for others: for as long as its answer takes, but
+/// never more of them at once than leave threads for everybody else.
+class EapBackend {
+ public:
+  virtual ~EapBackend() = default;
+  enum class Judge : std::uint8_t { kDirectory, kBackend, kNobody };
+  enum class Outcome : std::uint8_t {
+    kMore,      ///< `eap` is the next request for the peer
+    kAccepted,
+    kRejected,
+    kNobody,    ///< no server answers
+    kBusy,      ///< as many wait for servers as may
+    kNoKey,     ///< let in, without the keys that prove it to the peer
+  };
+  struct Step {
+    Outcome outcome = Outcome::kNobody;
+    std::vector<std::uint8_t> eap;
+  };
+  /// Who judges `session.user` at its gateway; a backend's name goes into `conversation`.
+  virtual Judge judge_of(const Session& session, Conversation& conversation) = 0;
+  /// Takes what the peer answered to its server, and brings the server's answer. Waits.
+  virtual Step step(const Session& session, Conversation& conversation, ByteSpan eap) = 0;
 };
 
 /// Who wants to know. Neither function calls back into the protocol.

@@ -22,6 +22,8 @@ constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr std::uint64_t kFreshNs = 60 * kSecond;
 
 constexpr std::string_view kNotBack = "the keying daemon was restarted, and the client did not come back";
+/// Of gateways that ask a backend of those it judges, and their directory of the others.
+constexpr std::string_view kRadiusWay = "eap-radius";
 
 std::uint64_t now_ns() {
   return static_cast<std::uint64_t>(
@@ -54,11 +56,9 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   out.set_nat(session.nat);
   const std::string_view way = way_in(session.gateway);
   out.set_gateway(std::string(gateway_name(session.gateway)));
-  out.set_auth(std::string(way == "certificate" ? "pubkey" : way));
-  if (!way.empty()) {
-    out.set_mfa("none");
-    out.set_backend("local");
-  }
+  if (way != kRadiusWay) out.set_auth(std::string(way == "certificate" ? "pubkey" : way));  // that method is known at its end
+  if (!way.empty()) out.set_mfa("none");
+  if (!way.empty() && way != kRadiusWay) out.set_backend("local");
   out.set_user(session.user);
   out.set_ike_id(session.ike_id);
   out.set_realm(std::string(realm_of(session.user)));
@@ -72,6 +72,13 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
     if (lease.family == Family::kIpv4) out.set_inner_ipv4(wire_of(lease));
     if (lease.family == Family::kIpv6) out.set_inner_ipv6(wire_of(lease));
   }
+}
+
+/// Who judged, and by what.
+void fill(ipc::VpnRecord& out, const Session& session, const UserDirectory::Admitted& admitted) {
+  if (way_in(session.gateway) != kRadiusWay) return;
+  out.set_backend(admitted.backend.empty() ? "local" : admitted.backend);
+  out.set_auth(admitted.backend.empty() ? "eap-mschapv2" : admitted.method);
 }
 
 void fill(ipc::VpnRecord& out, const TunnelTotals& totals) {
@@ -114,8 +121,9 @@ Cause cause_of(SessionTunnelGone::Why why) {
   return Cause::kInternal;
 }
 
-SessionRecorder::SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose)
-    : directory_(directory), tunnels_(tunnels), log_(log), verbose_(verbose) {
+SessionRecorder::SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose, Told told,
+                                 ToldLeft told_left)
+    : directory_(directory), tunnels_(tunnels), log_(log), verbose_(verbose), told_(std::move(told)), told_left_(std::move(told_left)) {
   make_random(first_sid_);
   begun_ns_ = now_ns();
   thread_ = std::thread([this] { run(); });
@@ -189,11 +197,13 @@ void SessionRecorder::write(const Noted& noted) {
     record.clear_user();  // his EAP identity is not known yet
     record.clear_realm();
   }
-  if (const auto admitted = directory_.admitted(session.id)) {
+  const auto admitted = directory_.admitted(session.id);
+  if (admitted) {
     record.set_user_group(admitted->group);
     for (const std::string& group : admitted->groups) record.add_user_groups(group);
     record.set_pool(admitted->pool);
     record.set_sessions(admitted->sessions);
+    fill(record, session, *admitted);
   }
   std::optional<TunnelClient::Closed> closed;
   std::uint64_t start = 0;
@@ -231,6 +241,7 @@ void SessionRecorder::write(const Noted& noted) {
   const std::function<void()> over = [&tunnels = tunnels_, closed] {
     if (closed) tunnels.forget(closed->tunnel);
   };
+  if (told_) told_(event, sid_of(session.id), admitted, closed ? &closed->totals : nullptr);
   if (!ours) return over();
   log_.add(std::move(out), over);
   if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted);
@@ -253,6 +264,7 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   ipc::VpnRecord& record = *note.down.mutable_vpn();
   record.set_event(ipc::VpnRecord::DOWN);
   fill(record, session, first_sid_ + session.id);
+  fill(record, session, *admitted);
   if (session.device.result == DeviceVerdict::Result::kOk) record.set_device_id(session.device.id);
   record.set_user_group(admitted->group);
   record.set_pool(admitted->pool);
@@ -261,7 +273,7 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
     const std::lock_guard lock(mutex_);
     eids_[session.id] = {note.up_eid, note.down.eid()};
   }
-  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note))};
+  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person};
 }
 
 void SessionRecorder::usage(const Session& session) {
@@ -299,7 +311,10 @@ void SessionRecorder::list(const std::vector<Session>& live, ipc::VpnAnswer& out
   for (const Session& session : live) {
     ipc::VpnRecord record;
     fill(record, session, first_sid_ + session.id);
-    if (const auto admitted = directory_.admitted(session.id)) record.set_user_group(admitted->group);
+    if (const auto admitted = directory_.admitted(session.id)) {
+      record.set_user_group(admitted->group);
+      fill(record, session, *admitted);
+    }
     ipc::VpnSession& one = *out.add_sessions();
     fill(one, session.path.tenant, record);
     const auto start = starts.find(session.id);
@@ -344,6 +359,7 @@ void SessionRecorder::left(const LeftTunnel& tunnel) {
     const auto address = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes->data()), bytes->size()});
     if (address) leases.push_back(*address);
   }
+  if (told_left_) told_left_(kLeftBit | tunnel.tunnel, tunnel.tenant, note->down.vpn());
   directory_.adopt(kLeftBit | tunnel.tunnel, tunnel.tenant, note->down.vpn().gateway(), note->down.vpn().user(), note->user, leases);
 }
 
@@ -363,6 +379,11 @@ void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, std::str
   set_end(record, record.start_ns(), at);
   record.set_cause(std::string(name_of(cause)));
   record.set_message(std::string(text));
+  if (told_) {
+    SessionEvent event{.kind = SessionEvent::Kind::kDown, .session = {}, .stage = Stage::kAdmission, .cause = cause, .text = {}};
+    event.session.id = kLeftBit | tunnel.tunnel;
+    told_(event, record.vpn_sid(), std::nullopt, totals);
+  }
   log_.add(std::move(note->down), [&tunnels = tunnels_, number = tunnel.tunnel] { tunnels.forget(number); });
 }
 

@@ -8,6 +8,10 @@
 #include "vpn/note.h"
 #include "vpn/tunnel_client.h"
 
+namespace sekisho::ipc {
+class VpnRecord;
+}
+
 namespace sekisho::vpn {
 
 /// Why a session ends whose tunnel the data plane ended.
@@ -18,12 +22,23 @@ Cause cause_of(SessionTunnelGone::Why why);
 /// the record is stored. on() only takes notes: a thread of its own works, in order.
 class SessionRecorder : public SessionObserver {
  public:
-  SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose);
+  /// What is told of a session when its record is written: the number its records have, who was admitted (nothing: nobody), and at its
+  /// end what it carried.
+  using Told = std::function<void(const SessionEvent&, std::uint64_t sid, const std::optional<UserDirectory::Admitted>&,
+                                  const TunnelTotals*)>;
+
+  /// A session that a daemon before left: by whose word it is in, and what its note says. Its end is told like the others', with
+  /// nothing of the session but its id.
+  using ToldLeft = std::function<void(std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note)>;
+
+  SessionRecorder(UserDirectory& directory, TunnelClient& tunnels, EventLog& log, bool verbose, Told told = {}, ToldLeft told_left = {});
   /// Writes down what was noted.
   ~SessionRecorder() override;
 
   void on(const SessionEvent& event) override;
   void line(int level, std::string_view group, std::string_view text) override;
+  /// The number a session has in records.
+  [[nodiscard]] std::uint64_t sid_of(std::uint64_t session) const { return first_sid_ + session; }
   /// What the data plane must know before a session's first SA: see TunnelClient.
   std::optional<TunnelOwner> owner_of(const Session& session);
   /// Writes down what the session carried until now.
@@ -56,6 +71,8 @@ class SessionRecorder : public SessionObserver {
   TunnelClient& tunnels_;
   EventLog& log_;
   bool verbose_;
+  Told told_;
+  ToldLeft told_left_;
   std::uint64_t first_sid_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -69,6 +69,12 @@ constexpr std::array kMeanings{
             "the session reached its longest duration", ""},
     Meaning{Why::kAdmin, false, Kind::kDenied, Cause::kAdmin, Cause::kAdmin,
             "ended by an operator", ""},
+    Meaning{Why::kBackendDown, false, Kind::kDenied, Cause::kBackendDown, Cause::kBackendDown,
+            "no server that judges this user answers", "check the tenant's RADIUS servers, and that they know the gateway's address"},
+    Meaning{Why::kBackendBusy, false, Kind::kDenied, Cause::kBackendDown, Cause::kBackendDown,
+            "as many logins as may wait for the tenant's servers already", "try again; the servers are slow"},
+    Meaning{Why::kBackendKey, false, Kind::kDenied, Cause::kBackendDown, Cause::kBackendDown,
+            "the server let the user in and sent no MS-MPPE keys", "let the server ask for an EAP method that makes keys"},
 };
 
 const Meaning& meaning(Why why) {

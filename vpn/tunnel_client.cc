@@ -362,6 +362,7 @@ bool TunnelClient::open(const SaParameters& sa) {
     tunnel.set_tenant(sa.path.tenant);
     tunnel.set_tunnel_port(owner->tunnel_port);
     tunnel.set_user(owner->user);
+    tunnel.set_person(owner->person);
     for (const Address& lease : session.leases) tunnel.add_leases(wire_of(lease));
     tunnel.set_note(std::string(owner->note.begin(), owner->note.end()));
     opened = done(request);

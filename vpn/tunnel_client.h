@@ -37,6 +37,7 @@ struct TunnelOwner {
   std::uint32_t tunnel_port = 0;
   std::uint32_t user = 0;
   std::vector<std::uint8_t> note;  ///< given back when a later daemon hears of the tunnel
+  std::uint64_t person = 0;        ///< who he is among those that share `user`
 };
 
 /// What the data plane tells unasked.

@@ -276,6 +276,7 @@ class Compiler {
     builder_.tenants.push_back(out);
     compile_state_limits(tenant, index);
     compile_users(builder_, ids_, reporter_, tenant, index);
+    compile_radius(builder_, tenant, index);
     compile_gateways(builder_, tenant, index, [&](const std::string& name) { return port_at(t, name); });
   }
 

@@ -77,6 +77,9 @@ std::string port_key(std::string_view service_code, std::string_view port) { ret
 std::string uplink_key(std::string_view uplink) { return id_key({"uplink", uplink}); }
 std::string binding_key(std::string_view service_code, std::string_view binding) { return id_key({service_code, binding}); }
 std::string user_key(std::string_view service_code, std::string_view user) { return id_key({service_code, user}); }
+std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value) {
+  return id_key({service_code, "radius", backend, value});
+}
 std::string rule_key(std::string_view service_code, const Uuid& uuid) { return id_key({service_code, to_string(uuid)}); }
 std::string rule_uuid_key(std::string_view service_code, std::string_view policy, std::string_view rule) {
   return id_key({service_code, "rule", policy, rule});

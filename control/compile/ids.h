@@ -60,6 +60,8 @@ std::string port_key(std::string_view service_code, std::string_view port);
 std::string uplink_key(std::string_view uplink);
 std::string binding_key(std::string_view service_code, std::string_view binding);
 std::string user_key(std::string_view service_code, std::string_view user);
+/// Whoever a backend puts into the groups of a value; an empty one: of those no value does.
+std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value);
 /// Rules are known by their UUID: a renamed rule that states its id stays itself.
 std::string rule_key(std::string_view service_code, const Uuid& uuid);
 /// Whose UUID is asked for when the document gives none.

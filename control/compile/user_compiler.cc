@@ -48,6 +48,15 @@ void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& report
     builder.users.push_back({id, index, user.suspended() ? 0 : group_mask(tenant, user.groups()) | everyone});
   }
   if (everyone != 0) builder.users.push_back({0, index, everyone});  // whom the configuration does not name
+  const auto add_group = [&](const std::string& backend, const std::string& value, const auto& groups) {
+    const std::uint32_t id = ids.number(IdKind::kUser, radius_group_key(tenant.service_code(), backend, value));
+    if (id == 0) reporter.error(Path(), "every number for a user was given out; this unit cannot take new ones");
+    builder.users.push_back({id, index, group_mask(tenant, groups)});
+  };
+  for (const auto& backend : tenant.radius()) {
+    for (const auto& group : backend.groups()) add_group(backend.name(), group.value(), group.groups());
+    add_group(backend.name(), "", backend.default_groups());
+  }
   std::sort(builder.users.begin() + first, builder.users.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
 }
 
@@ -58,6 +67,23 @@ void compile_gateways(filters::SnapshotBuilder& builder, const model::Tenant& te
       builder.gateways.push_back({*parse_address(address), {}, index, port_at(gateway.port()), port_at(gateway.tunnel())});
     }
   }
+}
+
+void compile_radius(filters::SnapshotBuilder& builder, const model::Tenant& tenant, std::uint32_t index) {
+  const auto first = static_cast<std::ptrdiff_t>(builder.radius_peers.size());
+  for (const auto& backend : tenant.radius()) {
+    for (const auto& server : backend.servers()) {
+      builder.radius_peers.push_back({.local = *parse_address(backend.source()),
+                                      .remote = *parse_address(server.address()),
+                                      .port = static_cast<std::uint16_t>(server.port()),
+                                      .accounting_port = static_cast<std::uint16_t>(server.accounting_port()),
+                                      .changes = backend.disconnect() ? std::uint8_t{1} : std::uint8_t{0},
+                                      .reserved = 0,
+                                      .tenant = index});
+    }
+  }
+  std::sort(builder.radius_peers.begin() + first, builder.radius_peers.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.local, a.remote) < std::tie(b.local, b.remote); });
 }
 
 void sort_gateways(filters::SnapshotBuilder& builder) {

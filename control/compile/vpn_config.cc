@@ -59,6 +59,7 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
     if (accept == model::Gateway::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
     if (accept == model::Gateway::PSK) out.set_accept_psk(true);
     if (accept == model::Gateway::EAP_TLS) out.set_accept_eap_tls(true);
+    if (accept == model::Gateway::EAP_RADIUS) out.set_accept_eap_radius(true);
   }
   *out.mutable_certificates() = gateway.certificates();
   *out.mutable_keys() = gateway.keys();
@@ -82,6 +83,7 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   out.set_idle_seconds(gateway.idle_seconds());
   out.set_session_seconds_max(gateway.session_seconds_max());
   out.set_default_group(gateway.default_group());
+  *out.mutable_radius() = gateway.radius();
 }
 
 void fill(ipc::VpnGroup& out, const model::UserGroup& group) {
@@ -136,6 +138,34 @@ void fill(ipc::VpnPool& out, const model::Pool& pool) {
   }
 }
 
+void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const std::string& service_code, Ids& ids) {
+  out.set_name(backend.name());
+  out.set_port(ids.number(IdKind::kPort, port_key(service_code, backend.port())));
+  out.set_source(wire_of(backend.source()));
+  for (const auto& server : backend.servers()) {
+    auto& to = *out.add_servers();
+    to.set_address(wire_of(server.address()));
+    to.set_secret(server.secret());
+    to.set_port(server.port());
+    to.set_accounting_port(server.accounting_port());
+  }
+  out.set_timeout_seconds(backend.timeout_seconds());
+  out.set_tries(backend.tries());
+  *out.mutable_realms() = backend.realms();
+  out.set_group_by_class(backend.group_attribute() == model::RadiusBackend::CLASS);
+  const auto add_group = [&](const std::string& value, const auto& groups) {
+    auto& to = *out.add_groups();
+    to.set_value(value);
+    to.set_id(ids.number(IdKind::kUser, radius_group_key(service_code, backend.name(), value)));
+    *to.mutable_groups() = groups;
+  };
+  for (const auto& group : backend.groups()) add_group(group.value(), group.groups());
+  add_group("", backend.default_groups());
+  out.set_accounting(backend.accounting());
+  out.set_interim_seconds(backend.interim_seconds());
+  out.set_disconnect(backend.disconnect());
+}
+
 }  // namespace
 
 ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std::uint32_t generation) {
@@ -166,6 +196,7 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
     }
     for (const auto& device : tenant.devices()) fill(*of.add_devices(), device);
     for (const auto& policy : tenant.device_policies()) fill(*of.add_device_policies(), policy);
+    for (const auto& backend : tenant.radius()) fill(*of.add_radius(), backend, code, ids);
   }
   return out;
 }
@@ -184,6 +215,9 @@ void wipe_secrets(ipc::VpnConfig& config) {
       wipe(*user.mutable_nt_hash());
       wipe(*user.mutable_psk());
       wipe(*user.mutable_ppk());
+    }
+    for (auto& backend : *tenant.mutable_radius()) {
+      for (auto& server : *backend.mutable_servers()) wipe(*server.mutable_secret());
     }
   }
   config.Clear();

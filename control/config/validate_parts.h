@@ -58,6 +58,9 @@ void validate_users(Reporter& reporter, const model::Tenant& tenant, const Path&
 /// Devices, their policies, and what users have beside a password.
 void validate_devices(Reporter& reporter, const model::Tenant& tenant, const Path& path);
 
+/// RADIUS backends, and the gateways that name them.
+void validate_radius(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
+
 /// Reports a number outside least..most.
 void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
                   std::uint32_t most);

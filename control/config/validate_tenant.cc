@@ -596,6 +596,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_policies(reporter, tenant, path);
   validate_users(reporter, tenant, path, ports);
   validate_devices(reporter, tenant, path);
+  validate_radius(reporter, tenant, path, ports);
 }
 
 }  // namespace sekisho::control

@@ -294,7 +294,7 @@ class UserCheck {
     }
     const auto& accept = gateway.accept();
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
-    if (accept.empty()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2 or psk");
+    if (accept.empty()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
     const bool certificates = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_TLS);
     const bool proves = certificates || accepts(model::Gateway::EAP_MSCHAPV2);
     if (proves && gateway.certificates_size() == 0) {
@@ -305,6 +305,9 @@ class UserCheck {
     }
     if (accepts(model::Gateway::PSK) && gateway.profile() != model::Gateway::LEGACY) {
       reporter_.error(Path(here, "accept"), "psk needs the profile legacy");
+    }
+    if (accepts(model::Gateway::EAP_TLS) && accepts(model::Gateway::EAP_RADIUS)) {
+      reporter_.error(Path(here, "accept"), "eap-tls and eap-radius are not for one gateway: its servers judge certificates, too");
     }
   }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <tuple>
 
 namespace sekisho::dataplane {
 
@@ -47,6 +48,16 @@ const snapshot::Gateway* Runtime::find_gateway(std::uint32_t port, const Address
   const auto before = [](const snapshot::Gateway& one, const auto& wanted) { return std::pair(one.port, one.address) < wanted; };
   const auto at = std::lower_bound(all.begin(), all.end(), std::pair(port, address), before);
   return at != all.end() && at->port == port && at->address == address ? &*at : nullptr;
+}
+
+const snapshot::RadiusPeer* Runtime::find_radius(std::uint32_t tenant_index, const Address& local,
+                                                 const Address& remote) const noexcept {
+  const auto all = view.radius_peers();
+  const auto before = [](const snapshot::RadiusPeer& one, const auto& wanted) {
+    return std::tie(one.tenant, one.local, one.remote) < wanted;
+  };
+  const auto at = std::lower_bound(all.begin(), all.end(), std::tie(tenant_index, local, remote), before);
+  return at != all.end() && at->tenant == tenant_index && at->local == local && at->remote == remote ? &*at : nullptr;
 }
 
 std::uint64_t Runtime::groups_of(std::uint32_t tenant_index, std::uint32_t user) const noexcept {

@@ -261,6 +261,9 @@ struct Runtime {
   [[nodiscard]] std::uint32_t find_rule(std::uint32_t id) const noexcept;
   /// The gateway of the Port (index) with this address, or nullptr. Ask only where PortEntry::has_gateways.
   [[nodiscard]] const snapshot::Gateway* find_gateway(std::uint32_t port, const Address& address) const noexcept;
+  /// The RADIUS server of the tenant (index) that is at `remote` and speaks with `local`, or nullptr.
+  [[nodiscard]] const snapshot::RadiusPeer* find_radius(std::uint32_t tenant_index, const Address& local,
+                                                        const Address& remote) const noexcept;
   /// The groups a remote user is in now, one bit each; 0 for one the tenant (index) does not have, and for id 0.
   [[nodiscard]] std::uint64_t groups_of(std::uint32_t tenant_index, std::uint32_t user) const noexcept;
   /// The port of the tenant that owns `destination` on uplink `port`, or kNoIndex.

@@ -413,8 +413,32 @@ bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t a
   return true;
 }
 
+namespace {
+
+/// From its port to one of ours, or from anywhere to the port of changes where it may.
+bool radius_ports_fit(const snapshot::RadiusPeer& peer, std::uint16_t local_port, std::uint16_t remote_port) {
+  const bool answer = local_port >= snapshot::kRadiusOwnPortFirst && (remote_port == peer.port || remote_port == peer.accounting_port);
+  return answer || (peer.changes != 0 && local_port == snapshot::kRadiusChangePort);
+}
+
+/// Whether a packet to an own address comes from a RADIUS server of the tenant's.
+bool is_radius(const Runtime& config, rte_mbuf* packet) {
+  const PacketMeta& meta = meta_of(packet);
+  if (meta.protocol != filters::kProtocolUdp || (meta.proof & filters::kProofL4) == 0) return false;
+  const auto frame = frame_of(packet);
+  const snapshot::RadiusPeer* peer =
+      config.find_radius(config.ports[meta.ingress].tenant_index, filters::ip_destination(frame, meta), filters::ip_source(frame, meta));
+  return peer != nullptr && radius_ports_fit(*peer, meta.destination_port, meta.source_port);
+}
+
+}  // namespace
+
 bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
+  if (is_radius(config, packet)) {
+    punt(shard, config, packet);
+    return true;
+  }
   if (config.ports[meta.ingress].has_gateways == 0) return false;
   const bool esp = meta.protocol == filters::kProtocolEsp;
   const bool ike = meta.protocol == filters::kProtocolUdp && meta.destination_port == kIkePort;
@@ -538,13 +562,21 @@ struct OwnHeader {
   }
 };
 
-/// Whether the daemon may say this, and by which way: from a gateway's address and an IKE port of a tenant there is.
+/// Whether the daemon may say this: from a gateway's address and an IKE port, or to a RADIUS server of the tenant.
+bool may_say(const Runtime& config, std::uint32_t port, std::uint32_t tenant, const DatagramHead& head) {
+  if (head.remote_port == 0 || head.local.family != head.remote.family) return false;
+  const bool ike = head.local_port == kIkePort || head.local_port == kNatTraversalPort;
+  if (ike) return config.find_gateway(port, head.local) != nullptr;
+  const snapshot::RadiusPeer* peer = config.find_radius(tenant, head.local, head.remote);
+  return peer != nullptr && radius_ports_fit(*peer, head.local_port, head.remote_port);
+}
+
+/// Whether the daemon may say this, and by which way.
 bool way_of(Shard& shard, const Runtime& config, const DatagramHead& head, Hop& hop) {
   const std::uint32_t at = config.find_port(head.port);
   const std::uint32_t tenant_index = config.find_tenant(head.tenant);
   if (at == kNoIndex || tenant_index == kNoIndex || config.ports[at].tenant != head.tenant) return false;
-  if (head.local.family != head.remote.family || config.find_gateway(at, head.local) == nullptr || head.remote_port == 0) return false;
-  if (head.local_port != kIkePort && head.local_port != kNatTraversalPort) return false;
+  if (!may_say(config, at, tenant_index, head)) return false;
   const TenantEntry& tenant = config.tenants[tenant_index];
   const std::uint32_t route = tenant.routes.find(head.remote);
   if (route == PrefixTable::kNoValue || !is_forwardable(&tenant.targets[route])) return false;

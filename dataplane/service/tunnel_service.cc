@@ -225,7 +225,10 @@ std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Add
   }
   const auto held = engine_.shared().leases->find(request.tenant(), address);
   if (!held) return {};
-  if (held->user != request.user() || held->user == 0) return to_string(address) + " is another's";
+  const auto holder = tunnels_.find(held->tunnel);
+  const bool named = held->user != 0 && held->user == request.user();  // a person may have come into another group meanwhile
+  const bool same = holder != tunnels_.end() && holder->second.person == request.person() && (request.person() != 0 || named);
+  if (!same) return to_string(address) + " is another's";
   replaced.push_back(held->tunnel);
   return {};
 }
@@ -245,6 +248,7 @@ std::string TunnelService::open(const ipc::OpenTunnel& request) {
   tunnel.tenant = request.tenant();
   tunnel.port = request.tunnel_port();
   tunnel.user = request.user();
+  tunnel.person = request.person();
   tunnel.note = request.note();
   std::vector<std::uint32_t> replaced;
   for (const std::string& bytes : request.leases()) {

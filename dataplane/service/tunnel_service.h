@@ -44,6 +44,7 @@ class TunnelService {
     std::uint32_t tenant = 0;
     std::uint32_t port = 0;  ///< PortId value
     std::uint32_t user = 0;
+    std::uint64_t person = 0;  ///< who of those that share `user`
     std::vector<Address> leases;
     std::string note;
     std::vector<SaName> sas;  ///< in the order they were installed

@@ -39,6 +39,7 @@ enum class Section : std::uint32_t {
   kServiceTimeouts,  ///< ServiceTimeouts, by service: at most one each, in order
   kGateways,         ///< Gateway, sorted by (port, address)
   kUsers,            ///< User, sorted by (tenant, id)
+  kRadiusPeers,      ///< RadiusPeer, sorted by (tenant, local, remote)
   kCount,
 };
 inline constexpr std::size_t kSectionCount = static_cast<std::size_t>(Section::kCount);
@@ -288,6 +289,20 @@ struct User {
   std::uint32_t tenant;        ///< index in kTenants
   std::uint64_t groups;        ///< bit per group inside the tenant
 };
+
+/// A RADIUS server of a tenant's: its answers, and where it may change sessions its requests too, are the keying daemon's.
+struct RadiusPeer {
+  Address local;               ///< an address of one of the tenant's own Ports
+  Address remote;              ///< same family
+  std::uint16_t port;          ///< host order, here and below: where it takes access requests
+  std::uint16_t accounting_port;
+  std::uint8_t changes;        ///< 1: it may send requests to kRadiusChangePort
+  std::uint8_t reserved;
+  std::uint32_t tenant;        ///< index in kTenants
+};
+static_assert(sizeof(RadiusPeer) == 44);
+inline constexpr std::uint16_t kRadiusChangePort = 3799;     ///< RFC 5176
+inline constexpr std::uint16_t kRadiusOwnPortFirst = 49152;  ///< requests are sent from ports from here on
 
 /// For how long sessions that a rule takes by this service may be silent; 0 = as others. Where services of one rule overlap,
 /// the first one says.

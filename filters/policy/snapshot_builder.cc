@@ -81,6 +81,7 @@ std::vector<std::uint8_t> SnapshotBuilder::finish(std::uint32_t generation) cons
   layout.append(Section::kServiceTimeouts, std::span(service_timeouts));
   layout.append(Section::kGateways, std::span(gateways));
   layout.append(Section::kUsers, std::span(users));
+  layout.append(Section::kRadiusPeers, std::span(radius_peers));
   return layout.finish(generation);
 }
 

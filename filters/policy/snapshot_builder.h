@@ -42,6 +42,7 @@ class SnapshotBuilder {
   std::vector<snapshot::Moment> moments;
   std::vector<snapshot::Gateway> gateways;
   std::vector<snapshot::User> users;
+  std::vector<snapshot::RadiusPeer> radius_peers;
 
   /// A reference to `text` in kStrings; equal texts share one copy.
   snapshot::StringRef string(std::string_view text);

@@ -46,6 +46,7 @@ constexpr std::array<std::uint32_t, snapshot::kSectionCount> kElementSizes{
     sizeof(snapshot::ServiceTimeouts),
     sizeof(snapshot::Gateway),
     sizeof(snapshot::User),
+    sizeof(snapshot::RadiusPeer),
 };
 
 Error malformed_at(std::size_t offset, ErrorCode code = ErrorCode::kMalformed) {
@@ -163,6 +164,7 @@ class SnapshotCheck {
     SEKISHO_CHECK_OK(check_rule_ids());
     SEKISHO_CHECK_OK(check_nat_rules());
     SEKISHO_CHECK_OK(check_gateways());
+    SEKISHO_CHECK_OK(check_radius_peers());
     SEKISHO_CHECK_OK(check_users());
     return view_.moments().size() > 1 ? Result<void>(at(view_.moments()[1])) : Result<void>();
   }
@@ -214,6 +216,7 @@ class SnapshotCheck {
   Result<void> check_limits() const;
   Result<void> check_nat_rules() const;
   Result<void> check_gateways() const;
+  Result<void> check_radius_peers() const;
   Result<void> check_users() const;
   Result<void> check_nat_match(const snapshot::NatRule& rule) const;
   Result<void> check_nat_target(const snapshot::NatRule& rule) const;
@@ -710,6 +713,33 @@ Result<void> SnapshotCheck::check_gateways() const {
   return {};
 }
 
+Result<void> SnapshotCheck::check_radius_peers() const {
+  std::vector<std::size_t> of_tenant(view_.tenants().size(), 0);
+  const snapshot::RadiusPeer* before = nullptr;
+  for (const auto& peer : view_.radius_peers()) {
+    if (peer.tenant >= view_.tenants().size()) return at(peer.tenant);
+    if (++of_tenant[peer.tenant] > limits::kRadiusServersPerTenantMax) return at(peer.tenant, ErrorCode::kLimit);
+    if (!is_valid(peer.local)) return at(peer.local);
+    if (!is_valid(peer.remote) || peer.remote.family != peer.local.family) return at(peer.remote);
+    if (peer.port == 0) return at(peer.port);
+    if (peer.accounting_port == 0) return at(peer.accounting_port);
+    if (peer.changes > 1) return at(peer.changes);
+    if (peer.reserved != 0) return at(peer.reserved);
+    const auto ports = view_.ports();
+    const bool own = std::any_of(ports.begin(), ports.end(), [&](const snapshot::Port& port) {
+      const auto addresses = slice(view_.port_addresses(), port.addresses);
+      return port.tenant == peer.tenant && port.kind != PortKind::kShare &&
+             std::any_of(addresses.begin(), addresses.end(), [&](const Prefix& prefix) { return prefix.address == peer.local; });
+    });
+    if (!own) return at(peer.local);
+    if (before != nullptr && std::tie(before->tenant, before->local, before->remote) >= std::tie(peer.tenant, peer.local, peer.remote)) {
+      return at(peer.remote);
+    }
+    before = &peer;
+  }
+  return {};
+}
+
 Result<void> SnapshotCheck::check_users() const {
   std::vector<const std::uint32_t*> ids;
   const snapshot::User* before = nullptr;
@@ -869,6 +899,9 @@ std::span<const snapshot::NatRule> SnapshotView::nat_rules() const {
 }
 std::span<const snapshot::Moment> SnapshotView::moments() const {
   return section<snapshot::Moment>(Section::kMoments);
+}
+std::span<const snapshot::RadiusPeer> SnapshotView::radius_peers() const {
+  return section<snapshot::RadiusPeer>(Section::kRadiusPeers);
 }
 std::span<const snapshot::Gateway> SnapshotView::gateways() const {
   return section<snapshot::Gateway>(Section::kGateways);

@@ -60,6 +60,7 @@ class SnapshotView {
   [[nodiscard]] std::span<const snapshot::Moment> moments() const;
   [[nodiscard]] std::span<const snapshot::Gateway> gateways() const;
   [[nodiscard]] std::span<const snapshot::User> users() const;
+  [[nodiscard]] std::span<const snapshot::RadiusPeer> radius_peers() const;
   /// Unix seconds of the snapshot's moment; 0 when no rule depends on time.
   [[nodiscard]] std::int64_t moment() const;
 

@@ -615,6 +615,61 @@ TEST_P(PathTunnel, APacketThatWaitsForAHostAcrossACommitIsStillOfItsTunnel) {
   EXPECT_EQ(to_uplink().size(), 2U);
 }
 
+TEST_P(PathTunnel, OnlyAnswersOfTheTenantsRadiusServersGoToTheDaemon) {
+  const auto answer = [this](const char* from, const char* to, unsigned source, unsigned destination, std::uint32_t tenant = kTenantA) {
+    return server(from, to, tenant).udp(source, destination).payload(40).build();
+  };
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 1812, 50000));
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 1813, 50001));
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 40000, 3799));
+  world_.inject(kServerNic, answer("fd00:0:0:1::2", "fd00:0:0:1::1", 1812, 50000));
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 1812, 50000, kTenantB));
+  auto got = daemon_->punted();
+  ASSERT_EQ(got.size(), 5U);
+  std::size_t of_b = 0;
+  for (const auto& [head, payload] : got) {
+    EXPECT_EQ(payload.size(), 40U);
+    EXPECT_EQ(head.remote, address(head.local.family == Family::kIpv4 ? "10.0.0.2" : "fd00:0:0:1::2"));
+    of_b += head.tenant == kTenantB ? 1U : 0U;
+  }
+  EXPECT_EQ(of_b, 1U);
+  // The nearest that are nobody's: another port at either end, another host, and requests where none may come.
+  const auto before = drops(DropReason::kLocalUnserved);
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 1811, 50000));
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 1812, 49151));
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 40000, 3798));
+  world_.inject(kServerNic, answer("10.0.0.2", "10.0.0.1", 40000, 3799, kTenantB));
+  EXPECT_EQ(drops(DropReason::kLocalUnserved) - before, 4U);
+  EXPECT_TRUE(daemon_->punted().empty());
+}
+
+TEST_P(PathTunnel, WhatTheDaemonAsksARadiusServerLeavesToThatServerAlone) {
+  DatagramHead head{.tenant = kTenantA, .port = kServerPort, .local = address("10.0.0.1"), .remote = address("10.0.0.2"), .local_port = 50000, .remote_port = 1812};
+  const Frame text(60, 0x61);
+  const std::array<ByteSpan, 1> pieces{ByteSpan(text)};
+  const auto said = [&] {
+    EXPECT_TRUE(daemon_->inject->push(head, pieces));
+    world_.settle();
+    world_.turn(0);
+    world_.settle();
+    return world_.collect(kServerNic);
+  };
+  const auto out = said();
+  ASSERT_EQ(out.size(), 1U);
+  EXPECT_EQ(read(out[0]).source_port, 50000);
+  EXPECT_EQ(read(out[0]).destination_port, 1812);
+  EXPECT_EQ(Frame(out[0].end() - 60, out[0].end()), text);
+  head.remote_port = 53;
+  EXPECT_TRUE(said().empty());
+  head.remote_port = 1812, head.local_port = 49151;
+  EXPECT_TRUE(said().empty());
+  head.local_port = 50000, head.remote = address("10.0.0.3");
+  EXPECT_TRUE(said().empty());
+  head.remote = address("10.0.0.2"), head.local_port = 3799, head.remote_port = 40000;
+  EXPECT_EQ(said().size(), 1U) << "an answer to its request";
+  EXPECT_EQ(world_.engine().shard(0).tunnels_here.inject_refused.read(), 3U);
+}
+
 TEST(PathTunnels, EveryEspFaultIsADropReasonOfTheSameNameAndEvent) {
   for (std::size_t at = 1; at < static_cast<std::size_t>(EspFault::kCount); ++at) {
     const auto fault = static_cast<EspFault>(at);

@@ -51,6 +51,12 @@ inline void add_tunnels(filters::SnapshotBuilder& builder) {
     builder.users.push_back({user, tenant, 1});
   };
   add(0, kTunnelPortA, 2, {kGatewayA4, kGatewayA6}, kUserA);
+  const auto radius = [&](std::uint32_t tenant, const char* local, const char* remote, std::uint8_t changes) {
+    builder.radius_peers.push_back({address(local), address(remote), 1812, 1813, changes, 0, tenant});
+  };
+  radius(0, "10.0.0.1", "10.0.0.2", 1);
+  radius(0, "fd00:0:0:1::1", "fd00:0:0:1::2", 0);
+  if (builder.tenants.size() > 1) radius(1, "10.0.0.1", "10.0.0.2", 0);
   if (builder.tenants.size() > 1) add(1, kTunnelPortB, 6, {kGatewayB4}, kUserB);
   std::sort(builder.gateways.begin(), builder.gateways.end(),
             [](const auto& a, const auto& b) { return std::tie(a.port, a.address) < std::tie(b.port, b.address); });

@@ -36,6 +36,8 @@ sekisho_endpoint wire_of(const Endpoint& from) {
   return out;
 }
 
+bool has_marker(const Path& path) { return path.local.port != kIkePort && path.remote.port != kIkePort; }
+
 Path path_of(const sekisho_path& from) {
   return {from.attachment.tenant, from.attachment.port, {address_of(from.local), from.local.port},
           {address_of(from.remote), from.remote.port}};
@@ -113,6 +115,9 @@ IkeSignal::Why why_of(sekisho_cause cause) {
     case SEKISHO_CAUSE_PEER_DELETED: return Why::kPeerDeleted;
     case SEKISHO_CAUSE_LIFETIME: return Why::kLifetime;
     case SEKISHO_CAUSE_ADMIN: return Why::kAdmin;
+    case SEKISHO_CAUSE_BACKEND_DOWN: return Why::kBackendDown;
+    case SEKISHO_CAUSE_BACKEND_BUSY: return Why::kBackendBusy;
+    case SEKISHO_CAUSE_BACKEND_KEY: return Why::kBackendKey;
   }
   SEKISHO_ASSERT(false);
   return Why::kNone;
@@ -184,7 +189,10 @@ struct Engine::Thunks {
   static Engine& engine(void* context) { return *static_cast<Engine*>(context); }
 
   static void send(void* context, const sekisho_path* path, sekisho_bytes payload) noexcept {
-    engine(context).ports_.sender.send(path_of(*path), {payload.data, payload.size});
+    const Path way = path_of(*path);
+    const auto header = parse_ike_header({payload.data, payload.size}, has_marker(way));
+    if (header) engine(context).gate_.leaves(*header);  // before its answer can come
+    engine(context).ports_.sender.send(way, {payload.data, payload.size});
   }
   static bool allocate_spi(void* context, const sekisho_path* path, std::uint32_t* spi) noexcept {
     const auto number = engine(context).ports_.sink.allocate_spi(path_of(*path));
@@ -257,6 +265,35 @@ struct Engine::Thunks {
   static void wrong_secret(void* context, const sekisho_path* path, const char* name) noexcept {
     engine(context).ports_.directory.wrong_secret(path_of(*path), name);
   }
+  static sekisho_judge judge(void* context, const sekisho_event* who, void** conversation) noexcept {
+    EapBackend* backend = engine(context).ports_.backend;
+    if (backend == nullptr) return SEKISHO_JUDGE_DIRECTORY;
+    auto begun = std::make_unique<Conversation>();
+    switch (backend->judge_of(known(context, who), *begun)) {
+      case EapBackend::Judge::kDirectory: return SEKISHO_JUDGE_DIRECTORY;
+      case EapBackend::Judge::kBackend: *conversation = begun.release(); return SEKISHO_JUDGE_BACKEND;
+      case EapBackend::Judge::kNobody: break;
+    }
+    return SEKISHO_JUDGE_NOBODY;
+  }
+  static void relay(void* context, void* conversation, const sekisho_event* who, sekisho_bytes eap, sekisho_relayed* answer) noexcept {
+    Conversation& with = *static_cast<Conversation*>(conversation);
+    const auto step = engine(context).ports_.backend->step(known(context, who), with, {eap.data, eap.size});
+    switch (step.outcome) {
+      case EapBackend::Outcome::kMore: answer->outcome = SEKISHO_RELAYED_MORE; break;
+      case EapBackend::Outcome::kAccepted: answer->outcome = SEKISHO_RELAYED_ACCEPTED; break;
+      case EapBackend::Outcome::kRejected: answer->outcome = SEKISHO_RELAYED_REJECTED; break;
+      case EapBackend::Outcome::kNobody: answer->outcome = SEKISHO_RELAYED_NOBODY; break;
+      case EapBackend::Outcome::kBusy: answer->outcome = SEKISHO_RELAYED_BUSY; break;
+      case EapBackend::Outcome::kNoKey: answer->outcome = SEKISHO_RELAYED_NO_KEY; break;
+    }
+    answer->size = std::min(step.eap.size(), sizeof(answer->eap));
+    std::copy_n(step.eap.begin(), answer->size, answer->eap);
+    std::copy(with.key.begin(), with.key.end(), answer->msk);
+    const std::size_t length = std::min(with.user.size(), sizeof(answer->user) - 1);
+    std::copy_n(with.user.begin(), length, answer->user);
+  }
+  static void forget(void* /*context*/, void* conversation) noexcept { delete static_cast<Conversation*>(conversation); }
   /// Says no, for this reason.
   static bool refuse(void* context, const sekisho_event* who, IkeSignal signal) {
     signal.kind = IkeSignal::Kind::kCause;
@@ -305,8 +342,10 @@ struct Engine::Thunks {
     signal.session = session_of(*from);
     engine(context).take(signal);
   }
-  static void own_spi(void* context, std::uint64_t spi, std::uint32_t tenant) noexcept {
+  static void own_spi(void* context, std::uint64_t spi, std::uint64_t peer_spi, std::uint32_t tenant) noexcept {
     Engine& self = engine(context);
+    if (peer_spi != 0) self.gate_.begin(spi, peer_spi);
+    if (peer_spi == 0) self.gate_.end(spi);
     const std::unique_lock lock(self.owners_mutex_);
     if (tenant == 0) {
       self.owners_.erase(spi);
@@ -329,7 +368,8 @@ struct Engine::Thunks {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, ppk, wrong_secret, prove, authorize, lease, release, event, own_spi, mark, habits, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, ppk, wrong_secret, prove, judge, relay, forget,
+            authorize, lease, release, event, own_spi, mark, habits, log};
   }
 };
 
@@ -358,7 +398,7 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   if (gateway.accept_psk && !profile.psk) return "profile " + std::string(profile.name) + " allows no pre-shared key";
   if (gateway.addresses.empty() || gateway.networks.empty()) return "a gateway needs an address and a network behind it";
   const bool by_certificate = gateway.accept_certificate || gateway.accept_eap_tls;
-  if (gateway.certificates.empty() && (by_certificate || gateway.accept_eap_mschapv2)) return "a gateway needs a certificate";
+  if (gateway.certificates.empty() && (by_certificate || gateway.accept_eap_mschapv2 || gateway.accept_eap_radius)) return "a gateway needs a certificate";
   if (by_certificate && gateway.client_cas.empty()) return "who accepts certificates names the CAs that issue them";
   Judges judges;
   if (auto why = make_judges(gateway, judges)) return why;
@@ -377,6 +417,7 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   wire.accept_certificate = gateway.accept_certificate;
   wire.accept_eap_mschapv2 = gateway.accept_eap_mschapv2;
   wire.accept_eap_tls = gateway.accept_eap_tls;
+  wire.accept_eap_radius = gateway.accept_eap_radius;
   wire.accept_psk = gateway.accept_psk;
   wire.ppk = static_cast<sekisho_ppk>(gateway.ppk);
   wire.certificates = texts.list(gateway.certificates);
@@ -483,8 +524,7 @@ std::vector<Engine::Ending> Engine::expired(std::int64_t now) {
 }
 
 void Engine::receive(const Path& path, ByteSpan payload) {
-  const bool has_marker = path.local.port != kIkePort && path.remote.port != kIkePort;
-  const auto header = parse_ike_header(payload, has_marker);
+  const auto header = parse_ike_header(payload, has_marker(path));
   if (!header || path.tenant == 0) {
     malformed_.fetch_add(1, std::memory_order_relaxed);
     return;
@@ -499,6 +539,10 @@ void Engine::receive(const Path& path, ByteSpan payload) {
   }
   if (header->receiver_spi == 0 && !within_budget(path)) {
     budget_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  if (!gate_.admits(*header, std::chrono::steady_clock::now())) {
+    out_of_turn_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   const sekisho_path wire{{path.tenant, path.port}, wire_of(path.local), wire_of(path.remote)};
@@ -528,7 +572,7 @@ void Engine::mapping_changed(std::uint32_t spi, const Endpoint& local, const End
   sekisho_ike_mapping_changed(spi, &end, &remote);
 }
 
-Engine::Refused Engine::refused() const { return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load()}; }
+Engine::Refused Engine::refused() const { return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load(), out_of_turn_.load()}; }
 
 bool Engine::within_budget(const Path& path) {
   const std::lock_guard lock(book_mutex_);

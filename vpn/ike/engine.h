@@ -14,6 +14,7 @@
 #include "vpn/certificates.h"
 #include "vpn/gateway.h"
 #include "vpn/half_open.h"
+#include "vpn/half_open_gate.h"
 #include "vpn/ports.h"
 #include "vpn/session_book.h"
 
@@ -40,6 +41,7 @@ class Engine {
     SaSink& sink;
     Directory& directory;
     SessionObserver& observer;
+    EapBackend* backend = nullptr;  ///< of gateways that accept eap-radius
   };
 
   /// The engine, threads running, or why not: a plugin too few or too many, a libcharon laid out otherwise.
@@ -80,6 +82,7 @@ class Engine {
     std::uint64_t foreign_tenant = 0;
     std::uint64_t overload = 0;
     std::uint64_t budget = 0;  ///< first messages of those who have enough attempts under way
+    std::uint64_t out_of_turn = 0;  ///< of peers that have not proven who they are: see HalfOpenGate
   };
   [[nodiscard]] Refused refused() const;
 
@@ -112,7 +115,8 @@ class Engine {
   std::vector<Session> to_judge_;
   std::int64_t next_judgement_ = 0;
   std::unordered_map<std::uint64_t, std::uint32_t> owners_;  ///< own SPI of an IKE_SA -> tenant
-  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0};
+  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0}, out_of_turn_{0};
+  HalfOpenGate gate_;
 };
 
 }  // namespace sekisho::vpn

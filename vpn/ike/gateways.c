@@ -378,7 +378,14 @@ static bool add_peers(gateway_t *this, const sekisho_ike_gateway *model, sekisho
 	}
 	if (done)
 	{
-		count += eap_ways(this, model, tls, ways + count);
+		if (model->accept_eap_radius)
+		{	/* one way in for the servers and for passwords: nobody says whom he wants to be judged by before he has said his name */
+			ways[count++] = (way_t){ "eap-radius", eap_of(EAP_RADIUS), TRUE };
+		}
+		else
+		{
+			count += eap_ways(this, model, tls, ways + count);
+		}
 		done = add_ways(this, model, own, ways, count, error);
 	}
 	if (done && model->accept_psk)

@@ -19,11 +19,13 @@
 #include <unordered_map>
 
 #include "base/describe.h"
+#include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/ike/engine.h"
 #include "base/proto/control_vpn.pb.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
+#include "vpn/radius/backends.h"
 #include "vpn/recorder.h"
 #include "vpn/sandbox.h"
 
@@ -35,12 +37,16 @@ using namespace std::chrono_literals;
 constexpr std::chrono::microseconds kPauseMin = 200us, kPauseMax = 5ms;
 constexpr std::size_t kDatagramsATurn = 256, kChecksATurn = 16;
 constexpr std::chrono::seconds kCheckInterval = 5s;
+constexpr std::uint16_t kIkePort = 500, kNatTraversalPort = 4500;
+/// Threads that wait for RADIUS servers, of one tenant at most; and those that never do. For each that waits another may come to sleep:
+/// libcharon's, which ends a login that takes too long.
+constexpr std::size_t kWaitingPerTenant = 16, kThreadsFree = 16;
 
 void note(const std::string& sentence) { std::fprintf(stderr, "iked: %s\n", sentence.c_str()); }
 
 struct Options {
   std::string run_dir = "/run/sekisho";
-  std::uint32_t threads = 16;
+  std::uint32_t threads = 128;
   std::chrono::seconds usage{3600};
   bool verbose = false;
 };
@@ -51,16 +57,23 @@ class Daemon {
       : directory_([] { return static_cast<std::int64_t>(std::time(nullptr)); }),
         tunnels_(options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
-        recorder_(directory_, tunnels_, log_, options.verbose),
+        backends_({directory_, tunnels_, [this](std::uint64_t session) { return recorder_.sid_of(session); },
+                   [this](std::uint64_t session) { return tunnels_.totals(session); }},
+                  {.waiting_per_tenant = kWaitingPerTenant, .waiting = (options.threads - kThreadsFree) / 2}),
+        recorder_(directory_, tunnels_, log_, options.verbose,
+                  [this](const SessionEvent& event, std::uint64_t, const std::optional<UserDirectory::Admitted>&,
+                         const TunnelTotals* totals) { backends_.tell(event, totals, Clock::now()); },
+                  [this](std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note) { adopt(session, tenant, note); }),
         plans_(options.run_dir + "/control.sock"),
         operators_(options.run_dir + "/control.sock"),
         usage_(options.usage) {}
+  ~Daemon() { backends_.stop(); }
 
   /// Empty, or why not.
   std::string start(const Options& options) {
     EngineSettings settings;
     settings.threads = options.threads;
-    auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, recorder_});
+    auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, recorder_, &backends_});
     engine_ = std::move(made.engine);
     return made.refusal;
   }
@@ -80,9 +93,19 @@ class Daemon {
   bool turn() {
     const auto now = Clock::now();
     const std::size_t datagrams =
-        tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) {
-          path.local.port == kDhcpServerPort ? answer_dhcp(path, payload) : engine_->receive(path, payload);
+        tunnels_.poll(kDatagramsATurn, [this, now](const Path& path, ByteSpan payload) {
+          switch (path.local.port) {
+            case kIkePort: case kNatTraversalPort: return engine_->receive(path, payload);
+            case kDhcpServerPort: return answer_dhcp(path, payload);
+            default: return backends_.take(path, payload, now);
+          }
         });
+    backends_.turn(now);
+    for (const std::uint64_t session : backends_.take_disconnects()) end(session, Cause::kAdmin);
+    for (const auto& one : backends_.take_forgeries()) {
+      note("backend " + one.backend + " of tenant " + std::to_string(one.tenant) + ": " + std::to_string(one.count) +
+           " messages that its servers' secrets did not sign");
+    }
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(*plan, plan);
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
@@ -125,6 +148,27 @@ class Daemon {
     recorder_.left_lost();
   }
 
+  /// One that a daemon before left and a backend let in.
+  void adopt(std::uint64_t id, std::uint32_t tenant, const ipc::VpnRecord& note) {
+    if (note.backend().empty()) return;
+    const auto address = [](const std::string& bytes) {
+      const auto read = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+      return read ? *read : Address{};
+    };
+    Session session;
+    session.id = id;
+    session.path.tenant = tenant;
+    session.path.remote.address = address(note.peer_address());
+    session.gateway = note.gateway() + " eap-radius";
+    session.user = note.user();
+    for (const std::string* bytes : {&note.inner_ipv4(), &note.inner_ipv6()}) {
+      if (!bytes->empty()) session.leases.push_back(address(*bytes));
+    }
+    const auto since = std::chrono::system_clock::time_point(std::chrono::nanoseconds(note.start_ns()));
+    const auto age = std::chrono::system_clock::now() - since;
+    backends_.adopt(session, note.backend(), note.vpn_sid(), Clock::now() - std::chrono::duration_cast<Clock::duration>(age));
+  }
+
   void end(std::uint64_t session, Cause cause, std::string_view text = {}) {
     if (recorder_.end_left(session, cause)) return;
     // One that makes room for the same user's next goes when its address moves; the others lose their tunnel before their peer agrees.
@@ -164,6 +208,7 @@ class Daemon {
     if (!before && plan.memory) directory_.restore(*plan.memory);
     limits_ = false;
     for (const auto& [id, tenant] : plan.tenants) {
+      limits_ = limits_ || !tenant.radius.empty();  // whose servers may limit a session
       for (const GatewayPlan& one : tenant.gateways) {
         limits_ = limits_ || one.idle_seconds != 0 || one.session_seconds_max != 0;
         const TenantPlan* old = before ? before->tenant(id) : nullptr;
@@ -176,6 +221,7 @@ class Daemon {
       }
     }
     directory_.set_plan(keep);
+    backends_.set_plan(keep);
     note("follows revision " + std::to_string(plan.generation));
   }
 
@@ -205,7 +251,9 @@ class Daemon {
     const auto admitted = directory_.admitted(session.id);
     if (gateway == nullptr || !admitted) return;
     const std::int64_t age = static_cast<std::int64_t>(std::time(nullptr)) - admitted->since;
-    if (gateway->session_seconds_max != 0 && age >= gateway->session_seconds_max) return end(session.id, Cause::kMaxTime);
+    for (const std::uint32_t longest : {gateway->session_seconds_max, admitted->session_seconds}) {
+      if (longest != 0 && age >= longest) return end(session.id, Cause::kMaxTime);
+    }
     if (gateway->idle_seconds == 0 || age < gateway->idle_seconds) return;
     const auto idle = tunnels_.idle(session.id);
     if (!idle || idle->count() >= gateway->idle_seconds) end(session.id, Cause::kIdle);
@@ -236,6 +284,7 @@ class Daemon {
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;
+  radius::Backends backends_;
   SessionRecorder recorder_;
   PlanClient plans_;
   OperatorLink operators_;
@@ -256,7 +305,7 @@ constexpr const char* kUsage =
     "iked - lets people in by IKEv2\n\n"
     "usage: iked [--run-dir DIR] [--threads N] [--usage-seconds N] [--verbose]\n\n"
     "  --run-dir DIR  sockets to connect to: tunnel.sock, control.sock, event.sock (/run/sekisho)\n"
-    "  --threads N    of libcharon, 8 to 64 (16)\n"
+    "  --threads N    of libcharon, 24 to 256 (128); half of all but 16 of them may wait for RADIUS servers\n"
     "  --usage-seconds N  between records of what a session carried, 1 to 86400 (3600)\n"
     "  --verbose      libcharon's own lines, with names of users, on standard error\n"
     "  --help         this text\n";
@@ -280,7 +329,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
     }
     if (chosen == '?') return std::nullopt;
   }
-  if (optind != argc || out.threads < 8 || out.threads > 64 || out.usage < 1s || out.usage > 86400s) return std::nullopt;
+  if (optind != argc || out.threads < 24 || out.threads > 256 || out.usage < 1s || out.usage > 86400s) return std::nullopt;
   return out;
 }
 

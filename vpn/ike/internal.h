@@ -42,12 +42,13 @@ typedef struct {
 void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out);
 void sekisho_report_cause(ike_sa_t *ike_sa, sekisho_cause cause);
 
-/* socket.c, kernel_ipsec.c, kernel_net.c, eap_mschapv2.c: constructors charon calls */
+/* socket.c, kernel_ipsec.c, kernel_net.c, eap_mschapv2.c, eap_radius.c: constructors charon calls */
 socket_t *sekisho_socket_create(void);
 kernel_ipsec_t *sekisho_kernel_ipsec_create(void);
 kernel_net_t *sekisho_kernel_net_create(void);
 eap_method_t *sekisho_eap_mschapv2_create(identification_t *server, identification_t *peer);
 eap_method_t *sekisho_eap_choice_create(identification_t *server, identification_t *peer);
+eap_method_t *sekisho_eap_radius_create(identification_t *server, identification_t *peer);
 
 /* gateways.c: configurations, credentials and attributes of each tenant */
 bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *data);

@@ -59,6 +59,8 @@ static plugin_feature_t features[] = {
 			PLUGIN_DEPENDS(HASHER, HASH_SHA1),
 	PLUGIN_CALLBACK(eap_method_register, sekisho_eap_choice_create),
 		PLUGIN_PROVIDE(EAP_SERVER, EAP_DYNAMIC),
+	PLUGIN_CALLBACK(eap_method_register, sekisho_eap_radius_create),
+		PLUGIN_PROVIDE(EAP_SERVER, EAP_RADIUS),
 	PLUGIN_CALLBACK(sekisho_gateways_register, NULL),
 		PLUGIN_PROVIDE(CUSTOM, "sekisho-gateways"),
 	PLUGIN_CALLBACK(sekisho_listener_create, NULL),

@@ -226,11 +226,11 @@ static uint64_t own_spi(ike_sa_t *ike_sa)
 	return id->is_initiator(id) ? id->get_initiator_spi(id) : id->get_responder_spi(id);
 }
 
-static void note_spi(ike_sa_t *ike_sa, uint32_t tenant)
+static void note_spi(ike_sa_t *ike_sa, uint64_t peer_spi, uint32_t tenant)
 {
 	if (own_spi(ike_sa))
 	{
-		sekisho_ops->own_spi(sekisho_ops->context, own_spi(ike_sa), tenant);
+		sekisho_ops->own_spi(sekisho_ops->context, own_spi(ike_sa), peer_spi, tenant);
 	}
 }
 
@@ -298,7 +298,7 @@ static void attempt(ike_sa_t *ike_sa, message_t *message)
 	description.event.path = sekisho_path_of(local, message->get_source(message));
 	take_vendors(message, &description.event);
 	sekisho_ops->event(sekisho_ops->context, &description.event);
-	note_spi(ike_sa, sekisho_attachment_of(local).tenant);
+	note_spi(ike_sa, message->get_initiator_spi(message), sekisho_attachment_of(local).tenant);
 }
 
 /** What the request lets us see of the client's making. */
@@ -502,7 +502,11 @@ static bool on_authorize(listener_t *this, ike_sa_t *ike_sa, bool final, bool *s
 		report(ike_sa, SEKISHO_EVENT_AUTHENTICATED);
 		allowed = sekisho_ops->authorize(sekisho_ops->context, &description.event);
 	}
-	if (!allowed)
+	if (allowed)
+	{
+		note_spi(ike_sa, 0, tenant_of(ike_sa));
+	}
+	else
 	{
 		sekisho_report_cause(ike_sa, SEKISHO_CAUSE_FORBIDDEN);
 		*success = FALSE;
@@ -570,7 +574,7 @@ static bool on_ike_rekey(listener_t *this, ike_sa_t *old, ike_sa_t *new)
 	description.event.kind = SEKISHO_EVENT_IKE_REKEYED;
 	description.event.ike = old->get_unique_id(old);
 	description.event.new_ike = new->get_unique_id(new);
-	note_spi(new, tenant_of(new));
+	note_spi(new, 0, tenant_of(new));
 	sekisho_ops->event(sekisho_ops->context, &description.event);
 	return TRUE;
 }
@@ -620,7 +624,7 @@ static bool on_ike_state_change(listener_t *this, ike_sa_t *ike_sa, ike_sa_state
 	if (state == IKE_DESTROYING)
 	{
 		report(ike_sa, SEKISHO_EVENT_GONE);
-		note_spi(ike_sa, 0);
+		note_spi(ike_sa, 0, 0);
 	}
 	return TRUE;
 }

@@ -112,6 +112,9 @@ typedef enum {
   SEKISHO_CAUSE_PEER_DELETED,     ///< the peer said goodbye
   SEKISHO_CAUSE_LIFETIME,         ///< the hard lifetime ended
   SEKISHO_CAUSE_ADMIN,            ///< sekisho_ike_terminate
+  SEKISHO_CAUSE_BACKEND_DOWN = 70,  ///< no server that judges the peer answers
+  SEKISHO_CAUSE_BACKEND_BUSY,     ///< too many wait for the tenant's servers already
+  SEKISHO_CAUSE_BACKEND_KEY,      ///< the server let the peer in without keys
 } sekisho_cause;
 
 /// A certificate (`leaf`) whose key the peer has proven to hold, or one that connects it with a CA. DER; borrowed.
@@ -161,6 +164,26 @@ typedef struct {
 
 typedef enum { SEKISHO_SECRET_NT_HASH = 1, SEKISHO_SECRET_PSK } sekisho_secret_kind;
 
+typedef enum { SEKISHO_JUDGE_NOBODY = 0, SEKISHO_JUDGE_DIRECTORY, SEKISHO_JUDGE_BACKEND } sekisho_judge;
+
+typedef enum {
+  SEKISHO_RELAYED_MORE = 0,  ///< `eap` is for the peer
+  SEKISHO_RELAYED_ACCEPTED,  ///< `msk`, and `user` unless the server left that to the peer
+  SEKISHO_RELAYED_REJECTED,
+  SEKISHO_RELAYED_NOBODY,
+  SEKISHO_RELAYED_BUSY,
+  SEKISHO_RELAYED_NO_KEY,
+} sekisho_relayed_outcome;
+
+/// What a backend answered. Wiped by the shim.
+typedef struct {
+  sekisho_relayed_outcome outcome;
+  size_t size;
+  uint8_t eap[4096];
+  uint8_t msk[64];
+  char user[256];
+} sekisho_relayed;
+
 typedef struct {
   void* context;
   /// Sends one UDP payload. Never blocks; what cannot be sent is lost, as on any network.
@@ -180,14 +203,20 @@ typedef struct {
   void (*wrong_secret)(void* context, const sekisho_path* path, const char* name);
   /// Are the certificates in `who`, which libcharon has accepted, good by our own rules too? Asked before `authorize`.
   bool (*prove)(void* context, const sekisho_event* who);
+  /// Who judges the peer; for a backend also a conversation with it, which ends with `forget`.
+  sekisho_judge (*judge)(void* context, const sekisho_event* who, void** conversation);
+  /// Takes the peer's EAP packet (none: its identity, `who->user`) to the backend. The one callback that waits, for seconds.
+  void (*relay)(void* context, void* conversation, const sekisho_event* who, sekisho_bytes eap, sekisho_relayed* answer);
+  void (*forget)(void* context, void* conversation);
   /// May who is described by `who` come in?
   bool (*authorize)(void* context, const sekisho_event* who);
   /// An inner address for the session, of `family` 4 or 6. The same question again is answered the same.
   bool (*lease)(void* context, const sekisho_event* who, uint8_t family, sekisho_endpoint* address);
   void (*release)(void* context, const sekisho_event* who, const sekisho_endpoint* address);
   void (*event)(void* context, const sekisho_event* event);
-  /// The IKE_SA whose own SPI is `spi` (as it stands on the wire) belongs to `tenant`; called again with 0 when it is gone.
-  void (*own_spi)(void* context, uint64_t spi, uint32_t tenant);
+  /// The IKE_SA whose own SPI is `spi` (as it stands on the wire) belongs to `tenant`; called again with 0 when it is gone. `peer_spi`:
+  /// the other's, while the peer has not proven who it is; else 0.
+  void (*own_spi)(void* context, uint64_t spi, uint64_t peer_spi, uint32_t tenant);
   /// What a client shows of itself: a vendor id, or (`vendor_id` empty) an attribute its configuration request asks for.
   void (*mark)(void* context, uint32_t ike, sekisho_bytes vendor_id, uint16_t attribute);
   /// How to behave toward this client.
@@ -215,7 +244,7 @@ typedef struct {
   const char* identity;   ///< IDr
   const char* const* ike_proposals;
   const char* const* esp_proposals;
-  bool accept_certificate, accept_eap_mschapv2, accept_eap_tls, accept_psk;
+  bool accept_certificate, accept_eap_mschapv2, accept_eap_tls, accept_eap_radius, accept_psk;
   sekisho_ppk ppk;
   const char* const* certificates;  ///< PEM: the gateway's own, one for each key
   const char* const* keys;          ///< PEM, unencrypted

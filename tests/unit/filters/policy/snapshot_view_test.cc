@@ -611,6 +611,7 @@ B with_users(B b = one_of_everything()) {
   b.ports.push_back(tunnel);
   b.gateways = {{address("10.0.0.1"), {}, 0, 1, 5}, {address("2001:db8:a::1"), {}, 0, 3, 5}, {address("203.0.113.17"), {}, 0, 3, 5}};
   b.users = {{8, 0, 5}, {3, 1, ~std::uint64_t{0}}};
+  b.radius_peers = {{address("10.0.0.1"), address("10.0.0.2"), 1812, 1813, 0, 0, 0}, {address("10.0.0.1"), address("10.0.0.3"), 1812, 1813, 1, 0, 0}};
   return b;
 }
 
@@ -618,6 +619,7 @@ TEST(SnapshotView, RefusesWrongTunnelPortsGatewaysAndUsers) {
   constexpr auto kPorts = Section::kPorts;
   constexpr auto kGateways = Section::kGateways;
   constexpr auto kUsers = Section::kUsers;
+  constexpr auto kRadius = Section::kRadiusPeers;
   const auto bytes = with_users().finish(1);
   const auto view = SnapshotView::parse(bytes);
   ASSERT_TRUE(view.has_value()) << view.error().detail;
@@ -666,6 +668,17 @@ TEST(SnapshotView, RefusesWrongTunnelPortsGatewaysAndUsers) {
       {"an address twice", kGateways, edited([](B& b) { b.gateways.insert(b.gateways.begin(), b.gateways.front()); })},
       {"gateways out of order", kGateways, edited([](B& b) { std::swap(b.gateways[0], b.gateways[1]); })},
       {"whom the configuration does not name, twice", kUsers, edited([](B& b) { b.users.insert(b.users.begin(), 2, {0, b.users[0].tenant, 1}); })},
+      {"a server's reserved byte", kRadius, edited([](B& b) { b.radius_peers[0].reserved = 1; })},
+      {"a server asked from an address nobody has", kRadius, edited([](B& b) { b.radius_peers[0].local = address("10.0.0.2"); })},
+      {"a server asked from another tenant's address", kRadius, edited([](B& b) { b.radius_peers[0].tenant = 1; })},
+      {"a server of no tenant", kRadius, edited([](B& b) { b.radius_peers[0].tenant = 2; })},
+      {"a server of another family", kRadius, edited([](B& b) { b.radius_peers[0].remote = address("fd00::1"); })},
+      {"a server nowhere", kRadius, edited([](B& b) { b.radius_peers[0].remote = Address{}; })},
+      {"a server at port 0", kRadius, edited([](B& b) { b.radius_peers[0].port = 0; })},
+      {"accounting at port 0", kRadius, edited([](B& b) { b.radius_peers[0].accounting_port = 0; })},
+      {"a third kind of server", kRadius, edited([](B& b) { b.radius_peers[0].changes = 2; })},
+      {"servers out of order", kRadius, edited([](B& b) { std::swap(b.radius_peers[0], b.radius_peers[1]); })},
+      {"a server twice", kRadius, edited([](B& b) { b.radius_peers[1] = b.radius_peers[0]; })},
       {"a user beyond", kUsers, edited([](B& b) { b.users[1].id = limits::kUserIdMax + 1; })},
       {"a user of no tenant", kUsers, edited([](B& b) { b.users[1].tenant = 2; })},
       {"users out of order", kUsers, edited([](B& b) { std::swap(b.users[0], b.users[1]); })},
