@@ -3,6 +3,7 @@
 #include "vpn/radius/client.h"
 
 #include <gtest/gtest.h>
+#include <openssl/evp.h>
 
 #include <string>
 
@@ -169,9 +170,12 @@ TEST_F(RadiusClient, ForgedAnswerIsCountedAndTheGenuineOneStillCounts) {
   const Datagram asked = last_;
   answer(asked, Code::kAccessAccept, {}, "wrong");
   const auto request = parse(asked.bytes);
-  Writer plain(Code::kAccessAccept, request->id);  // a right Response Authenticator, and no signature
-  Bytes unsigned_answer = plain.finish_request({});
-  std::copy(request->authenticator.begin(), request->authenticator.end(), unsigned_answer.begin() + 4);
+  Bytes unsigned_answer{2, request->id, 0, 20};  // a right Response Authenticator, and no signature
+  unsigned_answer.insert(unsigned_answer.end(), request->authenticator.begin(), request->authenticator.end());
+  Bytes hashed = unsigned_answer;
+  for (const std::uint8_t byte : plan_->servers[0].secret.bytes()) hashed.push_back(byte);
+  ASSERT_EQ(EVP_Digest(hashed.data(), hashed.size(), unsigned_answer.data() + 4, nullptr, EVP_md5(), nullptr), 1);
+  EXPECT_TRUE(radius::answers(*parse(unsigned_answer), request->authenticator, plan_->servers[0].secret.bytes(), false));
   client_->receive(asked.local.port, asked.remote, unsigned_answer, now_);
   EXPECT_EQ(answers(), Answers{});
   EXPECT_EQ(client_->counters().forged, 2U);
