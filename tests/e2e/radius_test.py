@@ -335,6 +335,7 @@ def test_silent_servers_of_one_tenant_delay_nobody_of_another(site, server, clie
         took = time.monotonic() - begun
         assert len(denied()) - before < 64, "some still wait"
         site.expect("up", user="local")
+        print(f"the other tenant came in after {took * 1000:.0f} ms")
         assert took < 0.5, took
         wait_until(lambda: len(denied()) - before == 64, 30, "everybody's end", every=0.2)
         assert denied()[before:].count("as many logins as may wait for the tenant's servers already") == 48
