@@ -72,6 +72,11 @@ Result<void> give_up_privileges() {
   return {};
 }
 
+#ifdef __clang__  // libseccomp's SCMP_A0 and its like are C99 literals
+#pragma clang diagnostic ignored "-Wc99-extensions"
+#pragma clang diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
 Result<void> enter_sandbox() {
   Filter filter;
   for (const int call : kPlain) filter.allow(call);
