@@ -159,6 +159,7 @@ void UserDirectory::judge_live() {
 }
 
 void UserDirectory::end_unwelcome() {
+  if (plan_->generation == 0) return;  // nobody has said yet who may be in: what a daemon before left stays
   for (auto& [session, entry] : entries_) {
     if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
   }

@@ -329,6 +329,17 @@ TEST_F(DirectoryTest, WhatADaemonBeforeLeftHoldsItsAddressForTheSameUser) {
   EXPECT_EQ(endings(), (Endings{{1000, Cause::kReplaced}}));
 }
 
+TEST_F(DirectoryTest, WhatADaemonBeforeLeftStaysUntilThereIsAConfiguration) {
+  UserDirectory next([this] { return now_; });
+  next.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")});
+  next.judge_live();
+  EXPECT_TRUE(next.take_endings().empty());
+  next.set_plan(directory_.plan());
+  EXPECT_TRUE(next.take_endings().empty());
+  next.adopt(1001, kAcme, "kyoto", "alice", 1, std::vector{address("10.99.0.11")});
+  EXPECT_EQ(next.take_endings().size(), 1U);
+}
+
 TEST_F(DirectoryTest, WhatADaemonBeforeLeftObeysTheConfiguration) {
   directory_.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")});
   alice().set_suspended(true);
