@@ -227,7 +227,8 @@ void SessionRecorder::write(const Noted& noted) {
     directory_.ended(session.id);
     record.set_cause(std::string(name_of(event.cause)));
     const bool locked = event.kind == Kind::kAuthFail && directory_.locked(session.path, session.user);
-    record.set_message(locked ? "authentication: shut out after too many wrong passwords. Remedy: wait a quarter of an hour" : message_of(event));
+    record.set_message(locked ? "authentication: shut out after too many wrong passwords. Remedy: wait a quarter of an hour"
+                              : message_of(event));
     if (event.kind == Kind::kDown) {
       if (closed) fill(record, closed->totals);
       set_end(record, start, noted.at_ns);
