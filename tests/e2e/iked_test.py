@@ -454,8 +454,12 @@ def test_a_group_that_asks_for_a_device_gets_one_and_writes_it_down(site, world,
     out = stay_out(site, client, eap("eap", "alice"), cause="device")
     assert "showed no device certificate" in out["msg"]
     assert site.device(out)["cause"] == "unregistered" and site.device(out)["sev"] == 4
-    other = stay_out(site, client, rounds("both", "alice-acme", "mallory"), name="both", cause="device")
+    tenant["devices"][0]["owner"] = "mallory"
+    site.apply()
+    other = stay_out(site, client, rounds("both", "alice-acme", "alice"), name="both", cause="device")
     assert site.device(other)["cause"] == "user_mismatch" and site.device(other)["device_id"] == "dev-1"
+    tenant["devices"][0]["owner"] = "alice"
+    site.apply()
     up = come_in(site, client, rounds("both", "alice-acme", "alice"), name="both", user="alice", device_id="dev-1", auth="eap-mschapv2")
     device = site.device(up)
     assert {name: device.get(name) for name in ("result", "method", "assured", "user", "device_id", "device_name", "device_group", "cert_serial",
