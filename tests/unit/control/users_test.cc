@@ -193,6 +193,31 @@ TEST_F(RemoteUsers, AreRefusedWithTheirPlace) {
   expect("users: [\"制限中\"]", "users: [any]", "policies[0].rules[1].users[0]", "leave the list empty");
 }
 
+TEST_F(RemoteUsers, HaveDevicesThatAreRefusedWithTheirPlace) {
+  const std::string key(64, 'a');
+  const std::string good = with(with(remote(), "name: ken, groups: [\"情シス\"]", "name: ken, ppk_id: quantum, ppk: " + key + ", groups: [\"情シス\"]"),
+      "    gateways:\n", "    device_policies: [ { name: standard } ]\n    devices:\n"
+      "      - { name: nb-1, owner: ken, certificates: [00A1b2, ff], valid_until: \"2030-01-31 22:00\" }\n"
+      "      - { name: nb-2, owner_group: \"情シス\", state: disabled }\n    gateways:\n");
+  const auto expect = [&](std::string_view from, std::string_view to, std::string_view place, std::string_view sentence) {
+    const std::string found = findings_of(with(good, from, to));
+    EXPECT_NE(found.find("error: tenants[0]." + std::string(place) + ": "), std::string::npos) << place << " in\n" << found;
+    EXPECT_NE(found.find(sentence), std::string::npos) << sentence << " in\n" << found;
+    EXPECT_EQ(found.find(key), std::string::npos);
+  };
+  EXPECT_EQ(findings_of(good), "");
+  expect("owner: ken,", "", "devices[0].owner", "belongs to a user");
+  expect("owner: ken,", "owner: kenn,", "devices[0].owner", "no user named \"kenn\"");
+  expect("owner_group: \"情シス\"", "owner_group: nobody", "devices[1].owner_group", "no user group named");
+  expect("[00A1b2, ff]", "[a1-b2]", "devices[0].certificates[0]", "hexadecimal");
+  expect("[00A1b2, ff]", "[00A1b2, a1B2]", "devices[0].certificates[1]", "another device's");
+  expect("2030-01-31 22:00", "tomorrow", "devices[0].valid_until", "not a time");
+  expect("name: nb-2", "name: nb-1", "devices[1].name", "used twice");
+  expect("pool: people, priority: 5", "pool: people, device_policy: strict, priority: 5", "user_groups[1].device_policy", "no device policy named");
+  expect("ppk_id: quantum, ", "", "users[2].ppk", "belong together");
+  expect(key, key.substr(1), "users[2].ppk", "64 to 512");
+}
+
 TEST_F(RemoteUsers, HaveSecretsThatNoFindingRepeats) {
   const std::string found = findings_of(with(with(remote(), std::string(kHash), "secret-in-the-wrong-place"), "-----BEGIN PRIVATE", "-----BEGIN PRIVAT"));
   EXPECT_NE(found, "");
