@@ -29,7 +29,8 @@ namespace {
   "aes128-sha384-sha256-sha512-" SEKISHO_ESP_END
 #define SEKISHO_WINDOWS_IKE \
   "aes256gcm16-prfsha384-" SEKISHO_ALL_GROUPS, "aes256gcm16-prfsha256-" SEKISHO_ALL_GROUPS, "aes128gcm16-prfsha384-" SEKISHO_ALL_GROUPS, \
-  "aes128gcm16-prfsha256-" SEKISHO_ALL_GROUPS, "aes256-sha384-prfsha384-" SEKISHO_ALL_GROUPS, "aes256-sha256-prfsha256-" SEKISHO_ALL_GROUPS, \
+  "aes128gcm16-prfsha256-" SEKISHO_ALL_GROUPS, "aes256-sha384-prfsha384-" SEKISHO_ALL_GROUPS, \
+  "aes256-sha256-prfsha256-" SEKISHO_ALL_GROUPS, \
   "aes192-sha384-sha256-prfsha384-prfsha256-" SEKISHO_ALL_GROUPS, "aes128-sha384-sha256-prfsha384-prfsha256-" SEKISHO_ALL_GROUPS, \
   "aes256-sha1-prfsha1-" SEKISHO_ALL_GROUPS, "aes192-aes128-sha1-prfsha1-" SEKISHO_ALL_GROUPS
 #define SEKISHO_WINDOWS_ESP \

@@ -19,7 +19,8 @@ constexpr std::size_t kAnswerMin = 548, kAnswerMax = 1300;  // what each client 
 void take_option(std::uint8_t code, ByteSpan value, DhcpInform& out, std::uint8_t& type) {
   if (code == kType && value.size() == 1) type = value[0];
   if (code == kSizeMax && value.size() == 2) {
-    out.answer_max = std::clamp<std::size_t>(load_be<std::uint16_t>(value, 0), kAnswerMin + kOuterHeaders, kAnswerMax + kOuterHeaders) - kOuterHeaders;
+    const std::size_t whole = load_be<std::uint16_t>(value, 0);
+    out.answer_max = std::clamp(whole, kAnswerMin + kOuterHeaders, kAnswerMax + kOuterHeaders) - kOuterHeaders;
   }
   if (code != kWanted) return;
   out.classless = out.classless || std::find(value.begin(), value.end(), kRoutes) != value.end();

@@ -12,8 +12,8 @@
 #include "base/result.h"
 #include "base/wire/reader.h"
 
-/// DHCPINFORM from inside a tunnel (RFC 2131 3.4): Windows has its address by IKE and asks for the rest by DHCP: split routes, which it takes
-/// from nowhere else, name servers and its domain.
+/// DHCPINFORM from inside a tunnel (RFC 2131 3.4): Windows has its address by IKE and asks for the rest by DHCP: split routes, which
+/// it takes from nowhere else, name servers and its domain.
 namespace sekisho::vpn {
 
 /// What is read of a request.

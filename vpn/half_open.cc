@@ -69,7 +69,8 @@ void HalfOpenBudget::ended(std::uint32_t ike) {
 void HalfOpenBudget::came_in(std::uint32_t tenant, const Address& source, std::size_t user, std::int64_t now) {
   const Key address{tenant, address_of(source)};
   if (!known_.contains(address) && known_.size() >= kKnownMax) {
-    known_.erase(std::min_element(known_.begin(), known_.end(), [](const auto& a, const auto& b) { return a.second.last < b.second.last; }));
+    const auto silent_longer = [](const auto& a, const auto& b) { return a.second.last < b.second.last; };
+    known_.erase(std::min_element(known_.begin(), known_.end(), silent_longer));
   }
   Known& known = known_[address];
   if (known.last + kKnownSeconds <= now) known.users.clear();

@@ -319,6 +319,9 @@ class UserCheck {
       if (!parse_address(gateway.dns(i))) reporter_.error(Path(here, "dns", i), '"' + gateway.dns(i) + "\" is not an address");
     }
     check_count(reporter_, Path(here, "dns_domains"), size_of(gateway.dns_domains_size()), kNetworksMax, "domains");
+    if (gateway.dns_domains_size() > 0 && gateway.dns_size() == 0) {
+      reporter_.error(Path(here, "dns_domains"), "domains that clients resolve inside need a server in dns (RFC 8598)");
+    }
     for (int i = 0; i < gateway.dns_domains_size(); ++i) {
       const std::string& domain = gateway.dns_domains(i);
       const bool sound = !domain.empty() && domain.size() <= 253 && std::all_of(domain.begin(), domain.end(), [](char c) {

@@ -124,7 +124,8 @@ class Daemon {
     if (!request || at == nullptr) return;
     const Gateway& gateway = at->gateway;
     const DhcpFacts facts{gateway.networks, gateway.dns, gateway.dns_domains.empty() ? std::string_view{} : gateway.dns_domains.front()};
-    const Path back{path.tenant, path.port, {Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort}, {path.remote.address, kDhcpClientPort}};
+    const Endpoint here{Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort};
+    const Path back{path.tenant, path.port, here, {path.remote.address, kDhcpClientPort}};
     tunnels_.send(back, answer_dhcp_inform(*request, path.remote.address, facts));
   }
 

@@ -186,6 +186,7 @@ TEST_F(RemoteUsers, AreRefusedWithTheirPlace) {
   expect("accept: [eap-mschapv2, certificate]", "accept: [psk]", "gateways[0].accept", "needs the profile legacy");
   expect("accept: [eap-mschapv2, certificate]", "", "gateways[0].accept", "accepts certificate");
   expect("        client_cas: [\"-----BEGIN CERTIFICATE-----\\nMIIC\\n-----END CERTIFICATE-----\\n\"]\n", "", "gateways[0].client_cas", "says whose");
+  expect("        dns: [10.20.0.53]\n", "", "gateways[0].dns_domains", "need a server in dns");
   expect("MIIB\\n-----END CERTIFICATE", "MIIB\\n-----END CERTFICATE", "gateways[0].certificates[0]", "PEM");
   expect("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVAT KEY-----", "gateways[0].keys[0]", "PEM");
   expect("child_life_mbytes: 600", "child_life_mbytes: 500", "gateways[0].child_life_mbytes", "live longer");
