@@ -22,7 +22,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network n
 def gateway_text(world):
     folder, lines = world.folder, ["retransmit 2 0.4", "half_open 4"]
     for tenant, (profile, address) in enumerate(PLACES.items(), 1):
-        lines += [f"listen {tenant} 7 {world.name('ga')} {address}", f"user {tenant} alice {nt_hash('acme-pw')}"]
+        lines += [f"listen {tenant} 7 {world.name('ga')} {address}", f"user {tenant} alice {nt_hash('acme-pw')}",
+                  f"user {tenant} CORP\\bob {nt_hash('bob-pw')}"]
         lines += [f"pool {tenant} 10.99.0.{number}" for number in range(10, 90)] + [f"pool {tenant} fd00:99::{number}" for number in range(10, 90)]
         lines += [f"gateway {tenant} {profile}", "identity gw.acme.test", f"profile {'modern' if 'quick' in profile else profile}", f"address {address}", "accept_eap",
                   "network 10.20.0.0/16", "network fd00:20::/32", "dns 10.20.0.53", "dns fd00:20::53", "dns_domain corp.acme.test",
@@ -196,3 +197,14 @@ def test_the_gateway_rekeys_an_ike_sa_by_the_group_in_use(gateway, initiator):
     asked = [dict(payloads) for exchange, payloads in client.requests if exchange == CREATE_CHILD]
     assert asked and all(TSI not in one for one in asked)
     assert {int.from_bytes(one[KE][:2], "big") for one in asked} == {WORDS["modp2048"][1]}
+
+
+def test_a_windows_domain_is_part_of_the_name_but_not_of_the_proof(gateway, initiator):
+    """RFC 2759 8.2: the challenge is hashed with the name behind the backslash."""
+    client = initiator("windows-hardened").log_in("CORP\\bob", "bob-pw")
+    assert gateway.event("up")["user"] == "CORP\\bob"
+    client.leave()
+    gateway.event("down", cause="user")
+    with pytest.raises(IkeError):
+        initiator("windows-hardened").log_in("bob", "bob-pw")  # nobody of that name
+    assert gateway.event("auth_fail")["user"] == "bob"
