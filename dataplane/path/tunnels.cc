@@ -186,7 +186,8 @@ void punt(Shard& shard, const Runtime& config, rte_mbuf* packet) {
 /// Whether an opened packet asks everybody by DHCP: the keying daemon alone knows its user's networks and name servers.
 bool asks_dhcp(rte_mbuf* packet) {
   const PacketMeta& meta = meta_of(packet);
-  if (meta.destination_port != kDhcpServerPort || meta.protocol != filters::kProtocolUdp || !is_ipv4(meta)) [[likely]] return false;
+  if (meta.destination_port != kDhcpServerPort || meta.protocol != filters::kProtocolUdp) [[likely]] return false;
+  if (!is_ipv4(meta) || (meta.proof & filters::kProofL4) == 0) return false;
   return filters::ip_destination(frame_of(packet), meta) == Address::from_v4(0xffffffff);
 }
 
