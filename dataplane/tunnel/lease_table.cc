@@ -32,9 +32,9 @@ void LeaseTable::write(Entry& entry, std::uint64_t state, const Key& key, const 
   entry.high.store(key.high, std::memory_order_release);
   entry.low.store(key.low, std::memory_order_release);
   entry.owner.store(key.owner, std::memory_order_release);
-  entry.who.store(std::uint64_t{lease.tunnel} << 32 | lease.user, std::memory_order_release);
+  entry.who.store(who_of(lease), std::memory_order_release);
   entry.port.store(lease.port, std::memory_order_release);
-  entry.way.store(std::uint64_t{lease.outbound} << 32 | lease.inner_mtu, std::memory_order_release);
+  entry.way.store(way_of(lease), std::memory_order_release);
   // release: pairs with the acquire in read()
   entry.head.store(version | state, std::memory_order_release);
 }
@@ -47,6 +47,10 @@ bool LeaseTable::set(std::uint32_t tenant, const Address& address, const Lease& 
     at = hash(key) & mask_;
     while ((entries_[at].head.load(std::memory_order_relaxed) & kStates) == kUsed) at = (at + 1) & mask_;
     ++used_;
+  } else if (entries_[at].who.load(std::memory_order_relaxed) == who_of(lease) && entries_[at].port.load(std::memory_order_relaxed) == lease.port) {
+    // release: as in write(). Readers have the way before or this one, and never nobody: keys are renewed under traffic.
+    entries_[at].way.store(way_of(lease), std::memory_order_release);
+    return true;
   }
   write(entries_[at], kUsed, key, lease);
   return true;

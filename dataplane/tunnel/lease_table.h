@@ -53,7 +53,7 @@ class LeaseTable {
   }
 
   // The control thread only.
-  /// Enters or replaces. False: full.
+  /// Enters or replaces; of a lease whose tunnel, user and Port stay, only the way out. False: full.
   bool set(std::uint32_t tenant, const Address& address, const Lease& lease) noexcept;
   void erase(std::uint32_t tenant, const Address& address) noexcept;
   [[nodiscard]] std::uint32_t size() const noexcept { return used_; }
@@ -85,6 +85,8 @@ class LeaseTable {
     key.owner = std::uint64_t{tenant} << 8 | static_cast<std::uint8_t>(address.family);
     return key;
   }
+  static std::uint64_t who_of(const Lease& lease) { return std::uint64_t{lease.tunnel} << 32 | lease.user; }
+  static std::uint64_t way_of(const Lease& lease) { return std::uint64_t{lease.outbound} << 32 | lease.inner_mtu; }
   static std::uint32_t hash(const Key& key) {
     std::uint64_t value = (key.high ^ std::rotl(key.low, 29) ^ key.owner * 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL;
     value = (value ^ value >> 32) * 0xc4ceb9fe1a85ec53ULL;

@@ -112,5 +112,30 @@ TEST(LeaseTable, ReadersInOtherThreadsSeeWholeLeases) {
   for (std::thread& thread : readers) thread.join();
 }
 
+TEST(LeaseTable, ReadersInOtherThreadsNeverMissALeaseWhoseWayOutChanges) {
+  LeaseTable leases = table(8);
+  Lease renewed = lease(1);
+  ASSERT_TRUE(leases.set(1, address("10.9.0.1"), renewed));
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint32_t> seen{0};
+  const auto reader = [&] {
+    while (!stop.load(std::memory_order_relaxed)) {
+      const auto found = leases.find(1, address("10.9.0.1"));
+      ASSERT_TRUE(found);
+      ASSERT_EQ(found->inner_mtu, found->outbound % 1000);
+      seen.fetch_add(1, std::memory_order_relaxed);
+    }
+  };
+  std::thread readers[] = {std::thread(reader), std::thread(reader)};
+  for (std::uint32_t i = 0; i < 200'000 || seen.load(std::memory_order_relaxed) < 1000; ++i) {
+    if (HasFatalFailure()) break;
+    renewed.outbound = 1 + i;
+    renewed.inner_mtu = static_cast<std::uint16_t>((1 + i) % 1000);
+    ASSERT_TRUE(leases.set(1, address("10.9.0.1"), renewed));
+  }
+  stop.store(true, std::memory_order_relaxed);
+  for (std::thread& thread : readers) thread.join();
+}
+
 }  // namespace
 }  // namespace sekisho::dataplane
