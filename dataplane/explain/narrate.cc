@@ -35,7 +35,7 @@ std::string protocol_name(std::uint8_t protocol) {
 }
 
 std::string endpoint(const Address& address, std::uint16_t port, bool has_port) {
-  const std::string host = to_string(address);
+  std::string host = to_string(address);
   if (!has_port) return host;
   return (address.family == Family::kIpv6 ? "[" + host + "]" : host) + ":" + text(port);
 }
@@ -313,7 +313,7 @@ std::string summary(ByteSpan frame, const PacketMeta& meta) {
 std::string rule_name(const Runtime& runtime, std::uint32_t rule) {
   if (rule == kNoIndex) return {};
   const snapshot::Rule& source = runtime.view.rules()[rule];
-  const std::string name(runtime.view.string(source.name));
+  std::string name(runtime.view.string(source.name));
   if (source.policy == snapshot::kNone) return name;
   return std::string(runtime.view.string(runtime.view.policies()[source.policy].name)) + "/" + name;
 }
