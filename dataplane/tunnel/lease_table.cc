@@ -47,7 +47,8 @@ bool LeaseTable::set(std::uint32_t tenant, const Address& address, const Lease& 
     at = hash(key) & mask_;
     while ((entries_[at].head.load(std::memory_order_relaxed) & kStates) == kUsed) at = (at + 1) & mask_;
     ++used_;
-  } else if (entries_[at].who.load(std::memory_order_relaxed) == who_of(lease) && entries_[at].port.load(std::memory_order_relaxed) == lease.port) {
+  } else if (entries_[at].who.load(std::memory_order_relaxed) == who_of(lease) &&
+             entries_[at].port.load(std::memory_order_relaxed) == lease.port) {
     // release: as in write(). Readers have the way before or this one, and never nobody: keys are renewed under traffic.
     entries_[at].way.store(way_of(lease), std::memory_order_release);
     return true;
