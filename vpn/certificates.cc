@@ -55,7 +55,8 @@ constexpr std::array kMeanings{
             "the client's certificate is not valid yet: it begins later, or its issuer's clock differs"},
     Meaning{CertificateFault::kUntrusted, Cause::kAuth, "no CA of this tenant vouches for the client's certificate"},
     Meaning{CertificateFault::kSignature, Cause::kAuth, "a signature in the client's certificate chain is wrong: it was altered"},
-    Meaning{CertificateFault::kNotCa, Cause::kAuth, "an issuer in the client's certificate chain is not a CA: it needs CA:TRUE and keyCertSign"},
+    Meaning{CertificateFault::kNotCa, Cause::kAuth,
+            "an issuer in the client's certificate chain is not a CA: it needs CA:TRUE and keyCertSign"},
     Meaning{CertificateFault::kPathLength, Cause::kAuth, "the client's certificate chain is longer than one of its CAs allows"},
     Meaning{CertificateFault::kNameConstraints, Cause::kAuth, "a CA above the client's certificate may not vouch for this name"},
     Meaning{CertificateFault::kCriticalExtension, Cause::kAuth, "the client's certificate has a critical extension that is not known here"},
@@ -64,8 +65,10 @@ constexpr std::array kMeanings{
     Meaning{CertificateFault::kWeak, Cause::kAuth,
             "a key or signature in the client's certificate chain is too weak: RSA 2048, P-256 and SHA-256 are the least"},
     Meaning{CertificateFault::kRevoked, Cause::kCertRevoked, "the client's certificate, or a CA above it, is revoked"},
-    Meaning{CertificateFault::kNoList, Cause::kAuth, "no revocation list of the client certificate's CA is here: give the gateway one of each CA"},
-    Meaning{CertificateFault::kListStale, Cause::kAuth, "the revocation list of the client certificate's CA is out of date: give the gateway a new one"},
+    Meaning{CertificateFault::kNoList, Cause::kAuth,
+            "no revocation list of the client certificate's CA is here: give the gateway one of each CA"},
+    Meaning{CertificateFault::kListStale, Cause::kAuth,
+            "the revocation list of the client certificate's CA is out of date: give the gateway a new one"},
 };
 
 const Meaning& meaning(CertificateFault fault) { return kMeanings.at(static_cast<std::size_t>(fault)); }
@@ -138,7 +141,8 @@ bool may_serve_clients(X509* certificate) {
     char oid[64] = {};
     OBJ_obj2txt(oid, sizeof(oid), sk_ASN1_OBJECT_value(usages.get(), i), 1);
     // clientAuth, any; IPsec user, IKE intermediate, IKE (RFC 4945 5.1.3.12)
-    for (const std::string_view good : {"1.3.6.1.5.5.7.3.2", "2.5.29.37.0", "1.3.6.1.5.5.7.3.7", "1.3.6.1.5.5.8.2.2", "1.3.6.1.5.5.7.3.17"}) {
+    for (const std::string_view good :
+         {"1.3.6.1.5.5.7.3.2", "2.5.29.37.0", "1.3.6.1.5.5.7.3.7", "1.3.6.1.5.5.8.2.2", "1.3.6.1.5.5.7.3.17"}) {
       if (good == oid) return true;
     }
   }
@@ -244,7 +248,8 @@ std::pair<CertificateFault, Revocation> CertificateJudge::Parts::revocation(STAC
   return {CertificateFault::kNone, all};
 }
 
-CertificateJudge::CertificateJudge(std::unique_ptr<Parts> parts) : parts_(std::move(parts)), lists_end_(std::numeric_limits<std::int64_t>::max()) {
+CertificateJudge::CertificateJudge(std::unique_ptr<Parts> parts)
+    : parts_(std::move(parts)), lists_end_(std::numeric_limits<std::int64_t>::max()) {
   if (parts_->open) return;
   for (const List& list : parts_->lists) {
     lists_end_ = std::min(lists_end_, seconds_of(X509_CRL_get0_nextUpdate(list.get())) + kListGraceSeconds);
@@ -280,7 +285,8 @@ CertificateJudge::Verdict CertificateJudge::judge(std::span<const std::vector<st
   const Certificates sent(sk_X509_new_null());
   const Context context(X509_STORE_CTX_new());
   if (!leaf || !sent || !context) return ERR_clear_error(), out;
-  out.facts = {hex_of(X509_get0_serialNumber(leaf.get())), text_of(X509_get_subject_name(leaf.get())), text_of(X509_get_issuer_name(leaf.get())),
+  out.facts = {hex_of(X509_get0_serialNumber(leaf.get())), text_of(X509_get_subject_name(leaf.get())),
+               text_of(X509_get_issuer_name(leaf.get())),
                seconds_of(X509_get0_notAfter(leaf.get()))};
   for (const auto& der : chain.subspan(1)) {
     if (Certificate one = certificate_of(der)) sk_X509_push(sent.get(), one.release());

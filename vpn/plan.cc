@@ -122,8 +122,9 @@ Result<std::vector<AddressRange>> pool_of(const ipc::VpnPool& from) {
 Result<void> take_devices(const ipc::VpnTenant& from, TenantPlan& out) {
   for (const ipc::VpnDevice& one : from.devices()) {
     if (one.name().empty() || !ipc::VpnDevice::State_IsValid(one.state())) return kBad;
-    const auto device = std::make_shared<const DevicePlan>(DevicePlan{one.name(), one.label(), folded(one.owner()), one.owner_group(), one.group(),
-                                                                      one.os(), static_cast<DevicePlan::State>(one.state()), one.valid_until()});
+    const auto device = std::make_shared<const DevicePlan>(
+        DevicePlan{one.name(), one.label(), folded(one.owner()), one.owner_group(), one.group(), one.os(),
+                   static_cast<DevicePlan::State>(one.state()), one.valid_until()});
     for (const std::string& serial : one.serials()) {
       if (!out.devices.emplace(serial, device).second) return kBad;
     }

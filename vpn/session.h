@@ -50,7 +50,9 @@ using ProvenCertificates = std::vector<ProvenCertificate>;
 /// Whether the device will do, in the words of the devauth log (specification 3.7).
 struct DeviceVerdict {
   enum class Result : std::uint8_t { kNone, kOk, kFail, kPending, kSkipped };
-  enum class Why : std::uint8_t { kNone, kUnregistered, kNotApproved, kDisabled, kExpired, kRevoked, kChain, kUserMismatch, kListStale, kGroup };
+  enum class Why : std::uint8_t {
+    kNone, kUnregistered, kNotApproved, kDisabled, kExpired, kRevoked, kChain, kUserMismatch, kListStale, kGroup,
+  };
   Result result = Result::kNone;  ///< kNone: nobody has asked
   Why why = Why::kNone;
   std::string id, name, group, os;  ///< of a registered device

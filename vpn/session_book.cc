@@ -122,7 +122,8 @@ SessionEvent SessionBook::ended(const Entry& entry) const {
     if (const std::string_view one = sentence_of(entry.forbidden, entry.up); !one.empty()) text = one;
     if (!entry.text.empty()) text = entry.text;
     remedy = {};
-    const bool unproven = entry.forbidden == Cause::kAuth || entry.forbidden == Cause::kCertExpired || entry.forbidden == Cause::kCertRevoked;
+    const bool unproven = entry.forbidden == Cause::kAuth || entry.forbidden == Cause::kCertExpired ||
+                          entry.forbidden == Cause::kCertRevoked;
     if (!entry.up && unproven && entry.stage == Stage::kAuthentication) event.kind = Kind::kAuthFail;
   }
   if (entry.why == Why::kTimeout && !entry.up && entry.stage == Stage::kNegotiation) {
@@ -316,7 +317,8 @@ std::string_view sentence_of(Cause cause, bool was_up) {
 
 const ProvenCertificate* Session::certificate(bool of_device) const {
   if (!certificates) return nullptr;
-  const auto found = std::find_if(certificates->begin(), certificates->end(), [of_device](const auto& one) { return one.device == of_device; });
+  const auto found = std::find_if(certificates->begin(), certificates->end(),
+                                  [of_device](const auto& one) { return one.device == of_device; });
   return found == certificates->end() ? nullptr : &*found;
 }
 

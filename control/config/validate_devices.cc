@@ -53,7 +53,8 @@ class DeviceCheck {
     if (device.has_valid_until() && !parse_civil(device.valid_until())) {
       reporter_.error(Path(here, "valid_until"), '"' + device.valid_until() + "\" is not a time, like 2026-12-31 22:00");
     }
-    for (const auto& [field, text] : {std::pair{"label", device.label()}, std::pair{"group", device.group()}, std::pair{"os", device.os()}}) {
+    for (const auto& [field, text] :
+         {std::pair{"label", device.label()}, std::pair{"group", device.group()}, std::pair{"os", device.os()}}) {
       if (count_characters(text) > kTextCharactersMax || find_bad_text(text) != std::string::npos) {
         reporter_.error(Path(here, field), "a text of at most 64 characters");
       }
@@ -73,7 +74,9 @@ class DeviceCheck {
       reporter_.no_such_name(Path(here, "device_policy"), {".device_policies"},
           "there is no device policy named \"" + group.device_policy() + '"');
     }
-    if (!group.has_pool()) reporter_.warning(Path(here, "device_policy"), "a group without a pool lets nobody in: its policy is never asked");
+    if (!group.has_pool()) {
+      reporter_.warning(Path(here, "device_policy"), "a group without a pool lets nobody in: its policy is never asked");
+    }
   }
 
   void check_user(const Path& here, const model::User& user) {

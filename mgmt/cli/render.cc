@@ -196,7 +196,8 @@ std::string log_text(const LogEntry& entry, const DevauthFields& body, Colour co
   const bool good = body.result == DeviceResult::kOk || body.result == DeviceResult::kSkipped;
   std::string verdict(text_of(body.result));
   if (body.cause != DeviceCause::kNone) verdict += " " + std::string(text_of(body.cause));
-  std::string out = log_columns(entry, "device", verdict, good ? Paint::kGreen : Paint::kRed, body.device_id.empty() ? "-" : body.device_id, colour);
+  std::string out = log_columns(entry, "device", verdict, good ? Paint::kGreen : Paint::kRed,
+                                body.device_id.empty() ? "-" : body.device_id, colour);
   out += clean(body.user.empty() ? "-" : body.user) + " from " + to_string(body.peer_ip) + "  policy " + clean(body.policy);
   if (!body.cert_serial.empty()) out += "  certificate " + clean(body.cert_serial) + " " + clean(body.cert_subject);
   return out;

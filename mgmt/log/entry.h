@@ -191,7 +191,8 @@ enum class DeviceMethod : std::uint8_t { kNone = 0, kCert, kMac, kDeviceId, kIms
 enum class DeviceAssurance : std::uint8_t { kNone = 0, kProven, kAsserted };
 enum class DeviceRevocation : std::uint8_t { kNone = 0, kGood, kRevoked, kUnknown, kUnchecked };
 enum class DeviceCause : std::uint8_t {
-  kAbsent = 0, kNone, kUnregistered, kNotApproved, kDisabled, kExpired, kRevoked, kChain, kUserMismatch, kDeviceLimit, kMacMismatch, kPosture,
+  kAbsent = 0, kNone, kUnregistered, kNotApproved, kDisabled, kExpired, kRevoked, kChain, kUserMismatch, kDeviceLimit,
+  kMacMismatch, kPosture,
   kCrlStale, kGroup,
 };
 

@@ -98,8 +98,9 @@ void for_each_field_of(auto& body, Visitor& visit) requires requires {
   body.assured;
 }
 {
-  SEKISHO_FIELD(result), SEKISHO_FIELD(method), SEKISHO_FIELD(assured), SEKISHO_FIELD(vpn_sid), SEKISHO_FIELD(proto), SEKISHO_FIELD(peer_ip);
-  SEKISHO_TEXT(user, 128), SEKISHO_TEXT(device_id, 64), SEKISHO_TEXT(device_name, 64), SEKISHO_TEXT(device_group, 64), SEKISHO_FIELD(seen_mac);
+  SEKISHO_FIELD(result), SEKISHO_FIELD(method), SEKISHO_FIELD(assured), SEKISHO_FIELD(vpn_sid), SEKISHO_FIELD(proto);
+  SEKISHO_FIELD(peer_ip), SEKISHO_TEXT(user, 128), SEKISHO_TEXT(device_id, 64), SEKISHO_TEXT(device_name, 64);
+  SEKISHO_TEXT(device_group, 64), SEKISHO_FIELD(seen_mac);
   SEKISHO_TEXT(seen_id, 128), SEKISHO_TEXT(cert_serial, 40), SEKISHO_TEXT(cert_subject, 255), SEKISHO_TEXT(cert_issuer, 255);
   SEKISHO_FIELD(cert_not_after), SEKISHO_FIELD(revocation), SEKISHO_TEXT(os, 64), SEKISHO_TEXT(posture_fail, 64), SEKISHO_TEXT(policy, 64);
   SEKISHO_FIELD(cause);

@@ -398,7 +398,8 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   if (gateway.accept_psk && !profile.psk) return "profile " + std::string(profile.name) + " allows no pre-shared key";
   if (gateway.addresses.empty() || gateway.networks.empty()) return "a gateway needs an address and a network behind it";
   const bool by_certificate = gateway.accept_certificate || gateway.accept_eap_tls;
-  if (gateway.certificates.empty() && (by_certificate || gateway.accept_eap_mschapv2 || gateway.accept_eap_radius)) return "a gateway needs a certificate";
+  const bool proves = by_certificate || gateway.accept_eap_mschapv2 || gateway.accept_eap_radius;
+  if (proves && gateway.certificates.empty()) return "a gateway needs a certificate";
   if (by_certificate && gateway.client_cas.empty()) return "who accepts certificates names the CAs that issue them";
   Judges judges;
   if (auto why = make_judges(gateway, judges)) return why;
@@ -572,7 +573,9 @@ void Engine::mapping_changed(std::uint32_t spi, const Endpoint& local, const End
   sekisho_ike_mapping_changed(spi, &end, &remote);
 }
 
-Engine::Refused Engine::refused() const { return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load(), out_of_turn_.load()}; }
+Engine::Refused Engine::refused() const {
+  return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load(), out_of_turn_.load()};
+}
 
 bool Engine::within_budget(const Path& path) {
   const std::lock_guard lock(book_mutex_);

@@ -311,7 +311,8 @@ typedef struct {
 	bool second;
 } way_t;
 
-static bool add_ways(gateway_t *this, const sekisho_ike_gateway *model, auth_cfg_t *own, way_t *ways, size_t count, sekisho_ike_error *error)
+static bool add_ways(gateway_t *this, const sekisho_ike_gateway *model, auth_cfg_t *own, way_t *ways, size_t count,
+					 sekisho_ike_error *error)
 {
 	auth_cfg_t *device = auth_of(AUTH_CLASS_PUBKEY);
 	bool devices = model->device_cas && *model->device_cas, done = require_certificate(this, model->device_cas, device, error);

@@ -366,7 +366,8 @@ static bool on_message(listener_t *this, ike_sa_t *ike_sa, message_t *message, b
 		mark(ike_sa, message);
 		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
 		report_errors(ike_sa, message);
-		if (message->get_payload(message, PLV2_AUTH) && !message->get_notify(message, PPK_IDENTITY) && sekisho_ppk_wanted() == SEKISHO_PPK_REQUIRED)
+		if (message->get_payload(message, PLV2_AUTH) && !message->get_notify(message, PPK_IDENTITY) &&
+			sekisho_ppk_wanted() == SEKISHO_PPK_REQUIRED)
 		{
 			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PPK);
 		}

@@ -34,7 +34,6 @@ class Recorder : public testing::Test {
     const std::string bytes = config.SerializeAsString();
     directory_.set_plan(parse_plan({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}).value());
     begin();
-    until([this] { return client_->allocate_spi(session(1).path).has_value(); });
   }
   /// Another daemon takes over.
   void begin() {
@@ -42,6 +41,7 @@ class Recorder : public testing::Test {
     log_.emplace(logd_.path());
     client_.emplace(dataplane_.path(), [this](const Session& one) { return recorder_->owner_of(one); });
     recorder_.emplace(directory_, *client_, *log_, false);
+    until([this] { return client_->allocate_spi(session(1).path).has_value(); });  // it has found the data plane
   }
   static Session session(std::uint64_t id) {
     Session out;

@@ -115,6 +115,7 @@ TEST(LeaseTable, ReadersInOtherThreadsSeeWholeLeases) {
 TEST(LeaseTable, ReadersInOtherThreadsNeverMissALeaseWhoseWayOutChanges) {
   LeaseTable leases = table(8);
   Lease renewed = lease(1);
+  renewed.outbound = renewed.inner_mtu = 1;
   ASSERT_TRUE(leases.set(1, address("10.9.0.1"), renewed));
   std::atomic<bool> stop{false};
   std::atomic<std::uint32_t> seen{0};
