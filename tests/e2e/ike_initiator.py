@@ -384,6 +384,16 @@ class Initiator:
             if len(data) > 8:
                 self.inner.append(data)
 
+    def _answer_to(self, request, deadline):
+        """Sent again each second, as RFC 7296 2.1 wants: one that comes while the attempt before is being forgotten gets no answer."""
+        while True:
+            self._put(request)
+            try:
+                return self._datagram(min(deadline, time.monotonic() + 1))
+            except IkeError:
+                if time.monotonic() >= deadline:
+                    raise
+
     @staticmethod
     def _header(spi_i, spi_r, first, exchange, flags, message, size):
         return spi_i + spi_r + struct.pack(">BBBBII", first, 0x20, exchange, flags, message, size)
@@ -407,9 +417,7 @@ class Initiator:
         payloads += [(VENDOR, bytes.fromhex(one)) for one in self.shape.get("vendor_ids", [])]
         data, kind = chain(payloads)
         self.init_request = self._header(self.spi_i, bytes(8), kind, INIT, 0x08, 0, 28 + len(data)) + data
-        self._put(self.init_request)
-        deadline = time.monotonic() + seconds
-        answer = self._datagram(deadline)
+        answer = self._answer_to(self.init_request, time.monotonic() + seconds)
         found = unchain(answer[16], answer[28:])
         for kind, body in found:
             if kind != NOTIFY:

@@ -61,6 +61,7 @@ class RadiusSite(Site):
       - {{ name: staff, pool: people, sessions_per_user: 2 }}
       - {{ name: admins }}
       - {{ name: leaving }}
+      - {{ name: everybody }}
     users:
       - {{ name: local, groups: [staff], nt_hash: "{nt_hash('local-' + tenant)}" }}
     radius:

@@ -38,6 +38,7 @@ def site(tmp_path_factory):
         pki.ca(tenant, "ecdsa")
         pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
     pki.certificate("alice", "ecdsa", "acme", "email:alice@example.test")
+    pki.certificate("stranger", "ecdsa", "acme", "email:stranger@example.test")
     with Lab(remote_access=True) as lab:
         made = Site(lab, pki, folder)
         made.policy = POLICY
