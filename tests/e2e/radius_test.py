@@ -166,7 +166,7 @@ def test_whom_no_value_puts_in_a_group_is_refused(site, server, client):
 
 def test_who_is_in_the_directory_is_judged_there(site, server, client):
     before = server.logins()
-    assert "backend" not in come_in(site, client, "local", "local-acme", auth="eap-mschapv2")
+    come_in(site, client, "local", "local-acme", auth="eap-mschapv2", backend="local")
     assert outside(site).curl(WEB) == (0, "acme web1")
     assert server.logins() == before
 
@@ -339,7 +339,7 @@ def test_silent_servers_of_one_tenant_delay_nobody_of_another(site, server, clie
         print(f"the other tenant came in after {took * 1000:.0f} ms")
         assert took < 0.5, took
         wait_until(lambda: len(denied()) - before == 64, 30, "everybody's end", every=0.2)
-        assert denied()[before:].count("as many logins as may wait for the tenant's servers already") == 48
+        assert sum("as many logins as may wait for the tenant's servers already" in told for told in denied()[before:]) == 48
     finally:
         for address in own:
             outside(site).remove_address(f"{address}/24")

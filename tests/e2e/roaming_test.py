@@ -176,10 +176,15 @@ def test_a_router_that_forgot_its_mapping_moves_the_session(site, homes, server,
     router.map(2, 20000)
     up = at_home(site, client)
     assert up["peer_ip"] == NAT
-    with Stream(client, 10, reverse):
-        # A receiver's acknowledgements are what the gateway hears of the new port by.
-        router.map(2, 21000)
-        site.expect("moved", vpn_sid=up["vpn_sid"], peer_port=25500)
+    # What the client says is what the gateway hears of the new port by; one that only listens may have nothing to acknowledge.
+    chatter = subprocess.Popen(["ip", "netns", "exec", client.namespace, "ping", "-q", "-i", "0.2", "10.0.0.2"], stdout=subprocess.DEVNULL)
+    try:
+        with Stream(client, 10, reverse):
+            router.map(2, 21000)
+            site.expect("moved", vpn_sid=up["vpn_sid"], peer_port=25500)
+    finally:
+        chatter.kill()
+        chatter.wait()
     router.map(2, 20000)
 
 
