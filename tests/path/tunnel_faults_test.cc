@@ -26,7 +26,7 @@ class TunnelFaults : public PathTunnel {
     const auto meta = read(frame);
     if ((meta.proof & filters::kProofIpv6) != 0) {
       frame[meta.l3_offset] = static_cast<std::uint8_t>(0x60U | traffic_class >> 4);
-      frame[meta.l3_offset + 1U] = static_cast<std::uint8_t>(traffic_class << 4 | (frame[meta.l3_offset + 1U] & 15U));
+      frame[meta.l3_offset + 1U] = static_cast<std::uint8_t>(unsigned{traffic_class} << 4 | (frame[meta.l3_offset + 1U] & 15U));
       return;
     }
     frame[meta.l3_offset + 1U] = traffic_class;
