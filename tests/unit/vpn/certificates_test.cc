@@ -99,7 +99,9 @@ Made make(const Wish& wish, const Made* by = nullptr) {
   if (wish.unknown_critical) {
     ASN1_OCTET_STRING* value = ASN1_OCTET_STRING_new();
     ASN1_OCTET_STRING_set(value, reinterpret_cast<const std::uint8_t*>("\x05\x00"), 2);
-    X509_EXTENSION* extension = X509_EXTENSION_create_by_OBJ(nullptr, OBJ_txt2obj("1.2.3.4", 1), 1, value);
+    ASN1_OBJECT* name = OBJ_txt2obj("1.2.3.4", 1);
+    X509_EXTENSION* extension = X509_EXTENSION_create_by_OBJ(nullptr, name, 1, value);
+    ASN1_OBJECT_free(name);
     X509_add_ext(one, extension, -1);
     X509_EXTENSION_free(extension);
     ASN1_OCTET_STRING_free(value);
