@@ -186,7 +186,12 @@ enum class LogReason : std::uint8_t {
   X(kVpnRoom, "vpn-room", kQuota, "")                                                      \
   X(kVpnCrypto, "vpn-crypto", kState, "")                                                  \
   X(kVpnNoLease, "vpn-no-lease", kRoute, "") /* no tunnel has the inner address */         \
-  X(kIkeUnserved, "ike-unserved", kRule, "") /* nobody here speaks IKE */
+  X(kIkeUnserved, "ike-unserved", kRule, "") /* nobody here speaks IKE */                  \
+  X(kVpnL2tpFormat, "vpn-l2tp-format", kMalformed, "VPN_MALFORMED")                        \
+  X(kVpnL2tpSession, "vpn-l2tp-session", kVpnAcl, "") /* IP before a login, or for another session */ \
+  X(kVpnL2tpLimit, "vpn-l2tp-limit", kQuota, "")   /* a peer's control frames of a second are used up */ \
+  X(kL2tpClear, "l2tp-clear", kVpnAcl, "")         /* L2TP to a gateway outside ESP */     \
+  X(kL2tpUnserved, "l2tp-unserved", kRule, "")     /* nobody here speaks L2TP */
 
 /// Why a packet ended. Each has a counter per shard, a name, and a test.
 enum class DropReason : std::uint8_t {

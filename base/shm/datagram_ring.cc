@@ -44,7 +44,8 @@ struct EntryHead {
   std::array<std::uint8_t, 16> remote;
   std::uint8_t local_family;
   std::uint8_t remote_family;
-  std::array<std::uint8_t, 6> zero;
+  std::uint16_t zero;
+  std::uint32_t tunnel;
 };
 static_assert(sizeof(EntryHead) == 56 && std::is_trivially_copyable_v<EntryHead>);
 
@@ -208,6 +209,7 @@ bool DatagramRingWriter::push(const DatagramHead& head, std::span<const ByteSpan
   entry.remote = head.remote.bytes;
   entry.local_family = static_cast<std::uint8_t>(head.local.family);
   entry.remote_family = static_cast<std::uint8_t>(head.remote.family);
+  entry.tunnel = head.tunnel;
   copy_in(bytes_, capacity_, head_, &entry, sizeof(entry));
   std::uint64_t at = head_ + sizeof(entry);
   for (const ByteSpan piece : pieces) {
@@ -293,6 +295,7 @@ Result<std::size_t> DatagramRingReader::pop(DatagramHead& head, std::span<std::u
   head.port = entry.port;
   head.local_port = entry.local_port;
   head.remote_port = entry.remote_port;
+  head.tunnel = entry.tunnel;
   copy_out(bytes_, capacity_, tail_ + sizeof(entry), payload.data(), entry.payload);
   tail_ += entry_bytes(entry.payload);
   // release: pairs with the acquire in DatagramRingWriter::push

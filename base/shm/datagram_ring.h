@@ -19,6 +19,7 @@ struct DatagramHead {
   Address remote;
   std::uint16_t local_port = 0;
   std::uint16_t remote_port = 0;
+  std::uint32_t tunnel = 0;  ///< number of the tunnel it came out of, or goes into; 0: none
 };
 
 inline constexpr std::size_t kDatagramBytesMax = 16384;

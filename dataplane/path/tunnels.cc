@@ -383,6 +383,8 @@ DropReason drop_reason(EspFault fault) noexcept {
     case EspFault::kInnerFormat: return DropReason::kVpnInnerFormat;
     case EspFault::kInnerSpoof: return DropReason::kVpnInnerSpoof;
     case EspFault::kEcn: return DropReason::kVpnEcn;
+    case EspFault::kL2tpFormat: return DropReason::kVpnL2tpFormat;
+    case EspFault::kL2tpSession: return DropReason::kVpnL2tpSession;
     case EspFault::kSelectors: return DropReason::kVpnSelectors;
     case EspFault::kExpired: return DropReason::kVpnExpired;
     case EspFault::kSegments: return DropReason::kVpnSegments;

@@ -20,6 +20,8 @@ namespace sekisho::filters {
   X(kInnerFormat, "vpn-inner-format", "VPN_MALFORMED") /* no IP packet, or longer than was sent */              \
   X(kInnerSpoof, "vpn-inner-spoof", "VPN_INNER_SPOOF") /* inner source is not the Lease */                      \
   X(kEcn, "vpn-ecn", "")                               /* congestion met, and the inner packet cannot say so */ \
+  X(kL2tpFormat, "vpn-l2tp-format", "VPN_MALFORMED")   /* in transport mode: no L2TP, or no IP packet in it */  \
+  X(kL2tpSession, "vpn-l2tp-session", "")              /* IP, and no session of the SA's owner has these ids */ \
   /* both ways */                                                                                               \
   X(kSelectors, "vpn-selectors", "") /* outside what the SA was agreed for */                                   \
   X(kExpired, "vpn-sa-expired", "")  /* a hard limit of the SA was reached */                                   \

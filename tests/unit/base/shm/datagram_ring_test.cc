@@ -30,6 +30,7 @@ DatagramHead head_of(std::uint32_t tenant) {
   head.remote = tenant % 2 == 0 ? v4("198.51.100.7") : v4("2001:db8::7");
   head.local_port = 500;
   head.remote_port = static_cast<std::uint16_t>(tenant);
+  head.tunnel = tenant * 3;
   return head;
 }
 /// Every byte says which datagram it is of, and where.
@@ -65,6 +66,7 @@ void expect_next(DatagramRingReader& from, std::uint32_t number, std::size_t byt
   EXPECT_EQ(head.remote, wanted.remote);
   EXPECT_EQ(head.local_port, wanted.local_port);
   EXPECT_EQ(head.remote_port, wanted.remote_port);
+  EXPECT_EQ(head.tunnel, wanted.tunnel);
   room.resize(bytes);
   EXPECT_EQ(room, payload_of(number, bytes));
 }
