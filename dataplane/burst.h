@@ -37,6 +37,8 @@ inline std::span<std::uint8_t> frame_of(rte_mbuf* packet) {
 /// rte_mbuf::port of packets that came in by no card: kNoNic out of a tunnel; kOwnNic made or sealed here, to be sent and never
 /// to be placed as if it had come in.
 inline constexpr std::uint16_t kNoNic = 0xffff, kOwnNic = 0xfffe;
+/// In place of the service network's card: there is none.
+inline constexpr std::uint16_t kNoService = 0xfffd;
 
 /// Where a packet that comes out of a hand-off ring goes on (PacketMeta::resume).
 enum class Resume : std::uint8_t {

@@ -85,7 +85,11 @@ Result<void> Engine::make_nics() {
     if (number >= limits::kNicsMax) return no_memory(number);
     SEKISHO_TRY(Nic nic, Nic::configure(number, static_cast<std::uint16_t>(options_.workers), pool_));
     nic_facts_.push_back({nic.number(), nic.mac()});
+    if (nic.device() == options_.service_device) shared_->service_nic = nic.number();
     nics_.push_back(std::move(nic));
+  }
+  if (!options_.service_device.empty() && shared_->service_nic == kNoService) {
+    return Error{ErrorCode::kNotFound, ErrorSite::kDataplane, 0};
   }
   return {};
 }
@@ -167,17 +171,25 @@ Engine::~Engine() {
   rte_mempool_free(pool_);
 }
 
+bool Engine::start_nic(Nic& nic, LoadError& error) {
+  if (nic.started()) return true;
+  const Result<void> started = nic.start();
+  if (!started) {
+    error.reason = "network device '" + nic.device() + "' does not start: " + describe(started.error());
+    return false;
+  }
+  for (const auto& shard : shards_) shard->outlets[nic.number()].usable.store(true, std::memory_order_release);
+  return true;
+}
+
 bool Engine::start_nics(const Runtime& runtime, LoadError& error) {
   for (const PortEntry& port : runtime.ports) {
     for (Nic& nic : nics_) {
-      if (nic.number() != port.nic || nic.started()) continue;
-      const Result<void> started = nic.start();
-      if (!started) {
-        error.reason = "network device '" + nic.device() + "' does not start: " + describe(started.error());
-        return false;
-      }
-      for (const auto& shard : shards_) shard->outlets[nic.number()].usable.store(true, std::memory_order_release);
+      if (nic.number() == port.nic && !start_nic(nic, error)) return false;
     }
+  }
+  for (Nic& nic : nics_) {
+    if (nic.number() == shared_->service_nic && !start_nic(nic, error)) return false;
   }
   return true;
 }

@@ -26,6 +26,7 @@ class Engine {
     std::uint32_t workers = 1;        ///< shards, 1..limits::kShardsMax
     ShardLimits shard;                ///< `sessions` is of the whole box here; each shard gets its part
     std::uint32_t mbufs = 16384;      ///< packets in flight, all shards together
+    std::string service_device;       ///< DPDK's name of the service network's card; empty: there is none
     std::uint32_t idle_sleep_us = 0;  ///< sleep of a worker that found nothing to do for a while; 0 = always poll
   };
   struct Applied {
@@ -90,6 +91,7 @@ class Engine {
   Result<void> make_shards();
   void connect_queues();
   bool start_nics(const Runtime& runtime, LoadError& error);
+  bool start_nic(Nic& nic, LoadError& error);
   bool guarantees_fit(const Runtime& runtime, LoadError& error) const;
   void publish(std::unique_ptr<Runtime> next);
   void free_unused_slots();

@@ -37,6 +37,7 @@ constexpr const char* kUsage =
     "  --log-uid UID       who may read the log rings besides root (logd); repeatable\n"
     "  --tunnel-uid UID    who may key tunnels besides root (iked); repeatable\n"
     "  --tunnels N         tunnels of remote users, 0 = none (default 0); their keys are locked in memory\n"
+    "  --service-device D  DPDK's name of the card to the network where SSTP ends (none)\n"
     "  --tenants N --ports N --bindings N   places for what survives commits (default 1024, 4096, 4096)\n"
     "Everything behind -- goes to DPDK: --vdev=net_af_packet0,iface=..., -a PCI-ADDRESS, --no-huge ...\n";
 
@@ -66,6 +67,7 @@ bool take_option(int option, const char* value, Arguments& out) {
     case 'p': return number(value, out.engine.shard.ports);
     case 'b': return number(value, out.engine.shard.bindings);
     case 'v': return number(value, out.engine.shard.tunnels);
+    case 'e': out.engine.service_device = value; return true;
     case 'u':
     case 'g':
     case 'k':
@@ -83,6 +85,7 @@ bool parse(int argc, char** argv, Arguments& out) {
                           {"log-records", required_argument, nullptr, 'l'}, {"allow-uid", required_argument, nullptr, 'u'},
                           {"log-uid", required_argument, nullptr, 'g'},     {"tenants", required_argument, nullptr, 't'},
                           {"ports", required_argument, nullptr, 'p'},       {"bindings", required_argument, nullptr, 'b'},
+                          {"service-device", required_argument, nullptr, 'e'},
                           {"tunnels", required_argument, nullptr, 'v'},     {"tunnel-uid", required_argument, nullptr, 'k'},
                           {nullptr, 0, nullptr, 0}};
   for (int option = 0; (option = getopt_long(argc, argv, "", known, nullptr)) != -1;) {

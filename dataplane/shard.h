@@ -102,6 +102,7 @@ struct Shared {
   SessionLimits limits;                             ///< of rules and their sources; made before the first shard
   std::uint32_t fragments_max = 0;                  ///< pieces of datagrams all shards hold; set before the first shard runs
   filters::SynCookieKey cookie_key{};               ///< set before the first shard runs
+  std::uint16_t service_nic = kNoService;             ///< DPDK port of the service network; set before the first shard runs
   std::shared_ptr<LeaseTable> leases = std::make_shared<LeaseTable>();  ///< inner addresses of remote users; never null
 };
 

@@ -20,6 +20,16 @@ ipc::DeviceRecord::Result result_of(DeviceVerdict::Result result) {
 
 }  // namespace
 
+ipc::VpnRecord::Protocol record_protocol(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kIkeV2: return ipc::VpnRecord::IKEV2;
+    case Protocol::kL2tp: return ipc::VpnRecord::L2TP;
+    case Protocol::kSstp: return ipc::VpnRecord::SSTP;
+    case Protocol::kPptp: return ipc::VpnRecord::PPTP;
+  }
+  return ipc::VpnRecord::NO_PROTOCOL;
+}
+
 void fill_device(ipc::DeviceRecord& out, const Session& session, std::uint64_t vpn_sid) {
   const DeviceVerdict& device = session.device;
   const ProvenCertificate* shown = session.certificate(true);
@@ -27,7 +37,7 @@ void fill_device(ipc::DeviceRecord& out, const Session& session, std::uint64_t v
   out.set_method("cert");
   out.set_assured(shown == nullptr ? "asserted" : "proven");
   out.set_vpn_sid(vpn_sid);
-  out.set_protocol(ipc::VpnRecord::IKEV2);
+  out.set_protocol(record_protocol(session.protocol));
   const auto peer = session.path.remote.address.wire();
   out.set_peer_address(std::string(peer.begin(), peer.end()));
   out.set_user(session.user);

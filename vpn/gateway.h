@@ -43,6 +43,10 @@ struct Gateway {
   std::uint32_t replay_window = 1024;  ///< packets
   bool force_udp_encapsulation = false;
 
+  /// Some gateways have other doors alone.
+  [[nodiscard]] bool accepts_ike() const {
+    return accept_certificate || accept_eap_mschapv2 || accept_eap_tls || accept_eap_radius || accept_psk;
+  }
   bool operator==(const Gateway&) const = default;
 };
 

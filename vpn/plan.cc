@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/net/service_address.h"
 #include "base/proto/control_vpn.pb.h"
 
 namespace sekisho::vpn {
@@ -41,6 +42,25 @@ Result<std::vector<Prefix>> prefixes_of(const Repeated& from) {
 }
 
 std::vector<std::string> texts_of(const auto& from) { return {from.begin(), from.end()}; }
+
+Result<std::unique_ptr<const SstpPlan>> sstp_of(const ipc::VpnSstp& from, const std::vector<std::string>& vouching) {
+  auto out = std::make_unique<SstpPlan>();
+  out->mschapv2 = from.accept_mschapv2();
+  out->eap_mschapv2 = from.accept_eap_mschapv2();
+  out->eap_first = from.eap_first();
+  out->sha1 = from.sha1();
+  out->aes128 = from.aes128();
+  out->certificates = texts_of(from.certificates());
+  out->keys = texts_of(from.keys());
+  out->vouching = vouching;
+  out->port = from.port();
+  if (out->certificates.size() != out->keys.size()) return kBad;
+  for (const ipc::VpnService& one : from.services()) {
+    SEKISHO_TRY(const Address address, address_of(one.address()));
+    if (one.number() == 0 || one.number() > kServiceIdMax || !out->services.emplace(one.number(), address).second) return kBad;
+  }
+  return std::unique_ptr<const SstpPlan>(std::move(out));
+}
 
 Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from) {
   GatewayPlan out;
@@ -85,6 +105,9 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.default_group = from.default_group();
   gateway.accept_eap_radius = from.accept_eap_radius();
   out.radius = texts_of(from.radius());
+  if (from.has_sstp()) {
+    SEKISHO_TRY(out.sstp, sstp_of(from.sstp(), gateway.gateway_cas));
+  }
   return out;
 }
 
@@ -207,6 +230,8 @@ void wipe_message(ipc::VpnConfig& message) {
     }
     for (ipc::VpnGateway& gateway : *tenant.mutable_gateways()) {
       for (std::string& key : *gateway.mutable_keys()) wipe(key);
+      if (!gateway.has_sstp()) continue;
+      for (std::string& key : *gateway.mutable_sstp()->mutable_keys()) wipe(key);
     }
     for (ipc::VpnRadius& backend : *tenant.mutable_radius()) {
       for (ipc::VpnRadiusServer& server : *backend.mutable_servers()) wipe(*server.mutable_secret());
@@ -232,6 +257,10 @@ void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
 
 Secret::~Secret() {
   if (!bytes_.empty()) ::explicit_bzero(bytes_.data(), bytes_.size());
+}
+
+SstpPlan::~SstpPlan() {
+  for (std::string& key : keys) wipe(key);
 }
 
 GatewayPlan::~GatewayPlan() {

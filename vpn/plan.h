@@ -87,6 +87,25 @@ struct DevicePlan {
   std::int64_t valid_until = 0;  ///< seconds since 1970 UTC; 0: no end
 };
 
+/// A gateway's door for SSTP.
+struct SstpPlan {
+  bool mschapv2 = false;
+  bool eap_mschapv2 = false;
+  bool eap_first = false;
+  bool sha1 = false;                      ///< crypto binding by SHA-1 is offered, too
+  bool aes128 = false;                    ///< AES-128-GCM may be chosen
+  std::vector<std::string> certificates;  ///< PEM, one for each key; the name a client asks for chooses
+  std::vector<std::string> keys;          ///< PEM
+  std::vector<std::string> vouching;      ///< PEM: CAs, of which those between go along
+  std::map<std::uint32_t, Address> services;  ///< ServiceId (base/net/service_address.h) -> the gateway's address
+  std::uint32_t port = 0;                 ///< PortId by which clients come in
+
+  SstpPlan() = default;
+  SstpPlan(SstpPlan&&) = default;
+  SstpPlan& operator=(SstpPlan&&) = delete;
+  ~SstpPlan();
+};
+
 struct GatewayPlan {
   Gateway gateway;
   std::uint32_t tunnel_port = 0;
@@ -94,6 +113,7 @@ struct GatewayPlan {
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
   std::vector<std::string> radius;  ///< backends, in order
+  std::unique_ptr<const SstpPlan> sstp;
 
   GatewayPlan() = default;
   GatewayPlan(GatewayPlan&&) = default;

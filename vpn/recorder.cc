@@ -50,7 +50,7 @@ ipc::VpnRecord::Event event_of(SessionEvent::Kind kind) {
 
 void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   out.set_vpn_sid(sid);
-  out.set_protocol(ipc::VpnRecord::IKEV2);
+  out.set_protocol(record_protocol(session.protocol));
   out.set_peer_address(wire_of(session.path.remote.address));
   out.set_peer_port(session.path.remote.port);
   out.set_nat(session.nat);

@@ -24,6 +24,7 @@ struct Path {
   std::uint32_t port = 0;
   Endpoint local;
   Endpoint remote;
+  std::uint32_t tunnel = 0;  ///< number of the tunnel it came out of, or goes into; 0: none
 };
 
 /// What a certificate says of itself, as records show it.
@@ -62,20 +63,24 @@ std::string_view name_of(DeviceVerdict::Why why);
 /// Why a device will not do, in words.
 std::string_view sentence_of(DeviceVerdict::Why why);
 
+/// By which protocol somebody comes in.
+enum class Protocol : std::uint8_t { kIkeV2, kL2tp, kSstp, kPptp };
+
 /// One remote-access session: an IKE_SA through all its rekeyings, with what runs inside.
 struct Session {
   std::uint64_t id = 0;
+  Protocol protocol = Protocol::kIkeV2;
   Path path;
   bool nat = false;
-  std::string gateway;  ///< name of the gateway and the way in: "tokyo eap-mschapv2"
+  std::string gateway;  ///< name of the gateway and the way in, a word of the log: "tokyo eap-mschapv2"
   std::string user;     ///< EAP identity, or the identity of the certificate
   std::string ike_id;   ///< IDi as sent
   std::vector<Address> leases;
   std::string ike_suite;
-  std::string esp_suite;
+  std::string esp_suite;  ///< of SSTP: TLS version and suite
   std::string client;        ///< what it runs, by its vendor ids
   std::string certificate_serial, certificate_subject;  ///< of the client, once it is believed
-  std::string correlation;   ///< both SPIs of the IKE_SA, in hex
+  std::string correlation;   ///< both SPIs of the IKE_SA, or SSTP's correlation id, in hex
   std::string offered;  ///< algorithms of an offer that nothing fits
   ClientFamily family = ClientFamily::kUnknown;
   std::uint32_t spi_in = 0;   ///< of the newest CHILD_SA

@@ -277,7 +277,7 @@ void TunnelClient::take_event(const ipc::TunnelEvent& event) {
     if (owner == sessions_.end()) return;
     Tunnel& tunnel = tunnels_.at(owner->second);
     tunnel.open = false;
-    tunnel.totals = totals;
+    if (!tunnel.ring) tunnel.totals = totals;
     std::erase_if(sas_, [&owner](const auto& one) { return one.second.session == owner->second; });
     signals_.emplace_back(SessionTunnelGone{why_of(gone.why()), owner->second});
     sessions_.erase(owner);
@@ -340,8 +340,7 @@ std::uint32_t TunnelClient::free_number() {
   return last_number_;
 }
 
-bool TunnelClient::open(const SaParameters& sa) {
-  const Session& session = *sa.session;
+bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
   std::uint32_t number = 0;
   {
     const std::lock_guard lock(state_);
@@ -349,7 +348,7 @@ bool TunnelClient::open(const SaParameters& sa) {
     if (found != tunnels_.end()) return found->second.open;
     if (session.id == 0 || session.leases.empty() || session.leases.size() > kLeasesMax || !connected_) return false;
     number = free_number();
-    tunnels_.emplace(session.id, Tunnel{number, sa.path.tenant, false, false, {}});
+    tunnels_.emplace(session.id, Tunnel{number, session.path.tenant, false, false, ring_mtu != 0, {}, {}});
     sessions_.emplace(number, session.id);
     own_.insert(number);
   }
@@ -359,12 +358,14 @@ bool TunnelClient::open(const SaParameters& sa) {
   if (opened) {
     ipc::OpenTunnel& tunnel = *request.mutable_open_tunnel();
     tunnel.set_tunnel(number);
-    tunnel.set_tenant(sa.path.tenant);
+    tunnel.set_tenant(session.path.tenant);
     tunnel.set_tunnel_port(owner->tunnel_port);
     tunnel.set_user(owner->user);
     tunnel.set_person(owner->person);
     for (const Address& lease : session.leases) tunnel.add_leases(wire_of(lease));
     tunnel.set_note(std::string(owner->note.begin(), owner->note.end()));
+    tunnel.set_ring(ring_mtu != 0);
+    tunnel.set_ring_mtu(ring_mtu);
     opened = done(request);
   }
   const std::lock_guard lock(state_);
@@ -380,8 +381,31 @@ bool TunnelClient::open(const SaParameters& sa) {
   return false;
 }
 
+std::optional<std::uint32_t> TunnelClient::open_ring(const Session& session, std::uint16_t mtu) {
+  if (!open(session, mtu)) return std::nullopt;
+  const std::lock_guard lock(state_);
+  const auto found = tunnels_.find(session.id);
+  return found == tunnels_.end() ? std::nullopt : std::optional(found->second.number);
+}
+
+bool TunnelClient::put(std::uint32_t tenant, std::uint32_t tunnel, ByteSpan packet) {
+  DatagramHead head;
+  head.tenant = tenant;
+  head.tunnel = tunnel;
+  const std::lock_guard lock(inject_mutex_);
+  return inject_ && inject_->push(head, std::array{packet});
+}
+
+void TunnelClient::count(std::uint64_t session, const TunnelTotals& totals, std::chrono::steady_clock::time_point last_in) {
+  const std::lock_guard lock(state_);
+  const auto found = tunnels_.find(session);
+  if (found == tunnels_.end()) return;
+  found->second.totals = totals;
+  if (totals.packets_in > 0) found->second.last_in = last_in;
+}
+
 bool TunnelClient::install(const SaParameters& sa) {
-  if (!sa.tunnel || !whole(sa.local) || !whole(sa.remote) || !open(sa)) return false;
+  if (!sa.tunnel || !whole(sa.local) || !whole(sa.remote) || !open(*sa.session, 0)) return false;
   ipc::ToTunnels request;
   ipc::InstallSa& out = *request.mutable_install_sa();
   {
@@ -505,7 +529,7 @@ std::optional<TunnelTotals> TunnelClient::totals(std::uint64_t session) {
     const std::lock_guard lock(state_);
     const auto found = tunnels_.find(session);
     if (found == tunnels_.end()) return std::nullopt;
-    if (!found->second.open) return found->second.totals;
+    if (!found->second.open || found->second.ring) return found->second.totals;
     request.mutable_query_tunnel()->set_tunnel(found->second.number);
   }
   const auto now = totals_of(ask(request));
@@ -537,7 +561,7 @@ void TunnelClient::cut(std::uint64_t session) {
     const std::lock_guard lock(state_);
     Tunnel& tunnel = tunnels_.at(session);  // close() waits
     tunnel.ending = false;
-    if (last) tunnel.totals = *last;
+    if (last && !tunnel.ring) tunnel.totals = *last;
   }
   changed_.notify_all();
 }
@@ -578,6 +602,10 @@ std::optional<std::chrono::seconds> TunnelClient::idle(std::uint64_t session) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> inbound;
   {
     const std::lock_guard lock(state_);
+    if (const auto found = tunnels_.find(session); found != tunnels_.end() && found->second.ring) {
+      if (!found->second.last_in) return std::nullopt;
+      return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - *found->second.last_in);
+    }
     for (const auto& [key, sa] : sas_) {
       if (std::get<0>(key) && sa.session == session) inbound.emplace_back(tunnels_.at(session).number, std::get<1>(key));
     }
@@ -593,7 +621,8 @@ std::optional<std::chrono::seconds> TunnelClient::idle(std::uint64_t session) {
 // --- datagrams -----------------------------------------------------------------------------------------------------------
 
 void TunnelClient::send(const Path& path, ByteSpan payload) {
-  const DatagramHead head{path.tenant, path.port, path.local.address, path.remote.address, path.local.port, path.remote.port};
+  const DatagramHead head{path.tenant,     path.port,        path.local.address, path.remote.address,
+                          path.local.port, path.remote.port, path.tunnel};
   const std::lock_guard lock(inject_mutex_);
   if (!inject_ || !inject_->push(head, std::array{payload})) unsent_.fetch_add(1, std::memory_order_relaxed);
 }
@@ -610,7 +639,7 @@ std::size_t TunnelClient::poll(std::size_t max, const std::function<void(const P
       dead = !length;
       if (dead || !found) break;
       ++count;
-      take({head.tenant, head.port, {head.local, head.local_port}, {head.remote, head.remote_port}}, ByteSpan(payload).first(*length));
+      take({head.tenant, head.port, {head.local, head.local_port}, {head.remote, head.remote_port}, head.tunnel}, ByteSpan(payload).first(*length));
     }
     ring = dead ? punts_.erase(ring) : ring + 1;
   }

@@ -92,6 +92,13 @@ class TunnelClient : public SaSink, public DatagramSender {
   void remove(const SaName& sa) override;
   void send(const Path& path, ByteSpan payload) override;
 
+  /// Opens the session's tunnel without SAs: packets for its Leases come out of poll() with its number as Path::tunnel, those it says
+  /// go into put(). `mtu`: the longest its user takes. The number; nothing: it was refused.
+  std::optional<std::uint32_t> open_ring(const Session& session, std::uint16_t mtu);
+  /// A packet that came out of tunnel `tunnel`. False: there is no room now; the caller keeps it and reads no more meanwhile.
+  bool put(std::uint32_t tenant, std::uint32_t tunnel, ByteSpan packet);
+  /// What a tunnel without SAs carried until now: its door counts.
+  void count(std::uint64_t session, const TunnelTotals& totals, std::chrono::steady_clock::time_point last_in);
   /// What the session's tunnel carried so far. Nothing: it has none, or nobody knows.
   std::optional<TunnelTotals> totals(std::uint64_t session);
   /// Nothing passes through the session's tunnel from here on; what it carried is kept for close().
@@ -129,6 +136,8 @@ class TunnelClient : public SaSink, public DatagramSender {
     std::uint32_t tenant = 0;
     bool open = false;
     bool ending = false;  ///< somebody waits for what it carried
+    bool ring = false;    ///< it has no SAs: `totals` is what count() said
+    std::optional<std::chrono::steady_clock::time_point> last_in;  ///< of a ring
     TunnelTotals totals;  ///< as last heard
   };
   struct Waiting;
@@ -141,7 +150,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   void welcome(const ipc::TunnelWelcome& message, std::vector<Fd> fds);
   void take_event(const ipc::TunnelEvent& event);
   std::uint32_t free_number();
-  bool open(const SaParameters& sa);
+  bool open(const Session& session, std::uint16_t ring_mtu);
   bool transmit(ipc::ToTunnels& request);
   std::optional<ipc::FromTunnels> ask(ipc::ToTunnels& request);
   bool done(ipc::ToTunnels& request);

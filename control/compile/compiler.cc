@@ -277,7 +277,7 @@ class Compiler {
     compile_state_limits(tenant, index);
     compile_users(builder_, ids_, reporter_, tenant, index);
     compile_radius(builder_, tenant, index);
-    compile_gateways(builder_, tenant, index, [&](const std::string& name) { return port_at(t, name); });
+    compile_gateways(builder_, ids_, reporter_, tenant, index, [&](const std::string& name) { return port_at(t, name); });
   }
 
   void compile_state_limits(const model::Tenant& tenant, std::uint32_t index) {

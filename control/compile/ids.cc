@@ -7,13 +7,14 @@
 
 #include "base/assert.h"
 #include "base/limits.h"
+#include "base/net/service_address.h"
 
 namespace sekisho::control {
 namespace {
 
 constexpr char kSeparator = '\x1f';
 constexpr std::array<std::uint32_t, kIdKinds> kMost{limits::kTenantIdMax, limits::kPortIdMax, limits::kRuleIdMax, limits::kBindingIdMax,
-                                                    limits::kUserIdMax};
+                                                    limits::kUserIdMax, kServiceIdMax};
 
 Uuid make_uuid() {
   Uuid out{};
@@ -80,6 +81,7 @@ std::string user_key(std::string_view service_code, std::string_view user) { ret
 std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value) {
   return id_key({service_code, "radius", backend, value});
 }
+std::string service_key(std::string_view service_code, std::string_view address) { return id_key({service_code, address}); }
 std::string rule_key(std::string_view service_code, const Uuid& uuid) { return id_key({service_code, to_string(uuid)}); }
 std::string rule_uuid_key(std::string_view service_code, std::string_view policy, std::string_view rule) {
   return id_key({service_code, "rule", policy, rule});

@@ -12,8 +12,8 @@
 
 namespace sekisho::control {
 
-enum class IdKind : std::uint8_t { kTenant = 0, kPort, kRule, kBinding, kUser };
-inline constexpr std::size_t kIdKinds = 5;
+enum class IdKind : std::uint8_t { kTenant = 0, kPort, kRule, kBinding, kUser, kService };
+inline constexpr std::size_t kIdKinds = 6;
 
 /// The numbers and UUIDs of everything that ever had one. A key keeps its number for ever and no number is given twice:
 /// sessions, counters and logs speak in them. Filled from the store, asked by the compiler; what is new goes back to the
@@ -62,6 +62,8 @@ std::string binding_key(std::string_view service_code, std::string_view binding)
 std::string user_key(std::string_view service_code, std::string_view user);
 /// Whoever a backend puts into the groups of a value; an empty one: of those no value does.
 std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value);
+/// A gateway's address in the service network.
+std::string service_key(std::string_view service_code, std::string_view address);
 /// Rules are known by their UUID: a renamed rule that states its id stays itself.
 std::string rule_key(std::string_view service_code, const Uuid& uuid);
 /// Whose UUID is asked for when the document gives none.

@@ -60,11 +60,17 @@ void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& report
   std::sort(builder.users.begin() + first, builder.users.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
 }
 
-void compile_gateways(filters::SnapshotBuilder& builder, const model::Tenant& tenant, std::uint32_t index,
+void compile_gateways(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index,
                       const std::function<std::uint32_t(const std::string&)>& port_at) {
   for (const auto& gateway : tenant.gateways()) {
-    for (const auto& address : gateway.addresses()) {
-      builder.gateways.push_back({*parse_address(address), {}, index, port_at(gateway.port()), port_at(gateway.tunnel())});
+    for (const auto& text : gateway.addresses()) {
+      const Address address = *parse_address(text);
+      const std::uint32_t service =
+          gateway.has_sstp() ? ids.number(IdKind::kService, service_key(tenant.service_code(), to_string(address))) : 0;
+      if (gateway.has_sstp() && service == 0) {
+        reporter.error(Path(), "every number for an address of SSTP was given out; this unit cannot take new ones");
+      }
+      builder.gateways.push_back({address, {}, index, port_at(gateway.port()), port_at(gateway.tunnel()), service});
     }
   }
 }

@@ -24,7 +24,7 @@ std::vector<Prefix> pool_prefixes(const model::Pool& pool);
 void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index);
 
 /// Appends the gateways of a tenant; `port_at`: a port's index in the snapshot by its name. sort_gateways() comes last.
-void compile_gateways(filters::SnapshotBuilder& builder, const model::Tenant& tenant, std::uint32_t index,
+void compile_gateways(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index,
                       const std::function<std::uint32_t(const std::string&)>& port_at);
 /// Appends the RADIUS servers of a tenant in the section's order.
 void compile_radius(filters::SnapshotBuilder& builder, const model::Tenant& tenant, std::uint32_t index);

@@ -86,6 +86,20 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   *out.mutable_radius() = gateway.radius();
 }
 
+void fill(ipc::VpnSstp& out, const model::Gateway& gateway) {
+  const model::Sstp& sstp = gateway.sstp();
+  for (const int accept : sstp.accept()) {
+    if (accept == model::Sstp::MSCHAPV2) out.set_accept_mschapv2(true);
+    if (accept == model::Sstp::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
+  }
+  out.set_eap_first(sstp.accept_size() > 0 && sstp.accept(0) == model::Sstp::EAP_MSCHAPV2);
+  out.set_sha1(sstp.sha1());
+  out.set_aes128(sstp.suites() == model::Sstp::AES128);
+  const bool own = sstp.certificates_size() > 0;
+  *out.mutable_certificates() = own ? sstp.certificates() : gateway.certificates();
+  *out.mutable_keys() = own ? sstp.keys() : gateway.keys();
+}
+
 void fill(ipc::VpnGroup& out, const model::UserGroup& group) {
   out.set_name(group.name());
   out.set_priority(group.priority());
@@ -166,6 +180,17 @@ void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const std::s
   out.set_disconnect(backend.disconnect());
 }
 
+void add_sstp(ipc::VpnSstp& out, const model::Gateway& gateway, const std::string& code, Ids& ids) {
+  fill(out, gateway);
+  out.set_port(ids.number(IdKind::kPort, port_key(code, gateway.port())));
+  for (const auto& text : gateway.addresses()) {
+    const Address address = *parse_address(text);
+    auto& service = *out.add_services();
+    service.set_address(wire_of(address));
+    service.set_number(ids.number(IdKind::kService, service_key(code, to_string(address))));
+  }
+}
+
 }  // namespace
 
 ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std::uint32_t generation) {
@@ -181,6 +206,7 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
     for (const auto& gateway : tenant.gateways()) {
       fill(*of.add_gateways(), gateway);
       of.mutable_gateways()->rbegin()->set_tunnel_port(ids.number(IdKind::kPort, port_key(code, gateway.tunnel())));
+      if (gateway.has_sstp()) add_sstp(*of.mutable_gateways()->rbegin()->mutable_sstp(), gateway, code, ids);
     }
     for (const auto& user : tenant.users()) {
       fill(*of.add_users(), user);
@@ -210,6 +236,7 @@ void wipe_secrets(ipc::VpnConfig& config) {
   for (auto& tenant : *config.mutable_tenants()) {
     for (auto& gateway : *tenant.mutable_gateways()) {
       for (auto& key : *gateway.mutable_keys()) wipe(key);
+      for (auto& key : *gateway.mutable_sstp()->mutable_keys()) wipe(key);
     }
     for (auto& user : *tenant.mutable_users()) {
       wipe(*user.mutable_nt_hash());

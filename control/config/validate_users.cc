@@ -281,6 +281,20 @@ class UserCheck {
     }
   }
 
+  void check_sstp(const Path& here, const model::Gateway& gateway) {
+    const model::Sstp& sstp = gateway.sstp();
+    check_pems(here, "certificates", sstp.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
+    check_pems(here, "keys", sstp.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
+        "not one private key, without a password, as PEM text");
+    if (sstp.accept_size() == 0) reporter_.error(Path(here, "accept"), "SSTP accepts mschapv2, eap-mschapv2 or both");
+    if (sstp.certificates_size() != sstp.keys_size()) {
+      reporter_.error(Path(here, "keys"), "each certificate has its key, in the same order");
+    }
+    if (sstp.certificates_size() == 0 && gateway.certificates_size() == 0) {
+      reporter_.error(Path(here, "certificates"), "the gateway proves itself by a certificate");
+    }
+  }
+
   void check_credentials(const Path& here, const model::Gateway& gateway) {
     check_pems(here, "certificates", gateway.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "keys", gateway.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
@@ -294,7 +308,8 @@ class UserCheck {
     }
     const auto& accept = gateway.accept();
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
-    if (accept.empty()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
+    if (gateway.has_sstp()) check_sstp(Path(here, "sstp"), gateway);
+    if (accept.empty() && !gateway.has_sstp()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
     const bool certificates = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_TLS);
     const bool proves = certificates || accepts(model::Gateway::EAP_MSCHAPV2);
     if (proves && gateway.certificates_size() == 0) {

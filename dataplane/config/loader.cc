@@ -287,7 +287,11 @@ bool Loader::build_ports(Runtime& runtime, LoadError& error) {
     port.link6 = link_header(port, filters::kEtherTypeIpv6);
     runtime.ports.push_back(port);
   }
-  for (const snapshot::Gateway& gateway : view.gateways()) runtime.ports[gateway.port].has_gateways = 1;
+  for (const snapshot::Gateway& gateway : view.gateways()) {
+    runtime.ports[gateway.port].has_gateways = 1;
+    if (gateway.service != 0) runtime.services.emplace_back(gateway.service, static_cast<std::uint32_t>(&gateway - view.gateways().data()));
+  }
+  std::sort(runtime.services.begin(), runtime.services.end());
   runtime.wires.build(runtime.ports);
   find_homes(runtime);
 

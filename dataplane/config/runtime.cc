@@ -50,6 +50,11 @@ const snapshot::Gateway* Runtime::find_gateway(std::uint32_t port, const Address
   return at != all.end() && at->port == port && at->address == address ? &*at : nullptr;
 }
 
+const snapshot::Gateway* Runtime::find_service(std::uint32_t service) const noexcept {
+  const auto at = std::lower_bound(services.begin(), services.end(), std::pair(service, std::uint32_t{0}));
+  return at != services.end() && at->first == service ? &view.gateways()[at->second] : nullptr;
+}
+
 const snapshot::RadiusPeer* Runtime::find_radius(std::uint32_t tenant_index, const Address& local,
                                                  const Address& remote) const noexcept {
   const auto all = view.radius_peers();

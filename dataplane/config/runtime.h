@@ -227,6 +227,7 @@ struct Runtime {
   std::vector<std::uint64_t> static_hops;  ///< MACs in memory order in the low 48 bits (raw_mac); kWatchedHop, kVirtualHop, kTunnelHop
   std::vector<std::uint32_t> hop_bindings; ///< beside static_hops: index in `bindings`; kVirtualHop: in `virtuals`; kTunnelHop: kNoIndex
   std::vector<VirtualAddress> virtuals;    ///< by tenant and address
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> services;  ///< (ServiceId, index in the view's gateways), sorted
   WireMap wires;
   std::vector<PrefixTable> owners;      ///< by port index of an uplink: destination -> port index of the share
   std::vector<PrefixTable> proxied;     ///< by wire port index: NAT's outside addresses on its link, answered for there
@@ -261,6 +262,8 @@ struct Runtime {
   [[nodiscard]] std::uint32_t find_rule(std::uint32_t id) const noexcept;
   /// The gateway of the Port (index) with this address, or nullptr. Ask only where PortEntry::has_gateways.
   [[nodiscard]] const snapshot::Gateway* find_gateway(std::uint32_t port, const Address& address) const noexcept;
+  /// The gateway with this ServiceId, or nullptr.
+  [[nodiscard]] const snapshot::Gateway* find_service(std::uint32_t service) const noexcept;
   /// The RADIUS server of the tenant (index) that is at `remote` and speaks with `local`, or nullptr.
   [[nodiscard]] const snapshot::RadiusPeer* find_radius(std::uint32_t tenant_index, const Address& local,
                                                         const Address& remote) const noexcept;

@@ -8,6 +8,7 @@
 #include "dataplane/path/path.h"
 #include "dataplane/path/quarantine.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/service.h"
 #include "dataplane/path/tunnels.h"
 #include "filters/packet/address_class.h"
 #include "filters/packet/fields.h"
@@ -173,7 +174,11 @@ enum class Bound : std::uint8_t {
   PacketMeta& meta = meta_of(packet);
   if (!segment) {
     if (at == kNoIndex) [[unlikely]] {
-      shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
+      if (packet->port == shard.shared.service_nic) {
+        service::answer(shard, config, packet);
+      } else {
+        shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
+      }
       return Bound::kEnded;
     }
     if (config.ports[at].kind == snapshot::PortKind::kUplink) {

@@ -11,6 +11,7 @@
 #include "base/net/tunnel_dhcp.h"
 #include "dataplane/path/carry.h"
 #include "dataplane/path/record.h"
+#include "dataplane/path/service.h"
 #include "dataplane/train.h"
 #include "dataplane/tunnel/esp_path.h"
 #include "filters/esp/esp.h"
@@ -443,6 +444,7 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
     return true;
   }
   if (config.ports[meta.ingress].has_gateways == 0) return false;
+  if (service::deliver(shard, config, packet)) return true;
   const bool esp = meta.protocol == filters::kProtocolEsp;
   const bool ike = meta.protocol == filters::kProtocolUdp && meta.destination_port == kIkePort;
   const bool either = meta.protocol == filters::kProtocolUdp && meta.destination_port == kNatTraversalPort;

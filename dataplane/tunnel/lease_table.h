@@ -19,8 +19,11 @@ struct Lease {
   std::uint32_t tunnel = 0;
   std::uint32_t user = 0;        ///< UserId value; 0: nobody the configuration names
   std::uint32_t port = 0;        ///< PortId value of the tunnel Port
-  std::uint32_t outbound = 0;    ///< handle of the outbound SA, which names its worker; 0: none yet
+  std::uint32_t outbound = 0;    ///< handle of the outbound SA, which names its worker; 0: none yet; kRing: it has none
   std::uint16_t inner_mtu = 0;   ///< the longest packet that SA carries; 0 with `outbound`
+
+  /// In place of a handle: packets to it cross the ring of the daemon that opened the tunnel, each on the worker that has it.
+  static constexpr std::uint32_t kRing = 1;  // generation 0: no handle
 
   [[nodiscard]] std::uint32_t worker() const { return Spi::worker(outbound); }
 };

@@ -280,8 +280,9 @@ struct Gateway {
   std::uint32_t tenant;        ///< index in kTenants
   std::uint32_t port;          ///< index in kPorts: the tenant's segment or routed Port whose own address it is, or share that owns it
   std::uint32_t tunnel_port;   ///< index in kPorts: the tenant's kTunnel its users come in by
+  std::uint32_t service;       ///< ServiceId: by which its TCP 443 is known in the service network; 0: it has none
 };
-static_assert(sizeof(Gateway) == 32);
+static_assert(sizeof(Gateway) == 36);
 
 /// A remote user, as rules know it. Suspended users are in no group. Number 0, once a tenant at most: all whom it does not name.
 struct User {

@@ -8,9 +8,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <tuple>
+#include <unordered_set>
 #include <vector>
 
 #include "base/limits.h"
+#include "base/net/service_address.h"
 #include "filters/nat/nat_rules.h"
 #include "filters/policy/snapshot_builder.h"
 
@@ -688,6 +690,7 @@ Result<void> SnapshotCheck::check_gateways() const {
   std::vector<std::size_t> of_tenant(view_.tenants().size(), 0);
   const auto ports = view_.ports();
   const snapshot::Gateway* before = nullptr;
+  std::unordered_set<std::uint32_t> services;
   for (const auto& gateway : view_.gateways()) {
     if (!is_valid(gateway.address)) return at(gateway.address);
     if (!all_zero(gateway.reserved)) return at(gateway.reserved);
@@ -696,6 +699,8 @@ Result<void> SnapshotCheck::check_gateways() const {
     if (gateway.port >= ports.size() || ports[gateway.port].tenant != gateway.tenant) return at(gateway.port);
     if (gateway.tunnel_port >= ports.size() || ports[gateway.tunnel_port].tenant != gateway.tenant) return at(gateway.tunnel_port);
     if (ports[gateway.tunnel_port].kind != PortKind::kTunnel) return at(gateway.tunnel_port);
+    if (gateway.service > kServiceIdMax) return at(gateway.service);
+    if (gateway.service != 0 && !services.insert(gateway.service).second) return at(gateway.service);
     const auto own = slice(view_.port_addresses(), ports[gateway.port].addresses);
     const auto is_own = [&](const Prefix& prefix) { return prefix.address == gateway.address; };
     const auto owns = [&](const snapshot::OwnedPrefix& owned) {

@@ -215,6 +215,10 @@ class Daemon {
         const TenantPlan* old = before ? before->tenant(id) : nullptr;
         const GatewayPlan* same = old == nullptr ? nullptr : old->gateway(one.gateway.name);
         if (same != nullptr && same->gateway == one.gateway) continue;
+        if (!one.gateway.accepts_ike()) {
+          engine_->remove_gateway(id, one.gateway.name);
+          continue;
+        }
         if (const auto why = engine_->set_gateway(one.gateway)) {
           note("gateway " + one.gateway.name + " answers nobody: " + *why);
           engine_->remove_gateway(id, one.gateway.name);

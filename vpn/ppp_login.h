@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "vpn/directory.h"
+#include "vpn/ppp/types.h"
+#include "vpn/tunnel_client.h"
+
+namespace sekisho::vpn {
+
+/// The way of one user in by PPP, the same for every door: who he is (the tenant's directory), whether he may (groups, limits, hours,
+/// lockout), which addresses he gets, and what the log hears of it. A door makes one for each attempt, hands it what PPP asks and says,
+/// and tells it the end; it makes the events of SessionEvent in their order, each attempt ending in exactly one. Thread: the door's.
+class PppLogin {
+ public:
+  struct Ports {
+    UserDirectory& directory;
+    TunnelClient& tunnels;
+    SessionObserver& observer;
+  };
+  /// `session`: id, protocol, path and what is known of the client. `gateway`: its name.
+  PppLogin(const Ports& ports, Session session, std::string gateway);
+  /// An attempt that was not ended is internal's.
+  ~PppLogin();
+  PppLogin(const PppLogin&) = delete;
+  PppLogin& operator=(const PppLogin&) = delete;
+
+  /// The peer's address is real: `start`.
+  void begin();
+  /// PPP's question, answered at once: password by password, MSCHAPv2 and EAP-MSCHAPv2 by the NT hash. Who proves himself is
+  /// authorized here, so that a refusal is one to his login.
+  ppp::AuthAnswer authenticate(const ppp::AuthRequest& request);
+  /// He knows that he is in: takes his addresses. Nothing: none are left, and cause() says so.
+  std::optional<ppp::Network> network();
+  /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. The tunnel's number; nothing: refused.
+  std::optional<std::uint32_t> open(std::uint16_t mtu);
+  /// It is over, whatever came before; only the first counts. Never up: with stage and cause an authentication failure or denial.
+  void end(Stage stage, Cause cause, std::string_view text);
+
+  /// What a peer says of itself: the client's name in records.
+  void describe(std::string_view client);
+  void set_suite(std::string suite) { session_.esp_suite = std::move(suite); }
+  [[nodiscard]] const Session& session() const { return session_; }
+  [[nodiscard]] bool up() const { return up_; }
+  [[nodiscard]] bool over() const { return over_; }
+
+ private:
+  ppp::AuthAnswer check_mschapv2(const ppp::AuthRequest& request);
+  ppp::AuthAnswer admit(ppp::AuthAnswer accept, std::string_view way);
+  ppp::AuthAnswer refuse(Stage stage, Cause cause, std::string_view sentence, std::string_view remedy = {});
+  void tell(SessionEvent::Kind kind, Stage stage = Stage::kAdmission, Cause cause = Cause::kNone, std::string text = {});
+
+  Ports ports_;
+  Session session_;
+  std::string gateway_;
+  bool eap_ = false;       ///< the method runs inside EAP
+  struct Refusal {
+    Stage stage = Stage::kAuthentication;
+    Cause cause = Cause::kNone;  ///< kNone: nothing was refused
+    std::string text;
+  };
+  Refusal refusal_;        ///< what the end will be, whatever the peer makes of it
+  bool begun_ = false, authorized_ = false, up_ = false, over_ = false;
+};
+
+}  // namespace sekisho::vpn

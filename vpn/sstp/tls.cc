@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/sstp/tls.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "base/assert.h"
+
+namespace sekisho::vpn::sstp {
+namespace {
+
+constexpr const char* kStrong12 = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
+constexpr const char* kWide12 =
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
+constexpr const char* kStrong13 = "TLS_AES_256_GCM_SHA384";
+constexpr const char* kWide13 = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256";
+constexpr const char* kGroups = "X25519:P-256:P-384:P-521";
+
+struct Free {
+  void operator()(BIO* one) const { BIO_free(one); }
+  void operator()(X509* one) const { X509_free(one); }
+  void operator()(EVP_PKEY* one) const { EVP_PKEY_free(one); }
+  void operator()(SSL_CTX* one) const { SSL_CTX_free(one); }
+  void operator()(X509_STORE* one) const { X509_STORE_free(one); }
+};
+template <typename T>
+using Owned = std::unique_ptr<T, Free>;
+
+/// Nobody is asked for a password.
+int no_password(char*, int, int, void*) { return 0; }
+
+Owned<X509> certificate_of(const std::string& pem) {
+  const Owned<BIO> text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  return Owned<X509>(PEM_read_bio_X509(text.get(), nullptr, no_password, nullptr));
+}
+Owned<EVP_PKEY> key_of(const std::string& pem) {
+  const Owned<BIO> text(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  return Owned<EVP_PKEY>(PEM_read_bio_PrivateKey(text.get(), nullptr, no_password, nullptr));
+}
+
+/// Clients that ask for a protocol get HTTP.
+int choose_protocol(SSL*, const unsigned char** out, unsigned char* length, const unsigned char* in, unsigned in_length, void*) {
+  static constexpr std::array<unsigned char, 9> kHttp{8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, length, kHttp.data(), kHttp.size(), in, in_length) != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_NOACK;
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+int choose_certificate(SSL* ssl, int*, void* gateway) {
+  const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+  SSL_CTX* context = static_cast<const TlsGateway*>(gateway)->context_for(name);
+  if (context != SSL_get_SSL_CTX(ssl)) SSL_set_SSL_CTX(ssl, context);
+  return name == nullptr ? SSL_TLSEXT_ERR_NOACK : SSL_TLSEXT_ERR_OK;
+}
+
+/// Sends along what stands between the certificate and its root.
+bool add_chain(SSL_CTX* context, const SstpPlan& plan) {
+  const Owned<X509_STORE> store(X509_STORE_new());
+  for (const std::string& pem : plan.vouching) {
+    if (const Owned<X509> one = certificate_of(pem)) X509_STORE_add_cert(store.get(), one.get());
+  }
+  constexpr unsigned long kFlags = SSL_BUILD_CHAIN_FLAG_IGNORE_ERROR | SSL_BUILD_CHAIN_FLAG_NO_ROOT | SSL_BUILD_CHAIN_FLAG_CLEAR_ERROR;
+  return SSL_CTX_set1_chain_cert_store(context, store.get()) == 1 && SSL_CTX_build_cert_chain(context, kFlags) > 0;
+}
+
+bool set_up(SSL_CTX* context, const SstpPlan& plan) {
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_read_ahead(context, 1);
+  SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+  return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1 &&
+         SSL_CTX_set_cipher_list(context, plan.aes128 ? kWide12 : kStrong12) == 1 &&
+         SSL_CTX_set_ciphersuites(context, plan.aes128 ? kWide13 : kStrong13) == 1 && SSL_CTX_set1_groups_list(context, kGroups) == 1;
+}
+
+}  // namespace
+
+std::shared_ptr<const TlsGateway> TlsGateway::make(const SstpPlan& plan, std::string& refusal) {
+  std::shared_ptr<TlsGateway> out(new TlsGateway);
+  for (std::size_t i = 0; i < plan.certificates.size(); ++i) {
+    const Owned<X509> certificate = certificate_of(plan.certificates[i]);
+    const Owned<EVP_PKEY> key = key_of(plan.keys[i]);
+    Owned<SSL_CTX> context(SSL_CTX_new(TLS_server_method()));
+    ERR_clear_error();
+    if (!certificate) return refusal = "a certificate cannot be read", nullptr;
+    if (!key) return refusal = "a key cannot be read", nullptr;
+    if (!context || !set_up(context.get(), plan)) return refusal = "TLS cannot be set up", nullptr;
+    if (SSL_CTX_use_certificate(context.get(), certificate.get()) != 1) return refusal = "a certificate is too weak", nullptr;
+    if (SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) return refusal = "a certificate and its key do not belong together", nullptr;
+    if (!add_chain(context.get(), plan)) return refusal = "the chain of a certificate cannot be made", nullptr;
+    SSL_CTX_set_tlsext_servername_callback(context.get(), choose_certificate);
+    SSL_CTX_set_tlsext_servername_arg(context.get(), out.get());
+    out->contexts_.push_back(context.release());
+  }
+  ERR_clear_error();
+  if (out->contexts_.empty()) return refusal = "it has no certificate", nullptr;
+  return out;
+}
+
+TlsGateway::~TlsGateway() {
+  for (ssl_ctx_st* context : contexts_) SSL_CTX_free(context);
+}
+
+ssl_ctx_st* TlsGateway::context_for(const char* name) const {
+  if (name == nullptr) return contexts_.front();
+  const std::string_view wanted(name);
+  const auto has = [wanted](ssl_ctx_st* context) {
+    return X509_check_host(SSL_CTX_get0_certificate(context), wanted.data(), wanted.size(), 0, nullptr) == 1;
+  };
+  const auto found = std::find_if(contexts_.begin(), contexts_.end(), has);
+  return found == contexts_.end() ? contexts_.front() : *found;
+}
+
+TlsStream::TlsStream(std::shared_ptr<const TlsGateway> gateway, int socket) : gateway_(std::move(gateway)) {
+  ssl_ = SSL_new(gateway_->context_for(nullptr));
+  SEKISHO_ASSERT(ssl_ != nullptr && SSL_set_fd(ssl_, socket) == 1);
+  SSL_set_accept_state(ssl_);
+}
+
+TlsStream::~TlsStream() { SSL_free(ssl_); }
+
+TlsStream::Outcome TlsStream::outcome_of(int returned) {
+  const int error = SSL_get_error(ssl_, returned);
+  ERR_clear_error();
+  if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return Outcome::kWait;
+  return error == SSL_ERROR_ZERO_RETURN ? Outcome::kClosed : Outcome::kFailed;
+}
+
+TlsStream::Outcome TlsStream::handshake() {
+  const int returned = SSL_do_handshake(ssl_);
+  return returned == 1 ? Outcome::kDone : outcome_of(returned);
+}
+
+TlsStream::Outcome TlsStream::read(std::span<std::uint8_t> out, std::size_t& count) {
+  const int returned = SSL_read_ex(ssl_, out.data(), out.size(), &count);
+  return returned == 1 ? Outcome::kDone : outcome_of(returned);
+}
+
+TlsStream::Outcome TlsStream::write(ByteSpan bytes, std::size_t& count) {
+  const int returned = SSL_write_ex(ssl_, bytes.data(), bytes.size(), &count);
+  return returned == 1 ? Outcome::kDone : outcome_of(returned);
+}
+
+void TlsStream::shutdown() {
+  if (SSL_is_init_finished(ssl_) == 1) (void)SSL_shutdown(ssl_);
+  ERR_clear_error();
+}
+
+TlsStream::CertificateHashes TlsStream::certificate_hashes() const {
+  CertificateHashes out;
+  const X509* certificate = SSL_get_certificate(ssl_);
+  if (certificate == nullptr || SSL_is_init_finished(ssl_) != 1) return out;
+  unsigned length = 0;
+  const bool made = X509_digest(certificate, EVP_sha1(), out.sha1.data(), &length) == 1 &&
+                    X509_digest(certificate, EVP_sha256(), out.sha256.data(), &length) == 1;
+  SEKISHO_ASSERT(made);
+  return out;
+}
+
+std::string TlsStream::suite() const { return std::string(SSL_get_version(ssl_)) + '/' + SSL_get_cipher_name(ssl_); }
+
+}  // namespace sekisho::vpn::sstp

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/wire/reader.h"
+#include "vpn/plan.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
+
+/// TLS of SSTP's server: OpenSSL, without tickets, sessions or renegotiation. Thread: one.
+namespace sekisho::vpn::sstp {
+
+/// What a gateway shows and accepts. Immutable: a new certificate is a new object, and connections keep the one they began with.
+class TlsGateway {
+ public:
+  /// nullptr: `refusal` says why.
+  static std::shared_ptr<const TlsGateway> make(const SstpPlan& plan, std::string& refusal);
+  ~TlsGateway();
+  TlsGateway(const TlsGateway&) = delete;
+  TlsGateway& operator=(const TlsGateway&) = delete;
+
+  /// The context for a client that asks for `name`: the first certificate that has it, else the first.
+  [[nodiscard]] ssl_ctx_st* context_for(const char* name) const;
+
+ private:
+  TlsGateway() = default;
+  std::vector<ssl_ctx_st*> contexts_;
+};
+
+/// One connection's TLS on a nonblocking socket, which stays its owner's.
+class TlsStream {
+ public:
+  enum class Outcome : std::uint8_t { kDone, kWait, kClosed, kFailed };
+
+  /// `gateway` lives as long as this.
+  TlsStream(std::shared_ptr<const TlsGateway> gateway, int socket);
+  ~TlsStream();
+  TlsStream(const TlsStream&) = delete;
+  TlsStream& operator=(const TlsStream&) = delete;
+
+  Outcome handshake();
+  /// Reads into `out`; `count` of kDone. kClosed: the peer has said so.
+  Outcome read(std::span<std::uint8_t> out, std::size_t& count);
+  /// Writes of `bytes` what goes; `count` of kDone.
+  Outcome write(ByteSpan bytes, std::size_t& count);
+  /// Says goodbye, if it can be said now.
+  void shutdown();
+
+  /// Hashes of the certificate this connection's peer was sent; zeros before the handshake.
+  struct CertificateHashes {
+    std::array<std::uint8_t, 20> sha1{};
+    std::array<std::uint8_t, 32> sha256{};
+  };
+  [[nodiscard]] CertificateHashes certificate_hashes() const;
+  /// "TLSv1.3/TLS_AES_256_GCM_SHA384"
+  [[nodiscard]] std::string suite() const;
+
+ private:
+  Outcome outcome_of(int returned);
+  std::shared_ptr<const TlsGateway> gateway_;
+  ssl_st* ssl_ = nullptr;
+};
+
+}  // namespace sekisho::vpn::sstp
