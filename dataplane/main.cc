@@ -35,7 +35,7 @@ constexpr const char* kUsage =
     "  --log-records N     size of each log ring, a power of two (default 16384)\n"
     "  --allow-uid UID     who may configure besides root (controld); repeatable\n"
     "  --log-uid UID       who may read the log rings besides root (logd); repeatable\n"
-    "  --tunnel-uid UID    who may key tunnels besides root (iked); repeatable\n"
+    "  --tunnel-uid [KIND=]UID  who may key tunnels besides root, as ike (without KIND), ikev1, ppp or pptp; repeatable\n"
     "  --tunnels N         tunnels of remote users, 0 = none (default 0); their keys are locked in memory\n"
     "  --service-device D  DPDK's name of the card to the network where SSTP ends (none)\n"
     "  --tenants N --ports N --bindings N   places for what survives commits (default 1024, 4096, 4096)\n"
@@ -70,10 +70,17 @@ bool take_option(int option, const char* value, Arguments& out) {
     case 'e': out.engine.service_device = value; return true;
     case 'u':
     case 'g':
-    case 'k':
       if (!number(value, uid)) return false;
-      (option == 'u' ? out.loop.control_uids : option == 'g' ? out.loop.log_uids : out.loop.tunnel_uids).push_back(uid);
+      (option == 'u' ? out.loop.control_uids : out.loop.log_uids).push_back(uid);
       return true;
+    case 'k': {
+      const char* const equals = std::strchr(value, '=');
+      const auto kind = equals == nullptr ? std::optional(sekisho::KeyingDaemon::kIkeV2)
+                                          : sekisho::keying_daemon_named({value, static_cast<std::size_t>(equals - value)});
+      if (!kind || !number(equals == nullptr ? value : equals + 1, uid)) return false;
+      out.loop.tunnel_uids.emplace_back(uid, *kind);
+      return true;
+    }
     default: return false;
   }
 }

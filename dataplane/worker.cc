@@ -96,7 +96,7 @@ unsigned turn(Shard& shard, std::uint64_t tsc) noexcept {
   }
   shard.expire_sessions(*config, kExpirePerTurnMax);   // a proxied one may ask its server again
   WorkerTunnels& tunnels = shard.tunnels_here;
-  if (tunnels.inject.has_value() && !tunnels.inject->empty()) [[unlikely]] path::tunnel::inject(shard, *config);
+  if (tunnels.injecting != 0) path::tunnel::inject(shard, *config);
   if (tunnels.waiting()) [[unlikely]] path::tunnel::serve(shard, *config);
   path::transmit(shard);
   path::sweep(shard, *config, packets == 0);           // sessions of an older generation

@@ -323,6 +323,16 @@ void UserDirectory::release(const Session& session, const Address& address) {
   leases_.release(session.id, session.path.tenant, address);
 }
 
+void UserDirectory::foreign_lease(std::uint32_t tenant, const Address& address, bool held) {
+  const std::lock_guard lock(mutex_);
+  leases_.foreign(tenant, address, held);
+}
+
+void UserDirectory::forget_foreign_leases() {
+  const std::lock_guard lock(mutex_);
+  leases_.forget_foreign();
+}
+
 std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t session) const {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(session);

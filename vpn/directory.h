@@ -38,6 +38,10 @@ class UserDirectory : public Directory {
   Admission authorize(const Session& session) override;
   std::optional<Address> lease(const Session& session, Family family) override;
   void release(const Session& session, const Address& address) override;
+  /// A session of another daemon has the address, or has it no longer.
+  void foreign_lease(std::uint32_t tenant, const Address& address, bool held);
+  /// The data plane is gone, and with it what others held.
+  void forget_foreign_leases();
 
   /// What a backend says of somebody it let in.
   struct Grant {

@@ -53,6 +53,7 @@ std::optional<Address> Leases::acquire(const LeaseRequest& request, std::uint64_
 }
 
 std::optional<Address> Leases::take(const LeaseRequest& request, const Address& address, bool from_live, std::uint64_t& replaced) {
+  if (foreign_.contains({request.tenant, address})) return std::nullopt;
   const auto found = holders_.find({request.tenant, address});
   if (found != holders_.end()) {
     if (found->second.user != request.user || !(from_live || found->second.ending)) return std::nullopt;
@@ -85,7 +86,7 @@ std::optional<Address> Leases::search(const LeaseRequest& request, std::uint64_t
     if (auto taken = take(request, wanted, false, replaced)) return taken;
   }
   // Among as many as are held or reserved, and one more, one is free.
-  const std::uint64_t busy = holders_.size() + (request.reserved != nullptr ? request.reserved->size() : 0);
+  const std::uint64_t busy = holders_.size() + foreign_.size() + (request.reserved != nullptr ? request.reserved->size() : 0);
   std::uint64_t place = hash_of(request.user) % total;
   for (std::uint64_t tries = std::min(total, busy + 1); tries > 0; --tries, place = (place + 1) % total) {
     std::uint64_t offset = place;
@@ -103,6 +104,14 @@ void Leases::adopt(std::uint32_t tenant, const Address& address, std::uint64_t s
   if (!holders_.emplace(Key{tenant, address}, Holder{session, user, true}).second) return;
   by_session_[session].push_back({tenant, address});
   remember(tenant, user, address);
+}
+
+void Leases::foreign(std::uint32_t tenant, const Address& address, bool held) {
+  if (held) {
+    foreign_.insert({tenant, address});
+  } else {
+    foreign_.erase({tenant, address});
+  }
 }
 
 void Leases::ending(std::uint64_t session) {

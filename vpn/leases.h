@@ -46,6 +46,10 @@ class Leases {
   std::optional<Address> acquire(const LeaseRequest& request, std::uint64_t& replaced);
   /// An address that is held already, by a session of a daemon before.
   void adopt(std::uint32_t tenant, const Address& address, std::uint64_t session, const std::string& user);
+  /// A session of another daemon has the address, or has it no longer: acquire() passes it by meanwhile.
+  void foreign(std::uint32_t tenant, const Address& address, bool held);
+  /// What others hold is not known any more.
+  void forget_foreign() { foreign_.clear(); }
   void ending(std::uint64_t session);
   /// The session holds nothing any more.
   void release(std::uint64_t session);
@@ -64,6 +68,7 @@ class Leases {
   std::optional<Address> search(const LeaseRequest& request, std::uint64_t& replaced);
 
   std::map<Key, Holder> holders_;
+  std::set<Key> foreign_;  ///< held by sessions of other daemons
   std::unordered_map<std::uint64_t, std::vector<Key>> by_session_;
   void remember(std::uint32_t tenant, const std::string& user, const Address& address);
 

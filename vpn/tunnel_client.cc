@@ -86,8 +86,8 @@ struct TunnelClient::Waiting {
   bool over = false;
 };
 
-TunnelClient::TunnelClient(std::string socket_path, OwnerOf owner_of)
-    : socket_path_(std::move(socket_path)), owner_of_(std::move(owner_of)) {
+TunnelClient::TunnelClient(KeyingDaemon kind, std::string socket_path, OwnerOf owner_of)
+    : kind_(kind), socket_path_(std::move(socket_path)), owner_of_(std::move(owner_of)) {
   // Not the numbers of the daemon before: what it left is told only after the first hello.
   make_random(last_number_);
   reader_ = std::thread([this] { run(); });
@@ -133,7 +133,7 @@ bool TunnelClient::connect() {
   auto connection = std::make_shared<IpcConnection>(std::move(*made));
   ipc::ToTunnels hello;
   hello.set_correlation(1);
-  hello.mutable_hello()->set_kind(ipc::TunnelHello::IKE);
+  hello.mutable_hello()->set_kind(static_cast<ipc::TunnelHello::Kind>(index_of(kind_)));
   const std::string bytes = hello.SerializeAsString();
   if (!connection->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, {}, kDeadline)) return false;
   auto answer = connection->receive(kDeadline);
@@ -265,6 +265,11 @@ void TunnelClient::take_event(const ipc::TunnelEvent& event) {
     const auto local = local_of(event.moved().spi());
     const auto remote = endpoint_of(event.moved().remote(), event.moved().remote_port());
     if (local && remote) signals_.emplace_back(PeerMovedTo{event.moved().spi(), *local, *remote});
+  } else if (event.has_foreign_leases()) {
+    for (const ipc::ForeignLease& one : event.foreign_leases().leases()) {
+      const auto address = endpoint_of(one.address(), 0);
+      if (address) signals_.emplace_back(ForeignLease{one.tenant(), address->address, one.held()});
+    }
   } else if (event.has_gone()) {
     const ipc::TunnelGone& gone = event.gone();
     const TunnelTotals totals{gone.bytes_in(), gone.bytes_out(), gone.packets_in(), gone.packets_out()};
@@ -335,8 +340,8 @@ std::optional<std::uint32_t> TunnelClient::allocate_spi(const Path& path) {
 
 std::uint32_t TunnelClient::free_number() {
   do {
-    ++last_number_;
-  } while (last_number_ == 0 || own_.contains(last_number_) || left_.contains(last_number_));
+    last_number_ = tunnel_number(kind_, last_number_ + 1);
+  } while (!may_number(kind_, last_number_) || own_.contains(last_number_) || left_.contains(last_number_));
   return last_number_;
 }
 

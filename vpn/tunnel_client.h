@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/ipc/seqpacket.h"
 #include "base/shm/datagram_ring.h"
 #include "vpn/ports.h"
@@ -66,11 +67,17 @@ struct LeftTunnelGone {
   SessionTunnelGone::Why why = SessionTunnelGone::Why::kReplaced;
   TunnelTotals totals;
 };
+/// A session of another daemon's took the address, or gave it back: nobody is given it meanwhile.
+struct ForeignLease {
+  std::uint32_t tenant = 0;
+  Address address;
+  bool held = false;
+};
 /// No data plane any more: all tunnels and SAs are gone with it.
 struct DataplaneLost {};
 struct DataplaneFound {};
 using TunnelSignal =
-    std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone, DataplaneLost, DataplaneFound>;
+    std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone, ForeignLease, DataplaneLost, DataplaneFound>;
 
 /// The edge to the data plane (base/proto/tunnel.proto): SAs and tunnels over tunnel.sock, datagrams over rings. Whoever calls waits
 /// for the answer, at most two seconds; many may at once. Without a data plane every question is answered no, at once, and it is
@@ -81,8 +88,8 @@ class TunnelClient : public SaSink, public DatagramSender {
  public:
   using OwnerOf = std::function<std::optional<TunnelOwner>(const Session&)>;
 
-  /// `owner_of` is asked before the first SA of a session, on the thread that installs it.
-  TunnelClient(std::string socket_path, OwnerOf owner_of);
+  /// `kind`: which daemon this process is. `owner_of` is asked before the first SA of a session, on the thread that installs it.
+  TunnelClient(KeyingDaemon kind, std::string socket_path, OwnerOf owner_of);
   ~TunnelClient() override;
 
   std::optional<std::uint32_t> allocate_spi(const Path& path) override;
@@ -157,6 +164,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   std::optional<TunnelTotals> end(std::uint32_t tunnel);
   std::optional<SaUse> use_of(std::uint32_t tunnel, std::uint32_t spi, bool inbound);
 
+  KeyingDaemon kind_;
   std::string socket_path_;
   OwnerOf owner_of_;
 

@@ -149,12 +149,21 @@ void open_joined(Shard& shard, const Runtime& config, rte_mbuf* train) {
   to_opener(shard, config, packet);
 }
 
-/// Gives an IKE datagram to the keying daemon.
-void punt(Shard& shard, const Runtime& config, rte_mbuf* packet) {
+/// Whose an IKE datagram is, by the version in its header. What is too short for one is told apart by the daemon.
+KeyingDaemon ike_daemon(rte_mbuf* packet) {
+  constexpr std::size_t kVersionAt = 17, kMarkerBytes = 4;
+  const ByteSpan ike = payload_of(packet).subspan(
+      meta_of(packet).destination_port == kNatTraversalPort ? std::min(kMarkerBytes, payload_of(packet).size()) : 0);
+  return ike.size() > kVersionAt && ike[kVersionAt] >> 4 == 1 ? KeyingDaemon::kIkeV1 : KeyingDaemon::kIkeV2;
+}
+
+/// Gives a datagram to a keying daemon.
+void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, KeyingDaemon daemon) {
+  std::optional<DatagramRingWriter>& ring = shard.tunnels_here.punts[index_of(daemon)];
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
   if (ends_explained(shard, packet)) return;
-  if (!shard.tunnels_here.punt.has_value()) {
+  if (!ring.has_value()) {
     refuse(shard, config, packet, DropReason::kIkeUnserved);
     return;
   }
@@ -177,7 +186,7 @@ void punt(Shard& shard, const Runtime& config, rte_mbuf* packet) {
                           .remote = filters::ip_source(frame_of(packet), meta),
                           .local_port = meta.destination_port,
                           .remote_port = meta.source_port};
-  if (shard.tunnels_here.punt->push(head, std::span(pieces).first(count))) {
+  if (ring->push(head, std::span(pieces).first(count))) {
     shard.consume(packet);
   } else {
     refuse(shard, config, packet, DropReason::kPuntLimit);
@@ -233,7 +242,7 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa
   }
   if (asks_dhcp(packet)) [[unlikely]] {
     place(config, meta, port);
-    punt(shard, config, packet);
+    punt(shard, config, packet, KeyingDaemon::kIkeV2);
     return false;
   }
   const bool syn = meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kTcpSyn) != 0 && (meta.proof & filters::kProofL4) != 0;
@@ -440,7 +449,8 @@ bool is_radius(const Runtime& config, rte_mbuf* packet) {
 bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
   if (is_radius(config, packet)) {
-    punt(shard, config, packet);
+    const bool answers = meta.destination_port >= kRadiusPortsFirst;
+    punt(shard, config, packet, answers ? radius_ports_owner(meta.destination_port) : KeyingDaemon::kIkeV2);
     return true;
   }
   if (config.ports[meta.ingress].has_gateways == 0) return false;
@@ -452,7 +462,7 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   if (!is_gateway(shard, config, meta.ingress, filters::ip_destination(frame_of(packet), meta))) return false;
   const bool encrypted = esp || (either && filters::classify_udp_encapsulated(payload_of(packet)) == filters::UdpEncapsulated::kEsp);
   if (!encrypted) {
-    punt(shard, config, packet);
+    punt(shard, config, packet, ike_daemon(packet));
   } else if (is_train(packet)) {
     open_joined(shard, config, packet);
   } else {
@@ -658,16 +668,20 @@ void send_dhcp(Shard& shard, const Runtime& config, const DatagramHead& head, By
 
 }  // namespace
 
-void inject(Shard& shard, const Runtime& config) noexcept {
+namespace {
+
+void inject_of(Shard& shard, const Runtime& config, KeyingDaemon daemon) {
   constexpr std::size_t kUdpBytes = 8;
   WorkerTunnels& here = shard.tunnels_here;
+  std::optional<DatagramRingReader>& ring = here.injects[index_of(daemon)];
   for (unsigned left = kInjectPerTurnMax; left > 0; --left) {
     DatagramHead head;
     bool found = false;
     const std::span<std::uint8_t> room{here.inject_room.get(), WorkerTunnels::kInjectRoom};
-    const auto length = here.inject->pop(head, room.subspan(kUdpBytes), found);
+    const auto length = ring->pop(head, room.subspan(kUdpBytes), found);
     if (!length) {
-      here.inject.reset();  // its writer is no longer one of ours
+      ring.reset();  // its writer is no longer one of ours
+      here.injecting &= ~bit_of(daemon);
       return;
     }
     if (!found) return;
@@ -687,6 +701,15 @@ void inject(Shard& shard, const Runtime& config) noexcept {
     const std::uint16_t folded = checksum_fold(checksum_add(sum, datagram));
     store_be<std::uint16_t>(datagram, 6, folded == 0 ? std::uint16_t{0xffff} : folded);
     dhcp ? send_dhcp(shard, config, head, datagram) : send_datagram(shard, config, head, datagram, hop);
+  }
+}
+
+}  // namespace
+
+void inject(Shard& shard, const Runtime& config) noexcept {
+  for (std::size_t i = 0; i < kKeyingDaemons; ++i) {
+    const std::optional<DatagramRingReader>& ring = shard.tunnels_here.injects[i];
+    if (ring.has_value() && !ring->empty()) inject_of(shard, config, static_cast<KeyingDaemon>(i));
   }
 }
 

@@ -77,7 +77,11 @@ void ControlLoop::accept_rings() {
 
 void ControlLoop::accept_tunnels() {
   Result<IpcConnection> peer = tunnels_.accept();
-  if (peer && allowed(*peer, options_.tunnel_uids)) tunnel_service_.accept(std::move(peer).value());
+  if (!peer) return;
+  const Result<uid_t> uid = peer->peer_uid();
+  std::uint32_t may = uid && *uid == 0 ? kAllKeyingDaemons : 0;
+  for (const auto& [user, daemon] : options_.tunnel_uids) may |= uid && *uid == user ? bit_of(daemon) : 0;
+  if (may != 0) tunnel_service_.accept(std::move(peer).value(), may);
 }
 
 void ControlLoop::serve(std::size_t number) {
@@ -99,7 +103,7 @@ Result<void> ControlLoop::run() {
     const std::size_t first_reader = waiting.size();
     for (const IpcConnection& reader : readers_) waiting.push_back({reader.fd(), POLLIN, 0});
     const std::size_t first_daemon = waiting.size();
-    for (const IpcConnection& daemon : tunnel_service_.peers()) waiting.push_back({daemon.fd(), POLLIN, 0});
+    for (const TunnelService::Peer& daemon : tunnel_service_.peers()) waiting.push_back({daemon.connection.fd(), POLLIN, 0});
     const int ready = poll(waiting.data(), waiting.size(), tunnel_service_.busy() ? kTunnelTickMs : kTickMs);
     if (ready < 0 && errno != EINTR) return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     engine_.sync_clock();

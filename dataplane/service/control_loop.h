@@ -22,7 +22,7 @@ class ControlLoop {
     std::string run_dir;
     std::vector<uid_t> control_uids;  ///< may connect to dataplane.sock, besides root
     std::vector<uid_t> log_uids;      ///< may connect to rings.sock, besides root
-    std::vector<uid_t> tunnel_uids;   ///< may connect to tunnel.sock, besides root
+    std::vector<std::pair<uid_t, KeyingDaemon>> tunnel_uids;  ///< who may be which daemon on tunnel.sock; root may be each
   };
   static Result<std::unique_ptr<ControlLoop>> create(Engine& engine, const Options& options);
   /// Serves until SIGTERM or SIGINT (which must be blocked in every thread before).

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -15,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t kPeersMax = 2;       // the daemon, and the one that comes after it
+constexpr std::size_t kPeersOfKind = 2;    // the daemon, and the one that comes after it
 constexpr std::size_t kLeasesMax = 4;
 constexpr std::size_t kNoteBytesMax = 1024;
 constexpr std::size_t kReservedMax = 4096;
@@ -24,6 +25,7 @@ constexpr std::uint32_t kPuntBytes = 1U << 20, kInjectBytes = 4U << 20;
 constexpr std::uint16_t kOuterMtu = 1500;
 constexpr std::uint32_t kExpireSlots = 1024;      // of a worker's table in one look: some ten microseconds of its time
 constexpr std::size_t kWelcomeBytes = 32U << 10;  // of a message of 64 KiB
+constexpr int kLeasesATime = 1024;                // likewise
 
 ByteSpan bytes_of(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 std::string text_of(const Address& address) { return {address.wire().begin(), address.wire().end()}; }
@@ -70,27 +72,47 @@ std::optional<filters::EspSuite> suite_of(const ipc::InstallSa& request) {
 /// 0 in the message: no limit.
 std::uint64_t limit(std::uint64_t value) { return value == 0 ? ~std::uint64_t{0} : value; }
 
+/// The tunnel a request is about; 0: none.
+std::uint32_t tunnel_of(const ipc::ToTunnels& request) {
+  switch (request.body_case()) {
+    case ipc::ToTunnels::kInstallSa: return request.install_sa().tunnel();
+    case ipc::ToTunnels::kMoveSa: return request.move_sa().tunnel();
+    case ipc::ToTunnels::kQuerySa: return request.query_sa().tunnel();
+    case ipc::ToTunnels::kRemoveSa: return request.remove_sa().tunnel();
+    case ipc::ToTunnels::kOpenTunnel: return request.open_tunnel().tunnel();
+    case ipc::ToTunnels::kCloseTunnel: return request.close_tunnel().tunnel();
+    case ipc::ToTunnels::kQueryTunnel: return request.query_tunnel().tunnel();
+    case ipc::ToTunnels::kHello:
+    case ipc::ToTunnels::kAllocateSpi:
+    case ipc::ToTunnels::BODY_NOT_SET: break;
+  }
+  return 0;
+}
+
 std::uint64_t now_of(const Shard& shard) { return shard.steady_ns / 1'000'000'000; }
 
 }  // namespace
 
-void TunnelService::accept(IpcConnection peer) {
-  if (peers_.size() < kPeersMax) peers_.push_back(std::move(peer));
+void TunnelService::accept(IpcConnection peer, std::uint32_t may) {
+  const auto alike = std::count_if(peers_.begin(), peers_.end(), [may](const Peer& one) { return one.may == may; });
+  const auto kinds = static_cast<std::size_t>(std::popcount(may));
+  if (static_cast<std::size_t>(alike) < kPeersOfKind * kinds) peers_.push_back({std::move(peer), may});
 }
 
 void TunnelService::serve(std::size_t number) {
-  Result<IpcMessage> message = peers_[number].receive(0ms);
+  Result<IpcMessage> message = peers_[number].connection.receive(0ms);
   Result<void> answered = message ? answer(peers_[number], *message) : Result<void>(message.error());
   if (message) explicit_bzero(message->bytes.data(), message->bytes.size());
+  tell_leases();
   if (answered) return;
   if (answered.error().code != ErrorCode::kNotFound) {
     std::fprintf(stderr, "dataplaned: keying daemon closed: %s\n", describe(answered.error()).c_str());
   }
-  if (peers_[number].fd() == daemon_) lose_daemon();
+  if (peers_[number].is) lose_daemon(*peers_[number].is);
   peers_.erase(peers_.begin() + static_cast<std::ptrdiff_t>(number));
 }
 
-Result<void> TunnelService::answer(IpcConnection& peer, IpcMessage& message) {
+Result<void> TunnelService::answer(Peer& peer, IpcMessage& message) {
   ipc::ToTunnels request;
   const Error malformed{ErrorCode::kMalformed, ErrorSite::kIpc, static_cast<std::uint32_t>(message.bytes.size())};
   const bool parsed = request.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size()));
@@ -100,13 +122,14 @@ Result<void> TunnelService::answer(IpcConnection& peer, IpcMessage& message) {
   std::vector<Fd> fds;
   const bool known = parsed && message.fds.empty() && request.correlation() != 0 && request.body_case() != ipc::ToTunnels::BODY_NOT_SET;
   const bool greets = known && request.has_hello();
-  const bool in_order = known && greets == (peer.fd() != daemon_);  // hello first, and once
+  const bool in_order = known && greets == !peer.is;  // hello first, and once
   std::string refused;
   if (in_order && greets) {
-    refused = hello(request.hello(), out, fds);
-    if (refused.empty()) daemon_ = peer.fd();
+    refused = hello(peer, request.hello(), out, fds);
+    if (refused.empty()) peer.is = static_cast<KeyingDaemon>(request.hello().kind());
+    if (peer.is) daemon(*peer.is).fd = peer.connection.fd();
   } else if (in_order) {
-    refused = act(request, out);
+    refused = act(*peer.is, request, out);
   }
   if (request.has_install_sa()) {
     wipe(request.mutable_install_sa()->mutable_encryption_key());
@@ -114,32 +137,40 @@ Result<void> TunnelService::answer(IpcConnection& peer, IpcMessage& message) {
   }
   if (!in_order) return malformed;
   if (!refused.empty()) {
+    const bool held = out.refused().lease_held();
     out.mutable_refused()->set_reason(refused);
+    out.mutable_refused()->set_lease_held(held);
   } else if (out.body_case() == ipc::FromTunnels::BODY_NOT_SET) {
     out.mutable_done();
   }
   std::vector<int> numbers;
   for (const Fd& fd : fds) numbers.push_back(fd.get());
-  SEKISHO_CHECK_OK(peer.send(bytes_of(out.SerializeAsString()), numbers));
-  if (greets && refused.empty()) {
-    for (const ipc::TunnelEvent& event : std::exchange(untold_, {})) {
-      if (event.has_gone()) kept_.insert_or_assign(event.gone().tunnel(), event.gone());
-      tell(event);
-    }
-  }
+  SEKISHO_CHECK_OK(peer.connection.send(bytes_of(out.SerializeAsString()), numbers));
+  if (greets && refused.empty()) tell_untold(*peer.is);
   return {};
 }
 
-std::string TunnelService::act(ipc::ToTunnels& request, ipc::FromTunnels& answer) {
+/// Behind the welcome: what ended meanwhile, what the welcome had no room for, and what others hold.
+void TunnelService::tell_untold(KeyingDaemon kind) {
+  for (const ipc::TunnelEvent& event : std::exchange(daemon(kind).untold, {})) {
+    if (event.has_gone()) daemon(kind).kept.insert_or_assign(event.gone().tunnel(), event.gone());
+    tell(kind, event);
+  }
+  tell_all_leases(kind);
+}
+
+std::string TunnelService::act(KeyingDaemon from, ipc::ToTunnels& request, ipc::FromTunnels& answer) {
   if (engine_.runtime() == nullptr) return "no configuration is in force";
+  const std::uint32_t tunnel = tunnel_of(request);
+  if (tunnel != 0 && !may_number(from, tunnel)) return "this number is another daemon's";
   switch (request.body_case()) {
-    case ipc::ToTunnels::kAllocateSpi: return allocate(request.allocate_spi(), answer);
-    case ipc::ToTunnels::kInstallSa: return install(request.install_sa());
+    case ipc::ToTunnels::kAllocateSpi: return allocate(from, request.allocate_spi(), answer);
+    case ipc::ToTunnels::kInstallSa: return install(from, request.install_sa());
     case ipc::ToTunnels::kMoveSa: return move(request.move_sa());
     case ipc::ToTunnels::kQuerySa: return query(request.query_sa(), answer);
-    case ipc::ToTunnels::kRemoveSa: return remove(request.remove_sa());
-    case ipc::ToTunnels::kOpenTunnel: return open(request.open_tunnel());
-    case ipc::ToTunnels::kCloseTunnel: return close(request.close_tunnel(), answer);
+    case ipc::ToTunnels::kRemoveSa: return remove(from, request.remove_sa());
+    case ipc::ToTunnels::kOpenTunnel: return open(from, request.open_tunnel(), answer);
+    case ipc::ToTunnels::kCloseTunnel: return close(from, request.close_tunnel(), answer);
     case ipc::ToTunnels::kQueryTunnel: return query(request.query_tunnel(), answer);
     case ipc::ToTunnels::kHello:
     case ipc::ToTunnels::BODY_NOT_SET: break;
@@ -147,10 +178,18 @@ std::string TunnelService::act(ipc::ToTunnels& request, ipc::FromTunnels& answer
   return "not a request";
 }
 
-std::string TunnelService::hello(const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds) {
-  if (request.kind() != ipc::TunnelHello::IKE) return "no daemon of this kind is known here";
-  if (daemon_ >= 0) return "another keying daemon is connected";
+std::string TunnelService::hello(const Peer& peer, const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds) {
+  if (!ipc::TunnelHello::Kind_IsValid(request.kind())) return "no daemon of this kind is known here";
+  const auto kind = static_cast<KeyingDaemon>(request.kind());
+  if ((peer.may & bit_of(kind)) == 0) return "its user may not be this daemon (--tunnel-uid)";
+  if (daemon(kind).fd >= 0) return "another daemon of this kind is connected";
   if (engine_.shard(0).tunnels_here.sas == nullptr) return "this data plane was started without tunnels (--tunnels)";
+  if (std::string why = make_rings(kind, fds); !why.empty()) return why;
+  welcome(kind, *answer.mutable_welcome());
+  return {};
+}
+
+std::string TunnelService::make_rings(KeyingDaemon kind, std::vector<Fd>& fds) {
   if (2 * (engine_.shards() + 1) > limits::kIpcFdsMax) return "more workers than one message has rings for";
   Result<DatagramRingReader> inject = DatagramRingReader::create(kInjectBytes);
   if (!inject) return "no memory for the inject ring: " + describe(inject.error());
@@ -168,18 +207,24 @@ std::string TunnelService::hello(const ipc::TunnelHello& request, ipc::FromTunne
   add(inject->duplicate_cursor_fd());
   if (fds.size() != 2 * (std::size_t{engine_.shards()} + 1)) return "no descriptors left";
   for (std::uint32_t number = 0; number < engine_.shards(); ++number) {
-    engine_.on_shard(number, [&](Shard& shard) { shard.tunnels_here.punt.emplace(std::move(punts[number])); });
+    engine_.on_shard(number, [&](Shard& shard) { shard.tunnels_here.punts[index_of(kind)].emplace(std::move(punts[number])); });
   }
   auto room = std::make_unique<std::uint8_t[]>(WorkerTunnels::kInjectRoom);
   engine_.on_shard(0, [&](Shard& shard) {
-    shard.tunnels_here.inject_room = std::move(room);
-    shard.tunnels_here.inject.emplace(std::move(*inject));
+    WorkerTunnels& here = shard.tunnels_here;
+    if (here.inject_room == nullptr) here.inject_room = std::move(room);
+    here.injects[index_of(kind)].emplace(std::move(*inject));
+    here.injecting |= bit_of(kind);
   });
-  ipc::TunnelWelcome& welcome = *answer.mutable_welcome();
-  welcome.set_shards(engine_.shards());
-  welcome.set_punt_rings(engine_.shards());
+  return {};
+}
+
+void TunnelService::welcome(KeyingDaemon kind, ipc::TunnelWelcome& out) {
+  out.set_shards(engine_.shards());
+  out.set_punt_rings(engine_.shards());
   std::size_t bytes = 0;
   for (const auto& [number, tunnel] : tunnels_) {
+    if (owner_of(number) != kind) continue;
     ipc::TunnelEvent event;
     ipc::TunnelLeft& left = *event.mutable_left();
     left.set_tunnel(number);
@@ -187,35 +232,37 @@ std::string TunnelService::hello(const ipc::TunnelHello& request, ipc::FromTunne
     left.set_note(tunnel.note);
     bytes += event.ByteSizeLong();
     if (bytes <= kWelcomeBytes) {
-      *welcome.add_left() = left;
+      *out.add_left() = left;
     } else {
-      untold_.push_back(std::move(event));
+      daemon(kind).untold.push_back(std::move(event));
     }
   }
-  return {};
 }
 
 /// The daemon is gone: its tunnels live on, its rings and what it had begun do not.
-void TunnelService::lose_daemon() {
-  daemon_ = -1;
-  for (auto& [number, tunnel] : tunnels_) tunnel.left = true;
-  for (auto& [number, gone] : std::exchange(kept_, {})) *untold_.emplace_back().mutable_gone() = std::move(gone);
+void TunnelService::lose_daemon(KeyingDaemon kind) {
+  Daemon& lost = daemon(kind);
+  lost.fd = -1;
+  for (auto& [number, tunnel] : tunnels_) tunnel.left = tunnel.left || owner_of(number) == kind;
+  for (auto& [number, gone] : std::exchange(lost.kept, {})) *lost.untold.emplace_back().mutable_gone() = std::move(gone);
   for (std::uint32_t number = 0; number < engine_.shards(); ++number) {
     engine_.on_shard(number, [&](Shard& shard) {
-      shard.tunnels_here.punt.reset();
-      shard.tunnels_here.inject.reset();
-      for (const std::uint32_t spi : reserved_) {
+      shard.tunnels_here.punts[index_of(kind)].reset();
+      shard.tunnels_here.injects[index_of(kind)].reset();
+      shard.tunnels_here.injecting &= ~bit_of(kind);
+      for (const std::uint32_t spi : lost.reserved) {
         if (Spi::worker(spi) == number) static_cast<void>(shard.tunnels_here.sas->erase(spi));
       }
     });
   }
-  reserved_.clear();
+  lost.reserved.clear();
 }
 
 // ------------------------------------------------------------------------------------------------------------- tunnels
 
 /// Why `address` may not be the tunnel's; empty: it may, in place of the tunnels in `replaced`.
-std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced) const {
+std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced,
+                                       bool& foreign) const {
   const Runtime& config = *engine_.runtime();
   const TenantEntry& tenant = config.tenants[config.find_tenant(request.tenant())];
   const std::uint32_t route = tenant.routes.find(address);
@@ -226,6 +273,8 @@ std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Add
   const auto held = engine_.shared().leases->find(request.tenant(), address);
   if (!held) return {};
   const auto holder = tunnels_.find(held->tunnel);
+  foreign = owner_of(held->tunnel) != owner_of(request.tunnel());
+  if (foreign) return to_string(address) + " is held by a session of another daemon";
   const bool named = held->user != 0 && held->user == request.user();  // a person may have come into another group meanwhile
   const bool same = holder != tunnels_.end() && holder->second.person == request.person() && (request.person() != 0 || named);
   if (!same) return to_string(address) + " is another's";
@@ -233,9 +282,10 @@ std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Add
   return {};
 }
 
-std::string TunnelService::open(const ipc::OpenTunnel& request) {
+std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& request, ipc::FromTunnels& answer) {
   const Runtime& config = *engine_.runtime();
-  if (request.tunnel() == 0 || tunnels_.contains(request.tunnel()) || kept_.contains(request.tunnel())) return "this number is not free";
+  const bool taken = tunnels_.contains(request.tunnel()) || daemon(from).kept.contains(request.tunnel());
+  if (request.tunnel() == 0 || taken) return "this number is not free";
   const std::uint32_t tenant = config.find_tenant(request.tenant());
   if (tenant == kNoIndex) return "no such tenant";
   const std::uint32_t port = config.find_port(request.tunnel_port());
@@ -255,7 +305,10 @@ std::string TunnelService::open(const ipc::OpenTunnel& request) {
     const auto address = Address::from_wire(bytes_of(bytes));
     const bool twice = address && std::find(tunnel.leases.begin(), tunnel.leases.end(), *address) != tunnel.leases.end();
     if (!address || twice) return "a lease is no address, or twice here";
-    if (std::string why = check_lease(request, *address, replaced); !why.empty()) return why;
+    bool foreign = false;
+    std::string why = check_lease(request, *address, replaced, foreign);
+    if (foreign) answer.mutable_refused()->set_lease_held(true);
+    if (!why.empty()) return why;
     tunnel.leases.push_back(*address);
   }
   const std::size_t others = tunnels_.size() - std::min(tunnels_.size(), replaced.size());
@@ -273,21 +326,23 @@ std::string TunnelService::open(const ipc::OpenTunnel& request) {
     for (const Address& entered : tunnel.leases) engine_.leases().erase(request.tenant(), entered);
     return "no room for more leases";
   }
+  for (const Address& address : tunnel.leases) lease_news_.push_back({request.tunnel(), request.tenant(), address, true});
   tunnels_.emplace(request.tunnel(), std::move(tunnel));
   return {};
 }
 
-std::string TunnelService::close(const ipc::CloseTunnel& request, ipc::FromTunnels& answer) {
+std::string TunnelService::close(KeyingDaemon from, const ipc::CloseTunnel& request, ipc::FromTunnels& answer) {
+  std::map<std::uint32_t, ipc::TunnelGone>& kept_of = daemon(from).kept;
   const auto at = tunnels_.find(request.tunnel());
   if (at != tunnels_.end()) {
     end(at, request.keep() ? std::optional(ipc::TunnelGone::CLOSED) : std::nullopt);
-  } else if (!kept_.contains(request.tunnel())) {
+  } else if (!kept_of.contains(request.tunnel())) {
     return "no such tunnel";
   }
-  if (!request.keep()) return kept_.erase(request.tunnel()), std::string();
-  const auto kept = kept_.find(request.tunnel());
+  if (!request.keep()) return kept_of.erase(request.tunnel()), std::string();
+  const auto kept = kept_of.find(request.tunnel());
   ipc::TunnelUse& use = *answer.mutable_tunnel_use();
-  if (kept == kept_.end()) return {};
+  if (kept == kept_of.end()) return {};
   use.set_bytes_in(kept->second.bytes_in());
   use.set_bytes_out(kept->second.bytes_out());
   use.set_packets_in(kept->second.packets_in());
@@ -322,6 +377,7 @@ void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why
   for (const Address& address : tunnel.leases) {
     engine_.leases().erase(tunnel.tenant, address);
     ended_.add(tunnel.tenant, address, tunnel.user);
+    lease_news_.push_back({at->first, tunnel.tenant, address, false});
   }
   for (const SaName& sa : tunnel.sas) erase_sa(tunnel, sa);
   if (tunnel.path_mtu != 0) --narrow_;
@@ -336,11 +392,13 @@ void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why
     gone.set_bytes_out(tunnel.bytes_out);
     gone.set_packets_in(tunnel.packets_in);
     gone.set_packets_out(tunnel.packets_out);
-    if (daemon_ >= 0) {
-      if (*why != ipc::TunnelGone::CLOSED) tell(event);
-      if (kept_.size() < kUntoldMax) kept_.emplace(at->first, std::move(gone));
-    } else if (untold_.size() < kUntoldMax) {
-      untold_.push_back(std::move(event));
+    const KeyingDaemon kind = owner_of(at->first);
+    Daemon& owner = daemon(kind);
+    if (owner.fd >= 0) {
+      if (*why != ipc::TunnelGone::CLOSED) tell(kind, event);
+      if (owner.kept.size() < kUntoldMax) owner.kept.emplace(at->first, std::move(gone));
+    } else if (owner.untold.size() < kUntoldMax) {
+      owner.untold.push_back(std::move(event));
     }
   }
   tunnels_.erase(at);
@@ -386,11 +444,12 @@ std::uint16_t TunnelService::outer_mtu(std::uint32_t tenant, const ipc::TunnelPa
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(config.ports[config.ports[port].wire].mtu, 0xffff));
 }
 
-std::string TunnelService::allocate(const ipc::AllocateSpi& request, ipc::FromTunnels& answer) {
+std::string TunnelService::allocate(KeyingDaemon from, const ipc::AllocateSpi& request, ipc::FromTunnels& answer) {
   EspEnd local;
   EspEnd peer;
   if (std::string why = check_path(request.path(), local, peer); !why.empty()) return why;
-  if (reserved_.size() >= kReservedMax) return "too many SPIs without an SA";
+  std::vector<std::uint32_t>& reserved = daemon(from).reserved;
+  if (reserved.size() >= kReservedMax) return "too many SPIs without an SA";
   for (std::uint32_t tries = 0; tries < engine_.shards(); ++tries) {
     const std::uint32_t worker = next_worker_++ % engine_.shards();
     std::uint32_t spi = 0;
@@ -398,14 +457,14 @@ std::string TunnelService::allocate(const ipc::AllocateSpi& request, ipc::FromTu
       if (const auto made = shard.tunnels_here.sas->allocate_spi()) spi = *made;
     });
     if (spi == 0) continue;
-    reserved_.push_back(spi);
+    reserved.push_back(spi);
     answer.mutable_spi_allocated()->set_spi(spi);
     return {};
   }
   return "as many SAs as there is room for";
 }
 
-std::string TunnelService::install(const ipc::InstallSa& request) {
+std::string TunnelService::install(KeyingDaemon from, const ipc::InstallSa& request) {
   const auto at = tunnels_.find(request.tunnel());
   if (at == tunnels_.end()) return "no such tunnel";
   Tunnel& tunnel = at->second;
@@ -424,8 +483,9 @@ std::string TunnelService::install(const ipc::InstallSa& request) {
                      std::find(tunnel.leases.begin(), tunnel.leases.end(), prefix.address) != tunnel.leases.end();
     if (!own) return to_string(prefix) + " is no lease of this tunnel";
   }
-  const auto reserved = std::find(reserved_.begin(), reserved_.end(), request.spi());
-  if (request.inbound() && reserved == reserved_.end()) return "this SPI was not allocated";
+  std::vector<std::uint32_t>& given = daemon(from).reserved;
+  const auto reserved = std::find(given.begin(), given.end(), request.spi());
+  if (request.inbound() && reserved == given.end()) return "this SPI was not allocated";
   if (find(request.tunnel(), request.spi(), request.inbound()) != nullptr) return "this SA stands already";
   const bool beside = find(request.tunnel(), request.beside_spi(), true) != nullptr;
   if (!request.inbound() && !beside) return "no inbound SA of this tunnel stands beside it";
@@ -450,7 +510,7 @@ std::string TunnelService::install(const ipc::InstallSa& request) {
   const std::uint32_t worker = Spi::worker(request.inbound() ? request.spi() : request.beside_spi());
   engine_.on_shard(worker, [&](Shard& shard) { handle = shard.tunnels_here.sas->install(config, now_of(shard)); });
   if (!handle) return "the SA cannot be made: " + describe(handle.error());
-  if (request.inbound()) reserved_.erase(reserved);
+  if (request.inbound()) given.erase(reserved);
   tunnel.sas.push_back({*handle, request.spi(), request.inbound()});
   if (!request.inbound()) apply_path(at->first, tunnel);
   return {};
@@ -515,11 +575,12 @@ std::string TunnelService::query(const ipc::QuerySa& request, ipc::FromTunnels& 
   return {};
 }
 
-std::string TunnelService::remove(const ipc::RemoveSa& request) {
-  const auto reserved = std::find(reserved_.begin(), reserved_.end(), request.spi());
-  if (request.inbound() && reserved != reserved_.end()) {
+std::string TunnelService::remove(KeyingDaemon from, const ipc::RemoveSa& request) {
+  std::vector<std::uint32_t>& given = daemon(from).reserved;
+  const auto reserved = std::find(given.begin(), given.end(), request.spi());
+  if (request.inbound() && reserved != given.end()) {
     engine_.on_shard(Spi::worker(*reserved), [&](Shard& shard) { static_cast<void>(shard.tunnels_here.sas->erase(*reserved)); });
-    reserved_.erase(reserved);
+    given.erase(reserved);
     return {};
   }
   SaName* sa = find(request.tunnel(), request.spi(), request.inbound());
@@ -540,6 +601,7 @@ void TunnelService::tick() {
   if (narrow_ > 0) forget_paths();
   end_gone();
   ended_.tick(engine_);
+  tell_leases();
 }
 
 void TunnelService::take_events(std::uint32_t number) {
@@ -576,7 +638,7 @@ void TunnelService::take_events(std::uint32_t number) {
       reached.set_inbound(sa->inbound);
       reached.set_hard(event.kind == SaEventKind::kHardLimit);
     }
-    if (!at->second.left) tell(out);
+    if (!at->second.left) tell(owner_of(event.tunnel), out);
   }
   if (!reports.empty()) hear(reports);
 }
@@ -602,12 +664,55 @@ void TunnelService::end_gone() {
 }
 
 /// To the daemon, if there is one. One that does not read its messages is closed: its next poll says so.
-void TunnelService::tell(const ipc::TunnelEvent& event) {
-  const auto peer = std::find_if(peers_.begin(), peers_.end(), [this](const IpcConnection& one) { return one.fd() == daemon_; });
+void TunnelService::tell(KeyingDaemon kind, const ipc::TunnelEvent& event) {
+  const auto peer = std::find_if(peers_.begin(), peers_.end(), [kind](const Peer& one) { return one.is == kind; });
   if (peer == peers_.end()) return;
   ipc::FromTunnels message;
   *message.mutable_event() = event;
-  if (!peer->send(bytes_of(message.SerializeAsString()), {}, 100ms)) shutdown(peer->fd(), SHUT_RDWR);
+  if (!peer->connection.send(bytes_of(message.SerializeAsString()), {}, 100ms)) shutdown(peer->connection.fd(), SHUT_RDWR);
+}
+
+namespace {
+
+void add_lease(ipc::ForeignLeases& out, std::uint32_t tenant, const Address& address, bool held) {
+  ipc::ForeignLease& one = *out.add_leases();
+  one.set_tenant(tenant);
+  one.set_address(text_of(address));
+  one.set_held(held);
+}
+
+}  // namespace
+
+/// Each daemon but the one whose tunnels they are of hears which addresses were taken and given back.
+void TunnelService::tell_leases() {
+  const std::vector<LeaseNews> news = std::exchange(lease_news_, {});
+  for (std::size_t i = 0; i < kKeyingDaemons && !news.empty(); ++i) {
+    const auto kind = static_cast<KeyingDaemon>(i);
+    if (daemon(kind).fd < 0) continue;
+    ipc::TunnelEvent event;
+    const auto send = [&] {
+      if (event.foreign_leases().leases_size() > 0) tell(kind, event);
+      event.mutable_foreign_leases()->clear_leases();
+    };
+    for (const LeaseNews& one : news) {
+      if (owner_of(one.tunnel) == kind) continue;
+      add_lease(*event.mutable_foreign_leases(), one.tenant, one.address, one.held);
+      if (event.foreign_leases().leases_size() == kLeasesATime) send();
+    }
+    send();
+  }
+}
+
+void TunnelService::tell_all_leases(KeyingDaemon kind) {
+  ipc::TunnelEvent event;
+  for (const auto& [number, tunnel] : tunnels_) {
+    if (owner_of(number) == kind) continue;
+    for (const Address& address : tunnel.leases) add_lease(*event.mutable_foreign_leases(), tunnel.tenant, address, true);
+    if (event.foreign_leases().leases_size() < kLeasesATime) continue;
+    tell(kind, event);
+    event.mutable_foreign_leases()->clear_leases();
+  }
+  if (event.foreign_leases().leases_size() > 0) tell(kind, event);
 }
 
 }  // namespace sekisho::dataplane

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/ipc/seqpacket.h"
 #include "base/proto/tunnel.pb.h"
 #include "dataplane/engine.h"
@@ -14,18 +16,25 @@
 
 namespace sekisho::dataplane {
 
-/// tunnel.sock: tunnels and SAs as the keying daemon asks for them (tunnel.proto). Thread: control; what concerns an SA is
+/// tunnel.sock: tunnels and SAs as the keying daemons ask for them (tunnel.proto). Thread: control; what concerns an SA is
 /// done by the worker that has it, asked through the engine. Nothing is believed: a request that does not fit what is open,
 /// or the configuration in force, is refused with a sentence and changes nothing; a message that is none closes the
-/// connection. Keys are wiped in the message and in the bytes it was read from before the answer leaves.
+/// connection. A daemon reaches its own tunnels and SAs alone; addresses are shared: an open that takes another daemon's is refused.
+/// Keys are wiped in the message and in the bytes it was read from before the answer leaves.
 class TunnelService {
  public:
   explicit TunnelService(Engine& engine) : engine_(engine) {}
 
-  /// A connection whose uid was checked. The first hello makes it the daemon's; a second daemon is refused while the first
-  /// is connected.
-  void accept(IpcConnection peer);
-  [[nodiscard]] const std::vector<IpcConnection>& peers() const { return peers_; }
+  struct Peer {
+    IpcConnection connection;
+    std::uint32_t may = 0;             ///< kinds (bit_of) its uid may be
+    std::optional<KeyingDaemon> is{};  ///< once it has said hello
+  };
+
+  /// A connection whose uid may be one of `may`. Its first hello makes it that daemon; a second of the kind is refused while the
+  /// first is connected.
+  void accept(IpcConnection peer, std::uint32_t may = kAllKeyingDaemons);
+  [[nodiscard]] const std::vector<Peer>& peers() const { return peers_; }
   /// Receives and answers one message of peers()[number]; closes it when it is not one.
   void serve(std::size_t number);
   /// Limits by time, what SAs have to tell, Ports that are gone. Now and then.
@@ -55,23 +64,37 @@ class TunnelService {
     std::uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;  ///< of SAs that are gone
   };
   using Tunnels = std::map<std::uint32_t, Tunnel>;
+  /// What is kept of a daemon, through its deaths.
+  struct Daemon {
+    int fd = -1;                                     ///< descriptor of the peer that is it; -1: none is
+    std::vector<std::uint32_t> reserved;             ///< SPIs given out and not installed
+    std::vector<ipc::TunnelEvent> untold;            ///< what the next is told behind its welcome: ends, and tunnels left
+    std::map<std::uint32_t, ipc::TunnelGone> kept;   ///< ended, and it has not said that their records are stored
+  };
 
-  Result<void> answer(IpcConnection& peer, IpcMessage& message);
+  Result<void> answer(Peer& peer, IpcMessage& message);
   /// The reason of a refusal; empty: done.
-  std::string act(ipc::ToTunnels& request, ipc::FromTunnels& answer);
-  std::string hello(const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds);
-  std::string open(const ipc::OpenTunnel& request);
-  std::string close(const ipc::CloseTunnel& request, ipc::FromTunnels& answer);
+  std::string act(KeyingDaemon from, ipc::ToTunnels& request, ipc::FromTunnels& answer);
+  std::string hello(const Peer& peer, const ipc::TunnelHello& request, ipc::FromTunnels& answer, std::vector<Fd>& fds);
+  std::string make_rings(KeyingDaemon daemon, std::vector<Fd>& fds);
+  void welcome(KeyingDaemon daemon, ipc::TunnelWelcome& out);
+  void tell_untold(KeyingDaemon daemon);
+  std::string open(KeyingDaemon from, const ipc::OpenTunnel& request, ipc::FromTunnels& answer);
+  std::string close(KeyingDaemon from, const ipc::CloseTunnel& request, ipc::FromTunnels& answer);
   std::string query(const ipc::QueryTunnel& request, ipc::FromTunnels& answer);
-  std::string allocate(const ipc::AllocateSpi& request, ipc::FromTunnels& answer);
-  std::string install(const ipc::InstallSa& request);
+  std::string allocate(KeyingDaemon from, const ipc::AllocateSpi& request, ipc::FromTunnels& answer);
+  std::string install(KeyingDaemon from, const ipc::InstallSa& request);
   std::string move(const ipc::MoveSa& request);
   std::string query(const ipc::QuerySa& request, ipc::FromTunnels& answer);
-  std::string remove(const ipc::RemoveSa& request);
+  std::string remove(KeyingDaemon from, const ipc::RemoveSa& request);
 
   [[nodiscard]] std::string check_path(const ipc::TunnelPath& path, EspEnd& local, EspEnd& peer) const;
   [[nodiscard]] std::uint16_t outer_mtu(std::uint32_t tenant, const ipc::TunnelPath& path, const Address& peer) const;
-  [[nodiscard]] std::string check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced) const;
+  /// Why not; empty: it may, in place of the tunnels in `replaced`. `foreign`: because another daemon's session has it.
+  [[nodiscard]] std::string check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced,
+                                        bool& foreign) const;
+  static KeyingDaemon owner_of(std::uint32_t tunnel) { return static_cast<KeyingDaemon>(tunnel >> kTunnelOwnerShift); }
+  Daemon& daemon(KeyingDaemon kind) { return daemons_[index_of(kind)]; }
   // tunnel_mtu.cc
   void hear(const std::vector<PathReport>& reports);
   bool learn(const PathReport& report, const SaName& sa);
@@ -81,19 +104,25 @@ class TunnelService {
   void point_leases(std::uint32_t number, Tunnel& tunnel);
   void erase_sa(Tunnel& tunnel, const SaName& sa);
   void end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why> why);
-  void lose_daemon();
+  void lose_daemon(KeyingDaemon daemon);
   void take_events(std::uint32_t shard);
   void end_gone();
-  void tell(const ipc::TunnelEvent& event);
+  void tell(KeyingDaemon daemon, const ipc::TunnelEvent& event);
+  void tell_leases();
+  void tell_all_leases(KeyingDaemon daemon);
 
   Engine& engine_;
-  std::vector<IpcConnection> peers_;
-  int daemon_ = -1;                              ///< descriptor of the peer that is the daemon
+  std::vector<Peer> peers_;
+  std::array<Daemon, kKeyingDaemons> daemons_;
   Tunnels tunnels_;
   EndedLeases ended_;
-  std::vector<std::uint32_t> reserved_;          ///< SPIs given out and not installed
-  std::vector<ipc::TunnelEvent> untold_;         ///< what the next daemon is told behind its welcome: ends, and tunnels left
-  std::map<std::uint32_t, ipc::TunnelGone> kept_;  ///< ended, and its daemon has not said that their records are stored
+  struct LeaseNews {
+    std::uint32_t tunnel;
+    std::uint32_t tenant;
+    Address address;
+    bool held;
+  };
+  std::vector<LeaseNews> lease_news_;            ///< taken and given back: the other daemons have not heard of it
   std::uint32_t next_worker_ = 0;
   std::size_t narrow_ = 0;                       ///< tunnels with a path_mtu
   std::uint32_t generation_ = 0;                 ///< tunnels were looked at under

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/net/address.h"
 #include "base/shm/datagram_ring.h"
 #include "dataplane/burst.h"
@@ -27,10 +28,9 @@ struct PathReport {
 /// What one worker has of tunnels. Only its thread touches it; the control thread asks it to (ShardRequest).
 struct WorkerTunnels {
   std::unique_ptr<SaTable> sas;                 ///< null: this data plane was started without tunnels
-  std::optional<DatagramRingWriter> punt;       ///< to the keying daemon, while there is one
-  std::optional<DatagramRingReader> inject;     ///< from it; the first worker's
   static constexpr std::size_t kInjectRoom = 8 + kDatagramBytesMax;
-  std::unique_ptr<std::uint8_t[]> inject_room;  ///< kInjectRoom bytes, with `inject`: a UDP header and its payload
+  std::unique_ptr<std::uint8_t[]> inject_room;  ///< kInjectRoom bytes, with any of `injects`: a UDP header and its payload
+  std::uint32_t injecting = 0;                  ///< bits (bit_of) of daemons in `injects`
   Counter inject_refused;                       ///< datagrams from nobody's gateway, or without a way
   std::uint32_t datagram_id = 0;                ///< of the last injected one: pieces name it
   Burst opening;                                ///< ESP to be opened here
@@ -43,6 +43,8 @@ struct WorkerTunnels {
   Address gateway;                              ///< the gateway asked for last, the Port (index) where it is, in
   std::uint32_t gateway_port = 0;
   std::uint32_t gateway_generation = 0;         ///< this generation
+  std::array<std::optional<DatagramRingWriter>, kKeyingDaemons> punts;    ///< to each daemon that is connected
+  std::array<std::optional<DatagramRingReader>, kKeyingDaemons> injects;  ///< from it; the first worker's
 
   [[nodiscard]] bool waiting() const { return (opening.count | sealing.count) != 0; }
 };

@@ -26,7 +26,7 @@ class Dataplane {
     char path[] = "/tmp/sekisho-tunnels-fuzz-XXXXXX";
     folder_ = ::mkdtemp(path);
     listener_.emplace(IpcListener::listen(folder_ + "/tunnel.sock", 0600).value());
-    client_.emplace(folder_ + "/tunnel.sock", [](const Session&) { return TunnelOwner{41, 9, {1}}; });
+    client_.emplace(KeyingDaemon::kIkeV2, folder_ + "/tunnel.sock", [](const Session&) { return TunnelOwner{41, 9, {1}}; });
   }
   ~Dataplane() {
     connection_.reset();

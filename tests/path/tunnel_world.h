@@ -30,11 +30,12 @@ inline std::string bytes_of(const Address& who) { return {who.wire().begin(), wh
 /// The keying daemon, at the other end of tunnel.sock.
 class Daemon {
  public:
-  explicit Daemon(dataplane::TunnelService& service) : service_(service), connection_(Fd()) {
+  explicit Daemon(dataplane::TunnelService& service, std::uint32_t may = kAllKeyingDaemons) : service_(service), connection_(Fd()) {
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
     connection_ = IpcConnection(Fd(ends[0]));
-    service_.accept(IpcConnection(Fd(ends[1])));
+    theirs_ = ends[1];
+    service_.accept(IpcConnection(Fd(ends[1])), may);
   }
   ~Daemon() {
     if (!gone_) leave();
@@ -45,14 +46,14 @@ class Daemon {
   void leave() {
     connection_ = IpcConnection(Fd());
     gone_ = true;
-    service_.serve(service_.peers().size() - 1);
+    serve();
   }
   /// One request and its answer; events on the way are kept.
   ipc::FromTunnels ask(ipc::ToTunnels request) {
     request.set_correlation(++last_);
     const std::string bytes = request.SerializeAsString();
     EXPECT_TRUE(connection_.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
-    service_.serve(service_.peers().size() - 1);
+    serve();
     ipc::FromTunnels answer;
     do {
       auto message = connection_.receive(std::chrono::milliseconds(0));
@@ -67,9 +68,9 @@ class Daemon {
     EXPECT_EQ(answer.correlation(), last_);
     return answer;
   }
-  void hello() {
+  void hello(ipc::TunnelHello::Kind kind = ipc::TunnelHello::IKE) {
     ipc::ToTunnels request;
-    request.mutable_hello();
+    request.mutable_hello()->set_kind(kind);
     const auto answer = ask(request);
     ASSERT_TRUE(answer.has_welcome()) << answer.refused().reason();
     ASSERT_EQ(fds.size(), 2 * (answer.welcome().punt_rings() + 1));
@@ -78,6 +79,13 @@ class Daemon {
       punts.push_back(std::move(DatagramRingReader::open(std::move(fds[i]), std::move(fds[i + 1]))).value());
     }
     inject.emplace(std::move(DatagramRingWriter::attach(std::move(fds[fds.size() - 2]), std::move(fds.back()))).value());
+  }
+  /// The service reads what this daemon said.
+  void serve() {
+    const auto& peers = service_.peers();
+    const auto here = std::find_if(peers.begin(), peers.end(), [this](const auto& one) { return one.connection.fd() == theirs_; });
+    ASSERT_NE(here, peers.end());
+    service_.serve(static_cast<std::size_t>(here - peers.begin()));
   }
   void read_events() {
     service_.tick();
@@ -115,6 +123,7 @@ class Daemon {
  private:
   dataplane::TunnelService& service_;
   IpcConnection connection_;
+  int theirs_ = -1;  ///< the service's end
   std::uint64_t last_ = 0;
   bool gone_ = false;
 };

@@ -55,7 +55,7 @@ class Daemon {
  public:
   Daemon(const Options& options)
       : directory_([] { return static_cast<std::int64_t>(std::time(nullptr)); }),
-        tunnels_(options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
+        tunnels_(KeyingDaemon::kIkeV2, options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         backends_({directory_, tunnels_, [this](std::uint64_t session) { return recorder_.sid_of(session); },
                    [this](std::uint64_t session) { return tunnels_.totals(session); }},
@@ -136,6 +136,7 @@ class Daemon {
   }
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
+  void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
   void take(const DataplaneFound&) {
     note("connected to the data plane");
     // The goodbye of sessions whose tunnels died with it can leave only now: their clients come back at once.
@@ -146,6 +147,7 @@ class Daemon {
   void take(const DataplaneLost&) {
     note("the data plane is gone; its tunnels with it");
     lost_ = true;
+    directory_.forget_foreign_leases();
     recorder_.left_lost();
   }
 

@@ -26,7 +26,7 @@ constexpr std::uint32_t kStart = 1, kStop = 2, kInterim = 3;
 constexpr std::uint32_t kUnsupportedAttribute = 401, kNoSuchSession = 503;
 constexpr std::int64_t kClockSkew = 300;  // RFC 5176 6.3
 constexpr std::size_t kAnsweredMax = 64, kInterimsATurn = 4;
-constexpr std::uint16_t kOwnPorts = 65536 - 49152, kFirstOwnPort = 49152, kChangePort = 3799;
+constexpr std::uint16_t kChangePort = 3799;
 constexpr std::uint8_t kEapResponse = 2, kEapIdentity = 1;
 constexpr std::size_t kEapTypeAt = 4;
 
@@ -117,7 +117,7 @@ void Backends::set_plan(const std::shared_ptr<const Plan>& plan) {
       }
       std::uint16_t place = 0;
       make_random(place);
-      const auto first = static_cast<std::uint16_t>(kFirstOwnPort + place % (kOwnPorts - Client::kPorts));
+      const auto first = static_cast<std::uint16_t>(radius_ports_first(limits_.daemon) + place % (kRadiusPortsEach - Client::kPorts));
       backend.client = std::make_unique<Client>(part, first, [](std::span<std::uint8_t> out) { fill_random(out); });
     }
   }

@@ -23,6 +23,7 @@ class Backends : public EapBackend {
   struct Limits {
     std::size_t waiting_per_tenant = 16;
     std::size_t waiting = 48;  ///< in all: threads beyond them work for the others
+    KeyingDaemon daemon = KeyingDaemon::kIkeV2;  ///< from whose ports servers are asked
   };
   struct Ports {
     UserDirectory& directory;

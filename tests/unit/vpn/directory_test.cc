@@ -614,6 +614,28 @@ TEST(VpnPlan, RefusesWhatCannotBe) {
   }
 }
 
+TEST(VpnLeases, AnAddressThatAnotherDaemonsSessionHoldsIsPassedByUntilItIsGivenBack) {
+  Leases leases;
+  const std::array pool{AddressRange{Address::from_v4(0x0a090000), Address::from_v4(0x0a090001)}};
+  std::uint64_t replaced = 0;
+  const LeaseRequest hana{1, 1, "hana", Family::kIpv4, {}, pool, nullptr};
+  const Address usual = leases.acquire(hana, replaced).value();
+  leases.release(1);
+  leases.foreign(1, usual, true);
+  const auto next = leases.acquire(hana, replaced);
+  ASSERT_TRUE(next.has_value());
+  EXPECT_NE(*next, usual) << "his next candidate";
+  EXPECT_EQ(leases.acquire({1, 2, "taro", Family::kIpv4, {}, pool, nullptr}, replaced), std::nullopt);
+  EXPECT_EQ(leases.acquire({1, 2, "taro", Family::kIpv4, std::span(&usual, 1), pool, nullptr}, replaced), std::nullopt) << "not his own either";
+  EXPECT_EQ(leases.acquire({2, 2, "taro", Family::kIpv4, std::span(&usual, 1), pool, nullptr}, replaced), usual) << "of another tenant";
+  leases.foreign(1, usual, false);
+  EXPECT_EQ(leases.acquire({1, 3, "taro", Family::kIpv4, {}, pool, nullptr}, replaced), usual);
+  leases.foreign(1, *next, true);
+  leases.release(1);
+  leases.forget_foreign();
+  EXPECT_TRUE(leases.acquire(hana, replaced).has_value());
+}
+
 TEST(VpnLeases, EveryAddressOfAPoolIsGivenOnceAndNoneBesides) {
   Leases leases;
   const std::vector<AddressRange> pool{{address("10.0.0.250"), address("10.0.1.5")}, {address("10.9.0.0"), address("10.9.0.3")}};

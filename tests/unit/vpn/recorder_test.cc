@@ -39,7 +39,7 @@ class Recorder : public testing::Test {
   void begin() {
     recorder_.reset();
     log_.emplace(logd_.path());
-    client_.emplace(dataplane_.path(), [this](const Session& one) { return recorder_->owner_of(one); });
+    client_.emplace(KeyingDaemon::kIkeV2, dataplane_.path(), [this](const Session& one) { return recorder_->owner_of(one); });
     recorder_.emplace(directory_, *client_, *log_, false);
     until([this] { return client_->allocate_spi(session(1).path).has_value(); });  // it has found the data plane
   }

@@ -62,7 +62,7 @@ class TunnelClientTest : public testing::Test {
   }
 
   Dataplane dataplane_;
-  TunnelClient client_{dataplane_.path(), [](const Session&) { return TunnelOwner{41, 9, {1, 2, 3}}; }};
+  TunnelClient client_{KeyingDaemon::kPpp, dataplane_.path(), [](const Session&) { return TunnelOwner{41, 9, {1, 2, 3}}; }};
   std::vector<TunnelSignal> seen_;
 };
 
@@ -148,6 +148,32 @@ TEST_F(TunnelClientTest, ARefusalOrAMessageThatIsNoneOpensNothing) {
   expect<DataplaneLost>();
   expect<DataplaneFound>();
   come_in(2);
+}
+
+TEST_F(TunnelClientTest, ItSaysWhichDaemonItIsAndNumbersItsTunnelsAccordingly) {
+  EXPECT_EQ(dataplane_.requests(ipc::ToTunnels::kHello)[0].hello().kind(), ipc::TunnelHello::PPP);
+  const std::uint32_t one = come_in(1);
+  const std::uint32_t two = come_in(2);
+  EXPECT_TRUE(may_number(KeyingDaemon::kPpp, one));
+  EXPECT_TRUE(may_number(KeyingDaemon::kPpp, two));
+  EXPECT_FALSE(may_number(KeyingDaemon::kIkeV2, two));
+  EXPECT_NE(one, two);
+}
+
+TEST_F(TunnelClientTest, WhatSessionsOfOtherDaemonsHoldIsToldInOrder) {
+  ipc::TunnelEvent event;
+  for (const bool held : {true, false}) {
+    auto& one = *event.mutable_foreign_leases()->add_leases();
+    one.set_tenant(3), one.set_address(std::string("\x0a\x09\x00\x05", 4)), one.set_held(held);
+  }
+  event.mutable_foreign_leases()->add_leases()->set_address("no address");
+  dataplane_.tell(event);
+  const auto first = expect<ForeignLease>();
+  EXPECT_EQ(first.tenant, 3U);
+  EXPECT_EQ(first.address, Address::from_v4(0x0a090005));
+  EXPECT_TRUE(first.held);
+  EXPECT_FALSE(expect<ForeignLease>().held);
+  EXPECT_TRUE(none<ForeignLease>());
 }
 
 TEST_F(TunnelClientTest, AMoveAndALimitAreToldOfKnownSasAlone) {
