@@ -186,6 +186,7 @@ enum class LogReason : std::uint8_t {
   X(kVpnRoom, "vpn-room", kQuota, "")                                                      \
   X(kVpnCrypto, "vpn-crypto", kState, "")                                                  \
   X(kVpnNoLease, "vpn-no-lease", kRoute, "") /* no tunnel has the inner address */         \
+  X(kVpnRingFull, "vpn-ring-full", kQuota, "") /* its daemon does not keep up */           \
   X(kIkeUnserved, "ike-unserved", kRule, "") /* nobody here speaks IKE */                  \
   X(kVpnL2tpFormat, "vpn-l2tp-format", kMalformed, "VPN_MALFORMED")                        \
   X(kVpnL2tpSession, "vpn-l2tp-session", kVpnAcl, "") /* IP before a login, or for another session */ \

@@ -119,13 +119,13 @@ std::optional<ppp::Network> PppLogin::network() {
   return out;
 }
 
-std::optional<std::uint32_t> PppLogin::open(std::uint16_t mtu) {
+std::optional<Path> PppLogin::open(std::uint16_t mtu) {
   if (up_ || over_ || session_.leases.empty()) return std::nullopt;
-  const auto number = ports_.tunnels.open_ring(session_, mtu);
-  if (!number) return std::nullopt;
+  const auto path = ports_.tunnels.open_ring(session_, mtu);
+  if (!path) return std::nullopt;
   up_ = true;
   tell(SessionEvent::Kind::kUp);
-  return number;
+  return path;
 }
 
 void PppLogin::end(Stage stage, Cause cause, std::string_view text) {

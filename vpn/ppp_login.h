@@ -35,8 +35,8 @@ class PppLogin {
   ppp::AuthAnswer authenticate(const ppp::AuthRequest& request);
   /// He knows that he is in: takes his addresses. Nothing: none are left, and cause() says so.
   std::optional<ppp::Network> network();
-  /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. The tunnel's number; nothing: refused.
-  std::optional<std::uint32_t> open(std::uint16_t mtu);
+  /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. What TunnelClient::put() takes; nothing: refused.
+  std::optional<Path> open(std::uint16_t mtu);
   /// It is over, whatever came before; only the first counts. Never up: with stage and cause an authentication failure or denial.
   void end(Stage stage, Cause cause, std::string_view text);
 

@@ -353,7 +353,7 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
     if (found != tunnels_.end()) return found->second.open;
     if (session.id == 0 || session.leases.empty() || session.leases.size() > kLeasesMax || !connected_) return false;
     number = free_number();
-    tunnels_.emplace(session.id, Tunnel{number, session.path.tenant, false, false, ring_mtu != 0, {}, {}});
+    tunnels_.emplace(session.id, Tunnel{number, session.path.tenant, false, false, 0, ring_mtu != 0, {}, {}});
     sessions_.emplace(number, session.id);
     own_.insert(number);
   }
@@ -377,6 +377,7 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
   const auto found = tunnels_.find(session.id);
   if (found == tunnels_.end()) return false;  // closed meanwhile
   if (opened) {
+    found->second.port = owner->tunnel_port;
     found->second.open = connected_;
     return connected_;
   }
@@ -386,17 +387,23 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
   return false;
 }
 
-std::optional<std::uint32_t> TunnelClient::open_ring(const Session& session, std::uint16_t mtu) {
+std::optional<Path> TunnelClient::open_ring(const Session& session, std::uint16_t mtu) {
   if (!open(session, mtu)) return std::nullopt;
   const std::lock_guard lock(state_);
   const auto found = tunnels_.find(session.id);
-  return found == tunnels_.end() ? std::nullopt : std::optional(found->second.number);
+  if (found == tunnels_.end()) return std::nullopt;
+  Path path;
+  path.tenant = session.path.tenant;
+  path.port = found->second.port;
+  path.tunnel = found->second.number;
+  return path;
 }
 
-bool TunnelClient::put(std::uint32_t tenant, std::uint32_t tunnel, ByteSpan packet) {
+bool TunnelClient::put(const Path& path, ByteSpan packet) {
   DatagramHead head;
-  head.tenant = tenant;
-  head.tunnel = tunnel;
+  head.tenant = path.tenant;
+  head.port = path.port;
+  head.tunnel = path.tunnel;
   const std::lock_guard lock(inject_mutex_);
   return inject_ && inject_->push(head, std::array{packet});
 }

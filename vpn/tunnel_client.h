@@ -100,10 +100,10 @@ class TunnelClient : public SaSink, public DatagramSender {
   void send(const Path& path, ByteSpan payload) override;
 
   /// Opens the session's tunnel without SAs: packets for its Leases come out of poll() with its number as Path::tunnel, those it says
-  /// go into put(). `mtu`: the longest its user takes. The number; nothing: it was refused.
-  std::optional<std::uint32_t> open_ring(const Session& session, std::uint16_t mtu);
-  /// A packet that came out of tunnel `tunnel`. False: there is no room now; the caller keeps it and reads no more meanwhile.
-  bool put(std::uint32_t tenant, std::uint32_t tunnel, ByteSpan packet);
+  /// go into put(). `mtu`: the longest its user takes. The path for put(); nothing: it was refused.
+  std::optional<Path> open_ring(const Session& session, std::uint16_t mtu);
+  /// A packet that came out of the tunnel `path.tunnel` of a tenant, and of its tunnel Port. False: there is no room now; the caller keeps it and reads no more meanwhile.
+  bool put(const Path& path, ByteSpan packet);
   /// What a tunnel without SAs carried until now: its door counts.
   void count(std::uint64_t session, const TunnelTotals& totals, std::chrono::steady_clock::time_point last_in);
   /// What the session's tunnel carried so far. Nothing: it has none, or nobody knows.
@@ -143,6 +143,7 @@ class TunnelClient : public SaSink, public DatagramSender {
     std::uint32_t tenant = 0;
     bool open = false;
     bool ending = false;  ///< somebody waits for what it carried
+    std::uint32_t port = 0;  ///< PortId of its tunnel Port
     bool ring = false;    ///< it has no SAs: `totals` is what count() said
     std::optional<std::chrono::steady_clock::time_point> last_in;  ///< of a ring
     TunnelTotals totals;  ///< as last heard

@@ -288,7 +288,7 @@ void forward_into_tunnel(Shard& shard, const Runtime& config, rte_mbuf* packet) 
     count_hop(frame_of(piece), meta_of(piece));
     counters.tx_packets.add(1);
     counters.tx_bytes.add(meta_of(piece).l3_length);
-    tunnel::seal(shard, config, piece, lease->outbound);
+    tunnel::into(shard, config, piece, *lease);
   });
 }
 

@@ -28,7 +28,7 @@ using filters::EspFault;
 
 constexpr std::uint16_t kIkePort = 500, kNatTraversalPort = 4500;
 constexpr Rate kPunts{5000, 5000};        // IKE datagrams of one tenant and second
-constexpr unsigned kInjectPerTurnMax = 32;
+constexpr unsigned kInjectPerTurnMax = kBurstMax;  // they fill one burst
 constexpr std::uint8_t kTcpSyn = 2;
 constexpr std::uint8_t kOwnHops = 65;     // forward takes one
 constexpr auto kUnwatched = [](Stage, Burst&) {};
@@ -222,6 +222,16 @@ std::uint32_t tunnel_port(WorkerTunnels& here, const Runtime& config, std::uint3
   return port.kind == snapshot::PortKind::kTunnel && port.tenant == tenant ? here.port_index : kNoIndex;
 }
 
+bool is_syn(const PacketMeta& meta) {
+  return meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kTcpSyn) != 0 && (meta.proof & filters::kProofL4) != 0;
+}
+
+/// A SYN offers no larger segments than the tunnel carries.
+void clamp_syn(rte_mbuf* packet, std::uint16_t mtu) {
+  const PacketMeta& meta = meta_of(packet);
+  filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(mtu - (is_ipv4(meta) ? 40 : 60)));
+}
+
 /// Makes a packet that `sa` opened one of its tunnel Port: its source is one of the tunnel's Leases. False: it has ended.
 bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa& sa) {
   PacketMeta& meta = meta_of(packet);
@@ -245,12 +255,9 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa
     punt(shard, config, packet, KeyingDaemon::kIkeV2);
     return false;
   }
-  const bool syn = meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kTcpSyn) != 0 && (meta.proof & filters::kProofL4) != 0;
-  if (syn) {
+  if (is_syn(meta)) {
     const auto lease = shard.shared.leases->find(tenant, filters::ip_source(frame_of(packet), meta));
-    if (lease && lease->inner_mtu != 0) {
-      filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(lease->inner_mtu - (is_ipv4(meta) ? 40 : 60)));
-    }
+    if (lease && lease->inner_mtu != 0) clamp_syn(packet, lease->inner_mtu);
   }
   return true;
 }
@@ -340,16 +347,16 @@ bool find_way_out(Shard& shard, const Runtime& config, rte_mbuf* packet, Sa& sa)
 }
 
 /// Ends an inner packet that did not get into its tunnel.
-void refuse_open(Shard& shard, const Runtime& config, rte_mbuf* packet, EspFault fault) {
+void refuse_open(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReason reason) {
   PacketMeta& meta = meta_of(packet);
-  const bool known = meta.ingress != kNoIndex && meta.generation == config.generation && fault != EspFault::kCrypto;
+  const bool known = meta.ingress != kNoIndex && meta.generation == config.generation && reason != DropReason::kVpnCrypto;
   if (known) {
     meta.session = kNoIndex;
-    refuse(shard, config, packet, drop_reason(fault));
+    refuse(shard, config, packet, reason);
     return;
   }
   const std::uint32_t tenant = config.find_tenant(meta.tenant);
-  shard.drop(packet, drop_reason(fault), tenant == kNoIndex ? shard.no_tenant() : config.tenants[tenant].slot);
+  shard.drop(packet, reason, tenant == kNoIndex ? shard.no_tenant() : config.tenants[tenant].slot);
 }
 
 void seal_waiting(Shard& shard, const Runtime& config) {
@@ -368,7 +375,7 @@ void seal_waiting(Shard& shard, const Runtime& config) {
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
-      refuse_open(shard, config, packet, outcomes[i].fault);
+      refuse_open(shard, config, packet, drop_reason(outcomes[i].fault));
       continue;
     }
     meta_of(packet).ttl = kOwnHops;
@@ -507,6 +514,30 @@ void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t h
   sealing.packets[sealing.count++] = packet;
 }
 
+namespace {
+
+/// Gives an inner packet to the ring of the daemon that has its tunnel. False: there is no room, or no daemon.
+bool push(Shard& shard, rte_mbuf* packet, const Lease& lease) {
+  std::optional<DatagramRingWriter>& ring = shard.tunnels_here.punts[lease.tunnel >> kTunnelOwnerShift];
+  const PacketMeta& meta = meta_of(packet);
+  DatagramHead head;
+  head.tenant = meta.tenant;
+  head.port = lease.port;
+  head.tunnel = lease.tunnel;
+  return ring.has_value() && ring->push(head, std::array{ByteSpan(frame_of(packet).subspan(meta.l3_offset, meta.l3_length))});
+}
+
+}  // namespace
+
+void into(Shard& shard, const Runtime& config, rte_mbuf* packet, const Lease& lease) noexcept {
+  if (lease.outbound != Lease::kRing) return seal(shard, config, packet, lease.outbound);
+  if (shard.trace != nullptr || push(shard, packet, lease)) {
+    shard.consume(packet);
+    return;
+  }
+  refuse_open(shard, config, packet, DropReason::kVpnRingFull);
+}
+
 void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept {
   PacketMeta& meta = meta_of(packet);
   const DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = true, .l4 = true}, meta);
@@ -517,6 +548,10 @@ void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept {
   const bool reachable = lease && lease->port == port.id && lease->outbound != 0;
   if (!reachable) {
     shard.drop(packet, DropReason::kVpnNoLease, port.tenant_slot);
+    return;
+  }
+  if (lease->outbound == Lease::kRing) {
+    push(shard, packet, *lease) ? shard.consume(packet) : shard.drop(packet, DropReason::kVpnRingFull, port.tenant_slot);
     return;
   }
   meta.session = lease->outbound;
@@ -670,10 +705,49 @@ void send_dhcp(Shard& shard, const Runtime& config, const DatagramHead& head, By
 
 namespace {
 
+/// A packet that a daemon says came out of a tunnel without SAs: nullptr when it has ended. Its source is one of the tunnel's Leases,
+/// and it is its tunnel Port's, like one that was opened.
+rte_mbuf* enter_ring(Shard& shard, const Runtime& config, const DatagramHead& head, ByteSpan inner) {
+  const std::uint32_t port = tunnel_port(shard.tunnels_here, config, head.port, head.tenant);
+  rte_mbuf* packet = port == kNoIndex || inner.empty() ? nullptr : shard.generate();
+  if (packet == nullptr) return nullptr;
+  const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
+  const std::size_t length = std::min(inner.size(), room.size() - kEthernetBytes);  // one that is cut is malformed
+  std::fill_n(room.begin(), 12, std::uint8_t{0});
+  store_be<std::uint16_t>(room, 12, inner[0] >> 4 == 6 ? std::uint16_t{0x86dd} : std::uint16_t{0x0800});
+  std::copy_n(inner.begin(), length, room.begin() + kEthernetBytes);
+  packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + length);
+  packet->pkt_len = packet->data_len;
+  packet->port = kNoNic;
+  PacketMeta& meta = meta_of(packet);
+  DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
+  const bool ip = reason == DropReason::kNone && (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
+  if (reason == DropReason::kNone && !ip) reason = DropReason::kVpnInnerFormat;
+  const auto lease = ip ? shard.shared.leases->find(head.tenant, filters::ip_source(frame_of(packet), meta)) : std::nullopt;
+  if (ip && (!lease || lease->tunnel != head.tunnel || lease->port != head.port)) reason = DropReason::kVpnInnerSpoof;
+  if (reason != DropReason::kNone) {
+    place(config, meta, port);
+    refuse(shard, config, packet, reason);
+    return nullptr;
+  }
+  give_tenant(meta, head.tenant);
+  meta.ingress = port;
+  meta.generation = config.generation;
+  if (is_syn(meta)) clamp_syn(packet, lease->inner_mtu);
+  return packet;
+}
+
+void carry_inner(Shard& shard, const Runtime& config, Burst& burst) {
+  if (burst.count == 0) return;
+  bind(shard, config, burst, Count::kYes);
+  proceed(shard, config, burst, kUnwatched);
+}
+
 void inject_of(Shard& shard, const Runtime& config, KeyingDaemon daemon) {
   constexpr std::size_t kUdpBytes = 8;
   WorkerTunnels& here = shard.tunnels_here;
   std::optional<DatagramRingReader>& ring = here.injects[index_of(daemon)];
+  Burst inner;
   for (unsigned left = kInjectPerTurnMax; left > 0; --left) {
     DatagramHead head;
     bool found = false;
@@ -682,9 +756,16 @@ void inject_of(Shard& shard, const Runtime& config, KeyingDaemon daemon) {
     if (!length) {
       ring.reset();  // its writer is no longer one of ours
       here.injecting &= ~bit_of(daemon);
-      return;
+      break;
     }
-    if (!found) return;
+    if (!found) break;
+    if (head.tunnel != 0 && head.local_port == 0) {
+      rte_mbuf* packet = head.tunnel >> kTunnelOwnerShift != index_of(daemon)
+                             ? nullptr
+                             : enter_ring(shard, config, head, room.subspan(kUdpBytes, *length));
+      if (packet != nullptr) inner.packets[inner.count++] = packet;
+      continue;
+    }
     const bool dhcp = head.local_port == kDhcpServerPort;
     Hop hop;
     if (dhcp ? !is_dhcp_answer(config, head, *length) : !way_of(shard, config, head, hop)) {
@@ -702,6 +783,7 @@ void inject_of(Shard& shard, const Runtime& config, KeyingDaemon daemon) {
     store_be<std::uint16_t>(datagram, 6, folded == 0 ? std::uint16_t{0xffff} : folded);
     dhcp ? send_dhcp(shard, config, head, datagram) : send_datagram(shard, config, head, datagram, hop);
   }
+  carry_inner(shard, config, inner);
 }
 
 }  // namespace

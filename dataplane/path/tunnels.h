@@ -33,6 +33,9 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 /// Gives an inner packet, its hop counted, to the outbound SA `handle`.
 void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t handle) noexcept;
 
+/// Gives an inner packet, its hop counted, to the tunnel that has its destination, by SA or ring.
+void into(Shard& shard, const Runtime& config, rte_mbuf* packet, const Lease& lease) noexcept;
+
 /// Something the gateway itself says to a remote user: a frame around an IP packet, for tunnel Port `port`.
 void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept;
 

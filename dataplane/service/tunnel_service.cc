@@ -23,6 +23,7 @@ constexpr std::size_t kReservedMax = 4096;
 constexpr std::size_t kUntoldMax = 65536;
 constexpr std::uint32_t kPuntBytes = 1U << 20, kInjectBytes = 4U << 20;
 constexpr std::uint16_t kOuterMtu = 1500;
+constexpr std::uint32_t kRingMtuMin = 576, kRingMtuMax = 4091;
 constexpr std::uint32_t kExpireSlots = 1024;      // of a worker's table in one look: some ten microseconds of its time
 constexpr std::size_t kWelcomeBytes = 32U << 10;  // of a message of 64 KiB
 constexpr int kLeasesATime = 1024;                // likewise
@@ -292,6 +293,8 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   if (port == kNoIndex || config.ports[port].kind != snapshot::PortKind::kTunnel || config.ports[port].tenant != request.tenant()) {
     return "no such tunnel Port of this tenant";
   }
+  const bool fits = request.ring_mtu() >= kRingMtuMin && request.ring_mtu() <= kRingMtuMax;
+  if (request.ring() && !fits) return "a packet that crosses rings has 576 to 4091 bytes";
   if (request.note().size() > kNoteBytesMax) return "the note is too long";
   if (request.leases().empty() || static_cast<std::size_t>(request.leases_size()) > kLeasesMax) return "one to four leases";
   Tunnel tunnel;
@@ -300,6 +303,7 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   tunnel.user = request.user();
   tunnel.person = request.person();
   tunnel.note = request.note();
+  tunnel.ring = request.ring();
   std::vector<std::uint32_t> replaced;
   for (const std::string& bytes : request.leases()) {
     const auto address = Address::from_wire(bytes_of(bytes));
@@ -320,7 +324,8 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
     return ended_.give_back(request.tenant(), address, request.user());
   });
   if (!free) ended_.end_sessions(engine_);  // another's: nobody inherits them
-  const Lease lease{.tunnel = request.tunnel(), .user = request.user(), .port = request.tunnel_port(), .outbound = 0, .inner_mtu = 0};
+  const Lease lease{.tunnel = request.tunnel(), .user = request.user(), .port = request.tunnel_port(),
+                    .outbound = request.ring() ? Lease::kRing : 0, .inner_mtu = static_cast<std::uint16_t>(request.ring() ? request.ring_mtu() : 0)};
   for (const Address& address : tunnel.leases) {
     if (engine_.leases().set(request.tenant(), address, lease)) continue;
     for (const Address& entered : tunnel.leases) engine_.leases().erase(request.tenant(), entered);
@@ -471,6 +476,7 @@ std::string TunnelService::install(KeyingDaemon from, const ipc::InstallSa& requ
   SaConfig config;
   if (std::string why = check_path(request.path(), config.local, config.peer); !why.empty()) return why;
   if (request.path().tenant() != tunnel.tenant) return "the tunnel is another tenant's";
+  if (tunnel.ring) return "this tunnel has no SAs";
   if (request.transport()) return "transport mode is not served";
   if (request.udp_encapsulation() && (config.local.port == 0 || config.peer.port == 0)) return "ESP in UDP needs both ports";
   const auto suite = suite_of(request);

@@ -58,6 +58,7 @@ class TunnelService {
     std::string note;
     std::vector<SaName> sas;  ///< in the order they were installed
     bool left = false;        ///< of a daemon before
+    bool ring = false;        ///< it has no SAs: its packets cross the daemon's rings
     Address path_peer;        ///< who was asked for less than our own way to him carries: path_mtu until path_until
     std::uint16_t path_mtu = 0;
     std::uint64_t path_until = 0;  ///< seconds of the data plane's clock
