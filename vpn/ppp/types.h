@@ -103,6 +103,7 @@ struct AuthAnswer {
   Verdict verdict = Verdict::kReject;
   Cause cause = Cause::kAuth;  ///< of kReject
   std::string text;            ///< of kReject, in words for the log; empty: sentence_of(cause)
+  bool other_may_do = false;   ///< kMschapV2, kTls: a peer that naks one may have the other
   std::vector<std::uint8_t> eap;  ///< kRelay; also of an accept or reject the backend worded itself
   std::string authenticator;   ///< kMschapV2 accepted: "S=<40 hex>", as verify_mschapv2() or MS-CHAP2-Success says it
   SessionKeys keys;            ///< of an accept
