@@ -4,22 +4,15 @@
 #include <string.h>  // explicit_bzero
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "vpn/explain.h"
-#include "vpn/ppp/mschapv2.h"
+#include "vpn/ppp/verify.h"
 
 namespace sekisho::vpn {
 namespace {
 
-constexpr std::size_t kNtHashBytes = 16, kClientBytesMax = 128;
-
-/// A name as the directory knows it: Windows puts a domain in front.
-std::string plain_user(std::string_view name) {
-  const std::size_t slash = name.rfind('\\');
-  return std::string(slash == std::string_view::npos ? name : name.substr(slash + 1));
-}
+constexpr std::size_t kClientBytesMax = 128;
 
 }  // namespace
 
@@ -55,7 +48,7 @@ void PppLogin::describe(std::string_view client) {
 
 ppp::AuthAnswer PppLogin::authenticate(const ppp::AuthRequest& request) {
   using Kind = ppp::AuthRequest::Kind;
-  session_.user = plain_user(request.user);
+  session_.user = std::string(weak::bare_name(request.user));
   switch (request.kind) {
     case Kind::kIdentity: {
       eap_ = true;
@@ -74,20 +67,13 @@ ppp::AuthAnswer PppLogin::authenticate(const ppp::AuthRequest& request) {
 }
 
 ppp::AuthAnswer PppLogin::check_mschapv2(const ppp::AuthRequest& request) {
-  std::array<std::uint8_t, kNtHashBytes> hash{};
+  weak::NtHash hash{};
   const bool known = ports_.directory.nt_hash(session_.path, session_.user, hash) == hash.size();
-  // Whom nobody knows costs as much time as who errs.
-  const auto verified = ppp::verify_mschapv2(hash, request.challenge, request.peer_challenge, request.response, request.user);
+  ppp::AuthAnswer answer = ppp::verify_mschapv2(request, hash);  // whom nobody knows costs as much time as who errs
   ::explicit_bzero(hash.data(), hash.size());
-  if (!known || !verified) {
-    ports_.directory.wrong_secret(session_.path, session_.user);
-    return refuse(Stage::kAuthentication, Cause::kAuth, "wrong password or unknown user", "type name and password anew (Windows shows 691)");
-  }
-  ppp::AuthAnswer accept;
-  accept.verdict = ppp::AuthAnswer::Verdict::kAccept;
-  accept.authenticator = verified->authenticator;
-  accept.keys = verified->keys;
-  return admit(std::move(accept), eap_ ? "eap-mschapv2" : "mschapv2");
+  if (known && answer.verdict == ppp::AuthAnswer::Verdict::kAccept) return admit(std::move(answer), eap_ ? "eap-mschapv2" : "mschapv2");
+  ports_.directory.wrong_secret(session_.path, session_.user);
+  return refuse(Stage::kAuthentication, Cause::kAuth, "wrong password or unknown user", "type name and password anew (Windows shows 691)");
 }
 
 ppp::AuthAnswer PppLogin::admit(ppp::AuthAnswer accept, std::string_view way) {

@@ -42,6 +42,7 @@ class PppLogin {
 
   /// What a peer says of itself: the client's name in records.
   void describe(std::string_view client);
+  void set_correlation(std::string correlation) { session_.correlation = std::move(correlation); }
   void set_suite(std::string suite) { session_.esp_suite = std::move(suite); }
   [[nodiscard]] const Session& session() const { return session_; }
   [[nodiscard]] bool up() const { return up_; }

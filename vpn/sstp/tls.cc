@@ -95,8 +95,9 @@ std::shared_ptr<const TlsGateway> TlsGateway::make(const SstpPlan& plan, std::st
     if (SSL_CTX_use_certificate(context.get(), certificate.get()) != 1) return refusal = "a certificate is too weak", nullptr;
     if (SSL_CTX_use_PrivateKey(context.get(), key.get()) != 1) return refusal = "a certificate and its key do not belong together", nullptr;
     if (!add_chain(context.get(), plan)) return refusal = "the chain of a certificate cannot be made", nullptr;
-    SSL_CTX_set_tlsext_servername_callback(context.get(), choose_certificate);
-    SSL_CTX_set_tlsext_servername_arg(context.get(), out.get());
+    // The macros for this cast as C does.
+    SSL_CTX_callback_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, reinterpret_cast<void (*)()>(choose_certificate));
+    SSL_CTX_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, out.get());
     out->contexts_.push_back(context.release());
   }
   ERR_clear_error();
