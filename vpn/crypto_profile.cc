@@ -39,6 +39,24 @@ namespace {
 #define SEKISHO_LEGACY_IKE "3des-sha256-prfsha256-modp2048-modp1024", "3des-sha1-prfsha1-modp2048-modp1024"
 #define SEKISHO_LEGACY_ESP "3des-sha256-sha1-modp2048-modp1024-modpnone-noesn"
 
+// IKEv1 (L2TP): no AEAD, no X25519, and each group a proposal's own, ours first. Windows 10 knows SHA-1 alone, with P-384, P-256 and
+// modp2048; 3DES and modp1024, which it offers as well, are legacy.
+#define SEKISHO_V1_GROUPS(suite) suite "-ecp256", suite "-ecp384", suite "-modp2048", suite "-modp3072", suite "-modp4096"
+#define SEKISHO_MODERN_IKE_V1 \
+  SEKISHO_V1_GROUPS("aes256-sha384"), SEKISHO_V1_GROUPS("aes256-sha256"), SEKISHO_V1_GROUPS("aes256-sha512"), \
+  SEKISHO_V1_GROUPS("aes128-sha256")
+#define SEKISHO_WINDOWS_IKE_V1 SEKISHO_V1_GROUPS("aes256-sha1"), SEKISHO_V1_GROUPS("aes128-sha1")
+#define SEKISHO_LEGACY_IKE_V1 "aes256-sha1-modp1024", "aes128-sha1-modp1024", "3des-sha1-modp2048", "3des-sha1-modp1024"
+#define SEKISHO_MODERN_ESP_V1 "aes256gcm16", "aes128gcm16", "aes256-sha256", "aes128-sha256"
+#define SEKISHO_WINDOWS_ESP_V1 "aes256-sha1", "aes128-sha1"
+
+constexpr auto kModernIkeV1 = std::to_array<const char*>({SEKISHO_MODERN_IKE_V1, nullptr});
+constexpr auto kModernEspV1 = std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, nullptr});
+constexpr auto kWindowsIkeV1 = std::to_array<const char*>({SEKISHO_MODERN_IKE_V1, SEKISHO_WINDOWS_IKE_V1, nullptr});
+constexpr auto kWindowsEspV1 = std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, SEKISHO_WINDOWS_ESP_V1, nullptr});
+constexpr auto kLegacyIkeV1 = std::to_array<const char*>({SEKISHO_MODERN_IKE_V1, SEKISHO_WINDOWS_IKE_V1, SEKISHO_LEGACY_IKE_V1, nullptr});
+constexpr auto kLegacyEspV1 = std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, SEKISHO_WINDOWS_ESP_V1, "3des-sha1", nullptr});
+
 constexpr std::array<const char*, 2> kCertifiedIke{"aes256gcm16-prfsha384-ecp384", nullptr};
 constexpr std::array<const char*, 2> kCertifiedEsp{"aes256gcm16-ecp384-esn-noesn", nullptr};
 constexpr auto kModernIke = std::to_array<const char*>({SEKISHO_MODERN_IKE, nullptr});
@@ -54,10 +72,11 @@ constexpr std::span<const char* const> counted(const std::array<const char*, kSi
 }
 
 constexpr std::array kProfiles{
-    CryptoProfile{CryptoProfileId::kCertified, "certified", counted(kCertifiedIke), counted(kCertifiedEsp), false},
-    CryptoProfile{CryptoProfileId::kModern, "modern", counted(kModernIke), counted(kModernEsp), false},
-    CryptoProfile{CryptoProfileId::kWindowsDefault, "windows-default", counted(kWindowsDefaultIke), counted(kWindowsDefaultEsp), false},
-    CryptoProfile{CryptoProfileId::kLegacy, "legacy", counted(kLegacyIke), counted(kLegacyEsp), true},
+    CryptoProfile{CryptoProfileId::kCertified, "certified", counted(kCertifiedIke), counted(kCertifiedEsp), false, {}, {}},
+    CryptoProfile{CryptoProfileId::kModern, "modern", counted(kModernIke), counted(kModernEsp), false, counted(kModernIkeV1), counted(kModernEspV1)},
+    CryptoProfile{CryptoProfileId::kWindowsDefault, "windows-default", counted(kWindowsDefaultIke), counted(kWindowsDefaultEsp), false,
+                  counted(kWindowsIkeV1), counted(kWindowsEspV1)},
+    CryptoProfile{CryptoProfileId::kLegacy, "legacy", counted(kLegacyIke), counted(kLegacyEsp), true, counted(kLegacyIkeV1), counted(kLegacyEspV1)},
 };
 
 constexpr std::array<std::string_view, 5> kWeak{"3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024", "MODP_1536"};

@@ -24,7 +24,9 @@ struct CryptoProfile {
   std::string_view name;
   std::span<const char* const> ike;  ///< ends in a null pointer that the span does not count
   std::span<const char* const> esp;
-  bool psk;  ///< gateway and peer may know each other by a shared secret alone
+  bool psk;  ///< gateway and peer may know each other by a shared secret alone, by IKEv2
+  std::span<const char* const> ike_v1{};  ///< of IKEv1, for L2TP; empty: not by this profile
+  std::span<const char* const> esp_v1{};
 };
 
 const CryptoProfile& crypto_profile(CryptoProfileId id);

@@ -10,7 +10,7 @@
 
 namespace sekisho::vpn {
 
-/// A tenant's IKEv2 gateway. Two tenants may have the same addresses, identities and user names.
+/// A tenant's gateway of IKE: of version 2, or (`l2tp`) of version 1. Two tenants may have the same addresses, identities and user names.
 struct Gateway {
   std::uint32_t tenant = 0;
   std::string name;
@@ -42,6 +42,7 @@ struct Gateway {
   std::uint32_t dpd_seconds = 30;
   std::uint32_t replay_window = 1024;  ///< packets
   bool force_udp_encapsulation = false;
+  bool l2tp = false;  ///< IKEv1: carries L2TP and nothing else; who comes in is PPP's business
 
   /// Some gateways have other doors alone.
   [[nodiscard]] bool accepts_ike() const {

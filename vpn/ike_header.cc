@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::uint8_t kFromInitiator = 0x08;  // of a version 2 header: set by who began the IKE_SA
 constexpr std::uint8_t kResponse = 0x20;
+constexpr std::uint8_t kEncryptedV1 = 0x01;
 constexpr std::uint8_t kMajorVersion2 = 2;
 
 std::uint64_t as_on_the_wire(ByteSpan bytes) {
@@ -32,7 +33,7 @@ Result<IkeHeader> parse_ike_header(ByteSpan payload, bool has_marker) {
   SEKISHO_TRY(const ByteSpan responder, reader.take(8));
   SEKISHO_TRY([[maybe_unused]] const std::uint8_t next, reader.u8());
   SEKISHO_TRY(const std::uint8_t version, reader.u8());
-  SEKISHO_TRY([[maybe_unused]] const std::uint8_t exchange, reader.u8());
+  SEKISHO_TRY(const std::uint8_t exchange, reader.u8());
   SEKISHO_TRY(const std::uint8_t flags, reader.u8());
   SEKISHO_TRY(const std::uint32_t message, reader.u32());
   SEKISHO_TRY(const std::uint32_t length, reader.u32());
@@ -40,7 +41,7 @@ Result<IkeHeader> parse_ike_header(ByteSpan payload, bool has_marker) {
   const std::uint8_t major = version >> 4;
   const bool ours_is_second = major != kMajorVersion2 || (flags & kFromInitiator) != 0;
   return IkeHeader{as_on_the_wire(ours_is_second ? responder : initiator), as_on_the_wire(ours_is_second ? initiator : responder), major,
-                   message, (flags & kResponse) != 0};
+                   message, (flags & kResponse) != 0, exchange, (flags & kEncryptedV1) != 0};
 }
 
 }  // namespace sekisho::vpn

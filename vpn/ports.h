@@ -89,6 +89,8 @@ class Directory {
   /// address are those of `path`.
   virtual std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) = 0;
   virtual std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) = 0;
+  /// IKEv1: the `index`th key that a peer at this path may mean, likeliest first; none of an index, none behind it.
+  virtual std::size_t peer_psk(const Path& /*path*/, std::size_t /*index*/, std::span<std::uint8_t> /*out*/) { return 0; }
   /// Somebody at `path` said he was `user` and did not know the secret.
   virtual void wrong_secret(const Path& path, std::string_view user) = 0;
   /// The key of RFC 8784 that is named `ppk_id`, like the secrets above.

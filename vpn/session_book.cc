@@ -53,6 +53,8 @@ constexpr std::array kMeanings{
     Meaning{Why::kPeerRefusedUs, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
             "the client does not trust the gateway",
             "import the gateway's CA, of the computer on Windows, and connect to a name its certificate has (Windows shows 13801)"},
+    Meaning{Why::kPsk, false, Kind::kAuthFail, Cause::kAuth, Cause::kAuth,
+            "the client's pre-shared key is none of this gateway's", "type the key anew on the client (Windows shows 789)"},
     Meaning{Why::kPeerSaid, true, Kind::kDenied, Cause::kConfig, Cause::kUser,
             "the client gave up", ""},
     Meaning{Why::kForbidden, false, Kind::kDenied, Cause::kConfig, Cause::kConfig,

@@ -29,7 +29,7 @@ struct IkeSignal {
   enum class Why : std::uint8_t {
     kNone, kNoGateway, kIkeProposal, kChildProposal, kSelectors, kPeerAuth, kPassword, kCertExpired, kCertRevoked, kCertUntrusted,
     kPpk, kLocalAuth, kPeerRefusedUs, kPeerSaid, kForbidden, kNoAddress, kInstall, kTimeout, kPeerDeleted, kLifetime, kAdmin,
-    kBackendDown, kBackendBusy, kBackendKey,
+    kBackendDown, kBackendBusy, kBackendKey, kPsk,
   };
   Kind kind = Kind::kAttempt;
   Why why = Why::kNone;

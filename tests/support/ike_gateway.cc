@@ -38,10 +38,17 @@ class Users : public Directory {
  public:
   std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint8_t>> hashes, psks, ppks;
   std::map<std::uint32_t, std::vector<Address>> pools;
+  std::map<std::uint32_t, std::vector<std::vector<std::uint8_t>>> peer_psks;
   std::set<std::string> banned;
 
   std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) override { return find(hashes, path.tenant, user, out); }
   std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) override { return find(psks, path.tenant, peer, out); }
+  std::size_t peer_psk(const Path& path, std::size_t index, std::span<std::uint8_t> out) override {
+    const auto found = peer_psks.find(path.tenant);
+    if (found == peer_psks.end() || index >= found->second.size()) return 0;
+    std::copy(found->second[index].begin(), found->second[index].end(), out.begin());
+    return found->second[index].size();
+  }
   void wrong_secret(const Path&, std::string_view) override {}
   Admission authorize(const Session& session) override { return {banned.contains(session.user) ? Cause::kSchedule : Cause::kNone, {}}; }
   std::size_t ppk(const Path& path, std::string_view ppk_id, std::span<std::uint8_t> out) override { return find(ppks, path.tenant, ppk_id, out); }
@@ -139,6 +146,11 @@ class Config {
     } else if (word == "user" || word == "psk" || word == "ppk_of") {
       values >> tenant >> first >> second;
       (word == "user" ? users.hashes : word == "psk" ? users.psks : users.ppks)[{tenant, first}] = from_hex(second);
+    } else if (word == "peer_psk") {
+      values >> tenant >> first;
+      users.peer_psks[tenant].push_back(from_hex(first));
+    } else if (word == "ike_version") {
+      values >> settings.ike_version;
     } else if (word == "pool") {
       values >> tenant >> first;
       users.pools[tenant].push_back(parse_address(first).value());
@@ -161,6 +173,7 @@ class Config {
     else if (word == "accept_certificate") gateway.accept_certificate = true;
     else if (word == "accept_eap") gateway.accept_eap_mschapv2 = true;
     else if (word == "accept_psk") gateway.accept_psk = true;
+    else if (word == "l2tp") gateway.l2tp = true;
     else if (word == "accept_eap_tls") gateway.accept_eap_tls = true;
     else if (word == "device_ca") gateway.device_cas.push_back(contents(value));
     else if (word == "admit_without_list") gateway.admit_without_list = true;
@@ -217,7 +230,14 @@ class Loop {
   void esp(const Path& path, ByteSpan payload) {
     auto opened = esp_.open(path.tenant, payload);
     if (opened && opened->path.remote != path.remote) engine_.mapping_changed(opened->spi, path.local, path.remote);
-    if (!opened || !turn_echo(opened->inner)) return;
+    if (!opened) return;
+    if (opened->transport) {  // what came comes back
+      std::swap_ranges(opened->inner.begin(), opened->inner.begin() + 2, opened->inner.begin() + 2);
+      const auto back = esp_.seal_transport(path.tenant, path.remote, opened->inner);
+      if (back) wires_.send(back->path, back->esp);
+      return;
+    }
+    if (!turn_echo(opened->inner)) return;
     const auto answer = esp_.seal(path.tenant, opened->inner);
     if (answer) wires_.send(answer->path, answer->esp);
   }
@@ -268,7 +288,7 @@ class Loop {
       }
     } else if (word == "refused") {
       const Engine::Refused refused = engine_.refused();
-      out << "\"" << refused.malformed << " " << refused.foreign_tenant << " " << refused.overload << " " << refused.budget << "\"";
+      out << "\"" << refused.malformed << " " << refused.foreign_tenant << " " << refused.overload << " " << refused.budget << " " << refused.exchange << "\"";
     }
     say(out.str() + "]}");
   }

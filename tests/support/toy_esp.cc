@@ -148,12 +148,13 @@ std::optional<std::uint32_t> ToyEsp::allocate_spi(const vpn::Path&) {
 
 bool ToyEsp::install(const vpn::SaParameters& sa) {
   const std::lock_guard lock(mutex_);
-  if (refuse_ || !sa.tunnel) return false;
+  if (refuse_) return false;
   Sa copy{sa.path,
           sa.encryption,
           sa.integrity,
           sa.udp_encapsulation,
           sa.esn,
+          !sa.tunnel,
           {sa.encryption_key.begin(), sa.encryption_key.end()},
           {sa.integrity_key.begin(), sa.integrity_key.end()},
           {sa.local.begin(), sa.local.end()},
@@ -192,10 +193,24 @@ std::optional<ToyEsp::Opened> ToyEsp::open(std::uint32_t tenant, ByteSpan esp) {
   const auto found = live_.find({spi, true});
   if (found == live_.end() || found->second.path.tenant != tenant) return std::nullopt;
   auto inner = decrypt(found->second, esp);
-  if (!inner || !holds(found->second.remote, end_of(*inner, true)) || !holds(found->second.local, end_of(*inner, false))) return std::nullopt;
+  constexpr std::size_t kUdpHeader = 8;
+  const bool transport = found->second.transport;
+  if (!inner || (transport && inner->size() < kUdpHeader)) return std::nullopt;
+  if (!transport && (!holds(found->second.remote, end_of(*inner, true)) || !holds(found->second.local, end_of(*inner, false)))) return std::nullopt;
   found->second.packets += 1;
   found->second.bytes += inner->size();
-  return Opened{found->second.path, spi, std::move(*inner)};
+  return Opened{found->second.path, spi, std::move(*inner), transport};
+}
+
+std::optional<ToyEsp::Sealed> ToyEsp::seal_transport(std::uint32_t tenant, const vpn::Endpoint& remote, ByteSpan datagram) {
+  constexpr std::uint8_t kUdp = 17;
+  const std::lock_guard lock(mutex_);
+  for (auto spi = outbound_.rbegin(); spi != outbound_.rend(); ++spi) {
+    Sa& sa = live_.at({*spi, false});
+    if (!sa.transport || sa.path.tenant != tenant || sa.path.remote != remote || cipher_of(sa) == nullptr) continue;
+    return Sealed{sa.path, encrypt(sa, *spi, ++sa.sequence, datagram, kUdp)};
+  }
+  return std::nullopt;
 }
 
 std::optional<ToyEsp::Sealed> ToyEsp::seal(std::uint32_t tenant, ByteSpan inner) {
@@ -216,9 +231,10 @@ std::vector<std::string> ToyEsp::lines() const {
     std::snprintf(text, sizeof(text), "%s %08x tenant %u enc %u/%zu int %u packets %llu remote ", key.second ? "in" : "out", key.first,
                   sa.path.tenant, sa.encryption, sa.encryption_key.size(), sa.integrity, static_cast<unsigned long long>(sa.packets));
     std::string line = text;
+    if (sa.transport) line = "transport " + line;
     line += to_string(sa.path.remote.address) + " " + std::to_string(sa.path.remote.port) + " selectors";
     for (const auto* list : {&sa.local, &sa.remote}) {
-      for (const vpn::Selector& one : *list) line += " " + to_string(one.first) + "-" + to_string(one.last);
+      for (const vpn::Selector& one : *list) line += " " + to_string(one.first) + "-" + to_string(one.last) + (one.protocol != 0 ? "/" + std::to_string(one.port_first) : "");
     }
     out.push_back(std::move(line));
   }

@@ -20,6 +20,7 @@ class ToyEsp : public vpn::SaSink {
     std::uint16_t encryption = 0, integrity = 0;
     bool udp_encapsulation = false;
     bool esn = false;
+    bool transport = false;
     std::vector<std::uint8_t> encryption_key, integrity_key;
     std::vector<vpn::Selector> local, remote;
     std::uint32_t sequence = 0;
@@ -35,7 +36,8 @@ class ToyEsp : public vpn::SaSink {
   struct Opened {
     vpn::Path path;
     std::uint32_t spi = 0;
-    std::vector<std::uint8_t> inner;  ///< an IP packet that the SA's selectors allow
+    std::vector<std::uint8_t> inner;  ///< an IP packet that the SA's selectors allow, or in transport mode a UDP datagram
+    bool transport = false;
   };
   /// Nothing: no such SA, wrong tag, or an inner packet outside the selectors.
   std::optional<Opened> open(std::uint32_t tenant, ByteSpan esp);
@@ -45,6 +47,8 @@ class ToyEsp : public vpn::SaSink {
   };
   /// By the newest outbound SA of the tenant whose selectors hold the packet's destination.
   std::optional<Sealed> seal(std::uint32_t tenant, ByteSpan inner);
+  /// A UDP datagram back by the newest outbound SA in transport mode that leads to `remote`.
+  std::optional<Sealed> seal_transport(std::uint32_t tenant, const vpn::Endpoint& remote, ByteSpan datagram);
   /// Live SAs of both directions, as "in SPI TENANT ..." lines.
   [[nodiscard]] std::vector<std::string> lines() const;
   /// The next installations are refused.

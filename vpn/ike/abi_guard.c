@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 
 #include <config/backend.h>
+#include <sa/ikev1/keymat_v1.h>
 
 #include "vpn/ike/internal.h"
 
@@ -18,6 +19,8 @@ METHODS(credential_set_t, 5);
 METHODS(attribute_provider_t, 3);
 METHODS(eap_method_t, 9);
 METHODS(listener_t, 20);
+METHODS(keymat_v1_t, 14);
+METHODS(aead_t, 9);
 _Static_assert(offsetof(peer_cfg_t, destroy) == 264, "peer_cfg_t is not that of a build with ME");
 _Static_assert(sizeof(struct sockaddr_in) == 16, "the attachment lives in its padding");
 

@@ -118,6 +118,7 @@ IkeSignal::Why why_of(sekisho_cause cause) {
     case SEKISHO_CAUSE_BACKEND_DOWN: return Why::kBackendDown;
     case SEKISHO_CAUSE_BACKEND_BUSY: return Why::kBackendBusy;
     case SEKISHO_CAUSE_BACKEND_KEY: return Why::kBackendKey;
+    case SEKISHO_CAUSE_PSK: return Why::kPsk;
   }
   SEKISHO_ASSERT(false);
   return Why::kNone;
@@ -255,6 +256,9 @@ struct Engine::Thunks {
     const std::span<std::uint8_t> out{buffer, capacity};
     return kind == SEKISHO_SECRET_NT_HASH ? directory.nt_hash(path_of(*path), name, out) : directory.psk(path_of(*path), name, out);
   }
+  static std::size_t peer_psk(void* context, const sekisho_path* path, std::size_t index, std::uint8_t* buffer, std::size_t capacity) noexcept {
+    return engine(context).ports_.directory.peer_psk(path_of(*path), index, {buffer, capacity});
+  }
   static std::size_t ppk(void* context, const sekisho_event* who, const char* ppk_id, std::uint8_t* buffer, std::size_t capacity) noexcept {
     Engine& self = engine(context);
     const std::size_t size = self.ports_.directory.ppk(path_of(who->path), ppk_id, {buffer, capacity});
@@ -368,17 +372,18 @@ struct Engine::Thunks {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, ppk, wrong_secret, prove, judge, relay, forget,
+    return {self, send, allocate_spi, install, move, query, remove, secret, peer_psk, ppk, wrong_secret, prove, judge, relay, forget,
             authorize, lease, release, event, own_spi, mark, habits, log};
   }
 };
 
 Engine::Made Engine::make(const EngineSettings& settings, const Ports& ports) {
   static sekisho_ike_ops ops;
-  std::unique_ptr<Engine> engine(new Engine(ports));
+  std::unique_ptr<Engine> engine(new Engine(ports, settings.ike_version));
   ops = Thunks::table(engine.get());
-  const sekisho_ike_settings wire{settings.threads,          settings.half_open_per_source, settings.cookie_per_source,
-                                  settings.retransmit_tries, settings.retransmit_timeout,   settings.half_open_seconds};
+  const sekisho_ike_settings wire{settings.ike_version,       settings.threads,          settings.half_open_per_source,
+                                  settings.cookie_per_source, settings.retransmit_tries, settings.retransmit_timeout,
+                                  settings.half_open_seconds};
   sekisho_ike_error error{};
   if (!sekisho_ike_init(&wire, &ops, &error)) return {nullptr, error.text};
   sekisho_ike_start();
@@ -395,8 +400,10 @@ Engine::~Engine() {
 
 std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   const CryptoProfile& profile = crypto_profile(gateway.profile);
-  if (gateway.accept_psk && !profile.psk) return "profile " + std::string(profile.name) + " allows no pre-shared key";
-  if (gateway.addresses.empty() || gateway.networks.empty()) return "a gateway needs an address and a network behind it";
+  if (gateway.l2tp != (version_ == 1)) return "the gateway is of another version of IKE";
+  if (gateway.l2tp && profile.ike_v1.empty()) return "profile " + std::string(profile.name) + " allows no IKEv1";
+  if (gateway.accept_psk && !profile.psk && !gateway.l2tp) return "profile " + std::string(profile.name) + " allows no pre-shared key";
+  if (gateway.addresses.empty() || (gateway.networks.empty() && !gateway.l2tp)) return "a gateway needs an address and a network behind it";
   const bool by_certificate = gateway.accept_certificate || gateway.accept_eap_tls;
   const bool proves = by_certificate || gateway.accept_eap_mschapv2 || gateway.accept_eap_radius;
   if (proves && gateway.certificates.empty()) return "a gateway needs a certificate";
@@ -413,8 +420,9 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   wire.tenant = gateway.tenant;
   wire.addresses = addresses.c_str();
   wire.identity = gateway.identity.c_str();
-  wire.ike_proposals = profile.ike.data();
-  wire.esp_proposals = profile.esp.data();
+  wire.l2tp = gateway.l2tp;
+  wire.ike_proposals = gateway.l2tp ? profile.ike_v1.data() : profile.ike.data();
+  wire.esp_proposals = gateway.l2tp ? profile.esp_v1.data() : profile.esp.data();
   wire.accept_certificate = gateway.accept_certificate;
   wire.accept_eap_mschapv2 = gateway.accept_eap_mschapv2;
   wire.accept_eap_tls = gateway.accept_eap_tls;
@@ -524,10 +532,24 @@ std::vector<Engine::Ending> Engine::expired(std::int64_t now) {
   return out;
 }
 
+bool Engine::speaks(const IkeHeader& header) const {
+  constexpr std::uint8_t kMainMode = 2, kInformational = 5, kQuickMode = 32;
+  if (header.major_version != version_) return version_ == 2 && header.major_version > 2;  // who asks for more is told what we speak
+  if (version_ != 1) return true;
+  // Aggressive mode would hand a stranger what he needs to guess the key at leisure. What is neither encrypted nor main mode is
+  // anybody's word (RFC 2409 5.7).
+  if (header.exchange == kMainMode) return true;
+  return (header.exchange == kInformational || header.exchange == kQuickMode) && header.encrypted;
+}
+
 void Engine::receive(const Path& path, ByteSpan payload) {
   const auto header = parse_ike_header(payload, has_marker(path));
   if (!header || path.tenant == 0) {
     malformed_.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  if (!speaks(*header)) {
+    exchange_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   {
@@ -574,7 +596,7 @@ void Engine::mapping_changed(std::uint32_t spi, const Endpoint& local, const End
 }
 
 Engine::Refused Engine::refused() const {
-  return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load(), out_of_turn_.load()};
+  return {malformed_.load(), foreign_tenant_.load(), overload_.load(), budget_.load(), exchange_.load(), out_of_turn_.load()};
 }
 
 bool Engine::within_budget(const Path& path) {

@@ -24,6 +24,7 @@ namespace sekisho::vpn {
 
 /// Budgets of charon; the defaults are the product's.
 struct EngineSettings {
+  std::uint32_t ike_version = 2;  ///< 1 or 2: the one this process speaks; what comes in another is not read
   std::uint32_t threads = 16;
   std::uint32_t half_open_per_source = HalfOpenBudget::kAddressMax;  ///< charon's own; half_open.h decides before
   std::uint32_t cookie_per_source = 8;
@@ -32,7 +33,7 @@ struct EngineSettings {
   double retransmit_timeout = 2.0;  ///< seconds
 };
 
-/// IKEv2 by libcharon. One per process: libcharon's state is global. Made, fed and stopped by one thread; the ports are called
+/// IKEv2, or IKEv1 in main mode for L2TP, by libcharon. One per process: libcharon's state is global. Made, fed and stopped by one thread; the ports are called
 /// on charon's.
 class Engine {
  public:
@@ -82,13 +83,16 @@ class Engine {
     std::uint64_t foreign_tenant = 0;
     std::uint64_t overload = 0;
     std::uint64_t budget = 0;  ///< first messages of those who have enough attempts under way
+    std::uint64_t exchange = 0;     ///< of another version, or of a kind nobody is answered: see speaks()
     std::uint64_t out_of_turn = 0;  ///< of peers that have not proven who they are: see HalfOpenGate
   };
   [[nodiscard]] Refused refused() const;
 
  private:
   struct Thunks;
-  explicit Engine(const Ports& ports) : ports_(ports) {}
+  Engine(const Ports& ports, std::uint32_t version) : ports_(ports), version_(version) {}
+  /// Whether a message of this kind is read at all.
+  [[nodiscard]] bool speaks(const IkeHeader& header) const;
   void take(const IkeSignal& signal);
   bool within_budget(const Path& path);
   /// Who judges certificates at a gateway; immutable, replaced with it.
@@ -106,6 +110,7 @@ class Engine {
   Cause prove(Session& session, const sekisho_event& who, std::string_view& text) const;
 
   Ports ports_;
+  std::uint32_t version_;
   mutable std::mutex book_mutex_;
   SessionBook book_;
   HalfOpenBudget half_open_;  ///< under book_mutex_
@@ -115,7 +120,7 @@ class Engine {
   std::vector<Session> to_judge_;
   std::int64_t next_judgement_ = 0;
   std::unordered_map<std::uint64_t, std::uint32_t> owners_;  ///< own SPI of an IKE_SA -> tenant
-  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0}, out_of_turn_{0};
+  std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0}, exchange_{0}, out_of_turn_{0};
   HalfOpenGate gate_;
 };
 

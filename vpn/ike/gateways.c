@@ -168,10 +168,35 @@ static bool load_keys(gateway_t *this, const sekisho_ike_gateway *model, sekisho
 	return TRUE;
 }
 
+/** What runs inside: all networks in tunnels, or L2TP between the two ends (whose NAT may have changed the peer's port). */
+static bool add_selectors(child_cfg_t *child, const sekisho_ike_gateway *model, sekisho_ike_error *error)
+{
+	enum { L2TP = 1701 };
+
+	if (model->l2tp)
+	{
+		child->add_traffic_selector(child, TRUE, traffic_selector_create_dynamic(IPPROTO_UDP, L2TP, L2TP));
+		child->add_traffic_selector(child, FALSE, traffic_selector_create_dynamic(IPPROTO_UDP, 0, 65535));
+		return TRUE;
+	}
+	for (const char *const *text = model->networks; *text; text++)
+	{
+		traffic_selector_t *ts = traffic_selector_create_from_cidr((char*)*text, 0, 0, 65535);
+		if (!ts)
+		{
+			sekisho_fail(error, "network %s", *text);
+			return FALSE;
+		}
+		child->add_traffic_selector(child, TRUE, ts);
+	}
+	child->add_traffic_selector(child, FALSE, traffic_selector_create_dynamic(0, 0, 65535));
+	return TRUE;
+}
+
 static child_cfg_t *make_child(const sekisho_ike_gateway *model, sekisho_ike_error *error)
 {
 	child_cfg_create_t options = {
-		.mode = MODE_TUNNEL,
+		.mode = model->l2tp ? MODE_TRANSPORT : MODE_TUNNEL,
 		.lifetime = {
 			.time = { .life = model->child_life_seconds, .rekey = model->child_rekey_seconds, .jitter = model->child_rekey_seconds / 10 },
 			.bytes = { .life = model->child_life_bytes, .rekey = model->child_rekey_bytes },
@@ -193,25 +218,18 @@ static child_cfg_t *make_child(const sekisho_ike_gateway *model, sekisho_ike_err
 		}
 		child->add_proposal(child, proposal);
 	}
-	for (const char *const *text = model->networks; *text; text++)
+	if (!add_selectors(child, model, error))
 	{
-		traffic_selector_t *ts = traffic_selector_create_from_cidr((char*)*text, 0, 0, 65535);
-		if (!ts)
-		{
-			sekisho_fail(error, "network %s", *text);
-			child->destroy(child);
-			return NULL;
-		}
-		child->add_traffic_selector(child, TRUE, ts);
+		child->destroy(child);
+		return NULL;
 	}
-	child->add_traffic_selector(child, FALSE, traffic_selector_create_dynamic(0, 0, 65535));
 	return child;
 }
 
 static bool make_ike(gateway_t *this, const sekisho_ike_gateway *model, sekisho_ike_error *error)
 {
 	ike_cfg_create_t options = {
-		.version = IKEV2,
+		.version = model->l2tp ? IKEV1 : IKEV2,
 		.local = (char*)model->addresses,
 		.local_port = IKEV2_UDP_PORT,
 		.remote = "%any",
@@ -259,8 +277,11 @@ static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const ch
 
 	snprintf(name, sizeof(name), "%s %s", model->name, way);
 	peer = peer_cfg_create(name, this->ike_cfg->get_ref(this->ike_cfg), &options);
-	local->add(local, AUTH_RULE_IDENTITY, identification_create_from_string((char*)model->identity));
-	local->add(local, AUTH_RULE_IDENTITY_LOOSE, FALSE);
+	if (!model->l2tp || !streq(way, "psk"))
+	{	/* with a pre-shared key of IKEv1 we are our address: no client knows another name of ours */
+		local->add(local, AUTH_RULE_IDENTITY, identification_create_from_string((char*)model->identity));
+		local->add(local, AUTH_RULE_IDENTITY_LOOSE, FALSE);
+	}
 	peer->add_auth_cfg(peer, local, TRUE);
 	for (size_t i = 0; i < countof(rounds) && rounds[i]; i++)
 	{
@@ -273,7 +294,10 @@ static bool add_peer(gateway_t *this, const sekisho_ike_gateway *model, const ch
 		return FALSE;
 	}
 	peer->add_child_cfg(peer, child);
-	peer->add_pool(peer, "lease");
+	if (!model->l2tp)
+	{
+		peer->add_pool(peer, "lease");
+	}
 	this->peer_cfgs->insert_last(this->peer_cfgs, peer);
 	return TRUE;
 }
@@ -620,6 +644,10 @@ static size_t find_secret(shared_key_type_t type, identification_t *me, identifi
 	sekisho_path path = sekisho_current_path();
 	char name[256];
 
+	if (type == SHARED_IKE && ike_sa && ike_sa->get_version(ike_sa) == IKEV1)
+	{	/* the likeliest; psk_trial.c asks for the others */
+		return sekisho_ops->peer_psk(sekisho_ops->context, &path, 0, out, capacity);
+	}
 	if (type == SHARED_IKE && other)
 	{
 		snprintf(name, sizeof(name), "%Y", other);

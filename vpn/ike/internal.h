@@ -7,6 +7,7 @@
 #include <library.h>
 
 #include <eap/eap.h>
+#include <sa/keymat.h>
 
 #include "vpn/ike/shim.h"
 
@@ -49,6 +50,9 @@ kernel_net_t *sekisho_kernel_net_create(void);
 eap_method_t *sekisho_eap_mschapv2_create(identification_t *server, identification_t *peer);
 eap_method_t *sekisho_eap_choice_create(identification_t *server, identification_t *peer);
 eap_method_t *sekisho_eap_radius_create(identification_t *server, identification_t *peer);
+
+/* psk_trial.c: the keymat of IKEv1 */
+keymat_t *sekisho_psk_trial_create(bool initiator);
 
 /* gateways.c: configurations, credentials and attributes of each tenant */
 bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *data);

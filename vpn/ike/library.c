@@ -9,12 +9,16 @@
 /** Every plugin there is, and no other. openssl holds all ciphers, keys and certificates. No socket, no kernel interface, no
  * fetcher,
  * and no plugin that asks about revocation, since it would fetch: nothing a peer sends makes us open a connection. */
-#define PLUGINS "nonce x509 constraints pem openssl kdf eap-identity eap-tls"
+#define PLUGINS_V1 "nonce x509 constraints pem openssl kdf"
+#define PLUGINS_V2 PLUGINS_V1 " eap-identity eap-tls"
 #define OURS "sekisho"
+#define OURS_V2 "sekisho-v2"
 /** Of the settings, and of what charon itself registers. */
 #define NAME "iked"
 
 static bool library_is_up, charon_is_up;
+/** Of the version this process speaks. */
+static const char *plugins;
 static sekisho_ike_error *early;
 
 static void early_debug(debug_t group, level_t level, char *format, ...)
@@ -45,13 +49,21 @@ static level_t get_level(logger_t *this, debug_t group)
 
 static logger_t logger = { .log = log_, .get_level = get_level };
 
-static plugin_feature_t features[] = {
+static plugin_feature_t features_v1[] = {
 	PLUGIN_CALLBACK(kernel_ipsec_register, sekisho_kernel_ipsec_create),
 		PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
 	PLUGIN_CALLBACK(kernel_net_register, sekisho_kernel_net_create),
 		PLUGIN_PROVIDE(CUSTOM, "kernel-net"),
 	PLUGIN_CALLBACK(socket_register, sekisho_socket_create),
 		PLUGIN_PROVIDE(CUSTOM, "socket"),
+	PLUGIN_CALLBACK(sekisho_gateways_register, NULL),
+		PLUGIN_PROVIDE(CUSTOM, "sekisho-gateways"),
+	PLUGIN_CALLBACK(sekisho_listener_create, NULL),
+		PLUGIN_PROVIDE(CUSTOM, "sekisho-listener"),
+};
+
+/** Version 1 leaves people to PPP. */
+static plugin_feature_t features_v2[] = {
 	PLUGIN_CALLBACK(eap_method_register, sekisho_eap_mschapv2_create),
 		PLUGIN_PROVIDE(EAP_SERVER, EAP_MSCHAPV2),
 			PLUGIN_DEPENDS(CRYPTER, ENCR_DES_ECB, 8),
@@ -61,10 +73,6 @@ static plugin_feature_t features[] = {
 		PLUGIN_PROVIDE(EAP_SERVER, EAP_DYNAMIC),
 	PLUGIN_CALLBACK(eap_method_register, sekisho_eap_radius_create),
 		PLUGIN_PROVIDE(EAP_SERVER, EAP_RADIUS),
-	PLUGIN_CALLBACK(sekisho_gateways_register, NULL),
-		PLUGIN_PROVIDE(CUSTOM, "sekisho-gateways"),
-	PLUGIN_CALLBACK(sekisho_listener_create, NULL),
-		PLUGIN_PROVIDE(CUSTOM, "sekisho-listener"),
 };
 
 /** Exactly the plugins above are loaded. */
@@ -79,8 +87,8 @@ static bool plugins_are_right(sekisho_ike_error *error)
 	while (enumerator->enumerate(enumerator, &plugin, &provided))
 	{
 		char *found = plugin->get_name(plugin);
-		bool listed = streq(found, OURS) || streq(found, NAME) || strpfx(found, "libcharon");
-		names = enumerator_create_token(PLUGINS, " ", "");
+		bool listed = streq(found, OURS) || streq(found, OURS_V2) || streq(found, NAME) || strpfx(found, "libcharon");
+		names = enumerator_create_token(plugins, " ", "");
 		while (names->enumerate(names, &name))
 		{
 			if (streq(name, found))
@@ -93,7 +101,7 @@ static bool plugins_are_right(sekisho_ike_error *error)
 		strange = listed ? strange : found;
 	}
 	enumerator->destroy(enumerator);
-	names = enumerator_create_token(PLUGINS, " ", "");
+	names = enumerator_create_token(plugins, " ", "");
 	while (names->enumerate(names, &name))
 	{
 		wanted++;
@@ -101,8 +109,7 @@ static bool plugins_are_right(sekisho_ike_error *error)
 	names->destroy(names);
 	if (strange || loaded != wanted)
 	{
-		sekisho_fail(error, strange ? "plugin %s is loaded and was not asked for" : "a plugin is missing%s; wanted: " PLUGINS,
-					 strange ?: "");
+		sekisho_fail(error, strange ? "plugin %s is loaded and was not asked for" : "a plugin is missing; wanted: %s", strange ?: plugins);
 		return FALSE;
 	}
 	return TRUE;
@@ -145,10 +152,16 @@ bool sekisho_ike_init(const sekisho_ike_settings *settings, const sekisho_ike_op
 	}
 	early = NULL;
 	charon->bus->add_logger(charon->bus, &logger);
-	lib->plugins->add_static_features(lib->plugins, OURS, features, countof(features), TRUE, NULL, NULL);
-	if (!charon->initialize(charon, PLUGINS))
+	plugins = settings->ike_version == 1 ? PLUGINS_V1 : PLUGINS_V2;
+	lib->plugins->add_static_features(lib->plugins, OURS, features_v1, countof(features_v1), TRUE, NULL, NULL);
+	if (settings->ike_version != 1)
 	{
-		sekisho_fail(error, "libcharon cannot load its plugins: " PLUGINS);
+		lib->plugins->add_static_features(lib->plugins, OURS_V2, features_v2, countof(features_v2), TRUE, NULL, NULL);
+	}
+	keymat_register_constructor(IKEV1, sekisho_psk_trial_create);
+	if (!charon->initialize(charon, (char*)plugins))
+	{
+		sekisho_fail(error, "libcharon cannot load its plugins: %s", plugins);
 		return FALSE;
 	}
 	return plugins_are_right(error);
@@ -205,5 +218,5 @@ void sekisho_ike_terminate(uint32_t ike)
 
 void sekisho_ike_plugins(char *text, size_t capacity)
 {
-	snprintf(text, capacity, "%s", PLUGINS);
+	snprintf(text, capacity, "%s", plugins);
 }

@@ -246,7 +246,8 @@ static void take_vendors(message_t *message, sekisho_event *event)
 
 	while (event->vendors < countof(event->vendor) && enumerator->enumerate(enumerator, &payload))
 	{
-		if (payload->get_type(payload) == PLV2_VENDOR_ID)
+		payload_type_t type = payload->get_type(payload);
+		if (type == PLV2_VENDOR_ID || type == PLV1_VENDOR_ID)
 		{
 			chunk_t data = ((vendor_id_payload_t*)payload)->get_data((vendor_id_payload_t*)payload);
 			event->vendor[event->vendors++] = (sekisho_bytes){ data.ptr, data.len };
@@ -266,7 +267,7 @@ static void report_errors(ike_sa_t *ike_sa, message_t *message)
 
 	while (!found && enumerator->enumerate(enumerator, &payload))
 	{
-		if (payload->get_type(payload) == PLV2_NOTIFY)
+		if (payload->get_type(payload) == PLV2_NOTIFY || payload->get_type(payload) == PLV1_NOTIFY)
 		{
 			notify_payload_t *notify = (notify_payload_t*)payload;
 			uint16_t type = notify->get_notify_type(notify);
@@ -298,7 +299,9 @@ static void attempt(ike_sa_t *ike_sa, message_t *message)
 	description.event.path = sekisho_path_of(local, message->get_source(message));
 	take_vendors(message, &description.event);
 	sekisho_ops->event(sekisho_ops->context, &description.event);
-	note_spi(ike_sa, message->get_initiator_spi(message), sekisho_attachment_of(local).tenant);
+	/* numbers of version 1 do not count requests: its messages are not taken one at a time */
+	note_spi(ike_sa, message->get_major_version(message) == IKEV1_MAJOR_VERSION ? 0 : message->get_initiator_spi(message),
+			 sekisho_attachment_of(local).tenant);
 }
 
 /** What the request lets us see of the client's making. */
@@ -312,7 +315,7 @@ static void mark(ike_sa_t *ike_sa, message_t *message)
 
 	while (enumerator->enumerate(enumerator, &payload))
 	{
-		if (payload->get_type(payload) == PLV2_VENDOR_ID)
+		if (payload->get_type(payload) == PLV2_VENDOR_ID || payload->get_type(payload) == PLV1_VENDOR_ID)
 		{
 			vendor = ((vendor_id_payload_t*)payload)->get_data((vendor_id_payload_t*)payload);
 			sekisho_ops->mark(sekisho_ops->context, ike, (sekisho_bytes){ vendor.ptr, vendor.len }, 0);
@@ -338,7 +341,7 @@ static bool says_goodbye(message_t *message)
 
 	while (enumerator->enumerate(enumerator, &payload))
 	{
-		if (payload->get_type(payload) == PLV2_DELETE)
+		if (payload->get_type(payload) == PLV2_DELETE || payload->get_type(payload) == PLV1_DELETE)
 		{
 			delete_payload_t *deletion = (delete_payload_t*)payload;
 			found = found || deletion->get_protocol_id(deletion) == PROTO_IKE;
@@ -348,12 +351,41 @@ static bool says_goodbye(message_t *message)
 	return found;
 }
 
+/** Main mode: the first message begins, the next with our cookie in it proves the peer's address. */
+static void on_message_v1(ike_sa_t *ike_sa, message_t *message, bool incoming, bool plain)
+{
+	exchange_type_t exchange = message->get_exchange_type(message);
+
+	if (incoming && exchange == ID_PROT && !message->get_responder_spi(message))
+	{
+		attempt(ike_sa, message);
+		mark(ike_sa, message);
+	}
+	else if (incoming && plain && exchange == ID_PROT)
+	{
+		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
+	}
+	else if (incoming && plain && exchange == INFORMATIONAL_V1)
+	{
+		report_errors(ike_sa, message);
+		if (says_goodbye(message))
+		{
+			sekisho_report_cause(ike_sa, SEKISHO_CAUSE_PEER_DELETED);
+		}
+	}
+}
+
 static bool on_message(listener_t *this, ike_sa_t *ike_sa, message_t *message, bool incoming, bool plain)
 {
 	exchange_type_t exchange = message->get_exchange_type(message);
 
 	if (!ike_sa)
 	{
+		return TRUE;
+	}
+	if (message->get_major_version(message) == IKEV1_MAJOR_VERSION)
+	{
+		on_message_v1(ike_sa, message, incoming, plain);
 		return TRUE;
 	}
 	if (incoming && exchange == IKE_SA_INIT && message->get_request(message))
@@ -580,6 +612,21 @@ static bool on_ike_rekey(listener_t *this, ike_sa_t *old, ike_sa_t *new)
 	return TRUE;
 }
 
+/** IKEv1 has no rekeying of an IKE_SA: the peer begins anew, and its CHILD_SAs move to the new one. */
+static bool on_children_migrate(listener_t *this, ike_sa_t *ike_sa, ike_sa_id_t *new, uint32_t unique)
+{
+	sekisho_description description;
+
+	if (new)
+	{	/* told of the old one; the other call, of the new one, says nothing more */
+		sekisho_describe(ike_sa, &description);
+		description.event.kind = SEKISHO_EVENT_IKE_REKEYED;
+		description.event.new_ike = unique;
+		sekisho_ops->event(sekisho_ops->context, &description.event);
+	}
+	return TRUE;
+}
+
 static bool on_ike_update(listener_t *this, ike_sa_t *ike_sa, host_t *local, host_t *remote)
 {
 	sekisho_description description;
@@ -637,6 +684,7 @@ static listener_t listener = {
 	.assign_vips = on_assign_vips,
 	.narrow = on_narrow,
 	.ike_rekey = on_ike_rekey,
+	.children_migrate = on_children_migrate,
 	.ike_update = on_ike_update,
 	.child_updown = on_child_updown,
 	.child_rekey = on_child_rekey,

@@ -47,7 +47,7 @@ typedef struct {
   uint8_t last[16];
 } sekisho_selector;
 
-enum { SEKISHO_SELECTORS_MAX = 16, SEKISHO_VENDORS_MAX = 16 };
+enum { SEKISHO_SELECTORS_MAX = 16, SEKISHO_VENDORS_MAX = 16, SEKISHO_PSKS_MAX = 16, SEKISHO_PSK_BYTES_MAX = 256 };
 
 /// One direction of a CHILD_SA as it is installed. Algorithms are IANA's IKEv2 transform numbers. AEAD keys end in the salt.
 typedef struct {
@@ -115,6 +115,7 @@ typedef enum {
   SEKISHO_CAUSE_BACKEND_DOWN = 70,  ///< no server that judges the peer answers
   SEKISHO_CAUSE_BACKEND_BUSY,     ///< too many wait for the tenant's servers already
   SEKISHO_CAUSE_BACKEND_KEY,      ///< the server let the peer in without keys
+  SEKISHO_CAUSE_PSK = 140,        ///< IKEv1: none of the gateway's pre-shared keys is the peer's
 } sekisho_cause;
 
 /// A certificate (`leaf`) whose key the peer has proven to hold, or one that connects it with a CA. DER; borrowed.
@@ -197,6 +198,8 @@ typedef struct {
   void (*remove)(void* context, const sekisho_path* path, uint32_t spi, bool inbound);
   /// Returns the secret's length in `buffer`, 0 when there is none. The shim wipes `buffer`.
   size_t (*secret)(void* context, const sekisho_path* path, sekisho_secret_kind kind, const char* name, uint8_t* buffer, size_t capacity);
+  /// IKEv1: the `index`th pre-shared key that may be meant on this path, likeliest first; like `secret`.
+  size_t (*peer_psk)(void* context, const sekisho_path* path, size_t index, uint8_t* buffer, size_t capacity);
   /// The key of RFC 8784 named `ppk_id`, for the peer of `who`; like `secret`.
   size_t (*ppk)(void* context, const sekisho_event* who, const char* ppk_id, uint8_t* buffer, size_t capacity);
   /// Somebody who said he was `name` did not know that secret.
@@ -225,6 +228,7 @@ typedef struct {
 } sekisho_ike_ops;
 
 typedef struct {
+  uint32_t ike_version;           ///< 1 or 2: the one this process speaks
   uint32_t threads;             ///< charon's workers; at least 8
   uint32_t half_open_per_source;  ///< IKE_SAs one address may have begun and not finished; more are dropped
   uint32_t cookie_per_source;   ///< from this many on, the peer proves its address by a cookie
@@ -258,6 +262,7 @@ typedef struct {
   uint64_t child_rekey_bytes, child_life_bytes;
   uint32_t replay_window;
   bool force_udp_encapsulation;
+  bool l2tp;  ///< IKEv1, main mode: transport mode for UDP to port 1701; no networks, addresses or EAP
 } sekisho_ike_gateway;
 
 /// Each says in `error` what failed. A process has one engine: libcharon's state is global.
