@@ -351,6 +351,23 @@ static bool says_goodbye(message_t *message)
 	return found;
 }
 
+/** No alert says that nothing of ours fits an offer of version 1: what we answer does. */
+static void report_refusal_v1(ike_sa_t *ike_sa, message_t *message)
+{
+	enumerator_t *enumerator = message->create_payload_enumerator(message);
+	payload_t *payload;
+
+	while (enumerator->enumerate(enumerator, &payload))
+	{
+		notify_payload_t *notify = (notify_payload_t*)payload;
+		if (payload->get_type(payload) == PLV1_NOTIFY && notify->get_notify_type(notify) == NO_PROPOSAL_CHOSEN)
+		{
+			sekisho_report_cause(ike_sa, ike_sa->get_state(ike_sa) == IKE_ESTABLISHED ? SEKISHO_CAUSE_CHILD_PROPOSAL : SEKISHO_CAUSE_IKE_PROPOSAL);
+		}
+	}
+	enumerator->destroy(enumerator);
+}
+
 /** Main mode: the first message begins, the next with our cookie in it proves the peer's address. */
 static void on_message_v1(ike_sa_t *ike_sa, message_t *message, bool incoming, bool plain)
 {
@@ -364,6 +381,10 @@ static void on_message_v1(ike_sa_t *ike_sa, message_t *message, bool incoming, b
 	else if (incoming && plain && exchange == ID_PROT)
 	{
 		report(ike_sa, SEKISHO_EVENT_AUTH_BEGUN);
+	}
+	else if (!incoming && plain && exchange == INFORMATIONAL_V1)
+	{
+		report_refusal_v1(ike_sa, message);
 	}
 	else if (incoming && plain && exchange == INFORMATIONAL_V1)
 	{
