@@ -12,11 +12,12 @@ import tempfile
 from pathlib import Path
 
 from .system import LabError, run, wait_until
-from .topology import TREE, gateway_interfaces
+from .topology import SERVICE_WIRE, TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
-_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike"}
-_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": ()}
+_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "tunneld": "sekisho-tun"}
+_KINDS = {"iked": "ike", "tunneld": "ppp"}  # of tunnel.sock
+_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "tunneld": ()}
 
 
 def default_binaries():
@@ -50,7 +51,7 @@ class Appliance:
         self.workers = workers
         self.driver = driver
         self.processes = {}
-        self.remote_access = False
+        self.keying = ()  # daemons that let people in
         self._make_folders()
         self.binaries = self._reachable_binaries(Path(binaries or default_binaries()))
 
@@ -77,9 +78,9 @@ class Appliance:
 
     # --- life of the daemons -------------------------------------------------------------------------------------------
 
-    def start(self, remote_access=False):
-        self.remote_access = remote_access
-        for name in ("dataplaned", "controld", "logd", *(["iked"] if remote_access else [])):
+    def start(self, keying=()):
+        self.keying = tuple(keying)
+        for name in ("dataplaned", "controld", "logd", *self.keying):
             self.start_daemon(name)
 
     def start_daemon(self, name):
@@ -96,7 +97,7 @@ class Appliance:
         wait_until(lambda: self._listens(name), 30, f"{name} listening", every=0.02)
 
     def _as_user(self, name):
-        space = self.topology.gateway if name == "dataplaned" else self.topology.office
+        space = {"dataplaned": self.topology.gateway, "tunneld": self.topology.service}.get(name, self.topology.office)
         # The af_packet driver opens packet sockets and sets its interface's promiscuous flag; nobody else needs a thing.
         capabilities = "-all,+net_raw,+net_admin" if name == "dataplaned" else "-all"
         return ["ip", "netns", "exec", space, "setpriv", "--reuid", _USERS[name], "--regid", _USERS[name], "--init-groups",
@@ -105,8 +106,8 @@ class Appliance:
     def _listens(self, name):
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
-        if name == "iked":  # it listens nowhere
-            return "iked: ready" in self.output(name)[self._said:]
+        if name in ("iked", "tunneld"):  # they make no socket of ours
+            return f"{name}: ready" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
     def _uid(self, daemon):
@@ -116,26 +117,32 @@ class Appliance:
         cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
         # af_packet asks the kernel to put IPv4 fragments together before it sees them; pcap shows the wire as it is.
         ends = "iface={0}" if self.driver == "af_packet" else "rx_iface_in={0},tx_iface={0}"
-        devices = [f"--vdev=net_{self.driver}{number},{ends.format(name)}" for number, name in enumerate(gateway_interfaces())]
+        wires = [*gateway_interfaces(), SERVICE_WIRE]
+        devices = [f"--vdev=net_{self.driver}{number},{ends.format(name)}" for number, name in enumerate(wires)]
+        service = ["--service-device", f"net_{self.driver}{len(wires) - 1}"] if "tunneld" in self.keying else []
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
-                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), *self._for_iked("--tunnel-uid"),
-                *(["--tunnels", "1024"] if self.remote_access else []), "--",
+                "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), *service,
+                *[word for name in self.keying for word in ("--tunnel-uid", f"{_KINDS[name]}={self._uid(name)}")],
+                *(["--tunnels", "1024"] if self.keying else []), "--",
                 f"--lcores=0@({cpus})", "--no-huge", "-m", "256", "--no-pci", *devices]
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
-                "--log-uid", self._uid("logd"), *self._for_iked("--vpn-uid")]
+                "--log-uid", self._uid("logd"), *self._for_keying("--vpn-uid")]
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
-                "--allow-uid", self._uid("controld"), *self._for_iked("--event-uid")]
+                "--allow-uid", self._uid("controld"), *self._for_keying("--event-uid")]
 
     def _iked_argv(self):
         return [str(self.binaries / "iked"), "--run-dir", str(self.run_dir)]
 
-    def _for_iked(self, option):
-        return [option, self._uid("iked")] if self.remote_access else []
+    def _tunneld_argv(self):
+        return [str(self.binaries / "tunneld"), "--run-dir", str(self.run_dir)]
+
+    def _for_keying(self, option):
+        return [word for name in self.keying for word in (option, self._uid(name))]
 
     def kill(self, name):
         """kill -9, and the end awaited."""
@@ -145,7 +152,7 @@ class Appliance:
     def stop(self):
         """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
         statuses = {}
-        for name in ("iked", "logd", "controld", "dataplaned"):
+        for name in ("tunneld", "iked", "logd", "controld", "dataplaned"):
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 continue

@@ -15,7 +15,7 @@ DEMO_CONFIG = TREE / "board" / "demo-config.yaml"
 class Lab:
     """`with Lab() as lab`: the demonstration's world, configured and serving."""
 
-    def __init__(self, binaries=None, workers=1, config=DEMO_CONFIG, commit=True, driver="af_packet", remote_access=False):
+    def __init__(self, binaries=None, workers=1, config=DEMO_CONFIG, commit=True, driver="af_packet", remote_access=False, keying=()):
         sweep(NOTES)
         self.tag = str(os.getpid())
         self.config = config
@@ -23,7 +23,7 @@ class Lab:
         self.appliance = None
         self._options = {"binaries": binaries, "workers": workers, "driver": driver}
         self._commit = commit
-        self._remote_access = remote_access
+        self._keying = ("iked",) if remote_access else tuple(keying)
         self.root = None
 
     def __getitem__(self, name):
@@ -43,7 +43,7 @@ class Lab:
         self.topology.write_note([self.root])
         self.topology.build()
         self.appliance = Appliance(self.root, self.topology, **self._options)
-        self.appliance.start(self._remote_access)
+        self.appliance.start(self._keying)
         wait_until(self.appliance.answers, 15, "controld answering")
         if self._commit:
             self.appliance.commit(self.config)

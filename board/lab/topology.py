@@ -24,6 +24,8 @@ from .system import LabError, ip_batch, packet_socket, run, wait_until
 _DUMB_KERNEL = """cd /proc/sys/net && echo 0 > ipv4/ip_forward &&
     echo 1 > ipv6/conf/all/disable_ipv6 && echo 1 > ipv6/conf/default/disable_ipv6"""
 TREE = Path(__file__).resolve().parents[2]
+SERVICE_WIRE = "service"  # the gateway's end of the wire to the service network
+_SERVICE_MAC, _SERVICE_HOST_MAC = "02:73:65:6b:00:01", "02:73:65:6b:00:02"  # base/net/service_address.h
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Topology:
         self.gateway = f"sekisho-{tag}-gw"
         self.office = f"sekisho-{tag}-office"  # controld and logd: no card, no network
         self.switch = f"sekisho-{tag}-switch"
+        self.service = f"sekisho-{tag}-service"  # tunneld: where TCP of the gateways ends
         self.hosts = {plan.name: Host(plan, f"sekisho-{tag}-{plan.name}") for plan in PLAN}
         self.note = Path(notes) / f"{tag}.json"
         self._servers = []
@@ -131,12 +134,12 @@ class Topology:
         """What a later run removes if this one is killed: see `sweep`."""
         self._folders += [str(folder) for folder in folders]
         self.note.parent.mkdir(parents=True, exist_ok=True)
-        namespaces = [self.gateway, self.office, self.switch] + [host.namespace for host in self.hosts.values()]
+        namespaces = [self.gateway, self.office, self.switch, self.service] + [host.namespace for host in self.hosts.values()]
         self.note.write_text(json.dumps({"pid": os.getpid(), "start": _start_of(os.getpid()), "namespaces": namespaces,
                                          "folders": self._folders}))
 
     def _wire(self):
-        ip_batch([f"netns add {space}" for space in [self.gateway, self.office, self.switch] + [host.namespace for host in self.hosts.values()]])
+        ip_batch([f"netns add {space}" for space in [self.gateway, self.office, self.switch, self.service] + [host.namespace for host in self.hosts.values()]])
         # These kernels stay dumb: no addresses, no forwarding. What crosses the gateway, dataplaned carried.
         for space in (self.gateway, self.switch):
             run(["ip", "netns", "exec", space, "sh", "-c", _DUMB_KERNEL])
@@ -152,7 +155,20 @@ class Topology:
         for wire in shared:
             ip_batch([f"link add {wire} netns {self.gateway} type veth peer name gateway netns {self.switch}"])
             ip_batch([f"link set gateway master {wire} up", f"link set {wire} up"], self.switch)
-        ip_batch([f"link set {name} promisc on up" for name in gateway_interfaces()], self.gateway)
+        ip_batch([f"link add {SERVICE_WIRE} netns {self.gateway} type veth peer name eth0 address {_SERVICE_HOST_MAC} netns {self.service}"])
+        ip_batch([f"link set {name} promisc on up" for name in (*gateway_interfaces(), SERVICE_WIRE)], self.gateway)
+        self._make_service()
+
+    def _make_service(self):
+        """The service network's host: every address of its prefixes is its own, and all else is behind the data plane, whose MAC it knows."""
+        ip_batch(["link set lo up", "link set eth0 up", f"neigh add 169.254.0.1 lladdr {_SERVICE_MAC} dev eth0 nud permanent",
+                  f"neigh add fe80::1 lladdr {_SERVICE_MAC} dev eth0 nud permanent", "route add local 198.18.0.0/15 dev lo",
+                  "route add default via 169.254.0.1 dev eth0 onlink", "route add local fd73:656b:6973:686f::/64 dev lo",
+                  "route add default via fe80::1 dev eth0"], self.service)
+        here = ["ip", "netns", "exec", self.service]
+        run([*here, "sysctl", "-qw", "net.ipv4.ip_unprivileged_port_start=443", "net.ipv4.tcp_mtu_probing=1", "net.ipv4.conf.all.rp_filter=0",
+             "net.ipv4.conf.eth0.rp_filter=0"])
+        run([*here, "ethtool", "-K", "eth0", "tx", "off", "tso", "off", "gso", "off", "gro", "off"])
 
     def _equip(self, host):
         plan = host.plan
