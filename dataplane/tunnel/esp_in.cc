@@ -110,8 +110,43 @@ void strip(rte_mbuf* packet, std::uint8_t* inner_bytes, const EspInner& inner) {
   meta = fresh;
 }
 
+/// What a transport SA's packet is: a session's, or the daemon's.
+EspFault finish_l2tp(rte_mbuf* packet, const Opening& one, ByteSpan opened, EspOutcome& outcome) {
+  ByteSpan udp;
+  if (const EspFault fault = filters::read_esp_transport(opened, filters::kProtocolUdp, udp); fault != EspFault::kNone) return fault;
+  one.sa->use.bytes += udp.size();
+  if (udp.size() < filters::kL2tpUdpBytes) return EspFault::kL2tpFormat;
+  const std::size_t length = load_be<std::uint16_t>(udp, 4);
+  if (length < filters::kL2tpUdpBytes || length > udp.size()) return EspFault::kL2tpFormat;
+  if (load_be<std::uint16_t>(udp, 2) != filters::kL2tpPort) return EspFault::kSelectors;
+  const filters::L2tpPacket l2tp = filters::read_l2tp(udp.subspan(filters::kL2tpUdpBytes, length - filters::kL2tpUdpBytes));
+  if (l2tp.kind == filters::L2tpKind::kMalformed) return EspFault::kL2tpFormat;
+  if (l2tp.kind == filters::L2tpKind::kControl || l2tp.kind == filters::L2tpKind::kPpp) {
+    PacketMeta& meta = meta_of(packet);
+    meta.l4_offset = static_cast<std::uint16_t>(udp.data() - frame_of(packet).data());
+    meta.payload_offset = static_cast<std::uint16_t>(meta.l4_offset + filters::kL2tpUdpBytes);
+    meta.protocol = filters::kProtocolUdp;
+    meta.source_port = load_be<std::uint16_t>(udp, 0);
+    meta.destination_port = filters::kL2tpPort;
+    outcome.for_daemon = true;
+    return EspFault::kNone;
+  }
+  L2tpRider* const rider = one.sa->l2tp->find(l2tp.tunnel, l2tp.session);
+  if (rider == nullptr) return EspFault::kL2tpSession;
+  const bool v4 = l2tp.kind == filters::L2tpKind::kIpv4;
+  const EspInner inner{v4 ? Family::kIpv4 : Family::kIpv6, static_cast<std::uint16_t>(l2tp.ip.size())};
+  std::uint8_t* const ip = frame_of(packet).data() + (l2tp.ip.data() - frame_of(packet).data());
+  if (!rider->session->leases.contains(ip + (v4 ? 12 : 8), inner.family)) return EspFault::kInnerSpoof;
+  if (one.ecn != 0 && !carry_ecn(ip, inner.family, one.ecn)) return EspFault::kEcn;
+  ++rider->packets;
+  rider->bytes += inner.length;
+  outcome.session = rider->session.get();
+  strip(packet, ip, inner);
+  return EspFault::kNone;
+}
+
 /// Everything that can be said once the packet is genuine and open.
-EspFault finish(SaTable& table, rte_mbuf* packet, const Opening& one, const EspJob& job, std::uint64_t now) {
+EspFault finish(SaTable& table, rte_mbuf* packet, const Opening& one, const EspJob& job, std::uint64_t now, EspOutcome& outcome) {
   Sa& sa = *one.sa;
   const bool newest = job.sequence > sa.window->top();
   if (!sa.window->accept(job.sequence)) return EspFault::kReplay;  // its copy was in the same burst
@@ -129,6 +164,7 @@ EspFault finish(SaTable& table, rte_mbuf* packet, const Opening& one, const EspJ
     }
   }
   std::uint8_t* const opened = job.esp + filters::kEspFixedBytes + job.keys->sizes.iv;
+  if (sa.l2tp != nullptr) [[unlikely]] return finish_l2tp(packet, one, {opened, job.encrypted}, outcome);
   EspInner inner;
   if (const EspFault fault = filters::read_esp_inner({opened, job.encrypted}, inner); fault != EspFault::kNone)
     return fault;
@@ -157,7 +193,7 @@ void open_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::uint64_
   table.crypto().open({jobs.data(), count});
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t index = openings[i].index;
-    outcomes[index].fault = jobs[i].done ? finish(table, packets[index], openings[i], jobs[i], now) : EspFault::kAuth;
+    outcomes[index].fault = jobs[i].done ? finish(table, packets[index], openings[i], jobs[i], now, outcomes[index]) : EspFault::kAuth;
   }
 }
 

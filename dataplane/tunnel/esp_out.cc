@@ -57,7 +57,44 @@ void write_outer(const Sa& sa, std::uint8_t* esp, std::size_t payload, const Inn
   store_be<std::uint16_t>(outer, 10, checksum_fold(ready.sum + facts.traffic_class + total + identification + flags));
 }
 
-/// UDP over IPv6 has a checksum, and it covers what is encrypted.
+/// What an SA's packet has inside.
+struct Content {
+  std::uint8_t* begin;      // the IP packet, or the daemon's datagram
+  std::size_t length;       // of that
+  std::size_t before;       // bytes of L2TP, PPP and UDP to be written in front of it
+  L2tpRider* rider;         // whose they are
+  InnerFacts facts;
+  std::uint8_t next_header;
+};
+
+/// In tunnel mode: the packet as it is, when it is one the SA was agreed for.
+EspFault tunnelled(const Sa& sa, const PacketMeta& meta, Family family, Content& out) {
+  const bool v4 = family == Family::kIpv4;
+  const bool ip = (meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0;
+  if (!ip || !sa.inner_local.contains(out.begin + (v4 ? 12 : 8), family) ||
+      !sa.inner_remote.contains(out.begin + (v4 ? 16 : 24), family)) {
+    return EspFault::kSelectors;
+  }
+  out.next_header = filters::esp_next_header(family);
+  out.facts = facts_of(out.begin, family, sa.copy_dscp);
+  return EspFault::kNone;
+}
+
+/// In transport mode: an IP packet behind the L2TP header of its session, or a datagram of the daemon. Outside it is without ECN:
+/// nobody has said that the peer's L2TP passes it on (RFC 9601 5).
+EspFault carried(const Sa& sa, const PacketMeta& meta, Family family, Content& out) {
+  out.next_header = filters::kProtocolUdp;
+  out.facts = {0, false};
+  if ((meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) == 0) return EspFault::kNone;
+  out.rider = sa.l2tp->find(out.begin + (family == Family::kIpv4 ? 16 : 24), family);
+  if (out.rider == nullptr) return EspFault::kSelectors;
+  out.before = out.rider->session->header.used;
+  out.facts = facts_of(out.begin, family, sa.copy_dscp);
+  out.facts.traffic_class &= 0xfcU;
+  return EspFault::kNone;
+}
+
+/// UDP over IPv6 has a checksum.
 void sum_udp(const Sa& sa, std::span<std::uint8_t> udp) {
   std::uint32_t sum = pseudo_header_sum(sa.local.address, sa.peer.address, filters::kProtocolUdp,
                                         static_cast<std::uint32_t>(udp.size()));
@@ -66,22 +103,33 @@ void sum_udp(const Sa& sa, std::span<std::uint8_t> udp) {
   store_be<std::uint16_t>(udp, 6, value == 0 ? std::uint16_t{0xffff} : value);
 }
 
+/// The headers in front of what a transport SA carries.
+void write_l2tp(const Sa& sa, const Content& content, bool v4) {
+  std::uint8_t* const udp = content.begin - content.before;
+  if (content.rider != nullptr) {
+    L2tpSession& session = *content.rider->session;
+    const bool numbered = session.header.used == filters::L2tpHeader::kSequencedBytes;
+    // relaxed: see the member
+    const std::uint16_t number = numbered ? session.sequence.fetch_add(1, std::memory_order_relaxed) : std::uint16_t{0};
+    session.header.write(udp, content.length, v4, number);
+    ++content.rider->packets;
+    content.rider->bytes += content.length;
+  }
+  if (sa.outer.ip_bytes == 40) sum_udp(sa, {udp, content.before + content.length});
+}
+
 /// Judges and dresses one packet; `job` is what is left to do.
 EspFault prepare(SaTable& table, rte_mbuf* packet, Sa& sa, std::uint64_t now, EspJob& job) {
   if (!in_one_piece(packet)) return EspFault::kSegments;
   const PacketMeta& meta = meta_of(packet);
   const Family family = (meta.proof & filters::kProofIpv4) != 0 ? Family::kIpv4 : Family::kIpv6;
-  SEKISHO_DCHECK((meta.proof & (filters::kProofIpv4 | filters::kProofIpv6)) != 0);
-  std::uint8_t* const inner = frame_of(packet).data() + meta.l3_offset;
-  const std::size_t length = meta.l3_length;
-  SEKISHO_DCHECK(meta.l3_offset + length <= packet->data_len);
-  const bool v4 = family == Family::kIpv4;
-  if (!sa.inner_local.contains(inner + (v4 ? 12 : 8), family) ||
-      !sa.inner_remote.contains(inner + (v4 ? 16 : 24), family)) {
-    return EspFault::kSelectors;
-  }
+  SEKISHO_DCHECK(std::size_t{meta.l3_offset} + meta.l3_length <= packet->data_len);
+  Content content{frame_of(packet).data() + meta.l3_offset, meta.l3_length, 0, nullptr, {}, 0};
+  const EspFault fault = sa.l2tp == nullptr ? tunnelled(sa, meta, family, content) : carried(sa, meta, family, content);
+  if (fault != EspFault::kNone) return fault;
   if (!table.usable(sa, now)) return EspFault::kExpired;
   if (sa.use.sequence == sa.sequence_last) return EspFault::kSequenceEnd;
+  const std::size_t length = content.before + content.length;
   if (length > sa.inner_mtu) return EspFault::kTooBig;
 
   const EspSizes sizes = sa.keys->sizes;
@@ -89,15 +137,16 @@ EspFault prepare(SaTable& table, rte_mbuf* packet, Sa& sa, std::uint64_t now, Es
   const std::size_t before = filters::kEspFixedBytes + sizes.iv;
   const std::size_t headroom = std::size_t{packet->data_off} + meta.l3_offset;
   const std::size_t behind = std::max(end_bytes + sizes.icv, filters::kEspTrailerRoom);
-  if (headroom < OuterTemplate::kBytes + before || headroom + length + behind > packet->buf_len) return EspFault::kRoom;
+  const std::size_t in_front = OuterTemplate::kBytes + before + content.before;
+  if (headroom < in_front || headroom + content.length + behind > packet->buf_len) return EspFault::kRoom;
 
+  if (sa.l2tp != nullptr) [[unlikely]] write_l2tp(sa, content, family == Family::kIpv4);
   const std::uint64_t sequence = ++sa.use.sequence;
-  const InnerFacts facts = facts_of(inner, family, sa.copy_dscp);
-  filters::write_esp_trailer(inner + length, end_bytes, family);
+  filters::write_esp_trailer(content.begin + content.length, end_bytes, content.next_header);
   const std::size_t payload = before + length + end_bytes + sizes.icv;
-  std::uint8_t* const esp = inner - before;
+  std::uint8_t* const esp = content.begin - content.before - before;
   std::uint8_t* const start = esp - sa.outer.used - kEthernetBytes;
-  write_outer(sa, esp, payload, facts, sequence);
+  write_outer(sa, esp, payload, content.facts, sequence);
   store_be<std::uint32_t>({esp, 8}, 0, sa.spi);
   store_be<std::uint32_t>({esp, 8}, 4, static_cast<std::uint32_t>(sequence));
   job = {esp, sa.keys.get(), sequence, static_cast<std::uint32_t>(length + end_bytes), false};

@@ -10,7 +10,8 @@
 #include "dataplane/tunnel/sa_table.h"
 #include "filters/esp/esp_fault.h"
 
-/// ESP in tunnel mode on bursts of packets: IPv4 and IPv6, inside and outside in any pair, in UDP or not.
+/// ESP in tunnel mode on bursts of packets: IPv4 and IPv6, inside and outside in any pair, in UDP or not. In transport mode just
+/// L2TP: what goes in and comes out is the sessions' IP packets again, and the datagrams of the daemon that speaks L2TP.
 /// Packets are changed in place. One whose fault is not kNone is rubbish and must end: it may be half opened or sealed.
 namespace sekisho::dataplane {
 
@@ -20,6 +21,9 @@ inline constexpr std::size_t kEthernetBytes = 14;
 struct EspOutcome {
   filters::EspFault fault = filters::EspFault::kNone;
   Sa* sa = nullptr;  ///< when one was found: stands until the table is told to erase it
+  const L2tpSession* session = nullptr;  ///< of a transport SA: whose the packet is, now without L2TP
+  bool for_daemon = false;  ///< of a transport SA: no session's IP packet. A UDP datagram whose header lies at l4_offset of the record,
+                            ///< in the frame it came in; the source port is the peer's own
 };
 
 /// Whether all of the packet lies in one buffer that nobody else holds: not in segments, not a train, not cloned.
@@ -35,6 +39,9 @@ struct EspOutcome {
 /// An opened packet is a frame again: 14 bytes of Ethernet header (no addresses, the inner family's type), the inner
 /// packet, nothing behind it; what the card said about checksums is forgotten. Its record keeps tenant and ingress and
 /// has no proof: decode judges it as it judges any stranger's. `now` in seconds. `outcomes` has a place for each.
+///
+/// In transport mode: UDP to port 1701 of whatever address and checksum (RFC 3948 3.1.2: a NAT has changed the addresses it covers,
+/// and the ICV has proved more), then L2TP; an IP packet's session is one of this SA's, and its source is the session's Lease.
 void open_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::uint64_t now, std::span<EspOutcome> outcomes);
 
 /// Seals whole inner IP packets at l3_offset with the outbound SAs `handles` name, one for each packet: selectors,
@@ -42,6 +49,10 @@ void open_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::uint64_
 /// class per RFC 4301 and ECN per RFC 6040, UDP checksum zero outside IPv4 and computed outside IPv6 (RFC 3948 2.1, RFC
 /// 8200 8.1). A sealed packet is a frame with 14 bytes of Ethernet header whose addresses the caller writes. The TTL is
 /// not touched.
+///
+/// With a transport SA: an IP packet gets the L2TP header of the session whose Lease its destination is (none: kSelectors); a record
+/// without an IP proof says that a UDP datagram for the peer lies at l3_offset. The inner UDP checksum is zero outside IPv4,
+/// whose ends do not know each other's addresses behind a NAT, and computed outside IPv6.
 void seal_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::span<const std::uint32_t> handles,
                 std::uint64_t now, std::span<EspOutcome> outcomes);
 

@@ -9,6 +9,7 @@
 #include "base/net/address.h"
 #include "base/wire/reader.h"
 #include "dataplane/tunnel/key_vault.h"
+#include "dataplane/tunnel/l2tp.h"
 #include "filters/esp/esp_suite.h"
 #include "filters/esp/lifetime.h"
 #include "filters/esp/replay_window.h"
@@ -40,6 +41,7 @@ struct SaConfig {
   std::uint32_t replay_window = 1024;    ///< inbound
   EspEnd local, peer;                    ///< one family
   bool in_udp = false;                   ///< outbound: UDP around ESP (RFC 3948). Inbound takes both (RFC 7296 2.23)
+  bool transport = false;                ///< transport mode: L2TP, from and to our UDP port 1701. Without prefixes
   bool copy_dscp = true;                 ///< outbound: the inner packet's class outside too; else 0 (RFC 4301 8.1)
   std::uint16_t outer_mtu = 1500;        ///< outbound: bytes, from the outer IP header on
   std::span<const Prefix> inner_local;   ///< our side's addresses
@@ -92,6 +94,7 @@ struct Sa {
   std::uint32_t tunnel = 0;
   std::uint32_t port = 0;    ///< PortId value of the tunnel Port
   SaWay way;                 ///< outbound; the path's
+  std::unique_ptr<L2tpCarrier> l2tp;  ///< in transport mode, else null
   KeyVault::Keys keys{nullptr, KeyVault::Release{nullptr}};
   std::uint64_t watch_bytes = 0, watch_packets = 0, watch_seconds = 0;  ///< next limit that matters, absolute
   SaUse use;                                    ///< outbound: use.sequence is the last number sent

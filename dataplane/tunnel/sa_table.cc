@@ -117,7 +117,7 @@ Result<std::uint32_t> SaTable::allocate_spi() {
 Result<std::uint32_t> SaTable::install(const SaConfig& config, std::uint64_t now) {
   const bool inbound = config.direction == SaDirection::kInbound;
   if (!one_family(config.local, config.peer)) return refused(ErrorCode::kMalformed, config.spi);
-  if (config.inner_local.empty() || config.inner_remote.empty()) return refused(ErrorCode::kDenied, config.spi);
+  if (!config.transport && (config.inner_local.empty() || config.inner_remote.empty())) return refused(ErrorCode::kDenied, config.spi);
   if (config.spi <= filters::kEspSpiReservedMax) return refused(ErrorCode::kMalformed, config.spi);
   if (inbound && (!owns(config.spi) || !slots_[Spi::slot(config.spi)].reserved))
     return refused(ErrorCode::kNotFound, config.spi);
@@ -130,6 +130,7 @@ Result<std::uint32_t> SaTable::install(const SaConfig& config, std::uint64_t now
   sa->spi = config.spi;
   sa->extended = config.extended;
   sa->copy_dscp = config.copy_dscp;
+  if (config.transport) sa->l2tp = std::make_unique<L2tpCarrier>();
   sa->sequence_last = filters::sequence_last(config.extended);
   sa->lifetime = inbound ? config.lifetime : filters::with_sequence_limit(config.lifetime, config.extended);
   sa->installed = now;
@@ -181,6 +182,29 @@ Result<SaUse> SaTable::query(std::uint32_t handle) const {
   if (sa == nullptr) return refused(ErrorCode::kNotFound, handle);
   SaUse use = sa->use;
   if (sa->window.has_value()) use.sequence = sa->window->top();
+  return use;
+}
+
+Result<void> SaTable::add_session(std::uint32_t handle, std::shared_ptr<L2tpSession> session) {
+  Sa* const sa = find(handle);
+  if (sa == nullptr || sa->l2tp == nullptr) return refused(ErrorCode::kNotFound, handle);
+  if (sa->l2tp->riders.size() >= L2tpCarrier::kRidersMax) return refused(ErrorCode::kLimit, handle);
+  sa->l2tp->riders.push_back({std::move(session)});
+  return {};
+}
+
+Result<SaUse> SaTable::query_session(std::uint32_t handle, std::uint32_t tunnel) const {
+  const Sa* const sa = const_cast<SaTable*>(this)->find(handle);
+  if (sa == nullptr || sa->l2tp == nullptr) return refused(ErrorCode::kNotFound, handle);
+  for (const L2tpRider& rider : sa->l2tp->riders) {
+    if (rider.session->tunnel == tunnel) return SaUse{.packets = rider.packets, .bytes = rider.bytes};
+  }
+  return refused(ErrorCode::kNotFound, tunnel);
+}
+
+Result<SaUse> SaTable::remove_session(std::uint32_t handle, std::uint32_t tunnel) {
+  SEKISHO_TRY(const SaUse use, query_session(handle, tunnel));
+  std::erase_if(find(handle)->l2tp->riders, [tunnel](const L2tpRider& rider) { return rider.session->tunnel == tunnel; });
   return use;
 }
 

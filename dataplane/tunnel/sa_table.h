@@ -34,6 +34,12 @@ class SaTable {
   /// What a router on the way carries, until update(); 0 forgets it. Counts when it is less than our own way does.
   Result<void> set_path_mtu(std::uint32_t handle, std::uint16_t mtu);
   [[nodiscard]] Result<SaUse> query(std::uint32_t handle) const;
+  /// Puts a session on a transport SA. kNotFound; kLimit: it has its number of them.
+  Result<void> add_session(std::uint32_t handle, std::shared_ptr<L2tpSession> session);
+  /// What the SA carried of the session whose tunnel this is: packets and bytes. kNotFound when it does not ride on it.
+  [[nodiscard]] Result<SaUse> query_session(std::uint32_t handle, std::uint32_t tunnel) const;
+  /// Takes it off; what it carried, as above.
+  Result<SaUse> remove_session(std::uint32_t handle, std::uint32_t tunnel);
   /// The SA's keys are wiped before this returns. kNotFound if there is none.
   Result<void> erase(std::uint32_t handle);
   /// Tells and ends SAs that reached a limit by time alone: looks at the next `slots` places of the table, in a circle.

@@ -29,6 +29,18 @@ std::size_t claimed_length(ByteSpan packet, Family family) {
   return kIpv6Bytes + load_be<std::uint16_t>(packet, 4);
 }
 
+/// Length of what stands before the padding, which counts 1, 2, 3.
+EspFault read_trailer(ByteSpan opened, std::size_t& payload) {
+  if (opened.size() < kEspTrailerBytes) return EspFault::kLength;
+  const std::size_t before_trailer = opened.size() - kEspTrailerBytes;
+  const std::size_t padding = opened[before_trailer];
+  if (padding > before_trailer) return EspFault::kPadding;
+  payload = before_trailer - padding;
+  unsigned wrong = 0;
+  for (std::size_t i = 0; i < padding; ++i) wrong |= opened[payload + i] ^ static_cast<unsigned>(i + 1);
+  return wrong == 0 ? EspFault::kNone : EspFault::kPadding;
+}
+
 }  // namespace
 
 const EspFaultInfo& info(EspFault fault) {
@@ -43,22 +55,24 @@ UdpEncapsulated classify_udp_encapsulated(ByteSpan payload) {
 }
 
 EspFault read_esp_inner(ByteSpan opened, EspInner& inner) {
-  if (opened.size() < kEspTrailerBytes) return EspFault::kLength;
-  const std::size_t before_trailer = opened.size() - kEspTrailerBytes;
-  const std::size_t padding = opened[before_trailer];
-  const std::uint8_t next = opened[before_trailer + 1];
-  if (padding > before_trailer) return EspFault::kPadding;
-  const std::size_t payload = before_trailer - padding;
-  unsigned wrong = 0;
-  for (std::size_t i = 0; i < padding; ++i) wrong |= opened[payload + i] ^ static_cast<unsigned>(i + 1);
-  if (wrong != 0) return EspFault::kPadding;
-
+  std::size_t payload = 0;
+  if (const EspFault fault = read_trailer(opened, payload); fault != EspFault::kNone) return fault;
+  const std::uint8_t next = opened.back();
   if (next == kNextNone) return EspFault::kDummy;
   if (next != kNextIpv4 && next != kNextIpv6) return EspFault::kNextHeader;
   inner.family = next == kNextIpv4 ? Family::kIpv4 : Family::kIpv6;
   const std::size_t length = claimed_length(opened.first(payload), inner.family);
   if (length == 0 || length > payload) return EspFault::kInnerFormat;
   inner.length = static_cast<std::uint16_t>(length);
+  return EspFault::kNone;
+}
+
+EspFault read_esp_transport(ByteSpan opened, std::uint8_t wanted, ByteSpan& inner) {
+  std::size_t payload = 0;
+  if (const EspFault fault = read_trailer(opened, payload); fault != EspFault::kNone) return fault;
+  if (opened.back() == kNextNone) return EspFault::kDummy;
+  if (opened.back() != wanted) return EspFault::kNextHeader;
+  inner = opened.first(payload);
   return EspFault::kNone;
 }
 

@@ -59,6 +59,8 @@ struct EspInner {
 /// of that family lies there whole. Bytes between its end and the padding are allowed (RFC 4303 2.7).
 /// kDummy for next header 59. The inner packet is otherwise as foreign as before: decode judges it next.
 [[nodiscard]] EspFault read_esp_inner(ByteSpan opened, EspInner& inner);
+/// The same in transport mode: what lies before the padding, which has to be of protocol `wanted`. kDummy, kNextHeader, kPadding.
+[[nodiscard]] EspFault read_esp_transport(ByteSpan opened, std::uint8_t wanted, ByteSpan& inner);
 
 /// Padding bytes for an inner packet of `length`, without the trailer's two.
 [[nodiscard]] inline std::size_t esp_padding_bytes(std::size_t length, EspSizes sizes) {
@@ -66,14 +68,16 @@ struct EspInner {
 }
 /// Room write_esp_trailer() needs behind the packet, whatever it writes of it.
 inline constexpr std::size_t kEspTrailerRoom = 18;
+/// What an ESP trailer calls a whole inner packet.
+[[nodiscard]] constexpr std::uint8_t esp_next_header(Family inner) { return inner == Family::kIpv4 ? 4 : 41; }
 /// Writes padding, pad length and next header at `end`: `bytes`, which are esp_padding_bytes() + 2 and so at most 17.
 /// Bytes beyond, up to kEspTrailerRoom, become rubbish.
-inline void write_esp_trailer(std::uint8_t* end, std::size_t bytes, Family inner) {
+inline void write_esp_trailer(std::uint8_t* end, std::size_t bytes, std::uint8_t next_header) {
   SEKISHO_DCHECK(bytes >= kEspTrailerBytes && bytes < kEspTrailerRoom);
   constexpr std::uint8_t kPadding[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
   std::memcpy(end, kPadding, sizeof(kPadding));
   end[bytes - 2] = static_cast<std::uint8_t>(bytes - kEspTrailerBytes);
-  end[bytes - 1] = inner == Family::kIpv4 ? 4 : 41;
+  end[bytes - 1] = next_header;
 }
 
 /// The longest inner packet that fits `outer_mtu` once sealed; 0 when none does. `outer_headers`: IP, and UDP if any.

@@ -48,6 +48,21 @@ EspSizes sizes(EspCipher cipher, EspIntegrity integrity = EspIntegrity::kAead) {
   return std::move(sizes_of({cipher, integrity})).value();
 }
 
+TEST(EspTransport, OpensOneProtocolAndNoOther) {
+  ByteSpan inner;
+  const Bytes opened = with_trailer(Bytes{1, 2, 3, 4, 5}, 3, 17);
+  EXPECT_EQ(read_esp_transport(opened, 17, inner), EspFault::kNone);
+  EXPECT_EQ(Bytes(inner.begin(), inner.end()), (Bytes{1, 2, 3, 4, 5}));
+  EXPECT_EQ(read_esp_transport(with_trailer(ipv4(28), 2, 4), 17, inner), EspFault::kNextHeader) << "a tunnelled packet";
+  EXPECT_EQ(read_esp_transport(with_trailer(Bytes{1, 2}, 2, 59), 17, inner), EspFault::kDummy);
+  Bytes wrong = opened;
+  wrong[5] = 9;
+  EXPECT_EQ(read_esp_transport(wrong, 17, inner), EspFault::kPadding);
+  EXPECT_EQ(read_esp_transport(Bytes{200, 17}, 17, inner), EspFault::kPadding);
+  EXPECT_EQ(read_esp_transport(Bytes{17}, 17, inner), EspFault::kLength);
+  EXPECT_EQ(judge(opened), EspFault::kNextHeader) << "and an SA in tunnel mode takes none";
+}
+
 TEST(EspSuite, HasSizesForEveryPairOfTheProfilesAndNoOther) {
   int pairs = 0;
   for (int c = 0; c <= static_cast<int>(EspCipher::kTripleDesCbc) + 1; ++c) {
@@ -162,7 +177,7 @@ TEST(EspTrailer, IsReadBackAsItWasWritten) {
       Bytes packet = ipv4(length);
       const std::size_t end = esp_padding_bytes(length, size) + kEspTrailerBytes;
       packet.resize(length + kEspTrailerRoom);
-      write_esp_trailer(packet.data() + length, end, Family::kIpv4);
+      write_esp_trailer(packet.data() + length, end, esp_next_header(Family::kIpv4));
       packet.resize(length + end);
       EXPECT_EQ(packet.size() % size.alignment, 0U);
       EXPECT_LT(end, size.alignment + kEspTrailerBytes);
