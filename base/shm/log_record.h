@@ -11,7 +11,7 @@ namespace sekisho {
 
 /// Rings carry the first three alone; vpn records come as messages (base/proto/vpn_log.proto), acl records are made by logd of
 /// comm records.
-enum class LogKind : std::uint8_t { kComm = 1, kSec = 2, kLoss = 3, kVpn = 4, kAcl = 5, kDevauth = 6 };
+enum class LogKind : std::uint8_t { kComm = 1, kSec = 2, kLoss = 3, kVpn = 4, kAcl = 5, kDevauth = 6, kAudit = 7 };
 
 /// comm phases (specification 3.7).
 enum class CommPhase : std::uint8_t { kStart = 1, kUpdate = 2, kEnd = 3, kDrop = 4 };
