@@ -203,6 +203,19 @@ std::string log_text(const LogEntry& entry, const DevauthFields& body, Colour co
   return out;
 }
 
+std::string log_text(const LogEntry& entry, const AuditFields& body, Colour colour) {
+  const bool good = body.result == AuditResult::kOk;
+  std::string verdict = std::string(text_of(body.op)) + (good ? "" : " " + std::string(text_of(body.result)));
+  std::string out = log_columns(entry, "audit", verdict, good ? Paint::kGreen : Paint::kRed, body.actor.empty() ? "-" : body.actor, colour);
+  out += std::string(text_of(body.channel));
+  if (body.src_ip.family != Family::kNone) out += " from " + to_string(body.src_ip);
+  if (!body.obj_type.empty()) out += "  " + clean(body.obj_type) + " " + clean(body.obj_name);
+  if (body.rev_to) out += "  revision " + (body.rev_from ? std::to_string(*body.rev_from) + " to " : "") + std::to_string(*body.rev_to);
+  if (!body.cause.empty()) out += "  " + clean(body.cause);
+  if (!body.comment.empty()) out += "  " + clean(body.comment);
+  return out;
+}
+
 std::string log_text(const LogEntry& entry, const LossFields& body, Colour colour) {
   return log_columns(entry, "loss", text_of(body.why), Paint::kRed, "-", colour) + std::to_string(body.count) + " " +
          std::string(text_of(body.of)) + " records lost, seq " + std::to_string(body.seq_from) + " to " +

@@ -19,7 +19,7 @@
 #include "mgmt/log/export_server.h"
 #include "mgmt/log/files.h"
 #include "mgmt/log/intake.h"
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "mgmt/log/names_client.h"
 #include "mgmt/log/ring_source.h"
 #include "mgmt/log/spool.h"
@@ -150,8 +150,9 @@ class Daemon final : public LogDaemon {
     if (now >= next_sync_) {
       next_sync_ = now + kSyncInterval;
       journal_.retry(wall_clock());
+      store_.seal_hours(wall_clock());
       settle();
-      make_safe();
+      if (make_safe() && !spool_.dirty()) sign(false);
     }
     if (now >= next_report_) {
       next_report_ = now + kReportInterval;
@@ -176,6 +177,11 @@ class Daemon final : public LogDaemon {
     return synced.has_value();
   }
 
+  /// Nobody cuts back what was signed.
+  void sign(bool all) {
+    if (const auto signed_now = store_.sign(wall_clock(), all); !signed_now) note("manifest: " + describe(signed_now.error()));
+  }
+
   /// Says what went wrong since the last time, and nothing when nothing did.
   void report() {
     const Intake::Counters& now = intake_.counters();
@@ -186,11 +192,11 @@ class Daemon final : public LogDaemon {
     say(now.spilled - reported_.spilled, "records of unknown tenants put aside until their names are known");
     say(now.lost - reported_.lost, "records of unknown tenants lost: spill.bin is full");
     say(source_.broken() - reported_broken_, "rings given up: impossible counters");
-    say(store_.torn_lines() - reported_torn_, "torn lines cut away after an unclean stop");
+    say(store_.torn() - reported_torn_, "torn ends mended after an unclean stop");
     if (journal_.trouble()) note("the store refuses records: " + describe(*journal_.trouble()));
     reported_ = now;
     reported_broken_ = source_.broken();
-    reported_torn_ = store_.torn_lines();
+    reported_torn_ = store_.torn();
   }
 
   void stop() {
@@ -202,6 +208,7 @@ class Daemon final : public LogDaemon {
     journal_.retry(wall_clock());
     settle();
     const bool synced = make_safe();
+    if (synced && !spool_.dirty()) sign(true);
     report();
     if (!synced || !journal_.settled()) {
       note("stopped with records that could not be stored");
@@ -216,7 +223,7 @@ class Daemon final : public LogDaemon {
 
   boost::asio::io_context loop_{1};
   std::string log_dir_, names_file_;
-  JsonlStore store_;
+  Vault store_;
   Journal journal_;
   Spill spill_;
   Spool spool_;

@@ -27,6 +27,9 @@ LogEntry make_entry(LogKind type) {
     case LogKind::kDevauth:
       entry.body = DevauthFields{};
       break;
+    case LogKind::kAudit:
+      entry.body = AuditFields{};
+      break;
   }
   return entry;
 }

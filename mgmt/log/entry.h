@@ -223,6 +223,34 @@ struct LossFields {
   bool operator==(const LossFields&) const = default;
 };
 
+enum class AuditActor : std::uint8_t { kNone = 0, kTenant, kEnduser, kApi, kProvider, kSystem };
+enum class AuditChannel : std::uint8_t { kNone = 0, kPortal, kApi, kSelfservice, kAgent, kSchedule };
+enum class AuditOperation : std::uint8_t {
+  kNone = 0, kLogin, kLoginFail, kLogout, kLock, kUnlock, kCreate, kUpdate, kDelete, kReorder, kRename, kSubmit, kApprove, kRefuse,
+  kCommit, kConfirm, kRollback, kSearch, kDownload, kExport, kRevoke, kDisconnect, kErase, kAccess, kBackup, kRestore, kUpgrade,
+  kFailover, kSetting,
+};
+enum class AuditResult : std::uint8_t { kNone = 0, kOk, kFail, kDenied };
+
+struct AuditFields {
+  AuditActor actor_kind{};
+  std::string actor, role, auth;
+  Address src_ip;
+  AuditChannel channel{};
+  HexId session;
+  AuditOperation op{};
+  std::string obj_type;
+  Uuid obj_id;
+  std::string obj_name, before, after;
+  AuditResult result{};
+  std::string cause;
+  std::optional<std::uint32_t> rev_from, rev_to;
+  std::string ticket, comment;
+  Uuid req_id;
+  std::string staff_id;  ///< provider only
+  bool operator==(const AuditFields&) const = default;
+};
+
 struct LogEntry {
   std::uint8_t version = 1;
   LogKind type{};
@@ -234,12 +262,16 @@ struct LogEntry {
   std::uint8_t sev = 6;
   std::string host;                                      ///< provider only
   std::optional<std::uint16_t> core;                     ///< provider only
-  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields, DevauthFields> body;  ///< the alternative that `type` names
+  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields, DevauthFields, AuditFields> body;  ///< the alternative that `type` names
   bool operator==(const LogEntry&) const = default;
 };
 
 /// An entry of `type` with an empty body of that type.
 LogEntry make_entry(LogKind type);
+
+/// Every type, in the order they are numbered.
+inline constexpr auto kAllTypes = std::to_array<LogKind>({LogKind::kComm, LogKind::kSec, LogKind::kLoss, LogKind::kVpn, LogKind::kAcl,
+                                                        LogKind::kDevauth, LogKind::kAudit});
 
 /// True for `[a-z]{3}[0-9]{8}`: anything else never becomes a folder name.
 bool is_service_code(std::string_view text);
@@ -252,7 +284,7 @@ struct EnumText;
   struct EnumText<type> {                                                          \
     static constexpr auto kNames = std::to_array<std::string_view>({__VA_ARGS__}); \
   };
-SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn", "acl", "devauth")
+SEKISHO_ENUM_TEXT(LogKind, "", "comm", "sec", "loss", "vpn", "acl", "devauth", "audit")
 SEKISHO_ENUM_TEXT(AclPhase, "", "start", "end", "deny")
 SEKISHO_ENUM_TEXT(AclAction, "", "permit", "deny")
 SEKISHO_ENUM_TEXT(AclReason, "", "rule", "default", "schedule", "device", "group", "fqdn")
@@ -281,6 +313,12 @@ SEKISHO_ENUM_TEXT(VpnMfa, "", "none", "totp", "radius_otp", "push", "cert")
 SEKISHO_ENUM_TEXT(VpnCause, "", "user", "peer_lost", "idle", "max_time", "admin", "replaced", "limit_user", "limit_tenant",
                   "pool_empty", "auth", "device", "schedule", "src_ip", "crypto", "cert_expired", "cert_revoked",
                   "backend_down", "config", "maintenance", "failover", "internal")
+SEKISHO_ENUM_TEXT(AuditActor, "", "tenant", "enduser", "api", "provider", "system")
+SEKISHO_ENUM_TEXT(AuditChannel, "", "portal", "api", "selfservice", "agent", "schedule")
+SEKISHO_ENUM_TEXT(AuditOperation, "", "login", "login_fail", "logout", "lock", "unlock", "create", "update", "delete", "reorder",
+                  "rename", "submit", "approve", "refuse", "commit", "confirm", "rollback", "search", "download", "export",
+                  "revoke", "disconnect", "erase", "access", "backup", "restore", "upgrade", "failover", "setting")
+SEKISHO_ENUM_TEXT(AuditResult, "", "ok", "fail", "denied")
 #undef SEKISHO_ENUM_TEXT
 
 template <typename E>

@@ -147,10 +147,59 @@ std::uint8_t severity_of(const DevauthFields& body) {
   return body.result == DeviceResult::kPending ? kSeverityNotice : kSeverityInfo;
 }
 
+/// 16 bytes, or none: the absent id.
+bool take_id(const std::string& bytes, Uuid& out) {
+  if (bytes.empty()) return true;
+  if (bytes.size() != out.bytes.size()) return false;
+  std::copy(bytes.begin(), bytes.end(), out.bytes.begin());
+  return true;
+}
+
+std::string take(const ipc::AuditRecord& from, AuditFields& out) {
+  const auto actor = enum_from<AuditActor>(from.actor_kind());
+  const auto channel = enum_from<AuditChannel>(from.channel());
+  const auto operation = enum_from<AuditOperation>(from.operation());
+  const auto result = enum_from<AuditResult>(from.result());
+  if (!actor) return "actor_kind";
+  if (!channel) return "channel";
+  if (!operation) return "operation";
+  if (!result) return "result";
+  out.actor_kind = *actor, out.channel = *channel, out.op = *operation, out.result = *result;
+  const auto source = address_of(from.source_address());
+  if (!source) return "source_address";
+  out.src_ip = *source;
+  out.session = HexId{from.session()};
+  if (from.actor().empty()) return "actor";
+  if (!take_id(from.object_id(), out.obj_id)) return "object_id";
+  if (!take_id(from.request_id(), out.req_id) || out.req_id == Uuid{}) return "request_id";
+  take_number(from.has_revision_from(), from.revision_from(), out.rev_from);
+  take_number(from.has_revision_to(), from.revision_to(), out.rev_to);
+  const auto take = [](const std::string& text, std::string& to) { return to = text, text.size() <= 4 * kTextBytesMax; };
+  if (!take(from.actor(), out.actor)) return "actor";
+  if (!take(from.role(), out.role)) return "role";
+  if (!take(from.auth(), out.auth)) return "auth";
+  if (!take(from.object_type(), out.obj_type)) return "object_type";
+  if (!take(from.object_name(), out.obj_name)) return "object_name";
+  if (!take(from.before(), out.before)) return "before";
+  if (!take(from.after(), out.after)) return "after";
+  if (!take(from.cause(), out.cause)) return "cause";
+  if (!take(from.ticket(), out.ticket)) return "ticket";
+  if (!take(from.comment(), out.comment)) return "comment";
+  // Whoever is let in to see a tenant's own has a reason that the tenant can ask about.
+  if (out.actor_kind == AuditActor::kProvider && out.op == AuditOperation::kAccess && out.ticket.empty()) return "ticket";
+  return take(from.staff_id(), out.staff_id) ? "" : "staff_id";
+}
+
+std::uint8_t severity_of(const AuditFields& body) {
+  return body.result == AuditResult::kOk && body.op != AuditOperation::kLoginFail ? kSeverityNotice : kSeverityWarning;
+}
+
 std::string take(const ipc::EventsLost& from, LossFields& out) {
+  const std::optional<LogKind> of = from.of().empty() ? LogKind::kVpn : enum_from<LogKind>(from.of());
+  if (!of || *of == LogKind::kLoss) return "of";
   if (from.count() == 0 || from.count() > kLossCountMax) return "count";
   if (from.first_ns() < kTimestampMin || from.last_ns() < from.first_ns()) return "first_ns";
-  out.of = LogKind::kVpn;
+  out.of = *of;
   out.count = from.count();
   out.why = LossCause::kQueueFull;
   out.from_ts = Timestamp{from.first_ns()}, out.to_ts = Timestamp{from.last_ns()};
@@ -162,10 +211,11 @@ std::string take(const ipc::EventsLost& from, LossFields& out) {
 EventEntry entry_of(const ipc::ToEventLog& message) {
   const bool lost = message.has_lost();
   const bool device = message.has_device();
-  EventEntry out{make_entry(lost ? LogKind::kLoss : device ? LogKind::kDevauth : LogKind::kVpn), {}};
+  const bool audit = message.has_audit();
+  EventEntry out{make_entry(lost ? LogKind::kLoss : device ? LogKind::kDevauth : audit ? LogKind::kAudit : LogKind::kVpn), {}};
   LogEntry& entry = out.entry;
   const auto refuse = [&out](const std::string& field) { return out.refusal = "field " + field, out; };
-  if (!lost && !device && !message.has_vpn()) return refuse("body");
+  if (!lost && !device && !audit && !message.has_vpn()) return refuse("body");
   if (message.eid().size() != entry.eid.bytes.size()) return refuse("eid");
   std::copy(message.eid().begin(), message.eid().end(), entry.eid.bytes.begin());
   if (entry.eid == Uuid{}) return refuse("eid");
@@ -178,10 +228,12 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   entry.rev = message.revision();
   const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body))
                        : device ? take(message.device(), std::get<DevauthFields>(entry.body))
+                       : audit  ? take(message.audit(), std::get<AuditFields>(entry.body))
                                 : take(message.vpn(), std::get<VpnFields>(entry.body));
   if (!wrong.empty()) return refuse(wrong);
   if (device) entry.sev = severity_of(std::get<DevauthFields>(entry.body));
-  if (!lost && !device) entry.sev = severity_of(std::get<VpnFields>(entry.body));
+  if (audit) entry.sev = severity_of(std::get<AuditFields>(entry.body));
+  if (message.has_vpn()) entry.sev = severity_of(std::get<VpnFields>(entry.body));
   return out;
 }
 

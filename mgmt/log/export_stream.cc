@@ -4,13 +4,6 @@
 #include <algorithm>
 
 namespace sekisho::mgmt {
-namespace {
-
-constexpr auto kAllTypes = std::to_array<LogKind>({LogKind::kComm, LogKind::kSec, LogKind::kLoss, LogKind::kVpn, LogKind::kAcl,
-                                                 LogKind::kDevauth});
-
-}  // namespace
-
 Result<ExportStream> ExportStream::open(LogStore& store, Selection selection) {
   constexpr Error kRefused{ErrorCode::kMalformed, ErrorSite::kIpc, 0};
   if (!is_service_code(selection.service_code)) return kRefused;

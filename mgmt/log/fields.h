@@ -108,6 +108,18 @@ void for_each_field_of(auto& body, Visitor& visit) requires requires {
 
 template <typename Visitor>
 void for_each_field_of(auto& body, Visitor& visit) requires requires {
+  body.actor_kind;
+}
+{
+  SEKISHO_FIELD(actor_kind), SEKISHO_TEXT(actor, 128), SEKISHO_TEXT(role, 32), SEKISHO_TEXT(auth, 32), SEKISHO_FIELD(src_ip);
+  SEKISHO_FIELD(channel), SEKISHO_FIELD(session), SEKISHO_FIELD(op), SEKISHO_TEXT(obj_type, 32), SEKISHO_FIELD(obj_id);
+  SEKISHO_TEXT(obj_name, 64), SEKISHO_TEXT(before, 2048), SEKISHO_TEXT(after, 2048), SEKISHO_FIELD(result), SEKISHO_TEXT(cause, 64);
+  SEKISHO_FIELD(rev_from), SEKISHO_FIELD(rev_to), SEKISHO_TEXT(ticket, 32), SEKISHO_TEXT(comment, 256), SEKISHO_FIELD(req_id);
+  visit(Field{"staff_id", 64, FieldClass::kProvider}, body.staff_id);
+}
+
+template <typename Visitor>
+void for_each_field_of(auto& body, Visitor& visit) requires requires {
   body.seq_from;
 }
 {

@@ -96,6 +96,7 @@ Result<RingRecord> decode_record(const LogRecord& record) {
     case LogKind::kVpn:
     case LogKind::kAcl:
     case LogKind::kDevauth:
+    case LogKind::kAudit:
       break;
   }
   return bad(offsetof(LogEnvelope, kind));

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "mgmt/log/intake.h"
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "tests/unit/mgmt/fakes.h"
 
 namespace sekisho::mgmt {
@@ -18,7 +18,7 @@ const StreamName kAcmeAcl{"acm00000001", LogKind::kAcl}, kAcmeVpn{"acm00000001",
 
 struct Fixture {
   TempDir dir;
-  JsonlStore store{dir.path()};
+  Vault store{dir.path()};
   Journal journal{store, fixed_random()};
   Spill spill{dir.path() + "/spill.bin"};
   NameCache cache;

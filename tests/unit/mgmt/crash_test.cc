@@ -18,7 +18,7 @@
 #include "mgmt/log/daemon.h"
 #include "mgmt/log/files.h"
 #include "mgmt/log/intake.h"
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "mgmt/log/spool.h"
 #include "tests/unit/mgmt/fakes.h"
 
@@ -43,7 +43,7 @@ void save_names(const std::string& dir, std::uint32_t generation) {
 
 /// What the stream holds: numbers rise by one from 1, and record n is the n-th.
 void expect_each_once(const std::string& root, std::size_t count, const StreamName& stream = kAcmeComm) {
-  JsonlStore store(root);
+  Vault store(root);
   const auto entries = all_of(store, stream);
   ASSERT_EQ(entries.size(), count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -63,18 +63,21 @@ pid_t start_logd(const std::string& dir) {
   ::_exit(daemon ? (*daemon)->run() : 1);
 }
 
-std::size_t lines_in(const std::string& folder) {
-  std::size_t lines = 0;
+/// Records of acme in a copy of the log: a store would mend what logd is writing.
+std::size_t records_in(const std::string& root) {
+  const TempDir copy;
   std::error_code none;
-  for (const auto& file : std::filesystem::directory_iterator(folder, none)) {
-    std::ifstream in(file.path());
-    lines += static_cast<std::size_t>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
+  for (const auto& file : std::filesystem::recursive_directory_iterator(root, none)) {
+    const auto to = copy.path() / std::filesystem::relative(file.path(), root, none);
+    if (file.is_directory(none)) std::filesystem::create_directories(to, none);
+    else std::filesystem::copy_file(file.path(), to, none);
   }
-  return lines;
+  Vault store(copy.path());
+  const auto newest = store.newest(kAcmeComm);
+  return newest && *newest ? (*newest)->seq : 0;
 }
 
-/// Waits until acme's log has `count` lines; ten seconds in which nothing is written are too long. Reads only: a store would
-/// mend what logd is writing.
+/// Waits until acme's log has `count` records; ten seconds in which nothing is written are too long.
 void wait_for(const std::string& root, std::size_t count) {
   const std::string folder = root + "/acm00000001/comm";
   const Fd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
@@ -83,7 +86,7 @@ void wait_for(const std::string& root, std::size_t count) {
     for (const std::string& watched : {root, root + "/acm00000001", folder}) {
       ::inotify_add_watch(events.get(), watched.c_str(), IN_CREATE | IN_MODIFY | IN_MOVED_TO);
     }
-    if (lines_in(folder) >= count) return;
+    if (records_in(root) >= count) return;
     pollfd ready{events.get(), POLLIN, 0};
     ASSERT_EQ(::poll(&ready, 1, 10'000), 1) << count << " records did not come";
     std::array<char, 4096> told;
@@ -135,7 +138,7 @@ TEST(LogCrash, RecordsThatWaitForNamesOutliveLogd) {
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   {
-    JsonlStore store(dir.path() + "/log");
+    Vault store(dir.path() + "/log");
     ASSERT_TRUE(all_of(store, kAcmeComm).empty()) << "they still waited";
   }
   save_names(dir.path(), 7);
@@ -151,12 +154,13 @@ TEST(LogCrash, RecordsThatWaitForNamesOutliveLogd) {
 /// which ends the process half way through its bytes.
 void half_a_turn(const std::string& root, std::span<const RingMark> marks, std::span<const LogRecord> records, int dies_at) {
   int writes = 0;
-  JsonlStore store(root, {}, [&](int fd, const void* data, std::size_t bytes) {
+  WriteDisk disk([&](int fd, const void* data, std::size_t bytes) {
     if (++writes == dies_at) {
       if (::write(fd, data, bytes / 2) >= 0) ::_exit(0);
     }
     return ::write(fd, data, bytes);
-  });
+  }, true);
+  Vault store(root, {}, disk);
   Spill spill(root + "/spill.bin");
   Spool spool(root + "/spool.bin", root, spill);
   if (!spool.recover()) ::_exit(2);
@@ -190,7 +194,7 @@ TEST(LogCrash, ATurnThatStoppedHalfWayIsUndoneAndDoneAgain) {
     ASSERT_EQ(left.marks.size(), 1U);
     EXPECT_EQ(left.marks[0].first, 100U);
     EXPECT_EQ(left.cut_back, static_cast<std::size_t>(std::min(dies_at, 2)));
-    JsonlStore store(dir.path());
+    Vault store(dir.path());
     EXPECT_TRUE(all_of(store, kAcmeComm).empty());
     Journal journal(store, fixed_random());
     NameCache cache;
@@ -211,7 +215,7 @@ TEST(Spool, CutsNothingOutsideItsFolderAndIgnoresAnotherBoot) {
   const TempDir dir;
   std::filesystem::create_directories(dir.path() + "/log");
   std::ofstream(dir.path() + "/precious") << "precious";
-  std::ofstream(dir.path() + "/log/x.jsonl") << "longer than two";
+  std::ofstream(dir.path() + "/log/x.seg") << "longer than two";
   const auto size = [&](const char* path) { return std::filesystem::file_size(dir.path() + path); };
   const std::string path = dir.path() + "/log/spool.bin";
   Spill spill(dir.path() + "/log/spill.bin");
@@ -219,8 +223,8 @@ TEST(Spool, CutsNothingOutsideItsFolderAndIgnoresAnotherBoot) {
     Spool spool(path, dir.path() + "/log", spill);
     ASSERT_TRUE(spool.recover());
     ASSERT_TRUE(spool.note("../precious", 2));
-    ASSERT_TRUE(spool.note("x.jsonl", 2));
-    ASSERT_TRUE(spool.note("x.jsonl", 9)) << "the first note stands";
+    ASSERT_TRUE(spool.note("x.seg", 2));
+    ASSERT_TRUE(spool.note("x.seg", 9)) << "the first note stands";
     ASSERT_TRUE(spool.add({}, std::vector<LogRecord>{comm_record()}));
   }
   const std::string saved = must(read_file(path, 1U << 20));
@@ -228,12 +232,12 @@ TEST(Spool, CutsNothingOutsideItsFolderAndIgnoresAnotherBoot) {
   other_boot[10] = other_boot[10] == '0' ? '1' : '0';
   std::ofstream(path, std::ios::binary | std::ios::trunc) << other_boot;
   EXPECT_TRUE(must(Spool(path, dir.path() + "/log", spill).recover()).records.empty());
-  EXPECT_EQ(size("/log/x.jsonl"), 15U);
+  EXPECT_EQ(size("/log/x.seg"), 15U);
   for (std::size_t cut = 0; cut <= saved.size(); ++cut) {  // torn at every byte
     std::ofstream(path, std::ios::binary | std::ios::trunc) << saved.substr(0, cut);
     EXPECT_EQ(must(Spool(path, dir.path() + "/log", spill).recover()).records.size(), cut == saved.size() ? 1U : 0U);
   }
-  EXPECT_EQ(size("/log/x.jsonl"), 2U);
+  EXPECT_EQ(size("/log/x.seg"), 2U);
   EXPECT_EQ(size("/precious"), 8U);
 }
 

@@ -10,7 +10,7 @@
 #include <csignal>
 
 #include "mgmt/log/format.h"
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "tests/unit/mgmt/fakes.h"
 
 namespace sekisho::mgmt {
@@ -66,7 +66,7 @@ TEST(Logd, NamesARecordServesAFollowerAndDrainsOnTerm) {
   ASSERT_TRUE(first);
   EXPECT_EQ(std::get<CommFields>(first->body).rule_name, "web allowed");
   EXPECT_EQ(status, 0);
-  JsonlStore store(dir.path() + "/log");
+  Vault store(dir.path() + "/log");
   const auto numbers = numbers_of(all_of(store, kAcmeComm));
   ASSERT_EQ(numbers.size(), 21U);
   EXPECT_EQ(numbers.back(), 21U);

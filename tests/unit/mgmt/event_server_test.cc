@@ -3,10 +3,11 @@
 // Method: the server on a loop of its own that the test turns; a daemon played over the real socket; answers are waited for.
 #include "mgmt/log/event_server.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "mgmt/log/format.h"
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "mgmt/log/time_text.h"
 #include "tests/unit/mgmt/fakes.h"
 
@@ -68,7 +69,7 @@ class EventLog {
  private:
   std::string dir_;
   boost::asio::io_context loop_{1};
-  JsonlStore store_;
+  Vault store_;
   Journal journal_;
   RemoteUsers users_{store_};
   std::vector<std::string> notes_;
@@ -178,7 +179,9 @@ TEST(EventServer, TakesAUsersNameThatIsNotText) {
   message.mutable_vpn()->set_user("a\xff\x01" "b");
   log.send(iked, message);
   ASSERT_EQ(log.stored().size(), 1U);
-  EXPECT_EQ(std::get<VpnFields>(log.stored()[0].body).user, "a\xef\xbf\xbd\x01" "b");
+  std::string line;
+  append_json(line, log.stored()[0], Audience::kTenant);
+  EXPECT_THAT(line, testing::HasSubstr("\"user\":\"a\xef\xbf\xbd\\u0001b\""));
 }
 
 TEST(EventServer, CoversWhatTheSenderLostByALossRecord) {

@@ -13,7 +13,7 @@
 
 #include "base/proto/control_log.pb.h"
 #include "mgmt/log/export_stream.h"
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "tests/unit/mgmt/support.h"
 
 namespace sekisho::mgmt {
@@ -24,7 +24,7 @@ constexpr Timestamp kNow{kNoon + 100 * kSecond};
 
 struct Fixture {
   TempDir dir;
-  JsonlStore store{dir.path()};
+  Vault store{dir.path()};
   Journal journal{store, fixed_random()};
 
   void add(int records, std::uint64_t first = kNoon) {

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "tests/unit/mgmt/support.h"
 
 namespace sekisho::mgmt {
@@ -18,7 +18,7 @@ constexpr Timestamp kWall{kNoon + 60 * kSecond};
 
 struct Fixture {
   TempDir dir;
-  JsonlStore store{dir.path()};
+  Vault store{dir.path()};
   Journal journal{store, fixed_random()};
   Spill spill{dir.path() + "/spill.bin"};
   NameCache cache;

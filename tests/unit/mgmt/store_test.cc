@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include <cerrno>
 
-#include "mgmt/log/jsonl_store.h"
+#include "mgmt/log/vault/vault.h"
 #include "tests/unit/mgmt/support.h"
 
 namespace sekisho::mgmt {
@@ -22,9 +22,11 @@ void write(LogStore& store, std::vector<LogEntry> entries, Timestamp now = kNow)
   journal.write(std::move(entries), now);
 }
 
-std::string comm_file(const TempDir& dir, const std::string& name = "2024-11-28-0001.jsonl") {
+std::string comm_file(const TempDir& dir, const std::string& name = "2024-11-28-0001.seg") {
   return dir.path() + "/acm00000001/comm/" + name;
 }
+
+std::string wal(const TempDir& dir) { return comm_file(dir, "wal-000000000000"); }
 
 std::string content(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -34,17 +36,17 @@ std::string content(const std::string& path) {
 TEST(Journal, NumbersGoOnWithoutAHoleAfterARestart) {
   const TempDir dir;
   for (int run = 0; run < 3; ++run) {
-    JsonlStore store(dir.path());
+    Vault store(dir.path());
     write(store, {comm_entry(), comm_entry()});
   }
 
-  JsonlStore store(dir.path());
+  Vault store(dir.path());
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 2, 3, 4, 5, 6}));
 }
 
 TEST(Journal, CountsEachTenantAndTypeForItself) {
   const TempDir dir;
-  JsonlStore store(dir.path());
+  Vault store(dir.path());
   LogEntry sec = make_entry(LogKind::kSec);
   sec.svc = "acm00000001", sec.node = "u0", sec.ts = Timestamp{kNoon};
   write(store, {comm_entry(), comm_entry("glb00000002"), sec, comm_entry()});
@@ -56,7 +58,7 @@ TEST(Journal, CountsEachTenantAndTypeForItself) {
 
 TEST(Journal, LossFromTheRingTakesNumbersOutOfItsStream) {
   const TempDir dir;
-  JsonlStore store(dir.path());
+  Vault store(dir.path());
   write(store, {comm_entry(), loss_entry(512), comm_entry()});
 
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 514}));
@@ -73,10 +75,10 @@ TEST(Journal, LossFromTheRingTakesNumbersOutOfItsStream) {
 TEST(Journal, LossAtTheEndIsNotNumberedAgainAfterARestart) {
   const TempDir dir;
   {
-    JsonlStore store(dir.path());
+    Vault store(dir.path());
     write(store, {comm_entry(), loss_entry(10)});
   }
-  JsonlStore store(dir.path());
+  Vault store(dir.path());
   write(store, {comm_entry()});
 
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 12}));
@@ -84,7 +86,7 @@ TEST(Journal, LossAtTheEndIsNotNumberedAgainAfterARestart) {
 
 TEST(Journal, TimesNeverFallNorComeFromTheFuture) {
   const TempDir dir;
-  JsonlStore store(dir.path());
+  Vault store(dir.path());
   write(store, {comm_entry("acm00000001", kNoon + 100 * kSecond), comm_entry("acm00000001", kNoon)});
   write(store, {comm_entry("acm00000001", kNoon)});
 
@@ -94,12 +96,13 @@ TEST(Journal, TimesNeverFallNorComeFromTheFuture) {
 TEST(Journal, FullDiskIsCoveredByALossWhenThereIsSpaceAgain) {
   const TempDir dir;
   bool full = false;
-  JsonlStore store(dir.path(), {}, [&full](int fd, const void* data, std::size_t bytes) -> ssize_t {
+  WriteDisk disk([&full](int fd, const void* data, std::size_t bytes) -> ssize_t {
     if (!full) return ::write(fd, data, bytes);
     if (bytes > 100) return ::write(fd, data, 100);  // some of it still fits
     errno = ENOSPC;
     return -1;
   });
+  Vault store(dir.path(), {}, disk);
   Journal journal(store, fixed_random());
   journal.write({comm_entry()}, kNow);
   full = true;
@@ -124,10 +127,11 @@ TEST(Journal, FullDiskIsCoveredByALossWhenThereIsSpaceAgain) {
 TEST(Journal, RingLossOnAFullDiskKeepsItsCause) {
   const TempDir dir;
   bool full = true;
-  JsonlStore store(dir.path(), {}, [&full](int fd, const void* data, std::size_t bytes) -> ssize_t {
+  WriteDisk disk([&full](int fd, const void* data, std::size_t bytes) -> ssize_t {
     errno = ENOSPC;
     return full ? -1 : ::write(fd, data, bytes);
   });
+  Vault store(dir.path(), {}, disk);
   Journal journal(store, fixed_random());
   journal.write({comm_entry(), loss_entry(5), comm_entry()}, kNow);
   full = false;
@@ -140,51 +144,53 @@ TEST(Journal, RingLossOnAFullDiskKeepsItsCause) {
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{8}));
 }
 
-TEST(JsonlStore, CutsATornLineAtEveryByteAndLosesNoWholeOne) {
+TEST(Vault, CutsATornFrameAtEveryByteAndLosesNoWholeOne) {
   const TempDir dir;
+  std::size_t first = 0;
   {
-    JsonlStore store(dir.path());
-    write(store, {comm_entry(), comm_entry()});
+    Vault store(dir.path());
+    write(store, {comm_entry()});
+    first = content(wal(dir)).size();
+    write(store, {comm_entry()});
   }
-  const std::string whole = content(comm_file(dir));
-  const std::size_t first = whole.find('\n') + 1;
+  const std::string whole = content(wal(dir));
   for (std::size_t length = first; length < whole.size(); length += 7) {
-    std::ofstream(comm_file(dir), std::ios::binary | std::ios::trunc) << whole.substr(0, length);
-    JsonlStore store(dir.path());
+    std::ofstream(wal(dir), std::ios::binary | std::ios::trunc) << whole.substr(0, length);
+    Vault store(dir.path());
     EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1})) << length;
     write(store, {comm_entry()});
     EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 2})) << length;
-    EXPECT_EQ(store.torn_lines(), length > first ? 1U : 0U);
+    EXPECT_EQ(store.torn(), length > first ? 1U : 0U);
   }
 }
 
-TEST(JsonlStore, CutsZerosThatAPowerCutLeft) {
+TEST(Vault, CutsZerosThatAPowerCutLeft) {
   const TempDir dir;
   {
-    JsonlStore store(dir.path());
+    Vault store(dir.path());
     write(store, {comm_entry()});
   }
-  std::ofstream(comm_file(dir), std::ios::binary | std::ios::app) << std::string(5000, '\0') << '\n';
-  JsonlStore store(dir.path());
+  std::ofstream(wal(dir), std::ios::binary | std::ios::app) << std::string(5000, '\0');
+  Vault store(dir.path());
   write(store, {comm_entry()});
 
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 2}));
 }
 
-TEST(JsonlStore, StartsAFilePerJapaneseDayAndPerSize) {
+TEST(Vault, StartsASegmentPerJapaneseDayAndPerSize) {
   const TempDir dir;
   constexpr std::uint64_t kTwelveHours = 43'200 * kSecond;
   {
-    JsonlStore store(dir.path(), {.file_bytes_max = 1, .open_files_max = 2}, ::write);
+    Vault store(dir.path(), {.segment_bytes_max = 1, .open_files_max = 2, .block_rows = 1}, real_disk());
     const Timestamp later{kNoon + kTwelveHours};
     write(store, {comm_entry("acm00000001", kNoon + kTwelveHours - 1), comm_entry("acm00000001", kNoon + kTwelveHours)},
           later);
     write(store, {comm_entry("acm00000001", kNoon + kTwelveHours)}, later);
   }
-  EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-28-0001.jsonl")));
-  EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-29-0001.jsonl")));
-  EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-29-0002.jsonl")));
-  JsonlStore store(dir.path());
+  EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-28-0001.seg")));
+  EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-29-0001.seg")));
+  EXPECT_TRUE(fs::exists(comm_file(dir, "2024-11-29-0002.seg")));
+  Vault store(dir.path());
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 2, 3}));
   auto last = store.open(kAcmeComm, {StartAt::Kind::kLast, 2, {}});
   EXPECT_EQ((*(*last)->next())->seq, 2U);
@@ -192,9 +198,9 @@ TEST(JsonlStore, StartsAFilePerJapaneseDayAndPerSize) {
   EXPECT_EQ((*(*day)->next())->seq, 2U);
 }
 
-TEST(JsonlStore, KeepsCountingWhenManyStreamsShareFewDescriptors) {
+TEST(Vault, KeepsCountingWhenManyStreamsShareFewDescriptors) {
   const TempDir dir;
-  JsonlStore store(dir.path(), {.file_bytes_max = 1U << 20, .open_files_max = 2}, ::write);
+  Vault store(dir.path(), {.open_files_max = 2}, real_disk());
   Journal journal(store, fixed_random());
   for (int turn = 0; turn < 3; ++turn) {
     for (const char* svc : {"aaa00000001", "bbb00000001", "ccc00000001"}) journal.write({comm_entry(svc)}, kNow);
@@ -204,9 +210,9 @@ TEST(JsonlStore, KeepsCountingWhenManyStreamsShareFewDescriptors) {
   }
 }
 
-TEST(JsonlStore, CursorAtTheEndSeesWhatComesLater) {
+TEST(Vault, CursorAtTheEndSeesWhatComesLater) {
   const TempDir dir;
-  JsonlStore store(dir.path());
+  Vault store(dir.path());
   Journal journal(store, fixed_random());
   auto before_any = store.open(kAcmeComm, {StartAt::Kind::kEnd, 0, {}});
   journal.write({comm_entry()}, kNow);

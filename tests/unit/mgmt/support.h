@@ -6,7 +6,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "filters/drop_reason.h"
 #include "mgmt/log/journal.h"
 #include "mgmt/log/names.h"
+#include "mgmt/log/vault/vault.h"
 
 /// What the tests of mgmt share: a folder that goes away, ring records, a generation of names.
 namespace sekisho::mgmt::test {
@@ -33,6 +36,27 @@ class TempDir {
 
  private:
   std::string path_;
+};
+
+/// The system's disk, but for how it writes; `wals_only`: to wals, keys and the rest are written as ever.
+class WriteDisk final : public Disk {
+ public:
+  using Write = std::function<ssize_t(int fd, const void* data, std::size_t bytes)>;
+  explicit WriteDisk(Write write, bool wals_only = false) : write_(std::move(write)), wals_only_(wals_only) {}
+  int open(const std::string& path) override {
+    const int fd = Disk::open(path);
+    if (path.find("/wal-") != std::string::npos) wals_.insert(fd);
+    else wals_.erase(fd);
+    return fd;
+  }
+  ssize_t write(int fd, const void* data, std::size_t bytes) override {
+    return wals_only_ && !wals_.contains(fd) ? Disk::write(fd, data, bytes) : write_(fd, data, bytes);
+  }
+
+ private:
+  Write write_;
+  bool wals_only_;
+  std::set<int> wals_;
 };
 
 /// The value of something that must succeed for the test to mean anything.
