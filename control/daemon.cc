@@ -31,6 +31,7 @@ Daemon::Daemon(Options options, Store store, Ids ids, std::function<void(const s
 
 Result<void> Daemon::start() {
   committer_.start();
+  SEKISHO_CHECK_OK(service_.start());
   SEKISHO_CHECK_OK(server_.listen(options_.run_dir + "/control.sock"));
   dataplane_.start();
   tick_later();
@@ -39,6 +40,7 @@ Result<void> Daemon::start() {
 
 void Daemon::stop() {
   server_.stop();
+  service_.stop();
   dataplane_.stop();
   tick_timer_.cancel();
   io_.stop();

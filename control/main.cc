@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "base/describe.h"
+#include "control/access/roles.h"
 #include "control/daemon.h"
 
 namespace sekisho::control {
@@ -27,7 +28,9 @@ struct Options {
 
 constexpr const char* kUsage =
     "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]... [--vpn-uid UID]...\n"
-    "       controld --check FILE    check a document, print what is wrong, change nothing\n";
+    "                [--mgmt-uid UID]...\n"
+    "       controld --check FILE    check a document, print what is wrong, change nothing\n"
+    "       controld --permissions   print docs/permissions.md\n";
 
 void complain(const std::string& line) {
   std::fprintf(stderr, "controld: %s\n", line.c_str());
@@ -40,6 +43,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
                           {"allow-uid", required_argument, nullptr, 'u'},
                           {"log-uid", required_argument, nullptr, 'l'},
                           {"vpn-uid", required_argument, nullptr, 'v'},
+                          {"mgmt-uid", required_argument, nullptr, 'm'},
+                          {"permissions", no_argument, nullptr, 'p'},
                           {"check", required_argument, nullptr, 'c'},
                           {"help", no_argument, nullptr, 'h'},
                           {nullptr, 0, nullptr, 0}};
@@ -51,13 +56,19 @@ std::optional<Options> parse_options(int argc, char** argv) {
       out.state_dir = optarg;
     } else if (letter == 'c') {
       out.check_file = optarg;
-    } else if (letter == 'u' || letter == 'l' || letter == 'v') {
+    } else if (letter == 'u' || letter == 'l' || letter == 'v' || letter == 'm') {
       uid_t uid = 0;
       const char* end = optarg + std::strlen(optarg);
       const auto [stop, status] = std::from_chars(static_cast<const char*>(optarg), end, uid);
       if (status != std::errc{} || stop != end) return std::nullopt;
-      auto& list = letter == 'u' ? out.admission.everything : letter == 'l' ? out.admission.names : out.admission.vpn;
+      auto& list = letter == 'u'   ? out.admission.everything
+                   : letter == 'l' ? out.admission.names
+                   : letter == 'm' ? out.admission.mgmt
+                                   : out.admission.vpn;
       list.push_back(uid);
+    } else if (letter == 'p') {
+      std::fputs(permissions_page().c_str(), stdout);
+      std::exit(0);
     } else if (letter == 'h') {
       std::fputs(kUsage, stdout);
       std::exit(0);

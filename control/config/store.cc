@@ -13,7 +13,7 @@
 namespace sekisho::control {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+constexpr int kSchemaVersion = 2;
 constexpr const char* kSchema = R"(
 CREATE TABLE revisions(number INTEGER PRIMARY KEY, state INTEGER NOT NULL, confirmed INTEGER NOT NULL, created_ns INTEGER NOT NULL,
   rollback_at_ns INTEGER NOT NULL, copied_from INTEGER NOT NULL, comment TEXT NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL) STRICT;
@@ -22,8 +22,15 @@ CREATE UNIQUE INDEX one_running ON revisions(state) WHERE state = 1;
 CREATE TABLE numbers(kind INTEGER NOT NULL, key TEXT NOT NULL, number INTEGER NOT NULL,
                      PRIMARY KEY(kind, key), UNIQUE(kind, number)) STRICT;
 CREATE TABLE uuids(key TEXT PRIMARY KEY, uuid BLOB NOT NULL UNIQUE) STRICT;
-PRAGMA user_version = 1;
 )";
+/// What is new since version 1.
+constexpr const char* kSchema2 = R"(
+CREATE TABLE records(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(kind, key)) STRICT;
+CREATE TABLE acts(number INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, value BLOB NOT NULL) STRICT;
+CREATE INDEX acts_of_tenant ON acts(tenant, number);
+PRAGMA user_version = 2;
+)";
+constexpr std::uint64_t kActsOfTenantMax = 20'000;
 constexpr const char* kColumns = "number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author";
 
 Error store_error(int code) {
@@ -46,6 +53,10 @@ class Statement {
   Statement& bind(std::string_view value) {
     return note(
         sqlite3_bind_text(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
+  }
+  /// As BLOB: any bytes.
+  Statement& bind_bytes(std::string_view value) {
+    return note(sqlite3_bind_blob(statement_, ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_TRANSIENT));
   }
   Statement& bind(const Uuid& value) {
     return note(
@@ -152,6 +163,26 @@ const char* to_text(RevisionState state) {
   return "unknown";
 }
 
+namespace {
+
+std::string_view to_text(RecordKind kind) {
+  switch (kind) {
+    case RecordKind::kAccount:
+      return "account";
+    case RecordKind::kConsent:
+      return "consent";
+    case RecordKind::kErasure:
+      return "erasure";
+    case RecordKind::kNotice:
+      return "notice";
+    case RecordKind::kRevisionScope:
+      return "revision";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
 Store::Store(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
@@ -178,10 +209,11 @@ Result<Store> Store::open(const std::string& directory) {
     SEKISHO_TRY(const bool row, query.step());
     if (row) version = static_cast<int>(query.number(0));
   }
-  if (version == 0) {
+  if (version == 0 || version == 1) {
     Transaction transaction(handle->db);
     SEKISHO_CHECK_OK(transaction.begun());
-    SEKISHO_CHECK_OK(execute(handle->db, kSchema));
+    if (version == 0) SEKISHO_CHECK_OK(execute(handle->db, kSchema));
+    SEKISHO_CHECK_OK(execute(handle->db, kSchema2));
     SEKISHO_CHECK_OK(transaction.commit());
   } else if (version != kSchemaVersion) {
     return Error{ErrorCode::kUnsupported, ErrorSite::kStore, static_cast<std::uint32_t>(version)};
@@ -318,6 +350,52 @@ Result<std::string> Store::text(std::uint32_t number) {
   SEKISHO_TRY(const bool row, query.step());
   if (!row) return Error{ErrorCode::kNotFound, ErrorSite::kStore, number};
   return query.text(0);
+}
+
+Result<void> Store::put(RecordKind kind, std::string_view key, std::string_view value) {
+  Statement put(handle_->db, "INSERT INTO records(kind, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value");
+  return put.bind(to_text(kind)).bind(key).bind_bytes(value).run();
+}
+
+Result<void> Store::remove(RecordKind kind, std::string_view key) {
+  Statement remove(handle_->db, "DELETE FROM records WHERE kind = ? AND key = ?");
+  return remove.bind(to_text(kind)).bind(key).run();
+}
+
+Result<std::vector<Store::Record>> Store::records(RecordKind kind) {
+  Statement query(handle_->db, "SELECT key, value FROM records WHERE kind = ? ORDER BY key");
+  query.bind(to_text(kind));
+  std::vector<Record> out;
+  for (;;) {
+    SEKISHO_TRY(const bool row, query.step());
+    if (!row) return out;
+    out.push_back({query.text(0), query.text(1)});
+  }
+}
+
+Result<std::uint64_t> Store::add_act(std::string_view tenant, std::string_view value) {
+  Statement insert(handle_->db, "INSERT INTO acts(tenant, value) VALUES(?, ?)");
+  SEKISHO_CHECK_OK(insert.bind(tenant).bind_bytes(value).run());
+  const auto number = static_cast<std::uint64_t>(sqlite3_last_insert_rowid(handle_->db));
+  if (number % 256 == 0) {
+    Statement prune(handle_->db,
+                    "DELETE FROM acts WHERE tenant = ?1 AND number <= (SELECT number FROM acts WHERE tenant = ?1 "
+                    "ORDER BY number DESC LIMIT 1 OFFSET ?2)");
+    SEKISHO_CHECK_OK(prune.bind(tenant).bind(kActsOfTenantMax).run());
+  }
+  return number;
+}
+
+Result<std::vector<Store::Act>> Store::acts(std::string_view tenant, std::uint64_t before, std::uint32_t limit) {
+  Statement query(handle_->db, "SELECT number, value FROM acts WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?");
+  constexpr std::uint64_t kAll = std::uint64_t{1} << 62;
+  query.bind(tenant).bind(before == 0 ? kAll : before).bind(limit);
+  std::vector<Act> out;
+  for (;;) {
+    SEKISHO_TRY(const bool row, query.step());
+    if (!row) return out;
+    out.push_back({query.number(0), query.text(1)});
+  }
 }
 
 }  // namespace sekisho::control

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -30,6 +31,9 @@ struct RevisionInfo {
   std::string comment;
   std::string author;
 };
+
+/// What else is kept: one protobuf message each (base/proto/access.proto, api.Notice), by its key.
+enum class RecordKind : std::uint8_t { kAccount, kConsent, kErasure, kNotice, kRevisionScope };
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
 /// from survives kill -9 and power loss. Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is
@@ -61,6 +65,25 @@ class Store {
   Result<std::vector<RevisionInfo>> list(std::uint32_t limit);
   /// kNotFound: no such revision is kept.
   Result<std::string> text(std::uint32_t number);
+
+  struct Record {
+    std::string key;
+    std::string value;
+  };
+  /// Adds or replaces.
+  Result<void> put(RecordKind kind, std::string_view key, std::string_view value);
+  Result<void> remove(RecordKind kind, std::string_view key);
+  /// By key.
+  Result<std::vector<Record>> records(RecordKind kind);
+
+  struct Act {
+    std::uint64_t number = 0;
+    std::string value;
+  };
+  /// What somebody did, for the tenant it concerns (empty: the unit); the newest 20,000 of each stay. Returns its number.
+  Result<std::uint64_t> add_act(std::string_view tenant, std::string_view value);
+  /// Newest first, below `before` (0: all).
+  Result<std::vector<Act>> acts(std::string_view tenant, std::uint64_t before, std::uint32_t limit);
 
  private:
   struct Handle;

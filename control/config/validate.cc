@@ -42,6 +42,7 @@ class Document {
     check_wires();
     check_shares();
     check_guards();
+    validate_sign_in(reporter_, model_.sign_in(), Path(root_, "sign_in"));
   }
 
  private:
@@ -146,6 +147,11 @@ class Document {
       bindings += static_cast<std::size_t>(tenant.bindings_size());
       users += static_cast<std::size_t>(tenant.users_size());
       for (const auto& policy : tenant.policies()) rules += static_cast<std::size_t>(policy.rules_size());
+    }
+    for (const auto& [name, i] : names) {  // people say either: one tenant's name may not be taken for another
+      const auto at = codes.find(name);
+      const Path here(root_, "tenants", i);
+      if (at != codes.end() && at->second != i) reporter_.error(Path(here, "name"), "this name is another tenant's service code");
     }
     check_count(reporter_, Path(root_, "tenants"), ports, limits::kPortsMax, "ports and uplinks in all");
     check_count(reporter_, Path(root_, "tenants"), bindings, limits::kBindingsMax, "bindings in all");

@@ -61,6 +61,10 @@ void validate_devices(Reporter& reporter, const model::Tenant& tenant, const Pat
 /// RADIUS backends, and the gateways that name them.
 void validate_radius(Reporter& reporter, const model::Tenant& tenant, const Path& path, const NameIndex& ports);
 
+/// How people sign in: the unit's rules, and what a tenant makes narrower.
+void validate_sign_in(Reporter& reporter, const model::SignIn& sign_in, const Path& path);
+void validate_sign_in(Reporter& reporter, const model::TenantSignIn& sign_in, const Path& path);
+
 /// Reports a number outside least..most.
 void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
                   std::uint32_t most);

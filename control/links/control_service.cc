@@ -120,7 +120,14 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       dataplane_(dataplane),
       export_socket_(std::move(export_socket)),
       explain_(ids, dataplane, [&committer] { return committer.now(); }),
-      vpn_(io, std::move(vpn_memory)) {}
+      vpn_(io, std::move(vpn_memory)),
+      api_(io, store, ids, committer, dataplane,
+           {.in_force = [this] {
+              const Running* now = running();
+              return now == nullptr ? InForce() : InForce{now->revision, &now->model};
+            },
+            .ask = [this](ControlRequest request, ControlServer::Reply reply) { handle(std::move(request), std::move(reply)); },
+            .now = [&committer] { return committer.now(); }}) {}
 
 ControlService::~ControlService() = default;
 
@@ -164,6 +171,10 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
                                out.fd = std::move(fd);
                                reply(std::move(out));
                              });
+    case ipc::ToControl::kApiCall:
+      return api_.handle(std::move(request), std::move(reply));
+    case ipc::ToControl::kLocalAccount:
+      return api_.handle_local(request, reply);
     case ipc::ToControl::BODY_NOT_SET:
       break;
   }

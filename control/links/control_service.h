@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "control/api/api_service.h"
 #include "control/config/commit.h"
 #include "control/config/store.h"
 #include "control/links/control_server.h"
@@ -25,6 +26,9 @@ class ControlService {
                  std::string export_socket, std::string vpn_memory);
   ~ControlService();
   void handle(ControlRequest request, ControlServer::Reply reply);
+  /// Reads what is kept of people.
+  Result<void> start() { return api_.start(); }
+  void stop() { api_.stop(); }
 
  private:
   struct Running;  // the model in force and its names, kept until another revision runs
@@ -57,6 +61,7 @@ class ControlService {
   std::string export_socket_;
   ExplainService explain_;
   VpnLink vpn_;
+  ApiService api_;
   std::unique_ptr<Running> running_;
 };
 

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/api/api_service.h"
+
+#include <openssl/crypto.h>
+
+#include <boost/asio/post.hpp>
+#include <chrono>
+
+#include "base/assert.h"
+#include "base/crypto/sha256.h"
+#include "base/describe.h"
+#include "base/ipc/sealed_blob.h"
+#include "control/links/answer.h"
+
+namespace sekisho::control {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::MethodDescriptor;
+using google::protobuf::ServiceDescriptor;
+
+constexpr int kHashingWaitsMax = 16;           // each takes a tenth of a second
+constexpr std::size_t kRememberedMax = 2000;
+constexpr std::int64_t kRememberSeconds = 3600;
+constexpr std::size_t kKeyBytesMax = 128;
+constexpr std::size_t kRequestBytesMax = std::size_t{64} << 20;
+
+const ServiceDescriptor& service() {
+  return *api::Error::descriptor()->file()->FindServiceByName("Api");
+}
+
+bool changes(const api::MethodRule& rule) {
+  return !rule.http().starts_with("GET ");
+}
+
+std::string digest(const std::string& text) {
+  const Sha256Digest out = sha256(as_bytes(text));
+  return {out.begin(), out.end()};
+}
+
+bool same(const std::string& a, const std::string& b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+std::string cut(std::string text, std::size_t most) {
+  if (text.size() > most) text.resize(most);
+  return text;
+}
+
+std::string tenant_of(const std::string& account) {
+  const std::size_t at = account.rfind('@');
+  return at == std::string::npos ? "" : account.substr(at + 1);
+}
+
+}  // namespace
+
+ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane, Environment environment)
+    : io_(io), store_(store), environment_(std::move(environment)), people_(store, people_environment()),
+      sampler_(io, dataplane, ids, environment_.in_force, environment_.ask, environment_.now),
+      world_{store, committer, people_, sampler_, ids, environment_.in_force, environment_.ask, environment_.now} {
+  add_session_methods(handlers_, world_);
+  add_table_methods(handlers_, world_);
+  add_config_methods(handlers_, world_);
+  add_account_methods(handlers_, world_);
+  add_platform_methods(handlers_, world_);
+  for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(service().FindMethodByName(name) != nullptr);
+}
+
+ApiService::~ApiService() { hashing_.join(); }
+
+Result<void> ApiService::start() {
+  SEKISHO_CHECK_OK(people_.load());
+  sampler_.start();
+  return {};
+}
+
+void ApiService::stop() { sampler_.stop(); }
+
+People::Environment ApiService::people_environment() {
+  People::Environment out;
+  out.now = environment_.now;
+  out.steady = [] { return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+  out.elsewhere = [this](std::function<void()> work, std::function<void()> then) {
+    if (hashing_waits_ >= kHashingWaitsMax) return false;
+    ++hashing_waits_;
+    boost::asio::post(hashing_, [this, work = std::move(work), then = std::move(then)] {
+      work();
+      boost::asio::post(io_, [this, then] {
+        --hashing_waits_;
+        then();
+      });
+    });
+    return true;
+  };
+  out.rules = [this] {
+    const InForce now = environment_.in_force();
+    return now.model == nullptr ? model::SignIn() : now.model->sign_in();
+  };
+  out.tenant_rules = [this](const std::string& tenant) -> std::optional<model::TenantSignIn> {
+    const auto* found = environment_.in_force().tenant(tenant);
+    return found == nullptr ? std::nullopt : std::optional(found->sign_in());
+  };
+  out.tell = [this](const std::string& account, const Address& source, std::string_view operation, const std::string& detail) {
+    tell(account, source, operation, detail);
+  };
+  return out;
+}
+
+std::unique_ptr<Message> ApiService::read_request(const MethodDescriptor& method, ControlRequest& request) {
+  const ipc::ApiCall& asked = request.message.api_call();
+  std::unique_ptr<Message> out(google::protobuf::MessageFactory::generated_factory()->GetPrototype(method.input_type())->New());
+  if (!asked.in_fd()) return out->ParseFromString(asked.request()) ? std::move(out) : nullptr;
+  if (request.fds.size() != 1) return nullptr;
+  const auto blob = SealedBlob::open(std::move(request.fds[0]), kRequestBytesMax);
+  return blob && out->ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size())) ? std::move(out) : nullptr;
+}
+
+void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
+  const auto* method = service().FindMethodByName(request.message.api_call().method());
+  if (method == nullptr) return reply(failure("there is no such method"));
+  auto message = read_request(*method, request);
+  if (message == nullptr) return reply(failure("a request that cannot be read"));
+  const api::MethodRule& rule = method->options().GetExtension(api::method);
+  std::function<void(ControlAnswer)> answer = [reply](ControlAnswer out) { reply(std::move(out)); };
+  const auto sent = std::make_shared<std::function<void(ControlAnswer)>>();
+  const auto call = std::make_shared<Call>(*method, request.message.api_call(), std::move(message), [sent](ControlAnswer out) { (*sent)(std::move(out)); });
+  *sent = answer;
+  if (Refusal refusal = identify(*call, rule)) return call->refuse(refusal);
+  if (Refusal refusal = authorise(*call, rule)) {
+    *sent = [this, call = call.get(), answer](ControlAnswer out) {
+      write_down(*call, out);
+      answer(std::move(out));
+    };
+    return call->refuse(refusal);
+  }
+  if (answered_before(call, answer)) return;
+  // The call holds this function, which therefore must not hold the call.
+  *sent = [this, call = std::weak_ptr<Call>(call), answer](ControlAnswer out) {
+    if (const auto still = call.lock()) write_down(*still, out);
+    answer(std::move(out));
+  };
+  const auto handler = handlers_.find(method->name());
+  if (handler == handlers_.end()) return call->refuse(unavailable("not there yet"));
+  handler->second(call);
+}
+
+Refusal ApiService::identify(Call& call, const api::MethodRule& rule) {
+  const std::string& wire = call.asked().source();
+  const auto source = Address::from_wire({reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size()});
+  if (!source) return {400, "malformed", "a call without a source"};
+  call.who.source = *source;
+  if (rule.access() == api::MethodRule::EVERYBODY) return {};
+  auto who = people_.find(call.asked().token(), *source, call.asked().live());
+  if (!who) return not_signed_in();
+  call.who = std::move(*who);
+  if (changes(rule) && !same(call.asked().csrf(), call.who.csrf)) return {403, "csrf", "the header X-Sekisho-Csrf is missing or wrong"};
+  if (rule.access() == api::MethodRule::LOGIN && !call.who.must.empty()) {
+    return {403, "setup", call.who.must == "totp" ? "set up the second factor first" : "set a password first"};
+  }
+  return {};
+}
+
+Refusal ApiService::authorise(Call& call, const api::MethodRule& rule) {
+  if (rule.access() != api::MethodRule::LOGIN) return {};
+  const FieldDescriptor* field = call.method().input_type()->FindFieldByName("tenant");
+  if (field != nullptr) {
+    call.tenant = call.message().GetReflection()->GetString(call.message(), field);
+    const bool own = !call.who.tenant.empty() && call.who.tenant == call.tenant;
+    // What is not there and what is another's look the same to a tenant's people.
+    if (!call.who.tenant.empty() && !own) return not_found();
+    if (environment_.in_force().tenant(call.tenant) == nullptr) return not_found();
+  }
+  call.permit = people_.may(call.who, rule.action(), call.tenant);
+  if (call.permit.allowed) {
+    if (!call.permit.consent.empty()) people_.use_consent(call.permit.consent);
+    return {};
+  }
+  const Grant grant = grant_of(call.who.role, rule.action());
+  return grant == Grant::kConsent || grant == Grant::kChange ? denied("this needs the tenant's consent") : denied();
+}
+
+bool ApiService::answered_before(const CallPtr& call, std::function<void(ControlAnswer)>& answer) {
+  const std::string& key = call->asked().idempotency_key();
+  if (key.empty() || call->who.account.empty()) return false;
+  if (key.size() > kKeyBytesMax) return call->refuse(invalid("", "an idempotency key has at most 128 bytes")), true;
+  const std::int64_t now = environment_.now();
+  std::erase_if(remembered_, [&](const auto& entry) { return entry.second.at + kRememberSeconds <= now; });
+  const std::string name = call->who.account + '\n' + key;
+  const std::string asked = digest(call->method().name() + '\n' + call->message().SerializeAsString());
+  if (const auto at = remembered_.find(name); at != remembered_.end()) {
+    if (at->second.request != asked) return call->refuse(invalid("", "this idempotency key was used for something else")), true;
+    if (!at->second.answer) return call->refuse(conflict("this request is under way")), true;
+    ControlAnswer again;
+    *again.message.mutable_api_answer() = *at->second.answer;
+    return call->send(std::move(again)), true;
+  }
+  if (remembered_.size() >= kRememberedMax) return call->refuse({429, "too_many", "too many requests with keys", {}, 60}), true;
+  remembered_[name] = {asked, std::nullopt, now};
+  answer = [this, name, answer](ControlAnswer out) {
+    const ipc::ApiAnswer& said = out.message.api_answer();
+    // What may be different next time, or is a secret that is shown once, is not kept.
+    const bool kept = !out.fd.valid() && said.status() < 500 && said.status() != 429 && said.set_token().empty();
+    if (kept) {
+      remembered_[name].answer = said;
+    } else {
+      remembered_.erase(name);
+    }
+    answer(std::move(out));
+  };
+  return false;
+}
+
+void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
+  const api::MethodRule& rule = call.method().options().GetExtension(api::method);
+  const std::uint32_t status = answer.message.api_answer().status();
+  const bool consent = !call.permit.consent.empty();
+  if ((!changes(rule) && !consent && status != 403 && !rule.download()) || call.who.account.empty()) return;
+  if (call.asked().live()) return;
+  api::AuditEntry entry;
+  entry.mutable_at()->set_seconds(environment_.now());
+  entry.set_actor(call.who.account);
+  entry.set_role(std::string(to_text(call.who.role)));
+  entry.set_actor_kind(is_provider(call.who.role) ? "provider" : "tenant");
+  entry.set_source(to_string(call.who.source));
+  entry.set_operation(call.method().name());
+  entry.set_object(cut(call.about, 256));
+  entry.set_result(status < 400 ? "ok" : status == 403 || status == 404 ? "denied" : "fail");
+  entry.set_request_id(call.asked().request_id());
+  entry.set_tenant(call.tenant);
+  if (consent) entry.set_detail("by consent " + call.permit.consent);
+  const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
+  // What a tenant's people try at another's stands in their own tenant's log.
+  const std::string whose = !call.who.tenant.empty() ? call.who.tenant : known ? call.tenant : "";
+  (void)store_.add_act(whose, entry.SerializeAsString());
+  if (is_provider(call.who.role) && !whose.empty()) (void)store_.add_act("", entry.SerializeAsString());
+}
+
+void ApiService::tell(const std::string& account, const Address& source, std::string_view operation, const std::string& detail) {
+  const std::string tenant = tenant_of(account);
+  api::AuditEntry entry;
+  entry.mutable_at()->set_seconds(environment_.now());
+  entry.set_actor(cut(account, 128));
+  entry.set_actor_kind(tenant.empty() ? "provider" : "tenant");
+  entry.set_source(to_string(source));
+  entry.set_operation(std::string(operation));
+  entry.set_result(operation == "login_fail" ? "fail" : "ok");
+  entry.set_detail(detail);
+  const bool known = !tenant.empty() && environment_.in_force().tenant(tenant) != nullptr;
+  (void)store_.add_act(known ? tenant : "", entry.SerializeAsString());
+}
+
+void ApiService::handle_local(const ControlRequest& request, ControlServer::Reply& reply) {
+  const ipc::LocalAccount& asked = request.message.local_account();
+  ControlAnswer out;
+  auto& body = *out.message.mutable_local_account_done();
+  const std::string tenant = tenant_of(asked.id());
+  const auto take = [&](const std::variant<api::Invitation, Refusal>& made) {
+    if (const auto* refusal = std::get_if<Refusal>(&made)) return body.set_error(refusal->message);
+    body.set_link(std::get<api::Invitation>(made).link());
+  };
+  tell(asked.id(), Address::from_v4(0), "local", ipc::LocalAccount::What_Name(asked.what()) + " by uid " + std::to_string(request.uid));
+  if (asked.what() == ipc::LocalAccount::LIST) {
+    auto& table = *body.mutable_accounts();
+    for (const char* title : {"Account", "Role", "State"}) table.add_columns()->set_title(title), table.mutable_columns()->rbegin()->set_key(title);
+    const auto list = [&](const std::string& whose) {
+      const api::AccountList accounts = people_.accounts(whose);
+      for (const auto& one : accounts.accounts()) {
+        auto& row = *table.add_rows();
+        row.add_cells(one.id());
+        row.add_cells(one.role());
+        row.add_cells(one.disabled() ? "disabled" : one.locked() ? "locked" : one.invited() ? "invited" : "active");
+      }
+    };
+    list("");
+    const InForce now = environment_.in_force();
+    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i) list(now.model->tenants(i).service_code());
+  } else if (asked.what() == ipc::LocalAccount::ADD) {
+    api::Account account;
+    account.set_role(asked.role());
+    if (!tenant.empty() && environment_.in_force().tenant(tenant) == nullptr) {
+      body.set_error("there is no tenant \"" + tenant + '"');
+    } else {
+      take(people_.add(tenant, asked.id().substr(0, asked.id().rfind('@')), account));
+    }
+  } else if (asked.what() == ipc::LocalAccount::REISSUE) {
+    take(people_.reissue(tenant, asked.id()));
+  } else if (asked.what() == ipc::LocalAccount::UNLOCK) {
+    const auto done = people_.unlock(tenant, asked.id());
+    if (const auto* refusal = std::get_if<Refusal>(&done)) body.set_error(refusal->message);
+  } else if (Refusal refusal = people_.remove(tenant, asked.id())) {
+    body.set_error(refusal.message);
+  }
+  reply(std::move(out));
+}
+
+}  // namespace sekisho::control

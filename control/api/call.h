@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <google/protobuf/message.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/proto/api.pb.h"
+#include "base/proto/control_mgmt.pb.h"
+#include "control/access/people.h"
+#include "control/config/commit.h"
+#include "control/config/store.h"
+#include "control/links/control_server.h"
+
+namespace sekisho::control {
+
+/// One method of the API that somebody asked for and may ask for: authorised before a handler sees it. Answered exactly once.
+class Call {
+ public:
+  Call(const google::protobuf::MethodDescriptor& method, ipc::ApiCall asked, std::unique_ptr<google::protobuf::Message> request,
+       std::function<void(ControlAnswer)> answer)
+      : method_(method), asked_(std::move(asked)), request_(std::move(request)), answer_(std::move(answer)) {}
+
+  [[nodiscard]] const google::protobuf::MethodDescriptor& method() const { return method_; }
+  [[nodiscard]] const ipc::ApiCall& asked() const { return asked_; }
+  template <typename Request>
+  [[nodiscard]] const Request& request() const {
+    return static_cast<const Request&>(*request_);
+  }
+  [[nodiscard]] const google::protobuf::Message& message() const { return *request_; }
+
+  Principal who;       ///< empty account: nobody is signed in
+  std::string tenant;  ///< of a method for a tenant: its service code
+  Permit permit;
+  std::string about;   ///< what the operation log says beside the method and its tenant
+
+  void reply(const google::protobuf::Message& message, std::uint32_t etag = 0);
+  void refuse(const Refusal& refusal, const api::Error& more = {});
+  /// With what the answer needs beside the message.
+  void send(ControlAnswer answer);
+
+ private:
+  const google::protobuf::MethodDescriptor& method_;
+  ipc::ApiCall asked_;
+  std::unique_ptr<google::protobuf::Message> request_;
+  std::function<void(ControlAnswer)> answer_;
+};
+using CallPtr = std::shared_ptr<Call>;
+
+/// The configuration in force, decoded; revision 0: none is.
+struct InForce {
+  std::uint32_t revision = 0;
+  const model::Configuration* model = nullptr;
+  [[nodiscard]] const model::Tenant* tenant(const std::string& service_code) const;
+};
+
+class Sampler;
+
+/// What the methods are made of. Everything in it outlives them; one thread.
+struct ApiWorld {
+  Store& store;
+  Committer& committer;
+  People& people;
+  Sampler& sampler;
+  Ids& ids;
+  std::function<InForce()> in_force;
+  /// What control.sock answers to a question, without its socket.
+  std::function<void(ControlRequest, ControlServer::Reply)> ask;
+  std::function<std::int64_t()> now;  ///< Unix seconds
+};
+
+using Handlers = std::map<std::string, std::function<void(CallPtr)>>;
+void add_session_methods(Handlers& out, ApiWorld& world);
+void add_table_methods(Handlers& out, ApiWorld& world);
+void add_config_methods(Handlers& out, ApiWorld& world);
+void add_account_methods(Handlers& out, ApiWorld& world);
+void add_platform_methods(Handlers& out, ApiWorld& world);
+
+/// The bytes of the one sealed memfd of an answer; nothing when it is unusable.
+std::optional<std::string> take_blob(Fd fd);
+
+}  // namespace sekisho::control

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+// Documents: of one tenant, as far as its people see and change it, and of the unit for the provider. Both are merged into the whole
+// configuration in force and go the same way as a document that sekishoctl commits.
+#include <algorithm>
+
+#include "base/describe.h"
+#include "control/access/rfc3339.h"
+#include "control/api/call.h"
+#include "control/api/document_json.h"
+#include "control/config/diff.h"
+
+namespace sekisho::control {
+namespace {
+
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+
+May may_of(ApiWorld& world, const Call& call) {
+  return [&world, who = call.who, tenant = call.tenant](api::Action action) { return world.people.may(who, action, tenant).allowed; };
+}
+
+/// Of the provider's document: what its role may for any tenant without asking it.
+May may_of_platform(const Call& call) {
+  return [role = call.who.role](api::Action action) {
+    // Names of tenants are the provider's to give, whoever else may see them.
+    return grant_of(role, action) == Grant::kYes || (action == api::CONTRACT_VIEW && grant_of(role, api::BINDINGS_ASSIGN) == Grant::kYes);
+  };
+}
+
+/// Whose part of the configuration a document is.
+struct Scope {
+  bool platform = false;
+  int index = -1;  ///< of the tenant in the configuration
+  std::string service_code;
+};
+
+/// The path of a finding as its reader knows it; nothing for what is somebody else's.
+std::optional<std::string> own_path(const Scope& scope, const std::string& path) {
+  if (scope.platform) return path.empty() ? "document" : "document." + path;
+  const std::string own = "tenants[" + std::to_string(scope.index) + ']';
+  if (path.starts_with(own)) return "document" + path.substr(own.size());
+  return std::nullopt;
+}
+
+void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const Scope& scope, const std::vector<Finding>& findings) {
+  bool elsewhere = false;
+  for (const Finding& finding : findings) {
+    const bool error = finding.severity == Severity::kError;
+    const auto path = own_path(scope, finding.path);
+    if (!path && (!error || elsewhere)) continue;
+    auto& one = *out.Add();
+    one.set_severity(error ? "error" : "warning");
+    one.set_path(path.value_or("document"));
+    one.set_message(path ? finding.sentence : "this does not fit what else is configured on the unit: ask the provider");
+    elsewhere |= !path;
+  }
+}
+
+/// Changes as a tenant reads them: paths inside its own document.
+void add_changes(google::protobuf::RepeatedPtrField<api::Change>& out, const Scope& scope, const std::vector<Change>& changes) {
+  constexpr std::array<const char*, 4> kKinds{"added", "removed", "changed", "moved"};
+  const std::string own = "tenants[" + scope.service_code + "].";
+  for (const Change& change : changes) {
+    if (!scope.platform && !change.path.starts_with(own)) continue;
+    auto& one = *out.Add();
+    one.set_kind(kKinds.at(static_cast<std::size_t>(change.kind)));
+    one.set_path(scope.platform ? change.path : change.path.substr(own.size()));
+    one.set_before(change.before);
+    one.set_after(change.after);
+  }
+}
+
+void refuse_findings(const CallPtr& call, const Scope& scope, const std::vector<Finding>& findings, const std::string& message) {
+  api::Error error;
+  add_findings(*error.mutable_findings(), scope, findings);
+  const auto first = std::find_if(error.findings().begin(), error.findings().end(), [](const auto& one) { return one.severity() == "error"; });
+  const bool any = first != error.findings().end();
+  const Refusal refusal = invalid(any ? first->path() : "document", any ? first->message() : message);
+  call->refuse(refusal, error);
+}
+
+/// What was sent, merged into the configuration in force.
+struct Draft {
+  Scope scope;
+  model::Configuration whole;
+  std::vector<Finding> findings;  ///< of reading it; with errors there is nothing in `whole`
+};
+
+std::optional<int> index_of(const model::Configuration& model, const std::string& service_code) {
+  for (int i = 0; i < model.tenants_size(); ++i) {
+    if (model.tenants(i).service_code() == service_code) return i;
+  }
+  return std::nullopt;
+}
+
+Refusal guard_own_source(const Call& call, const model::Tenant& before, const model::Tenant& after) {
+  if (after.sign_in().sources_size() == 0 || before.sign_in().SerializeAsString() == after.sign_in().SerializeAsString()) return {};
+  for (const auto& text : after.sign_in().sources()) {
+    const auto prefix = parse_prefix(text);
+    if (!prefix || prefix->contains(call.who.source)) return {};
+  }
+  return is_provider(call.who.role) ? Refusal() : invalid("document.sign_in.sources", "where you are now would be shut out");
+}
+
+/// Empty `refusal` and errors in `findings`: it could not be read.
+Refusal make_tenant_draft(ApiWorld& world, const Call& call, model::Tenant sent, Draft& out) {
+  const InForce now = world.in_force();
+  const auto index = now.model == nullptr ? std::nullopt : index_of(*now.model, call.tenant);
+  if (!index) return not_found();
+  out.scope = {false, *index, call.tenant};
+  if (sent.service_code() != call.tenant) return invalid("document.service_code", "this is another tenant's document");
+  out.whole = *now.model;
+  model::Tenant merged;
+  if (Refusal refusal = merge_tenant(now.model->tenants(*index), std::move(sent), may_of(world, call), merged)) return refusal;
+  if (Refusal refusal = guard_own_source(call, now.model->tenants(*index), merged)) return refusal;
+  *out.whole.mutable_tenants(*index) = std::move(merged);
+  return {};
+}
+
+Refusal make_draft(ApiWorld& world, const Call& call, const google::protobuf::Struct& document, Draft& out) {
+  const bool platform = call.tenant.empty();
+  Decoded read = platform ? read_document(document) : read_tenant(document);
+  // What only the whole configuration can say is said about the whole; here are names and types.
+  std::erase_if(read.findings, [](const Finding& finding) { return finding.severity != Severity::kError; });
+  if (has_errors(read.findings) || (!platform && read.model.tenants_size() != 1)) {
+    out.findings = std::move(read.findings);
+    for (Finding& finding : out.findings) {  // they speak of the document already
+      constexpr std::string_view kDocument = "document";
+      if (!finding.path.starts_with(kDocument)) finding.path = "";
+    }
+    return invalid("document", "the document cannot be read");
+  }
+  if (!platform) return make_tenant_draft(world, call, std::move(*read.model.mutable_tenants(0)), out);
+  const InForce now = world.in_force();
+  out.scope = {true, -1, ""};
+  return merge_platform(now.model == nullptr ? model::Configuration() : *now.model, std::move(read.model), may_of_platform(call), out.whole);
+}
+
+/// Refuses with the findings of reading beside it.
+void refuse_draft(const CallPtr& call, const Refusal& refusal, const Draft& draft) {
+  api::Error error;
+  for (const Finding& finding : draft.findings) {
+    auto& one = *error.add_findings();
+    one.set_severity("error");
+    one.set_path(finding.path);
+    one.set_message(finding.sentence);
+  }
+  Refusal said = refusal;
+  if (!draft.findings.empty()) {
+    said.path = draft.findings[0].path;
+    said.message = draft.findings[0].sentence;
+  }
+  call->refuse(said, error);
+}
+
+std::vector<Finding> judge(ApiWorld& world, const model::Configuration& whole) {
+  Decoded decoded;
+  decoded.model = whole;
+  decoded.positions.finish();
+  decoded.whole = true;
+  return check_document(decoded, world.now());
+}
+
+template <typename Reply>
+void add_waiting(ApiWorld& world, const Call& call, Reply& out) {
+  const auto running = world.store.running();
+  if (!running || !*running || (*running)->confirmed) return;
+  const auto scope = world.store.records(RecordKind::kRevisionScope);
+  const std::string number = std::to_string((*running)->number);
+  std::string whose;
+  for (const auto& record : scope ? *scope : std::vector<Store::Record>()) {
+    access::StoredRevisionScope one;
+    if (record.key == number && one.ParseFromString(record.value)) whose = one.tenant();
+  }
+  if (whose != call.tenant) return;
+  out.set_waiting_confirmation((*running)->number);
+  out.mutable_roll_back_at()->set_seconds(static_cast<std::int64_t>((*running)->rollback_at_ns / kSecondNs));
+}
+
+/// The tenant's part of a kept revision.
+std::optional<model::Tenant> part_of_revision(ApiWorld& world, std::uint32_t revision, const std::string& tenant) {
+  const auto text = world.store.text(revision);
+  if (!text) return std::nullopt;
+  const Decoded decoded = decode_document(*text);
+  const auto index = index_of(decoded.model, tenant);
+  return index ? std::optional(decoded.model.tenants(*index)) : std::nullopt;
+}
+
+void get_config(const CallPtr& call, ApiWorld& world) {
+  const std::uint32_t asked = call->request<api::GetConfigRequest>().revision();
+  const InForce now = world.in_force();
+  const bool current = asked == 0 || asked == now.revision;
+  const auto old = current ? std::nullopt : part_of_revision(world, asked, call->tenant);
+  if (!current && !old) return call->refuse(not_found());
+  const May may = may_of(world, *call);
+  api::Config out;
+  out.set_revision(current ? now.revision : asked);
+  *out.mutable_document() = to_struct(visible_part(current ? *now.tenant(call->tenant) : *old, may));
+  for (auto& part : editable_parts(may)) out.add_editable(std::move(part));
+  add_waiting(world, *call, out);
+  call->reply(out, out.revision());
+}
+
+void get_platform_config(const CallPtr& call, ApiWorld& world) {
+  const InForce now = world.in_force();
+  api::Config out;
+  out.set_revision(now.revision);
+  if (now.model != nullptr) *out.mutable_document() = to_struct(platform_part(*now.model, may_of_platform(*call)));
+  if (grant_of(call->who.role, api::PLATFORM_EDIT) == Grant::kYes) {
+    for (const char* part : {"node", "nics", "uplinks", "guards", "sign_in", "tenants"}) out.add_editable(part);
+  }
+  add_waiting(world, *call, out);
+  call->reply(out, out.revision());
+}
+
+void check(const CallPtr& call, ApiWorld& world, const google::protobuf::Struct& document) {
+  Draft draft;
+  if (Refusal refusal = make_draft(world, *call, document, draft)) {
+    if (draft.findings.empty()) return call->refuse(refusal);
+    return refuse_draft(call, refusal, draft);
+  }
+  const std::vector<Finding> findings = judge(world, draft.whole);
+  api::CheckReply out;
+  out.set_ok(!has_errors(findings));
+  add_findings(*out.mutable_findings(), draft.scope, findings);
+  const InForce now = world.in_force();
+  if (out.ok()) add_changes(*out.mutable_changes(), draft.scope, diff_models(now.model == nullptr ? model::Configuration() : *now.model, draft.whole));
+  call->reply(out);
+}
+
+std::string text_of(const model::Tenant& tenant) {
+  model::Configuration holder;
+  *holder.add_tenants() = tenant;
+  return encode_document(holder);
+}
+
+/// Whether a document made from `revision` may still be put in force: nobody changed what it speaks of since.
+Refusal check_base(ApiWorld& world, const Call& call) {
+  const std::uint32_t base = call.asked().if_match();
+  const InForce now = world.in_force();
+  if (base == now.revision && base != 0) return {};
+  const Refusal stale{412, "precondition", base == 0 ? "say with If-Match which revision the document was made from" : "somebody changed it in between"};
+  if (base == 0) return now.revision == 0 ? Refusal() : stale;
+  if (call.tenant.empty()) return stale;
+  const auto then = part_of_revision(world, base, call.tenant);
+  const auto* current = now.tenant(call.tenant);
+  return then && current != nullptr && text_of(*then) == text_of(*current) ? Refusal() : stale;
+}
+
+CommitRequest commit_request(ApiWorld& world, const Call& call, const std::string& comment, std::uint32_t confirm_seconds) {
+  return {.text = {}, .comment = comment, .author = call.who.account, .confirm_seconds = confirm_seconds, .base_revision = world.in_force().revision};
+}
+
+Committer::Done commit_done(const CallPtr& call, ApiWorld& world, const Scope& scope) {
+  return [call, &world, scope](const CommitAnswer& answer) {
+    if (!answer.ok && has_errors(answer.findings)) return refuse_findings(call, scope, answer.findings, answer.error);
+    if (!answer.ok) {
+      const bool absent = answer.error.find("data plane is not there") != std::string::npos;
+      return call->refuse(absent ? unavailable(answer.error) : conflict(answer.error));
+    }
+    access::StoredRevisionScope stored;
+    stored.set_tenant(scope.service_code);
+    stored.set_author(call->who.account);
+    (void)world.store.put(RecordKind::kRevisionScope, std::to_string(answer.revision), stored.SerializeAsString());
+    call->about = "revision " + std::to_string(answer.revision);
+    api::CommitReply out;
+    out.set_revision(answer.revision);
+    out.set_confirm_seconds(answer.confirm_seconds);
+    add_findings(*out.mutable_findings(), scope, answer.findings);
+    constexpr double kMicrosecondsInMillisecond = 1000;
+    out.set_milliseconds(static_cast<double>(answer.compile_microseconds + answer.build_microseconds + answer.swap_microseconds) / kMicrosecondsInMillisecond);
+    call->reply(out, answer.revision);
+  };
+}
+
+void put_in_force(const CallPtr& call, ApiWorld& world, Draft draft, const std::string& comment, std::uint32_t confirm_seconds) {
+  CommitRequest request = commit_request(world, *call, comment, confirm_seconds);
+  request.text = encode_document(draft.whole);
+  world.committer.commit(std::move(request), commit_done(call, world, draft.scope));
+}
+
+template <typename Request>
+void commit(const CallPtr& call, ApiWorld& world) {
+  const auto& request = call->request<Request>();
+  if (Refusal refusal = check_base(world, *call)) return call->refuse(refusal);
+  Draft draft;
+  if (Refusal refusal = make_draft(world, *call, request.document(), draft)) return refuse_draft(call, refusal, draft);
+  put_in_force(call, world, std::move(draft), request.comment(), request.confirm_seconds());
+}
+
+void confirm(const CallPtr& call, ApiWorld& world, std::uint32_t revision) {
+  api::Config waiting;
+  add_waiting(world, *call, waiting);
+  if (waiting.waiting_confirmation() == 0) return call->refuse(conflict("nothing of yours waits for its confirmation"));
+  if (revision != waiting.waiting_confirmation()) return call->refuse(conflict("another revision waits for its confirmation"));
+  const CommitAnswer answer = world.committer.confirm(revision);
+  if (!answer.ok) return call->refuse(conflict(answer.error));
+  call->about = "revision " + std::to_string(revision);
+  api::CommitReply out;
+  out.set_revision(answer.revision);
+  call->reply(out, answer.revision);
+}
+
+void roll_back(const CallPtr& call, ApiWorld& world) {
+  const auto& request = call->request<api::RollBackRequest>();
+  api::Config waiting;
+  add_waiting(world, *call, waiting);
+  if (waiting.waiting_confirmation() != 0) {  // nobody else can have changed anything meanwhile: back to what was there
+    const auto before = world.store.last_confirmed();
+    if (!before || !*before) return call->refuse(not_found());
+    CommitRequest back = commit_request(world, *call, request.comment(), 0);
+    back.base_revision = 0;
+    const auto index = index_of(*world.in_force().model, call->tenant);
+    return world.committer.rollback((*before)->number, std::move(back), commit_done(call, world, {false, *index, call->tenant}));
+  }
+  const auto old = part_of_revision(world, request.revision(), call->tenant);
+  if (!old) return call->refuse(not_found());
+  Draft draft;
+  const May may = may_of(world, *call);
+  // What the role may not change stays as it is now.
+  const InForce now = world.in_force();
+  model::Tenant wanted = *now.tenant(call->tenant);
+  model::Tenant source = *old;
+  for (const std::string& part : editable_parts(may)) {
+    wanted.GetReflection()->SwapFields(&wanted, &source, {model::Tenant::descriptor()->FindFieldByName(part)});
+  }
+  draft.whole = *now.model;
+  draft.scope = {false, *index_of(draft.whole, call->tenant), call->tenant};
+  if (Refusal refusal = guard_own_source(*call, *now.tenant(call->tenant), wanted)) return call->refuse(refusal);
+  *draft.whole.mutable_tenants(draft.scope.index) = std::move(wanted);
+  put_in_force(call, world, std::move(draft), request.comment(), request.confirm_seconds());
+}
+
+void list_revisions(const CallPtr& call, ApiWorld& world) {
+  const auto revisions = world.store.list(0xffffU);
+  const auto scopes = world.store.records(RecordKind::kRevisionScope);
+  if (!revisions || !scopes) return call->refuse(unavailable("the store cannot be read"));
+  std::map<std::string, std::string> tenants;
+  for (const auto& record : *scopes) {
+    access::StoredRevisionScope one;
+    if (one.ParseFromString(record.value)) tenants[record.key] = one.tenant();
+  }
+  const std::uint32_t limit = call->request<api::RevisionsRequest>().limit();
+  api::RevisionList out;
+  out.set_running(world.in_force().revision);
+  for (const RevisionInfo& info : *revisions) {
+    const auto at = tenants.find(std::to_string(info.number));
+    if (at == tenants.end() || at->second != call->tenant || (limit != 0 && out.revisions_size() >= static_cast<int>(limit))) continue;
+    auto& one = *out.add_revisions();
+    one.set_number(info.number);
+    one.set_state(to_text(info.state));
+    one.mutable_created()->set_seconds(static_cast<std::int64_t>(info.created_ns / kSecondNs));
+    one.set_comment(info.comment);
+    one.set_author(info.author);
+    one.set_copied_from(info.copied_from);
+  }
+  add_waiting(world, *call, out);
+  call->reply(out);
+}
+
+void diff_revisions(const CallPtr& call, ApiWorld& world) {
+  const auto& request = call->request<api::DiffRequest>();
+  const InForce now = world.in_force();
+  const auto from = part_of_revision(world, request.from(), call->tenant);
+  const auto to = request.to() == 0 ? std::optional(*now.tenant(call->tenant)) : part_of_revision(world, request.to(), call->tenant);
+  if (!from || !to) return call->refuse(not_found());
+  const May may = may_of(world, *call);
+  model::Configuration before;
+  model::Configuration after;
+  *before.add_tenants() = visible_part(*from, may);
+  *after.add_tenants() = visible_part(*to, may);
+  api::DiffReply out;
+  add_changes(*out.mutable_changes(), {false, 0, call->tenant}, diff_models(before, after));
+  call->reply(out);
+}
+
+}  // namespace
+
+void add_config_methods(Handlers& out, ApiWorld& world) {
+  out["GetConfig"] = [&world](const CallPtr& call) { get_config(call, world); };
+  out["CheckConfig"] = [&world](const CallPtr& call) { check(call, world, call->request<api::CheckRequest>().document()); };
+  out["CommitConfig"] = [&world](const CallPtr& call) { commit<api::CommitRequest>(call, world); };
+  out["ConfirmCommit"] = [&world](const CallPtr& call) { confirm(call, world, call->request<api::ConfirmRequest>().revision()); };
+  out["RollBack"] = [&world](const CallPtr& call) { roll_back(call, world); };
+  out["ListRevisions"] = [&world](const CallPtr& call) { list_revisions(call, world); };
+  out["DiffRevisions"] = [&world](const CallPtr& call) { diff_revisions(call, world); };
+  out["GetPlatformConfig"] = [&world](const CallPtr& call) { get_platform_config(call, world); };
+  out["CheckPlatformConfig"] = [&world](const CallPtr& call) { check(call, world, call->request<api::PlatformCheckRequest>().document()); };
+  out["CommitPlatformConfig"] = [&world](const CallPtr& call) { commit<api::PlatformCommitRequest>(call, world); };
+  out["ConfirmPlatformCommit"] = [&world](const CallPtr& call) { confirm(call, world, call->request<api::ConfirmPlatformRequest>().revision()); };
+}
+
+}  // namespace sekisho::control
