@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// One way to ask the management agent: same origin, the session's cookie, the CSRF token on what is no GET.
+import { t, t_or, type Key } from "../text/text";
+import type { ApiFailure, Finding } from "./types";
+
+export class Refusal extends Error {
+  constructor(readonly status: number, readonly code: string, message: string, readonly path = "", readonly findings: Finding[] = []) {
+    super(message);
+  }
+}
+
+let csrf = "";
+let signed_out: () => void = () => undefined;
+export function set_csrf(token: string): void { csrf = token; }
+/** Called when the server no longer knows the session. */
+export function when_signed_out(act: () => void): void { signed_out = act; }
+
+export interface Options { query?: Record<string, string | number | string[] | undefined>; body?: unknown; match?: number; key?: string }
+
+function address(path: string, query: Options["query"]): string {
+  const words = new URLSearchParams();
+  for (const [name, value] of Object.entries(query ?? {})) {
+    if (value === undefined || value === "") continue;
+    for (const one of Array.isArray(value) ? value : [value]) words.append(name, String(one));
+  }
+  const text = words.toString();
+  return `/api/v1/${path}${text ? `?${text}` : ""}`;
+}
+
+async function answer(method: string, path: string, options: Options): Promise<Response> {
+  const headers: Record<string, string> = { accept: "application/json" };
+  if (method !== "GET") headers["x-sekisho-csrf"] = csrf;
+  if (options.body !== undefined) headers["content-type"] = "application/json";
+  if (options.match) headers["if-match"] = `"${options.match}"`;
+  if (options.key) headers["idempotency-key"] = options.key;
+  let response: Response;
+  try {
+    response = await fetch(address(path, options.query), {
+      method, headers, credentials: "same-origin", cache: "no-store",
+      ...(options.body !== undefined ? { body: JSON.stringify(options.body) } : {}),
+    });
+  } catch {
+    throw new Refusal(0, "unreachable", t("error.unreachable"));
+  }
+  if (response.ok) return response;
+  const failure = (await response.json().catch(() => ({}))) as Partial<ApiFailure>;
+  const refusal = new Refusal(response.status, failure.code ?? String(response.status), failure.message ?? response.statusText, failure.path, failure.findings);
+  if (response.status === 401 && !path.startsWith("login") && path !== "me") signed_out();
+  throw refusal;
+}
+
+export async function ask<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, options: Options = {}): Promise<T> {
+  const response = await answer(method, path, options);
+  return (response.status === 204 ? {} : await response.json()) as T;
+}
+
+/** A file in pieces: `progress` hears how many bytes have come and, when the server says so, how many there are. */
+export async function fetch_file(path: string, options: Options, progress: (bytes: number, all: number) => void, stop: AbortSignal): Promise<{ name: string; blob: Blob }> {
+  const response = await answer("GET", path, options);
+  const all = Number(response.headers.get("content-length") ?? 0);
+  const name = /filename="?([^";]+)"?/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? "sekisho-log";
+  const reader = response.body!.getReader();
+  stop.addEventListener("abort", () => void reader.cancel());
+  const pieces: BlobPart[] = [];
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    pieces.push(value as Uint8Array<ArrayBuffer>);
+    bytes += value.length;
+    progress(bytes, all);
+  }
+  if (stop.aborted) throw new Refusal(0, "stopped", t("error.stopped"));
+  return { name, blob: new Blob(pieces) };
+}
+
+export function save_blob(name: string, blob: Blob): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/** What went wrong, in the reader's language where the code is known. */
+export function failure_text(error: unknown): string {
+  if (!(error instanceof Refusal)) return error instanceof Error ? error.message : String(error);
+  const known: Key[] = ["error.denied", "error.not_found", "error.conflict", "error.precondition", "error.too_many", "error.locked", "error.busy",
+    "error.unavailable", "error.unauthenticated"];
+  const key = `error.${error.code}` as Key;
+  const sentence = known.includes(key) ? t_or(key, error.message) : error.message;
+  const detail = sentence !== error.message && error.message ? ` (${error.message})` : "";
+  const places = error.findings.slice(0, 3).map((finding) => `${finding.path ? `${finding.path}: ` : ""}${finding.message}`).join("; ");
+  return `${sentence}${detail}${error.path ? ` – ${error.path}` : ""}${places ? `: ${places}` : ""}`;
+}
