@@ -22,7 +22,8 @@ bool sent(const Sa& sa, std::uint32_t sequence) {
 }  // namespace
 
 void TunnelService::hear(const std::vector<PathReport>& reports) {
-  for (auto& [tunnel_number, tunnel] : tunnels_) {
+  for (auto& entry : tunnels_) {
+    Tunnel& tunnel = entry.second;  // a name that lambdas may capture
     for (const SaName& sa : tunnel.sas) {
       const auto report = std::find_if(reports.begin(), reports.end(), [&](const PathReport& one) {
         return !sa.inbound && one.spi == sa.spi && one.tenant == tunnel.tenant;
@@ -32,7 +33,7 @@ void TunnelService::hear(const std::vector<PathReport>& reports) {
       tunnel.path_peer = report->peer;
       tunnel.path_mtu = static_cast<std::uint16_t>(report->mtu);
       engine_.look(0, [&tunnel](const Shard& shard) { tunnel.path_until = now_of(shard) + kPathSeconds; });
-      apply_path(tunnel_number, tunnel);
+      apply_path(entry.first, tunnel);
     }
   }
 }
