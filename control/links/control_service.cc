@@ -175,6 +175,7 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return api_.handle(std::move(request), std::move(reply));
     case ipc::ToControl::kLocalAccount:
       return api_.handle_local(request, reply);
+    case ipc::ToControl::kLog:  // answered by the vault's own part
     case ipc::ToControl::BODY_NOT_SET:
       break;
   }
