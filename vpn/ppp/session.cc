@@ -357,6 +357,7 @@ void Session::Body::link_down() {
   mppe_in_.reset();
   echo_at_ = Time::max();
   if (end_) return;
+  if (lcp_.terminated_by_peer()) return end_later(Cause::kUser, "the peer ended it");
   if (phase_ != Phase::kAuthentication || ++links_ >= kLinksMax) return end_later(Cause::kUser, "the peer began the link anew");
   phase_ = Phase::kLink;
   deadline_ = now_ + options_.restart * options_.configure_max;

@@ -313,6 +313,7 @@ TEST(PppSession, ThePeersGoodbyeIsAnsweredAndHeardAtOnce) {
   EXPECT_EQ(hex(world.owner.frames.back()), "ff03c02106090004");
   ASSERT_TRUE(world.owner.down());
   EXPECT_EQ(world.owner.find(Event::Kind::kDown)->cause, Cause::kUser);
+  EXPECT_EQ(world.down_text(), "the peer ended it");
   EXPECT_EQ(world.owner.events.back().kind, Event::Kind::kDown);
   EXPECT_EQ(world.session->receive(framed(0x21, kPacket4), world.now).what, Received::What::kDropped);
 }
