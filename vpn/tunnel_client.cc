@@ -403,6 +403,7 @@ bool TunnelClient::put(const Path& path, ByteSpan packet) {
   DatagramHead head;
   head.tenant = path.tenant;
   head.port = path.port;
+  head.local = head.remote = Address::from_v4(0);  // it has no ends outside
   head.tunnel = path.tunnel;
   const std::lock_guard lock(inject_mutex_);
   return inject_ && inject_->push(head, std::array{packet});

@@ -523,6 +523,7 @@ bool push(Shard& shard, rte_mbuf* packet, const Lease& lease) {
   DatagramHead head;
   head.tenant = meta.tenant;
   head.port = lease.port;
+  head.local = head.remote = Address::from_v4(0);  // it has no ends outside
   head.tunnel = lease.tunnel;
   return ring.has_value() && ring->push(head, std::array{ByteSpan(frame_of(packet).subspan(meta.l3_offset, meta.l3_length))});
 }
