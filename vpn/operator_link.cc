@@ -38,6 +38,7 @@ bool OperatorLink::ready(std::uint64_t answered) {
   ipc::ToControl message;
   message.set_correlation(++correlation_);
   message.mutable_vpn_ready()->set_answers(answered);
+  message.mutable_vpn_ready()->set_daemon(static_cast<std::uint32_t>(who_));
   const std::string bytes = message.SerializeAsString();
   if (connection_->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, {}, kNow)) return true;
   connection_.reset();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/ipc/seqpacket.h"
 
 namespace sekisho::ipc {
@@ -22,7 +23,7 @@ class OperatorLink {
   using Clock = std::chrono::steady_clock;
   using Answer = std::function<ipc::VpnAnswer(const ipc::VpnQuestion&)>;
 
-  explicit OperatorLink(std::string socket_path) : path_(std::move(socket_path)) {}
+  explicit OperatorLink(std::string socket_path, KeyingDaemon who = KeyingDaemon::kIkeV2) : path_(std::move(socket_path)), who_(who) {}
   /// Call it often. Questions are answered by `answer`, on this thread. True when a connection was made: whoever is there now may not
   /// have kept what was answered before.
   bool poll(Clock::time_point now, const Answer& answer);
@@ -33,6 +34,7 @@ class OperatorLink {
   bool take(IpcMessage message, const Answer& answer);
 
   std::string path_;
+  KeyingDaemon who_;
   std::optional<IpcConnection> connection_;
   std::uint64_t correlation_ = 0;
   Clock::time_point next_{};

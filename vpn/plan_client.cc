@@ -26,6 +26,7 @@ void PlanClient::ask() {
   ipc::ToControl question;
   question.set_correlation(++correlation_);
   question.mutable_get_vpn_config()->set_known(known_);
+  question.mutable_get_vpn_config()->set_daemon(static_cast<std::uint32_t>(who_));
   const std::string bytes = question.SerializeAsString();
   waiting_ = connection_->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, {}, kNow).has_value();
   if (!waiting_) connection_.reset();

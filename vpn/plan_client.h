@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/ipc/seqpacket.h"
 #include "vpn/plan.h"
 
@@ -16,7 +17,7 @@ class PlanClient {
   using Clock = std::chrono::steady_clock;
   static constexpr std::size_t kPlanBytesMax = 256U << 20;
 
-  explicit PlanClient(std::string socket_path) : path_(std::move(socket_path)) {}
+  explicit PlanClient(std::string socket_path, KeyingDaemon who = KeyingDaemon::kIkeV2) : path_(std::move(socket_path)), who_(who) {}
   /// Call it often. A newer Plan, when one has come.
   std::shared_ptr<const Plan> poll(Clock::time_point now);
 
@@ -25,6 +26,7 @@ class PlanClient {
   Result<std::shared_ptr<const Plan>> take(IpcMessage message);
 
   std::string path_;
+  KeyingDaemon who_;
   std::optional<IpcConnection> connection_;
   std::uint64_t correlation_ = 0;
   std::uint32_t known_ = 0;

@@ -49,8 +49,8 @@ class Daemon {
         tunnels_(KeyingDaemon::kPpp, options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         recorder_(directory_, tunnels_, log_, options.verbose),
-        plans_(options.run_dir + "/control.sock"),
-        operators_(options.run_dir + "/control.sock"),
+        plans_(options.run_dir + "/control.sock", KeyingDaemon::kPpp),
+        operators_(options.run_dir + "/control.sock", KeyingDaemon::kPpp),
         keeper_(directory_, tunnels_, recorder_, options.usage, [this] { return sessions(); },
                 [this](std::uint64_t session, Cause cause) { end(session, cause); }) {}
 

@@ -402,7 +402,8 @@ void ControlService::get_vpn_config(const ControlRequest& request, ControlServer
   body.set_generation(now->revision);
   if (now->revision <= request.message.get_vpn_config().known()) return reply(std::move(out));
   ipc::VpnConfig config = make_vpn_config(now->model, ids_, now->revision);
-  if (request.message.get_vpn_config().known() == 0) *config.mutable_memory() = vpn_.memory();
+  const auto& asked = request.message.get_vpn_config();
+  if (asked.known() == 0 && asked.daemon() < kKeyingDaemons) *config.mutable_memory() = vpn_.memory(asked.daemon());
   std::string bytes = config.SerializeAsString();
   wipe_secrets(config);
   auto blob = make_sealed_blob("sekisho-vpn", as_bytes(bytes));
@@ -546,7 +547,7 @@ void ControlService::show(const ControlRequest& request, ControlServer::Reply re
 void ControlService::show_vpn(const ipc::Show& question, ControlServer::Reply reply) {
   ipc::VpnQuestion list;
   list.mutable_list();
-  vpn_.ask(std::move(list), [this, question, reply = std::move(reply)](const ipc::VpnAnswer& answer, const std::string& error) {
+  vpn_.ask(list, [this, question, reply = std::move(reply)](const ipc::VpnAnswer& answer, const std::string& error) {
     const Running* now = running();
     if (now == nullptr) return reply(failure("no revision is running"));
     const ShowContext context{now->model, now->names, ids_, question.tenant(), committer_.now()};
@@ -587,7 +588,7 @@ void ControlService::change_vpn(const ControlRequest& request, ControlServer::Re
     ask.mutable_unlock()->set_tenant(tenant);
     ask.mutable_unlock()->set_user(question.user());
   }
-  vpn_.ask(std::move(ask), [reply, answer, ends](const ipc::VpnAnswer& done, const std::string& error) mutable {
+  vpn_.ask(ask, [reply, answer, ends](const ipc::VpnAnswer& done, const std::string& error) mutable {
     const bool nothing = error.empty() && done.done() == 0;
     answer(reply, done.done(), !nothing ? error : ends ? "no session of this user or number is up" : "this user is not shut out");
   });

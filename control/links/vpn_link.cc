@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include "base/ipc/sealed_blob.h"
@@ -41,82 +42,119 @@ void VpnLink::tick_later() {
   timer_.expires_after(kTick);
   timer_.async_wait([this](const boost::system::error_code& failed) {
     if (failed) return;
-    tick();
+    for (std::size_t number = 0; number < daemons_.size(); ++number) tick(number);
     tick_later();
   });
 }
 
-void VpnLink::tick() {
+void VpnLink::tick(std::size_t number) {
+  Daemon& daemon = daemons_[number];
   const auto now = std::chrono::steady_clock::now();
-  if (asked_ && now >= asked_->until) {
-    const Answer answer = std::move(asked_->answer);
-    asked_.reset();  // an answer that comes later is nobody's
+  if (daemon.asked && now >= daemon.asked->until) {
+    const Answer answer = std::move(daemon.asked->answer);
+    daemon.asked.reset();  // an answer that comes later is nobody's
+    daemon.known = false;
     answer({}, "remote access does not answer");
   }
-  while (!waiting_.empty() && now >= waiting_.front().until) {
-    const Answer answer = std::move(waiting_.front().answer);
-    waiting_.pop_front();
+  while (!daemon.waiting.empty() && now >= daemon.waiting.front().until) {
+    const Answer answer = std::move(daemon.waiting.front().answer);
+    daemon.waiting.pop_front();
+    daemon.known = false;
     answer({}, "remote access does not run, or has more questions than it can answer");
   }
-  if (!idle_ || asked_ || !waiting_.empty()) return;
+  if (!daemon.idle || daemon.asked || !daemon.waiting.empty()) return;
   ipc::VpnQuestion save_all;
   save_all.mutable_save();
-  ask(std::move(save_all), [this](const ipc::VpnAnswer& answer, const std::string& error) {
-    if (!error.empty() || !answer.has_memory() || save(answer.memory())) return;
-    std::fprintf(stderr, "controld: cannot write %s\n", memory_path_.c_str());
+  ask(daemon, std::move(save_all), [this, number](const ipc::VpnAnswer& answer, const std::string& error) {
+    if (!error.empty() || !answer.has_memory() || save(number, answer.memory())) return;
+    std::fprintf(stderr, "controld: cannot write %s\n", path_of(number).c_str());
   });
 }
 
 void VpnLink::ready(const ControlRequest& request, ControlServer::Reply reply) {
-  if (asked_ && request.message.vpn_ready().answers() == asked_->question.number()) take_answer();
+  const std::uint32_t number = request.message.vpn_ready().daemon();
+  if (number >= daemons_.size()) return;
+  Daemon& daemon = daemons_[number];
+  if (daemon.asked && request.message.vpn_ready().answers() == daemon.asked->question.number()) take_answer(daemon);
   // One that was asked of a connection before this one is asked again.
-  if (asked_) {
-    waiting_.push_front(std::move(*asked_));
-    asked_.reset();
+  if (daemon.asked) {
+    daemon.waiting.push_front(std::move(*daemon.asked));
+    daemon.asked.reset();
   }
-  idle_ = std::move(reply);
-  send_next();
+  daemon.idle = std::move(reply);
+  daemon.known = true;
+  send_next(daemon);
 }
 
-void VpnLink::ask(ipc::VpnQuestion question, Answer answer) {
-  if (waiting_.size() >= kWaitingMax) return answer({}, "remote access has more questions than it can answer");
+void VpnLink::ask(const ipc::VpnQuestion& question, Answer answer) {
+  struct Gathered {
+    ipc::VpnAnswer all;
+    std::string error;
+    std::size_t missing = 0, answered = 0;
+    Answer answer;
+  };
+  const auto gathered = std::make_shared<Gathered>();
+  std::vector<Daemon*> asked;
+  for (Daemon& daemon : daemons_) {
+    if (daemon.known) asked.push_back(&daemon);
+  }
+  if (asked.empty()) asked.push_back(&daemons_.front());  // it may come yet
+  gathered->missing = asked.size();
+  gathered->answer = std::move(answer);
+  for (Daemon* daemon : asked) {
+    ask(*daemon, question, [gathered](const ipc::VpnAnswer& one, const std::string& error) {
+      gathered->all.mutable_sessions()->MergeFrom(one.sessions());
+      gathered->all.mutable_locked()->MergeFrom(one.locked());
+      gathered->all.set_done(gathered->all.done() + one.done());
+      if (error.empty()) ++gathered->answered;
+      if (!error.empty()) gathered->error = error;
+      if (--gathered->missing > 0) return;
+      gathered->answer(gathered->all, gathered->answered > 0 ? std::string() : gathered->error);
+    });
+  }
+}
+
+void VpnLink::ask(Daemon& daemon, ipc::VpnQuestion question, Answer answer) {
+  if (daemon.waiting.size() >= kWaitingMax) return answer({}, "remote access has more questions than it can answer");
   question.set_number(++last_number_);
-  waiting_.push_back({std::move(question), std::move(answer), std::chrono::steady_clock::now() + kPatience});
-  send_next();
+  daemon.waiting.push_back({std::move(question), std::move(answer), std::chrono::steady_clock::now() + kPatience});
+  send_next(daemon);
 }
 
-void VpnLink::send_next() {
-  if (!idle_ || asked_ || waiting_.empty()) return;
-  blob_ = Fd(memfd_create("sekisho-vpn-answer", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+void VpnLink::send_next(Daemon& daemon) {
+  if (!daemon.idle || daemon.asked || daemon.waiting.empty()) return;
+  daemon.blob = Fd(memfd_create("sekisho-vpn-answer", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ControlAnswer out;
-  out.fd = Fd(fcntl(blob_.get(), F_DUPFD_CLOEXEC, 0));
+  out.fd = Fd(fcntl(daemon.blob.get(), F_DUPFD_CLOEXEC, 0));
   if (!out.fd.valid()) return;
-  asked_ = std::move(waiting_.front());
-  waiting_.pop_front();
-  *out.message.mutable_vpn_question() = asked_->question;
-  std::exchange(idle_, nullptr)(std::move(out));
+  daemon.asked = std::move(daemon.waiting.front());
+  daemon.waiting.pop_front();
+  *out.message.mutable_vpn_question() = daemon.asked->question;
+  std::exchange(daemon.idle, nullptr)(std::move(out));
 }
 
-void VpnLink::take_answer() {
-  const Answer answer = std::move(asked_->answer);
-  asked_.reset();
+void VpnLink::take_answer(Daemon& daemon) {
+  const Answer answer = std::move(daemon.asked->answer);
+  daemon.asked.reset();
   // Sealed by us: its writer is not believed to have stopped.
-  const bool sealed = fcntl(blob_.get(), F_ADD_SEALS, kSeals) == 0;
-  auto blob = SealedBlob::open(sealed ? std::move(blob_) : Fd(), kAnswerBytesMax);
+  const bool sealed = fcntl(daemon.blob.get(), F_ADD_SEALS, kSeals) == 0;
+  auto blob = SealedBlob::open(sealed ? std::move(daemon.blob) : Fd(), kAnswerBytesMax);
   ipc::VpnAnswer message;
   const bool read = blob && message.ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size()));
   answer(message, read ? "" : "remote access gave an answer that cannot be read");
 }
 
-bool VpnLink::save(const ipc::VpnMemory& memory) const {
-  const std::string temporary = memory_path_ + ".new";
+std::string VpnLink::path_of(std::size_t number) const { return number == 0 ? memory_path_ : memory_path_ + '.' + std::to_string(number); }
+
+bool VpnLink::save(std::size_t number, const ipc::VpnMemory& memory) const {
+  const std::string path = path_of(number), temporary = path + ".new";
   const Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   return file.valid() && write_all(file.get(), memory.SerializeAsString()) && ::fdatasync(file.get()) == 0 &&
-         std::rename(temporary.c_str(), memory_path_.c_str()) == 0;
+         std::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
-ipc::VpnMemory VpnLink::memory() const {
-  std::ifstream file(memory_path_, std::ios::binary);
+ipc::VpnMemory VpnLink::memory(std::uint32_t daemon) const {
+  std::ifstream file(path_of(daemon), std::ios::binary);
   std::ostringstream text;
   ipc::VpnMemory out;
   if (!file || !(text << file.rdbuf()) || text.str().size() > kAnswerBytesMax || !out.ParseFromString(text.str())) out.Clear();

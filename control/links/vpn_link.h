@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
@@ -9,26 +10,28 @@
 #include <optional>
 #include <string>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/proto/control_vpn.pb.h"
 #include "control/links/control_server.h"
 
 namespace sekisho::control {
 
-/// The keying daemon as operators ask it, and what is kept for it (control_vpn.proto, VpnReady). It asks for questions; one at a time
-/// is under way. Once a second it is asked what it has to remember, which is put into `memory_path`, readable by us alone.
-/// Thread: that of `io`.
+/// The daemons of remote access as operators ask them, and what is kept for each (control_vpn.proto, VpnReady). They ask for questions;
+/// one at a time is under way with each. A question is for all that run, and their answers are one. Once a second each is asked what it
+/// has to remember, which is put into a file of its own, readable by us alone. Thread: that of `io`.
 class VpnLink {
  public:
   /// `error` is empty, or says why there is no answer.
   using Answer = std::function<void(const ipc::VpnAnswer& answer, const std::string& error)>;
 
+  /// `memory_path`: of the first kind of daemon; the others' have its number behind it.
   VpnLink(boost::asio::io_context& io, std::string memory_path);
   /// A VpnReady: takes the answer it stands for, and keeps `reply` for the next question.
   void ready(const ControlRequest& request, ControlServer::Reply reply);
   /// Answered exactly once, after three seconds at the latest.
-  void ask(ipc::VpnQuestion question, Answer answer);
-  /// What was saved last; empty when nothing was, or it cannot be read.
-  [[nodiscard]] ipc::VpnMemory memory() const;
+  void ask(const ipc::VpnQuestion& question, Answer answer);
+  /// What a daemon saved last; empty when it saved nothing, or it cannot be read.
+  [[nodiscard]] ipc::VpnMemory memory(std::uint32_t daemon) const;
 
  private:
   struct Asked {
@@ -36,18 +39,24 @@ class VpnLink {
     Answer answer;
     std::chrono::steady_clock::time_point until;
   };
-  void send_next();
-  void take_answer();
+  struct Daemon {
+    std::deque<Asked> waiting;
+    std::optional<Asked> asked;   ///< under way
+    Fd blob;                      ///< where its answer is written
+    ControlServer::Reply idle;    ///< it waits for a question
+    bool known = false;           ///< it has come, and answered whatever it was asked since
+  };
+  void ask(Daemon& daemon, ipc::VpnQuestion question, Answer answer);
+  void send_next(Daemon& daemon);
+  static void take_answer(Daemon& daemon);
   void tick_later();
-  void tick();
-  bool save(const ipc::VpnMemory& memory) const;
+  void tick(std::size_t number);
+  [[nodiscard]] std::string path_of(std::size_t number) const;
+  bool save(std::size_t number, const ipc::VpnMemory& memory) const;
 
   std::string memory_path_;
   boost::asio::steady_timer timer_;
-  std::deque<Asked> waiting_;
-  std::optional<Asked> asked_;       ///< under way
-  Fd blob_;                          ///< where its answer is written
-  ControlServer::Reply idle_;        ///< of the daemon that waits for a question
+  std::array<Daemon, kKeyingDaemons> daemons_;
   std::uint64_t last_number_ = 0;
 };
 

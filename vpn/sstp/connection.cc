@@ -161,11 +161,11 @@ void Connection::take_control(ByteSpan body, ByteSpan whole, Time now) {
     case MessageType::kEchoRequest: put(plain_message(MessageType::kEchoResponse)); return;
     case MessageType::kEchoResponse: return;
     case MessageType::kDisconnect:
-      lost(Cause::kUser, "ended by the client", now);
+      over(Cause::kUser, "ended by the client", now);
       put(plain_message(MessageType::kDisconnectAck));
       return linger(kAbortPatience, now);
     case MessageType::kAbort:
-      lost(login_.up() ? Cause::kUser : Cause::kPeerLost, "the client gave up", now);
+      over(login_.up() ? Cause::kUser : Cause::kPeerLost, "the client gave up", now);
       put(status_message(MessageType::kAbort, {}));
       return linger(kAbortPatience, now);
     case MessageType::kConnectRequest:
@@ -350,7 +350,7 @@ void Connection::count_use(Time now) {
 // --- the end -------------------------------------------------------------------------------------------------------------
 
 void Connection::abort(Fault fault, Cause cause, std::string_view text, Time now) {
-  lost(cause, text, now);
+  over(cause, text, now);
   put(status_message(MessageType::kAbort, fault));
   linger(kAbortPatience, now);
 }
@@ -367,15 +367,17 @@ void Connection::linger(std::chrono::milliseconds patience, Time now) {
   deadline_ = now + patience;
 }
 
-/// What is between us ends here. The caller may still have a message to send, and then lingers.
+/// What was between us ends here, for the log and for the data plane; the client may still be told something.
+void Connection::over(Cause cause, std::string_view text, Time now) {
+  if (std::exchange(ending_, true)) return;
+  const Stage at = stage();
+  count_use(now);
+  tunnel_.reset();
+  login_.end(at, cause, text);  // PPP is not asked any more: nothing it says leaves
+}
+
 void Connection::lost(Cause cause, std::string_view text, Time now) {
-  const bool first = !std::exchange(ending_, true);
-  if (first) {
-    const Stage at = stage();
-    count_use(now);
-    tunnel_.reset();
-    login_.end(at, cause, text);  // PPP is not asked any more: nothing it says leaves
-  }
+  over(cause, text, now);
   finish();
 }
 
@@ -388,10 +390,7 @@ void Connection::finish() {
 bool Connection::end(Cause cause, std::string_view text, Time now) {
   now_ = now;
   if (state_ >= State::kClosing || ending_) return false;
-  ending_ = true;
-  count_use(now);
-  tunnel_.reset();
-  login_.end(stage(), cause, text);
+  over(cause, text, now);
   if (state_ == State::kPending || state_ == State::kConnected) {
     disconnect(now);
   } else {

@@ -76,6 +76,7 @@ class Connection : private ppp::Sink {
   void disconnect(Time now);
   /// The last bytes are queued: the connection ends when they are gone or `patience` is over.
   void linger(std::chrono::milliseconds patience, Time now);
+  void over(Cause cause, std::string_view text, Time now);
   void lost(Cause cause, std::string_view text, Time now);
   void finish();
   void put(ByteSpan bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
