@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """SSTP through the whole appliance: a client of our own, which can do each step wrongly, from the Internet side. What its programs
-saw decides; then the vpn log must agree. A client nobody here wrote: tests/guest/sstp_test.py."""
+saw decides; then the vpn log must agree. A client nobody here wrote: tests/guest/sstp_guest_test.py."""
 
 import json
 import socket
@@ -39,6 +39,7 @@ class Site:
         self.users = {"alice": ["staff"], "bob": ["staff", "admins"], "carol": ["staff"]}
         self.certificates = {tenant: [f"gw-{tenant}"] for tenant in GATEWAYS}
         self.sstp = "accept: [mschapv2, eap-mschapv2]"
+        self.policy = POLICY
         self.idle, self.taken, self.suspended = 0, set(), []
 
     def _remote(self, tenant):
@@ -65,7 +66,7 @@ class Site:
         for tenant, text in zip(("acme", "globex"), tenants):
             text = text.replace("zones: [servers, office, internet]", "zones: [servers, office, internet, remote]", 1)
             text = text.replace("    ports:\n", "    ports:\n" + PORT, 1)
-            text = text.replace("    policies:\n", self._remote(tenant) + "    policies:\n" + POLICY, 1)
+            text = text.replace("    policies:\n", self._remote(tenant) + "    policies:\n" + self.policy, 1)
             out.append(text)
         self.path.write_text("  - service_code: ".join(out))
         done = self.lab.appliance.commit(self.path, check=False)

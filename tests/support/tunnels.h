@@ -47,7 +47,10 @@ inline void add_tunnels(filters::SnapshotBuilder& builder) {
       builder.tenants[later].zones.first += 1;
       builder.tenants[later].routes.first += 2;
     }
-    for (const char* gateway : gateways) builder.gateways.push_back({address(gateway), {}, tenant, share, index});
+    for (const char* gateway : gateways) {
+      const auto service = static_cast<std::uint32_t>(builder.gateways.size() + 1);
+      builder.gateways.push_back({address(gateway), {}, tenant, share, index, service});
+    }
     builder.users.push_back({user, tenant, 1});
   };
   add(0, kTunnelPortA, 2, {kGatewayA4, kGatewayA6}, kUserA);

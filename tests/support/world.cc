@@ -197,6 +197,7 @@ World::World(WorldOptions options) : options_(options), tsc_(0) {
   engine.workers = options.workers;
   engine.shard = {.sessions = options.sessions, .log_records = options.log_records, .tenants = 8, .ports = 64, .rules = 4096, .bindings = 64, .tunnels = options.tunnels};
   engine.mbufs = 4095;
+  if (options.service) engine.service_device = "net_ring_wire3";
   auto made = Engine::create(engine);
   if (!made) ADD_FAILURE() << "engine: " << static_cast<int>(made.error().code) << " " << made.error().detail;
   engine_ = std::move(made).value();
@@ -214,7 +215,7 @@ World::~World() {
 
 std::vector<std::uint8_t> World::snapshot(std::uint32_t generation, const std::vector<RuleText>& rules, const Shape& shape) const {
   SnapshotBuilder builder;
-  for (std::uint16_t nic = 0; nic < kNics; ++nic) {
+  for (std::uint16_t nic = 0; nic < kServiceNic; ++nic) {
     builder.nics.push_back({builder.string("nic" + std::to_string(nic)), builder.string(engine_->nics()[nic].device()), 1500, 0});
   }
   add_tenant_ports(builder, kTexts[0], 0);

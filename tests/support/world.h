@@ -17,9 +17,9 @@
 /// The whole data plane on DPDK ring ports, driven a turn at a time from one thread: frames in, frames and records out.
 namespace sekisho::tests {
 
-// NICs: 0 servers, 1 clients, 2 the shared uplink. Tenant A is untagged there, tenant B has the very same addresses on
+// NICs: 0 servers, 1 clients, 2 the shared uplink; 3 is the service network's where there is one. Tenant A is untagged there, tenant B has the very same addresses on
 // VLAN 200 of NIC 0 and QinQ 300.7 (802.1ad outside) of NIC 1.
-inline constexpr std::uint16_t kServerNic = 0, kClientNic = 1, kUplinkNic = 2, kNics = 3;
+inline constexpr std::uint16_t kServerNic = 0, kClientNic = 1, kUplinkNic = 2, kServiceNic = 3, kNics = 4;
 inline constexpr std::uint32_t kTenantA = 1, kTenantB = 2;
 inline constexpr std::uint32_t kServerPort = 1, kClientPort = 2, kShare = 3, kUplink = 4;  // ids of tenant A; of B: + 10
 inline constexpr std::uint32_t kDefaultRuleA = 100, kDefaultRuleB = 200;
@@ -47,6 +47,7 @@ struct WorldOptions {
   std::uint32_t sessions_max = 4096;  ///< of each tenant
   std::uint32_t log_records = 4096;
   std::uint32_t tunnels = 0;
+  bool service = false;               ///< the service network is there
 };
 
 /// How a snapshot differs from the topology above.
