@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The appliance: three daemons, each its own user with the least it needs, and the tool to speak with them."""
+"""The appliance: daemons, each its own user with the least it needs, and the tool to speak with them."""
 
 import grp
 import json
@@ -15,9 +15,11 @@ from .system import LabError, run, wait_until
 from .topology import SERVICE_WIRE, TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
-_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "tunneld": "sekisho-tun"}
+_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "tunneld": "sekisho-tun",
+          "mgmtd": "sekisho-mgmt"}
 _KINDS = {"iked": "ike", "tunneld": "ppp"}  # of tunnel.sock
-_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "tunneld": ()}
+_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "tunneld": (),
+            "mgmtd": ()}
 
 
 def default_binaries():
@@ -52,6 +54,7 @@ class Appliance:
         self.driver = driver
         self.processes = {}
         self.keying = ()  # daemons that let people in
+        self.portal = None  # (address, port) when mgmtd runs
         self._make_folders()
         self.binaries = self._reachable_binaries(Path(binaries or default_binaries()))
 
@@ -96,17 +99,42 @@ class Appliance:
                                                     stderr=subprocess.STDOUT, env=environment, start_new_session=True)
         wait_until(lambda: self._listens(name), 30, f"{name} listening", every=0.02)
 
+    def start_management(self, portal_files, address="127.0.0.1", port=0, outside=False, options=()):
+        """Starts mgmtd with a certificate made for this run; returns (address, port). outside: in the machine's own network, for a
+        visitor's browser, else among the daemons."""
+        certificate, key = self.root / "out" / "portal.crt", self.root / "out" / "portal.key"
+        if not certificate.exists():
+            run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-keyout", key, "-out",
+                 certificate, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"])
+            os.chown(key, pwd.getpwnam(_USERS["mgmtd"]).pw_uid, 0)
+            key.chmod(0o400)
+        run(["ip", "-n", self.topology.office, "link", "set", "lo", "up"])
+        self._management = ["--listen", address, "--port", port, "--certificate", certificate, "--key", key, "--portal", portal_files, *options]
+        self._outside = outside
+        self.start_daemon("mgmtd")
+        self.portal = (address, int(self.output("mgmtd").rsplit("ready on port ", 1)[1].split()[0]))
+        return self.portal
+
+    def _mgmtd_argv(self):
+        return [str(self.binaries / "mgmtd"), "--run-dir", str(self.run_dir), *map(str, self._management)]
+
     def _as_user(self, name):
+        if name == "mgmtd" and self._outside:
+            return self._as_user_in([], name)
         space = {"dataplaned": self.topology.gateway, "tunneld": self.topology.service}.get(name, self.topology.office)
+        return self._as_user_in(["ip", "netns", "exec", space], name)
+
+    @staticmethod
+    def _as_user_in(prefix, name):
         # The af_packet driver opens packet sockets and sets its interface's promiscuous flag; nobody else needs a thing.
         capabilities = "-all,+net_raw,+net_admin" if name == "dataplaned" else "-all"
-        return ["ip", "netns", "exec", space, "setpriv", "--reuid", _USERS[name], "--regid", _USERS[name], "--init-groups",
+        return [*prefix, "setpriv", "--reuid", _USERS[name], "--regid", _USERS[name], "--init-groups",
                 "--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs", "--"]
 
     def _listens(self, name):
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
-        if name in ("iked", "tunneld"):  # they make no socket of ours
+        if name in ("iked", "tunneld", "mgmtd"):  # they make no socket here
             return f"{name}: ready" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
@@ -129,7 +157,7 @@ class Appliance:
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
-                "--log-uid", self._uid("logd"), *self._for_keying("--vpn-uid")]
+                "--log-uid", self._uid("logd"), "--mgmt-uid", self._uid("mgmtd"), *self._for_keying("--vpn-uid")]
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
@@ -152,7 +180,7 @@ class Appliance:
     def stop(self):
         """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
         statuses = {}
-        for name in ("tunneld", "iked", "logd", "controld", "dataplaned"):
+        for name in ("mgmtd", "tunneld", "iked", "logd", "controld", "dataplaned"):
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 continue

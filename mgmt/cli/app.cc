@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <ostream>
 
+#include "mgmt/cli/accounts.h"
 #include "mgmt/cli/commands.h"
 #include "mgmt/cli/explain.h"
 
@@ -61,6 +62,7 @@ struct Choice {
   CommitRequest commit;
   ProfileRequest profile;
   VpnChange vpn_change;
+  AccountRequest account;
   RollbackRequest rollback;
   LogRequest log;
   ExplainRequest explain;
@@ -220,6 +222,25 @@ void add_vpn(CLI::App& app, Choice& choice) {
   add_vpn_changes(*vpn, choice);
 }
 
+void add_account(CLI::App& app, Choice& choice) {
+  CLI::App* account = app.add_subcommand("account", "accounts of the management API: the first one, and the way back in");
+  account->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, ipc::LocalAccount::What asked) {
+    CLI::App* command = account->add_subcommand(name, what);
+    if (asked != ipc::LocalAccount::LIST) command->add_option("NAME", choice.account.id, "name@servicecode; the provider's have no @")->required();
+    if (asked == ipc::LocalAccount::ADD) command->add_option("--role", choice.account.role, "owner admin rule user log read; p-ops p-support p-audit p-sec")->required();
+    command->callback([&choice, asked] {
+      choice.account.what = asked;
+      choice.action = [&choice](Session& s) { return manage_accounts(s, choice.account); };
+    });
+  };
+  add("list", "all accounts", ipc::LocalAccount::LIST);
+  add("add", "a new account; prints its one-time link", ipc::LocalAccount::ADD);
+  add("reissue", "a new one-time link; the old password and second factor are void", ipc::LocalAccount::REISSUE);
+  add("unlock", "end a lock", ipc::LocalAccount::UNLOCK);
+  add("remove", "remove an account and end its sessions", ipc::LocalAccount::REMOVE);
+}
+
 void add_log_options(CLI::App& command, Choice& choice) {
   command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
   command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, devauth, loss, separated by commas (default: all)")
@@ -322,6 +343,7 @@ int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironme
   add_show(app, choice);
   add_binding(app, choice);
   add_vpn(app, choice);
+  add_account(app, choice);
   add_log(app, choice);
   add_explain(app, choice);
   add_completion(app, choice);

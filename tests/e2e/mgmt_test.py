@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The management API as people and scripts meet it: mgmtd, controld and dataplaned together, over TLS."""
+
+import json
+import threading
+import time
+
+import pytest
+from lab.api import Api, Refused, invite, totp
+from lab.lab import Lab
+
+ACME, GLOBEX = "acm00000001", "glx00000001"
+PASSWORD = "correct horse battery 7"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    portal = tmp_path_factory.mktemp("portal")
+    portal.chmod(0o755)
+    (portal / "index.html").write_text("<!doctype html><title>portal</title>")
+    for folder in portal.parents:  # pytest makes its folders for root alone
+        if str(folder).startswith("/tmp/pytest"):
+            folder.chmod(0o755)
+    with Lab() as built:
+        built.appliance.start_management(portal)
+        yield built
+        print(f"--- mgmtd\n{built.appliance.output('mgmtd')[-3000:]}\n--- controld\n{built.appliance.output('controld')[-3000:]}")
+
+
+def browser(lab):
+    return Api(*lab.appliance.portal, lab.root / "out" / "portal.crt", lab.topology.office)
+
+
+_people = {}
+
+
+def person(lab, name, role):
+    """A browser in which `name` is signed in; made once."""
+    if (name, role) not in _people:
+        api = browser(lab)
+        api.welcome(invite(lab.appliance, name, role), PASSWORD)
+        _people[name, role] = api
+    return _people[name, role]
+
+
+def codes(lab):
+    return {row["service_code"]: row["name"] for row in lab.appliance.show("tenants")}
+
+
+def test_a_link_works_once_and_leads_to_password_and_second_factor(lab):
+    link = invite(lab.appliance, f"first@{ACME}", "owner")
+    api = browser(lab)
+    reply = api.post("/login/link", {"link": link})
+    assert reply["me"]["must"] == "password"
+    api.csrf = reply["csrf"]
+    with pytest.raises(Refused, match="setup"):
+        api.get(f"/tenants/{ACME}/rules")
+    with pytest.raises(Refused, match="unauthenticated"):
+        browser(lab).post("/login/link", {"link": link})
+    with pytest.raises(Refused, match="at least 12"):
+        api.post("/me/password", {"new_password": "short"})
+    assert api.post("/me/password", {"new_password": PASSWORD})["must"] == "totp"
+    with pytest.raises(Refused, match="setup"):
+        api.get(f"/tenants/{ACME}/rules")
+    secret = api.post("/me/totp")["secret"]
+    code = totp(secret)
+    assert api.post("/me/totp/confirm", {"code": code})["must"] == ""
+    assert api.get(f"/tenants/{ACME}/rules")["rows"]
+    with pytest.raises(Refused, match="unauthenticated"):  # the code that confirmed it is used up
+        browser(lab).post("/login", {"account": f"first@{ACME}", "password": PASSWORD, "code": code})
+    with pytest.raises(Refused, match="code_needed"):
+        browser(lab).post("/login", {"account": f"first@{ACME}", "password": PASSWORD})
+    again = browser(lab)
+    again.secret, again.last_step = secret, int(time.time() // 30)
+    assert again.login(f"first@{ACME}", PASSWORD)["role"] == "owner"
+
+
+def test_cookie_and_headers_are_strict(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    fresh = browser(lab)
+    reply = fresh.post("/login/link", {"link": invite(lab.appliance, f"cookie@{ACME}", "read")})
+    cookie = fresh.headers["Set-Cookie"]
+    for part in ("__Host-sekisho=", "Secure", "HttpOnly", "SameSite=Strict", "Path=/"):
+        assert part in cookie
+    assert fresh.cookie not in json.dumps(reply)
+    status, headers, _ = api.raw("GET", "/")
+    assert status == 200 and "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "max-age" in headers["Strict-Transport-Security"]
+
+
+def test_a_change_without_its_header_is_refused(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    held, api.csrf = api.csrf, None
+    try:
+        with pytest.raises(Refused, match="csrf"):
+            api.post(f"/tenants/{ACME}/consents", {"minutes": 10, "reason": "x"})
+    finally:
+        api.csrf = held
+    with pytest.raises(Refused, match="csrf"):
+        api.post(f"/tenants/{ACME}/consents", {"minutes": 10}, Origin="https://elsewhere.example")
+    assert not any(one["active"] for one in api.get(f"/tenants/{ACME}/consents")["consents"])
+
+
+def test_a_rule_is_changed_and_bites_and_comes_back_unless_confirmed(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    config = api.get(f"/tenants/{ACME}/config")
+    assert api.headers["ETag"] == f'"{config["revision"]}"'
+    document = config["document"]
+    rule = next(r for p in document["policies"] for r in p["rules"] if r["action"] == "allow")
+    rule["action"] = "drop"
+    check = api.post(f"/tenants/{ACME}/config/check", {"document": document})
+    assert check["ok"] and [c["kind"] for c in check["changes"]].count("changed") >= 1
+    assert all("globex" not in json.dumps(c) for c in check["changes"])
+    with pytest.raises(Refused, match="precondition"):
+        api.post(f"/tenants/{ACME}/config/commit", {"document": document})
+    reply = api.post(f"/tenants/{ACME}/config/commit", {"document": document, "comment": "shut", "confirm_seconds": 2}, If_Match=config["revision"])
+    assert reply["revision"] > config["revision"]
+    named = {row["cells"]["name"]: row["cells"]["action"] for row in api.get(f"/tenants/{ACME}/rules")["rows"]}
+    assert named[rule["name"]] == "drop"
+    waiting = api.get(f"/tenants/{ACME}/dashboard")
+    assert waiting["waiting_confirmation"] == reply["revision"]
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        named = {row["cells"]["name"]: row["cells"]["action"] for row in api.get(f"/tenants/{ACME}/rules")["rows"]}
+        if named[rule["name"]] == "allow":
+            break
+        time.sleep(0.2)
+    assert named[rule["name"]] == "allow"
+    # The same, confirmed; an idempotency key makes the second one nothing.
+    config = api.get(f"/tenants/{ACME}/config")
+    body = {"document": document, "comment": "shut for good", "confirm_seconds": 60}
+    first = api.post(f"/tenants/{ACME}/config/commit", body, If_Match=config["revision"], Idempotency_Key="one")
+    assert api.post(f"/tenants/{ACME}/config/commit", body, If_Match=config["revision"], Idempotency_Key="one") == first
+    api.post(f"/tenants/{ACME}/config/confirm", {"revision": first["revision"]})
+    assert api.get(f"/tenants/{ACME}/dashboard")["waiting_confirmation"] == 0
+    api.post(f"/tenants/{ACME}/config/rollback", {"revision": config["revision"], "comment": "open again"})
+    assert api.get(f"/tenants/{ACME}/config")["document"] == config["document"]
+    revisions = api.get(f"/tenants/{ACME}/config/revisions")["revisions"]
+    assert revisions[0]["comment"] == "open again" and revisions[0]["author"] == f"owner@{ACME}"
+
+
+def test_a_finding_says_where_in_the_document(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    config = api.get(f"/tenants/{ACME}/config")
+    document = config["document"]
+    document["policies"][0]["rules"][0]["source"] = ["nobody-called-so"]
+    check = api.post(f"/tenants/{ACME}/config/check", {"document": document})
+    assert not check["ok"] and check["findings"][0]["path"].startswith("document.policies[0].rules[0].source")
+    with pytest.raises(Refused) as refused:
+        api.post(f"/tenants/{ACME}/config/commit", {"document": document}, If_Match=config["revision"])
+    assert refused.value.status == 422 and refused.value.body["path"].startswith("document.policies[0].rules[0].source")
+    document["policies"][0]["rules"][0]["sorce"] = 1
+    with pytest.raises(Refused, match="sorce"):
+        api.post(f"/tenants/{ACME}/config/commit", {"document": document}, If_Match=config["revision"])
+
+
+def test_what_is_the_providers_is_not_the_tenants_to_change(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    config = api.get(f"/tenants/{ACME}/config")
+    document = config["document"]
+    assert "ports" in document and "ports" not in config["editable"]
+    document["ports"] = document["ports"][:-1]
+    with pytest.raises(Refused) as refused:
+        api.post(f"/tenants/{ACME}/config/commit", {"document": document}, If_Match=config["revision"])
+    assert refused.value.status == 403 and refused.value.body["path"] == "document.ports"
+
+
+def test_the_dashboard_moves_and_its_stream_ends_with_the_account(lab):
+    owner = person(lab, f"owner@{ACME}", "owner")
+    reader = browser(lab)
+    reader.welcome(invite(lab.appliance, f"reader@{ACME}", "read"), PASSWORD)
+    events = reader.events(f"/tenants/{ACME}/events?seconds=60")
+    name, first = next(events)
+    assert name == "dashboard" and {s["name"] for s in first["series"]} >= {"bits_in", "sessions", "drops"}
+    name, second = next(events)
+    assert name == "dashboard" and all(len(s["values"]) <= 2 for s in second["series"])
+    assert second["counting"]
+    begin = time.monotonic()
+    owner.call("DELETE", f"/api/v1/tenants/{ACME}/accounts/reader@{ACME}")
+    assert any(name == "end" for name, _ in events)
+    assert time.monotonic() - begin < 5
+    with pytest.raises(Refused, match="unauthenticated"):
+        reader.get("/me")
+
+
+def every_method(lab):
+    document = json.loads(browser(lab).raw("GET", "/api/v1/openapi.json")[2])
+    for path, verbs in document["paths"].items():
+        for verb, operation in verbs.items():
+            yield verb.upper(), path, operation
+
+
+def test_no_method_tells_a_foreign_tenant_anything(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    tried = 0
+    for verb, path, operation in every_method(lab):
+        if "{tenant}" not in path:
+            continue
+        for tenant in (GLOBEX, "xyz99999999"):
+            full = path.replace("{tenant}", tenant).replace("{id}", f"owner@{tenant}").replace("{binding}", "web1").replace("{token}", "x")
+            headers = {"Cookie": f"__Host-sekisho={api.cookie}", "X-Sekisho-Csrf": api.csrf, "Content-Type": "application/json", "If-Match": "1"}
+            status, _, text = api.raw(verb, full, None if verb == "GET" else "{}", headers)
+            # One that exists and one that does not are answered with the same bytes.
+            assert status == 404 and json.loads(text)["code"] == "not_found", (operation["operationId"], status, text)
+            tried += 1
+    assert tried >= 80
+
+
+def test_nothing_is_open_to_who_is_not_signed_in(lab):
+    api = browser(lab)
+    for verb, path, operation in every_method(lab):
+        full = path.replace("{tenant}", ACME).replace("{id}", "x").replace("{binding}", "web1").replace("{token}", "x")
+        status, _, text = api.raw(verb, full, None if verb == "GET" else "{}", {"Content-Type": "application/json"})
+        if operation.get("security") == []:
+            continue
+        assert status == 401, (operation["operationId"], status, text)
+
+
+def test_support_sees_a_tenant_only_while_it_consents(lab):
+    owner = person(lab, f"owner@{ACME}", "owner")
+    support = person(lab, "helen", "p-support")
+    with pytest.raises(Refused, match="consent"):
+        support.get(f"/tenants/{ACME}/rules")
+    assert support.get("/tenants")["tenants"] == []
+    consent = owner.post(f"/tenants/{ACME}/consents", {"minutes": 30, "ticket": "T-17", "reason": "a rule does not match"})
+    assert support.get(f"/tenants/{ACME}/rules")["rows"]
+    assert [one["service_code"] for one in support.get("/tenants")["tenants"]] == [ACME]
+    with pytest.raises(Refused, match="consent"):  # to look, not to change
+        support.post(f"/tenants/{ACME}/config/commit", {"document": {}}, If_Match=1)
+    with pytest.raises(Refused, match="consent"):
+        support.get(f"/tenants/{GLOBEX}/rules")
+    acts = owner.get(f"/tenants/{ACME}/audit")["entries"]
+    assert any(one["actor"] == "helen" and one["operation"] == "ListRules" and consent["id"] in one["detail"] for one in acts)
+    owner.call("DELETE", f"/api/v1/tenants/{ACME}/consents/{consent['id']}")
+    with pytest.raises(Refused, match="consent"):
+        support.get(f"/tenants/{ACME}/rules")
+
+
+def test_an_account_is_locked_after_wrong_passwords_and_the_last_owner_is_never_stranded(lab):
+    owner = person(lab, f"owner@{ACME}", "owner")
+    victim = browser(lab)
+    victim.welcome(invite(lab.appliance, f"victim@{ACME}", "log"), PASSWORD)
+    for _ in range(5):
+        with pytest.raises(Refused, match="unauthenticated"):
+            browser(lab).post("/login", {"account": f"victim@{ACME}", "password": "wrong wrong wrong"})
+    with pytest.raises(Refused, match="unauthenticated"):
+        victim.get("/me")  # its sessions went as well
+    with pytest.raises(Refused, match="unauthenticated"):
+        browser(lab).login(f"victim@{ACME}", PASSWORD, victim.secret)
+    assert next(a for a in owner.get(f"/tenants/{ACME}/accounts")["accounts"] if a["id"] == f"victim@{ACME}")["locked"]
+    owner.post(f"/tenants/{ACME}/accounts/victim@{ACME}/unlock")
+    again = browser(lab)
+    again.secret, again.last_step = victim.secret, victim.last_step
+    assert again.login(f"victim@{ACME}", PASSWORD)["role"] == "log"
+
+
+def test_a_slow_or_huge_request_takes_nothing_from_others(lab):
+    api = person(lab, f"owner@{ACME}", "owner")
+    status, _, _ = api.raw("POST", f"/api/v1/tenants/{ACME}/config/check", b"{" + b" " * (9 << 20), {"Content-Type": "application/json"})
+    assert status == 413
+    bomb = '{"document": ' + '{"a":' * 100 + "1" + "}" * 100 + "}"
+    headers = {"Content-Type": "application/json", "Cookie": f"__Host-sekisho={api.cookie}", "X-Sekisho-Csrf": api.csrf}
+    status, _, text = api.raw("POST", f"/api/v1/tenants/{ACME}/config/check", bomb, headers)
+    assert status == 400 and b"deep" in text
+    status, _, text = api.raw("POST", f"/api/v1/tenants/{ACME}/config/check", '{"document": {"a": [' + "[]," * 700000 + "[]]}}", headers)
+    assert status == 400 and b"too many values" in text
+    status, _, _ = api.raw("GET", "/api/v1/me?" + "a" * 5000, None, headers)
+    assert status == 400
+    assert api.get("/me")["role"] == "owner"
+
+
+def test_the_platform_page_names_no_content_of_tenants(lab):
+    ops = person(lab, "opal", "p-ops")
+    text = ops.call("GET", "/metrics")
+    assert "sekisho_packets_total" in text and ACME in text and "web1" not in text
+    config = ops.get("/platform/config")
+    assert {t["service_code"] for t in config["document"]["tenants"]} == {ACME, GLOBEX}
+    assert all("policies" not in t and "ports" in t for t in config["document"]["tenants"])
+    reply = ops.post("/platform/config/commit", {"document": config["document"], "comment": "as it is"}, If_Match=config["revision"])
+    assert reply["revision"] > config["revision"]
+    assert person(lab, f"owner@{ACME}", "owner").get(f"/tenants/{ACME}/rules")["rows"]
+    with pytest.raises(Refused, match="denied"):
+        person(lab, f"owner@{ACME}", "owner").call("GET", "/metrics")
