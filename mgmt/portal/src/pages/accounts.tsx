@@ -44,7 +44,7 @@ export function AccountTable({ id, suffix, acts }: { id: string; suffix: string;
       <Card flush title={t("accounts.count", { n: accounts.length })} tools={<Button look="quiet" icon="plus" onClick={() => set_form("new")}>{t("accounts.new")}</Button>}>
         <Table<Account> caption={t("page.accounts")} rows={accounts} id={(one) => one.id} columns={[
           { key: "id", title: t("sign_in.account"), header: true, order: (one) => one.id, cell: (one) => <>{one.display_name || one.id}<div class="small soft mono">{one.id}</div></> },
-          { key: "role", title: t("accounts.role"), order: (one) => one.role, cell: (one) => t_or(`role.${one.role}`, one.role) },
+          { key: "role", title: t("accounts.role"), order: (one) => one.role, cell: (one) => <span class="nowrap">{t_or(`role.${one.role}`, one.role)}</span> },
           { key: "state", title: t("form.state"), cell: (one) => <span class="clauses">
             {one.disabled ? <Badge>{t("accounts.disabled")}</Badge> : one.locked ? <Badge tone="bad">{t("accounts.locked")}</Badge> : one.invited ? <Badge tone="warn">{t("accounts.invited")}</Badge> : <Badge tone="good">{t("accounts.active")}</Badge>}
             <Badge tone={one.totp ? "lead" : "warn"}>{t(one.totp ? "accounts.totp" : "accounts.no_totp")}</Badge></span> },

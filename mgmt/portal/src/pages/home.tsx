@@ -48,7 +48,7 @@ function Board({ now }: { now: Dashboard }) {
         <Figure value={bit_rate(last("bits_in") + last("bits_out"))} text={t("home.traffic")} />
         <Figure value={number(now.sessions ?? 0)} text={t("home.sessions_of", { most: number(now.sessions_max ?? 0) })} />
         <Figure value={`${short_number(last("connections"))}/s`} text={t("home.connections")} />
-        <Figure value={number(last("vpn_sessions"))} text={t("home.vpn_sessions")} />
+        <Figure value={number(Math.round(last("vpn_sessions")))} text={t("home.vpn_sessions")} />
         <Figure value={number(now.violations ?? 0)} text={t("home.violations")} tone={now.quarantined ? "bad" : ""} />
         <Figure value={String(now.revision ?? "–")} text={t("home.revision")} />
       </div>

@@ -142,7 +142,7 @@ function KeptFilters({ tenant, now, onUse }: { tenant: string; now: Omit<Kept, "
         <span class="tag" key={kept.name}><button type="button" style={{ width: "auto" }} onClick={() => onUse(kept)}>{kept.name}</button>
           <button type="button" aria-label={t("act.remove_one", { name: kept.name })} onClick={() => write(list.filter((one) => one.name !== kept.name))}>×</button></span>
       ))}
-      <input class="input" style={{ width: "180px" }} aria-label={t("logs.keep_name")} placeholder={t("logs.keep_name")} value={name} maxLength={40} onInput={(event) => set_name(event.currentTarget.value)} />
+      <input class="input" style={{ width: "260px" }} aria-label={t("logs.keep_name")} placeholder={t("logs.keep_name")} value={name} maxLength={40} onInput={(event) => set_name(event.currentTarget.value)} />
       <Button look="quiet" icon="plus" disabled={!name.trim()} onClick={() => { write([...list.filter((one) => one.name !== name.trim()), { ...now, name: name.trim() }]); set_name(""); }}>{t("logs.keep")}</Button>
     </div>
   );

@@ -35,7 +35,7 @@ export function Gateways() {
                 <dt>{t("gateways.suites")}</dt><dd><Badge tone={["legacy", "windows-default"].includes(String(gateway["profile"])) ? "warn" : "good"}>{t_or(`suite.${String(gateway["profile"] ?? "modern")}`, String(gateway["profile"]))}</Badge></dd>
                 <dt>{t("gateways.accept")}</dt><dd class="clauses">{words(gateway, "accept").map((one) => <Badge key={one}>{one}</Badge>)}</dd>
                 <dt>{t("gateways.networks")}</dt><dd class="mono">{words(gateway, "networks").join(", ") || t("rules.any")}</dd>
-                <dt>DNS</dt><dd class="mono">{[...words(gateway, "dns"), ...words(gateway, "dns_domains")].join(", ") || "–"}</dd>
+                <dt>{t("gateways.dns")}</dt><dd class="mono">{[...words(gateway, "dns"), ...words(gateway, "dns_domains")].join(", ") || "–"}</dd>
                 <dt>{t("gateways.certificates")}</dt><dd>{words(gateway, "certificates").length} · CA {words(gateway, "client_cas").length} · CRL {words(gateway, "crls").length}</dd>
               </dl>
             </Card>

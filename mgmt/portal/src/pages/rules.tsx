@@ -160,8 +160,7 @@ function RuleCells({ rule, at, no, policy, hits, change, warned, writable }: {
         {rule.memo && <div class="small soft">{rule.memo}</div>}
         {(rule.users ?? []).length > 0 && <div class="clauses">{rule.users!.map((one) => <Badge key={one} tone="lead">{one}</Badge>)}</div>}
         {(rule.schedule || rule.valid_until) && <div class="small soft">{[rule.schedule, rule.valid_until && t("rules.until", { at: rule.valid_until })].filter(Boolean).join(" · ")}</div>}
-        {writable && rule.enabled === false && <Button look="quiet" onClick={() => change(at, { enabled: true })}>{t("rules.enable")}</Button>}
-        {rule.enabled === false && <Badge>{t("rules.off")}</Badge>}
+        {rule.enabled === false && <div><Badge>{t("rules.off")}</Badge>{writable && <Button look="quiet" onClick={() => change(at, { enabled: true })}>{t("rules.enable")}</Button>}</div>}
       </th>
       <td><Badge tone={TONES[rule.action] ?? ""}>{t_or(`action.${rule.action}`, rule.action)}</Badge></td>
       <td><Clause values={[...(rule.source_zones ?? []), ...(rule.source ?? [])]} not={rule.source_not} /></td>

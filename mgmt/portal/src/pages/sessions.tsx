@@ -34,7 +34,7 @@ function VpnSessions() {
           { key: "address", title: t("remote.address"), cell: (row) => <span class="mono">{[row["ip4"], row["ip6"]].filter(Boolean).map((one) => <div key={one}>{one}</div>)}</span> },
           { key: "peer", title: t("sessions.from"), order: (row) => row["peer"] ?? "", cell: (row) => <span class="mono">{row["peer"]}</span> },
           { key: "gateway", title: t("sessions.gateway"), cell: (row) => row["gateway"] },
-          { key: "client", title: t("gateways.client"), cell: (row) => <>{row["client"] || "–"}<div class="small soft mono">{row["ike_suite"]}</div></> },
+          { key: "client", title: t("gateways.client"), cell: (row) => <>{row["client"] || "–"}<span class="suite small soft mono">{row["ike_suite"]}</span></> },
           { key: "since", title: t("sessions.since"), order: (row) => row["since"] ?? "", cell: (row) => <span class="nowrap">{row["since"]}</span> },
           { key: "acts", title: t("rules.acts"), hide_title: true, cell: (row) => may("sessions_end") && <Button look="danger" onClick={() => set_ending(row)}>{t("sessions.disconnect")}<span class="hidden"> {row["user"]}</span></Button> },
         ]} />

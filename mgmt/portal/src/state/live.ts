@@ -11,11 +11,12 @@ import { see_waiting } from "./draft";
 export function advanced(old: Dashboard | undefined, next: Dashboard): Dashboard {
   const short = (next.series ?? []).every((one) => (one.values ?? []).length <= 1);
   if (!old || !short) return next;
-  const series = (next.series ?? []).map((one) => {
-    const before = old.series?.find((other) => other.name === one.name)?.values ?? [];
-    return { name: one.name, values: [...before.slice(one.values?.length ?? 0), ...(one.values ?? [])] };
+  const points = new Map((next.series ?? []).map((one) => [one.name, one.values ?? []]));
+  const series = (old.series ?? []).map(({ name, values = [] }) => {
+    const came = points.get(name) ?? [];
+    return { name, values: [...values.slice(came.length), ...came] };
   });
-  return { ...next, series: series.length ? series : old.series ?? [] };
+  return { ...next, series };
 }
 
 export function useLive(tenant: string, seconds: number): Loading<Dashboard> {

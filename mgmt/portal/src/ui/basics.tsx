@@ -47,7 +47,7 @@ export function Note({ tone = "", children }: { tone?: "good" | "bad" | "warn" |
 
 export function Card({ title, tools, flush, children }: { title?: string; tools?: ComponentChildren; flush?: boolean; children: ComponentChildren }) {
   return (
-    <section class={`card ${flush ? "flush" : ""}`} aria-label={title}>
+    <section class={`card ${flush ? "flush" : ""}`}>
       {title && <div class="card-head"><h2>{title}</h2>{tools}</div>}
       {children}
     </section>

@@ -23,11 +23,11 @@ export function LineChart({ title, times, series, unit = short_number, height = 
     const axis = { stroke: colour("--ink-soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: `11px ${colour("--sans")}` };
     const at = box.current!;
     const chart = new uPlot({
-      width: at.clientWidth, height, legend: { show: false }, cursor: { y: false, points: { size: 6 } }, padding: [8, 8, 0, 0],
+      width: at.clientWidth, height, legend: { show: false }, cursor: { y: false, points: { size: 6 } }, padding: [8, 18, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Asia/Tokyo"),
       scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.1, 1)] } },
       axes: [{ ...axis, size: 28, values: (_, marks) => marks.map((mark) => moment(mark * 1000).slice(11, 16)) },
-             { ...axis, size: 62, values: (_, marks) => marks.map((mark) => unit(mark)) }],
+             { ...axis, size: 76, values: (_, marks) => marks.map((mark) => unit(mark)) }],
       series: [{}, ...series.map((one, index) => ({
         label: one.name, stroke: colour(`--series-${one.colour}`), width: 1.75, points: { show: false },
         ...(index === 0 ? { fill: `${colour(`--series-${one.colour}`)}1c` } : {}),

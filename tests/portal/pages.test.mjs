@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { after, before, test } from "node:test";
+import { axe_findings, launch, pictures, portal } from "./browser.mjs";
+import { start, world } from "./fake_api.mjs";
+
+const TENANT_PAGES = ["", "rules", "objects", "nat", "bindings", "explain", "gateways", "users", "devices", "sessions", "logs", "audit", "revisions", "notices", "accounts", "consents", "erasure", "draft", "mine"];
+const PROVIDER_PAGES = ["platform", "staff", "platform-notices", "platform-audit"];
+const LOOKS = [{ language: "ja", theme: "light", width: 1360 }, { language: "en", theme: "dark", width: 390 }];
+let browser;
+before(async () => { browser = await launch(); });
+after(() => browser.close());
+
+/** A page of a browser of its own, signed in unless `out`; what went wrong on it collects in `wrong`. */
+async function visit(t, { role = "owner", out = false, language = "en", theme = "light", width = 1360, state = world() } = {}) {
+  Object.assign(state, { role, in: !out });
+  const server = await start(portal, state);
+  t.after(() => server.close());
+  const context = await browser.newContext({ viewport: { width, height: 860 }, acceptDownloads: true });
+  await context.addInitScript((kept) => { for (const [key, value] of Object.entries(kept)) localStorage.setItem(key, value); }, { language, theme });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  const wrong = [];
+  page.on("console", (message) => { if (message.type() === "error" && !/ 401 /.test(message.text())) wrong.push(message.text()); });
+  page.on("pageerror", (error) => wrong.push(error.message));
+  page.on("request", (request) => { if (!request.url().startsWith(server.url) && !/^(blob|data):/.test(request.url())) wrong.push(`asked ${request.url()}`); });
+  return { page, wrong, state, url: server.url };
+}
+const settled = async (page) => {
+  await page.waitForLoadState("load");
+  await page.waitForFunction(() => document.querySelector("h1") && ![...document.querySelectorAll("[role=status].empty")].length);
+};
+
+for (const look of LOOKS) {
+  for (const [role, pages] of [["owner", TENANT_PAGES], ["p-ops", PROVIDER_PAGES]]) {
+    test(`axe finds nothing on any page: ${role}, ${Object.values(look).join(", ")}`, async (t) => {
+      const { page, wrong, url } = await visit(t, { role, ...look });
+      for (const name of pages) {
+        await page.goto(`${url}/#/${name}`);
+        await settled(page);
+        assert.deepEqual(await axe_findings(page), [], name);
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth + 1), `${name || "home"} is wider than the window`);
+        await page.screenshot({ path: join(pictures, `${name || "home"}-${look.language}-${look.theme}-${look.width}.png`), fullPage: true });
+      }
+      assert.deepEqual(wrong, []);
+    });
+  }
+}
+
+test("axe finds nothing on dialogs", async (t) => {
+  const { page, wrong, url } = await visit(t, { language: "ja" });
+  const dialogs = [["rules", "公開Web許可 を編集"], ["rules", "ポリシーを追加"], ["objects", "公開Web を編集"], ["objects", "公開Web を削除"], ["logs", "ログのダウンロード"], ["accounts", "アカウントを追加"], ["gateways", "接続プロファイル"], ["revisions", "変更点 42"], ["sessions", "切断 t.suzuki"]];
+  for (const [name, button] of dialogs) {
+    await page.goto(`${url}/#/${name}`);
+    await settled(page);
+    await page.getByRole("button", { name: button }).first().click();
+    await page.getByRole("dialog").waitFor();
+    assert.deepEqual(await axe_findings(page), [], button);
+    await page.screenshot({ path: join(pictures, `dialog-${name}-${dialogs.findIndex((one) => one[1] === button)}.png`) });
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("the first page is under 300 kB compressed, and comes in three files", () => {
+  const sizes = ["index.html", "app.js", "app.css"].map((name) => gzipSync(readFileSync(join(portal, name))).length);
+  assert.ok(sizes.reduce((a, b) => a + b) < 300_000, String(sizes));
+});
+
+test("signing in: the password, then the code; a wrong password says nothing of the account", async (t) => {
+  const { page, wrong, url } = await visit(t, { out: true });
+  await page.goto(url);
+  await page.getByLabel("Account").fill("yamada@mfw00001234");
+  await page.getByLabel("Password").fill("wrong");
+  await page.keyboard.press("Enter");
+  await page.getByText("Account, password or code is wrong.").waitFor();
+  await page.getByLabel("Password").fill("correct horse battery");
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Six-digit code").fill("123456");
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "sign-in-code.png") });
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "株式会社サンプル商事" }).waitFor();
+  assert.deepEqual(wrong, []);
+});
+
+test("a first-login link leads to a password, a second factor, and in", async (t) => {
+  const { page, url } = await visit(t, { out: true });
+  await page.goto(`${url}/#/welcome/c4Hq1x7Zb2`);
+  await page.getByRole("button", { name: "Begin" }).click();
+  await page.getByLabel("New password").fill("correct horse battery");
+  await page.getByLabel("The same again").fill("correct horse batterx");
+  assert.ok(await page.getByRole("button", { name: "Continue" }).isDisabled());
+  await page.getByLabel("The same again").fill("correct horse battery");
+  await page.getByRole("button", { name: "Continue" }).click();
+  await page.getByText("JBSW Y3DP").waitFor();
+  assert.deepEqual(await axe_findings(page), []);
+  await page.getByLabel("Six-digit code").fill("123456");
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await page.getByRole("heading", { name: "株式会社サンプル商事" }).waitFor();
+});
+
+const order = (page) => page.locator("table").first().locator("tbody th").evaluateAll((cells) => cells.map((cell) => cell.firstChild.textContent));
+
+test("keys move a rule, the focus goes with it, and a screen reader is told", async (t) => {
+  const { page, url } = await visit(t);
+  await page.goto(`${url}/#/rules`);
+  await settled(page);
+  await page.getByRole("button", { name: "Move SSH は拒否する", exact: true }).focus();
+  await page.keyboard.press("ArrowUp");
+  assert.deepEqual(await order(page), ["公開Web許可", "SSH は拒否する", "既知の攻撃元", "既定拒否 (default deny)"]);
+  await page.keyboard.press("Home");
+  assert.deepEqual(await order(page), ["SSH は拒否する", "公開Web許可", "既知の攻撃元", "既定拒否 (default deny)"]);
+  await page.keyboard.press("ArrowUp");  // the first stays the first
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Move SSH は拒否する");
+  assert.equal(await page.getByText("SSH は拒否する is now number 1 of 3.").count(), 1);
+});
+
+test("dragging moves a rule; the default deny cannot be moved", async (t) => {
+  const { page, url } = await visit(t);
+  await page.goto(`${url}/#/rules`);
+  await settled(page);
+  await page.getByRole("button", { name: "Move 公開Web許可", exact: true }).dragTo(page.locator("table").first().locator("tbody tr").nth(2));
+  assert.deepEqual(await order(page), ["既知の攻撃元", "SSH は拒否する", "公開Web許可", "既定拒否 (default deny)"]);
+  assert.equal(await page.getByRole("button", { name: /Move 既定拒否/ }).count(), 0);
+});
+
+test("a draft is committed with the revision it was made from, waits, and is confirmed", async (t) => {
+  const { page, wrong, state, url } = await visit(t);
+  await page.goto(`${url}/#/rules`);
+  await settled(page);
+  await page.getByRole("button", { name: "New rule" }).first().click();
+  await page.getByLabel("Name", { exact: true }).fill("監視");
+  await page.getByLabel("Source", { exact: true }).fill("社内網");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Put into the draft" }).click();
+  assert.equal(state.sent.filter((one) => one.path.endsWith("commit")).length, 0);
+  await page.reload();  // a reload loses nothing
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByText("Changes (4)").waitFor();
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "draft-with-changes.png"), fullPage: true });
+  await page.getByLabel("Comment").fill("watch");
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "waiting.png") });
+  const commit = state.sent.find((one) => one.path.endsWith("commit"));
+  assert.equal(commit.headers["if-match"], '"42"');
+  assert.match(commit.headers["idempotency-key"], /^[0-9a-f-]{36}$/);
+  assert.equal(commit.body.confirm_seconds, 120);
+  assert.deepEqual(commit.body.document.policies[0].rules.at(-1), { name: "監視", action: "allow", source: ["社内網"] });
+  await page.getByRole("button", { name: "Keep it" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor({ state: "detached" });
+  assert.deepEqual(wrong, []);
+});
+
+test("a commit made from an older revision is refused, and the draft stays", async (t) => {
+  const { page, state, url } = await visit(t);
+  await page.goto(`${url}/#/rules`);
+  await settled(page);
+  await page.getByRole("button", { name: "Move SSH は拒否する", exact: true }).press("ArrowUp");
+  state.revision += 1;
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByText("Somebody else committed meanwhile.").waitFor();
+  assert.ok(await page.getByRole("link", { name: "Review and commit" }).isVisible());
+});
+
+test("a user's password leaves the page as its NT hash; untouched, as it came", async (t) => {
+  const { page, state, url } = await visit(t);
+  await page.goto(`${url}/#/users`);
+  await settled(page);
+  await page.getByRole("button", { name: "Edit t.suzuki" }).click();
+  await page.getByLabel("Password").fill("clientPass");
+  await page.getByRole("button", { name: "Put into the draft" }).click();
+  await page.getByRole("button", { name: "Edit k.sato" }).click();
+  await page.getByLabel("Memo").fill("back");
+  await page.getByRole("button", { name: "Put into the draft" }).click();
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  const { users } = state.sent.find((one) => one.path.endsWith("commit")).body.document;
+  assert.deepEqual(users.slice(0, 2).map((user) => user.nt_hash), ["44ebba8d5312b8d611474411f56989ae", "(set)"]);
+  assert.ok(!JSON.stringify(state.sent).includes("clientPass"));
+});
+
+test("log conditions reach the server, older pages follow, and a filter is kept", async (t) => {
+  const { page, state, url } = await visit(t);
+  await page.goto(`${url}/#/logs`);
+  await settled(page);
+  await page.getByLabel("Conditions").fill("203.0.113.0/24 action=drop");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Older records" }).click();
+  await page.getByRole("heading", { name: "Records (200)" }).waitFor();
+  const asked = state.sent.filter((one) => one.path.endsWith("search"));
+  assert.deepEqual(asked.at(-1).body.conditions, [{ field: "address", op: "in", value: "203.0.113.0/24" }, { field: "action", op: "=", value: "drop" }]);
+  assert.equal(asked.at(-1).body.cursor, "100");
+  assert.equal(asked.at(-1).body.from, asked.at(-2).body.from);  // the same question
+  await page.getByLabel("Keep this filter as …").fill("mine");
+  await page.getByRole("button", { name: "Keep", exact: true }).click();
+  await page.reload();
+  await page.getByRole("button", { name: "mine", exact: true }).click();
+  assert.equal(await page.getByLabel("Conditions").inputValue(), "203.0.113.0/24 action=drop");
+  const file = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download logs" }).click();
+  await page.getByRole("button", { name: "Download", exact: true }).click();
+  assert.equal((await file).suggestedFilename(), "comm-mfw00001234.csv");
+});
+
+test("a role sees the pages it has, and a page of another role is none", async (t) => {
+  const { page, url } = await visit(t, { role: "p-ops" });
+  await page.goto(`${url}/#/rules`);
+  await page.getByText("There is no such page, or your role does not have it.").waitFor();
+  assert.equal(await page.getByRole("link", { name: "Firewall rules" }).count(), 0);
+});
+
+test("a session that has ended leads back to the sign-in, and says so", async (t) => {
+  const { page, state, url } = await visit(t);
+  await page.goto(`${url}/#/rules`);
+  await settled(page);
+  state.in = false;
+  await page.route("**/api/v1/tenants/**", (route) => route.fulfill({ status: 401, contentType: "application/json", body: '{"code":"unauthenticated","message":"sign in"}' }));
+  await page.evaluate(() => { location.hash = "#/sessions"; });
+  await page.getByText("Your session has ended. Sign in again.").waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+});
+
+test("names are text: markup in them does nothing", async (t) => {
+  const state = world();
+  state.document.policies[0].rules[0].name = "<img src=x onerror=alert(1)>";
+  const { page, wrong, url } = await visit(t, { state });
+  await page.goto(`${url}/#/rules`);
+  await page.getByText("<img src=x onerror=alert(1)>").first().waitFor();
+  assert.equal(await page.locator("img").count(), 0);
+  assert.deepEqual(wrong, []);
+});
