@@ -2,6 +2,8 @@
 # Short names for what people do here. The work is done by board/setup, cmake, board/demo and tests/run.
 
 JOBS ?= $(shell nproc)
+# PORTAL= leaves the portal out, where npm has no network
+PORTAL ?= portal
 ONCE ?=
 export ONCE
 # Another clone of the same tree finds what this one compiled.
@@ -33,7 +35,7 @@ build/release/build.ninja:
 build: | build-folder
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	@quiet=--quiet; if [ -t 1 ]; then quiet=; fi; \
-	  cmake --build build/release -j $(JOBS) --target dataplaned controld logd mgmtd sekishoctl -- $$quiet
+	  cmake --build build/release -j $(JOBS) --target dataplaned controld logd mgmtd sekishoctl $(PORTAL) -- $$quiet
 
 build-folder:
 	@mkdir -p build

@@ -57,6 +57,7 @@ def words(path, text):
 
 
 code = files(".h", ".cc", ".c", ".proto", under=PARTS + ("tests",))
+pages = files(".ts", ".tsx", ".css", ".mjs", ".html", ".svg", under=("mgmt", "tests"))
 scripts = [path for path in files(under=("board", "tools", "tests")) if path.suffix in (".py", ".sh", "") and path.read_bytes()[:2] == b"#!" or path.suffix == ".py"]
 findings = []
 for path in code:
@@ -66,9 +67,14 @@ for path in code:
                  for number, line in enumerate(text.splitlines(), 1) if len(line) > LINE_COLUMNS_MAX and path.suffix != ".proto" and name(path).startswith(PARTS)]
     if path.suffix in (".h", ".cc", ".c"):
         findings += long_functions(path)
+for path in pages:
+    text = path.read_text()
+    findings += licence(path, text)
+    findings += [f"{name(path)}:{number}: {len(line)} columns (at most {LINE_COLUMNS_MAX})"
+                 for number, line in enumerate(text.splitlines(), 1) if len(line) > LINE_COLUMNS_MAX and path.suffix in (".ts", ".tsx", ".css")]
 for path in scripts:
     findings += licence(path, path.read_text())
 for path in tracked_text_files():
     if "corpus" not in path.parts and "LICENSES" not in path.parts:
         findings += words(path, path.read_text(errors="replace"))
-end(findings, len(code) + len(scripts), "files")
+end(findings, len(code) + len(pages) + len(scripts), "files")

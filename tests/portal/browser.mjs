@@ -14,16 +14,31 @@ export const esbuild = require("esbuild");
 const axe_source = require("axe-core").source;
 mkdirSync(pictures, { recursive: true });
 
-export const launch = () => chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server", "--disable-background-networking", "--font-render-hinting=none"],
-});
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      "--no-proxy-server",
+      "--disable-background-networking",
+      "--font-render-hinting=none",
+    ],
+  });
 
 /** Sentences, one a violation axe finds on the page as it stands. */
 export async function axe_findings(page) {
   await page.evaluate(axe_source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
-    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-  }));
-  return violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${one.help}: ${node.target.join(" ")} ${node.html.slice(0, 140)} ${(node.any[0] ?? {}).message ?? ""}`));
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run(document, {
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
+  );
+  return violations.flatMap((one) =>
+    one.nodes.map(
+      (node) =>
+        `${one.id}: ${one.help}: ${node.target.join(" ")} ${node.html.slice(0, 140)} ${(node.any[0] ?? {}).message ?? ""}`,
+    ),
+  );
 }

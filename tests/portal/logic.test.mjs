@@ -8,15 +8,28 @@ import { esbuild, tree } from "./browser.mjs";
 
 /** A part of the portal as a module: bundled, with as little of a browser as it touches when it is loaded. */
 async function part(name) {
-  globalThis.localStorage = globalThis.sessionStorage = { getItem: () => null, setItem: () => undefined, removeItem: () => undefined };
+  globalThis.localStorage = globalThis.sessionStorage = {
+    getItem: () => null,
+    setItem: () => undefined,
+    removeItem: () => undefined,
+  };
   Object.defineProperty(globalThis, "navigator", { value: { language: "en" }, configurable: true });
   globalThis.document = { documentElement: { dataset: {} } };
   globalThis.location = { hash: "" };
   globalThis.addEventListener = () => undefined;
   globalThis.matchMedia = () => ({ matches: false, addEventListener: () => undefined });
   const outfile = join(mkdtempSync(join(tmpdir(), "portal-")), "part.mjs");
-  await esbuild.build({ entryPoints: [join(tree, "mgmt/portal/src", name)], bundle: true, format: "esm", outfile, jsx: "automatic", jsxImportSource: "preact",
-    nodePaths: [join(tree, "build/portal/node_modules")], logLevel: "error", loader: { ".css": "empty" } });
+  await esbuild.build({
+    entryPoints: [join(tree, "mgmt/portal/src", name)],
+    bundle: true,
+    format: "esm",
+    outfile,
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    nodePaths: [join(tree, "build/portal/node_modules")],
+    logLevel: "error",
+    loader: { ".css": "empty" },
+  });
   return import(outfile);
 }
 const { nt_hash } = await part("api/nt_hash.ts");
@@ -36,9 +49,17 @@ test("an NT hash differs with one letter's case, and long or Japanese passwords 
 });
 
 test("conditions are fields with a test, and addresses alone", () => {
-  assert.deepEqual(parse_query('203.0.113.0/24 action=drop dst_port > 1023 rule_name~"web for" src_ip in 10.0.0.0/8 2001:db8::1').conditions, [
-    { field: "address", op: "in", value: "203.0.113.0/24" }, { field: "action", op: "=", value: "drop" }, { field: "dst_port", op: ">", value: "1023" },
-    { field: "rule_name", op: "~", value: "web for" }, { field: "src_ip", op: "in", value: "10.0.0.0/8" }, { field: "address", op: "=", value: "2001:db8::1" }]);
+  assert.deepEqual(
+    parse_query('203.0.113.0/24 action=drop dst_port > 1023 rule_name~"web for" src_ip in 10.0.0.0/8 2001:db8::1').conditions,
+    [
+      { field: "address", op: "in", value: "203.0.113.0/24" },
+      { field: "action", op: "=", value: "drop" },
+      { field: "dst_port", op: ">", value: "1023" },
+      { field: "rule_name", op: "~", value: "web for" },
+      { field: "src_ip", op: "in", value: "10.0.0.0/8" },
+      { field: "address", op: "=", value: "2001:db8::1" },
+    ],
+  );
   assert.deepEqual(parse_query("  ").conditions, []);
 });
 
@@ -47,15 +68,33 @@ test("what is no condition is named, and nothing is asked", () => {
   assert.equal(parse_query("=x").wrong, "=x");
 });
 
-const document = () => ({ service_code: "mfw00001234", name: "n", addresses: [{ name: "web" }, { name: "db" }], address_groups: [{ name: "all", members: ["web", "db"] }],
-  services: [{ name: "web" }], policies: [{ name: "p", rules: [{ name: "a", action: "allow", source: ["web"], service: ["web"] }, { name: "b", action: "drop", destination: ["db"] }, { name: "c", action: "drop" }] }] });
+const document = () => ({
+  service_code: "mfw00001234",
+  name: "n",
+  addresses: [{ name: "web" }, { name: "db" }],
+  address_groups: [{ name: "all", members: ["web", "db"] }],
+  services: [{ name: "web" }],
+  policies: [
+    {
+      name: "p",
+      rules: [
+        { name: "a", action: "allow", source: ["web"], service: ["web"] },
+        { name: "b", action: "drop", destination: ["db"] },
+        { name: "c", action: "drop" },
+      ],
+    },
+  ],
+});
 const begin = () => draft.draft.set({ tenant: "t", base: 1, before: document(), document: document(), editable: null, acts: 0 });
 const now = () => draft.draft.get().document;
 
 test("a renamed object keeps its place, and what named it follows; a service of the same name does not", () => {
   begin();
   draft.put_item("addresses", "web", { name: "公開Web" });
-  assert.deepEqual(now().addresses.map((one) => one.name), ["公開Web", "db"]);
+  assert.deepEqual(
+    now().addresses.map((one) => one.name),
+    ["公開Web", "db"],
+  );
   assert.deepEqual(now().address_groups[0].members, ["公開Web", "db"]);
   assert.deepEqual(now().policies[0].rules[0].source, ["公開Web"]);
   assert.deepEqual(now().policies[0].rules[0].service, ["web"]);
@@ -70,9 +109,15 @@ test("an object knows where it is used, an unused one nowhere", () => {
 test("a rule moves to its place, and not beyond the last", () => {
   begin();
   draft.move_rule("p", 2, 0);
-  assert.deepEqual(now().policies[0].rules.map((rule) => rule.name), ["c", "a", "b"]);
+  assert.deepEqual(
+    now().policies[0].rules.map((rule) => rule.name),
+    ["c", "a", "b"],
+  );
   draft.move_rule("p", 0, 3);
-  assert.deepEqual(now().policies[0].rules.map((rule) => rule.name), ["c", "a", "b"]);
+  assert.deepEqual(
+    now().policies[0].rules.map((rule) => rule.name),
+    ["c", "a", "b"],
+  );
 });
 
 test("a draft is changed when its document differs, not when an act was taken back", () => {
@@ -85,9 +130,19 @@ test("a draft is changed when its document differs, not when an act was taken ba
 });
 
 test("live points move a series on and leave the others; a whole answer replaces all", () => {
-  const whole = { now: "a", step_seconds: 5, series: [{ name: "x", values: [1, 2, 3] }, { name: "y", values: [4, 5, 6] }] };
+  const whole = {
+    now: "a",
+    step_seconds: 5,
+    series: [
+      { name: "x", values: [1, 2, 3] },
+      { name: "y", values: [4, 5, 6] },
+    ],
+  };
   const next = advanced(whole, { now: "b", step_seconds: 5, series: [{ name: "x", values: [9] }] });
-  assert.deepEqual(next.series, [{ name: "x", values: [2, 3, 9] }, { name: "y", values: [4, 5, 6] }]);
+  assert.deepEqual(next.series, [
+    { name: "x", values: [2, 3, 9] },
+    { name: "y", values: [4, 5, 6] },
+  ]);
   assert.equal(next.now, "b");
   assert.deepEqual(advanced(next, whole).series, whole.series);
 });

@@ -7,11 +7,36 @@ import { after, before, test } from "node:test";
 import { axe_findings, launch, pictures, portal } from "./browser.mjs";
 import { start, world } from "./fake_api.mjs";
 
-const TENANT_PAGES = ["", "rules", "objects", "nat", "bindings", "explain", "gateways", "users", "devices", "sessions", "logs", "audit", "revisions", "notices", "accounts", "consents", "erasure", "draft", "mine"];
+const TENANT_PAGES = [
+  "",
+  "rules",
+  "objects",
+  "nat",
+  "bindings",
+  "explain",
+  "gateways",
+  "users",
+  "devices",
+  "sessions",
+  "logs",
+  "audit",
+  "revisions",
+  "notices",
+  "accounts",
+  "consents",
+  "erasure",
+  "draft",
+  "mine",
+];
 const PROVIDER_PAGES = ["platform", "staff", "platform-notices", "platform-audit"];
-const LOOKS = [{ language: "ja", theme: "light", width: 1360 }, { language: "en", theme: "dark", width: 390 }];
+const LOOKS = [
+  { language: "ja", theme: "light", width: 1360 },
+  { language: "en", theme: "dark", width: 390 },
+];
 let browser;
-before(async () => { browser = await launch(); });
+before(async () => {
+  browser = await launch();
+});
 after(() => browser.close());
 
 /** A page of a browser of its own, signed in unless `out`; what went wrong on it collects in `wrong`. */
@@ -20,14 +45,23 @@ async function visit(t, { role = "owner", out = false, language = "en", theme = 
   const server = await start(portal, state);
   t.after(() => server.close());
   const context = await browser.newContext({ viewport: { width, height: 860 }, acceptDownloads: true });
-  await context.addInitScript((kept) => { for (const [key, value] of Object.entries(kept)) localStorage.setItem(key, value); }, { language, theme });
+  await context.addInitScript(
+    (kept) => {
+      for (const [key, value] of Object.entries(kept)) localStorage.setItem(key, value);
+    },
+    { language, theme },
+  );
   t.after(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const wrong = [];
-  page.on("console", (message) => { if (message.type() === "error" && !/ 401 /.test(message.text())) wrong.push(message.text()); });
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/ 401 /.test(message.text())) wrong.push(message.text());
+  });
   page.on("pageerror", (error) => wrong.push(error.message));
-  page.on("request", (request) => { if (!request.url().startsWith(server.url) && !/^(blob|data):/.test(request.url())) wrong.push(`asked ${request.url()}`); });
+  page.on("request", (request) => {
+    if (!request.url().startsWith(server.url) && !/^(blob|data):/.test(request.url())) wrong.push(`asked ${request.url()}`);
+  });
   return { page, wrong, state, url: server.url };
 }
 const settled = async (page) => {
@@ -36,15 +70,24 @@ const settled = async (page) => {
 };
 
 for (const look of LOOKS) {
-  for (const [role, pages] of [["owner", TENANT_PAGES], ["p-ops", PROVIDER_PAGES]]) {
+  for (const [role, pages] of [
+    ["owner", TENANT_PAGES],
+    ["p-ops", PROVIDER_PAGES],
+  ]) {
     test(`axe finds nothing on any page: ${role}, ${Object.values(look).join(", ")}`, async (t) => {
       const { page, wrong, url } = await visit(t, { role, ...look });
       for (const name of pages) {
         await page.goto(`${url}/#/${name}`);
         await settled(page);
         assert.deepEqual(await axe_findings(page), [], name);
-        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth + 1), `${name || "home"} is wider than the window`);
-        await page.screenshot({ path: join(pictures, `${name || "home"}-${look.language}-${look.theme}-${look.width}.png`), fullPage: true });
+        assert.ok(
+          await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth + 1),
+          `${name || "home"} is wider than the window`,
+        );
+        await page.screenshot({
+          path: join(pictures, `${name || "home"}-${look.language}-${look.theme}-${look.width}.png`),
+          fullPage: true,
+        });
       }
       assert.deepEqual(wrong, []);
     });
@@ -53,7 +96,17 @@ for (const look of LOOKS) {
 
 test("axe finds nothing on dialogs", async (t) => {
   const { page, wrong, url } = await visit(t, { language: "ja" });
-  const dialogs = [["rules", "公開Web許可 を編集"], ["rules", "ポリシーを追加"], ["objects", "公開Web を編集"], ["objects", "公開Web を削除"], ["logs", "ログのダウンロード"], ["accounts", "アカウントを追加"], ["gateways", "接続プロファイル"], ["revisions", "変更点 42"], ["sessions", "切断 t.suzuki"]];
+  const dialogs = [
+    ["rules", "公開Web許可 を編集"],
+    ["rules", "ポリシーを追加"],
+    ["objects", "公開Web を編集"],
+    ["objects", "公開Web を削除"],
+    ["logs", "ログのダウンロード"],
+    ["accounts", "アカウントを追加"],
+    ["gateways", "接続プロファイル"],
+    ["revisions", "変更点 42"],
+    ["sessions", "切断 t.suzuki"],
+  ];
   for (const [name, button] of dialogs) {
     await page.goto(`${url}/#/${name}`);
     await settled(page);
@@ -105,7 +158,12 @@ test("a first-login link leads to a password, a second factor, and in", async (t
   await page.getByRole("heading", { name: "株式会社サンプル商事" }).waitFor();
 });
 
-const order = (page) => page.locator("table").first().locator("tbody th").evaluateAll((cells) => cells.map((cell) => cell.firstChild.textContent));
+const order = (page) =>
+  page
+    .locator("table")
+    .first()
+    .locator("tbody th")
+    .evaluateAll((cells) => cells.map((cell) => cell.firstChild.textContent));
 
 test("keys move a rule, the focus goes with it, and a screen reader is told", async (t) => {
   const { page, url } = await visit(t);
@@ -116,7 +174,7 @@ test("keys move a rule, the focus goes with it, and a screen reader is told", as
   assert.deepEqual(await order(page), ["公開Web許可", "SSH は拒否する", "既知の攻撃元", "既定拒否 (default deny)"]);
   await page.keyboard.press("Home");
   assert.deepEqual(await order(page), ["SSH は拒否する", "公開Web許可", "既知の攻撃元", "既定拒否 (default deny)"]);
-  await page.keyboard.press("ArrowUp");  // the first stays the first
+  await page.keyboard.press("ArrowUp"); // the first stays the first
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Move SSH は拒否する");
   assert.equal(await page.getByText("SSH は拒否する is now number 1 of 3.").count(), 1);
 });
@@ -125,7 +183,9 @@ test("dragging moves a rule; the default deny cannot be moved", async (t) => {
   const { page, url } = await visit(t);
   await page.goto(`${url}/#/rules`);
   await settled(page);
-  await page.getByRole("button", { name: "Move 公開Web許可", exact: true }).dragTo(page.locator("table").first().locator("tbody tr").nth(2));
+  await page
+    .getByRole("button", { name: "Move 公開Web許可", exact: true })
+    .dragTo(page.locator("table").first().locator("tbody tr").nth(2));
   assert.deepEqual(await order(page), ["既知の攻撃元", "SSH は拒否する", "公開Web許可", "既定拒否 (default deny)"]);
   assert.equal(await page.getByRole("button", { name: /Move 既定拒否/ }).count(), 0);
 });
@@ -140,7 +200,7 @@ test("a draft is committed with the revision it was made from, waits, and is con
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Put into the draft" }).click();
   assert.equal(state.sent.filter((one) => one.path.endsWith("commit")).length, 0);
-  await page.reload();  // a reload loses nothing
+  await page.reload(); // a reload loses nothing
   await page.getByRole("link", { name: "Review and commit" }).click();
   await page.getByText("Changes (4)").waitFor();
   assert.deepEqual(await axe_findings(page), []);
@@ -186,7 +246,10 @@ test("a user's password leaves the page as its NT hash; untouched, as it came", 
   await page.getByRole("button", { name: "Commit" }).click();
   await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
   const { users } = state.sent.find((one) => one.path.endsWith("commit")).body.document;
-  assert.deepEqual(users.slice(0, 2).map((user) => user.nt_hash), ["44ebba8d5312b8d611474411f56989ae", "(set)"]);
+  assert.deepEqual(
+    users.slice(0, 2).map((user) => user.nt_hash),
+    ["44ebba8d5312b8d611474411f56989ae", "(set)"],
+  );
   assert.ok(!JSON.stringify(state.sent).includes("clientPass"));
 });
 
@@ -199,9 +262,12 @@ test("log conditions reach the server, older pages follow, and a filter is kept"
   await page.getByRole("button", { name: "Older records" }).click();
   await page.getByRole("heading", { name: "Records (200)" }).waitFor();
   const asked = state.sent.filter((one) => one.path.endsWith("search"));
-  assert.deepEqual(asked.at(-1).body.conditions, [{ field: "address", op: "in", value: "203.0.113.0/24" }, { field: "action", op: "=", value: "drop" }]);
+  assert.deepEqual(asked.at(-1).body.conditions, [
+    { field: "address", op: "in", value: "203.0.113.0/24" },
+    { field: "action", op: "=", value: "drop" },
+  ]);
   assert.equal(asked.at(-1).body.cursor, "100");
-  assert.equal(asked.at(-1).body.from, asked.at(-2).body.from);  // the same question
+  assert.equal(asked.at(-1).body.from, asked.at(-2).body.from); // the same question
   await page.getByLabel("Keep this filter as …").fill("mine");
   await page.getByRole("button", { name: "Keep", exact: true }).click();
   await page.reload();
@@ -225,8 +291,12 @@ test("a session that has ended leads back to the sign-in, and says so", async (t
   await page.goto(`${url}/#/rules`);
   await settled(page);
   state.in = false;
-  await page.route("**/api/v1/tenants/**", (route) => route.fulfill({ status: 401, contentType: "application/json", body: '{"code":"unauthenticated","message":"sign in"}' }));
-  await page.evaluate(() => { location.hash = "#/sessions"; });
+  await page.route("**/api/v1/tenants/**", (route) =>
+    route.fulfill({ status: 401, contentType: "application/json", body: '{"code":"unauthenticated","message":"sign in"}' }),
+  );
+  await page.evaluate(() => {
+    location.hash = "#/sessions";
+  });
   await page.getByText("Your session has ended. Sign in again.").waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 });

@@ -31,39 +31,68 @@ import { Platform, Staff } from "./pages/platform";
 import { Mine } from "./pages/mine";
 import { SignIn } from "./pages/sign_in";
 
-interface Page { path: string; title: Key; icon: IconName; view: ComponentType; action?: string; provider?: boolean }
+interface Page {
+  path: string;
+  title: Key;
+  icon: IconName;
+  view: ComponentType;
+  action?: string;
+  provider?: boolean;
+}
 const GROUPS: { title: Key; pages: Page[] }[] = [
-  { title: "nav.unit", pages: [
-    { path: "platform", title: "page.platform", icon: "platform", view: Platform, action: "platform_view", provider: true },
-    { path: "staff", title: "page.staff", icon: "accounts", view: Staff, action: "staff_manage", provider: true },
-    { path: "platform-notices", title: "page.notices", icon: "notices", view: Notices, action: "platform_edit", provider: true },
-    { path: "platform-audit", title: "page.audit", icon: "audit", view: Audit, action: "platform_audit", provider: true },
-  ] },
-  { title: "nav.firewall", pages: [
-    { path: "", title: "page.home", icon: "home", view: Home, action: "contract_view" },
-    { path: "rules", title: "page.rules", icon: "rules", view: Rules, action: "rules_view" },
-    { path: "objects", title: "page.objects", icon: "objects", view: Objects, action: "rules_view" },
-    { path: "nat", title: "page.nat", icon: "nat", view: Nat, action: "rules_view" },
-    { path: "bindings", title: "page.bindings", icon: "binding", view: Bindings, action: "bindings_view" },
-    { path: "explain", title: "page.explain", icon: "explain", view: Explain, action: "rules_view" },
-  ] },
-  { title: "nav.remote", pages: [
-    { path: "gateways", title: "page.gateways", icon: "gateway", view: Gateways, action: "users_view" },
-    { path: "users", title: "page.users", icon: "users", view: Users, action: "users_view" },
-    { path: "devices", title: "page.devices", icon: "devices", view: Devices, action: "users_view" },
-    { path: "sessions", title: "page.sessions", icon: "sessions", view: Sessions, action: "users_view" },
-  ] },
-  { title: "nav.records", pages: [
-    { path: "logs", title: "page.logs", icon: "logs", view: Logs, action: "logs_read" },
-    { path: "audit", title: "page.audit", icon: "audit", view: Audit, action: "audit_read" },
-    { path: "revisions", title: "page.revisions", icon: "revisions", view: Revisions, action: "contract_view" },
-  ] },
-  { title: "nav.contract", pages: [
-    { path: "notices", title: "page.notices", icon: "notices", view: Notices, action: "contract_view" },
-    { path: "accounts", title: "page.accounts", icon: "accounts", view: Accounts, action: "accounts_manage" },
-    { path: "consents", title: "page.consents", icon: "consent", view: Consents, action: "contract_view" },
-    { path: "erasure", title: "page.erasure", icon: "erasure", view: ErasurePage, action: "contract_view" },
-  ] },
+  {
+    title: "nav.unit",
+    pages: [
+      { path: "platform", title: "page.platform", icon: "platform", view: Platform, action: "platform_view", provider: true },
+      { path: "staff", title: "page.staff", icon: "accounts", view: Staff, action: "staff_manage", provider: true },
+      {
+        path: "platform-notices",
+        title: "page.notices",
+        icon: "notices",
+        view: Notices,
+        action: "platform_edit",
+        provider: true,
+      },
+      { path: "platform-audit", title: "page.audit", icon: "audit", view: Audit, action: "platform_audit", provider: true },
+    ],
+  },
+  {
+    title: "nav.firewall",
+    pages: [
+      { path: "", title: "page.home", icon: "home", view: Home, action: "contract_view" },
+      { path: "rules", title: "page.rules", icon: "rules", view: Rules, action: "rules_view" },
+      { path: "objects", title: "page.objects", icon: "objects", view: Objects, action: "rules_view" },
+      { path: "nat", title: "page.nat", icon: "nat", view: Nat, action: "rules_view" },
+      { path: "bindings", title: "page.bindings", icon: "binding", view: Bindings, action: "bindings_view" },
+      { path: "explain", title: "page.explain", icon: "explain", view: Explain, action: "rules_view" },
+    ],
+  },
+  {
+    title: "nav.remote",
+    pages: [
+      { path: "gateways", title: "page.gateways", icon: "gateway", view: Gateways, action: "users_view" },
+      { path: "users", title: "page.users", icon: "users", view: Users, action: "users_view" },
+      { path: "devices", title: "page.devices", icon: "devices", view: Devices, action: "users_view" },
+      { path: "sessions", title: "page.sessions", icon: "sessions", view: Sessions, action: "users_view" },
+    ],
+  },
+  {
+    title: "nav.records",
+    pages: [
+      { path: "logs", title: "page.logs", icon: "logs", view: Logs, action: "logs_read" },
+      { path: "audit", title: "page.audit", icon: "audit", view: Audit, action: "audit_read" },
+      { path: "revisions", title: "page.revisions", icon: "revisions", view: Revisions, action: "contract_view" },
+    ],
+  },
+  {
+    title: "nav.contract",
+    pages: [
+      { path: "notices", title: "page.notices", icon: "notices", view: Notices, action: "contract_view" },
+      { path: "accounts", title: "page.accounts", icon: "accounts", view: Accounts, action: "accounts_manage" },
+      { path: "consents", title: "page.consents", icon: "consent", view: Consents, action: "contract_view" },
+      { path: "erasure", title: "page.erasure", icon: "erasure", view: ErasurePage, action: "contract_view" },
+    ],
+  },
 ];
 const HIDDEN: Page[] = [
   { path: "draft", title: "page.draft", icon: "check", view: DraftPage },
@@ -76,7 +105,12 @@ export function App() {
   const now = useStore(session);
   const at = useStore(route);
   useLanguage();
-  if (now === undefined) return <p class="empty" role="status">{t("state.loading")}</p>;
+  if (now === undefined)
+    return (
+      <p class="empty" role="status">
+        {t("state.loading")}
+      </p>
+    );
   return (
     <>
       {now === null || now.me.must || at.page.startsWith("welcome") ? <SignIn /> : <Frame />}
@@ -100,10 +134,23 @@ function Frame() {
   const fallback = pages.find(visible);
   const path = at.page === "" && !now.tenant ? fallback?.path : at.page;
   const page = pages.find((one) => one.path === path && (visible(one) || one.path === "mine"));
-  useEffect(() => { set_open(false); main.current?.focus(); scrollTo(0, 0); }, [at.page]);
+  useEffect(() => {
+    set_open(false);
+    main.current?.focus();
+    scrollTo(0, 0);
+  }, [at.page]);
   return (
     <div class="frame">
-      <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>{t("nav.skip")}</a>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(event) => {
+          event.preventDefault();
+          main.current?.focus();
+        }}
+      >
+        {t("nav.skip")}
+      </a>
       {open && <button type="button" class="veil" aria-label={t("act.close")} onClick={() => set_open(false)} />}
       <Side open={open} path={path ?? ""} />
       <Top open={open} onMenu={() => set_open(!open)} />
@@ -121,25 +168,46 @@ function Shown({ page }: { page: Page }) {
   const one = useStore(draft);
   const [error, set_error] = useState("");
   const needs = DRAFT_PAGES.has(page.path) && one?.tenant !== tenant;
-  useEffect(() => { if (needs) open_draft(tenant).catch((failure: unknown) => set_error(failure_text(failure))); }, [needs, tenant]);
+  useEffect(() => {
+    if (needs) open_draft(tenant).catch((failure: unknown) => set_error(failure_text(failure)));
+  }, [needs, tenant]);
   if (error) return <Note tone="bad">{error}</Note>;
-  if (needs) return <p class="empty" role="status">{t("state.loading")}</p>;
+  if (needs)
+    return (
+      <p class="empty" role="status">
+        {t("state.loading")}
+      </p>
+    );
   return <page.view />;
 }
 
 function Side({ open, path }: { open: boolean; path: string }) {
   return (
     <nav class={`side ${open ? "open" : ""}`} aria-label={t("nav.pages")} id="pages">
-      <a class="brand" href={href("")}><Mark /><span>Sekisho<small>{t("nav.tagline")}</small></span></a>
+      <a class="brand" href={href("")}>
+        <Mark />
+        <span>
+          Sekisho<small>{t("nav.tagline")}</small>
+        </span>
+      </a>
       {GROUPS.map((group) => {
         const pages = group.pages.filter(visible);
-        return pages.length > 0 && (
-          <section key={group.title} aria-label={t(group.title)}>
-            <h2>{t(group.title)}</h2>
-            <ul>{pages.map((page) => (
-              <li key={page.path}><a href={href(page.path)} aria-current={page.path === path ? "page" : undefined}><Icon name={page.icon} />{t(page.title)}</a></li>
-            ))}</ul>
-          </section>
+        return (
+          pages.length > 0 && (
+            <div key={group.title}>
+              <h2>{t(group.title)}</h2>
+              <ul>
+                {pages.map((page) => (
+                  <li key={page.path}>
+                    <a href={href(page.path)} aria-current={page.path === path ? "page" : undefined}>
+                      <Icon name={page.icon} />
+                      {t(page.title)}
+                    </a>
+                  </li>
+                ))}
+              </ul>
+            </div>
+          )
         );
       })}
     </nav>
@@ -154,24 +222,60 @@ function Top({ open, onMenu }: { open: boolean; onMenu: () => void }) {
   const provider = is_provider(now.me);
   return (
     <header class="top">
-      <span class="burger"><Button look="quiet" icon="menu" aria-label={t("nav.menu")} aria-expanded={open} aria-controls="pages" onClick={onMenu} /></span>
+      <span class="burger">
+        <Button look="quiet" icon="menu" aria-label={t("nav.menu")} aria-expanded={open} aria-controls="pages" onClick={onMenu} />
+      </span>
       {(now.tenants.length > 1 || provider) && (
-        <select class="input" aria-label={t("nav.tenant")} value={now.tenant} onChange={(event) => look_at(event.currentTarget.value)}>
+        <select
+          class="input"
+          aria-label={t("nav.tenant")}
+          value={now.tenant}
+          onChange={(event) => look_at(event.currentTarget.value)}
+        >
           {provider && <option value="">{t("nav.no_tenant")}</option>}
-          {now.tenants.map((tenant) => <option key={tenant.service_code} value={tenant.service_code}>{tenant.name} · {tenant.service_code}</option>)}
+          {now.tenants.map((tenant) => (
+            <option key={tenant.service_code} value={tenant.service_code}>
+              {tenant.name} · {tenant.service_code}
+            </option>
+          ))}
         </select>
       )}
-      {now.tenants.length === 1 && !provider && <span><b>{now.tenants[0]!.name}</b> <span class="soft mono">{now.tenants[0]!.service_code}</span></span>}
+      {now.tenants.length === 1 && !provider && (
+        <span>
+          <b>{now.tenants[0]!.name}</b> <span class="soft mono">{now.tenants[0]!.service_code}</span>
+        </span>
+      )}
       <span class="grow" />
-      {one && changed(one) && <a class="button lead" href={href("draft")}><Icon name="edit" />{t("draft.review")}</a>}
-      <select class="input wide-only" aria-label={t("nav.language")} value={language} onChange={(event) => set_language(event.currentTarget.value as "en" | "ja")}>
-        <option value="en">English</option><option value="ja">日本語</option>
+      {one && changed(one) && (
+        <a class="button lead" href={href("draft")}>
+          <Icon name="edit" />
+          {t("draft.review")}
+        </a>
+      )}
+      <select
+        class="input wide-only"
+        aria-label={t("nav.language")}
+        value={language}
+        onChange={(event) => set_language(event.currentTarget.value as "en" | "ja")}
+      >
+        <option value="en">English</option>
+        <option value="ja">日本語</option>
       </select>
-      <select class="input wide-only" aria-label={t("nav.theme")} value={look} onChange={(event) => set_theme(event.currentTarget.value as Theme)}>
-        <option value="auto">{t("theme.auto")}</option><option value="light">{t("theme.light")}</option><option value="dark">{t("theme.dark")}</option>
+      <select
+        class="input wide-only"
+        aria-label={t("nav.theme")}
+        value={look}
+        onChange={(event) => set_theme(event.currentTarget.value as Theme)}
+      >
+        <option value="auto">{t("theme.auto")}</option>
+        <option value="light">{t("theme.light")}</option>
+        <option value="dark">{t("theme.dark")}</option>
       </select>
-      <a class="button quiet" href={href("mine")}><Icon name="accounts" /><span class="wide-only">{now.me.display_name || now.me.account}</span>
-        <span class="hidden">{t("page.mine")}</span></a>
+      <a class="button quiet" href={href("mine")}>
+        <Icon name="accounts" />
+        <span class="wide-only">{now.me.display_name || now.me.account}</span>
+        <span class="hidden">{t("page.mine")}</span>
+      </a>
       <IconButton icon="out" label={t("act.sign_out")} onClick={() => void sign_out()} />
     </header>
   );

@@ -4,18 +4,33 @@ import { t, t_or, type Key } from "../text/text";
 import type { ApiFailure, Finding } from "./types";
 
 export class Refusal extends Error {
-  constructor(readonly status: number, readonly code: string, message: string, readonly path = "", readonly findings: Finding[] = []) {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly path = "",
+    readonly findings: Finding[] = [],
+  ) {
     super(message);
   }
 }
 
 let csrf = "";
 let signed_out: () => void = () => undefined;
-export function set_csrf(token: string): void { csrf = token; }
+export function set_csrf(token: string): void {
+  csrf = token;
+}
 /** Called when the server no longer knows the session. */
-export function when_signed_out(act: () => void): void { signed_out = act; }
+export function when_signed_out(act: () => void): void {
+  signed_out = act;
+}
 
-export interface Options { query?: Record<string, string | number | string[] | undefined>; body?: unknown; match?: number; key?: string }
+export interface Options {
+  query?: Record<string, string | number | string[] | undefined>;
+  body?: unknown;
+  match?: number;
+  key?: string;
+}
 
 function address(path: string, query: Options["query"]): string {
   const words = new URLSearchParams();
@@ -36,7 +51,10 @@ async function answer(method: string, path: string, options: Options): Promise<R
   let response: Response;
   try {
     response = await fetch(address(path, options.query), {
-      method, headers, credentials: "same-origin", cache: "no-store",
+      method,
+      headers,
+      credentials: "same-origin",
+      cache: "no-store",
       ...(options.body !== undefined ? { body: JSON.stringify(options.body) } : {}),
     });
   } catch {
@@ -44,7 +62,13 @@ async function answer(method: string, path: string, options: Options): Promise<R
   }
   if (response.ok) return response;
   const failure = (await response.json().catch(() => ({}))) as Partial<ApiFailure>;
-  const refusal = new Refusal(response.status, failure.code ?? String(response.status), failure.message ?? response.statusText, failure.path, failure.findings);
+  const refusal = new Refusal(
+    response.status,
+    failure.code ?? String(response.status),
+    failure.message ?? response.statusText,
+    failure.path,
+    failure.findings,
+  );
   if (response.status === 401 && !path.startsWith("login") && path !== "me") signed_out();
   throw refusal;
 }
@@ -55,7 +79,12 @@ export async function ask<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: st
 }
 
 /** A file in pieces: `progress` hears how many bytes have come and, when the server says so, how many there are. */
-export async function fetch_file(path: string, options: Options, progress: (bytes: number, all: number) => void, stop: AbortSignal): Promise<{ name: string; blob: Blob }> {
+export async function fetch_file(
+  path: string,
+  options: Options,
+  progress: (bytes: number, all: number) => void,
+  stop: AbortSignal,
+): Promise<{ name: string; blob: Blob }> {
   const response = await answer("GET", path, options);
   const all = Number(response.headers.get("content-length") ?? 0);
   const name = /filename="?([^";]+)"?/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? "sekisho-log";
@@ -85,11 +114,23 @@ export function save_blob(name: string, blob: Blob): void {
 /** What went wrong, in the reader's language where the code is known. */
 export function failure_text(error: unknown): string {
   if (!(error instanceof Refusal)) return error instanceof Error ? error.message : String(error);
-  const known: Key[] = ["error.denied", "error.not_found", "error.conflict", "error.precondition", "error.too_many", "error.locked", "error.busy",
-    "error.unavailable", "error.unauthenticated"];
+  const known: Key[] = [
+    "error.denied",
+    "error.not_found",
+    "error.conflict",
+    "error.precondition",
+    "error.too_many",
+    "error.locked",
+    "error.busy",
+    "error.unavailable",
+    "error.unauthenticated",
+  ];
   const key = `error.${error.code}` as Key;
   const sentence = known.includes(key) ? t_or(key, error.message) : error.message;
   const detail = sentence !== error.message && error.message ? ` (${error.message})` : "";
-  const places = error.findings.slice(0, 3).map((finding) => `${finding.path ? `${finding.path}: ` : ""}${finding.message}`).join("; ");
+  const places = error.findings
+    .slice(0, 3)
+    .map((finding) => `${finding.path ? `${finding.path}: ` : ""}${finding.message}`)
+    .join("; ");
   return `${sentence}${detail}${error.path ? ` – ${error.path}` : ""}${places ? `: ${places}` : ""}`;
 }

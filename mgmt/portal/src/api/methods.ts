@@ -18,11 +18,13 @@ async function rows(path: string, query?: Options["query"]): Promise<{ rows: Row
 
 export const api = {
   banner: () => ask<T.Banner>("GET", "banner"),
-  login: (account: string, password: string, code: string) => ask<T.LoginReply>("POST", "login", { body: { account, password, ...(code ? { code } : {}) } }),
+  login: (account: string, password: string, code: string) =>
+    ask<T.LoginReply>("POST", "login", { body: { account, password, ...(code ? { code } : {}) } }),
   login_by_link: (link: string) => ask<T.LoginReply>("POST", "login/link", { body: { link } }),
   logout: () => ask<unknown>("POST", "logout", { body: {} }),
   me: () => ask<T.Me>("GET", "me"),
-  set_password: (old_password: string, new_password: string) => ask<T.Me>("POST", "me/password", { body: { old_password, new_password } }),
+  set_password: (old_password: string, new_password: string) =>
+    ask<T.Me>("POST", "me/password", { body: { old_password, new_password } }),
   begin_totp: () => ask<T.TotpSecret>("POST", "me/totp", { body: {} }),
   confirm_totp: (code: string) => ask<T.Me>("POST", "me/totp/confirm", { body: { code } }),
   my_sessions: () => ask<T.LoginSessionList>("GET", "me/sessions"),
@@ -31,41 +33,58 @@ export const api = {
   tenants: () => ask<T.TenantList>("GET", "tenants"),
   dashboard: (tenant: string, seconds: number) => ask<T.Dashboard>("GET", of(tenant, "dashboard"), { query: { seconds } }),
   table: (tenant: string, name: TableName, query?: Options["query"]) => rows(of(tenant, name), query),
-  end_quarantine: (tenant: string, binding: string) => ask<unknown>("POST", of(tenant, `bindings/${word(binding)}/release`), { body: {} }),
+  end_quarantine: (tenant: string, binding: string) =>
+    ask<unknown>("POST", of(tenant, `bindings/${word(binding)}/release`), { body: {} }),
   explain: (tenant: string, body: T.ExplainRequest) => ask<T.ExplainReply>("POST", of(tenant, "explain"), { body }),
 
-  config: (tenant: string, revision = 0) => ask<T.Config>("GET", of(tenant, "config"), { query: { revision: revision || undefined } }),
+  config: (tenant: string, revision = 0) =>
+    ask<T.Config>("GET", of(tenant, "config"), { query: { revision: revision || undefined } }),
   check: (tenant: string, document: T.Document) => ask<T.CheckReply>("POST", of(tenant, "config/check"), { body: { document } }),
   commit: (tenant: string, document: T.Document, base: number, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", of(tenant, "config/commit"), { body: { document, comment, confirm_seconds }, match: base, key: once() }),
+    ask<T.CommitReply>("POST", of(tenant, "config/commit"), {
+      body: { document, comment, confirm_seconds },
+      match: base,
+      key: once(),
+    }),
   confirm: (tenant: string, revision: number) => ask<T.CommitReply>("POST", of(tenant, "config/confirm"), { body: { revision } }),
   roll_back: (tenant: string, revision: number, comment: string, confirm_seconds: number) =>
     ask<T.CommitReply>("POST", of(tenant, "config/rollback"), { body: { revision, comment, confirm_seconds }, key: once() }),
   revisions: (tenant: string) => ask<T.RevisionList>("GET", of(tenant, "config/revisions"), { query: { limit: 100 } }),
-  diff: (tenant: string, from: number, to: number) => ask<T.DiffReply>("GET", of(tenant, "config/diff"), { query: { from, to: to || undefined } }),
-  export_config: (tenant: string, passphrase: string) => ask<T.File>("POST", of(tenant, "config/export"), { body: { passphrase } }),
+  diff: (tenant: string, from: number, to: number) =>
+    ask<T.DiffReply>("GET", of(tenant, "config/diff"), { query: { from, to: to || undefined } }),
+  export_config: (tenant: string, passphrase: string) =>
+    ask<T.File>("POST", of(tenant, "config/export"), { body: { passphrase } }),
   import_config: (tenant: string, text: string, passphrase: string, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", of(tenant, "config/import"), { body: { text, passphrase, comment, confirm_seconds }, key: once() }),
+    ask<T.CommitReply>("POST", of(tenant, "config/import"), {
+      body: { text, passphrase, comment, confirm_seconds },
+      key: once(),
+    }),
 
   disconnect: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/disconnect"), { body: { user } }),
   unlock_user: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/unlock"), { body: { user } }),
-  vpn_profile: (tenant: string, gateway: string, user: string, client: string) => ask<T.File>("GET", of(tenant, "vpn/profile"), { query: { gateway, user, client } }),
+  vpn_profile: (tenant: string, gateway: string, user: string, client: string) =>
+    ask<T.File>("GET", of(tenant, "vpn/profile"), { query: { gateway, user, client } }),
 
   search: (tenant: string, body: T.SearchRequest) => ask<T.SearchReply>("POST", of(tenant, "logs/search"), { body }),
   download_path: (tenant: string) => of(tenant, "logs/download"),
   audit: (tenant: string, before = "") => ask<T.AuditList>("GET", of(tenant, "audit"), { query: { limit: 100, before } }),
 
   accounts: (tenant: string) => ask<T.AccountList>("GET", of(tenant, "accounts")),
-  add_account: (tenant: string, id: string, account: Partial<T.Account>) => ask<T.Invitation>("POST", of(tenant, "accounts"), { body: { id, account } }),
-  change_account: (tenant: string, id: string, account: Partial<T.Account>) => ask<T.Account>("PUT", of(tenant, `accounts/${word(id)}`), { body: { account } }),
+  add_account: (tenant: string, id: string, account: Partial<T.Account>) =>
+    ask<T.Invitation>("POST", of(tenant, "accounts"), { body: { id, account } }),
+  change_account: (tenant: string, id: string, account: Partial<T.Account>) =>
+    ask<T.Account>("PUT", of(tenant, `accounts/${word(id)}`), { body: { account } }),
   remove_account: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `accounts/${word(id)}`)),
-  reissue_account: (tenant: string, id: string) => ask<T.Invitation>("POST", of(tenant, `accounts/${word(id)}/reissue`), { body: {} }),
+  reissue_account: (tenant: string, id: string) =>
+    ask<T.Invitation>("POST", of(tenant, `accounts/${word(id)}/reissue`), { body: {} }),
   unlock_account: (tenant: string, id: string) => ask<T.Account>("POST", of(tenant, `accounts/${word(id)}/unlock`), { body: {} }),
   consents: (tenant: string) => ask<T.ConsentList>("GET", of(tenant, "consents")),
-  grant_consent: (tenant: string, body: { minutes: number; ticket: string; reason: string; edit: boolean }) => ask<T.Consent>("POST", of(tenant, "consents"), { body }),
+  grant_consent: (tenant: string, body: { minutes: number; ticket: string; reason: string; edit: boolean }) =>
+    ask<T.Consent>("POST", of(tenant, "consents"), { body }),
   end_consent: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `consents/${word(id)}`)),
   erasure: (tenant: string) => ask<T.Erasure>("GET", of(tenant, "erasure")),
-  request_erasure: (tenant: string, what: string, at: string, confirm: string) => ask<T.Erasure>("POST", of(tenant, "erasure"), { body: { what, at, confirm } }),
+  request_erasure: (tenant: string, what: string, at: string, confirm: string) =>
+    ask<T.Erasure>("POST", of(tenant, "erasure"), { body: { what, at, confirm } }),
   withdraw_erasure: (tenant: string) => ask<T.Erasure>("DELETE", of(tenant, "erasure")),
   notices: (tenant: string) => ask<T.NoticeList>("GET", of(tenant, "notices")),
 
@@ -74,10 +93,15 @@ export const api = {
   platform_config: () => ask<T.Config>("GET", "platform/config"),
   platform_check: (document: unknown) => ask<T.CheckReply>("POST", "platform/config/check", { body: { document } }),
   platform_commit: (document: unknown, base: number, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", "platform/config/commit", { body: { document, comment, confirm_seconds }, match: base, key: once() }),
+    ask<T.CommitReply>("POST", "platform/config/commit", {
+      body: { document, comment, confirm_seconds },
+      match: base,
+      key: once(),
+    }),
   platform_confirm: (revision: number) => ask<T.CommitReply>("POST", "platform/config/confirm", { body: { revision } }),
   staff: () => ask<T.AccountList>("GET", "platform/accounts"),
-  add_staff: (id: string, account: Partial<T.Account>, tenant_owner: string) => ask<T.Invitation>("POST", "platform/accounts", { body: { id, account, tenant_owner } }),
+  add_staff: (id: string, account: Partial<T.Account>, tenant_owner: string) =>
+    ask<T.Invitation>("POST", "platform/accounts", { body: { id, account, tenant_owner } }),
   remove_staff: (id: string) => ask<unknown>("DELETE", `platform/accounts/${word(id)}`),
   reissue_staff: (id: string) => ask<T.Invitation>("POST", `platform/accounts/${word(id)}/reissue`, { body: {} }),
   unlock_staff: (id: string) => ask<T.Account>("POST", `platform/accounts/${word(id)}/unlock`, { body: {} }),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// MD4 of a password in UTF-16LE: what MS-CHAPv2 knows a user by (RFC 2759). It is made here so that the password itself stays in the browser.
+// MD4 of a password in UTF-16LE: what MS-CHAPv2 knows a user by (RFC 2759).
+// It is made here so that the password itself stays in the browser.
 
 const rotate = (value: number, by: number): number => (value << by) | (value >>> (32 - by));
 
@@ -13,10 +14,13 @@ function md4(message: Uint8Array): Uint8Array {
   for (let block = 0; block < size; block += 64) {
     const x = (at: number): number => padded.getUint32(block + 4 * at, true);
     const [a0, b0, c0, d0] = [a, b, c, d];
-    const step = (mixed: number, word: number, by: number): void => { [a, d, c, b] = [d, c, b, rotate((a + mixed + word) | 0, by)]; };
+    const step = (mixed: number, word: number, by: number): void => {
+      [a, d, c, b] = [d, c, b, rotate((a + mixed + word) | 0, by)];
+    };
     for (let i = 0; i < 16; ++i) step((b & c) | (~b & d), x(i), [3, 7, 11, 19][i % 4]!);
     for (let i = 0; i < 16; ++i) step((b & c) | (b & d) | (c & d), x((i % 4) * 4 + (i >> 2)) + 0x5a827999, [3, 5, 9, 13][i % 4]!);
-    for (let i = 0; i < 16; ++i) step(b ^ c ^ d, x([0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15][i]!) + 0x6ed9eba1, [3, 9, 11, 15][i % 4]!);
+    for (let i = 0; i < 16; ++i)
+      step(b ^ c ^ d, x([0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15][i]!) + 0x6ed9eba1, [3, 9, 11, 15][i % 4]!);
     [a, b, c, d] = [(a + a0) | 0, (b + b0) | 0, (c + c0) | 0, (d + d0) | 0];
   }
   const digest = new DataView(new ArrayBuffer(16));

@@ -28,22 +28,69 @@ export function Audit() {
       set_error(failure_text(failure));
     }
   }
-  useEffect(() => { void load([]); }, [tenant, platform]);
+  useEffect(() => {
+    void load([]);
+  }, [tenant, platform]);
   return (
     <>
       <PageHead title={t("page.audit")} lead={t(platform ? "audit.platform_lead" : "audit.lead")} />
       {error && <Note tone="bad">{error}</Note>}
       {entries && (
         <Card flush>
-          <Table<AuditEntry> caption={t("page.audit")} rows={entries} id={(entry) => String(entry.number)} columns={[
-            { key: "at", title: t("logs.time"), header: true, cell: (entry) => <span class="nowrap">{moment(entry.at)}</span> },
-            { key: "actor", title: t("audit.actor"), cell: (entry) => <>{entry.actor} {entry.actor_kind === "provider" && <Badge tone="warn">{t("audit.provider")}</Badge>}<div class="small soft">{[t_or(`role.${entry.role}`, entry.role ?? ""), entry.source].filter(Boolean).join(" · ")}</div></> },
-            ...(platform ? [{ key: "tenant", title: t("nav.tenant"), cell: (entry: AuditEntry) => <span class="mono">{entry.tenant || "–"}</span> }] : []),
-            { key: "operation", title: t("audit.operation"), cell: (entry) => t_or(`op.${entry.operation}`, entry.operation) },
-            { key: "object", title: t("audit.object"), cell: (entry) => <>{entry.object}{entry.detail && <div class="small soft">{entry.detail}</div>}</> },
-            { key: "result", title: t("audit.result"), cell: (entry) => <Badge tone={entry.result === "ok" ? "good" : "bad"}>{t_or(`result.${entry.result}`, entry.result ?? "")}</Badge> },
-          ]} />
-          {more && <p class="empty"><Button onClick={() => void load(entries)}>{t("logs.older")}</Button></p>}
+          <Table<AuditEntry>
+            caption={t("page.audit")}
+            rows={entries}
+            id={(entry) => String(entry.number)}
+            columns={[
+              { key: "at", title: t("logs.time"), header: true, cell: (entry) => <span class="nowrap">{moment(entry.at)}</span> },
+              {
+                key: "actor",
+                title: t("audit.actor"),
+                cell: (entry) => (
+                  <>
+                    {entry.actor} {entry.actor_kind === "provider" && <Badge tone="warn">{t("audit.provider")}</Badge>}
+                    <div class="small soft">
+                      {[t_or(`role.${entry.role}`, entry.role ?? ""), entry.source].filter(Boolean).join(" · ")}
+                    </div>
+                  </>
+                ),
+              },
+              ...(platform
+                ? [
+                    {
+                      key: "tenant",
+                      title: t("nav.tenant"),
+                      cell: (entry: AuditEntry) => <span class="mono">{entry.tenant || "–"}</span>,
+                    },
+                  ]
+                : []),
+              { key: "operation", title: t("audit.operation"), cell: (entry) => t_or(`op.${entry.operation}`, entry.operation) },
+              {
+                key: "object",
+                title: t("audit.object"),
+                cell: (entry) => (
+                  <>
+                    {entry.object}
+                    {entry.detail && <div class="small soft">{entry.detail}</div>}
+                  </>
+                ),
+              },
+              {
+                key: "result",
+                title: t("audit.result"),
+                cell: (entry) => (
+                  <Badge tone={entry.result === "ok" ? "good" : "bad"}>
+                    {t_or(`result.${entry.result}`, entry.result ?? "")}
+                  </Badge>
+                ),
+              },
+            ]}
+          />
+          {more && (
+            <p class="empty">
+              <Button onClick={() => void load(entries)}>{t("logs.older")}</Button>
+            </p>
+          )}
         </Card>
       )}
     </>

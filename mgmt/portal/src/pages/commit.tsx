@@ -18,23 +18,45 @@ export function DraftPage() {
   const one = useStore(draft)!;
   const check = useLoad(() => api.check(one.tenant, one.document), [one.document]);
   const [asking, set_asking] = useState(false);
-  if (!changed(one)) return <><PageHead title={t("page.draft")} /><Note>{t("draft.none")}</Note></>;
+  if (!changed(one))
+    return (
+      <>
+        <PageHead title={t("page.draft")} />
+        <Note>{t("draft.none")}</Note>
+      </>
+    );
   return (
     <>
       <PageHead title={t("page.draft")} lead={t("draft.lead", { revision: one.base })}>
-        <Button look="danger" icon="undo" onClick={() => set_asking(true)}>{t("draft.discard")}</Button>
+        <Button look="danger" icon="undo" onClick={() => set_asking(true)}>
+          {t("draft.discard")}
+        </Button>
       </PageHead>
       <div class="stack">
-        <Loaded from={check}>{(reply) => (
-          <>
-            <Findings findings={reply.findings ?? []} ok={!!reply.ok} />
-            <Card title={t("draft.changes", { n: reply.changes?.length ?? 0 })}><Changes changes={reply.changes ?? []} /></Card>
-            <CommitForm reply={reply} />
-          </>
-        )}</Loaded>
+        <Loaded from={check}>
+          {(reply) => (
+            <>
+              <Findings findings={reply.findings ?? []} ok={!!reply.ok} />
+              <Card title={t("draft.changes", { n: reply.changes?.length ?? 0 })}>
+                <Changes changes={reply.changes ?? []} />
+              </Card>
+              <CommitForm reply={reply} />
+            </>
+          )}
+        </Loaded>
       </div>
-      {asking && <Confirm title={t("draft.discard")} text={t("draft.discard_text")} act={t("draft.discard")} onClose={() => set_asking(false)}
-                          onYes={async () => { await discard_draft(); go("rules"); }} />}
+      {asking && (
+        <Confirm
+          title={t("draft.discard")}
+          text={t("draft.discard_text")}
+          act={t("draft.discard")}
+          onClose={() => set_asking(false)}
+          onYes={async () => {
+            await discard_draft();
+            go("rules");
+          }}
+        />
+      )}
     </>
   );
 }
@@ -51,7 +73,13 @@ function CommitForm({ reply }: { reply: CheckReply }) {
       sessionStorage.removeItem(`draft:${one.tenant}`);
       draft.set(null);
       await open_draft(one.tenant);
-      say(t(done.confirm_seconds ? "draft.waits" : "draft.done", { revision: done.revision, ms: Math.round(done.milliseconds ?? 0) }), done.confirm_seconds ? "warn" : "good");
+      say(
+        t(done.confirm_seconds ? "draft.waits" : "draft.done", {
+          revision: done.revision,
+          ms: Math.round(done.milliseconds ?? 0),
+        }),
+        done.confirm_seconds ? "warn" : "good",
+      );
       go("rules");
     } catch (error) {
       if (error instanceof Refusal && (error.status === 412 || error.code === "precondition")) set_old(true);
@@ -61,24 +89,66 @@ function CommitForm({ reply }: { reply: CheckReply }) {
   return (
     <Card title={t("draft.commit")}>
       <div class="form">
-        {old && <div class="wide"><Note tone="warn">{t("draft.old")}</Note></div>}
-        <TextField label={t("draft.comment")} value={comment} onChange={set_comment} maxLength={256} placeholder={t("draft.comment_example")} />
-        <SelectField label={t("draft.confirm")} hint={t("draft.confirm_hint")} value={seconds} onChange={set_seconds} options={[
-          { value: "60", text: t("draft.in_seconds", { n: 60 }) }, { value: "120", text: t("draft.in_seconds", { n: 120 }) },
-          { value: "600", text: t("draft.in_seconds", { n: 600 }) }, { value: "0", text: t("draft.without") }]} />
-        <div class="wide row end"><Act look="lead" icon="check" disabled={!reply.ok} run={commit}>{t("draft.commit")}</Act></div>
+        {old && (
+          <div class="wide">
+            <Note tone="warn">{t("draft.old")}</Note>
+          </div>
+        )}
+        <TextField
+          label={t("draft.comment")}
+          value={comment}
+          onChange={set_comment}
+          maxLength={256}
+          placeholder={t("draft.comment_example")}
+        />
+        <SelectField
+          label={t("draft.confirm")}
+          hint={t("draft.confirm_hint")}
+          value={seconds}
+          onChange={set_seconds}
+          options={[
+            { value: "60", text: t("draft.in_seconds", { n: 60 }) },
+            { value: "120", text: t("draft.in_seconds", { n: 120 }) },
+            { value: "600", text: t("draft.in_seconds", { n: 600 }) },
+            { value: "0", text: t("draft.without") },
+          ]}
+        />
+        <div class="wide row end">
+          <Act look="lead" icon="check" disabled={!reply.ok} run={commit}>
+            {t("draft.commit")}
+          </Act>
+        </div>
       </div>
     </Card>
   );
 }
 
 export function Findings({ findings, ok }: { findings: Finding[]; ok: boolean }) {
-  const errors = findings.filter((one) => one.severity !== "warning"), warnings = findings.filter((one) => one.severity === "warning");
-  const list = (some: Finding[]) => <ul>{some.map((one) => <li key={(one.path ?? "") + one.message}>{one.path && <code>{one.path}</code>} {one.message}</li>)}</ul>;
+  const errors = findings.filter((one) => one.severity !== "warning"),
+    warnings = findings.filter((one) => one.severity === "warning");
+  const list = (some: Finding[]) => (
+    <ul>
+      {some.map((one) => (
+        <li key={(one.path ?? "") + one.message}>
+          {one.path && <code>{one.path}</code>} {one.message}
+        </li>
+      ))}
+    </ul>
+  );
   return (
     <>
-      {errors.length > 0 && <Note tone="bad"><b>{t("draft.errors", { n: errors.length })}</b>{list(errors)}</Note>}
-      {warnings.length > 0 && <Note tone="warn"><b>{t("draft.warnings", { n: warnings.length })}</b>{list(warnings)}</Note>}
+      {errors.length > 0 && (
+        <Note tone="bad">
+          <b>{t("draft.errors", { n: errors.length })}</b>
+          {list(errors)}
+        </Note>
+      )}
+      {warnings.length > 0 && (
+        <Note tone="warn">
+          <b>{t("draft.warnings", { n: warnings.length })}</b>
+          {list(warnings)}
+        </Note>
+      )}
       {ok && findings.length === 0 && <Note tone="good">{t("draft.clean")}</Note>}
     </>
   );
@@ -92,8 +162,11 @@ export function Changes({ changes }: { changes: Change[] }) {
       {changes.map((change, index) => (
         <li key={index} class={change.kind}>
           <span aria-hidden="true">{SIGNS[change.kind]}</span>
-          <span><span class="hidden">{t_or(`change.${change.kind}`, change.kind)} </span><span class="path">{change.path}</span>{" "}
-            {change.before && <del>{change.before}</del>} {change.after && <ins>{change.after}</ins>}</span>
+          <span>
+            <span class="hidden">{t_or(`change.${change.kind}`, change.kind)} </span>
+            <span class="path">{change.path}</span> {change.before && <del>{change.before}</del>}{" "}
+            {change.after && <ins>{change.after}</ins>}
+          </span>
         </li>
       ))}
     </ol>
@@ -118,7 +191,10 @@ export function WaitingBar() {
     const now = await api.revisions(tenant);
     see_waiting(tenant, now);
     if (waiting.get()) return;
-    say(t(now.running === wait!.revision ? "wait.kept" : "wait.taken_back", { revision: wait!.revision }), now.running === wait!.revision ? "good" : "warn");
+    say(
+      t(now.running === wait!.revision ? "wait.kept" : "wait.taken_back", { revision: wait!.revision }),
+      now.running === wait!.revision ? "good" : "warn",
+    );
     sessionStorage.removeItem(`draft:${tenant}`);
     draft.set(null);
     await open_draft(tenant);
@@ -128,11 +204,23 @@ export function WaitingBar() {
   return (
     <div class="note warn waiting" role="region" aria-label={t("wait.title")}>
       <Ring left={left} whole={wait.whole} text={t("wait.left", { n: Math.max(0, Math.ceil(left)) })} />
-      <div><h2>{t("wait.title")}</h2><p>{t("wait.text", { revision: wait.revision })}</p></div>
-      {may("commit") && <Act look="lead" icon="check" done={t("wait.confirmed")} run={async () => {
-        await api.confirm(tenant, wait.revision);
-        waiting.set(null);
-      }}>{t("wait.confirm")}</Act>}
+      <div>
+        <h2>{t("wait.title")}</h2>
+        <p>{t("wait.text", { revision: wait.revision })}</p>
+      </div>
+      {may("commit") && (
+        <Act
+          look="lead"
+          icon="check"
+          done={t("wait.confirmed")}
+          run={async () => {
+            await api.confirm(tenant, wait.revision);
+            waiting.set(null);
+          }}
+        >
+          {t("wait.confirm")}
+        </Act>
+      )}
     </div>
   );
 }

@@ -22,12 +22,23 @@ export function Home() {
   return (
     <>
       <PageHead title={name} lead={t("home.lead")}>
-        <select class="input" aria-label={t("home.span")} value={seconds} onChange={(event) => set_seconds(Number(event.currentTarget.value))}>
-          {SPANS.map((span) => <option key={span} value={span}>{t("home.minutes", { n: span / 60 })}</option>)}
+        <select
+          class="input"
+          aria-label={t("home.span")}
+          value={seconds}
+          onChange={(event) => set_seconds(Number(event.currentTarget.value))}
+        >
+          {SPANS.map((span) => (
+            <option key={span} value={span}>
+              {t("home.minutes", { n: span / 60 })}
+            </option>
+          ))}
         </select>
       </PageHead>
       <div class="stack">
-        {open_notices(notices.value).map((notice) => <NoticeLine key={notice.id} notice={notice} />)}
+        {open_notices(notices.value).map((notice) => (
+          <NoticeLine key={notice.id} notice={notice} />
+        ))}
         <Loaded from={board}>{(now) => <Board now={now} />}</Loaded>
       </div>
     </>
@@ -39,7 +50,11 @@ function Board({ now }: { now: Dashboard }) {
   const length = Math.max(0, ...(now.series ?? []).map((one) => one.values?.length ?? 0));
   const end = Date.parse(now.now) / 1000;
   const times = Array.from({ length }, (_, index) => end - (length - 1 - index) * now.step_seconds);
-  const line = (name: string, title: string, colour: 1 | 2 | 3 | 4 | 5) => ({ name: title, values: pad(values(name), length), colour });
+  const line = (name: string, title: string, colour: 1 | 2 | 3 | 4 | 5) => ({
+    name: title,
+    values: pad(values(name), length),
+    colour,
+  });
   const last = (name: string) => values(name).at(-1) ?? 0;
   return (
     <>
@@ -54,34 +69,84 @@ function Board({ now }: { now: Dashboard }) {
       </div>
       <div class="grid">
         <Card title={t("home.traffic")}>
-          <LineChart title={t("home.traffic")} times={times} unit={bit_rate}
-                     series={[line("bits_in", t("home.in"), 1), line("bits_out", t("home.out"), 3)]} />
+          <LineChart
+            title={t("home.traffic")}
+            times={times}
+            unit={bit_rate}
+            series={[line("bits_in", t("home.in"), 1), line("bits_out", t("home.out"), 3)]}
+          />
         </Card>
         <Card title={t("home.verdicts")}>
-          <LineChart title={t("home.verdicts")} times={times} unit={(value) => `${short_number(value)}/s`}
-                     series={[line("connections", t("home.allowed"), 3), line("drops", t("home.dropped"), 2)]} />
+          <LineChart
+            title={t("home.verdicts")}
+            times={times}
+            unit={(value) => `${short_number(value)}/s`}
+            series={[line("connections", t("home.allowed"), 3), line("drops", t("home.dropped"), 2)]}
+          />
         </Card>
         <Card title={t("home.sessions")}>
-          <LineChart title={t("home.sessions")} times={times} series={[line("sessions", t("home.open"), 1), line("vpn_sessions", t("home.vpn_sessions"), 5)]} />
+          <LineChart
+            title={t("home.sessions")}
+            times={times}
+            series={[line("sessions", t("home.open"), 1), line("vpn_sessions", t("home.vpn_sessions"), 5)]}
+          />
         </Card>
         <Card title={t("home.packets")}>
-          <LineChart title={t("home.packets")} times={times} unit={(value) => `${short_number(value)}/s`}
-                     series={[line("packets_in", t("home.in"), 1), line("packets_out", t("home.out"), 3)]} />
+          <LineChart
+            title={t("home.packets")}
+            times={times}
+            unit={(value) => `${short_number(value)}/s`}
+            series={[line("packets_in", t("home.in"), 1), line("packets_out", t("home.out"), 3)]}
+          />
         </Card>
-        <Card title={t("home.drops")} tools={may("logs_read") && <a class="small" href={href("logs", { types: "comm", q: "action=drop" })}>{t("home.to_logs")}</a>}>
-          <Bars colour={2} rows={(now.drops ?? []).slice(0, 8).map((one) => ({ name: t_or(`drop.${one.name}`, one.name), hint: one.name, value: one.value ?? 0 }))} />
+        <Card
+          title={t("home.drops")}
+          tools={
+            may("logs_read") && (
+              <a class="small" href={href("logs", { types: "comm", q: "action=drop" })}>
+                {t("home.to_logs")}
+              </a>
+            )
+          }
+        >
+          <Bars
+            colour={2}
+            rows={(now.drops ?? [])
+              .slice(0, 8)
+              .map((one) => ({ name: t_or(`drop.${one.name}`, one.name), hint: one.name, value: one.value ?? 0 }))}
+          />
         </Card>
-        <Card title={t("home.rules")} tools={may("rules_view") && <a class="small" href={href("rules")}>{t("home.to_rules")}</a>}>
+        <Card
+          title={t("home.rules")}
+          tools={
+            may("rules_view") && (
+              <a class="small" href={href("rules")}>
+                {t("home.to_rules")}
+              </a>
+            )
+          }
+        >
           <Bars rows={(now.rules ?? []).slice(0, 8).map((one) => ({ name: one.name, value: one.value ?? 0 }))} />
         </Card>
       </div>
-      <p class="small soft">{t("home.as_of", { at: moment(now.now) })}{now.log_lost ? ` · ${t("home.log_lost", { n: number(now.log_lost) })}` : ""}</p>
+      <p class="small soft">
+        {t("home.as_of", { at: moment(now.now) })}
+        {now.log_lost ? ` · ${t("home.log_lost", { n: number(now.log_lost) })}` : ""}
+      </p>
     </>
   );
 }
 
-const pad = (values: number[], length: number): (number | null)[] => [...Array<null>(length - values.length).fill(null), ...values];
+const pad = (values: number[], length: number): (number | null)[] => [
+  ...Array<null>(length - values.length).fill(null),
+  ...values,
+];
 
 function Figure({ value, text, tone = "" }: { value: string; text: string; tone?: string }) {
-  return <div class="card figure"><b class={tone}>{value}</b><span>{text}</span></div>;
+  return (
+    <div class="card figure">
+      <b class={tone}>{value}</b>
+      <span>{text}</span>
+    </div>
+  );
 }

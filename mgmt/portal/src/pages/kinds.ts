@@ -5,49 +5,121 @@ import type { Key } from "../text/text";
 
 export type Field = { key: string; label: Key; hint?: Key; wide?: boolean; example?: string } & (
   | { kind: "text" | "area" | "number" | "flag" | "nt_password" }
-  | { kind: "choice"; values: string[]; texts: string }       // texts: prefix of the messages
+  | { kind: "choice"; values: string[]; texts: string } // texts: prefix of the messages
   | { kind: "words"; from?: ListName[] | "zones"; only?: boolean }
   | { kind: "one"; from: ListName[] | "zones"; optional?: boolean }
-  | { kind: "parts"; read: (part: never) => string; write: (text: string) => unknown }  // a list of small messages, a word each
+  | { kind: "parts"; read: (part: never) => string; write: (text: string) => unknown } // a list of small messages, a word each
 );
-export interface ItemKind { list: ListName; title: Key; lead: Key; fields: Field[]; columns: string[]; fresh: NamedItem; action: string }
+export interface ItemKind {
+  list: ListName;
+  title: Key;
+  lead: Key;
+  fields: Field[];
+  columns: string[];
+  fresh: NamedItem;
+  action: string;
+}
 
 const memo: Field = { key: "memo", label: "form.memo", kind: "text", wide: true };
 const named: Field = { key: "name", label: "form.name", kind: "text" };
 
 const icmp: Field = {
-  key: "icmp", label: "object.icmp", hint: "object.icmp_hint", kind: "parts", example: "8/0",
-  read: (part: { type?: number; code?: number }) => (part.code === undefined ? String(part.type ?? 0) : `${part.type ?? 0}/${part.code}`),
-  write: (text) => { const [type, code] = text.split("/"); return { type: Number(type), ...(code === undefined ? {} : { code: Number(code) }) }; },
+  key: "icmp",
+  label: "object.icmp",
+  hint: "object.icmp_hint",
+  kind: "parts",
+  example: "8/0",
+  read: (part: { type?: number; code?: number }) =>
+    part.code === undefined ? String(part.type ?? 0) : `${part.type ?? 0}/${part.code}`,
+  write: (text) => {
+    const [type, code] = text.split("/");
+    return { type: Number(type), ...(code === undefined ? {} : { code: Number(code) }) };
+  },
 };
 
 export const ADDRESSES: ItemKind = {
-  list: "addresses", title: "object.addresses", lead: "object.addresses_lead", columns: ["entries"], fresh: { name: "" }, action: "rules_edit",
-  fields: [named, { key: "entries", label: "object.entries", hint: "object.entries_hint", kind: "words", wide: true, example: "10.0.0.0/24" }],
+  list: "addresses",
+  title: "object.addresses",
+  lead: "object.addresses_lead",
+  columns: ["entries"],
+  fresh: { name: "" },
+  action: "rules_edit",
+  fields: [
+    named,
+    { key: "entries", label: "object.entries", hint: "object.entries_hint", kind: "words", wide: true, example: "10.0.0.0/24" },
+  ],
 };
 export const ADDRESS_GROUPS: ItemKind = {
-  list: "address_groups", title: "object.address_groups", lead: "object.address_groups_lead", columns: ["members", "exclude"], fresh: { name: "" }, action: "rules_edit",
-  fields: [named, { key: "members", label: "object.members", kind: "words", from: ["addresses", "address_groups"], only: true, wide: true },
-    { key: "exclude", label: "object.exclude", kind: "words", from: ["addresses", "address_groups"], only: true, wide: true }],
+  list: "address_groups",
+  title: "object.address_groups",
+  lead: "object.address_groups_lead",
+  columns: ["members", "exclude"],
+  fresh: { name: "" },
+  action: "rules_edit",
+  fields: [
+    named,
+    { key: "members", label: "object.members", kind: "words", from: ["addresses", "address_groups"], only: true, wide: true },
+    { key: "exclude", label: "object.exclude", kind: "words", from: ["addresses", "address_groups"], only: true, wide: true },
+  ],
 };
 export const SERVICES: ItemKind = {
-  list: "services", title: "object.services", lead: "object.services_lead", columns: ["protocol", "destination_ports", "icmp"], fresh: { name: "", protocol: "tcp" }, action: "rules_edit",
-  fields: [named, { key: "protocol", label: "object.protocol", hint: "object.protocol_hint", kind: "text", example: "tcp" },
+  list: "services",
+  title: "object.services",
+  lead: "object.services_lead",
+  columns: ["protocol", "destination_ports", "icmp"],
+  fresh: { name: "", protocol: "tcp" },
+  action: "rules_edit",
+  fields: [
+    named,
+    { key: "protocol", label: "object.protocol", hint: "object.protocol_hint", kind: "text", example: "tcp" },
     { key: "destination_ports", label: "object.destination_ports", kind: "words", example: "443, 8000-8099" },
-    { key: "source_ports", label: "object.source_ports", kind: "words" }, icmp, { key: "timeout_seconds", label: "object.timeout", hint: "object.timeout_hint", kind: "number" }],
+    { key: "source_ports", label: "object.source_ports", kind: "words" },
+    icmp,
+    { key: "timeout_seconds", label: "object.timeout", hint: "object.timeout_hint", kind: "number" },
+  ],
 };
 export const SERVICE_GROUPS: ItemKind = {
-  list: "service_groups", title: "object.service_groups", lead: "object.service_groups_lead", columns: ["members"], fresh: { name: "" }, action: "rules_edit",
-  fields: [named, { key: "members", label: "object.members", kind: "words", from: ["services", "service_groups"], only: true, wide: true }],
+  list: "service_groups",
+  title: "object.service_groups",
+  lead: "object.service_groups_lead",
+  columns: ["members"],
+  fresh: { name: "" },
+  action: "rules_edit",
+  fields: [
+    named,
+    { key: "members", label: "object.members", kind: "words", from: ["services", "service_groups"], only: true, wide: true },
+  ],
 };
 export const SCHEDULES: ItemKind = {
-  list: "schedules", title: "object.schedules", lead: "object.schedules_lead", columns: ["weekly", "once"], fresh: { name: "" }, action: "rules_edit",
-  fields: [named, { key: "weekly", label: "object.weekly", kind: "words", wide: true, example: "mon-fri 09:00-17:30" },
-    { key: "once", label: "object.once", kind: "words", wide: true, example: "2026-12-29 18:00 to 2027-01-04 09:00" }, memo],
+  list: "schedules",
+  title: "object.schedules",
+  lead: "object.schedules_lead",
+  columns: ["weekly", "once"],
+  fresh: { name: "" },
+  action: "rules_edit",
+  fields: [
+    named,
+    { key: "weekly", label: "object.weekly", kind: "words", wide: true, example: "mon-fri 09:00-17:30" },
+    { key: "once", label: "object.once", kind: "words", wide: true, example: "2026-12-29 18:00 to 2027-01-04 09:00" },
+    memo,
+  ],
 };
 export const NAT: ItemKind = {
-  list: "nat", title: "page.nat", lead: "nat.lead", columns: ["kind", "source", "destination", "service", "translated"], fresh: { name: "", kind: "napt" }, action: "rules_edit",
-  fields: [named, { key: "kind", label: "nat.kind", kind: "choice", values: ["snat", "dnat", "1:1", "napt", "nptv6", "no-nat"], texts: "nat.kind." },
+  list: "nat",
+  title: "page.nat",
+  lead: "nat.lead",
+  columns: ["kind", "source", "destination", "service", "translated"],
+  fresh: { name: "", kind: "napt" },
+  action: "rules_edit",
+  fields: [
+    named,
+    {
+      key: "kind",
+      label: "nat.kind",
+      kind: "choice",
+      values: ["snat", "dnat", "1:1", "napt", "nptv6", "no-nat"],
+      texts: "nat.kind.",
+    },
     { key: "source", label: "rules.source", kind: "words", from: ["addresses", "address_groups"], only: true },
     { key: "destination", label: "rules.destination", kind: "words", from: ["addresses", "address_groups"], only: true },
     { key: "service", label: "rules.service", kind: "words", from: ["services", "service_groups"], only: true },
@@ -56,43 +128,99 @@ export const NAT: ItemKind = {
     { key: "destination_zones", label: "rules.destination_zones", kind: "words", from: "zones", only: true },
     { key: "translated_port", label: "nat.port", kind: "number" },
     { key: "log", label: "rules.log", kind: "choice", values: ["none", "start", "end", "both"], texts: "log." },
-    { key: "enabled", label: "rules.enabled", kind: "flag" }, memo],
+    { key: "enabled", label: "rules.enabled", kind: "flag" },
+    memo,
+  ],
 };
 export const USERS: ItemKind = {
-  list: "users", title: "remote.users", lead: "remote.users_lead", columns: ["groups", "suspended", "static_addresses", "memo"], fresh: { name: "" }, action: "users_edit",
-  fields: [{ ...named, label: "remote.login" }, { key: "groups", label: "remote.groups", kind: "words", from: ["user_groups"], only: true },
+  list: "users",
+  title: "remote.users",
+  lead: "remote.users_lead",
+  columns: ["groups", "suspended", "static_addresses", "memo"],
+  fresh: { name: "" },
+  action: "users_edit",
+  fields: [
+    { ...named, label: "remote.login" },
+    { key: "groups", label: "remote.groups", kind: "words", from: ["user_groups"], only: true },
     { key: "nt_hash", label: "remote.password", hint: "remote.password_hint", kind: "nt_password", wide: true },
-    { key: "static_addresses", label: "remote.static", kind: "words", example: "10.99.4.27" }, { key: "suspended", label: "remote.suspended", kind: "flag" }, memo],
+    { key: "static_addresses", label: "remote.static", kind: "words", example: "10.99.4.27" },
+    { key: "suspended", label: "remote.suspended", kind: "flag" },
+    memo,
+  ],
 };
 export const USER_GROUPS: ItemKind = {
-  list: "user_groups", title: "remote.user_groups", lead: "remote.user_groups_lead", columns: ["priority", "pool", "sessions_per_user", "login"], fresh: { name: "" }, action: "users_edit",
-  fields: [named, { key: "priority", label: "remote.priority", hint: "remote.priority_hint", kind: "number" },
+  list: "user_groups",
+  title: "remote.user_groups",
+  lead: "remote.user_groups_lead",
+  columns: ["priority", "pool", "sessions_per_user", "login"],
+  fresh: { name: "" },
+  action: "users_edit",
+  fields: [
+    named,
+    { key: "priority", label: "remote.priority", hint: "remote.priority_hint", kind: "number" },
     { key: "pool", label: "remote.pool", kind: "one", from: ["pools"], optional: true },
     { key: "sessions_per_user", label: "remote.per_user", hint: "form.zero", kind: "number" },
     { key: "beyond", label: "remote.beyond", kind: "choice", values: ["refuse", "replace"], texts: "remote.beyond." },
     { key: "device_policy", label: "remote.device_policy", kind: "one", from: ["device_policies"], optional: true },
-    { key: "source_prefixes", label: "remote.sources", kind: "words" }, { key: "login", label: "remote.hours", kind: "words", example: "mon-fri 09:00-17:30" },
-    { key: "everyone", label: "remote.everyone", kind: "flag" }, memo],
+    { key: "source_prefixes", label: "remote.sources", kind: "words" },
+    { key: "login", label: "remote.hours", kind: "words", example: "mon-fri 09:00-17:30" },
+    { key: "everyone", label: "remote.everyone", kind: "flag" },
+    memo,
+  ],
 };
 export const POOLS: ItemKind = {
-  list: "pools", title: "remote.pools", lead: "remote.pools_lead", columns: ["tunnel", "ranges"], fresh: { name: "", tunnel: "" }, action: "access_edit",
-  fields: [named, { key: "tunnel", label: "remote.tunnel", kind: "one", from: ["ports"] }, { key: "ranges", label: "remote.ranges", kind: "words", wide: true, example: "10.99.4.0/24" }],
+  list: "pools",
+  title: "remote.pools",
+  lead: "remote.pools_lead",
+  columns: ["tunnel", "ranges"],
+  fresh: { name: "", tunnel: "" },
+  action: "access_edit",
+  fields: [
+    named,
+    { key: "tunnel", label: "remote.tunnel", kind: "one", from: ["ports"] },
+    { key: "ranges", label: "remote.ranges", kind: "words", wide: true, example: "10.99.4.0/24" },
+  ],
 };
 export const DEVICES: ItemKind = {
-  list: "devices", title: "remote.devices", lead: "remote.devices_lead", columns: ["label", "owner", "certificates", "state", "valid_until"], fresh: { name: "" }, action: "users_edit",
-  fields: [{ ...named, label: "remote.device_id" }, { key: "label", label: "remote.device_label", kind: "text" },
-    { key: "owner", label: "remote.owner", kind: "one", from: ["users"], optional: true }, { key: "owner_group", label: "remote.owner_group", kind: "one", from: ["user_groups"], optional: true },
-    { key: "certificates", label: "remote.serials", kind: "words", wide: true }, { key: "state", label: "form.state", kind: "choice", values: ["approved", "requested", "disabled"], texts: "device." },
-    { key: "valid_until", label: "rules.valid_until", kind: "text", example: "2026-12-31 22:00" }, { key: "group", label: "remote.device_group", kind: "text" },
-    { key: "os", label: "remote.os", kind: "text" }, memo],
+  list: "devices",
+  title: "remote.devices",
+  lead: "remote.devices_lead",
+  columns: ["label", "owner", "certificates", "state", "valid_until"],
+  fresh: { name: "" },
+  action: "users_edit",
+  fields: [
+    { ...named, label: "remote.device_id" },
+    { key: "label", label: "remote.device_label", kind: "text" },
+    { key: "owner", label: "remote.owner", kind: "one", from: ["users"], optional: true },
+    { key: "owner_group", label: "remote.owner_group", kind: "one", from: ["user_groups"], optional: true },
+    { key: "certificates", label: "remote.serials", kind: "words", wide: true },
+    { key: "state", label: "form.state", kind: "choice", values: ["approved", "requested", "disabled"], texts: "device." },
+    { key: "valid_until", label: "rules.valid_until", kind: "text", example: "2026-12-31 22:00" },
+    { key: "group", label: "remote.device_group", kind: "text" },
+    { key: "os", label: "remote.os", kind: "text" },
+    memo,
+  ],
 };
 export const DEVICE_POLICIES: ItemKind = {
-  list: "device_policies", title: "remote.device_policies", lead: "remote.device_policies_lead", columns: ["unknown", "memo"], fresh: { name: "" }, action: "users_edit",
-  fields: [named, { key: "unknown", label: "remote.unknown", kind: "choice", values: ["deny", "allow"], texts: "remote.unknown." }, memo],
+  list: "device_policies",
+  title: "remote.device_policies",
+  lead: "remote.device_policies_lead",
+  columns: ["unknown", "memo"],
+  fresh: { name: "" },
+  action: "users_edit",
+  fields: [
+    named,
+    { key: "unknown", label: "remote.unknown", kind: "choice", values: ["deny", "allow"], texts: "remote.unknown." },
+    memo,
+  ],
 };
 
 /** Words a field may take from the document. */
 export function words_of(document: Document, from: ListName[] | "zones"): string[] {
   if (from === "zones") return document.zones ?? [];
-  return from.flatMap((list) => ((document[list] as NamedItem[] | undefined) ?? []).filter((item) => list !== "ports" || item["kind"] === "tunnel").map((item) => item.name));
+  return from.flatMap((list) =>
+    ((document[list] as NamedItem[] | undefined) ?? [])
+      .filter((item) => list !== "ports" || item["kind"] === "tunnel")
+      .map((item) => item.name),
+  );
 }

@@ -48,39 +48,102 @@ export function Logs() {
   function search(next = { types, query, span }) {
     const parsed = parse_query(next.query);
     if (parsed.wrong) return set_error(t("logs.wrong", { word: parsed.wrong }));
-    question.current = { types: next.types, from: new Date(Date.now() - next.span * 1000).toISOString(), conditions: parsed.conditions };
+    question.current = {
+      types: next.types,
+      from: new Date(Date.now() - next.span * 1000).toISOString(),
+      conditions: parsed.conditions,
+    };
     void page("", []);
   }
   useEffect(() => search(), [tenant]);
-  const toggle = (type: string) => set_types(types.includes(type) ? (types.length > 1 ? types.filter((one) => one !== type) : types) : [...types, type]);
+  const toggle = (type: string) =>
+    set_types(types.includes(type) ? (types.length > 1 ? types.filter((one) => one !== type) : types) : [...types, type]);
   return (
     <>
       <PageHead title={t("page.logs")} lead={t("logs.lead")}>
-        <Button icon="download" onClick={() => set_downloading(true)}>{t("logs.download")}</Button>
+        <Button icon="download" onClick={() => set_downloading(true)}>
+          {t("logs.download")}
+        </Button>
       </PageHead>
       <div class="stack">
         <Card>
-          <form class="stack" onSubmit={(event) => { event.preventDefault(); search(); }}>
-            <fieldset class="row"><legend class="hidden">{t("logs.streams")}</legend>
-              {TYPES.map((type) => <label key={type} class="check"><input type="checkbox" checked={types.includes(type)} onChange={() => toggle(type)} />{t(`stream.${type}` as Key)}</label>)}
+          <form
+            class="stack"
+            onSubmit={(event) => {
+              event.preventDefault();
+              search();
+            }}
+          >
+            <fieldset class="row">
+              <legend class="hidden">{t("logs.streams")}</legend>
+              {TYPES.map((type) => (
+                <label key={type} class="check">
+                  <input type="checkbox" checked={types.includes(type)} onChange={() => toggle(type)} />
+                  {t(`stream.${type}` as Key)}
+                </label>
+              ))}
             </fieldset>
             <div class="row">
-              <select class="input" style={{ width: "auto" }} aria-label={t("home.span")} value={span} onChange={(event) => set_span(Number(event.currentTarget.value))}>
-                {SPANS.map((one) => <option key={one} value={one}>{t_or(`logs.span.${one}`, String(one))}</option>)}
+              <select
+                class="input"
+                style={{ width: "auto" }}
+                aria-label={t("home.span")}
+                value={span}
+                onChange={(event) => set_span(Number(event.currentTarget.value))}
+              >
+                {SPANS.map((one) => (
+                  <option key={one} value={one}>
+                    {t_or(`logs.span.${one}`, String(one))}
+                  </option>
+                ))}
               </select>
-              <input class="input mono" style={{ flex: "1 1 260px", width: "auto" }} type="search" aria-label={t("logs.query")} placeholder={t("logs.example")} value={query} spellcheck={false}
-                     onInput={(event) => set_query(event.currentTarget.value)} />
-              <Button type="submit" look="lead" icon="search" disabled={state === "busy"}>{t("logs.search")}</Button>
+              <input
+                class="input mono"
+                style={{ flex: "1 1 260px", width: "auto" }}
+                type="search"
+                aria-label={t("logs.query")}
+                placeholder={t("logs.example")}
+                value={query}
+                spellcheck={false}
+                onInput={(event) => set_query(event.currentTarget.value)}
+              />
+              <Button type="submit" look="lead" icon="search" disabled={state === "busy"}>
+                {t("logs.search")}
+              </Button>
             </div>
             <p class="hint small soft">{t("logs.hint")}</p>
-            <KeptFilters tenant={tenant} now={{ types, query, span }} onUse={(kept) => { set_types(kept.types); set_query(kept.query); set_span(kept.span); search(kept); }} />
+            <KeptFilters
+              tenant={tenant}
+              now={{ types, query, span }}
+              onUse={(kept) => {
+                set_types(kept.types);
+                set_query(kept.query);
+                set_span(kept.span);
+                search(kept);
+              }}
+            />
           </form>
         </Card>
         {error && <Note tone="bad">{error}</Note>}
-        <Card flush title={t("logs.found", { n: records.length })} tools={state === "partial" && <Badge tone="warn">{t("logs.partial")}</Badge>}>
-          <Table caption={t("page.logs")} rows={records} columns={columns(types, set_opened)} id={(record) => String(record["eid"] ?? `${String(record["type"])}-${String(record["seq"])}`)}
-                 empty={state === "busy" ? t("state.loading") : t("logs.nothing")} />
-          {(cursor || state === "partial") && <p class="empty"><Button disabled={state === "busy"} onClick={() => void page(cursor, records)}>{t("logs.older")}</Button></p>}
+        <Card
+          flush
+          title={t("logs.found", { n: records.length })}
+          tools={state === "partial" && <Badge tone="warn">{t("logs.partial")}</Badge>}
+        >
+          <Table
+            caption={t("page.logs")}
+            rows={records}
+            columns={columns(types, set_opened)}
+            id={(record) => String(record["eid"] ?? `${String(record["type"])}-${String(record["seq"])}`)}
+            empty={state === "busy" ? t("state.loading") : t("logs.nothing")}
+          />
+          {(cursor || state === "partial") && (
+            <p class="empty">
+              <Button disabled={state === "busy"} onClick={() => void page(cursor, records)}>
+                {t("logs.older")}
+              </Button>
+            </p>
+          )}
         </Card>
       </div>
       {opened && <RecordDialog record={opened} onClose={() => set_opened(null)} />}
@@ -95,27 +158,75 @@ const BAD = new Set(["drop", "reject", "deny", "dropped", "fail", "denied", "aut
 const PROTOCOLS: Record<string, string> = { 1: "ICMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 132: "SCTP" };
 
 function verdict(record: LogRecord): string {
-  return text(record, record["type"] === "vpn" ? "event" : record["type"] === "audit" || record["type"] === "devauth" ? "result" : "action") || text(record, "why");
+  return (
+    text(
+      record,
+      record["type"] === "vpn" ? "event" : record["type"] === "audit" || record["type"] === "devauth" ? "result" : "action",
+    ) || text(record, "why")
+  );
 }
 function what(record: LogRecord): string {
   switch (record["type"]) {
-    case "sec": return `${text(record, "event")}${record["binding"] ? ` · ${text(record, "binding")}` : ""}`;
-    case "vpn": return [text(record, "user"), text(record, "proto"), text(record, "cause")].filter(Boolean).join(" · ");
-    case "devauth": return [text(record, "device_id"), text(record, "method"), text(record, "cause")].filter(Boolean).join(" · ");
-    case "audit": return [text(record, "actor"), text(record, "op"), text(record, "obj_name")].filter(Boolean).join(" · ");
-    case "loss": return t("logs.lost", { n: text(record, "count"), of: text(record, "of") });
-    default: return [text(record, "rule_name"), text(record, "user")].filter(Boolean).join(" · ") || text(record, "reason");
+    case "sec":
+      return `${text(record, "event")}${record["binding"] ? ` · ${text(record, "binding")}` : ""}`;
+    case "vpn":
+      return [text(record, "user"), text(record, "proto"), text(record, "cause")].filter(Boolean).join(" · ");
+    case "devauth":
+      return [text(record, "device_id"), text(record, "method"), text(record, "cause")].filter(Boolean).join(" · ");
+    case "audit":
+      return [text(record, "actor"), text(record, "op"), text(record, "obj_name")].filter(Boolean).join(" · ");
+    case "loss":
+      return t("logs.lost", { n: text(record, "count"), of: text(record, "of") });
+    default:
+      return [text(record, "rule_name"), text(record, "user")].filter(Boolean).join(" · ") || text(record, "reason");
   }
 }
 
 function columns(types: string[], open: (record: LogRecord) => void): Column<LogRecord>[] {
   const tone = (record: LogRecord): Tone => (BAD.has(verdict(record)) ? "bad" : "good");
   return [
-    { key: "ts", title: t("logs.time"), header: true, cell: (record) => <button type="button" class="button quiet nowrap" onClick={() => open(record)}>{moment(text(record, "ts"))}</button> },
-    ...(types.length > 1 ? [{ key: "type", title: t("logs.stream"), cell: (record: LogRecord) => t_or(`stream.${text(record, "type")}`, text(record, "type")) }] : []),
-    { key: "verdict", title: t("logs.verdict"), cell: (record) => <Badge tone={tone(record)}>{t_or(`action.${verdict(record)}`, verdict(record))}</Badge> },
-    { key: "source", title: t("rules.source"), cell: (record) => <span class="mono">{end(text(record, "src_ip") || text(record, "peer_ip") || text(record, "arp_spa"), text(record, "src_port"))}</span> },
-    { key: "destination", title: t("rules.destination"), cell: (record) => <span class="mono">{end(text(record, "dst_ip") || text(record, "ip4") || text(record, "ip6"), text(record, "dst_port"))}</span> },
+    {
+      key: "ts",
+      title: t("logs.time"),
+      header: true,
+      cell: (record) => (
+        <button type="button" class="button quiet nowrap" onClick={() => open(record)}>
+          {moment(text(record, "ts"))}
+        </button>
+      ),
+    },
+    ...(types.length > 1
+      ? [
+          {
+            key: "type",
+            title: t("logs.stream"),
+            cell: (record: LogRecord) => t_or(`stream.${text(record, "type")}`, text(record, "type")),
+          },
+        ]
+      : []),
+    {
+      key: "verdict",
+      title: t("logs.verdict"),
+      cell: (record) => <Badge tone={tone(record)}>{t_or(`action.${verdict(record)}`, verdict(record))}</Badge>,
+    },
+    {
+      key: "source",
+      title: t("rules.source"),
+      cell: (record) => (
+        <span class="mono">
+          {end(text(record, "src_ip") || text(record, "peer_ip") || text(record, "arp_spa"), text(record, "src_port"))}
+        </span>
+      ),
+    },
+    {
+      key: "destination",
+      title: t("rules.destination"),
+      cell: (record) => (
+        <span class="mono">
+          {end(text(record, "dst_ip") || text(record, "ip4") || text(record, "ip6"), text(record, "dst_port"))}
+        </span>
+      ),
+    },
     { key: "proto", title: t("object.protocol"), cell: (record) => PROTOCOLS[text(record, "proto")] ?? text(record, "proto") },
     { key: "what", title: t("logs.what"), cell: what },
     { key: "count", title: t("logs.count"), number: true, cell: (record) => text(record, "count") },
@@ -124,10 +235,28 @@ function columns(types: string[], open: (record: LogRecord) => void): Column<Log
 
 function RecordDialog({ record, onClose }: { record: LogRecord; onClose: () => void }) {
   return (
-    <Dialog size="large" title={t_or(`stream.${text(record, "type")}`, "")} onClose={onClose} foot={<Button onClick={onClose}>{t("act.close")}</Button>}>
-      <dl class="facts">{Object.entries(record).map(([key, value]) => (
-        <><dt key={key} title={key}>{t_or(`field.${key}`, key)}</dt><dd class="mono">{["ts", "first_ts", "last_ts", "start_ts"].includes(key) ? `${moment(String(value))} JST` : Array.isArray(value) ? value.join(", ") : String(value)}</dd></>
-      ))}</dl>
+    <Dialog
+      size="large"
+      title={t_or(`stream.${text(record, "type")}`, "")}
+      onClose={onClose}
+      foot={<Button onClick={onClose}>{t("act.close")}</Button>}
+    >
+      <dl class="facts">
+        {Object.entries(record).map(([key, value]) => (
+          <>
+            <dt key={key} title={key}>
+              {t_or(`field.${key}`, key)}
+            </dt>
+            <dd class="mono">
+              {["ts", "first_ts", "last_ts", "start_ts"].includes(key)
+                ? `${moment(String(value))} JST`
+                : Array.isArray(value)
+                  ? value.join(", ")
+                  : String(value)}
+            </dd>
+          </>
+        ))}
+      </dl>
     </Dialog>
   );
 }
@@ -135,15 +264,46 @@ function RecordDialog({ record, onClose }: { record: LogRecord; onClose: () => v
 function KeptFilters({ tenant, now, onUse }: { tenant: string; now: Omit<Kept, "name">; onUse: (kept: Kept) => void }) {
   const [name, set_name] = useState("");
   const [list, set_list] = useState(() => kept_filters.read(tenant));
-  const write = (next: Kept[]) => { kept_filters.write(tenant, next); set_list(next); };
+  const write = (next: Kept[]) => {
+    kept_filters.write(tenant, next);
+    set_list(next);
+  };
   return (
     <div class="row">
       {list.map((kept) => (
-        <span class="tag" key={kept.name}><button type="button" style={{ width: "auto" }} onClick={() => onUse(kept)}>{kept.name}</button>
-          <button type="button" aria-label={t("act.remove_one", { name: kept.name })} onClick={() => write(list.filter((one) => one.name !== kept.name))}>×</button></span>
+        <span class="tag" key={kept.name}>
+          <button type="button" style={{ width: "auto" }} onClick={() => onUse(kept)}>
+            {kept.name}
+          </button>
+          <button
+            type="button"
+            aria-label={t("act.remove_one", { name: kept.name })}
+            onClick={() => write(list.filter((one) => one.name !== kept.name))}
+          >
+            ×
+          </button>
+        </span>
       ))}
-      <input class="input" style={{ width: "260px" }} aria-label={t("logs.keep_name")} placeholder={t("logs.keep_name")} value={name} maxLength={40} onInput={(event) => set_name(event.currentTarget.value)} />
-      <Button look="quiet" icon="plus" disabled={!name.trim()} onClick={() => { write([...list.filter((one) => one.name !== name.trim()), { ...now, name: name.trim() }]); set_name(""); }}>{t("logs.keep")}</Button>
+      <input
+        class="input"
+        style={{ width: "260px" }}
+        aria-label={t("logs.keep_name")}
+        placeholder={t("logs.keep_name")}
+        value={name}
+        maxLength={40}
+        onInput={(event) => set_name(event.currentTarget.value)}
+      />
+      <Button
+        look="quiet"
+        icon="plus"
+        disabled={!name.trim()}
+        onClick={() => {
+          write([...list.filter((one) => one.name !== name.trim()), { ...now, name: name.trim() }]);
+          set_name("");
+        }}
+      >
+        {t("logs.keep")}
+      </Button>
     </div>
   );
 }
@@ -161,8 +321,20 @@ function DownloadDialog({ tenant, onClose }: { tenant: string; onClose: () => vo
     stop.current = new AbortController();
     set_got({ bytes: 0, all: 0 });
     try {
-      const query = { types: three ? ["vpn", "acl", "devauth"] : [what], window: three ? "past30" : "month", format, gzip: gzip ? "true" : "false", from, to };
-      const file = await fetch_file(api.download_path(tenant), { query }, (size, all) => set_got({ bytes: size, all }), stop.current.signal);
+      const query = {
+        types: three ? ["vpn", "acl", "devauth"] : [what],
+        window: three ? "past30" : "month",
+        format,
+        gzip: gzip ? "true" : "false",
+        from,
+        to,
+      };
+      const file = await fetch_file(
+        api.download_path(tenant),
+        { query },
+        (size, all) => set_got({ bytes: size, all }),
+        stop.current.signal,
+      );
       save_blob(file.name, file.blob);
       say(t("logs.downloaded", { name: file.name, size: bytes(file.blob.size) }));
       onClose();
@@ -173,17 +345,54 @@ function DownloadDialog({ tenant, onClose }: { tenant: string; onClose: () => vo
   }
   useEffect(() => () => stop.current?.abort(), []);
   return (
-    <Dialog title={t("logs.download")} onClose={onClose} onSubmit={() => void start()} foot={<>
-      {got ? <Button onClick={() => stop.current?.abort()}>{t("act.stop")}</Button> : <Button onClick={onClose}>{t("act.cancel")}</Button>}
-      <Button type="submit" look="lead" icon="download" disabled={!!got}>{t("act.download")}</Button></>}>
+    <Dialog
+      title={t("logs.download")}
+      onClose={onClose}
+      onSubmit={() => void start()}
+      foot={
+        <>
+          {got ? (
+            <Button onClick={() => stop.current?.abort()}>{t("act.stop")}</Button>
+          ) : (
+            <Button onClick={onClose}>{t("act.cancel")}</Button>
+          )}
+          <Button type="submit" look="lead" icon="download" disabled={!!got}>
+            {t("act.download")}
+          </Button>
+        </>
+      }
+    >
       <div class="form">
-        <SelectField wide label={t("logs.stream")} value={what} onChange={set_what} hint={t(three ? "logs.window_past30" : "logs.window_month")}
-                     options={[...["comm", "sec", "vpn", "acl", "devauth", "audit"].map((value) => ({ value, text: t(`stream.${value}` as Key) })), { value: "ra", text: t("logs.three") }]} />
+        <SelectField
+          wide
+          label={t("logs.stream")}
+          value={what}
+          onChange={set_what}
+          hint={t(three ? "logs.window_past30" : "logs.window_month")}
+          options={[
+            ...["comm", "sec", "vpn", "acl", "devauth", "audit"].map((value) => ({ value, text: t(`stream.${value}` as Key) })),
+            { value: "ra", text: t("logs.three") },
+          ]}
+        />
         <TextField label={t("logs.from_day")} type="date" value={from} onChange={set_from} hint={t("logs.day_hint")} />
         <TextField label={t("logs.to_day")} type="date" value={to} onChange={set_to} />
-        <SelectField label={t("logs.format")} value={format} onChange={set_format} options={[{ value: "csv", text: "CSV" }, { value: "jsonl", text: "JSON Lines" }]} />
+        <SelectField
+          label={t("logs.format")}
+          value={format}
+          onChange={set_format}
+          options={[
+            { value: "csv", text: "CSV" },
+            { value: "jsonl", text: "JSON Lines" },
+          ]}
+        />
         <CheckField label={t("logs.gzip")} value={gzip} onChange={set_gzip} />
-        {got && <div class="wide" role="status"><progress class="progress" aria-label={t("logs.download")} {...(got.all ? { value: got.bytes, max: got.all } : {})} /> {bytes(got.bytes)}{got.all ? ` / ${bytes(got.all)}` : ""}</div>}
+        {got && (
+          <div class="wide" role="status">
+            <progress class="progress" aria-label={t("logs.download")} {...(got.all ? { value: got.bytes, max: got.all } : {})} />{" "}
+            {bytes(got.bytes)}
+            {got.all ? ` / ${bytes(got.all)}` : ""}
+          </div>
+        )}
       </div>
     </Dialog>
   );

@@ -18,8 +18,15 @@ export function Objects() {
   return (
     <>
       <PageHead title={t("page.objects")} lead={t("objects.lead")} />
-      <Tabs label={t("page.objects")} value={tab} onChange={set_tab} tabs={KINDS.map((kind) => ({ value: kind.list, text: `${t(kind.title)} (${count(kind.list)})` }))} />
-      {KINDS.filter((kind) => kind.list === tab).map((kind) => <ItemList key={kind.list} kind={kind} />)}
+      <Tabs
+        label={t("page.objects")}
+        value={tab}
+        onChange={set_tab}
+        tabs={KINDS.map((kind) => ({ value: kind.list, text: `${t(kind.title)} (${count(kind.list)})` }))}
+      />
+      {KINDS.filter((kind) => kind.list === tab).map((kind) => (
+        <ItemList key={kind.list} kind={kind} />
+      ))}
     </>
   );
 }
@@ -27,15 +34,22 @@ export function Objects() {
 export function Nat() {
   useLanguage();
   const one = useStore(draft)!;
-  const hits = useLoad(async () => new Map((await api.table(one.tenant, "nat")).rows.map((row) => [row["name"] ?? "", row])), [one.tenant, one.base], 10_000);
+  const hits = useLoad(
+    async () => new Map((await api.table(one.tenant, "nat")).rows.map((row) => [row["name"] ?? "", row])),
+    [one.tenant, one.base],
+    10_000,
+  );
   const of = (name: string, key: string): string => number(Number((hits.value?.get(name) as Row | undefined)?.[key] ?? 0));
   return (
     <>
       <PageHead title={t("page.nat")} lead={t("nat.lead")} />
-      <ItemList kind={NAT} extra={[
-        { key: "connections", title: t("rules.hits"), number: true, cell: (item) => of(item.name, "connections") },
-        { key: "sessions", title: t("home.open"), number: true, cell: (item) => of(item.name, "sessions") },
-      ]} />
+      <ItemList
+        kind={NAT}
+        extra={[
+          { key: "connections", title: t("rules.hits"), number: true, cell: (item) => of(item.name, "connections") },
+          { key: "sessions", title: t("home.open"), number: true, cell: (item) => of(item.name, "sessions") },
+        ]}
+      />
     </>
   );
 }

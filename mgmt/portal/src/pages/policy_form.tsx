@@ -27,24 +27,75 @@ export function PolicyForm({ policy, onClose }: { policy: Policy | null; onClose
     onClose();
   }
   function move(step: number) {
-    edit((target) => { target.policies!.splice(at + step, 0, ...target.policies!.splice(at, 1)); });
+    edit((target) => {
+      target.policies!.splice(at + step, 0, ...target.policies!.splice(at, 1));
+    });
     onClose();
   }
   function remove() {
-    edit((target) => { target.policies!.splice(at, 1); });
+    edit((target) => {
+      target.policies!.splice(at, 1);
+    });
     onClose();
   }
   return (
-    <Dialog title={policy ? t("act.edit_one", { name: policy.name }) : t("rules.new_policy")} onClose={onClose} onSubmit={submit} foot={<>
-      {policy && <Button look="quiet" icon="up" disabled={at === 0} onClick={() => move(-1)}>{t("rules.earlier")}</Button>}
-      {policy && <Button look="quiet" icon="down" disabled={at === all.length - 1} onClick={() => move(1)}>{t("rules.later")}</Button>}
-      {policy && <Button look="danger" onClick={remove}>{t("act.remove")}</Button>}
-      <Button onClick={onClose}>{t("act.cancel")}</Button><Button type="submit" look="lead">{t("act.to_draft")}</Button>
-    </>}>
+    <Dialog
+      title={policy ? t("act.edit_one", { name: policy.name }) : t("rules.new_policy")}
+      onClose={onClose}
+      onSubmit={submit}
+      foot={
+        <>
+          {policy && (
+            <Button look="quiet" icon="up" disabled={at === 0} onClick={() => move(-1)}>
+              {t("rules.earlier")}
+            </Button>
+          )}
+          {policy && (
+            <Button look="quiet" icon="down" disabled={at === all.length - 1} onClick={() => move(1)}>
+              {t("rules.later")}
+            </Button>
+          )}
+          {policy && (
+            <Button look="danger" onClick={remove}>
+              {t("act.remove")}
+            </Button>
+          )}
+          <Button onClick={onClose}>{t("act.cancel")}</Button>
+          <Button type="submit" look="lead">
+            {t("act.to_draft")}
+          </Button>
+        </>
+      }
+    >
       <div class="form">
-        <TextField wide label={t("rules.name")} value={name} onChange={(value) => { set_name(value); set_error(""); }} error={error} maxLength={64} focus />
-        <ListField label={t("rules.from")} value={from} onChange={set_from} from={document.zones ?? []} placeholder={t("rules.any")} only />
-        <ListField label={t("rules.to")} value={to} onChange={set_to} from={document.zones ?? []} placeholder={t("rules.any")} only />
+        <TextField
+          wide
+          label={t("rules.name")}
+          value={name}
+          onChange={(value) => {
+            set_name(value);
+            set_error("");
+          }}
+          error={error}
+          maxLength={64}
+          focus
+        />
+        <ListField
+          label={t("rules.from")}
+          value={from}
+          onChange={set_from}
+          from={document.zones ?? []}
+          placeholder={t("rules.any")}
+          only
+        />
+        <ListField
+          label={t("rules.to")}
+          value={to}
+          onChange={set_to}
+          from={document.zones ?? []}
+          placeholder={t("rules.any")}
+          only
+        />
       </div>
     </Dialog>
   );

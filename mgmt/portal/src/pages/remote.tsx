@@ -25,18 +25,48 @@ export function Gateways() {
     <>
       <PageHead title={t("page.gateways")} lead={t("gateways.lead")} />
       <div class="stack">
-        {!gateways.length && <Card><p class="empty">{t("gateways.none")}</p></Card>}
+        {!gateways.length && (
+          <Card>
+            <p class="empty">{t("gateways.none")}</p>
+          </Card>
+        )}
         <div class="grid">
           {gateways.map((gateway) => (
-            <Card key={gateway.name} title={gateway.name} tools={<Button look="quiet" icon="download" onClick={() => set_profile(gateway.name)}>{t("gateways.profile")}</Button>}>
+            <Card
+              key={gateway.name}
+              title={gateway.name}
+              tools={
+                <Button look="quiet" icon="download" onClick={() => set_profile(gateway.name)}>
+                  {t("gateways.profile")}
+                </Button>
+              }
+            >
               <dl class="facts">
-                <dt>{t("gateways.identity")}</dt><dd class="mono">{String(gateway["identity"] ?? "")}</dd>
-                <dt>{t("gateways.addresses")}</dt><dd class="mono">{words(gateway, "addresses").join(", ")}</dd>
-                <dt>{t("gateways.suites")}</dt><dd><Badge tone={["legacy", "windows-default"].includes(String(gateway["profile"])) ? "warn" : "good"}>{t_or(`suite.${String(gateway["profile"] ?? "modern")}`, String(gateway["profile"]))}</Badge></dd>
-                <dt>{t("gateways.accept")}</dt><dd class="clauses">{words(gateway, "accept").map((one) => <Badge key={one}>{one}</Badge>)}</dd>
-                <dt>{t("gateways.networks")}</dt><dd class="mono">{words(gateway, "networks").join(", ") || t("rules.any")}</dd>
-                <dt>{t("gateways.dns")}</dt><dd class="mono">{[...words(gateway, "dns"), ...words(gateway, "dns_domains")].join(", ") || "–"}</dd>
-                <dt>{t("gateways.certificates")}</dt><dd>{words(gateway, "certificates").length} · CA {words(gateway, "client_cas").length} · CRL {words(gateway, "crls").length}</dd>
+                <dt>{t("gateways.identity")}</dt>
+                <dd class="mono">{String(gateway["identity"] ?? "")}</dd>
+                <dt>{t("gateways.addresses")}</dt>
+                <dd class="mono">{words(gateway, "addresses").join(", ")}</dd>
+                <dt>{t("gateways.suites")}</dt>
+                <dd>
+                  <Badge tone={["legacy", "windows-default"].includes(String(gateway["profile"])) ? "warn" : "good"}>
+                    {t_or(`suite.${String(gateway["profile"] ?? "modern")}`, String(gateway["profile"]))}
+                  </Badge>
+                </dd>
+                <dt>{t("gateways.accept")}</dt>
+                <dd class="clauses">
+                  {words(gateway, "accept").map((one) => (
+                    <Badge key={one}>{one}</Badge>
+                  ))}
+                </dd>
+                <dt>{t("gateways.networks")}</dt>
+                <dd class="mono">{words(gateway, "networks").join(", ") || t("rules.any")}</dd>
+                <dt>{t("gateways.dns")}</dt>
+                <dd class="mono">{[...words(gateway, "dns"), ...words(gateway, "dns_domains")].join(", ") || "–"}</dd>
+                <dt>{t("gateways.certificates")}</dt>
+                <dd>
+                  {words(gateway, "certificates").length} · CA {words(gateway, "client_cas").length} · CRL{" "}
+                  {words(gateway, "crls").length}
+                </dd>
               </dl>
             </Card>
           ))}
@@ -53,16 +83,40 @@ function ProfileDialog({ gateway, onClose }: { gateway: string; onClose: () => v
   const [client, set_client] = useState("windows");
   const [user, set_user] = useState("");
   return (
-    <Dialog title={t("gateways.profile")} onClose={onClose} foot={<>
-      <Button onClick={onClose}>{t("act.cancel")}</Button>
-      <Act look="lead" icon="download" disabled={!user} run={async () => {
-        const file = await api.vpn_profile(tenant, gateway, user, client);
-        save_blob(file.file_name, new Blob([file.text]));
-      }}>{t("act.download")}</Act></>}>
+    <Dialog
+      title={t("gateways.profile")}
+      onClose={onClose}
+      foot={
+        <>
+          <Button onClick={onClose}>{t("act.cancel")}</Button>
+          <Act
+            look="lead"
+            icon="download"
+            disabled={!user}
+            run={async () => {
+              const file = await api.vpn_profile(tenant, gateway, user, client);
+              save_blob(file.file_name, new Blob([file.text]));
+            }}
+          >
+            {t("act.download")}
+          </Act>
+        </>
+      }
+    >
       <div class="form">
         <p class="wide soft">{t("gateways.profile_text")}</p>
-        <SelectField label={t("gateways.client")} value={client} onChange={set_client} options={CLIENTS.map((value) => ({ value, text: t_or(`client.${value}`, value) }))} />
-        <TextField label={t("remote.user")} value={user} onChange={set_user} list={(document.users ?? []).map((one) => one.name)} />
+        <SelectField
+          label={t("gateways.client")}
+          value={client}
+          onChange={set_client}
+          options={CLIENTS.map((value) => ({ value, text: t_or(`client.${value}`, value) }))}
+        />
+        <TextField
+          label={t("remote.user")}
+          value={user}
+          onChange={set_user}
+          list={(document.users ?? []).map((one) => one.name)}
+        />
       </div>
     </Dialog>
   );
@@ -72,21 +126,72 @@ export function Users() {
   useLanguage();
   const { tenant } = useStore(draft)!;
   const [tab, set_tab] = useState<"users" | "groups">("users");
-  const state = useLoad(async () => new Map((await api.table(tenant, "vpn/users")).rows.map((row) => [row["user"] ?? "", row])), [tenant], 10_000);
+  const state = useLoad(
+    async () => new Map((await api.table(tenant, "vpn/users")).rows.map((row) => [row["user"] ?? "", row])),
+    [tenant],
+    10_000,
+  );
   const of = (item: NamedItem) => state.value?.get(item.name);
   return (
     <>
       <PageHead title={t("page.users")} lead={t("remote.lead")} />
-      <Tabs label={t("page.users")} value={tab} onChange={set_tab} tabs={[{ value: "users", text: t("remote.users") }, { value: "groups", text: t("remote.user_groups") }]} />
-      {tab === "groups" ? <ItemList kind={USER_GROUPS} /> : (
+      <Tabs
+        label={t("page.users")}
+        value={tab}
+        onChange={set_tab}
+        tabs={[
+          { value: "users", text: t("remote.users") },
+          { value: "groups", text: t("remote.user_groups") },
+        ]}
+      />
+      {tab === "groups" ? (
+        <ItemList kind={USER_GROUPS} />
+      ) : (
         <div class="stack">
           {may("users_edit") && <Note tone="warn">{t("remote.weak")}</Note>}
-          <ItemList kind={USERS} extra={[
-            { key: "in", title: t("remote.now"), cell: (item) => { const row = of(item); return row ? <Badge tone={row["state"] === "in" ? "good" : row["state"] === "shut out" ? "bad" : ""}>{t_or(`user.${row["state"]}`, row["state"] ?? "")}</Badge> : <span class="soft">–</span>; } },
-            { key: "address", title: t("remote.address"), cell: (item) => <span class="mono">{of(item)?.["address"] || "–"}</span> },
-            { key: "unlock", title: t("rules.acts"), hide_title: true, cell: (item) => of(item)?.["state"] === "shut out" && may("sessions_end")
-              && <Act look="quiet" done={t("remote.unlocked", { name: item.name })} run={async () => { await api.unlock_user(tenant, item.name); state.again(); }}>{t("remote.unlock")}</Act> },
-          ]} />
+          <ItemList
+            kind={USERS}
+            extra={[
+              {
+                key: "in",
+                title: t("remote.now"),
+                cell: (item) => {
+                  const row = of(item);
+                  return row ? (
+                    <Badge tone={row["state"] === "in" ? "good" : row["state"] === "shut out" ? "bad" : ""}>
+                      {t_or(`user.${row["state"]}`, row["state"] ?? "")}
+                    </Badge>
+                  ) : (
+                    <span class="soft">–</span>
+                  );
+                },
+              },
+              {
+                key: "address",
+                title: t("remote.address"),
+                cell: (item) => <span class="mono">{of(item)?.["address"] || "–"}</span>,
+              },
+              {
+                key: "unlock",
+                title: t("rules.acts"),
+                hide_title: true,
+                cell: (item) =>
+                  of(item)?.["state"] === "shut out" &&
+                  may("sessions_end") && (
+                    <Act
+                      look="quiet"
+                      done={t("remote.unlocked", { name: item.name })}
+                      run={async () => {
+                        await api.unlock_user(tenant, item.name);
+                        state.again();
+                      }}
+                    >
+                      {t("remote.unlock")}
+                    </Act>
+                  ),
+              },
+            ]}
+          />
         </div>
       )}
     </>
@@ -98,7 +203,10 @@ export function Devices() {
   return (
     <>
       <PageHead title={t("page.devices")} lead={t("remote.devices_lead")} />
-      <div class="stack"><ItemList kind={DEVICES} /><ItemList kind={DEVICE_POLICIES} /></div>
+      <div class="stack">
+        <ItemList kind={DEVICES} />
+        <ItemList kind={DEVICE_POLICIES} />
+      </div>
     </>
   );
 }

@@ -19,29 +19,65 @@ export function Rules() {
   const one = useStore(draft)!;
   const [filter, set_filter] = useState("");
   const [policy_form, set_policy_form] = useState<Policy | "new" | null>(null);
-  const hits = useLoad(async () => new Map((await api.table(one.tenant, "rules")).rows.map((row) => [row["id"] || `${row["policy"]}/${row["name"]}`, row])), [one.tenant, one.base], 10_000);
-  const check = useLoad(() => (may("rules_edit") ? api.check(one.tenant, one.document) : Promise.resolve({ findings: [] })), [one.document]);
+  const hits = useLoad(
+    async () =>
+      new Map((await api.table(one.tenant, "rules")).rows.map((row) => [row["id"] || `${row["policy"]}/${row["name"]}`, row])),
+    [one.tenant, one.base],
+    10_000,
+  );
+  const check = useLoad(
+    () => (may("rules_edit") ? api.check(one.tenant, one.document) : Promise.resolve({ findings: [] })),
+    [one.document],
+  );
   const writable = may("rules_edit") && may_edit("policies");
   const policies = one.document.policies ?? [];
   const findings = (check.value?.findings ?? []).filter((finding) => finding.path?.includes("policies"));
   return (
     <>
       <PageHead title={t("page.rules")} lead={t("rules.lead")}>
-        <input class="input" type="search" aria-label={t("rules.filter")} placeholder={t("rules.filter")} value={filter}
-               onInput={(event) => set_filter(event.currentTarget.value)} />
-        {writable && <Button icon="plus" onClick={() => set_policy_form("new")}>{t("rules.new_policy")}</Button>}
+        <input
+          class="input"
+          type="search"
+          aria-label={t("rules.filter")}
+          placeholder={t("rules.filter")}
+          value={filter}
+          onInput={(event) => set_filter(event.currentTarget.value)}
+        />
+        {writable && (
+          <Button icon="plus" onClick={() => set_policy_form("new")}>
+            {t("rules.new_policy")}
+          </Button>
+        )}
       </PageHead>
       <div class="stack">
         {findings.length > 0 && (
           <Note tone={findings.some((finding) => finding.severity === "error") ? "bad" : "warn"}>
             <b>{t("rules.findings", { n: findings.length })}</b>
-            <ul>{findings.slice(0, 5).map((finding) => <li key={finding.path + finding.message}><FindingPlace document={one.document} finding={finding} /></li>)}</ul>
+            <ul>
+              {findings.slice(0, 5).map((finding) => (
+                <li key={finding.path + finding.message}>
+                  <FindingPlace document={one.document} finding={finding} />
+                </li>
+              ))}
+            </ul>
           </Note>
         )}
-        {!policies.length && <Card><p class="empty">{t("rules.none")}</p></Card>}
+        {!policies.length && (
+          <Card>
+            <p class="empty">{t("rules.none")}</p>
+          </Card>
+        )}
         {policies.map((policy, index) => (
-          <PolicyTable key={policy.name} policy={policy} index={index} hits={hits.value ?? new Map<string, Row>()} filter={filter.trim()} writable={writable}
-                       findings={findings} onEditPolicy={() => set_policy_form(policy)} />
+          <PolicyTable
+            key={policy.name}
+            policy={policy}
+            index={index}
+            hits={hits.value ?? new Map<string, Row>()}
+            filter={filter.trim()}
+            writable={writable}
+            findings={findings}
+            onEditPolicy={() => set_policy_form(policy)}
+          />
         ))}
         <p class="small soft">{t("rules.final")}</p>
       </div>
@@ -55,17 +91,50 @@ function FindingPlace({ document, finding }: { document: Document; finding: Find
   const place = /policies\[(\d+)\](?:\.rules\[(\d+)\])?/.exec(finding.path ?? "");
   const policy = document.policies?.[Number(place?.[1] ?? -1)];
   const rule = policy?.rules?.[Number(place?.[2] ?? -1)];
-  return <>{policy && <b>{policy.name}{rule ? ` / ${rule.name}` : ""}: </b>}{finding.message}</>;
+  return (
+    <>
+      {policy && (
+        <b>
+          {policy.name}
+          {rule ? ` / ${rule.name}` : ""}:{" "}
+        </b>
+      )}
+      {finding.message}
+    </>
+  );
 }
 
 function matches(rule: Rule, filter: string): boolean {
   if (!filter) return true;
-  const text = [rule.name, rule.memo, ...(rule.source ?? []), ...(rule.destination ?? []), ...(rule.service ?? []), ...(rule.users ?? [])].join("\n").toLowerCase();
+  const text = [
+    rule.name,
+    rule.memo,
+    ...(rule.source ?? []),
+    ...(rule.destination ?? []),
+    ...(rule.service ?? []),
+    ...(rule.users ?? []),
+  ]
+    .join("\n")
+    .toLowerCase();
   return text.includes(filter.toLowerCase());
 }
 
-function PolicyTable({ policy, index, hits, filter, writable, findings, onEditPolicy }: {
-  policy: Policy; index: number; hits: Map<string, Row>; filter: string; writable: boolean; findings: Finding[]; onEditPolicy: () => void;
+function PolicyTable({
+  policy,
+  index,
+  hits,
+  filter,
+  writable,
+  findings,
+  onEditPolicy,
+}: {
+  policy: Policy;
+  index: number;
+  hits: Map<string, Row>;
+  filter: string;
+  writable: boolean;
+  findings: Finding[];
+  onEditPolicy: () => void;
 }) {
   const [form, set_form] = useState<{ rule: Rule; at: number | null } | null>(null);
   const [removing, set_removing] = useState<Rule | null>(null);
@@ -75,7 +144,9 @@ function PolicyTable({ policy, index, hits, filter, writable, findings, onEditPo
   const grips = useRef<Map<number, HTMLButtonElement>>(new Map());
   const rules = policy.rules ?? [];
   const movable = writable && !filter;
-  const first_number = (draft.get()!.document.policies ?? []).slice(0, index).reduce((sum, one) => sum + (one.rules?.length ?? 0), 1);
+  const first_number = (draft.get()!.document.policies ?? [])
+    .slice(0, index)
+    .reduce((sum, one) => sum + (one.rules?.length ?? 0), 1);
 
   function move(from: number, to: number) {
     if (to < 0 || to >= rules.length || from === to) return;
@@ -89,65 +160,186 @@ function PolicyTable({ policy, index, hits, filter, writable, findings, onEditPo
     event.preventDefault();
     move(at, to);
   }
-  const change = (at: number, values: Partial<Rule>) => edit((document) => Object.assign(document.policies!.find((one) => one.name === policy.name)!.rules![at]!, values));
+  const change = (at: number, values: Partial<Rule>) =>
+    edit((document) => Object.assign(document.policies!.find((one) => one.name === policy.name)!.rules![at]!, values));
   const warned = (at: number) => findings.filter((one) => one.path?.includes(`policies[${index}].rules[${at}]`));
-  const copy = (rule: Rule): Rule => ({ ...structuredClone(rule), name: t("rules.copy_of", { name: rule.name }).slice(0, 64), id: undefined } as Rule);
+  const copy = (rule: Rule): Rule =>
+    ({ ...structuredClone(rule), name: t("rules.copy_of", { name: rule.name }).slice(0, 64), id: undefined }) as Rule;
   const cells = { hits, change, warned, writable };
 
   return (
-    <Card flush title={policy.name} tools={
-      <>
-        <span class="soft small">{zones(policy.from)} → {zones(policy.to)}</span>
-        {writable && <Button look="quiet" icon="edit" onClick={onEditPolicy}>{t("rules.policy")}</Button>}
-        {writable && <Button look="quiet" icon="plus" onClick={() => set_form({ rule: { name: "", action: "allow" }, at: null })}>{t("rules.new")}</Button>}
-      </>
-    }>
+    <Card
+      flush
+      title={policy.name}
+      tools={
+        <>
+          <span class="soft small">
+            {zones(policy.from)} → {zones(policy.to)}
+          </span>
+          {writable && (
+            <Button look="quiet" icon="edit" onClick={onEditPolicy}>
+              {t("rules.policy")}
+            </Button>
+          )}
+          {writable && (
+            <Button look="quiet" icon="plus" onClick={() => set_form({ rule: { name: "", action: "allow" }, at: null })}>
+              {t("rules.new")}
+            </Button>
+          )}
+        </>
+      }
+    >
       <div class="scroll" tabIndex={0} role="region" aria-label={policy.name}>
         <table>
           <caption class="hidden">{t("rules.caption", { policy: policy.name })}</caption>
-          <thead><tr>
-            {movable && <th scope="col"><span class="hidden">{t("rules.order")}</span></th>}
-            <th scope="col" class="num">{t("rules.no")}</th><th scope="col">{t("rules.name")}</th><th scope="col">{t("rules.action")}</th>
-            <th scope="col">{t("rules.source")}</th><th scope="col">{t("rules.destination")}</th><th scope="col">{t("rules.service")}</th>
-            <th scope="col">{t("rules.log")}</th><th scope="col" class="num">{t("rules.hits")}</th><th scope="col">{t("rules.last_hit")}</th>
-            <th scope="col"><span class="hidden">{t("rules.acts")}</span></th>
-          </tr></thead>
+          <thead>
+            <tr>
+              {movable && (
+                <th scope="col">
+                  <span class="hidden">{t("rules.order")}</span>
+                </th>
+              )}
+              <th scope="col" class="num">
+                {t("rules.no")}
+              </th>
+              <th scope="col">{t("rules.name")}</th>
+              <th scope="col">{t("rules.action")}</th>
+              <th scope="col">{t("rules.source")}</th>
+              <th scope="col">{t("rules.destination")}</th>
+              <th scope="col">{t("rules.service")}</th>
+              <th scope="col">{t("rules.log")}</th>
+              <th scope="col" class="num">
+                {t("rules.hits")}
+              </th>
+              <th scope="col">{t("rules.last_hit")}</th>
+              <th scope="col">
+                <span class="hidden">{t("rules.acts")}</span>
+              </th>
+            </tr>
+          </thead>
           <tbody>
-            {rules.map((rule, at) => matches(rule, filter) && (
-              <tr key={rule.id ?? rule.name} class={[rule.enabled === false ? "off" : "", dragged === at ? "dragged" : "",
-                over === at && dragged !== null && dragged !== at ? (dragged < at ? "drop-after" : "drop-before") : ""].join(" ")}
-                  onDragOver={(event) => { if (dragged !== null) { event.preventDefault(); set_over(at); } }}
-                  onDrop={(event) => { event.preventDefault(); if (dragged !== null) move(dragged, at); set_dragged(null); set_over(null); }}>
-                {movable && <td><button type="button" class="grip" draggable ref={(element) => { if (element) grips.current.set(at, element); else grips.current.delete(at); }}
-                  aria-label={t("rules.move", { name: rule.name })} title={t("rules.move_hint")} onKeyDown={(event) => key(event, at)}
-                  onDragStart={(event) => { event.dataTransfer?.setData("text/plain", rule.name); set_dragged(at); }}
-                  onDragEnd={() => { set_dragged(null); set_over(null); }}><Icon name="grip" /></button></td>}
-                <RuleCells rule={rule} at={at} no={first_number + at} policy={policy} {...cells} />
-                <td><div class="row-acts">
-                  {writable && <IconButton icon="edit" label={t("act.edit_one", { name: rule.name })} onClick={() => set_form({ rule, at })} />}
-                  {writable && <IconButton icon="copy" label={t("act.copy_one", { name: rule.name })} onClick={() => set_form({ rule: copy(rule), at: null })} />}
-                  {writable && <IconButton icon="trash" label={t("act.remove_one", { name: rule.name })} onClick={() => set_removing(rule)} />}
-                </div></td>
-              </tr>
-            ))}
+            {rules.map(
+              (rule, at) =>
+                matches(rule, filter) && (
+                  <tr
+                    key={rule.id ?? rule.name}
+                    class={[
+                      rule.enabled === false ? "off" : "",
+                      dragged === at ? "dragged" : "",
+                      over === at && dragged !== null && dragged !== at ? (dragged < at ? "drop-after" : "drop-before") : "",
+                    ].join(" ")}
+                    onDragOver={(event) => {
+                      if (dragged !== null) {
+                        event.preventDefault();
+                        set_over(at);
+                      }
+                    }}
+                    onDrop={(event) => {
+                      event.preventDefault();
+                      if (dragged !== null) move(dragged, at);
+                      set_dragged(null);
+                      set_over(null);
+                    }}
+                  >
+                    {movable && (
+                      <td>
+                        <button
+                          type="button"
+                          class="grip"
+                          draggable
+                          ref={(element) => {
+                            if (element) grips.current.set(at, element);
+                            else grips.current.delete(at);
+                          }}
+                          aria-label={t("rules.move", { name: rule.name })}
+                          title={t("rules.move_hint")}
+                          onKeyDown={(event) => key(event, at)}
+                          onDragStart={(event) => {
+                            event.dataTransfer?.setData("text/plain", rule.name);
+                            set_dragged(at);
+                          }}
+                          onDragEnd={() => {
+                            set_dragged(null);
+                            set_over(null);
+                          }}
+                        >
+                          <Icon name="grip" />
+                        </button>
+                      </td>
+                    )}
+                    <RuleCells rule={rule} at={at} no={first_number + at} policy={policy} {...cells} />
+                    <td>
+                      <div class="row-acts">
+                        {writable && (
+                          <IconButton
+                            icon="edit"
+                            label={t("act.edit_one", { name: rule.name })}
+                            onClick={() => set_form({ rule, at })}
+                          />
+                        )}
+                        {writable && (
+                          <IconButton
+                            icon="copy"
+                            label={t("act.copy_one", { name: rule.name })}
+                            onClick={() => set_form({ rule: copy(rule), at: null })}
+                          />
+                        )}
+                        {writable && (
+                          <IconButton
+                            icon="trash"
+                            label={t("act.remove_one", { name: rule.name })}
+                            onClick={() => set_removing(rule)}
+                          />
+                        )}
+                      </div>
+                    </td>
+                  </tr>
+                ),
+            )}
             <DefaultRow policy={policy} movable={movable} writable={writable} />
           </tbody>
         </table>
       </div>
-      <p class="hidden" role="status">{said}</p>
+      <p class="hidden" role="status">
+        {said}
+      </p>
       {form && <RuleForm policy={policy} rule={form.rule} at={form.at} onClose={() => set_form(null)} />}
-      {removing && <Confirm title={t("act.remove_one", { name: removing.name })} text={t("rules.remove_text")} act={t("act.remove")} onClose={() => set_removing(null)}
-        onYes={async () => edit((document) => {
-          const owner = document.policies!.find((one) => one.name === policy.name)!;
-          owner.rules = owner.rules!.filter((one) => one.name !== removing.name);
-        })} />}
+      {removing && (
+        <Confirm
+          title={t("act.remove_one", { name: removing.name })}
+          text={t("rules.remove_text")}
+          act={t("act.remove")}
+          onClose={() => set_removing(null)}
+          onYes={async () =>
+            edit((document) => {
+              const owner = document.policies!.find((one) => one.name === policy.name)!;
+              owner.rules = owner.rules!.filter((one) => one.name !== removing.name);
+            })
+          }
+        />
+      )}
     </Card>
   );
 }
 
-function RuleCells({ rule, at, no, policy, hits, change, warned, writable }: {
-  rule: Rule; at: number; no: number; policy: Policy; hits: Map<string, Row>; change: (at: number, values: Partial<Rule>) => void;
-  warned: (at: number) => Finding[]; writable: boolean;
+function RuleCells({
+  rule,
+  at,
+  no,
+  policy,
+  hits,
+  change,
+  warned,
+  writable,
+}: {
+  rule: Rule;
+  at: number;
+  no: number;
+  policy: Policy;
+  hits: Map<string, Row>;
+  change: (at: number, values: Partial<Rule>) => void;
+  warned: (at: number) => Finding[];
+  writable: boolean;
 }) {
   const hit = hits.get(rule.id ?? "") ?? hits.get(`${policy.name}/${rule.name}`);
   const warnings = warned(at);
@@ -156,16 +348,49 @@ function RuleCells({ rule, at, no, policy, hits, change, warned, writable }: {
       <td class="num">{no}</td>
       <th scope="row">
         {rule.name}
-        {warnings.map((one) => <div key={one.message} class={`small ${one.severity === "error" ? "bad" : "warn"}`}><Icon name="warn" /> {one.message}</div>)}
+        {warnings.map((one) => (
+          <div key={one.message} class={`small ${one.severity === "error" ? "bad" : "warn"}`}>
+            <Icon name="warn" /> {one.message}
+          </div>
+        ))}
         {rule.memo && <div class="small soft">{rule.memo}</div>}
-        {(rule.users ?? []).length > 0 && <div class="clauses">{rule.users!.map((one) => <Badge key={one} tone="lead">{one}</Badge>)}</div>}
-        {(rule.schedule || rule.valid_until) && <div class="small soft">{[rule.schedule, rule.valid_until && t("rules.until", { at: rule.valid_until })].filter(Boolean).join(" · ")}</div>}
-        {rule.enabled === false && <div><Badge>{t("rules.off")}</Badge>{writable && <Button look="quiet" onClick={() => change(at, { enabled: true })}>{t("rules.enable")}</Button>}</div>}
+        {(rule.users ?? []).length > 0 && (
+          <div class="clauses">
+            {rule.users!.map((one) => (
+              <Badge key={one} tone="lead">
+                {one}
+              </Badge>
+            ))}
+          </div>
+        )}
+        {(rule.schedule || rule.valid_until) && (
+          <div class="small soft">
+            {[rule.schedule, rule.valid_until && t("rules.until", { at: rule.valid_until })].filter(Boolean).join(" · ")}
+          </div>
+        )}
+        {rule.enabled === false && (
+          <div>
+            <Badge>{t("rules.off")}</Badge>
+            {writable && (
+              <Button look="quiet" onClick={() => change(at, { enabled: true })}>
+                {t("rules.enable")}
+              </Button>
+            )}
+          </div>
+        )}
       </th>
-      <td><Badge tone={TONES[rule.action] ?? ""}>{t_or(`action.${rule.action}`, rule.action)}</Badge></td>
-      <td><Clause values={[...(rule.source_zones ?? []), ...(rule.source ?? [])]} not={rule.source_not} /></td>
-      <td><Clause values={[...(rule.destination_zones ?? []), ...(rule.destination ?? [])]} not={rule.destination_not} /></td>
-      <td><Clause values={rule.service} not={rule.service_not} /></td>
+      <td>
+        <Badge tone={TONES[rule.action] ?? ""}>{t_or(`action.${rule.action}`, rule.action)}</Badge>
+      </td>
+      <td>
+        <Clause values={[...(rule.source_zones ?? []), ...(rule.source ?? [])]} not={rule.source_not} />
+      </td>
+      <td>
+        <Clause values={[...(rule.destination_zones ?? []), ...(rule.destination ?? [])]} not={rule.destination_not} />
+      </td>
+      <td>
+        <Clause values={rule.service} not={rule.service_not} />
+      </td>
       <td class="nowrap">{t_or(`log.${rule.log ?? "auto"}`, rule.log ?? "auto")}</td>
       <td class="num">{hit ? number(Number(hit["connections"] ?? 0)) : "–"}</td>
       <td class="nowrap small">{hit?.["last_hit"] || "–"}</td>
@@ -178,14 +403,46 @@ function DefaultRow({ policy, movable, writable }: { policy: Policy; movable: bo
   return (
     <tr class="pinned">
       {movable && <td />}
-      <td class="num">0</td><th scope="row">{t("rules.default")}</th><td><Badge tone="bad">{t("action.drop")}</Badge></td>
-      <td><Clause values={[]} /></td><td><Clause values={[]} /></td><td><Clause values={[]} /></td>
-      <td>{writable ? (
-        <select class="input" aria-label={t("rules.default_log")} value={policy.default_log ?? "folded"}
-                onChange={(event) => { const value = event.currentTarget.value; edit((document) => { document.policies!.find((one) => one.name === policy.name)!.default_log = value; }); }}>
-          {options.map((one) => <option key={one} value={one}>{t_or(`log.${one}`, one)}</option>)}
-        </select>) : t_or(`log.${policy.default_log ?? "folded"}`, "")}</td>
-      <td /><td /><td />
+      <td class="num">0</td>
+      <th scope="row">{t("rules.default")}</th>
+      <td>
+        <Badge tone="bad">{t("action.drop")}</Badge>
+      </td>
+      <td>
+        <Clause values={[]} />
+      </td>
+      <td>
+        <Clause values={[]} />
+      </td>
+      <td>
+        <Clause values={[]} />
+      </td>
+      <td>
+        {writable ? (
+          <select
+            class="input"
+            aria-label={t("rules.default_log")}
+            value={policy.default_log ?? "folded"}
+            onChange={(event) => {
+              const value = event.currentTarget.value;
+              edit((document) => {
+                document.policies!.find((one) => one.name === policy.name)!.default_log = value;
+              });
+            }}
+          >
+            {options.map((one) => (
+              <option key={one} value={one}>
+                {t_or(`log.${one}`, one)}
+              </option>
+            ))}
+          </select>
+        ) : (
+          t_or(`log.${policy.default_log ?? "folded"}`, "")
+        )}
+      </td>
+      <td />
+      <td />
+      <td />
     </tr>
   );
 }
@@ -194,7 +451,14 @@ const zones = (names: string[] | undefined): string => (names?.length ? names.jo
 
 function Clause({ values, not }: { values: string[] | undefined; not?: boolean | undefined }) {
   if (!values?.length) return <span class="soft">{t("rules.any")}</span>;
-  return <span class="clauses">{not && <Badge tone="warn">{t("rules.not")}</Badge>}{values.map((one) => <Badge key={one}>{one}</Badge>)}</span>;
+  return (
+    <span class="clauses">
+      {not && <Badge tone="warn">{t("rules.not")}</Badge>}
+      {values.map((one) => (
+        <Badge key={one}>{one}</Badge>
+      ))}
+    </span>
+  );
 }
 
 const names = (list: { name: string }[] | undefined): string[] => (list ?? []).map((one) => one.name);
@@ -221,7 +485,11 @@ function RuleForm({ policy, rule, at, onClose }: { policy: Policy; rule: Rule; a
     const others = (policy.rules ?? []).filter((_, index) => index !== at);
     if (!name) return set_error(t("form.needed"));
     if (others.some((one) => one.name === name)) return set_error(t("form.taken"));
-    const clean = Object.fromEntries(Object.entries({ ...now, name }).filter(([, value]) => value !== "" && value !== undefined && !(Array.isArray(value) && !value.length))) as unknown as Rule;
+    const clean = Object.fromEntries(
+      Object.entries({ ...now, name }).filter(
+        ([, value]) => value !== "" && value !== undefined && !(Array.isArray(value) && !value.length),
+      ),
+    ) as unknown as Rule;
     edit((target) => {
       const owner = target.policies!.find((one) => one.name === policy.name)!;
       owner.rules ??= [];
@@ -231,28 +499,119 @@ function RuleForm({ policy, rule, at, onClose }: { policy: Policy; rule: Rule; a
     onClose();
   }
   return (
-    <Dialog size="large" title={at === null ? t("rules.new") : t("act.edit_one", { name: rule.name })} onClose={onClose} onSubmit={submit}
-            foot={<><Button onClick={onClose}>{t("act.cancel")}</Button><Button type="submit" look="lead">{t("act.to_draft")}</Button></>}>
+    <Dialog
+      size="large"
+      title={at === null ? t("rules.new") : t("act.edit_one", { name: rule.name })}
+      onClose={onClose}
+      onSubmit={submit}
+      foot={
+        <>
+          <Button onClick={onClose}>{t("act.cancel")}</Button>
+          <Button type="submit" look="lead">
+            {t("act.to_draft")}
+          </Button>
+        </>
+      }
+    >
       <div class="form">
-        <TextField label={t("rules.name")} value={now.name} onChange={(name) => { put({ name }); set_error(""); }} error={error} maxLength={64} required focus />
-        <SelectField label={t("rules.action")} value={now.action} onChange={(action) => put({ action, log: "auto" })}
-                     options={["allow", "reject", "drop"].map((value) => ({ value, text: t_or(`action.${value}`, value) }))} />
-        <ListField label={t("rules.source")} hint={t("rules.any_hint")} value={now.source ?? []} onChange={(source) => put({ source })} from={words.addresses} placeholder={t("rules.any")} only />
-        <ListField label={t("rules.destination")} hint={t("rules.any_hint")} value={now.destination ?? []} onChange={(destination) => put({ destination })} from={words.addresses} placeholder={t("rules.any")} only />
-        <ListField label={t("rules.service")} value={now.service ?? []} onChange={(service) => put({ service })} from={words.services} placeholder={t("rules.any")} only />
-        <SelectField label={t("rules.log")} value={now.log ?? "auto"} onChange={(log) => put({ log })} options={logs.map((value) => ({ value, text: t_or(`log.${value}`, value) }))} />
-        <ListField label={t("rules.users")} hint={t("rules.users_hint")} value={now.users ?? []} onChange={(users) => put({ users })} from={words.users} placeholder={t("rules.anyone")} only />
-        <SelectField label={t("rules.schedule")} value={now.schedule ?? ""} onChange={(schedule) => put({ schedule })}
-                     options={[{ value: "", text: t("rules.always") }, ...words.schedules.map((value) => ({ value, text: value }))]} />
+        <TextField
+          label={t("rules.name")}
+          value={now.name}
+          onChange={(name) => {
+            put({ name });
+            set_error("");
+          }}
+          error={error}
+          maxLength={64}
+          required
+          focus
+        />
+        <SelectField
+          label={t("rules.action")}
+          value={now.action}
+          onChange={(action) => put({ action, log: "auto" })}
+          options={["allow", "reject", "drop"].map((value) => ({ value, text: t_or(`action.${value}`, value) }))}
+        />
+        <ListField
+          label={t("rules.source")}
+          hint={t("rules.any_hint")}
+          value={now.source ?? []}
+          onChange={(source) => put({ source })}
+          from={words.addresses}
+          placeholder={t("rules.any")}
+          only
+        />
+        <ListField
+          label={t("rules.destination")}
+          hint={t("rules.any_hint")}
+          value={now.destination ?? []}
+          onChange={(destination) => put({ destination })}
+          from={words.addresses}
+          placeholder={t("rules.any")}
+          only
+        />
+        <ListField
+          label={t("rules.service")}
+          value={now.service ?? []}
+          onChange={(service) => put({ service })}
+          from={words.services}
+          placeholder={t("rules.any")}
+          only
+        />
+        <SelectField
+          label={t("rules.log")}
+          value={now.log ?? "auto"}
+          onChange={(log) => put({ log })}
+          options={logs.map((value) => ({ value, text: t_or(`log.${value}`, value) }))}
+        />
+        <ListField
+          label={t("rules.users")}
+          hint={t("rules.users_hint")}
+          value={now.users ?? []}
+          onChange={(users) => put({ users })}
+          from={words.users}
+          placeholder={t("rules.anyone")}
+          only
+        />
+        <SelectField
+          label={t("rules.schedule")}
+          value={now.schedule ?? ""}
+          onChange={(schedule) => put({ schedule })}
+          options={[{ value: "", text: t("rules.always") }, ...words.schedules.map((value) => ({ value, text: value }))]}
+        />
         <fieldset>
           <legend>{t("rules.more")}</legend>
-          <ListField label={t("rules.source_zones")} value={now.source_zones ?? []} onChange={(source_zones) => put({ source_zones })} from={document.zones ?? []} placeholder={t("rules.any")} only />
-          <ListField label={t("rules.destination_zones")} value={now.destination_zones ?? []} onChange={(destination_zones) => put({ destination_zones })} from={document.zones ?? []} placeholder={t("rules.any")} only />
+          <ListField
+            label={t("rules.source_zones")}
+            value={now.source_zones ?? []}
+            onChange={(source_zones) => put({ source_zones })}
+            from={document.zones ?? []}
+            placeholder={t("rules.any")}
+            only
+          />
+          <ListField
+            label={t("rules.destination_zones")}
+            value={now.destination_zones ?? []}
+            onChange={(destination_zones) => put({ destination_zones })}
+            from={document.zones ?? []}
+            placeholder={t("rules.any")}
+            only
+          />
           <CheckField label={t("rules.source_not")} value={!!now.source_not} onChange={(source_not) => put({ source_not })} />
-          <CheckField label={t("rules.destination_not")} value={!!now.destination_not} onChange={(destination_not) => put({ destination_not })} />
+          <CheckField
+            label={t("rules.destination_not")}
+            value={!!now.destination_not}
+            onChange={(destination_not) => put({ destination_not })}
+          />
           <CheckField label={t("rules.service_not")} value={!!now.service_not} onChange={(service_not) => put({ service_not })} />
           <CheckField label={t("rules.enabled")} value={now.enabled !== false} onChange={(enabled) => put({ enabled })} />
-          <TextField label={t("rules.valid_until")} hint={t("rules.valid_hint")} value={now.valid_until ?? ""} onChange={(valid_until) => put({ valid_until })} placeholder="2026-12-31 22:00" />
+          <TextField
+            label={t("rules.valid_until")}
+            hint={t("rules.valid_hint")}
+            value={now.valid_until ?? ""}
+            onChange={(valid_until) => put({ valid_until })}
+            placeholder="2026-12-31 22:00"
+          />
           <TextField label={t("form.memo")} value={now.memo ?? ""} onChange={(memo) => put({ memo })} maxLength={256} />
         </fieldset>
       </div>

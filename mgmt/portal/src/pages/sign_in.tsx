@@ -17,23 +17,41 @@ export function SignIn() {
   const at = useStore(route);
   const language = useLanguage();
   const [banner, set_banner] = useState<Banner>({});
-  useEffect(() => { document.title = `${t("sign_in.title")} – Sekisho`; }, [language]);
-  useEffect(() => { api.banner().then(set_banner, () => undefined); }, []);
+  useEffect(() => {
+    document.title = `${t("sign_in.title")} – Sekisho`;
+  }, [language]);
+  useEffect(() => {
+    api.banner().then(set_banner, () => undefined);
+  }, []);
   const link = at.page.startsWith("welcome/") ? at.page.slice("welcome/".length) : "";
   return (
     <main class="gate">
       <div class="gate-card">
-        <div class="gate-brand"><Mark /><h1>Sekisho</h1><p class="soft">{t("nav.tagline")}</p></div>
+        <div class="gate-brand">
+          <Mark />
+          <h1>Sekisho</h1>
+          <p class="soft">{t("nav.tagline")}</p>
+        </div>
         <div class="card">
-          {now?.me.must === "password" ? <NewPassword rule={banner.password_rule} />
-            : now?.me.must === "totp" ? <Enrol />
-            : link ? <Welcome link={link} />
-            : <Password />}
+          {now?.me.must === "password" ? (
+            <NewPassword rule={banner.password_rule} />
+          ) : now?.me.must === "totp" ? (
+            <Enrol />
+          ) : link ? (
+            <Welcome link={link} />
+          ) : (
+            <Password />
+          )}
         </div>
         {banner.text && <Note>{banner.text}</Note>}
         <p class="row end small">
-          <Button look="quiet" lang={language === "en" ? "ja" : "en"} onClick={() => set_language(language === "en" ? "ja" : "en")}>
-            {language === "en" ? "日本語" : "English"}</Button>
+          <Button
+            look="quiet"
+            lang={language === "en" ? "ja" : "en"}
+            onClick={() => set_language(language === "en" ? "ja" : "en")}
+          >
+            {language === "en" ? "日本語" : "English"}
+          </Button>
         </p>
       </div>
     </main>
@@ -79,19 +97,56 @@ function Password() {
   return (
     <form class="stack" onSubmit={submit} noValidate>
       <h2>{t(asked ? "sign_in.code_title" : "sign_in.title")}</h2>
-      {note && !error && <Note tone={note === "ended" ? "warn" : "good"}>{t(note === "ended" ? "sign_in.ended" : "sign_in.bye")}</Note>}
+      {note && !error && (
+        <Note tone={note === "ended" ? "warn" : "good"}>{t(note === "ended" ? "sign_in.ended" : "sign_in.bye")}</Note>
+      )}
       {error && <Note tone="bad">{error}</Note>}
       {asked ? (
-        <TextField key="code" label={t("sign_in.code")} hint={t("sign_in.code_hint")} class="code-input" value={code} onChange={set_code} inputMode="numeric"
-                   autoComplete="one-time-code" maxLength={6} focus />
+        <TextField
+          key="code"
+          label={t("sign_in.code")}
+          hint={t("sign_in.code_hint")}
+          class="code-input"
+          value={code}
+          onChange={set_code}
+          inputMode="numeric"
+          autoComplete="one-time-code"
+          maxLength={6}
+          focus
+        />
       ) : (
         <>
-          <TextField label={t("sign_in.account")} value={account} onChange={set_account} autoComplete="username" placeholder={t("sign_in.account_example")} focus />
-          <TextField label={t("sign_in.password")} type="password" value={password} onChange={set_password} autoComplete="current-password" />
+          <TextField
+            label={t("sign_in.account")}
+            value={account}
+            onChange={set_account}
+            autoComplete="username"
+            placeholder={t("sign_in.account_example")}
+            focus
+          />
+          <TextField
+            label={t("sign_in.password")}
+            type="password"
+            value={password}
+            onChange={set_password}
+            autoComplete="current-password"
+          />
         </>
       )}
-      <Button type="submit" look="lead" disabled={busy || !account || !password || (asked && code.length < 6)}>{t("sign_in.go")}</Button>
-      {asked && <Button look="quiet" onClick={() => { set_asked(false); set_code(""); }}>{t("act.back")}</Button>}
+      <Button type="submit" look="lead" disabled={busy || !account || !password || (asked && code.length < 6)}>
+        {t("sign_in.go")}
+      </Button>
+      {asked && (
+        <Button
+          look="quiet"
+          onClick={() => {
+            set_asked(false);
+            set_code("");
+          }}
+        >
+          {t("act.back")}
+        </Button>
+      )}
     </form>
   );
 }
@@ -107,7 +162,9 @@ function Welcome({ link }: { link: string }) {
       <h2>{t("sign_in.welcome")}</h2>
       <p class="soft">{t("sign_in.welcome_text")}</p>
       {error && <Note tone="bad">{error}</Note>}
-      <Button type="submit" look="lead" disabled={busy}>{t("sign_in.welcome_go")}</Button>
+      <Button type="submit" look="lead" disabled={busy}>
+        {t("sign_in.welcome_go")}
+      </Button>
     </form>
   );
 }
@@ -122,11 +179,29 @@ function NewPassword({ rule }: { rule: string | undefined }) {
       <h2>{t("sign_in.new_password")}</h2>
       <p class="soft">{session.get()?.me.account}</p>
       {error && <Note tone="bad">{error}</Note>}
-      <TextField label={t("sign_in.password_new")} hint={rule ?? t("sign_in.password_rule")} type="password" value={first} onChange={set_first} autoComplete="new-password" focus />
-      <TextField label={t("sign_in.password_again")} type="password" value={second} onChange={set_second} autoComplete="new-password"
-                 error={differ ? t("sign_in.password_differs") : ""} />
-      <Button type="submit" look="lead" disabled={busy || !first || first !== second}>{t("act.next")}</Button>
-      <Button look="quiet" onClick={() => void sign_out()}>{t("act.cancel")}</Button>
+      <TextField
+        label={t("sign_in.password_new")}
+        hint={rule ?? t("sign_in.password_rule")}
+        type="password"
+        value={first}
+        onChange={set_first}
+        autoComplete="new-password"
+        focus
+      />
+      <TextField
+        label={t("sign_in.password_again")}
+        type="password"
+        value={second}
+        onChange={set_second}
+        autoComplete="new-password"
+        error={differ ? t("sign_in.password_differs") : ""}
+      />
+      <Button type="submit" look="lead" disabled={busy || !first || first !== second}>
+        {t("act.next")}
+      </Button>
+      <Button look="quiet" onClick={() => void sign_out()}>
+        {t("act.cancel")}
+      </Button>
     </form>
   );
 }
@@ -135,7 +210,9 @@ export function Enrol({ done }: { done?: () => void }) {
   const [secret, set_secret] = useState<TotpSecret | null>(null);
   const [failure, set_failure] = useState("");
   const [code, set_code] = useState("");
-  useEffect(() => { api.begin_totp().then(set_secret, (error: unknown) => set_failure(failure_text(error))); }, []);
+  useEffect(() => {
+    api.begin_totp().then(set_secret, (error: unknown) => set_failure(failure_text(error)));
+  }, []);
   const { error, busy, submit } = useSubmit(async () => {
     await begin(await api.confirm_totp(code), session.get()?.me.csrf);
     done?.();
@@ -145,10 +222,24 @@ export function Enrol({ done }: { done?: () => void }) {
       <h2>{t("sign_in.enrol")}</h2>
       <p class="soft">{t("sign_in.enrol_text")}</p>
       {(error || failure) && <Note tone="bad">{error || failure}</Note>}
-      {secret && <p class="secret" aria-label={t("sign_in.secret")}>{secret.secret.replace(/(.{4})/g, "$1 ").trim()}</p>}
+      {secret && (
+        <p class="secret" aria-label={t("sign_in.secret")}>
+          {secret.secret.replace(/(.{4})/g, "$1 ").trim()}
+        </p>
+      )}
       {secret && <a href={secret.uri}>{t("sign_in.open_app")}</a>}
-      <TextField label={t("sign_in.code")} class="code-input" value={code} onChange={set_code} inputMode="numeric" autoComplete="one-time-code" maxLength={6} />
-      <Button type="submit" look="lead" disabled={busy || !secret || code.length < 6}>{t("sign_in.enrol_go")}</Button>
+      <TextField
+        label={t("sign_in.code")}
+        class="code-input"
+        value={code}
+        onChange={set_code}
+        inputMode="numeric"
+        autoComplete="one-time-code"
+        maxLength={6}
+      />
+      <Button type="submit" look="lead" disabled={busy || !secret || code.length < 6}>
+        {t("sign_in.enrol_go")}
+      </Button>
     </form>
   );
 }

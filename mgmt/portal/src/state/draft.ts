@@ -5,10 +5,22 @@ import { api } from "../api/methods";
 import type { Config, Document, ListName, NamedItem, Policy } from "../api/types";
 import { store } from "./store";
 
-export interface Draft { tenant: string; base: number; before: Document; document: Document; editable: string[] | null; acts: number }
+export interface Draft {
+  tenant: string;
+  base: number;
+  before: Document;
+  document: Document;
+  editable: string[] | null;
+  acts: number;
+}
 export const draft = store<Draft | null>(null);
 /** The commit that waits for a confirmation, of whoever made it. */
-export interface Waiting { tenant: string; revision: number; until: number; whole: number }
+export interface Waiting {
+  tenant: string;
+  revision: number;
+  until: number;
+  whole: number;
+}
 export const waiting = store<Waiting | null>(null);
 
 const place = (tenant: string): string => `draft:${tenant}`;
@@ -41,7 +53,14 @@ export async function open_draft(tenant: string): Promise<void> {
     draft.set(JSON.parse(kept) as Draft);
     return;
   }
-  draft.set({ tenant, base: config.revision, before: config.document, document: config.document, editable: config.editable ?? null, acts: 0 });
+  draft.set({
+    tenant,
+    base: config.revision,
+    before: config.document,
+    document: config.document,
+    editable: config.editable ?? null,
+    acts: 0,
+  });
 }
 
 export function discard_draft(): Promise<void> {
@@ -76,15 +95,33 @@ export function put_item(list: ListName, old: string | null, item: NamedItem): v
 }
 
 export function remove_item(list: ListName, name: string): void {
-  edit((document) => { document[list] = (document[list] as NamedItem[]).filter((one) => one.name !== name); });
+  edit((document) => {
+    document[list] = (document[list] as NamedItem[]).filter((one) => one.name !== name);
+  });
 }
 
 /** Which fields of which lists name elements of a list. */
 const REFERENCES: Partial<Record<ListName, [ListName | "policies", string][]>> = {
-  addresses: [["address_groups", "members"], ["address_groups", "exclude"], ["nat", "source"], ["nat", "destination"], ["policies", "source"], ["policies", "destination"]],
-  services: [["service_groups", "members"], ["nat", "service"], ["policies", "service"]],
+  addresses: [
+    ["address_groups", "members"],
+    ["address_groups", "exclude"],
+    ["nat", "source"],
+    ["nat", "destination"],
+    ["policies", "source"],
+    ["policies", "destination"],
+  ],
+  services: [
+    ["service_groups", "members"],
+    ["nat", "service"],
+    ["policies", "service"],
+  ],
   schedules: [["policies", "schedule"]],
-  user_groups: [["users", "groups"], ["policies", "users"], ["devices", "owner_group"], ["gateways", "default_group"]],
+  user_groups: [
+    ["users", "groups"],
+    ["policies", "users"],
+    ["devices", "owner_group"],
+    ["gateways", "default_group"],
+  ],
   users: [["devices", "owner"]],
   pools: [["user_groups", "pool"]],
   device_policies: [["user_groups", "device_policy"]],
@@ -94,7 +131,8 @@ REFERENCES.service_groups = REFERENCES.services!;
 
 function* elements(document: Document, list: ListName | "policies"): Generator<[string, Record<string, unknown>]> {
   if (list === "policies") {
-    for (const policy of document.policies ?? []) for (const rule of policy.rules ?? []) yield [`${policy.name} / ${rule.name}`, rule as unknown as Record<string, unknown>];
+    for (const policy of document.policies ?? [])
+      for (const rule of policy.rules ?? []) yield [`${policy.name} / ${rule.name}`, rule as unknown as Record<string, unknown>];
   } else {
     for (const item of (document[list] as NamedItem[] | undefined) ?? []) yield [item.name, item];
   }

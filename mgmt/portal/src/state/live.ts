@@ -29,11 +29,22 @@ export function useLive(tenant: string, seconds: number): Loading<Dashboard> {
       see_waiting(tenant, next);
       set_state((old) => ({ value: whole ? next : advanced(old.value, next) }));
     };
-    api.dashboard(tenant, seconds).then((next) => take(next, true), (error: unknown) => { if (live) set_state((old) => ({ ...old, error: failure_text(error) })); });
+    api.dashboard(tenant, seconds).then(
+      (next) => take(next, true),
+      (error: unknown) => {
+        if (live) set_state((old) => ({ ...old, error: failure_text(error) }));
+      },
+    );
     const events = new EventSource(`/api/v1/tenants/${encodeURIComponent(tenant)}/events?seconds=${seconds}`);
     events.addEventListener("dashboard", (event) => take(JSON.parse((event as MessageEvent<string>).data) as Dashboard, false));
-    events.addEventListener("end", () => { events.close(); api.me().catch(() => undefined); });
-    return () => { live = false; events.close(); };
+    events.addEventListener("end", () => {
+      events.close();
+      api.me().catch(() => undefined);
+    });
+    return () => {
+      live = false;
+      events.close();
+    };
   }, [tenant, seconds, turn]);
   return { ...state, again: () => set_turn((old) => old + 1) };
 }

@@ -2,7 +2,10 @@
 // Routes live behind the "#", so that the server has one page: #/rules?policy=inside
 import { store } from "./store";
 
-export interface Route { page: string; query: URLSearchParams }
+export interface Route {
+  page: string;
+  query: URLSearchParams;
+}
 
 function read(): Route {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");

@@ -6,7 +6,11 @@ import type { Me, TenantEntry } from "../api/types";
 import { draft } from "./draft";
 import { store } from "./store";
 
-export interface Session { me: Me; tenants: TenantEntry[]; tenant: string }
+export interface Session {
+  me: Me;
+  tenants: TenantEntry[];
+  tenant: string;
+}
 /** undefined: not known yet; null: nobody. */
 export const session = store<Session | null | undefined>(undefined);
 export const sign_in_note = store<"" | "ended" | "bye">("");
@@ -19,7 +23,11 @@ export async function begin(me: Me, token?: string): Promise<void> {
   }
   const tenants = (await api.tenants()).tenants ?? [];
   const before = session.get()?.tenant || sessionStorage.getItem("tenant") || "";
-  const tenant = tenants.some((one) => one.service_code === before) ? before : is_provider(me) ? "" : tenants[0]?.service_code ?? "";
+  const tenant = tenants.some((one) => one.service_code === before)
+    ? before
+    : is_provider(me)
+      ? ""
+      : (tenants[0]?.service_code ?? "");
   sign_in_note.set("");
   session.set({ me, tenants, tenant });
 }
@@ -60,7 +68,8 @@ when_signed_out(() => {
 
 export const is_provider = (me: Me): boolean => me.role.startsWith("p-");
 
-/** Whether the account may do `action` (base/proto/api.proto) at the tenant it looks at. The server judges; this hides what it would refuse. */
+/** Whether the account may do `action` (base/proto/api.proto) at the tenant it looks at. The server judges; this hides what it
+ *  would refuse. */
 export function may(action: string): boolean {
   const now = session.get();
   if (!now) return false;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { store } from "./store";
 
-export interface Toast { id: number; kind: "good" | "bad" | "warn"; text: string }
+export interface Toast {
+  id: number;
+  kind: "good" | "bad" | "warn";
+  text: string;
+}
 export const toasts = store<Toast[]>([]);
 let next = 1;
 

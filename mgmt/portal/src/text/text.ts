@@ -45,7 +45,12 @@ export function number(value: number | undefined | null): string {
 /** 1.2 k, 3.4 M */
 export function short_number(value: number): string {
   if (value < 10_000) return number(Math.round(value * 10) / 10);
-  const steps: [number, string][] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+  const steps: [number, string][] = [
+    [1e12, "T"],
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ];
   const step = steps.find(([size]) => value >= size)!;
   return `${(value / step[0]).toFixed(value / step[0] < 100 ? 1 : 0)} ${step[1]}`;
 }
@@ -54,7 +59,10 @@ export function bytes(value: number | undefined | null): string {
   if (value === undefined || value === null) return "–";
   const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;
-  while (value >= 1000 && at < units.length - 1) { value /= 1000; ++at; }
+  while (value >= 1000 && at < units.length - 1) {
+    value /= 1000;
+    ++at;
+  }
   return `${at === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${units[at]}`;
 }
 

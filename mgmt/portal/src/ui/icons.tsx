@@ -7,14 +7,16 @@ const PATHS = {
   nat: "M3 7h12l-3-3M17 13H5l3 3",
   binding: "M8 12 12 8M6.5 9.5 5 11a3 3 0 0 0 4.2 4.2l1.6-1.6M13.5 10.5 15 9A3 3 0 0 0 10.8 4.800L9.2 6.4",
   gateway: "M3 7h14M5 7V5.500M15 7V5.500M5.5 7v9M14.5 7v9M3 10.500h14",
-  users: "M7.5 9.500a2.7 2.7 0 1 0 0-5.4 2.7 2.7 0 0 0 0 5.400ZM2.5 16c.3-3 2.3-4.5 5-4.500s4.7 1.5 5 4.500M13 4.500a2.5 2.5 0 0 1 0 4.800M14.5 11.800c1.8.5 2.8 2 3 4.2",
+  users:
+    "M7.5 9.500a2.7 2.7 0 1 0 0-5.4 2.7 2.7 0 0 0 0 5.400ZM2.5 16c.3-3 2.3-4.5 5-4.500s4.7 1.5 5 4.500M13 4.500a2.5 2.5 0 0 1 0 4.800M14.5 11.800c1.8.5 2.8 2 3 4.2",
   devices: "M3.5 4.500h13v8h-13zM7 16h6M10 12.500V16",
   sessions: "M3 10a7 7 0 0 1 14 0M6 10a4 4 0 0 1 8 0M10 10v6M8 16h4",
   explain: "M9 14.500a5.5 5.5 0 1 0 0-11 5.5 5.5 0 0 0 0 11ZM13 13l4 4M7 8.500h4M9 6.500v4",
   logs: "M5 3.500h10v13H5zM7.5 7h5M7.5 10h5M7.5 13h3",
   audit: "M10 3.5 16 6v4c0 3.5-2.5 5.7-6 7-3.5-1.3-6-3.5-6-7V6zM7.5 10l2 2 3.5-3.5",
   accounts: "M10 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM4 16.500c.5-3.5 3-5 6-5s5.5 1.5 6 5",
-  consent: "M4 11V8.500a1.2 1.2 0 0 1 2.4 0V5a1.2 1.2 0 0 1 2.4 0V4a1.2 1.2 0 0 1 2.4 0v1.500a1.2 1.2 0 0 1 2.4 0V12c0 3-2 5-4.8 5C6 17 4 15 4 11Z",
+  consent:
+    "M4 11V8.500a1.2 1.2 0 0 1 2.4 0V5a1.2 1.2 0 0 1 2.4 0V4a1.2 1.2 0 0 1 2.4 0v1.500a1.2 1.2 0 0 1 2.4 0V12c0 3-2 5-4.8 5C6 17 4 15 4 11Z",
   erasure: "M4 6h12M8 6V4h4v2M5.5 6l.7 10.500h7.600L14.5 6M8.5 9v4.500M11.5 9v4.5",
   notices: "M4.5 14h11l-1.2-2V9a4.3 4.3 0 0 0-8.6 0v3zM8.5 16.500h3",
   revisions: "M4 10a6 6 0 1 1 1.8 4.300M4 14.500V11h3.500M10 6.500V10l2.5 1.5",
@@ -42,8 +44,19 @@ export type IconName = keyof typeof PATHS;
 /** Decoration beside words: screen readers do not see it. */
 export function Icon({ name }: { name: IconName }) {
   return (
-    <svg viewBox="0 0 20 20" width="17" height="17" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round"
-         stroke-linejoin="round" aria-hidden="true"><path d={PATHS[name]} /></svg>
+    <svg
+      viewBox="0 0 20 20"
+      width="17"
+      height="17"
+      fill="none"
+      stroke="currentColor"
+      stroke-width="1.6"
+      stroke-linecap="round"
+      stroke-linejoin="round"
+      aria-hidden="true"
+    >
+      <path d={PATHS[name]} />
+    </svg>
   );
 }
 
@@ -51,8 +64,13 @@ export function Mark() {
   return (
     <svg viewBox="0 0 32 32" aria-hidden="true">
       <rect width="32" height="32" rx="7" fill="#24426b" />
-      <path d="M6 10.5h20M8 14.500h16M10.5 10.500V25M21.5 10.500V25M5 8.200c7 1.3 15 1.3 22 0" fill="none" stroke="#fff" stroke-width="2.4"
-            stroke-linecap="round" />
+      <path
+        d="M6 10.5h20M8 14.500h16M10.5 10.500V25M21.5 10.500V25M5 8.200c7 1.3 15 1.3 22 0"
+        fill="none"
+        stroke="#fff"
+        stroke-width="2.4"
+        stroke-linecap="round"
+      />
     </svg>
   );
 }

@@ -18,12 +18,24 @@ const DEFAULT_TRUE = new Set(["enabled"]);
 function cell(field: Field, item: NamedItem): ComponentChildren {
   const value = item[field.key];
   if (field.kind === "parts" || field.kind === "words") {
-    const words = ((value as unknown[] | undefined) ?? []).map((one) => (field.kind === "parts" ? field.read(one as never) : String(one)));
+    const words = ((value as unknown[] | undefined) ?? []).map((one) =>
+      field.kind === "parts" ? field.read(one as never) : String(one),
+    );
     const shown = words.slice(0, 6);
-    return words.length ? <span class="clauses">{shown.map((word) => <Badge key={word}>{word}</Badge>)}{words.length > 6 && <span class="soft">+{words.length - 6}</span>}</span> : <span class="soft">–</span>;
+    return words.length ? (
+      <span class="clauses">
+        {shown.map((word) => (
+          <Badge key={word}>{word}</Badge>
+        ))}
+        {words.length > 6 && <span class="soft">+{words.length - 6}</span>}
+      </span>
+    ) : (
+      <span class="soft">–</span>
+    );
   }
   if (field.kind === "choice") return t_or(field.texts + String(value ?? field.values[0]), String(value ?? field.values[0]));
-  if (field.kind === "flag") return (value ?? DEFAULT_TRUE.has(field.key)) ? t("form.yes") : <span class="soft">{t("form.no")}</span>;
+  if (field.kind === "flag")
+    return (value ?? DEFAULT_TRUE.has(field.key)) ? t("form.yes") : <span class="soft">{t("form.no")}</span>;
   return value === undefined || value === "" ? <span class="soft">–</span> : String(value);
 }
 
@@ -42,28 +54,88 @@ export function ItemList({ kind, extra }: { kind: ItemKind; extra?: Column<Named
       return { key, title: t(field.label), cell: (item: NamedItem) => cell(field, item), number: field.kind === "number" };
     }),
     ...(extra ?? []),
-    { key: "uses", title: t("form.uses"), number: true, order: (item) => uses_of(one.document, kind.list, item.name).length,
-      cell: (item) => { const uses = uses_of(one.document, kind.list, item.name); return <span title={uses.join("\n")}>{uses.length || <span class="soft">0</span>}</span>; } },
-    ...(writable ? [{ key: "acts", title: t("rules.acts"), hide_title: true, cell: (item: NamedItem) => (
-      <div class="row-acts">
-        <IconButton icon="edit" label={t("act.edit_one", { name: item.name })} onClick={() => set_form(item)} />
-        <IconButton icon="trash" label={t("act.remove_one", { name: item.name })} onClick={() => set_removing(item.name)} />
-      </div>) }] : []),
+    {
+      key: "uses",
+      title: t("form.uses"),
+      number: true,
+      order: (item) => uses_of(one.document, kind.list, item.name).length,
+      cell: (item) => {
+        const uses = uses_of(one.document, kind.list, item.name);
+        return <span title={uses.join("\n")}>{uses.length || <span class="soft">0</span>}</span>;
+      },
+    },
+    ...(writable
+      ? [
+          {
+            key: "acts",
+            title: t("rules.acts"),
+            hide_title: true,
+            cell: (item: NamedItem) => (
+              <div class="row-acts">
+                <IconButton icon="edit" label={t("act.edit_one", { name: item.name })} onClick={() => set_form(item)} />
+                <IconButton
+                  icon="trash"
+                  label={t("act.remove_one", { name: item.name })}
+                  onClick={() => set_removing(item.name)}
+                />
+              </div>
+            ),
+          },
+        ]
+      : []),
   ];
   const used = removing === null ? [] : uses_of(one.document, kind.list, removing);
   return (
-    <Card flush title={t(kind.title)} tools={
-      <div class="row">
-        {items.length > 8 && <input class="input" type="search" aria-label={t("form.filter")} placeholder={t("form.filter")} value={filter} onInput={(event) => set_filter(event.currentTarget.value)} />}
-        {writable && <Button look="quiet" icon="plus" onClick={() => set_form("new")}>{t("act.add")}</Button>}
-      </div>}>
+    <Card
+      flush
+      title={t(kind.title)}
+      tools={
+        <div class="row">
+          {items.length > 8 && (
+            <input
+              class="input"
+              type="search"
+              aria-label={t("form.filter")}
+              placeholder={t("form.filter")}
+              value={filter}
+              onInput={(event) => set_filter(event.currentTarget.value)}
+            />
+          )}
+          {writable && (
+            <Button look="quiet" icon="plus" onClick={() => set_form("new")}>
+              {t("act.add")}
+            </Button>
+          )}
+        </div>
+      }
+    >
       <Table caption={t(kind.title)} columns={columns} rows={shown} id={(item) => item.name} empty={t(kind.lead)} />
       {form && <ItemForm kind={kind} item={form === "new" ? null : form} onClose={() => set_form(null)} />}
-      {removing !== null && (used.length
-        ? <Dialog title={t("act.remove_one", { name: removing })} onClose={() => set_removing(null)} foot={<Button onClick={() => set_removing(null)}>{t("act.close")}</Button>}>
-            <Note tone="warn">{t("form.in_use")}<ul>{used.map((use) => <li key={use}>{use}</li>)}</ul></Note></Dialog>
-        : <Confirm title={t("act.remove_one", { name: removing })} text={t("form.remove_text")} act={t("act.remove")} onClose={() => set_removing(null)}
-                   onYes={async () => remove_item(kind.list, removing)} />)}
+      {removing !== null &&
+        (used.length ? (
+          <Dialog
+            title={t("act.remove_one", { name: removing })}
+            onClose={() => set_removing(null)}
+            foot={<Button onClick={() => set_removing(null)}>{t("act.close")}</Button>}
+          >
+            <Note tone="warn">
+              {t("form.in_use")}
+              <ul>
+                {used.map((use) => (
+                  <li key={use}>{use}</li>
+                ))}
+              </ul>
+            </Note>
+          </Dialog>
+        ) : (
+          <Confirm
+            title={t("act.remove_one", { name: removing })}
+            text={t("form.remove_text")}
+            act={t("act.remove")}
+            onClose={() => set_removing(null)}
+            onYes={async () => remove_item(kind.list, removing)}
+          />
+        ))}
     </Card>
   );
 }
@@ -77,17 +149,41 @@ function ItemForm({ kind, item, onClose }: { kind: ItemKind; item: NamedItem | n
     const others = ((document[kind.list] as NamedItem[] | undefined) ?? []).filter((other) => other.name !== item?.name);
     if (!name) return set_error(t("form.needed"));
     if (others.some((other) => other.name === name)) return set_error(t("form.taken"));
-    const clean = Object.fromEntries(Object.entries({ ...now, name }).filter(([, value]) => value !== "" && value !== undefined && !(Array.isArray(value) && !value.length)));
+    const clean = Object.fromEntries(
+      Object.entries({ ...now, name }).filter(
+        ([, value]) => value !== "" && value !== undefined && !(Array.isArray(value) && !value.length),
+      ),
+    );
     put_item(kind.list, item?.name ?? null, clean as NamedItem);
     onClose();
   }
   return (
-    <Dialog size={kind.fields.length > 6 ? "large" : undefined} title={item ? t("act.edit_one", { name: item.name }) : `${t("act.add")}: ${t(kind.title)}`} onClose={onClose} onSubmit={submit}
-            foot={<><Button onClick={onClose}>{t("act.cancel")}</Button><Button type="submit" look="lead">{t("act.to_draft")}</Button></>}>
+    <Dialog
+      size={kind.fields.length > 6 ? "large" : undefined}
+      title={item ? t("act.edit_one", { name: item.name }) : `${t("act.add")}: ${t(kind.title)}`}
+      onClose={onClose}
+      onSubmit={submit}
+      foot={
+        <>
+          <Button onClick={onClose}>{t("act.cancel")}</Button>
+          <Button type="submit" look="lead">
+            {t("act.to_draft")}
+          </Button>
+        </>
+      }
+    >
       <div class="form">
         {kind.fields.map((field) => (
-          <Entry key={field.key} field={field} value={now[field.key]} error={field.key === "name" ? error : ""}
-                 onChange={(value) => { set((old) => ({ ...old, [field.key]: value })); set_error(""); }} />
+          <Entry
+            key={field.key}
+            field={field}
+            value={now[field.key]}
+            error={field.key === "name" ? error : ""}
+            onChange={(value) => {
+              set((old) => ({ ...old, [field.key]: value }));
+              set_error("");
+            }}
+          />
         ))}
       </div>
     </Dialog>
@@ -95,27 +191,110 @@ function ItemForm({ kind, item, onClose }: { kind: ItemKind; item: NamedItem | n
 }
 
 /** A password that is kept as its NT hash; an empty field keeps the one there is. */
-function NtPassword({ value, onChange, placeholder, ...common }: { label: string; hint?: string | undefined; wide: boolean; placeholder: string; value: string | undefined; onChange: (value: unknown) => void }) {
+function NtPassword({
+  value,
+  onChange,
+  placeholder,
+  ...common
+}: {
+  label: string;
+  hint?: string | undefined;
+  wide: boolean;
+  placeholder: string;
+  value: string | undefined;
+  onChange: (value: unknown) => void;
+}) {
   const [text, set_text] = useState("");
   const [before] = useState(value);
-  return <TextField {...common} type="password" value={text} placeholder={before ? "••••••••" : placeholder} autoComplete="new-password"
-                    onChange={(next) => { set_text(next); onChange(next ? nt_hash(next) : before); }} />;
+  return (
+    <TextField
+      {...common}
+      type="password"
+      value={text}
+      placeholder={before ? "••••••••" : placeholder}
+      autoComplete="new-password"
+      onChange={(next) => {
+        set_text(next);
+        onChange(next ? nt_hash(next) : before);
+      }}
+    />
+  );
 }
 
-function Entry({ field, value, error, onChange }: { field: Field; value: unknown; error: string; onChange: (value: unknown) => void }) {
+function Entry({
+  field,
+  value,
+  error,
+  onChange,
+}: {
+  field: Field;
+  value: unknown;
+  error: string;
+  onChange: (value: unknown) => void;
+}) {
   const { document } = useStore(draft)!;
-  const common = { label: t(field.label), hint: field.hint && t(field.hint), wide: !!field.wide, error, placeholder: field.example ?? "" };
+  const common = {
+    label: t(field.label),
+    hint: field.hint && t(field.hint),
+    wide: !!field.wide,
+    error,
+    placeholder: field.example ?? "",
+  };
   switch (field.kind) {
-    case "area": return <AreaField {...common} value={String(value ?? "")} onChange={onChange} mono />;
-    case "number": return <TextField {...common} type="number" value={value === undefined ? "" : String(value)} onChange={(text) => onChange(text === "" ? undefined : Number(text))} />;
-    case "flag": return <CheckField {...common} value={Boolean(value ?? DEFAULT_TRUE.has(field.key))} onChange={onChange} />;
-    case "choice": return <SelectField {...common} value={String(value ?? field.values[0])} onChange={onChange}
-                                       options={field.values.map((one) => ({ value: one, text: t_or(field.texts + one, one) }))} />;
-    case "one": return <SelectField {...common} value={String(value ?? "")} onChange={onChange}
-                                    options={["", ...words_of(document, field.from)].map((one) => ({ value: one, text: one || "–" }))} />;
-    case "words": return <ListField {...common} value={((value as unknown[] | undefined) ?? []).map(String)} onChange={onChange} from={field.from && words_of(document, field.from)} only={!!field.only} />;
-    case "parts": return <ListField {...common} value={((value as unknown[] | undefined) ?? []).map((one) => field.read(one as never))} onChange={(words) => onChange(words.map(field.write))} />;
-    case "nt_password": return <NtPassword {...common} value={value as string | undefined} onChange={onChange} />;
-    default: return <TextField {...common} value={String(value ?? "")} onChange={onChange} maxLength={256} focus={field.key === "name"} />;
+    case "area":
+      return <AreaField {...common} value={String(value ?? "")} onChange={onChange} mono />;
+    case "number":
+      return (
+        <TextField
+          {...common}
+          type="number"
+          value={value === undefined ? "" : String(value)}
+          onChange={(text) => onChange(text === "" ? undefined : Number(text))}
+        />
+      );
+    case "flag":
+      return <CheckField {...common} value={Boolean(value ?? DEFAULT_TRUE.has(field.key))} onChange={onChange} />;
+    case "choice":
+      return (
+        <SelectField
+          {...common}
+          value={String(value ?? field.values[0])}
+          onChange={onChange}
+          options={field.values.map((one) => ({ value: one, text: t_or(field.texts + one, one) }))}
+        />
+      );
+    case "one":
+      return (
+        <SelectField
+          {...common}
+          value={String(value ?? "")}
+          onChange={onChange}
+          options={["", ...words_of(document, field.from)].map((one) => ({ value: one, text: one || "–" }))}
+        />
+      );
+    case "words":
+      return (
+        <ListField
+          {...common}
+          value={((value as unknown[] | undefined) ?? []).map(String)}
+          onChange={onChange}
+          from={field.from && words_of(document, field.from)}
+          only={!!field.only}
+        />
+      );
+    case "parts":
+      return (
+        <ListField
+          {...common}
+          value={((value as unknown[] | undefined) ?? []).map((one) => field.read(one as never))}
+          onChange={(words) => onChange(words.map(field.write))}
+        />
+      );
+    case "nt_password":
+      return <NtPassword {...common} value={value as string | undefined} onChange={onChange} />;
+    default:
+      return (
+        <TextField {...common} value={String(value ?? "")} onChange={onChange} maxLength={256} focus={field.key === "name"} />
+      );
   }
 }
