@@ -696,9 +696,9 @@ export function start(folder, state = world()) {
     if (request.method !== "GET") state.sent.push({ path, body, headers: request.headers });
     if (path === "T/events") {
       response.writeHead(200, { "content-type": "text/event-stream" });
-      return response.write(
-        `event: dashboard\ndata: ${JSON.stringify({ ...dashboard(state, 600), series: [{ name: "sessions", values: [1301] }] })}\n\n`,
-      );
+      const event = (body) => response.write(`event: dashboard\ndata: ${JSON.stringify(body)}\n\n`);
+      event(dashboard(state, Number(url.searchParams.get("seconds"))));
+      return event({ ...dashboard(state, 600), series: [{ name: "sessions", values: [1301] }] });
     }
     if (path === "T/logs/download") {
       response.writeHead(200, {

@@ -107,6 +107,7 @@ function CommitForm({ reply }: { reply: CheckReply }) {
           value={seconds}
           onChange={set_seconds}
           options={[
+            { value: "30", text: t("draft.in_seconds", { n: 30 }) },
             { value: "60", text: t("draft.in_seconds", { n: 60 }) },
             { value: "120", text: t("draft.in_seconds", { n: 120 }) },
             { value: "600", text: t("draft.in_seconds", { n: 600 }) },
