@@ -62,6 +62,21 @@ Result<std::unique_ptr<const SstpPlan>> sstp_of(const ipc::VpnSstp& from, const 
   return std::unique_ptr<const SstpPlan>(std::move(out));
 }
 
+Result<std::unique_ptr<const L2tpPlan>> l2tp_of(const ipc::VpnL2tp& from) {
+  auto out = std::make_unique<L2tpPlan>();
+  out->mschapv2 = from.accept_mschapv2();
+  out->eap_mschapv2 = from.accept_eap_mschapv2();
+  out->pap = from.accept_pap();
+  out->eap_first = from.eap_first();
+  out->certificates = from.certificates();
+  for (const ipc::VpnL2tpKey& key : from.keys()) {
+    if (key.psk().empty()) return kBad;
+    SEKISHO_TRY(std::vector<Prefix> prefixes, prefixes_of(key.from()));
+    out->keys.push_back({std::move(prefixes), Secret(key.psk())});
+  }
+  return std::unique_ptr<const L2tpPlan>(std::move(out));
+}
+
 Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from) {
   GatewayPlan out;
   Gateway& gateway = out.gateway;
@@ -107,6 +122,9 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.radius = texts_of(from.radius());
   if (from.has_sstp()) {
     SEKISHO_TRY(out.sstp, sstp_of(from.sstp(), gateway.gateway_cas));
+  }
+  if (from.has_l2tp()) {
+    SEKISHO_TRY(out.l2tp, l2tp_of(from.l2tp()));
   }
   return out;
 }
@@ -230,6 +248,7 @@ void wipe_message(ipc::VpnConfig& message) {
     }
     for (ipc::VpnGateway& gateway : *tenant.mutable_gateways()) {
       for (std::string& key : *gateway.mutable_keys()) wipe(key);
+      for (ipc::VpnL2tpKey& key : *gateway.mutable_l2tp()->mutable_keys()) wipe(*key.mutable_psk());
       if (!gateway.has_sstp()) continue;
       for (std::string& key : *gateway.mutable_sstp()->mutable_keys()) wipe(key);
     }

@@ -106,6 +106,22 @@ struct SstpPlan {
   ~SstpPlan();
 };
 
+/// A pre-shared key of IKEv1.
+struct L2tpKeyPlan {
+  std::vector<Prefix> from;  ///< peers that may mean it; none: anybody
+  Secret psk;
+};
+
+/// A gateway's door for L2TP/IPsec.
+struct L2tpPlan {
+  bool mschapv2 = false;
+  bool eap_mschapv2 = false;
+  bool pap = false;
+  bool eap_first = false;
+  std::vector<L2tpKeyPlan> keys;
+  bool certificates = false;  ///< machines may show one
+};
+
 struct GatewayPlan {
   Gateway gateway;
   std::uint32_t tunnel_port = 0;
@@ -114,6 +130,7 @@ struct GatewayPlan {
   std::string default_group;
   std::vector<std::string> radius;  ///< backends, in order
   std::unique_ptr<const SstpPlan> sstp;
+  std::unique_ptr<const L2tpPlan> l2tp;
 
   GatewayPlan() = default;
   GatewayPlan(GatewayPlan&&) = default;

@@ -71,6 +71,15 @@ bool whole(std::span<const Selector> selectors) {
                      [](const Selector& one) { return one.protocol == 0 && one.port_first == 0 && one.port_last == 0xffff; });
 }
 
+/// Whether selectors are L2TP's alone: what an SA in transport mode carries.
+bool l2tp(std::span<const Selector> local, std::span<const Selector> remote) {
+  constexpr std::uint8_t kUdp = 17;
+  constexpr std::uint16_t kL2tpPort = 1701;
+  const auto udp = [](const Selector& one) { return one.protocol == kUdp && one.first == one.last; };
+  const auto ours = [](const Selector& one) { return one.port_first == kL2tpPort && one.port_last == kL2tpPort; };
+  return local.size() == 1 && remote.size() == 1 && udp(local[0]) && udp(remote[0]) && ours(local[0]);
+}
+
 SessionTunnelGone::Why why_of(ipc::TunnelGone::Why why) {
   return why == ipc::TunnelGone::LIMITS      ? SessionTunnelGone::Why::kLimits
          : why == ipc::TunnelGone::PORT_GONE ? SessionTunnelGone::Why::kPortGone
@@ -346,12 +355,14 @@ std::uint32_t TunnelClient::free_number() {
 }
 
 bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
+  const bool carrier = kind_ == KeyingDaemon::kIkeV1;
   std::uint32_t number = 0;
   {
     const std::lock_guard lock(state_);
     const auto found = tunnels_.find(session.id);
     if (found != tunnels_.end()) return found->second.open;
-    if (session.id == 0 || session.leases.empty() || session.leases.size() > kLeasesMax || !connected_) return false;
+    const bool leases = carrier || (!session.leases.empty() && session.leases.size() <= kLeasesMax);
+    if (session.id == 0 || !leases || !connected_) return false;
     number = free_number();
     tunnels_.emplace(session.id, Tunnel{number, session.path.tenant, false, false, 0, ring_mtu != 0, {}, {}});
     sessions_.emplace(number, session.id);
@@ -364,10 +375,13 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
     ipc::OpenTunnel& tunnel = *request.mutable_open_tunnel();
     tunnel.set_tunnel(number);
     tunnel.set_tenant(session.path.tenant);
-    tunnel.set_tunnel_port(owner->tunnel_port);
-    tunnel.set_user(owner->user);
-    tunnel.set_person(owner->person);
-    for (const Address& lease : session.leases) tunnel.add_leases(wire_of(lease));
+    tunnel.set_carrier(carrier);
+    if (!carrier) {
+      tunnel.set_tunnel_port(owner->tunnel_port);
+      tunnel.set_user(owner->user);
+      tunnel.set_person(owner->person);
+      for (const Address& lease : session.leases) tunnel.add_leases(wire_of(lease));
+    }
     tunnel.set_note(std::string(owner->note.begin(), owner->note.end()));
     tunnel.set_ring(ring_mtu != 0);
     tunnel.set_ring_mtu(ring_mtu);
@@ -418,7 +432,9 @@ void TunnelClient::count(std::uint64_t session, const TunnelTotals& totals, std:
 }
 
 bool TunnelClient::install(const SaParameters& sa) {
-  if (!sa.tunnel || !whole(sa.local) || !whole(sa.remote) || !open(*sa.session, 0)) return false;
+  const bool fits = sa.tunnel ? kind_ != KeyingDaemon::kIkeV1 && whole(sa.local) && whole(sa.remote)
+                              : kind_ == KeyingDaemon::kIkeV1 && l2tp(sa.local, sa.remote);
+  if (!fits || !open(*sa.session, 0)) return false;
   ipc::ToTunnels request;
   ipc::InstallSa& out = *request.mutable_install_sa();
   {
@@ -449,8 +465,9 @@ bool TunnelClient::install(const SaParameters& sa) {
   out.set_hard_bytes(sa.hard_bytes);
   out.set_soft_packets(sa.soft_packets);
   out.set_hard_packets(sa.hard_packets);
-  for (const Selector& one : sa.local) add_prefixes(out.mutable_inner_local(), one);
-  for (const Selector& one : sa.remote) add_prefixes(out.mutable_inner_remote(), one);
+  out.set_transport(!sa.tunnel);
+  for (const Selector& one : sa.tunnel ? sa.local : std::span<const Selector>{}) add_prefixes(out.mutable_inner_local(), one);
+  for (const Selector& one : sa.tunnel ? sa.remote : std::span<const Selector>{}) add_prefixes(out.mutable_inner_remote(), one);
   out.set_beside_spi(sa.beside_spi);
   const bool installed = done(request);
   wipe(*out.mutable_encryption_key());
@@ -589,6 +606,12 @@ std::optional<TunnelClient::Closed> TunnelClient::close(std::uint64_t session) {
   tunnels_.erase(found);
   if (const auto owner = sessions_.find(tunnel.number); owner != sessions_.end() && owner->second == session) sessions_.erase(owner);
   return Closed{tunnel.number, tunnel.totals};
+}
+
+std::optional<TunnelTotals> TunnelClient::left_totals(std::uint32_t tunnel) {
+  ipc::ToTunnels request;
+  request.mutable_query_tunnel()->set_tunnel(tunnel);
+  return totals_of(ask(request));
 }
 
 std::optional<TunnelTotals> TunnelClient::close_left(std::uint32_t tunnel) {

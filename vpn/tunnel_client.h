@@ -119,6 +119,8 @@ class TunnelClient : public SaSink, public DatagramSender {
   std::optional<Closed> close(std::uint64_t session);
   /// The same for one of a daemon before.
   std::optional<TunnelTotals> close_left(std::uint32_t tunnel);
+  /// What such a one carried so far.
+  std::optional<TunnelTotals> left_totals(std::uint32_t tunnel);
   /// What became of this tunnel is written down for good.
   void forget(std::uint32_t tunnel);
   bool take_left(const ipc::TunnelLeft& one);

@@ -100,6 +100,21 @@ void fill(ipc::VpnSstp& out, const model::Gateway& gateway) {
   *out.mutable_keys() = own ? sstp.keys() : gateway.keys();
 }
 
+void fill(ipc::VpnL2tp& out, const model::L2tp& l2tp) {
+  for (const int accept : l2tp.accept()) {
+    if (accept == model::L2tp::MSCHAPV2) out.set_accept_mschapv2(true);
+    if (accept == model::L2tp::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
+    if (accept == model::L2tp::PAP) out.set_accept_pap(true);
+  }
+  out.set_eap_first(l2tp.accept_size() > 0 && l2tp.accept(0) == model::L2tp::EAP_MSCHAPV2);
+  for (const auto& key : l2tp.keys()) {
+    auto& to = *out.add_keys();
+    for (const auto& prefix : key.from()) fill(*to.add_from(), prefix);
+    to.set_psk(key.psk());
+  }
+  out.set_certificates(l2tp.certificates());
+}
+
 void fill(ipc::VpnGroup& out, const model::UserGroup& group) {
   out.set_name(group.name());
   out.set_priority(group.priority());
@@ -206,6 +221,7 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
     for (const auto& gateway : tenant.gateways()) {
       fill(*of.add_gateways(), gateway);
       of.mutable_gateways()->rbegin()->set_tunnel_port(ids.number(IdKind::kPort, port_key(code, gateway.tunnel())));
+      if (gateway.has_l2tp()) fill(*of.mutable_gateways()->rbegin()->mutable_l2tp(), gateway.l2tp());
       if (gateway.has_sstp()) add_sstp(*of.mutable_gateways()->rbegin()->mutable_sstp(), gateway, code, ids);
     }
     for (const auto& user : tenant.users()) {
@@ -237,6 +253,7 @@ void wipe_secrets(ipc::VpnConfig& config) {
     for (auto& gateway : *tenant.mutable_gateways()) {
       for (auto& key : *gateway.mutable_keys()) wipe(key);
       for (auto& key : *gateway.mutable_sstp()->mutable_keys()) wipe(key);
+      for (auto& key : *gateway.mutable_l2tp()->mutable_keys()) wipe(*key.mutable_psk());
     }
     for (auto& user : *tenant.mutable_users()) {
       wipe(*user.mutable_nt_hash());

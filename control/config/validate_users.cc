@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kCertificatesMax = 16;
 constexpr std::size_t kPemBytesMax = 256U << 10;  // a CRL may be long
 constexpr std::size_t kNetworksMax = 64;
+constexpr std::size_t kL2tpKeysMax = 16;       // each costs a peer's first message some hashes
+constexpr std::size_t kL2tpKeyBytesMin = 16, kL2tpKeyBytesMax = 128;
 constexpr std::uint32_t kRemoteSessionsMax = 100'000;
 constexpr std::size_t kCountryPrefixesMax = 20'000;  // of all countries: who comes in is looked up among them
 constexpr std::size_t kDnsMax = 8;
@@ -295,6 +297,25 @@ class UserCheck {
     }
   }
 
+  void check_l2tp(const Path& here, const model::Gateway& gateway) {
+    const model::L2tp& l2tp = gateway.l2tp();
+    if (l2tp.accept_size() == 0) reporter_.error(Path(here, "accept"), "L2TP accepts mschapv2, eap-mschapv2 or pap");
+    if (gateway.profile() == model::Gateway::CERTIFIED) reporter_.error(here, "profile certified allows no IKEv1, and so no L2TP");
+    if (l2tp.keys_size() == 0 && !l2tp.certificates()) reporter_.error(Path(here, "keys"), "L2TP needs a pre-shared key or certificates");
+    if (l2tp.certificates() && (gateway.certificates_size() == 0 || gateway.client_cas_size() == 0)) {
+      reporter_.error(Path(here, "certificates"), "the gateway has no certificate of its own, or no client_cas that vouch for machines");
+    }
+    check_count(reporter_, Path(here, "keys"), size_of(l2tp.keys_size()), kL2tpKeysMax, "keys");
+    for (int i = 0; i < l2tp.keys_size(); ++i) {
+      const Path at(here, "keys", i);
+      const model::L2tpKey& key = l2tp.keys(i);
+      if (key.psk().size() < kL2tpKeyBytesMin || key.psk().size() > kL2tpKeyBytesMax) {
+        reporter_.error(Path(at, "psk"), "a pre-shared key has 16 to 128 characters");
+      }
+      for (int j = 0; j < key.from_size(); ++j) check_network(reporter_, Path(at, "from", j), key.from(j));
+    }
+  }
+
   void check_credentials(const Path& here, const model::Gateway& gateway) {
     check_pems(here, "certificates", gateway.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "keys", gateway.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
@@ -309,7 +330,8 @@ class UserCheck {
     const auto& accept = gateway.accept();
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
     if (gateway.has_sstp()) check_sstp(Path(here, "sstp"), gateway);
-    if (accept.empty() && !gateway.has_sstp()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
+    if (gateway.has_l2tp()) check_l2tp(Path(here, "l2tp"), gateway);
+    if (accept.empty() && !gateway.has_sstp() && !gateway.has_l2tp()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
     const bool certificates = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_TLS);
     const bool proves = certificates || accepts(model::Gateway::EAP_MSCHAPV2);
     if (proves && gateway.certificates_size() == 0) {

@@ -45,6 +45,7 @@ Path path_of(const sekisho_path& from) {
 
 Session session_of(const sekisho_event& from) {
   Session out;
+  out.protocol = from.ike_version == 1 ? Protocol::kL2tp : Protocol::kIkeV2;
   out.path = path_of(from.path);
   out.nat = from.nat;
   out.gateway = from.connection;

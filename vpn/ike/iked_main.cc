@@ -22,6 +22,7 @@
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/ike/engine.h"
+#include "vpn/ike/ikev1_daemon.h"
 #include "base/proto/control_vpn.pb.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
@@ -45,6 +46,7 @@ constexpr std::size_t kWaitingPerTenant = 16, kThreadsFree = 16;
 void note(const std::string& sentence) { std::fprintf(stderr, "iked: %s\n", sentence.c_str()); }
 
 struct Options {
+  std::uint32_t ike_version = 2;
   std::string run_dir = "/run/sekisho";
   std::uint32_t threads = 128;
   std::chrono::seconds usage{3600};
@@ -78,17 +80,6 @@ class Daemon {
     return made.refusal;
   }
 
-  void run(int signals) {
-    auto pause = kPauseMin;
-    while (true) {
-      pause = turn() ? kPauseMin : std::min(pause * 2, kPauseMax);
-      pollfd watched{signals, POLLIN, 0};
-      const timespec wait{0, std::chrono::nanoseconds(pause).count()};
-      if (::ppoll(&watched, 1, &wait, nullptr) > 0) return;
-    }
-  }
-
- private:
   /// True when datagrams came.
   bool turn() {
     const auto now = Clock::now();
@@ -115,6 +106,7 @@ class Daemon {
     return datagrams > 0;
   }
 
+ private:
   /// A question out of a tunnel, from the Lease it is about.
   void answer_dhcp(const Path& path, ByteSpan payload) {
     const auto request = parse_dhcp_inform(payload, path.remote.address);
@@ -308,9 +300,21 @@ class Daemon {
   bool lost_ = false;
 };
 
+/// Turns until a signal comes.
+void run(int signals, const std::function<bool()>& turn) {
+  auto pause = kPauseMin;
+  while (true) {
+    pause = turn() ? kPauseMin : std::min(pause * 2, kPauseMax);
+    pollfd watched{signals, POLLIN, 0};
+    const timespec wait{0, std::chrono::nanoseconds(pause).count()};
+    if (::ppoll(&watched, 1, &wait, nullptr) > 0) return;
+  }
+}
+
 constexpr const char* kUsage =
-    "iked - lets people in by IKEv2\n\n"
-    "usage: iked [--run-dir DIR] [--threads N] [--usage-seconds N] [--verbose]\n\n"
+    "iked - lets people in by IKEv2, or keys the SAs L2TP runs in by IKEv1\n\n"
+    "usage: iked [--ike-version 1|2] [--run-dir DIR] [--threads N] [--usage-seconds N] [--verbose]\n\n"
+    "  --ike-version V  the one this process speaks: 1, for L2TP alone, or 2 (2); each is a process and a user of its own\n"
     "  --run-dir DIR  sockets to connect to: tunnel.sock, control.sock, event.sock (/run/sekisho)\n"
     "  --threads N    of libcharon, 24 to 256 (128); half of all but 16 of them may wait for RADIUS servers\n"
     "  --usage-seconds N  between records of what a session carried, 1 to 86400 (3600)\n"
@@ -318,7 +322,8 @@ constexpr const char* kUsage =
     "  --help         this text\n";
 
 std::optional<Options> parse_options(int argc, char** argv) {
-  constexpr option kOptions[] = {{"run-dir", required_argument, nullptr, 'r'},
+  constexpr option kOptions[] = {{"ike-version", required_argument, nullptr, 'i'},
+                                 {"run-dir", required_argument, nullptr, 'r'},
                                  {"threads", required_argument, nullptr, 't'},
                                  {"usage-seconds", required_argument, nullptr, 'u'},
                                  {"verbose", no_argument, nullptr, 'v'},
@@ -326,6 +331,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
                                  {nullptr, 0, nullptr, 0}};
   Options out;
   for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
+    if (chosen == 'i') out.ike_version = static_cast<std::uint32_t>(std::strtoul(optarg, nullptr, 10));
     if (chosen == 'r') out.run_dir = optarg;
     if (chosen == 't') out.threads = static_cast<std::uint32_t>(std::strtoul(optarg, nullptr, 10));
     if (chosen == 'u') out.usage = std::chrono::seconds(std::strtol(optarg, nullptr, 10));
@@ -336,6 +342,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
     }
     if (chosen == '?') return std::nullopt;
   }
+  if (out.ike_version != 1 && out.ike_version != 2) return std::nullopt;
   if (optind != argc || out.threads < 24 || out.threads > 256 || out.usage < 1s || out.usage > 86400s) return std::nullopt;
   return out;
 }
@@ -351,11 +358,13 @@ int run(const Options& options) {
   ::signal(SIGPIPE, SIG_IGN);
   const Fd asked(::signalfd(-1, &signals, SFD_CLOEXEC));
   ::tzset();  // reads its file now or never
-  Daemon daemon(options);
-  if (const std::string why = daemon.start(options); !why.empty()) return note("cannot start: " + why), 1;
+  std::optional<Daemon> second;
+  std::optional<IkeV1Daemon> first;
+  options.ike_version == 1 ? (void)first.emplace(options.run_dir, options.threads, options.verbose) : (void)second.emplace(options);
+  if (const std::string why = first ? first->start() : second->start(options); !why.empty()) return note("cannot start: " + why), 1;
   if (const auto entered = enter_sandbox(); !entered) return note("cannot enter the sandbox: " + describe(entered.error())), 1;
   note("ready");
-  daemon.run(asked.get());
+  run(asked.get(), [&] { return first ? first->turn() : second->turn(); });
   note("ends");
   return 0;
 }

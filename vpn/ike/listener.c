@@ -123,6 +123,7 @@ void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 	text_of_id(user_of(ike_sa), out->user, sizeof(out->user));
 	text_of_proposal(ike_sa->get_proposal(ike_sa), out->ike_suite, sizeof(out->ike_suite));
 	out->event.ike = ike_sa->get_unique_id(ike_sa);
+	out->event.ike_version = ike_sa->get_version(ike_sa) == IKEV1 ? 1 : 2;
 	out->event.path = sekisho_path_of(ike_sa->get_my_host(ike_sa), ike_sa->get_other_host(ike_sa));
 	out->event.nat = ike_sa->has_condition(ike_sa, COND_NAT_ANY);
 	out->event.connection = peer_cfg ? peer_cfg->get_name(peer_cfg) : "";

@@ -132,6 +132,7 @@ typedef struct sekisho_event {
   sekisho_event_kind kind;
   sekisho_cause cause;
   uint32_t ike, new_ike;
+  uint32_t ike_version;
   sekisho_path path;
   bool nat;
   const char* connection;  ///< name of the peer configuration; empty until one is chosen

@@ -83,6 +83,26 @@ TEST(CryptoProfile, OnlyTheLegacyProfileKnowsSharedSecrets) {
   for (const CryptoProfileId id : kAll) EXPECT_EQ(crypto_profile(id).psk, id == CryptoProfileId::kLegacy);
 }
 
+TEST(CryptoProfile, OfIkeV1WeakAlgorithmsAreTheLegacyProfilesAndSha1WithThemWindowsDefaults) {
+  const auto names = [](CryptoProfileId id, std::string_view what) {
+    for (const auto list : {crypto_profile(id).ike_v1, crypto_profile(id).esp_v1}) {
+      for (const char* proposal : list) {
+        if (std::string_view(proposal).find(what) != std::string_view::npos) return true;
+      }
+    }
+    return false;
+  };
+  EXPECT_TRUE(crypto_profile(CryptoProfileId::kCertified).ike_v1.empty());
+  for (const CryptoProfileId id : {CryptoProfileId::kModern, CryptoProfileId::kWindowsDefault, CryptoProfileId::kLegacy}) {
+    EXPECT_EQ(names(id, "3des"), id == CryptoProfileId::kLegacy);
+    EXPECT_EQ(names(id, "modp1024"), id == CryptoProfileId::kLegacy);
+    EXPECT_EQ(names(id, "sha1"), id != CryptoProfileId::kModern);
+    EXPECT_FALSE(names(id, "md5"));
+    EXPECT_EQ(crypto_profile(id).ike_v1.data()[crypto_profile(id).ike_v1.size()], nullptr);
+    EXPECT_EQ(crypto_profile(id).esp_v1.data()[crypto_profile(id).esp_v1.size()], nullptr);
+  }
+}
+
 TEST(CryptoProfile, IsFoundByItsName) {
   for (const CryptoProfileId id : kAll) EXPECT_EQ(crypto_profile_named(crypto_profile(id).name), id);
   EXPECT_EQ(crypto_profile_named("Modern"), std::nullopt);

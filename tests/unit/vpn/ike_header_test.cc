@@ -32,6 +32,14 @@ TEST(IkeHeader, TheReceiversSpiDependsOnWhoBeganTheIkeSa) {
   EXPECT_EQ(parse_ike_header(message(0x21, 0x08, true), true)->major_version, 2);
 }
 
+TEST(IkeHeader, TheExchangeAndWhetherVersionOneEncryptsAreRead) {
+  auto bytes = message(0x10, 0x01, false);
+  bytes[18] = 32;
+  EXPECT_EQ(parse_ike_header(bytes, false)->exchange, 32);
+  EXPECT_TRUE(parse_ike_header(bytes, false)->encrypted);
+  EXPECT_FALSE(parse_ike_header(message(0x10, 0x02, false), false)->encrypted);
+}
+
 TEST(IkeHeader, TheMarkerTellsIkeFromEsp) {
   EXPECT_TRUE(parse_ike_header(message(0x20, 0x08, true), true).has_value());
   auto esp = message(0x20, 0x08, true);

@@ -205,5 +205,40 @@ TEST_F(TunnelClientTest, AMoveAndALimitAreToldOfKnownSasAlone) {
   EXPECT_TRUE(reached.hard);
 }
 
+TEST_F(TunnelClientTest, IkeV1OpensCarriersForSasOfL2tpAndForNothingElse) {
+  Dataplane dataplane;
+  TunnelClient client(KeyingDaemon::kIkeV1, dataplane.path(), [](const Session& one) {
+    return TunnelOwner{.note = {one.correlation.begin(), one.correlation.end()}};
+  });
+  until([&] { return dataplane.asked(ipc::ToTunnels::kHello) == 1 && client.allocate_spi(path()).has_value(); });
+  Session session;
+  session.id = 1, session.path = path(), session.correlation = "spis";
+  const auto install = [&](bool tunnel, std::uint8_t protocol, std::uint16_t port) {
+    const auto spi = client.allocate_spi(path());
+    const std::array local{Selector{path().local.address, path().local.address, protocol, port, port}};
+    const std::array remote{Selector{path().remote.address, path().remote.address, protocol, 0, 65535}};
+    SaParameters sa;
+    sa.path = path(), sa.session = &session, sa.spi = spi.value_or(0), sa.inbound = true, sa.tunnel = tunnel;
+    sa.local = local, sa.remote = remote;
+    return client.install(sa);
+  };
+  EXPECT_FALSE(install(false, 17, 1702));
+  EXPECT_FALSE(install(false, 6, 1701));
+  EXPECT_FALSE(install(false, 0, 1701));
+  EXPECT_FALSE(install(true, 0, 0));
+  EXPECT_EQ(dataplane.asked(ipc::ToTunnels::kOpenTunnel), 0U);
+  EXPECT_TRUE(install(false, 17, 1701));
+  const auto opened = dataplane.requests(ipc::ToTunnels::kOpenTunnel);
+  ASSERT_EQ(opened.size(), 1U);
+  EXPECT_TRUE(opened[0].open_tunnel().carrier());
+  EXPECT_TRUE(may_number(KeyingDaemon::kIkeV1, opened[0].open_tunnel().tunnel()));
+  EXPECT_EQ(opened[0].open_tunnel().leases_size(), 0);
+  EXPECT_EQ(opened[0].open_tunnel().note(), "spis");
+  const auto installed = dataplane.requests(ipc::ToTunnels::kInstallSa);
+  ASSERT_EQ(installed.size(), 1U);
+  EXPECT_TRUE(installed[0].install_sa().transport());
+  EXPECT_EQ(installed[0].install_sa().inner_local_size() + installed[0].install_sa().inner_remote_size(), 0);
+}
+
 }  // namespace
 }  // namespace sekisho::vpn

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vpn/ike/ikev1_daemon.h"
+
+#include <cstdio>
+
+#include "base/proto/vpn_log.pb.h"
+#include "vpn/directory.h"
+#include "vpn/labels.h"
+#include "vpn/random.h"
+
+namespace sekisho::vpn {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr std::size_t kDatagramsATurn = 256;
+/// A carrier of a daemon before lives as long as something passes: L2TP says hello once a minute.
+constexpr std::chrono::seconds kLookInterval{10}, kSilence{180};
+/// Clients renew their SAs by themselves (Windows each hour or 250 MB); one that does not is cut off after a day.
+constexpr std::uint32_t kChildLifeSeconds = 86400;
+
+void note(const std::string& sentence) { std::fprintf(stderr, "iked: %s\n", sentence.c_str()); }
+
+std::uint64_t now_ns() {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+}
+
+/// The gateway as IKEv1 knows it.
+Gateway gateway_of(const GatewayPlan& plan) {
+  Gateway out = plan.gateway;
+  out.l2tp = true;
+  out.accept_eap_mschapv2 = out.accept_eap_tls = out.accept_eap_radius = false;
+  out.accept_psk = !plan.l2tp->keys.empty();
+  out.accept_certificate = plan.l2tp->certificates;
+  if (!out.accept_certificate) out.certificates.clear(), out.keys.clear();
+  out.device_cas.clear();
+  out.ppk = Gateway::Ppk::kNone;
+  out.ike_rekey_seconds = out.child_rekey_seconds = 0;
+  out.child_rekey_bytes = 0;
+  out.child_life_seconds = kChildLifeSeconds;
+  return out;
+}
+
+}  // namespace
+
+IkeV1Daemon::IkeV1Daemon(const std::string& run_dir, std::uint32_t threads, bool verbose)
+    : threads_(threads),
+      verbose_(verbose),
+      tunnels_(KeyingDaemon::kIkeV1, run_dir + "/tunnel.sock",
+               [](const Session& session) {
+                 return TunnelOwner{.tunnel_port = 0, .user = 0, .note = {session.correlation.begin(), session.correlation.end()}};
+               }),
+      log_(run_dir + "/event.sock"),
+      plans_(run_dir + "/control.sock") {
+  make_random(first_sid_);
+}
+
+std::string IkeV1Daemon::start() {
+  EngineSettings settings;
+  settings.ike_version = 1;
+  settings.threads = threads_;
+  auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, *this});
+  engine_ = std::move(made.engine);
+  return made.refusal;
+}
+
+bool IkeV1Daemon::turn() {
+  const auto now = Clock::now();
+  const std::size_t datagrams = tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) { engine_->receive(path, payload); });
+  for (const TunnelSignal& signal : tunnels_.take_signals()) take(signal);
+  if (const auto plan = plans_.poll(now)) follow(*plan);
+  std::deque<SessionEvent> events;
+  {
+    const std::lock_guard lock(mutex_);
+    events.swap(events_);
+  }
+  for (const SessionEvent& event : events) work_off(event);
+  for (const auto& [session, cause, text] : engine_->expired(static_cast<std::int64_t>(now_ns() / 1'000'000'000))) {
+    tunnels_.cut(session);
+    engine_->terminate(session, cause, text);
+  }
+  look_at_left(now);
+  return datagrams > 0;
+}
+
+void IkeV1Daemon::follow(const Plan& plan) {
+  std::map<std::pair<std::uint32_t, std::string>, Gateway> now;
+  for (const auto& [id, tenant] : plan.tenants) {
+    for (const GatewayPlan& one : tenant.gateways) {
+      if (one.l2tp) now.emplace(std::pair(id, one.gateway.name), gateway_of(one));
+    }
+  }
+  directory_.set_plan(plan);
+  for (const auto& [name, gateway] : gateways_) {
+    if (!now.contains(name)) engine_->remove_gateway(name.first, name.second);
+  }
+  for (const auto& [name, gateway] : now) {
+    const auto same = gateways_.find(name);
+    if (same != gateways_.end() && same->second == gateway) continue;
+    if (const auto why = engine_->set_gateway(gateway)) {
+      note("gateway " + name.second + " answers nobody by IKEv1: " + *why);
+      engine_->remove_gateway(name.first, name.second);
+    }
+  }
+  gateways_ = std::move(now);
+  for (const Session& session : engine_->sessions()) {
+    if (gateways_.contains({session.path.tenant, std::string(gateway_name(session.gateway))})) continue;
+    tunnels_.cut(session.id);
+    engine_->terminate(session.id, Cause::kConfig);
+  }
+  note("follows revision " + std::to_string(plan.generation));
+}
+
+void IkeV1Daemon::take(const TunnelSignal& signal) {
+  if (const auto* limit = std::get_if<SaLimitReached>(&signal)) return engine_->expire(limit->spi, limit->local, limit->hard);
+  if (const auto* moved = std::get_if<PeerMovedTo>(&signal)) return engine_->mapping_changed(moved->spi, moved->local, moved->remote);
+  if (const auto* gone = std::get_if<SessionTunnelGone>(&signal)) {
+    engine_->terminate(gone->session, Cause::kInternal);
+  } else if (const auto* left = std::get_if<LeftTunnel>(&signal)) {
+    left_.insert_or_assign(left->tunnel, Left{*left, 0, Clock::now()});
+  } else if (const auto* over = std::get_if<LeftTunnelGone>(&signal)) {
+    left_.erase(over->tunnel.tunnel);
+    tunnels_.forget(over->tunnel.tunnel);
+  } else if (std::holds_alternative<DataplaneFound>(signal)) {
+    note("connected to the data plane");
+    if (std::exchange(lost_, false)) {
+      for (const Session& session : engine_->sessions()) engine_->terminate(session.id, Cause::kInternal);
+    }
+  } else if (std::holds_alternative<DataplaneLost>(signal)) {
+    note("the data plane is gone; its tunnels with it");
+    lost_ = true;
+    left_.clear();
+  }
+}
+
+void IkeV1Daemon::on(const SessionEvent& event) {
+  const std::lock_guard lock(mutex_);
+  events_.push_back(event);
+}
+
+void IkeV1Daemon::line(int level, std::string_view group, std::string_view text) {
+  if (level > (verbose_ ? 1 : 0)) return;
+  std::fprintf(stderr, "iked: %.*s %.*s\n", static_cast<int>(group.size()), group.data(), static_cast<int>(text.size()), text.data());
+}
+
+void IkeV1Daemon::work_off(const SessionEvent& event) {
+  using Kind = SessionEvent::Kind;
+  if (event.kind != Kind::kAuthFail && event.kind != Kind::kDenied && event.kind != Kind::kDown) return;
+  if (const auto closed = tunnels_.close(event.session.id)) tunnels_.forget(closed->tunnel);
+  if (event.kind != Kind::kDown) write(event);
+}
+
+/// An attempt that never carried L2TP: its one record.
+void IkeV1Daemon::write(const SessionEvent& event) {
+  const Session& session = event.session;
+  const PeerDirectory::Owner owner = directory_.owner_of(session.path);
+  if (owner.service_code.empty()) return;  // nobody's: there is no log to write it to
+  constexpr std::size_t kMessageMax = 256;
+  ipc::ToEventLog out;
+  const std::uint64_t at = now_ns();
+  out.set_timestamp_ns(at);
+  out.set_eid(new_eid(at));
+  out.set_service_code(owner.service_code);
+  out.set_node(owner.node);
+  out.set_revision(owner.revision);
+  ipc::VpnRecord& record = *out.mutable_vpn();
+  record.set_event(event.kind == SessionEvent::Kind::kAuthFail ? ipc::VpnRecord::AUTH_FAIL : ipc::VpnRecord::DENIED);
+  record.set_protocol(ipc::VpnRecord::L2TP);
+  record.set_vpn_sid(first_sid_ + session.id);
+  const Address& peer = session.path.remote.address;
+  record.set_peer_address(std::string(peer.wire().begin(), peer.wire().end()));
+  record.set_peer_port(session.path.remote.port);
+  record.set_nat(session.nat);
+  record.set_gateway(owner.gateway);
+  record.set_ike_id(session.ike_id);
+  record.set_certificate_serial(session.certificate_serial);
+  record.set_certificate_subject(session.certificate_subject);
+  record.set_ike_suite(suite_label(session.ike_suite));
+  record.set_esp_suite(suite_label(session.esp_suite));
+  record.set_client(session.client);
+  record.set_correlation(session.correlation);
+  record.set_cause(std::string(name_of(event.cause)));
+  record.set_message(("IKE: " + event.text).substr(0, kMessageMax));
+  log_.add(std::move(out));
+}
+
+void IkeV1Daemon::look_at_left(Clock::time_point now) {
+  if (now < next_look_) return;
+  next_look_ = now + kLookInterval;
+  for (auto at = left_.begin(); at != left_.end();) {
+    const auto here = at++;
+    const auto use = tunnels_.left_totals(here->first);
+    const std::uint64_t packets = use ? use->packets_in : here->second.packets;
+    if (packets != std::exchange(here->second.packets, packets)) here->second.since = now;
+    if (now - here->second.since < kSilence) continue;
+    (void)tunnels_.close_left(here->first);
+    tunnels_.forget(here->first);
+    left_.erase(here);
+  }
+}
+
+}  // namespace sekisho::vpn

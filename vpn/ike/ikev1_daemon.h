@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "vpn/event_log.h"
+#include "vpn/ike/engine.h"
+#include "vpn/peer_directory.h"
+#include "vpn/plan_client.h"
+#include "vpn/tunnel_client.h"
+
+namespace sekisho::vpn {
+
+/// iked of version 1: keys the SAs that carry L2TP, and knows nobody by name. Each IKE_SA with an SA is a carrier in the data plane,
+/// through which tunneld and the peer speak L2TP; it goes with its IKE_SA. Attempts that fail are written down here; who comes in, by
+/// tunneld. One thread, but for what the engine calls.
+class IkeV1Daemon : public SessionObserver {
+ public:
+  IkeV1Daemon(const std::string& run_dir, std::uint32_t threads, bool verbose);
+  /// Empty, or why not.
+  std::string start();
+  /// Some work; true when datagrams came.
+  bool turn();
+
+  void on(const SessionEvent& event) override;
+  void line(int level, std::string_view group, std::string_view text) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Left {
+    LeftTunnel tunnel;
+    std::uint64_t packets = 0;
+    Clock::time_point since;  ///< it carried something
+  };
+  void follow(const Plan& plan);
+  void take(const TunnelSignal& signal);
+  void work_off(const SessionEvent& event);
+  void write(const SessionEvent& event);
+  void look_at_left(Clock::time_point now);
+
+  std::uint32_t threads_;
+  bool verbose_;
+  PeerDirectory directory_;
+  TunnelClient tunnels_;
+  EventLog log_;
+  PlanClient plans_;
+  std::mutex mutex_;
+  std::deque<SessionEvent> events_;                                   ///< to be worked off
+  std::map<std::pair<std::uint32_t, std::string>, Gateway> gateways_;  ///< as the engine has them
+  std::map<std::uint32_t, Left> left_;
+  Clock::time_point next_look_{};
+  std::uint64_t first_sid_ = 0;
+  bool lost_ = false;
+  std::unique_ptr<Engine> engine_;  ///< ends first: its threads use all the others
+};
+
+}  // namespace sekisho::vpn
