@@ -15,8 +15,8 @@ struct IkeHeader {
   std::uint8_t major_version;
   std::uint32_t number;        ///< the Message ID
   bool is_response;            ///< of version 2
-  std::uint8_t exchange;
-  bool encrypted;              ///< of version 1: what follows the header
+  std::uint8_t exchange = 0;
+  bool encrypted = false;      ///< of version 1: what follows the header
 };
 
 /// Reads a UDP payload as it came: on any port but 500 it begins with the four zero octets of RFC 3948 2.2.
