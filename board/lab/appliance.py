@@ -15,10 +15,10 @@ from .system import LabError, run, wait_until
 from .topology import SERVICE_WIRE, TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
-_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "tunneld": "sekisho-tun",
+_USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "iked1": "sekisho-ike1", "tunneld": "sekisho-tun",
           "mgmtd": "sekisho-mgmt"}
-_KINDS = {"iked": "ike", "tunneld": "ppp"}  # of tunnel.sock
-_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "tunneld": (),
+_KINDS = {"iked": "ike", "iked1": "ikev1", "tunneld": "ppp"}  # of tunnel.sock
+_SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "iked1": (), "tunneld": (),
             "mgmtd": ()}
 
 
@@ -134,8 +134,8 @@ class Appliance:
     def _listens(self, name):
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
-        if name in ("iked", "tunneld", "mgmtd"):  # they make no socket here
-            return f"{name}: ready" in self.output(name)[self._said:]
+        if name in ("iked", "iked1", "tunneld", "mgmtd"):  # they make no socket here
+            return f"{name.rstrip('1')}: ready" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
     def _uid(self, daemon):
@@ -166,6 +166,9 @@ class Appliance:
     def _iked_argv(self):
         return [str(self.binaries / "iked"), "--run-dir", str(self.run_dir)]
 
+    def _iked1_argv(self):
+        return [str(self.binaries / "iked"), "--ike-version", "1", "--run-dir", str(self.run_dir)]
+
     def _tunneld_argv(self):
         return [str(self.binaries / "tunneld"), "--run-dir", str(self.run_dir)]
 
@@ -180,7 +183,7 @@ class Appliance:
     def stop(self):
         """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
         statuses = {}
-        for name in ("mgmtd", "tunneld", "iked", "logd", "controld", "dataplaned"):
+        for name in ("mgmtd", "tunneld", "iked1", "iked", "logd", "controld", "dataplaned"):
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 continue
