@@ -29,6 +29,7 @@ using filters::EspFault;
 constexpr std::uint16_t kIkePort = 500, kNatTraversalPort = 4500;
 constexpr Rate kPunts{5000, 5000};        // IKE datagrams of one tenant and second
 constexpr unsigned kInjectPerTurnMax = kBurstMax;  // they fill one burst
+constexpr std::size_t kL2tpDatagramMax = 1500;  // each carrier's SA carries less
 constexpr std::uint8_t kTcpSyn = 2;
 constexpr std::uint8_t kOwnHops = 65;     // forward takes one
 constexpr auto kUnwatched = [](Stage, Burst&) {};
@@ -157,14 +158,14 @@ KeyingDaemon ike_daemon(rte_mbuf* packet) {
   return ike.size() > kVersionAt && ike[kVersionAt] >> 4 == 1 ? KeyingDaemon::kIkeV1 : KeyingDaemon::kIkeV2;
 }
 
-/// Gives a datagram to a keying daemon.
-void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, KeyingDaemon daemon) {
+/// Gives a datagram to a keying daemon. `tunnel`: the one it came out of.
+void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, KeyingDaemon daemon, std::uint32_t tunnel = 0) {
   std::optional<DatagramRingWriter>& ring = shard.tunnels_here.punts[index_of(daemon)];
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
   if (ends_explained(shard, packet)) return;
   if (!ring.has_value()) {
-    refuse(shard, config, packet, DropReason::kIkeUnserved);
+    refuse(shard, config, packet, daemon == KeyingDaemon::kPpp ? DropReason::kL2tpUnserved : DropReason::kIkeUnserved);
     return;
   }
   if (!shard.shares[port.tenant_slot].punts.take(shard.shared.quotas[port.tenant_slot].punts, kPunts, 1, shard.steady_ns)) {
@@ -185,7 +186,8 @@ void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, KeyingDaemon da
                           .local = filters::ip_destination(frame_of(packet), meta),
                           .remote = filters::ip_source(frame_of(packet), meta),
                           .local_port = meta.destination_port,
-                          .remote_port = meta.source_port};
+                          .remote_port = meta.source_port,
+                          .tunnel = tunnel};
   if (ring->push(head, std::span(pieces).first(count))) {
     shard.consume(packet);
   } else {
@@ -232,8 +234,17 @@ void clamp_syn(rte_mbuf* packet, std::uint16_t mtu) {
   filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(mtu - (is_ipv4(meta) ? 40 : 60)));
 }
 
-/// Makes a packet that `sa` opened one of its tunnel Port: its source is one of the tunnel's Leases. False: it has ended.
-bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa& sa) {
+/// Gives what a transport SA carried beside IP to the daemon that speaks L2TP and PPP.
+void punt_l2tp(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa& sa) {
+  if (sa.l2tp->may_punt(seconds_of(shard))) {
+    punt(shard, config, packet, KeyingDaemon::kPpp, sa.tunnel);
+  } else {
+    refuse(shard, config, packet, DropReason::kVpnL2tpLimit);
+  }
+}
+
+/// Makes a packet that was opened one of its tunnel Port: its source is one of the tunnel's Leases. False: it has ended.
+bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const EspOutcome& opened) {
   PacketMeta& meta = meta_of(packet);
   const std::uint32_t tenant = meta.tenant;
   const std::uint32_t outer = meta.ingress;
@@ -241,7 +252,7 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa
   DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
   give_tenant(meta, tenant);
   packet->port = kNoNic;
-  const std::uint32_t port = tunnel_port(shard.tunnels_here, config, sa.port, tenant);
+  const std::uint32_t port = tunnel_port(shard.tunnels_here, config, opened.session != nullptr ? opened.session->port : opened.sa->port, tenant);
   meta.ingress = port;
   meta.generation = generation;
   if (reason == DropReason::kNone && port == kNoIndex) reason = DropReason::kVpnNoLease;
@@ -252,7 +263,8 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa
   }
   if (asks_dhcp(packet)) [[unlikely]] {
     place(config, meta, port);
-    punt(shard, config, packet, KeyingDaemon::kIkeV2);
+    const bool l2tp = opened.session != nullptr;
+    punt(shard, config, packet, l2tp ? KeyingDaemon::kPpp : KeyingDaemon::kIkeV2, l2tp ? opened.session->tunnel : 0);
     return false;
   }
   if (is_syn(meta)) {
@@ -277,7 +289,9 @@ void open_waiting(Shard& shard, const Runtime& config) {
     rte_mbuf* packet = burst.packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
       refuse_closed(shard, config, packet, outcomes[i].fault);
-    } else if (enter_inner(shard, config, packet, *outcomes[i].sa)) {
+    } else if (outcomes[i].for_daemon) [[unlikely]] {
+      punt_l2tp(shard, config, packet, *outcomes[i].sa);
+    } else if (enter_inner(shard, config, packet, outcomes[i])) {
       burst.packets[kept++] = packet;
     }
   }
@@ -465,8 +479,13 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const bool esp = meta.protocol == filters::kProtocolEsp;
   const bool ike = meta.protocol == filters::kProtocolUdp && meta.destination_port == kIkePort;
   const bool either = meta.protocol == filters::kProtocolUdp && meta.destination_port == kNatTraversalPort;
-  if (!esp && !ike && !either) return false;
+  const bool l2tp = meta.protocol == filters::kProtocolUdp && meta.destination_port == filters::kL2tpPort;
+  if (!esp && !ike && !either && !l2tp) return false;
   if (!is_gateway(shard, config, meta.ingress, filters::ip_destination(frame_of(packet), meta))) return false;
+  if (l2tp) {
+    refuse(shard, config, packet, DropReason::kL2tpClear);
+    return true;
+  }
   const bool encrypted = esp || (either && filters::classify_udp_encapsulated(payload_of(packet)) == filters::UdpEncapsulated::kEsp);
   if (!encrypted) {
     punt(shard, config, packet, ike_daemon(packet));
@@ -738,6 +757,44 @@ rte_mbuf* enter_ring(Shard& shard, const Runtime& config, const DatagramHead& he
   return packet;
 }
 
+/// Sends an L2TP datagram of the daemon through the newest SA of the carrier it names. False: there is none, or no memory.
+bool send_l2tp(Shard& shard, const Runtime& config, const DatagramHead& head, ByteSpan payload) {
+  WorkerTunnels& here = shard.tunnels_here;
+  const auto carrier = here.carriers.find(head.tunnel);
+  if (carrier == here.carriers.end() || carrier->second.tenant != head.tenant || carrier->second.outbound == 0) return false;
+  const std::uint32_t tenant = config.find_tenant(head.tenant);
+  const std::size_t length = filters::kL2tpUdpBytes + payload.size();
+  if (tenant == kNoIndex || head.remote_port == 0 || length > kL2tpDatagramMax) return false;
+  rte_mbuf* packet = shard.generate();
+  if (packet == nullptr) return false;
+  const std::span<std::uint8_t> room{rte_pktmbuf_mtod(packet, std::uint8_t*), rte_pktmbuf_tailroom(packet)};
+  const std::span<std::uint8_t> udp = room.subspan(kEthernetBytes, length);
+  std::fill_n(room.begin(), kEthernetBytes, std::uint8_t{0});
+  store_be<std::uint16_t>(udp, 0, filters::kL2tpPort);
+  store_be<std::uint16_t>(udp, 2, head.remote_port);
+  store_be<std::uint16_t>(udp, 4, static_cast<std::uint16_t>(length));
+  store_be<std::uint16_t>(udp, 6, 0);
+  std::copy(payload.begin(), payload.end(), udp.begin() + filters::kL2tpUdpBytes);
+  packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + length);
+  packet->pkt_len = packet->data_len;
+  packet->port = kOwnNic;
+  PacketMeta& meta = meta_of(packet);  // no proof: nothing of IP lies there
+  give_tenant(meta, head.tenant);
+  meta.ingress = meta.binding = kNoIndex;
+  meta.session = carrier->second.outbound;
+  meta.generation = config.generation;
+  meta.l3_offset = kEthernetBytes;
+  meta.l3_length = static_cast<std::uint16_t>(length);
+  const std::uint32_t worker = Spi::worker(meta.session);
+  if (worker != shard.number && worker < shard.shared.shards) {
+    shard.hand_off(packet, worker, Resume::kSeal, config.tenants[tenant].slot);
+    return true;
+  }
+  if (here.sealing.count == kBurstMax) seal_waiting(shard, config);
+  here.sealing.packets[here.sealing.count++] = packet;
+  return true;
+}
+
 void carry_inner(Shard& shard, const Runtime& config, Burst& burst) {
   if (burst.count == 0) return;
   bind(shard, config, burst, Count::kYes);
@@ -765,6 +822,11 @@ void inject_of(Shard& shard, const Runtime& config, KeyingDaemon daemon) {
                              ? nullptr
                              : enter_ring(shard, config, head, room.subspan(kUdpBytes, *length));
       if (packet != nullptr) inner.packets[inner.count++] = packet;
+      continue;
+    }
+    if (head.tunnel != 0 && head.local_port == filters::kL2tpPort) {
+      const bool sent = daemon == KeyingDaemon::kPpp && send_l2tp(shard, config, head, room.subspan(kUdpBytes, *length));
+      if (!sent) here.inject_refused.add(1);
       continue;
     }
     const bool dhcp = head.local_port == kDhcpServerPort;

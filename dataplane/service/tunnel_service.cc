@@ -289,13 +289,14 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   if (request.tunnel() == 0 || taken) return "this number is not free";
   const std::uint32_t tenant = config.find_tenant(request.tenant());
   if (tenant == kNoIndex) return "no such tenant";
+  if (request.note().size() > kNoteBytesMax) return "the note is too long";
+  if (request.carrier()) return open_carrier(from, request);
   const std::uint32_t port = config.find_port(request.tunnel_port());
   if (port == kNoIndex || config.ports[port].kind != snapshot::PortKind::kTunnel || config.ports[port].tenant != request.tenant()) {
     return "no such tunnel Port of this tenant";
   }
   const bool fits = request.ring_mtu() >= kRingMtuMin && request.ring_mtu() <= kRingMtuMax;
   if (request.ring() && !fits) return "a packet that crosses rings has 576 to 4091 bytes";
-  if (request.note().size() > kNoteBytesMax) return "the note is too long";
   if (request.leases().empty() || static_cast<std::size_t>(request.leases_size()) > kLeasesMax) return "one to four leases";
   Tunnel tunnel;
   tunnel.tenant = request.tenant();
@@ -315,6 +316,9 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
     if (!why.empty()) return why;
     tunnel.leases.push_back(*address);
   }
+  if (request.has_l2tp()) {
+    if (std::string why = make_session(from, request, tunnel); !why.empty()) return why;
+  }
   const std::size_t others = tunnels_.size() - std::min(tunnels_.size(), replaced.size());
   if (others >= engine_.shard(0).limits.tunnels) return "as many tunnels are open as there is room for";
   for (const std::uint32_t old : replaced) {
@@ -332,7 +336,7 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
     return "no room for more leases";
   }
   for (const Address& address : tunnel.leases) lease_news_.push_back({request.tunnel(), request.tenant(), address, true});
-  tunnels_.emplace(request.tunnel(), std::move(tunnel));
+  board(request.tunnel(), tunnels_.emplace(request.tunnel(), std::move(tunnel)).first->second);
   return {};
 }
 
@@ -358,21 +362,24 @@ std::string TunnelService::close(KeyingDaemon from, const ipc::CloseTunnel& requ
 std::string TunnelService::query(const ipc::QueryTunnel& request, ipc::FromTunnels& answer) {
   const auto at = tunnels_.find(request.tunnel());
   if (at == tunnels_.end()) return "no such tunnel";
-  std::uint64_t bytes[2] = {at->second.bytes_out, at->second.bytes_in};
-  std::uint64_t packets[2] = {at->second.packets_out, at->second.packets_in};
+  Tunnel sum;
+  sum.bytes_in = at->second.bytes_in;
+  sum.bytes_out = at->second.bytes_out;
+  sum.packets_in = at->second.packets_in;
+  sum.packets_out = at->second.packets_out;
   for (const SaName& sa : at->second.sas) {
+    SaUse use;
     engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) {
-      const auto use = shard.tunnels_here.sas->query(sa.handle);
-      if (!use) return;
-      bytes[sa.inbound ? 1 : 0] += use->bytes;
-      packets[sa.inbound ? 1 : 0] += use->packets;
+      if (const auto carried = shard.tunnels_here.sas->query(sa.handle)) use = *carried;
     });
+    count(sum, sa, use);
   }
   ipc::TunnelUse& use = *answer.mutable_tunnel_use();
-  use.set_bytes_in(bytes[1]);
-  use.set_bytes_out(bytes[0]);
-  use.set_packets_in(packets[1]);
-  use.set_packets_out(packets[0]);
+  add_session_use(at->first, at->second, sum, use);
+  use.set_bytes_in(sum.bytes_in);
+  use.set_bytes_out(sum.bytes_out);
+  use.set_packets_in(sum.packets_in);
+  use.set_packets_out(sum.packets_out);
   return {};
 }
 
@@ -384,7 +391,9 @@ void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why
     ended_.add(tunnel.tenant, address, tunnel.user);
     lease_news_.push_back({at->first, tunnel.tenant, address, false});
   }
+  alight(at->first, tunnel);
   for (const SaName& sa : tunnel.sas) erase_sa(tunnel, sa);
+  if (tunnel.carrier) end_carrier(at->first, tunnel);
   if (tunnel.path_mtu != 0) --narrow_;
   if (why.has_value()) {
     ipc::TunnelEvent event;
@@ -411,14 +420,14 @@ void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why
 
 /// The SA ends; what it carried stays with its tunnel.
 void TunnelService::erase_sa(Tunnel& tunnel, const SaName& sa) {
+  unload(tunnel, sa);
   SaUse use;
   engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) {
     SaTable& table = *shard.tunnels_here.sas;
     if (const auto found = table.query(sa.handle)) use = *found;
     static_cast<void>(table.erase(sa.handle));
   });
-  (sa.inbound ? tunnel.bytes_in : tunnel.bytes_out) += use.bytes;
-  (sa.inbound ? tunnel.packets_in : tunnel.packets_out) += use.packets;
+  count(tunnel, sa, use);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- SAs
@@ -476,14 +485,16 @@ std::string TunnelService::install(KeyingDaemon from, const ipc::InstallSa& requ
   SaConfig config;
   if (std::string why = check_path(request.path(), config.local, config.peer); !why.empty()) return why;
   if (request.path().tenant() != tunnel.tenant) return "the tunnel is another tenant's";
-  if (tunnel.ring) return "this tunnel has no SAs";
-  if (request.transport()) return "transport mode is not served";
+  if (tunnel.ring || tunnel.session != nullptr) return "this tunnel has no SAs";
+  if (request.transport() != tunnel.carrier) return "a carrier's SAs are in transport mode, and no others";
   if (request.udp_encapsulation() && (config.local.port == 0 || config.peer.port == 0)) return "ESP in UDP needs both ports";
   const auto suite = suite_of(request);
   if (!suite) return "no such algorithms";
   std::vector<Prefix> local;
   std::vector<Prefix> remote;
-  if (!read_prefixes(request.inner_local(), local) || !read_prefixes(request.inner_remote(), remote)) return "one to eight prefixes a side";
+  const bool prefixes = request.transport() ? request.inner_local().empty() && request.inner_remote().empty()
+                                            : read_prefixes(request.inner_local(), local) && read_prefixes(request.inner_remote(), remote);
+  if (!prefixes) return "one to eight prefixes a side, and none in transport mode";
   for (const Prefix& prefix : remote) {
     const bool own = prefix.length == prefix.address.bits() &&
                      std::find(tunnel.leases.begin(), tunnel.leases.end(), prefix.address) != tunnel.leases.end();
@@ -501,6 +512,7 @@ std::string TunnelService::install(KeyingDaemon from, const ipc::InstallSa& requ
   config.tunnel = request.tunnel();
   config.port = tunnel.port;
   config.spi = request.spi();
+  config.transport = request.transport();
   config.suite = *suite;
   config.cipher_key = bytes_of(request.encryption_key());
   config.integrity_key = bytes_of(request.integrity_key());
@@ -518,12 +530,15 @@ std::string TunnelService::install(KeyingDaemon from, const ipc::InstallSa& requ
   if (!handle) return "the SA cannot be made: " + describe(handle.error());
   if (request.inbound()) given.erase(reserved);
   tunnel.sas.push_back({*handle, request.spi(), request.inbound()});
+  load(tunnel, tunnel.sas.back());
   if (!request.inbound()) apply_path(at->first, tunnel);
   return {};
 }
 
 /// Each lease leaves by the newest outbound SA that may carry it.
 void TunnelService::point_leases(std::uint32_t number, Tunnel& tunnel) {
+  if (tunnel.carrier) return point_carrier(number, tunnel);
+  if (tunnel.session != nullptr) return point_session(number, tunnel);
   for (const Address& address : tunnel.leases) {
     Lease lease{.tunnel = number, .user = tunnel.user, .port = tunnel.port, .outbound = 0, .inner_mtu = 0};
     for (const SaName& name : tunnel.sas) {
@@ -657,10 +672,10 @@ void TunnelService::end_gone() {
     const auto here = at++;
     const Tunnel& tunnel = here->second;
     const std::uint32_t port = changed ? config.find_port(tunnel.port) : 0;
-    const bool stands = !changed || (port != kNoIndex && config.ports[port].kind == snapshot::PortKind::kTunnel &&
+    const bool stands = !changed || tunnel.carrier || (port != kNoIndex && config.ports[port].kind == snapshot::PortKind::kTunnel &&
                                      config.ports[port].tenant == tunnel.tenant);
     const auto expired = [](const SaName& sa) { return sa.expired; };
-    const bool over = tunnel.left && std::all_of(tunnel.sas.begin(), tunnel.sas.end(), expired);
+    const bool over = tunnel.left && tunnel.over == 0 && std::all_of(tunnel.sas.begin(), tunnel.sas.end(), expired);
     if (!stands) {
       end(here, ipc::TunnelGone::PORT_GONE);
     } else if (over) {

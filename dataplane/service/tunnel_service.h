@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,6 +59,10 @@ class TunnelService {
     std::string note;
     std::vector<SaName> sas;  ///< in the order they were installed
     bool left = false;        ///< of a daemon before
+    bool carrier = false;     ///< of L2TP: its SAs are in transport mode, and sessions ride on it
+    std::vector<std::uint32_t> riders;     ///< of a carrier
+    std::uint32_t over = 0;                ///< the carrier a session rides on; 0: none, or it is gone
+    std::shared_ptr<L2tpSession> session;  ///< of a session
     bool ring = false;        ///< it has no SAs: its packets cross the daemon's rings
     Address path_peer;        ///< who was asked for less than our own way to him carries: path_mtu until path_until
     std::uint16_t path_mtu = 0;
@@ -96,6 +101,19 @@ class TunnelService {
                                         bool& foreign) const;
   static KeyingDaemon owner_of(std::uint32_t tunnel) { return static_cast<KeyingDaemon>(tunnel >> kTunnelOwnerShift); }
   Daemon& daemon(KeyingDaemon kind) { return daemons_[index_of(kind)]; }
+  // tunnel_l2tp.cc
+  std::string open_carrier(KeyingDaemon from, const ipc::OpenTunnel& request);
+  std::string make_session(KeyingDaemon from, const ipc::OpenTunnel& request, Tunnel& out) const;
+  Tunnel* carrier_of(const Tunnel& tunnel);
+  void board(std::uint32_t number, Tunnel& tunnel);
+  void alight(std::uint32_t number, Tunnel& tunnel);
+  void load(const Tunnel& carrier, const SaName& sa);
+  void unload(const Tunnel& carrier, const SaName& sa);
+  static void count(Tunnel& tunnel, const SaName& sa, const SaUse& use);
+  void add_session_use(std::uint32_t number, const Tunnel& tunnel, Tunnel& sum, ipc::TunnelUse& out);
+  void point_carrier(std::uint32_t number, const Tunnel& carrier);
+  void point_session(std::uint32_t number, const Tunnel& tunnel);
+  void end_carrier(std::uint32_t number, Tunnel& carrier);
   // tunnel_mtu.cc
   void hear(const std::vector<PathReport>& reports);
   bool learn(const PathReport& report, const SaName& sa);

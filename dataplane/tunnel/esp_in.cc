@@ -111,7 +111,7 @@ void strip(rte_mbuf* packet, std::uint8_t* inner_bytes, const EspInner& inner) {
 }
 
 /// What a transport SA's packet is: a session's, or the daemon's.
-EspFault finish_l2tp(rte_mbuf* packet, const Opening& one, ByteSpan opened, EspOutcome& outcome) {
+EspFault finish_l2tp(rte_mbuf* packet, const Opening& one, ByteSpan opened, std::uint64_t now, EspOutcome& outcome) {
   ByteSpan udp;
   if (const EspFault fault = filters::read_esp_transport(opened, filters::kProtocolUdp, udp); fault != EspFault::kNone) return fault;
   one.sa->use.bytes += udp.size();
@@ -140,6 +140,7 @@ EspFault finish_l2tp(rte_mbuf* packet, const Opening& one, ByteSpan opened, EspO
   if (one.ecn != 0 && !carry_ecn(ip, inner.family, one.ecn)) return EspFault::kEcn;
   ++rider->packets;
   rider->bytes += inner.length;
+  rider->last_used = now;
   outcome.session = rider->session.get();
   strip(packet, ip, inner);
   return EspFault::kNone;
@@ -164,7 +165,7 @@ EspFault finish(SaTable& table, rte_mbuf* packet, const Opening& one, const EspJ
     }
   }
   std::uint8_t* const opened = job.esp + filters::kEspFixedBytes + job.keys->sizes.iv;
-  if (sa.l2tp != nullptr) [[unlikely]] return finish_l2tp(packet, one, {opened, job.encrypted}, outcome);
+  if (sa.l2tp != nullptr) [[unlikely]] return finish_l2tp(packet, one, {opened, job.encrypted}, now, outcome);
   EspInner inner;
   if (const EspFault fault = filters::read_esp_inner({opened, job.encrypted}, inner); fault != EspFault::kNone)
     return fault;

@@ -31,6 +31,7 @@ struct L2tpSession {
 struct L2tpRider {
   std::shared_ptr<L2tpSession> session;
   std::uint64_t packets = 0, bytes = 0;  ///< of inner packets
+  std::uint64_t last_used = 0;           ///< seconds of the data plane's clock
 };
 
 /// What a transport SA has beside its keys.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 
 #include "base/ipc/keying_daemon.h"
 #include "base/net/address.h"
@@ -45,6 +46,13 @@ struct WorkerTunnels {
   std::uint32_t gateway_generation = 0;         ///< this generation
   std::array<std::optional<DatagramRingWriter>, kKeyingDaemons> punts;    ///< to each daemon that is connected
   std::array<std::optional<DatagramRingReader>, kKeyingDaemons> injects;  ///< from it; the first worker's
+
+  /// L2TP's carriers, by number, and their newest outbound SA (0: none yet); the first worker's, which injects.
+  struct Carrier {
+    std::uint32_t tenant;
+    std::uint32_t outbound;
+  };
+  std::unordered_map<std::uint32_t, Carrier> carriers;
 
   [[nodiscard]] bool waiting() const { return (opening.count | sealing.count) != 0; }
 };

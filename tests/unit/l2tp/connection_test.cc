@@ -358,7 +358,10 @@ TEST(L2tpConnection, ComesUpOverALossyNetworkThatDoublesAndSwaps) {
   for (unsigned seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
-    World world({.resend_max = 2s, .tries = 20});
+    Options patient;
+    patient.resend_max = 2s;
+    patient.tries = 20;
+    World world(patient);
     // The client: a queue of messages, each sent again every second until it is acknowledged.
     std::vector<Bytes> script{World::sccrq().take(), World::scccn(), World::icrq()};
     std::vector<Bytes> to_gateway;
