@@ -114,6 +114,13 @@ std::optional<Path> PppLogin::open(std::uint16_t mtu) {
   return path;
 }
 
+bool PppLogin::open(const L2tpRide& ride) {
+  if (up_ || over_ || session_.leases.empty() || !ports_.tunnels.open_l2tp(session_, ride)) return false;
+  up_ = true;
+  tell(SessionEvent::Kind::kUp);
+  return true;
+}
+
 void PppLogin::end(Stage stage, Cause cause, std::string_view text) {
   if (std::exchange(over_, true)) return;
   if (!begun_) {

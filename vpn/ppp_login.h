@@ -37,6 +37,8 @@ class PppLogin {
   std::optional<ppp::Network> network();
   /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. What TunnelClient::put() takes; nothing: refused.
   std::optional<Path> open(std::uint16_t mtu);
+  /// The same for one that rides on a carrier. False: refused.
+  bool open(const L2tpRide& ride);
   /// It is over, whatever came before; only the first counts. Never up: with stage and cause an authentication failure or denial.
   void end(Stage stage, Cause cause, std::string_view text);
 

@@ -80,6 +80,17 @@ bool l2tp(std::span<const Selector> local, std::span<const Selector> remote) {
   return local.size() == 1 && remote.size() == 1 && udp(local[0]) && udp(remote[0]) && ours(local[0]);
 }
 
+void fill(ipc::L2tpSession& out, const L2tpRide& ride) {
+  out.set_carrier(ride.carrier);
+  out.set_peer_port(ride.peer_port);
+  out.set_local_tunnel(ride.local_tunnel);
+  out.set_local_session(ride.local_session);
+  out.set_peer_tunnel(ride.peer_tunnel);
+  out.set_peer_session(ride.peer_session);
+  out.set_sequenced(ride.sequenced);
+  out.set_mtu(ride.mtu);
+}
+
 SessionTunnelGone::Why why_of(ipc::TunnelGone::Why why) {
   return why == ipc::TunnelGone::LIMITS      ? SessionTunnelGone::Why::kLimits
          : why == ipc::TunnelGone::PORT_GONE ? SessionTunnelGone::Why::kPortGone
@@ -274,6 +285,8 @@ void TunnelClient::take_event(const ipc::TunnelEvent& event) {
     const auto local = local_of(event.moved().spi());
     const auto remote = endpoint_of(event.moved().remote(), event.moved().remote_port());
     if (local && remote) signals_.emplace_back(PeerMovedTo{event.moved().spi(), *local, *remote});
+  } else if (event.has_carrier_gone()) {
+    signals_.emplace_back(CarrierLost{event.carrier_gone().carrier()});
   } else if (event.has_foreign_leases()) {
     for (const ipc::ForeignLease& one : event.foreign_leases().leases()) {
       const auto address = endpoint_of(one.address(), 0);
@@ -354,7 +367,7 @@ std::uint32_t TunnelClient::free_number() {
   return last_number_;
 }
 
-bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
+bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu, const L2tpRide* ride) {
   const bool carrier = kind_ == KeyingDaemon::kIkeV1;
   std::uint32_t number = 0;
   {
@@ -385,6 +398,7 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
     tunnel.set_note(std::string(owner->note.begin(), owner->note.end()));
     tunnel.set_ring(ring_mtu != 0);
     tunnel.set_ring_mtu(ring_mtu);
+    if (ride != nullptr) fill(*tunnel.mutable_l2tp(), *ride);
     opened = done(request);
   }
   const std::lock_guard lock(state_);
@@ -392,6 +406,7 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu) {
   if (found == tunnels_.end()) return false;  // closed meanwhile
   if (opened) {
     found->second.port = owner->tunnel_port;
+    found->second.rides = ride != nullptr;
     found->second.open = connected_;
     return connected_;
   }
@@ -412,6 +427,8 @@ std::optional<Path> TunnelClient::open_ring(const Session& session, std::uint16_
   path.tunnel = found->second.number;
   return path;
 }
+
+bool TunnelClient::open_l2tp(const Session& session, const L2tpRide& ride) { return open(session, 0, &ride); }
 
 bool TunnelClient::put(const Path& path, ByteSpan packet) {
   DatagramHead head;
@@ -636,8 +653,11 @@ void TunnelClient::forget(std::uint32_t tunnel) {
 
 std::optional<std::chrono::seconds> TunnelClient::idle(std::uint64_t session) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> inbound;
+  ipc::ToTunnels ridden;
   {
     const std::lock_guard lock(state_);
+    const auto riding = tunnels_.find(session);
+    if (riding != tunnels_.end() && riding->second.rides) ridden.mutable_query_tunnel()->set_tunnel(riding->second.number);
     if (const auto found = tunnels_.find(session); found != tunnels_.end() && found->second.ring) {
       if (!found->second.last_in) return std::nullopt;
       return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - *found->second.last_in);
@@ -645,6 +665,11 @@ std::optional<std::chrono::seconds> TunnelClient::idle(std::uint64_t session) {
     for (const auto& [key, sa] : sas_) {
       if (std::get<0>(key) && sa.session == session) inbound.emplace_back(tunnels_.at(session).number, std::get<1>(key));
     }
+  }
+  if (ridden.has_query_tunnel()) {
+    const auto reply = ask(ridden);
+    if (!reply || !reply->tunnel_use().has_idle_seconds()) return std::nullopt;
+    return std::chrono::seconds(reply->tunnel_use().idle_seconds());
   }
   std::optional<std::chrono::seconds> out;
   for (const auto& [tunnel, spi] : inbound) {

@@ -41,6 +41,15 @@ struct TunnelOwner {
   std::uint64_t person = 0;        ///< who he is among those that share `user`
 };
 
+/// A session of L2TP: on whose SAs it rides, and how both ends address it (base/proto/tunnel.proto, L2tpSession).
+struct L2tpRide {
+  std::uint32_t carrier = 0;
+  std::uint16_t peer_port = 0;
+  std::uint16_t local_tunnel = 0, local_session = 0, peer_tunnel = 0, peer_session = 0;
+  bool sequenced = false;
+  std::uint16_t mtu = 0;
+};
+
 /// What the data plane tells unasked.
 struct SaLimitReached {
   std::uint32_t spi = 0;
@@ -73,11 +82,15 @@ struct ForeignLease {
   Address address;
   bool held = false;
 };
+/// The SAs that sessions of L2TP rode on are gone.
+struct CarrierLost {
+  std::uint32_t carrier = 0;
+};
 /// No data plane any more: all tunnels and SAs are gone with it.
 struct DataplaneLost {};
 struct DataplaneFound {};
 using TunnelSignal =
-    std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone, ForeignLease, DataplaneLost, DataplaneFound>;
+    std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone, ForeignLease, CarrierLost, DataplaneLost, DataplaneFound>;
 
 /// The edge to the data plane (base/proto/tunnel.proto): SAs and tunnels over tunnel.sock, datagrams over rings. Whoever calls waits
 /// for the answer, at most two seconds; many may at once. Without a data plane every question is answered no, at once, and it is
@@ -102,6 +115,8 @@ class TunnelClient : public SaSink, public DatagramSender {
   /// Opens the session's tunnel without SAs: packets for its Leases come out of poll() with its number as Path::tunnel, those it says
   /// go into put(). `mtu`: the longest its user takes. The path for put(); nothing: it was refused.
   std::optional<Path> open_ring(const Session& session, std::uint16_t mtu);
+  /// Opens the session's tunnel as one that rides on a carrier: its IP packets never come here. False: it was refused.
+  bool open_l2tp(const Session& session, const L2tpRide& ride);
   /// A packet that came out of the tunnel `path.tunnel` of a tenant, and of its tunnel Port. False: there is no room now; the caller keeps it and reads no more meanwhile.
   bool put(const Path& path, ByteSpan packet);
   /// What a tunnel without SAs carried until now: its door counts.
@@ -147,6 +162,7 @@ class TunnelClient : public SaSink, public DatagramSender {
     bool ending = false;  ///< somebody waits for what it carried
     std::uint32_t port = 0;  ///< PortId of its tunnel Port
     bool ring = false;    ///< it has no SAs: `totals` is what count() said
+    bool rides = false;   ///< it has no SAs of its own
     std::optional<std::chrono::steady_clock::time_point> last_in;  ///< of a ring
     TunnelTotals totals;  ///< as last heard
   };
@@ -160,7 +176,7 @@ class TunnelClient : public SaSink, public DatagramSender {
   void welcome(const ipc::TunnelWelcome& message, std::vector<Fd> fds);
   void take_event(const ipc::TunnelEvent& event);
   std::uint32_t free_number();
-  bool open(const Session& session, std::uint16_t ring_mtu);
+  bool open(const Session& session, std::uint16_t ring_mtu, const L2tpRide* ride = nullptr);
   bool transmit(ipc::ToTunnels& request);
   std::optional<ipc::FromTunnels> ask(ipc::ToTunnels& request);
   bool done(ipc::ToTunnels& request);

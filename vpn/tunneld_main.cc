@@ -18,6 +18,7 @@
 
 #include "base/describe.h"
 #include "base/proto/control_vpn.pb.h"
+#include "vpn/l2tp/door.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/sandbox.h"
@@ -59,6 +60,8 @@ class Daemon {
     const sstp::SstpDoor::Limits limits{options.connections, static_cast<std::uint16_t>(options.port)};
     SEKISHO_TRY(sstp_, sstp::SstpDoor::create({directory_, tunnels_, recorder_}, ids_, limits));
     doors_.push_back(sstp_.get());
+    l2tp_ = std::make_unique<l2tp::L2tpDoor>(PppLogin::Ports{directory_, tunnels_, recorder_}, ids_);
+    doors_.push_back(l2tp_.get());
     return {};
   }
 
@@ -77,7 +80,11 @@ class Daemon {
   bool turn() {
     const auto now = Clock::now();
     const std::size_t packets = tunnels_.poll(kPacketsATurn, [this, now](const Path& path, ByteSpan payload) {
-      if (path.local.port == 0) sstp_->take(path, payload, now);
+      if (path.local.port == 0) {
+        sstp_->take(path, payload, now);
+      } else {
+        l2tp_->take(path, payload, now);
+      }
     });
     bool worked = packets > 0;
     for (Door* door : doors_) worked = door->turn(now) || worked;
@@ -95,6 +102,7 @@ class Daemon {
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
   void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
+  void take(const CarrierLost& lost) { l2tp_->carrier_gone(lost.carrier); }
   void take(const DataplaneFound&) { note("connected to the data plane"); }
   void take(const DataplaneLost&) {
     note("the data plane is gone; its tunnels with it");
@@ -154,12 +162,13 @@ class Daemon {
   SessionKeeper keeper_;
   SessionIds ids_;
   std::unique_ptr<sstp::SstpDoor> sstp_;  ///< doors end first: their sessions tell the recorder
+  std::unique_ptr<l2tp::L2tpDoor> l2tp_;
   std::vector<Door*> doors_;
   bool followed_ = false;
 };
 
 constexpr const char* kUsage =
-    "tunneld - lets people in by SSTP\n\n"
+    "tunneld - lets people in by SSTP and L2TP\n\n"
     "usage: tunneld [--run-dir DIR] [--port N] [--connections N] [--usage-seconds N] [--verbose]\n\n"
     "  --run-dir DIR  sockets to connect to: tunnel.sock, control.sock, event.sock (/run/sekisho)\n"
     "  --port N       TCP port of the service network (443)\n"

@@ -129,6 +129,7 @@ class Daemon {
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
   void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
+  void take(const CarrierLost&) {}
   void take(const DataplaneFound&) {
     note("connected to the data plane");
     // The goodbye of sessions whose tunnels died with it can leave only now: their clients come back at once.

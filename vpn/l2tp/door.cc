@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vpn/l2tp/door.h"
+
+#include <algorithm>
+
+#include "base/net/tunnel_dhcp.h"
+#include "vpn/dhcp_inform.h"
+
+namespace sekisho::vpn::l2tp {
+namespace {
+
+constexpr std::size_t kDuesATurn = 1024, kPeersMax = 65536;
+
+std::vector<ppp::AuthMethod> methods_of(const L2tpPlan& plan) {
+  std::vector<ppp::AuthMethod> out;
+  if (plan.mschapv2) out.push_back(ppp::AuthMethod::kMschapV2);
+  if (plan.eap_mschapv2) out.insert(plan.eap_first ? out.begin() : out.end(), ppp::AuthMethod::kEap);
+  if (plan.pap) out.push_back(ppp::AuthMethod::kPap);
+  return out;
+}
+
+}  // namespace
+
+void L2tpDoor::follow(const std::shared_ptr<const Plan>& plan) { plan_ = plan; }
+
+/// Of the tenant's gateway at the address a client came to; nothing: none there speaks L2TP.
+std::optional<Peer::Settings> L2tpDoor::settings_at(const Path& path) const {
+  const TenantPlan* tenant = plan_ ? plan_->tenant(path.tenant) : nullptr;
+  const GatewayPlan* at = tenant == nullptr ? nullptr : tenant->gateway(tenant->gateway_at(path.local.address));
+  if (at == nullptr || !at->l2tp) return std::nullopt;
+  Peer::Settings out;
+  out.gateway = at->gateway.name;
+  out.ppp.methods = methods_of(*at->l2tp);
+  out.ppp.header_compression = true;
+  return out;
+}
+
+void L2tpDoor::take(const Path& path, ByteSpan payload, Time now) {
+  if (path.local.port == kDhcpServerPort) return answer_dhcp(path, payload);
+  auto found = peers_.find(path.tunnel);
+  if (found == peers_.end()) {
+    const auto settings = peers_.size() < kPeersMax && is_control(payload) ? settings_at(path) : std::nullopt;
+    if (!settings) return;
+    found = peers_.emplace(path.tunnel, Entry{std::make_unique<Peer>(ports_, ids_, *settings, path)}).first;
+  }
+  found->second.peer->receive(path, payload, now);
+  settle(path.tunnel, now);
+}
+
+/// A question out of a session, from the Lease it is about.
+void L2tpDoor::answer_dhcp(const Path& path, ByteSpan payload) {
+  const auto request = parse_dhcp_inform(payload, path.remote.address);
+  const TenantPlan* tenant = plan_ ? plan_->tenant(path.tenant) : nullptr;
+  const auto name = ports_.directory.gateway_at(path.tenant, path.remote.address);
+  const GatewayPlan* at = tenant != nullptr && name ? tenant->gateway(*name) : nullptr;
+  if (!request || at == nullptr) return;
+  const Gateway& gateway = at->gateway;
+  const DhcpFacts facts{gateway.networks, gateway.dns, gateway.dns_domains.empty() ? std::string_view{} : gateway.dns_domains.front()};
+  const Path back{path.tenant, path.port, {Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort}, {path.remote.address, kDhcpClientPort}, 0};
+  ports_.tunnels.send(back, answer_dhcp_inform(*request, path.remote.address, facts));
+}
+
+void L2tpDoor::settle(std::uint32_t carrier, Time now) {
+  const auto found = peers_.find(carrier);
+  if (found == peers_.end()) return;
+  if (found->second.peer->finished()) {
+    peers_.erase(found);
+    return;
+  }
+  const Time due = std::max(found->second.peer->due(), now);
+  if (due >= found->second.scheduled) return;
+  found->second.scheduled = due;
+  dues_.emplace(due, carrier);
+}
+
+bool L2tpDoor::turn(Time now) {
+  bool worked = false;
+  for (std::size_t i = 0; i < kDuesATurn && !dues_.empty() && dues_.top().first <= now; ++i) {
+    const auto [due, carrier] = dues_.top();
+    dues_.pop();
+    const auto found = peers_.find(carrier);
+    if (found == peers_.end() || found->second.scheduled != due) continue;
+    found->second.scheduled = Time::max();
+    worked = worked || found->second.peer->due() <= now;
+    found->second.peer->tick(now);
+    settle(carrier, now);
+  }
+  return worked;
+}
+
+std::vector<Session> L2tpDoor::sessions() const {
+  std::vector<Session> out;
+  for (const auto& [carrier, entry] : peers_) entry.peer->list(out);
+  std::sort(out.begin(), out.end(), [](const Session& a, const Session& b) { return a.id < b.id; });
+  return out;
+}
+
+bool L2tpDoor::end(std::uint64_t session, Cause cause, std::string_view text) {
+  const Time now = std::chrono::steady_clock::now();
+  for (const auto& [carrier, entry] : peers_) {
+    if (!entry.peer->end(session, cause, text, now)) continue;
+    settle(carrier, now);
+    return true;
+  }
+  return false;
+}
+
+void L2tpDoor::carrier_gone(std::uint32_t carrier) {
+  const auto found = peers_.find(carrier);
+  if (found == peers_.end()) return;
+  found->second.peer->lost("its IPsec ended", std::chrono::steady_clock::now());
+  peers_.erase(found);
+}
+
+void L2tpDoor::close(Time now) {
+  for (const auto& [carrier, entry] : peers_) entry.peer->close(Cause::kMaintenance, now);
+  peers_.clear();
+}
+
+}  // namespace sekisho::vpn::l2tp
