@@ -86,7 +86,7 @@ def test_each_tenants_key_opens_its_own_gateway(site, peer):
         client = peer(key, tenant).main_mode()
         client.notify(0, delete_ike=True)
         one = site.expect("denied", tenant, proto="l2tp")
-        assert one["cause"] == "user" and one["gateway"] == "vpn", one
+        assert one["cause"] == "user" and one["gw_name"] == "vpn", one
 
 
 def test_a_wrong_key_is_one_record_that_says_so(site, peer):
@@ -94,14 +94,14 @@ def test_a_wrong_key_is_one_record_that_says_so(site, peer):
         with pytest.raises(Ike1Error):
             peer(key, seconds=1).main_mode()
         failed = site.expect("auth_fail", proto="l2tp", seconds=40)
-        assert failed["cause"] == "auth" and failed["message"].startswith("IKE: authentication: the client's pre-shared key"), failed
+        assert failed["cause"] == "auth" and failed["msg"].startswith("IKE: authentication: the client's pre-shared key"), failed
 
 
 def test_an_offer_that_nothing_fits_is_one_record(site, peer):
     with pytest.raises(Ike1Error) as refused:
         peer(offer=[(5, 0, 2, 2)], seconds=1).main_mode()
     assert refused.value.notify in (0, 14)
-    assert site.expect("denied", proto="l2tp", cause="crypto", seconds=40)["message"].startswith("IKE: negotiation")
+    assert site.expect("denied", proto="l2tp", cause="crypto", seconds=40)["msg"].startswith("IKE: negotiation")
 
 
 def test_kill_of_one_leaves_the_others_users(site, client, peer):

@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network 
 class Pluto:
     """pluto in a client's namespace, with folders and programs of its own."""
 
-    def __init__(self, world, folder, connections):
-        self.namespace, self.folder, self.said = world.name("ca"), folder, 0
+    def __init__(self, world, folder, connections, secrets="", namespace="ca"):
+        self.namespace, self.folder, self.said = world.name(namespace), folder, 0
         self.environment = {**os.environ, "LD_LIBRARY_PATH": str(ROOT / "usr/lib/x86_64-linux-gnu"), "PATH": f"{ROOT}/usr/sbin:{os.environ['PATH']}"}
         for name in ("run", "nss", "ipsec.d"):
             (folder / name).mkdir(parents=True)
@@ -35,11 +35,11 @@ class Pluto:
             run("openssl", "pkcs12", "-export", "-in", world.pki.path(f"{name}.pem"), "-inkey", world.pki.path(f"{name}.key"), "-name", name,
                 "-passout", "pass:x", "-out", folder / f"{name}.p12")
             self._tool("pk12util", "-i", folder / f"{name}.p12", "-d", self.nss, "-W", "x", "-K", "")
-        (folder / "secrets").write_text("")
-        (folder / "ipsec.conf").write_text("config setup\n" + connections)
+        (folder / "secrets").write_text(secrets)
+        (folder / "ipsec.conf").write_text("config setup\n\tikev1-policy=accept\n" + connections)
         self.log = open(folder / "pluto.log", "w+", encoding="utf-8")
         script = (f"mount -t tmpfs tmpfs /usr/libexec && mkdir /usr/libexec/ipsec && mount --bind {ROOT}/usr/libexec/ipsec /usr/libexec/ipsec && "
-                  f"exec /usr/libexec/ipsec/pluto --nofork --stderrlog --rundir {folder}/run --nssdir {folder}/nss --ipsecdir {folder}/ipsec.d "
+                  f"exec /usr/libexec/ipsec/pluto --config {folder}/ipsec.conf --nofork --stderrlog --rundir {folder}/run --nssdir {folder}/nss --ipsecdir {folder}/ipsec.d "
                   f"--secretsfile {folder}/secrets --no-dnssec --impair revival")
         self.process = subprocess.Popen(["ip", "netns", "exec", self.namespace, "unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script],
                                         env=self.environment, stdout=self.log, stderr=self.log)
@@ -149,3 +149,40 @@ def test_libreswan_with_weak_algorithms_is_refused_and_told(gateway, pluto):
     assert denied["cause"] == "crypto" and "HMAC_SHA1_96" in denied["offered"]
     wait_until(lambda: "NO_PROPOSAL_CHOSEN" in pluto.text(), 5, "libreswan being told")
     pluto.whack("--terminate", "--name", "weak")
+
+
+V1 = """
+conn l2tp
+	ikev2=no
+	authby=secret
+	type=transport
+	left=192.0.2.10
+	leftprotoport=17/1701
+	right={gateway}
+	rightprotoport=17/1701
+	ike=aes256-sha2_256;modp2048
+	esp=aes256-sha2_256
+	pfs=no
+	rekey=no
+"""
+
+
+def test_libreswan_proves_itself_by_ikev1_and_asks_for_l2tp(world, tmp_path_factory):
+    """Up to the answer of quick mode: where the kernel has no ESP, libreswan goes no further."""
+    address, psk = "192.0.2.7", "the-key-libreswan-has"
+    run("ip", "-n", world.name("gb"), "addr", "add", f"{address}/24", "dev", "gb-cb")
+    gateway = world.gateway(f"ike_version 1\nlisten 9 7 {world.name('gb')} {address}\nretransmit 2 0.4\nhalf_open 4\npeer_psk 9 {b'another-key'.hex()}\n"
+                            f"peer_psk 9 {psk.encode().hex()}\ngateway 9 old\nidentity gw.acme.test\nprofile modern\naddress {address}\naccept_psk\nl2tp\n")
+    pluto = Pluto(world, tmp_path_factory.mktemp("pluto") / "v1", V1.format(gateway=address), secrets=f'192.0.2.10 {address} : PSK "{psk}"\n', namespace="cb")
+    try:
+        pluto.add("l2tp")
+        done = pluto.whack("--initiate", "--name", "l2tp", "--asynchronous")
+        try:
+            gateway.event("auth_ok", seconds=20)
+            wait_until(lambda: "IKE SA established" in pluto.text() or "ISAKMP SA established" in pluto.text(), 5, "libreswan believing us")
+            wait_until(lambda: "Add SA esp" in pluto.text() or "IPsec SA established" in pluto.text(), 5, "libreswan taking our answer to quick mode")
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}\n{done.stdout}\n{pluto.text()}") from None
+        assert f"Peer ID is ID_IPV4_ADDR: '{address}'" in pluto.text()
+    finally:
+        pluto.stop()
