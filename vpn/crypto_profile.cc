@@ -54,8 +54,10 @@ constexpr auto kModernIkeV1 = std::to_array<const char*>({SEKISHO_MODERN_IKE_V1,
 constexpr auto kModernEspV1 = std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, nullptr});
 constexpr auto kWindowsIkeV1 = std::to_array<const char*>({SEKISHO_MODERN_IKE_V1, SEKISHO_WINDOWS_IKE_V1, nullptr});
 constexpr auto kWindowsEspV1 = std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, SEKISHO_WINDOWS_ESP_V1, nullptr});
-constexpr auto kLegacyIkeV1 = std::to_array<const char*>({SEKISHO_MODERN_IKE_V1, SEKISHO_WINDOWS_IKE_V1, SEKISHO_LEGACY_IKE_V1, nullptr});
-constexpr auto kLegacyEspV1 = std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, SEKISHO_WINDOWS_ESP_V1, "3des-sha1", nullptr});
+constexpr auto kLegacyIkeV1 =
+    std::to_array<const char*>({SEKISHO_MODERN_IKE_V1, SEKISHO_WINDOWS_IKE_V1, SEKISHO_LEGACY_IKE_V1, nullptr});
+constexpr auto kLegacyEspV1 =
+    std::to_array<const char*>({SEKISHO_MODERN_ESP_V1, SEKISHO_WINDOWS_ESP_V1, "3des-sha1", nullptr});
 
 constexpr std::array<const char*, 2> kCertifiedIke{"aes256gcm16-prfsha384-ecp384", nullptr};
 constexpr std::array<const char*, 2> kCertifiedEsp{"aes256gcm16-ecp384-esn-noesn", nullptr};
@@ -73,10 +75,12 @@ constexpr std::span<const char* const> counted(const std::array<const char*, kSi
 
 constexpr std::array kProfiles{
     CryptoProfile{CryptoProfileId::kCertified, "certified", counted(kCertifiedIke), counted(kCertifiedEsp), false, {}, {}},
-    CryptoProfile{CryptoProfileId::kModern, "modern", counted(kModernIke), counted(kModernEsp), false, counted(kModernIkeV1), counted(kModernEspV1)},
+    CryptoProfile{CryptoProfileId::kModern, "modern", counted(kModernIke), counted(kModernEsp), false,
+                  counted(kModernIkeV1), counted(kModernEspV1)},
     CryptoProfile{CryptoProfileId::kWindowsDefault, "windows-default", counted(kWindowsDefaultIke), counted(kWindowsDefaultEsp), false,
                   counted(kWindowsIkeV1), counted(kWindowsEspV1)},
-    CryptoProfile{CryptoProfileId::kLegacy, "legacy", counted(kLegacyIke), counted(kLegacyEsp), true, counted(kLegacyIkeV1), counted(kLegacyEspV1)},
+    CryptoProfile{CryptoProfileId::kLegacy, "legacy", counted(kLegacyIke), counted(kLegacyEsp), true,
+                  counted(kLegacyIkeV1), counted(kLegacyEspV1)},
 };
 
 constexpr std::array<std::string_view, 5> kWeak{"3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024", "MODP_1536"};

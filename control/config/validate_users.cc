@@ -331,7 +331,9 @@ class UserCheck {
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
     if (gateway.has_sstp()) check_sstp(Path(here, "sstp"), gateway);
     if (gateway.has_l2tp()) check_l2tp(Path(here, "l2tp"), gateway);
-    if (accept.empty() && !gateway.has_sstp() && !gateway.has_l2tp()) reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
+    if (accept.empty() && !gateway.has_sstp() && !gateway.has_l2tp()) {
+      reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
+    }
     const bool certificates = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_TLS);
     const bool proves = certificates || accepts(model::Gateway::EAP_MSCHAPV2);
     if (proves && gateway.certificates_size() == 0) {

@@ -257,7 +257,8 @@ struct Engine::Thunks {
     const std::span<std::uint8_t> out{buffer, capacity};
     return kind == SEKISHO_SECRET_NT_HASH ? directory.nt_hash(path_of(*path), name, out) : directory.psk(path_of(*path), name, out);
   }
-  static std::size_t peer_psk(void* context, const sekisho_path* path, std::size_t index, std::uint8_t* buffer, std::size_t capacity) noexcept {
+  static std::size_t peer_psk(void* context, const sekisho_path* path, std::size_t index, std::uint8_t* buffer,
+                              std::size_t capacity) noexcept {
     return engine(context).ports_.directory.peer_psk(path_of(*path), index, {buffer, capacity});
   }
   static std::size_t ppk(void* context, const sekisho_event* who, const char* ppk_id, std::uint8_t* buffer, std::size_t capacity) noexcept {

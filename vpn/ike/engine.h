@@ -33,8 +33,8 @@ struct EngineSettings {
   double retransmit_timeout = 2.0;  ///< seconds
 };
 
-/// IKEv2, or IKEv1 in main mode for L2TP, by libcharon. One per process: libcharon's state is global. Made, fed and stopped by one thread; the ports are called
-/// on charon's.
+/// IKEv2, or IKEv1 in main mode for L2TP, by libcharon. One per process: libcharon's state is global. Made, fed and stopped by one
+/// thread; the ports are called on charon's.
 class Engine {
  public:
   struct Ports {

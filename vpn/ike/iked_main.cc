@@ -57,7 +57,8 @@ class Daemon {
  public:
   Daemon(const Options& options)
       : directory_([] { return static_cast<std::int64_t>(std::time(nullptr)); }),
-        tunnels_(KeyingDaemon::kIkeV2, options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
+        tunnels_(KeyingDaemon::kIkeV2, options.run_dir + "/tunnel.sock",
+                 [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         backends_({directory_, tunnels_, [this](std::uint64_t session) { return recorder_.sid_of(session); },
                    [this](std::uint64_t session) { return tunnels_.totals(session); }},

@@ -66,7 +66,8 @@ std::string IkeV1Daemon::start() {
 
 bool IkeV1Daemon::turn() {
   const auto now = Clock::now();
-  const std::size_t datagrams = tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) { engine_->receive(path, payload); });
+  const std::size_t datagrams =
+      tunnels_.poll(kDatagramsATurn, [this](const Path& path, ByteSpan payload) { engine_->receive(path, payload); });
   for (const TunnelSignal& signal : tunnels_.take_signals()) take(signal);
   if (const auto plan = plans_.poll(now)) follow(*plan);
   std::deque<SessionEvent> events;
