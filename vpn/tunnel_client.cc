@@ -377,7 +377,7 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu, const L2
     const bool leases = carrier || (!session.leases.empty() && session.leases.size() <= kLeasesMax);
     if (session.id == 0 || !leases || !connected_) return false;
     number = free_number();
-    tunnels_.emplace(session.id, Tunnel{number, session.path.tenant, false, false, 0, ring_mtu != 0, {}, {}});
+    tunnels_.emplace(session.id, Tunnel{number, session.path.tenant, false, false, 0, ring_mtu != 0, ride != nullptr, {}, {}});
     sessions_.emplace(number, session.id);
     own_.insert(number);
   }
