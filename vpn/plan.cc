@@ -52,9 +52,11 @@ Result<std::unique_ptr<const SstpPlan>> sstp_of(const ipc::VpnSstp& from, const 
   out->aes128 = from.aes128();
   out->certificates = texts_of(from.certificates());
   out->keys = texts_of(from.keys());
+  out->ocsp = texts_of(from.ocsp());
   out->vouching = vouching;
   out->port = from.port();
   if (out->certificates.size() != out->keys.size()) return kBad;
+  if (!out->ocsp.empty() && out->ocsp.size() != out->certificates.size()) return kBad;
   for (const ipc::VpnService& one : from.services()) {
     SEKISHO_TRY(const Address address, address_of(one.address()));
     if (one.number() == 0 || one.number() > kServiceIdMax || !out->services.emplace(one.number(), address).second) return kBad;

@@ -96,6 +96,7 @@ struct SstpPlan {
   bool aes128 = false;                    ///< AES-128-GCM may be chosen
   std::vector<std::string> certificates;  ///< PEM, one for each key; the name a client asks for chooses
   std::vector<std::string> keys;          ///< PEM
+  std::vector<std::string> ocsp;          ///< base64 of each certificate's OCSP response, "" for none; or no element at all
   std::vector<std::string> vouching;      ///< PEM: CAs, of which those between go along
   std::map<std::uint32_t, Address> services;  ///< ServiceId (base/net/service_address.h) -> the gateway's address
   std::uint32_t port = 0;                 ///< PortId by which clients come in

@@ -35,7 +35,8 @@ class PppLogin {
   ppp::AuthAnswer authenticate(const ppp::AuthRequest& request);
   /// He knows that he is in: takes his addresses. Nothing: none are left, and cause() says so.
   std::optional<ppp::Network> network();
-  /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. What TunnelClient::put() takes; nothing: refused.
+  /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. What TunnelClient::put() takes; nothing: it
+  /// was refused.
   std::optional<Path> open(std::uint16_t mtu);
   /// The same for one that rides on a carrier. False: refused.
   bool open(const L2tpRide& ride);

@@ -18,8 +18,14 @@ class SessionKeeper {
   using Sessions = std::function<std::vector<Session>()>;
   using End = std::function<void(std::uint64_t session, Cause cause)>;
 
-  SessionKeeper(UserDirectory& directory, TunnelClient& tunnels, SessionRecorder& recorder, std::chrono::seconds usage, Sessions sessions, End end)
-      : directory_(directory), tunnels_(tunnels), recorder_(recorder), usage_(usage), sessions_(std::move(sessions)), end_(std::move(end)) {}
+  SessionKeeper(UserDirectory& directory, TunnelClient& tunnels, SessionRecorder& recorder, std::chrono::seconds usage, Sessions sessions,
+                End end)
+      : directory_(directory),
+        tunnels_(tunnels),
+        recorder_(recorder),
+        usage_(usage),
+        sessions_(std::move(sessions)),
+        end_(std::move(end)) {}
   void turn(Time now);
 
  private:

@@ -700,7 +700,8 @@ std::size_t TunnelClient::poll(std::size_t max, const std::function<void(const P
       dead = !length;
       if (dead || !found) break;
       ++count;
-      take({head.tenant, head.port, {head.local, head.local_port}, {head.remote, head.remote_port}, head.tunnel}, ByteSpan(payload).first(*length));
+      const Path path{head.tenant, head.port, {head.local, head.local_port}, {head.remote, head.remote_port}, head.tunnel};
+      take(path, ByteSpan(payload).first(*length));
     }
     ring = dead ? punts_.erase(ring) : ring + 1;
   }

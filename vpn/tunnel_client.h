@@ -117,7 +117,8 @@ class TunnelClient : public SaSink, public DatagramSender {
   std::optional<Path> open_ring(const Session& session, std::uint16_t mtu);
   /// Opens the session's tunnel as one that rides on a carrier: its IP packets never come here. False: it was refused.
   bool open_l2tp(const Session& session, const L2tpRide& ride);
-  /// A packet that came out of the tunnel `path.tunnel` of a tenant, and of its tunnel Port. False: there is no room now; the caller keeps it and reads no more meanwhile.
+  /// A packet that came out of the tunnel `path.tunnel` of a tenant, and of its tunnel Port. False: there is no room now; the caller
+  /// keeps it and reads no more meanwhile.
   bool put(const Path& path, ByteSpan packet);
   /// What a tunnel without SAs carried until now: its door counts.
   void count(std::uint64_t session, const TunnelTotals& totals, std::chrono::steady_clock::time_point last_in);

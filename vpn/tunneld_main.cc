@@ -18,6 +18,7 @@
 
 #include "base/describe.h"
 #include "base/proto/control_vpn.pb.h"
+#include "vpn/dhcp_inform.h"
 #include "vpn/l2tp/door.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
@@ -47,7 +48,8 @@ class Daemon {
  public:
   explicit Daemon(const Options& options)
       : directory_([] { return static_cast<std::int64_t>(std::time(nullptr)); }),
-        tunnels_(KeyingDaemon::kPpp, options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
+        tunnels_(KeyingDaemon::kPpp, options.run_dir + "/tunnel.sock",
+                 [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         recorder_(directory_, tunnels_, log_, options.verbose),
         plans_(options.run_dir + "/control.sock", KeyingDaemon::kPpp),
@@ -80,6 +82,7 @@ class Daemon {
   bool turn() {
     const auto now = Clock::now();
     const std::size_t packets = tunnels_.poll(kPacketsATurn, [this, now](const Path& path, ByteSpan payload) {
+      if (path.local.port == kDhcpServerPort) return answer_dhcp(path, payload);
       if (path.local.port == 0) {
         sstp_->take(path, payload, now);
       } else {
@@ -94,6 +97,21 @@ class Daemon {
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
     keeper_.turn(now);
     return worked;
+  }
+
+  /// A question out of a tunnel, from the Lease it is about.
+  void answer_dhcp(const Path& path, ByteSpan payload) {
+    const auto request = parse_dhcp_inform(payload, path.remote.address);
+    const std::shared_ptr<const Plan> plan = directory_.plan();
+    const TenantPlan* tenant = plan->tenant(path.tenant);
+    const auto name = directory_.gateway_at(path.tenant, path.remote.address);
+    const GatewayPlan* at = tenant != nullptr && name ? tenant->gateway(*name) : nullptr;
+    if (!request || at == nullptr) return;
+    const Gateway& gateway = at->gateway;
+    const DhcpFacts facts{gateway.networks, gateway.dns, gateway.dns_domains.empty() ? std::string_view{} : gateway.dns_domains.front()};
+    const Endpoint here{Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort};
+    const Path back{path.tenant, path.port, here, {path.remote.address, kDhcpClientPort}};
+    tunnels_.send(back, answer_dhcp_inform(*request, path.remote.address, facts));
   }
 
   void take(const SaLimitReached&) {}
@@ -215,7 +233,8 @@ int run(const Options& options) {
   OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CONFIG, nullptr);  // likewise
   Daemon daemon(options);
   if (const auto opened = daemon.open(options); !opened) return note("cannot listen: " + describe(opened.error())), 1;
-  if (const auto entered = enter_sandbox(Sandbox::kAccepts); !entered) return note("cannot enter the sandbox: " + describe(entered.error())), 1;
+  const auto entered = enter_sandbox(Sandbox::kAccepts);
+  if (!entered) return note("cannot enter the sandbox: " + describe(entered.error())), 1;
   note("ready");
   daemon.run(asked.get());
   note("ends");

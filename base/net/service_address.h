@@ -12,8 +12,8 @@ namespace sekisho {
 
 inline constexpr std::uint32_t kServiceIdMax = (1U << 17) - 4;
 inline constexpr std::uint16_t kServicePort = 443;
-/// 198.18.0.0/15 (RFC 2544) and a prefix of our own (RFC 4193); every address of them is the host's, which reaches all else by 169.254.0.1 and
-/// fe80::1, the data plane.
+/// 198.18.0.0/15 (RFC 2544) and a prefix of our own (RFC 4193); every address of them is the host's, which reaches all
+/// else by 169.254.0.1 and fe80::1, the data plane.
 inline constexpr std::uint32_t kServiceNetworkV4 = 0xc6120000;
 inline constexpr std::uint64_t kServiceNetworkV6 = 0xfd73'656b'6973'686f;
 /// MACs of the link between the data plane and the service network's host, ours and the host's.

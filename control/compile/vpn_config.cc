@@ -98,6 +98,7 @@ void fill(ipc::VpnSstp& out, const model::Gateway& gateway) {
   const bool own = sstp.certificates_size() > 0;
   *out.mutable_certificates() = own ? sstp.certificates() : gateway.certificates();
   *out.mutable_keys() = own ? sstp.keys() : gateway.keys();
+  *out.mutable_ocsp() = sstp.ocsp();
 }
 
 void fill(ipc::VpnL2tp& out, const model::L2tp& l2tp) {

@@ -41,6 +41,19 @@ bool is_pem(std::string_view text, std::initializer_list<std::string_view> kinds
   });
 }
 
+/// Letters of base64 (RFC 4648 4), whole quartets, white space left out; empty too.
+bool is_base64(std::string_view text) {
+  std::size_t letters = 0, padding = 0;
+  for (const char c : text) {
+    if (std::isspace(static_cast<unsigned char>(c)) != 0) continue;
+    const bool letter = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '/';
+    if (c == '=') ++padding;
+    if ((!letter && c != '=') || (letter && padding > 0)) return false;
+    ++letters;
+  }
+  return letters % 4 == 0 && padding <= 2;
+}
+
 std::string folded(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -288,6 +301,13 @@ class UserCheck {
     check_pems(here, "certificates", sstp.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "keys", sstp.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
         "not one private key, without a password, as PEM text");
+    const int shown = sstp.certificates_size() > 0 ? sstp.certificates_size() : gateway.certificates_size();
+    if (sstp.ocsp_size() != 0 && sstp.ocsp_size() != shown) {
+      reporter_.error(Path(here, "ocsp"), "each certificate has its answer, in the same order; \"\" where there is none");
+    }
+    for (int i = 0; i < sstp.ocsp_size(); ++i) {
+      if (sstp.ocsp(i).size() > kPemBytesMax || !is_base64(sstp.ocsp(i))) reporter_.error(Path(here, "ocsp", i), "not base64");
+    }
     if (sstp.accept_size() == 0) reporter_.error(Path(here, "accept"), "SSTP accepts mschapv2, eap-mschapv2 or both");
     if (sstp.certificates_size() != sstp.keys_size()) {
       reporter_.error(Path(here, "keys"), "each certificate has its key, in the same order");

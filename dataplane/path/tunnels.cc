@@ -753,6 +753,11 @@ rte_mbuf* enter_ring(Shard& shard, const Runtime& config, const DatagramHead& he
   give_tenant(meta, head.tenant);
   meta.ingress = port;
   meta.generation = config.generation;
+  if (asks_dhcp(packet)) [[unlikely]] {
+    place(config, meta, port);
+    punt(shard, config, packet, static_cast<KeyingDaemon>(head.tunnel >> kTunnelOwnerShift));
+    return nullptr;
+  }
   if (is_syn(meta)) clamp_syn(packet, lease->inner_mtu);
   return packet;
 }

@@ -329,7 +329,8 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   });
   if (!free) ended_.end_sessions(engine_);  // another's: nobody inherits them
   const Lease lease{.tunnel = request.tunnel(), .user = request.user(), .port = request.tunnel_port(),
-                    .outbound = request.ring() ? Lease::kRing : 0, .inner_mtu = static_cast<std::uint16_t>(request.ring() ? request.ring_mtu() : 0)};
+                    .outbound = request.ring() ? Lease::kRing : 0,
+                    .inner_mtu = static_cast<std::uint16_t>(request.ring() ? request.ring_mtu() : 0)};
   for (const Address& address : tunnel.leases) {
     if (engine_.leases().set(request.tenant(), address, lease)) continue;
     for (const Address& entered : tunnel.leases) engine_.leases().erase(request.tenant(), entered);

@@ -2,10 +2,11 @@
 """SSTP through the whole appliance: a client of our own, which can do each step wrongly, from the Internet side. What its programs
 saw decides; then the vpn log must agree. A client nobody here wrote: tests/guest/sstp_guest_test.py."""
 
+import base64
+import hashlib
 import json
 import socket
 import ssl
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from lab.lab import Lab
 from lab.system import inside, wait_until
 
-from ike_world import Pki, nt_hash
+from ike_world import Pki, nt_hash, run
 from sstp_client import ABORT, ECHO_REQUEST, ECHO_RESPONSE, IP, SstpClient, SstpError, control
 
 SERVICE_CODES = {"acme": "acm00000001", "globex": "glx00000001"}
@@ -40,6 +41,7 @@ class Site:
         self.certificates = {tenant: [f"gw-{tenant}"] for tenant in GATEWAYS}
         self.sstp = "accept: [mschapv2, eap-mschapv2]"
         self.policy = POLICY
+        self.ocsp = {}
         self.idle, self.taken, self.suspended = 0, set(), []
 
     def _remote(self, tenant):
@@ -48,6 +50,7 @@ class Site:
         users = "".join(f"      - {{ name: {name}, groups: [{', '.join(groups)}], nt_hash: \"{nt_hash(f'{name}-{tenant}')}\","
                         f" suspended: {str(name in self.suspended).lower()} }}\n" for name, groups in self.users.items())
         four, six = GATEWAYS[tenant]
+        ocsp = f", ocsp: [{json.dumps(self.ocsp[tenant])}]" if tenant in self.ocsp else ""
         return f"""    pools:
       - {{ name: people, tunnel: users, ranges: [10.99.0.10-10.99.0.40, "fd00:99:0:1::10-fd00:99:0:1::40"] }}
     user_groups:
@@ -57,7 +60,7 @@ class Site:
 {users}    gateways:
       - {{ name: vpn, addresses: [{four}, "{six}"], port: net, tunnel: users, identity: gw.{tenant}.test, idle_seconds: {self.idle},
           networks: [10.0.0.0/24, "fd00:10::/32"], dns: [10.0.0.2],
-          sstp: {{ {self.sstp}, certificates: {pems('pem')}, keys: {pems('key')} }} }}
+          sstp: {{ {self.sstp}, certificates: {pems('pem')}, keys: {pems('key')}{ocsp} }} }}
 """
 
     def commit(self):
@@ -286,7 +289,6 @@ def test_the_name_a_client_asks_for_chooses_the_certificate_and_its_binding(site
     with other:
         assert curl(site, WEB) == (0, "acme web1")
     # The other certificate's hash: right for the gateway, wrong for this connection.
-    import hashlib
     der = ssl.PEM_cert_to_DER_cert(site.pki.path("gw-acme-other.pem").read_text())
     client = site.client("alice", certificate_hash=hashlib.sha256(der).digest()).connect()
     with pytest.raises(SstpError, match="abort"):
@@ -308,6 +310,69 @@ def test_a_new_certificate_disturbs_nobody(site):
         new = ssl.PEM_cert_to_DER_cert(site.pki.path("gw-acme-new.pem").read_text())
         assert fresh.stream.getpeercert(binary_form=True) == new and fresh.login().address
         fresh.close()
+
+
+def test_what_the_ca_says_of_the_certificate_goes_along(site):
+    """The openssl tool makes the answer and asks for it; one that has expired stays at home."""
+    pki, outside = site.pki, site.lab["outside"]
+
+    def answer(days):
+        index = pki.folder / "index"
+        serial = run("openssl", "x509", "-in", pki.path("gw-acme.pem"), "-noout", "-serial").stdout.strip().split("=")[1]
+        index.write_text(f"V\t400101000000Z\t\t{serial}\tunknown\t/O=Test/CN=gw-acme\n")
+        run("openssl", "ocsp", "-issuer", pki.path("acme.pem"), "-cert", pki.path("gw-acme.pem"), "-reqout", pki.path("request.der"), "-no_nonce")
+        run("openssl", "ocsp", "-index", index, "-rsigner", pki.path("acme.pem"), "-rkey", pki.path("acme.key"), "-CA", pki.path("acme.pem"),
+            "-reqin", pki.path("request.der"), "-respout", pki.path("answer.der"), *days)
+        return base64.b64encode(pki.path("answer.der").read_bytes()).decode()
+
+    def stapled():
+        return outside.run("sh", "-c", f"openssl s_client -connect {GATEWAYS['acme'][0]}:443 -servername gw.acme.test -status < /dev/null 2>&1").stdout
+    site.certificates["acme"] = ["gw-acme"]
+    try:
+        for days, wanted in ((("-ndays", "3"), True), ((), None)):
+            site.ocsp = {"acme": answer(days)}
+            site.commit()
+            said = stapled()
+            assert ("OCSP Response Status: successful" in said and "Cert Status: good" in said) or wanted is None, said[-2000:]
+        site.ocsp = {"acme": base64.b64encode(b"no answer").decode()}
+        site.commit()
+        assert "OCSP response: no response sent" in stapled()
+        with site.client("alice"):
+            assert curl(site, WEB) == (0, "acme web1")
+    finally:
+        site.ocsp = {}
+        site.commit()
+
+
+def test_windows_learns_its_routes_by_dhcpinform(site):
+    from scapy.layers.dhcp import BOOTP, DHCP
+    from scapy.layers.inet import UDP, IP as Ip4
+    with site.client("alice") as client:
+        inform = (Ip4(src=client.address, dst="255.255.255.255") / UDP(sport=68, dport=67) / BOOTP(ciaddr=client.address, xid=7)
+                  / DHCP(options=[("message-type", "inform"), ("param_req_list", [6, 121, 249]), "end"]))
+        with inside(site.lab["outside"].namespace):
+            asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            asked.bind((client.address, 68))
+            asked.settimeout(5)
+        client.stream.setblocking(True)
+        client.send_frame(IP, bytes(inform))
+        answer = BOOTP(asked.recv(2048))
+        asked.close()
+        options = dict(one for one in answer[DHCP].options if isinstance(one, tuple) and len(one) == 2)
+        assert answer.xid == 7 and options["message-type"] == 5 and options["name_server"] == "10.0.0.2", options
+
+
+def test_a_session_nobody_uses_ends(site):
+    site.idle = 3
+    site.commit()
+    try:
+        with site.client("alice") as client:
+            assert curl(site, WEB) == (0, "acme web1")
+            wait_until(client.done.is_set, 25, "the end of an idle session")
+        assert site.expect("down", user="alice")["cause"] == "idle"
+    finally:
+        site.idle = 0
+        site.commit()
 
 
 def test_limits_lockout_and_operators_are_the_tenants(site):

@@ -54,6 +54,11 @@ Connection::Connection(Fd socket, Settings settings, const PppLogin::Ports& port
 
 Connection::~Connection() = default;
 
+std::uint8_t Connection::offered_hashes() const {
+  const unsigned weak = settings_.sha1 ? static_cast<unsigned>(Hash::kSha1) : 0U;
+  return static_cast<std::uint8_t>(static_cast<unsigned>(Hash::kSha256) | weak);
+}
+
 Stage Connection::stage() const {
   if (state_ < State::kPending) return Stage::kNegotiation;
   return authenticated_ ? Stage::kAdmission : Stage::kAuthentication;
@@ -180,8 +185,7 @@ void Connection::take_connect_request(const ReadControl& read, Time now) {
   const bool request = read.message && read.message->type == MessageType::kConnectRequest;
   if (request && read.message->protocol == kPpp) {
     fill_random(nonce_);
-    const auto hashes = static_cast<std::uint8_t>(static_cast<unsigned>(Hash::kSha256) | (settings_.sha1 ? static_cast<unsigned>(Hash::kSha1) : 0U));
-    put(connect_ack(nonce_, hashes));
+    put(connect_ack(nonce_, offered_hashes()));
     state_ = State::kPending;
     deadline_ = now + kNegotiation;
     login_.begin();
@@ -204,8 +208,7 @@ void Connection::take_connected(const Binding& binding, ByteSpan whole, Time now
     return;
   }
   const auto hashes = tls_.certificate_hashes();
-  const auto offered = static_cast<std::uint8_t>(static_cast<unsigned>(Hash::kSha256) | (settings_.sha1 ? static_cast<unsigned>(Hash::kSha1) : 0U));
-  BindingFacts facts{nonce_, offered, hashes.sha1, hashes.sha256, ppp_.keys().hlak()};
+  BindingFacts facts{nonce_, offered_hashes(), hashes.sha1, hashes.sha256, ppp_.keys().hlak()};
   const BindingFault fault = check_binding(whole, binding, facts);
   ::explicit_bzero(facts.key.data(), facts.key.size());
   if (fault != BindingFault::kNone) {

@@ -82,6 +82,7 @@ class Connection : private ppp::Sink {
   void put(ByteSpan bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   void count_use(Time now);
   [[nodiscard]] Stage stage() const;
+  [[nodiscard]] std::uint8_t offered_hashes() const;
 
   Fd socket_;
   Settings settings_;

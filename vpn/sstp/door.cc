@@ -88,7 +88,7 @@ Result<void> SstpDoor::listen(int family) {
 
 std::shared_ptr<const TlsGateway> SstpDoor::tls_of(const SstpPlan& plan, const std::string& name) {
   std::string from(plan.aes128 ? "1" : "0");
-  for (const auto* texts : {&plan.certificates, &plan.vouching}) {
+  for (const auto* texts : {&plan.certificates, &plan.vouching, &plan.ocsp}) {
     for (const std::string& text : *texts) from += text;
   }
   auto& [known, made] = made_[name];

@@ -68,7 +68,8 @@ bool read_request_line(std::string_view line, Greeting& out, bool& sstp) {
 std::string answer(std::string_view status, std::string_view page, bool with_page) {
   std::string out = "HTTP/1.1 ";
   out += status;
-  out += "\r\nContent-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: ";
+  out += "\r\nContent-Type: text/html; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store";
+  out += "\r\nConnection: close\r\nContent-Length: ";
   out += std::to_string(page.size());
   out += kEnd;
   if (with_page) out += page;

@@ -2,6 +2,7 @@
 #include "vpn/sstp/tls.h"
 
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -47,9 +48,36 @@ Owned<EVP_PKEY> key_of(const std::string& pem) {
 int choose_protocol(SSL*, const unsigned char** out, unsigned char* length, const unsigned char* in, unsigned in_length, void*) {
   static constexpr std::array<unsigned char, 9> kHttp{8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, length, kHttp.data(), kHttp.size(), in, in_length) != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_NOACK;
+  const int found = SSL_select_next_proto(&chosen, length, kHttp.data(), kHttp.size(), in, in_length);
+  if (found != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_NOACK;
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
+}
+
+std::vector<std::uint8_t> from_base64(const std::string& text) {
+  std::vector<std::uint8_t> out(text.size());
+  const std::unique_ptr<EVP_ENCODE_CTX, void (*)(EVP_ENCODE_CTX*)> context(EVP_ENCODE_CTX_new(), EVP_ENCODE_CTX_free);
+  EVP_DecodeInit(context.get());
+  int length = 0, rest = 0;
+  const bool whole = EVP_DecodeUpdate(context.get(), out.data(), &length, reinterpret_cast<const unsigned char*>(text.data()),
+                                      static_cast<int>(text.size())) >= 0 &&
+                     EVP_DecodeFinal(context.get(), out.data() + length, &rest) == 1;
+  out.resize(whole ? static_cast<std::size_t>(length + rest) : 0);
+  return out;
+}
+
+/// Whether an OCSP response says that something is good, today. Its signature is the client's to check.
+bool is_current(ByteSpan der) {
+  const unsigned char* at = der.data();
+  const std::unique_ptr<OCSP_RESPONSE, void (*)(OCSP_RESPONSE*)> response(d2i_OCSP_RESPONSE(nullptr, &at, static_cast<long>(der.size())),
+                                                                          OCSP_RESPONSE_free);
+  if (!response || OCSP_response_status(response.get()) != OCSP_RESPONSE_STATUS_SUCCESSFUL) return false;
+  const std::unique_ptr<OCSP_BASICRESP, void (*)(OCSP_BASICRESP*)> basic(OCSP_response_get1_basic(response.get()), OCSP_BASICRESP_free);
+  if (!basic || OCSP_resp_count(basic.get()) < 1) return false;
+  ASN1_GENERALIZEDTIME *from = nullptr, *until = nullptr;
+  const int status = OCSP_single_get0_status(OCSP_resp_get0(basic.get(), 0), nullptr, nullptr, &from, &until);
+  constexpr long kSkewSeconds = 300;
+  return status == V_OCSP_CERTSTATUS_GOOD && OCSP_check_validity(from, until, kSkewSeconds, -1) == 1;
 }
 
 int choose_certificate(SSL* ssl, int*, void* gateway) {
@@ -82,6 +110,22 @@ bool set_up(SSL_CTX* context, const SstpPlan& plan) {
 
 }  // namespace
 
+struct TlsCallbacks {
+  /// What the certificate's CA says of it goes along, while it is true.
+  static int staple(SSL* ssl, void* gateway) {
+    const ByteSpan der = static_cast<const TlsGateway*>(gateway)->staple_of(SSL_get_SSL_CTX(ssl));
+    if (der.empty() || !is_current(der)) return ERR_clear_error(), SSL_TLSEXT_ERR_NOACK;
+    auto* copy = static_cast<unsigned char*>(OPENSSL_memdup(der.data(), der.size()));
+    SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP, static_cast<long>(der.size()), copy);
+    return SSL_TLSEXT_ERR_OK;
+  }
+};
+
+ByteSpan TlsGateway::staple_of(const ssl_ctx_st* context) const {
+  const auto found = std::find(contexts_.begin(), contexts_.end(), context);
+  return found == contexts_.end() ? ByteSpan{} : ByteSpan(staples_[static_cast<std::size_t>(found - contexts_.begin())]);
+}
+
 std::shared_ptr<const TlsGateway> TlsGateway::make(const SstpPlan& plan, std::string& refusal) {
   std::shared_ptr<TlsGateway> out(new TlsGateway);
   for (std::size_t i = 0; i < plan.certificates.size(); ++i) {
@@ -98,7 +142,10 @@ std::shared_ptr<const TlsGateway> TlsGateway::make(const SstpPlan& plan, std::st
     // The macros for this cast as C does.
     SSL_CTX_callback_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, reinterpret_cast<void (*)()>(choose_certificate));
     SSL_CTX_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, out.get());
+    SSL_CTX_callback_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, reinterpret_cast<void (*)()>(TlsCallbacks::staple));
+    SSL_CTX_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB_ARG, 0, out.get());
     out->contexts_.push_back(context.release());
+    out->staples_.push_back(plan.ocsp.empty() ? std::vector<std::uint8_t>{} : from_base64(plan.ocsp[i]));
   }
   ERR_clear_error();
   if (out->contexts_.empty()) return refusal = "it has no certificate", nullptr;

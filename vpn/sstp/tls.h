@@ -30,8 +30,11 @@ class TlsGateway {
   [[nodiscard]] ssl_ctx_st* context_for(const char* name) const;
 
  private:
+  friend struct TlsCallbacks;
   TlsGateway() = default;
+  [[nodiscard]] ByteSpan staple_of(const ssl_ctx_st* context) const;
   std::vector<ssl_ctx_st*> contexts_;
+  std::vector<std::vector<std::uint8_t>> staples_;  ///< of each context: DER of an OCSP response; empty: none
 };
 
 /// One connection's TLS on a nonblocking socket, which stays its owner's.
