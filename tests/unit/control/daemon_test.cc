@@ -579,11 +579,12 @@ TEST_F(DaemonTest, GivesTheKeyingDaemonItsConfigurationWhenItIsNewer) {
 /// iked as far as operators' questions go: ready, and answering with what the test says.
 class Keying {
  public:
-  explicit Keying(IpcConnection connection) : connection_(std::move(connection)) { ready(0); }
+  explicit Keying(IpcConnection connection, KeyingDaemon who = KeyingDaemon::kIkeV2) : connection_(std::move(connection)), who_(who) { ready(0); }
   void ready(std::uint64_t answers) {
     ipc::ToControl message;
     message.set_correlation(++last_);
     message.mutable_vpn_ready()->set_answers(answers);
+    message.mutable_vpn_ready()->set_daemon(static_cast<std::uint32_t>(who_));
     ASSERT_TRUE(send(connection_, message));
   }
   /// The next question that is not for what has to be remembered, or the first that is.
@@ -610,6 +611,7 @@ class Keying {
 
  private:
   IpcConnection connection_;
+  KeyingDaemon who_;
   std::uint64_t last_ = 0;
 };
 
@@ -627,6 +629,33 @@ std::string cells_of(const ipc::Table& table) {
     out += '\n';
   }
   return out;
+}
+
+TEST_F(DaemonTest, AsksEveryDaemonOfRemoteAccessAndGivesOneAnswer) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  Keying ike(client()), ppp(client(), KeyingDaemon::kPpp);
+  (void)ike.question(true);  // both are known
+  ike.answer({}, {});
+  auto connection = client();
+  ipc::ToControl show;
+  show.set_correlation(77);
+  show.mutable_show()->set_what(ipc::Show::VPN_SESSIONS);
+  ASSERT_TRUE(send(connection, show));
+  for (auto* daemon : {&ike, &ppp}) {
+    const auto question = daemon->question();
+    ASSERT_TRUE(question.has_list());
+    ipc::VpnAnswer answer;
+    *answer.add_sessions() = vpn_session(daemon == &ike ? 0xa71c : 0x12, daemon == &ike ? "ken" : "hana");
+    daemon->answer(question, answer);
+  }
+  const auto message = connection.receive(kPatience);
+  ipc::FromControl out;
+  ASSERT_TRUE(message && out.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())));
+  const std::string cells = cells_of(out.show_result().table());
+  EXPECT_THAT(cells, HasSubstr("|ken|"));
+  EXPECT_THAT(cells, HasSubstr("|hana|"));
 }
 
 TEST_F(DaemonTest, ShowsWhoIsInAndWhoIsShutOutAndSaysWhenNobodyKnows) {

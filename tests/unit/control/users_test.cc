@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "control/compile/coverage.h"
 #include "control/compile/user_compiler.h"
@@ -124,6 +125,33 @@ TEST_F(RemoteUsers, ComeInByATunnelPortThatTheirPoolsAreRoutedTo) {
   ASSERT_EQ(view().gateways().size(), 2U);
   EXPECT_EQ(view().gateways()[0].tunnel_port, tunnel);
   EXPECT_EQ(ports[view().gateways()[0].port].kind, PortKind::kShare);
+}
+
+TEST_F(RemoteUsers, AnSstpDoorGivesEachAddressANumberThatStays) {
+  for (const auto& gateway : view().gateways()) EXPECT_EQ(gateway.service, 0U);
+  const std::string door = with(remote(), "accept: [", "sstp: { accept: [mschapv2] }\n        accept: [");
+  load(door);
+  std::set<std::uint32_t> services;
+  for (const auto& gateway : view().gateways()) {
+    if (gateway.service != 0) services.insert(gateway.service);
+  }
+  EXPECT_EQ(services.size(), static_cast<std::size_t>(decoded_.model.tenants(0).gateways(0).addresses_size()));
+  const ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
+  const auto& sstp = config.tenants(0).gateways(0).sstp();
+  EXPECT_TRUE(sstp.accept_mschapv2());
+  EXPECT_EQ(sstp.keys_size(), decoded_.model.tenants(0).gateways(0).keys_size()) << "the gateway's own";
+  for (const auto& service : sstp.services()) EXPECT_TRUE(services.contains(service.number()));
+  load(remote());
+  load(door);
+  for (const auto& gateway : view().gateways()) EXPECT_TRUE(gateway.service == 0 || services.contains(gateway.service));
+}
+
+TEST_F(RemoteUsers, AWrongSstpDoorIsRefusedWithItsPlace) {
+  const auto door = [](const std::string& text) { return findings_of(with(remote(), "accept: [", "sstp: { " + text + " }\n        accept: [")); };
+  EXPECT_EQ(door("accept: [eap-mschapv2, mschapv2], suites: aes128, sha1: true"), "");
+  EXPECT_NE(door("sha1: true").find("gateways[0].sstp.accept"), std::string::npos);
+  EXPECT_NE(door("accept: [mschapv2], certificates: [no]").find("gateways[0].sstp.certificates[0]"), std::string::npos);
+  EXPECT_NE(door("accept: [mschapv2], ocsp: [\"@\"]").find("gateways[0].sstp.ocsp"), std::string::npos);
 }
 
 TEST_F(RemoteUsers, AGroupOfEveryoneHasWhomTheConfigurationDoesNotNameAndNoSuspendedUser) {
