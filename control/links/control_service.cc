@@ -164,22 +164,35 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
     case ipc::ToControl::kChangeVpn:
       return change_vpn(request, std::move(reply));
     case ipc::ToControl::kOpenLogStream:
-      return open_log_stream(io_, export_socket_, request.message.open_log_stream(),
-                             [reply = std::move(reply)](ipc::LogStream stream, Fd fd) {
-                               ControlAnswer out;
-                               *out.message.mutable_log_stream() = std::move(stream);
-                               out.fd = std::move(fd);
-                               reply(std::move(out));
-                             });
+      return open_log_stream(request.message.open_log_stream(), std::move(reply));
     case ipc::ToControl::kApiCall:
       return api_.handle(std::move(request), std::move(reply));
     case ipc::ToControl::kLocalAccount:
       return api_.handle_local(request, reply);
-    case ipc::ToControl::kLog:  // answered by the vault's own part
+    case ipc::ToControl::kLog:
+      return ask_log(io_, export_socket_, request.message.log(), [reply = std::move(reply)](LogAnswer answer) {
+        if (!answer.refusal.empty()) return reply(failure(answer.refusal));
+        ControlAnswer out;
+        *out.message.mutable_log() = std::move(answer.message);
+        out.fd = std::move(answer.fd);
+        reply(std::move(out));
+      });
     case ipc::ToControl::BODY_NOT_SET:
       break;
   }
   reply(failure("a request without a question"));
+}
+
+void ControlService::open_log_stream(const ipc::OpenLogStream& request, ControlServer::Reply reply) {
+  ipc::ToLog question;
+  *question.mutable_open_stream() = request;
+  ask_log(io_, export_socket_, question, [reply = std::move(reply)](LogAnswer answer) {
+    ControlAnswer out;
+    *out.message.mutable_log_stream() = answer.message.stream();
+    if (!answer.refusal.empty()) out.message.mutable_log_stream()->set_error(answer.refusal);
+    out.fd = std::move(answer.fd);
+    reply(std::move(out));
+  });
 }
 
 void ControlService::with_document(ControlRequest request, ControlServer::Reply reply) {

@@ -45,6 +45,7 @@ class ControlService {
   void show(const ControlRequest& request, ControlServer::Reply reply);
   void show_status(ControlServer::Reply reply);
   void end_quarantine(const ControlRequest& request, ControlServer::Reply reply);
+  void open_log_stream(const ipc::OpenLogStream& request, ControlServer::Reply reply);
   void with_document(ControlRequest request, ControlServer::Reply reply);
   void write_vpn_profile(const ControlRequest& request, ControlServer::Reply& reply);
   void get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply);

@@ -10,9 +10,15 @@
 
 namespace sekisho::control {
 
-/// Asks logd (export.sock) for a stream of records on behalf of a reader. One connection a question; answered within two
-/// seconds, with logd's pipe or a reason. Calls `done` exactly once, on the thread of `io`.
-void open_log_stream(boost::asio::io_context& io, const std::string& path, const ipc::OpenLogStream& request,
-                     std::function<void(ipc::LogStream, Fd)> done);
+/// What logd said; `refusal`: why it said nothing.
+struct LogAnswer {
+  ipc::FromLog message;
+  Fd fd;
+  std::string refusal;
+};
+
+/// Asks logd (export.sock) on behalf of an authorised reader. One connection a question; answered within two seconds (a search
+/// within forty, verification and erasure within ten minutes). Calls `done` exactly once, on the thread of `io`.
+void ask_log(boost::asio::io_context& io, const std::string& path, const ipc::ToLog& question, std::function<void(LogAnswer)> done);
 
 }  // namespace sekisho::control

@@ -8,6 +8,7 @@
 #include "mgmt/cli/accounts.h"
 #include "mgmt/cli/commands.h"
 #include "mgmt/cli/explain.h"
+#include "mgmt/cli/log_commands.h"
 
 namespace sekisho::mgmt {
 namespace {
@@ -65,6 +66,10 @@ struct Choice {
   AccountRequest account;
   RollbackRequest rollback;
   LogRequest log;
+  LogSearchRequest log_search;
+  LogDownloadRequest log_download;
+  LogVerifyRequest log_verify;
+  LogEraseRequest log_erase;
   ExplainRequest explain;
   std::function<ExitStatus(Session&)> action;
 };
@@ -243,10 +248,67 @@ void add_account(CLI::App& app, Choice& choice) {
 
 void add_log_options(CLI::App& command, Choice& choice) {
   command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
-  command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, devauth, loss, separated by commas (default: all)")
+  command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, devauth, audit, loss, separated by commas (default: all)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"comm", "sec", "vpn", "acl", "devauth", "loss"}));
+      ->check(CLI::IsMember({"comm", "sec", "vpn", "acl", "devauth", "audit", "loss"}));
   command.add_option("--last", choice.log.last, "begin with the last N stored records")->check(CLI::Range(1U, 10'000U));
+}
+
+void add_types(CLI::App& command, std::vector<std::string>& types) {
+  command.add_option("--type", types, "comm, sec, vpn, acl, devauth, audit, loss, separated by commas (default: all)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"comm", "sec", "vpn", "acl", "devauth", "audit", "loss"}));
+}
+
+void add_log_questions(CLI::App& log, Choice& choice) {
+  CLI::App* search = log.add_subcommand("search", "records that match, newest first");
+  search->add_option("--tenant", choice.log_search.tenant, "service code or name")->required();
+  add_types(*search, choice.log_search.types);
+  search->add_option("where", choice.log_search.where,
+                     "FIELD=VALUE[,VALUE], FIELD=FROM..TO, FIELD=NETWORK/LENGTH, FIELD!=VALUE, FIELD^=BEGINNING, FIELD~PART, FIELD; address and text are any");
+  search->add_option("--from", choice.log_search.from, "from this time or day on");
+  search->add_option("--to", choice.log_search.to, "before this time or day");
+  search->add_option("--limit", choice.log_search.limit, "records a page")->check(CLI::Range(1U, 1000U));
+  search->add_option("--cursor", choice.log_search.cursor, "the page after that one");
+  search->add_flag("--all", choice.log_search.all, "all pages");
+  search->callback([&] { choice.action = [&](Session& s) { return search_log(s, choice.log_search); }; });
+
+  CLI::App* download = log.add_subcommand("download", "whole days into a file; run again, it goes on where it broke off");
+  download->add_option("--tenant", choice.log_download.tenant, "service code or name")->required();
+  add_types(*download, choice.log_download.types);
+  download->add_option("where", choice.log_download.where, "conditions, as for search");
+  download->add_option("--window", choice.log_download.window, "month (with today), thirty-days (before today) or days")
+      ->check(CLI::IsMember({"month", "thirty-days", "days"}));
+  download->add_option("--first", choice.log_download.first_day, "--window days: the first day");
+  download->add_option("--last", choice.log_download.last_day, "--window days: the last day");
+  download->add_option("--format", choice.log_download.format, "csv or json (lines)")->check(CLI::IsMember({"json", "csv"}));
+  download->add_flag("--gzip", choice.log_download.gzip, "compressed");
+  download->add_flag("--bom", choice.log_download.byte_order_mark, "CSV: begin with a byte order mark");
+  download->add_option("-o,--output", choice.log_download.file, "write to FILE, and FILE.manifest beside it")->required();
+  download->callback([&] { choice.action = [&](Session& s) { return download_log(s, choice.log_download); }; });
+}
+
+void add_log_care(CLI::App& log, Choice& choice) {
+  CLI::App* verify = log.add_subcommand("verify", "look for records that were changed, moved or taken out");
+  verify->add_option("folder", choice.log_verify.folder, "a log folder or a copy: without any daemon");
+  verify->add_option("--key", choice.log_verify.public_key, "the box's public key (default: the folder's own keys/sign.pub)");
+  verify->add_option("--tenant", choice.log_verify.tenant, "or ask logd about this tenant");
+  add_types(*verify, choice.log_verify.types);
+  verify->callback([&] { choice.action = [&](Session& s) { return verify_log(s, choice.log_verify); }; });
+
+  CLI::App* status = log.add_subcommand("status", "what is kept, and how the disk is");
+  status->add_option("--tenant", choice.tenant, "service code or name (default: all)");
+  status->callback([&] { choice.action = [&](Session& s) { return show_log_status(s, choice.tenant); }; });
+
+  CLI::App* erase = log.add_subcommand("erase", "make records unreadable for ever when a contract ends");
+  erase->add_option("what", choice.log_erase.what, "schedule, withdraw, now or report")->required()->check(CLI::IsMember({"schedule", "withdraw", "now", "report"}));
+  erase->add_option("--tenant", choice.log_erase.tenant, "service code or name")->required();
+  add_types(*erase, choice.log_erase.types);
+  erase->add_option("--contract", choice.log_erase.contract, "firewall, remote-access or other")
+      ->check(CLI::IsMember({"firewall", "remote-access", "other"}));
+  erase->add_option("--end", choice.log_erase.end, "the contract's last day (default: now)");
+  erase->add_option("--reason", choice.log_erase.reason, "stands in the report");
+  erase->callback([&] { choice.action = [&](Session& s) { return erase_log(s, choice.log_erase); }; });
 }
 
 void add_log(CLI::App& app, Choice& choice) {
@@ -266,6 +328,8 @@ void add_log(CLI::App& app, Choice& choice) {
   exported->add_flag("--bom", choice.log.byte_order_mark, "CSV: begin with a byte order mark, for spreadsheets");
   exported->add_option("-o,--output", choice.log.file, "write to FILE (default: standard output)");
   exported->callback([&] { choice.action = [&](Session& s) { return read_log(s, choice.log); }; });
+  add_log_questions(*log, choice);
+  add_log_care(*log, choice);
 }
 
 void add_described_packet(CLI::App& explain, ExplainRequest& packet) {

@@ -58,6 +58,8 @@ std::variant<ipc::Table, ControlError> fetch_table(Session& session, ipc::Show::
   return table;
 }
 
+}  // namespace
+
 /// A service code as it is; a name becomes the service code of the only tenant controld finds under it.
 std::variant<std::string, ControlError> service_code_of(Session& session, const std::string& tenant) {
   if (is_service_code(tenant)) return tenant;
@@ -72,6 +74,8 @@ std::variant<std::string, ControlError> service_code_of(Session& session, const 
   }
   return ControlError{false, "no tenant is called " + tenant + "; see: sekishoctl show tenants"};
 }
+
+namespace {
 
 bool is_number(const std::string& text) {
   return !text.empty() && text.size() <= 9 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });

@@ -68,6 +68,8 @@ ExitStatus write_vpn_profile(Session& session, const ProfileRequest& request);
 ExitStatus change_vpn(Session& session, const VpnChange& change);
 /// `unused_days`: rules not hit for so many days, 0 = all.
 ExitStatus show_table(Session& session, ipc::Show::What what, const std::string& tenant, std::uint32_t limit, std::uint32_t unused_days);
+/// What a tenant's records are kept under: its service code, asked by its name.
+std::variant<std::string, ControlError> service_code_of(Session& session, const std::string& tenant);
 ExitStatus read_log(Session& session, const LogRequest& request);
 
 }  // namespace sekisho::mgmt

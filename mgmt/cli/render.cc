@@ -6,15 +6,16 @@
 #include "mgmt/log/utf8.h"
 
 namespace sekisho::mgmt {
-namespace {
-
-using Findings = google::protobuf::RepeatedPtrField<ipc::Finding>;
 
 std::string clean(std::string_view text) {
   std::string out;
   append_escaped(out, text, Quote::kNone);
   return out;
 }
+
+namespace {
+
+using Findings = google::protobuf::RepeatedPtrField<ipc::Finding>;
 
 std::string_view severity_text(const ipc::Finding& finding) {
   return finding.severity() == ipc::Finding::WARNING ? "warning" : "error";

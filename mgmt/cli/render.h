@@ -16,6 +16,8 @@ std::string render(const ipc::DiffResult& result, Colour colour);
 std::string render(const ipc::CommitResult& result, Colour colour);
 std::string render(const ipc::ConfirmResult& result, Colour colour);
 
+/// A text from elsewhere, without what a terminal would act upon.
+std::string clean(std::string_view text);
 std::string render_json(const ipc::CheckResult& result);
 std::string render_json(const ipc::DiffResult& result);
 std::string render_json(const ipc::CommitResult& result);

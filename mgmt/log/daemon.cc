@@ -6,6 +6,8 @@
 #include "mgmt/log/daemon.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/timex.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -13,12 +15,14 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
 #include "base/describe.h"
 #include "mgmt/log/event_server.h"
 #include "mgmt/log/export_server.h"
 #include "mgmt/log/files.h"
 #include "mgmt/log/intake.h"
+#include "mgmt/log/keeping.h"
 #include "mgmt/log/vault/vault.h"
 #include "mgmt/log/names_client.h"
 #include "mgmt/log/ring_source.h"
@@ -42,6 +46,12 @@ Timestamp wall_clock() {
           .count())};
 }
 
+/// An outer source holds the kernel's clock in step.
+bool clock_in_step() {
+  timex state{};
+  return ::adjtimex(&state) != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+}
+
 class Daemon final : public LogDaemon {
  public:
   explicit Daemon(const LogdOptions& options)
@@ -58,6 +68,8 @@ class Daemon final : public LogDaemon {
         users_(store_),
         intake_(names_, journal_, spill_, users_, [this](std::uint32_t generation) { names_client_.request(generation); }),
         source_(options.run_dir + "/rings.sock"),
+        erasures_(store_),
+        questions_(loop_, store_, erasures_, wall_clock),
         timer_(loop_),
         signals_(loop_, SIGTERM, SIGINT) {}
 
@@ -66,9 +78,11 @@ class Daemon final : public LogDaemon {
       return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     }
     SEKISHO_CHECK_OK(take_over());
+    SEKISHO_CHECK_OK(erasures_.open(wall_clock()));
+    keeping_.emplace(store_, erasures_, [](const StreamName&) { return kDaysKept; }, note);
+    journal_.set_gate([this](const LogEntry& entry) { return takes(pressure_, entry); });
     load_names();
-    SEKISHO_TRY(exports_,
-                ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, note));
+    SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, questions_, note));
     SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", options.event_uids, store_, journal_,
                                               users_, wall_clock, note));
     return {};
@@ -156,6 +170,9 @@ class Daemon final : public LogDaemon {
     }
     if (now >= next_report_) {
       next_report_ = now + kReportInterval;
+      look_at_disk();
+      // Files go only when no spool would cut one back.
+      if (!spool_.dirty()) keeping_->see(wall_clock(), now.time_since_epoch(), clock_in_step());
       report();
     }
     if (journal_.stored() != shown_) {
@@ -175,6 +192,18 @@ class Daemon final : public LogDaemon {
     if (!synced) note("sync: " + describe(synced.error()));
     if (synced && !spool_.dirty() && journal_.settled()) events_->acknowledge();
     return synced.has_value();
+  }
+
+  /// Less and less is taken as the disk fills; said when it changes.
+  void look_at_disk() {
+    struct statvfs disk {};
+    if (::statvfs(log_dir_.c_str(), &disk) != 0) return;
+    const Pressure found = pressure_for(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize, pressure_);
+    if (found == pressure_) return;
+    pressure_ = found;
+    questions_.set_pressure(std::string(text_of_pressure(found)));
+    note("the disk of the log has " + std::to_string(disk.f_bavail * disk.f_frsize >> 20) + " MiB left; pressure: " +
+         std::string(text_of_pressure(found)));
   }
 
   /// Nobody cuts back what was signed.
@@ -216,6 +245,7 @@ class Daemon final : public LogDaemon {
     }
     exports_->wake();
     exports_->stop();
+    questions_.stop();
     events_->stop();
     names_client_.stop();
     loop_.stop();
@@ -232,6 +262,10 @@ class Daemon final : public LogDaemon {
   RemoteUsers users_;
   Intake intake_;
   RingSource source_;
+  Erasures erasures_;
+  Questions questions_;
+  std::optional<Keeping> keeping_;
+  Pressure pressure_{};
   std::unique_ptr<ExportServer> exports_;
   std::unique_ptr<EventServer> events_;
   boost::asio::steady_timer timer_;

@@ -62,7 +62,7 @@ Result<Selection> selection_of(const ipc::OpenLogStream& request) {
 }
 
 std::string sentence_for(Error error) {
-  if (error.code == ErrorCode::kUnsupported) return "unknown record type: use comm, sec, vpn, acl, devauth or loss";
+  if (error.code == ErrorCode::kUnsupported) return "unknown record type: use comm, sec, vpn, acl, devauth, audit or loss";
   if (error.code == ErrorCode::kLimit) return "last is at most " + std::to_string(kLastMax);
   if (error.code == ErrorCode::kMalformed) return "a stream needs one service code, and one type to follow as CSV";
   return describe(error);
@@ -135,22 +135,24 @@ class ExportServer::Stream {
 };
 
 Result<std::unique_ptr<ExportServer>> ExportServer::listen(boost::asio::io_context& loop, const std::string& path,
-                                                           std::set<uid_t> allowed, LogStore& store, Note note) {
+                                                           std::set<uid_t> allowed, LogStore& store, Questions& questions,
+                                                           Note note) {
   SEKISHO_TRY(IpcListener listener, IpcListener::listen(path, 0660));
   allowed.insert({0, ::geteuid()});
   std::unique_ptr<ExportServer> server(
-      new ExportServer(loop, std::move(listener), std::move(allowed), store, std::move(note)));
+      new ExportServer(loop, std::move(listener), std::move(allowed), store, questions, std::move(note)));
   server->wait_for_peer();
   return server;
 }
 
 ExportServer::ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed,
-                           LogStore& store, Note note)
+                           LogStore& store, Questions& questions, Note note)
     : loop_(loop),
       listener_(std::move(listener)),
       watch_(new Watch{stream_descriptor(loop, ::dup(listener_.fd()))}),
       allowed_(std::move(allowed)),
       store_(store),
+      questions_(questions),
       note_(std::move(note)) {}
 
 ExportServer::~ExportServer() = default;
@@ -189,40 +191,50 @@ void ExportServer::accept() {
     return note_("export: a peer of uid " + (uid ? std::to_string(*uid) : "?") + " was refused");
   if (peers_.size() >= kConnectionsMax) return note_("export: too many connections, one was refused");
   const int watched = ::dup(connection->fd());
-  peers_.push_back(std::make_unique<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched)}));
-  wait_for_request(*peers_.back());
+  peers_.push_back(std::make_shared<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched)}));
+  wait_for_request(peers_.back());
 }
 
-void ExportServer::wait_for_request(Peer& peer) {
-  peer.watch.async_wait(stream_descriptor::wait_read, [this, &peer](const error_code& failed) {
+void ExportServer::wait_for_request(const std::shared_ptr<Peer>& peer) {
+  peer->watch.async_wait(stream_descriptor::wait_read, [this, &peer = *peer](const error_code& failed) {
     if (failed) return;
-    if (serve(peer)) return wait_for_request(peer);
+    const auto found = std::find_if(peers_.begin(), peers_.end(), [&](const auto& one) { return one.get() == &peer; });
+    if (found == peers_.end()) return;
+    if (serve(*found)) return wait_for_request(*found);
     peers_.remove_if([&peer](const auto& one) { return one.get() == &peer; });
   });
 }
 
-/// Answers one request; false when the connection is to be closed.
-bool ExportServer::serve(Peer& peer) {
-  const auto message = peer.connection.receive(kNow);
+/// Takes one request; false when the connection is to be closed.
+bool ExportServer::serve(const std::shared_ptr<Peer>& peer) {
+  const auto message = peer->connection.receive(kNow);
   if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
+  ipc::ToLog request;
+  const bool whole = request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()));
+  if (whole && !request.has_open_stream()) {
+    questions_.ask(request, [this, waiting = std::weak_ptr<Peer>(peer)](const ipc::FromLog& out, const Fd& fd) {
+      const auto there = waiting.lock();
+      if (there && !answer(*there, out, fd)) peers_.remove(there);
+    });
+    return true;
+  }
   Fd read_end;
-  const auto refused = open_stream(*message, read_end);
-  ipc::LogStream answer;
-  answer.set_ok(read_end.valid());
-  answer.set_error(refused ? *refused : describe(refused.error()));
-  const std::string bytes = answer.SerializeAsString();
-  const int fd = read_end.get();
-  const std::span<const int> fds(&fd, read_end.valid() ? 1 : 0);
-  return peer.connection.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, fds, kNow)
-      .has_value();
+  const auto refused = whole ? open_stream(request.open_stream(), read_end) : Result<std::string>(std::string("malformed request"));
+  ipc::FromLog out;
+  out.mutable_stream()->set_ok(read_end.valid());
+  out.mutable_stream()->set_error(refused ? *refused : describe(refused.error()));
+  return answer(*peer, out, read_end);
+}
+
+bool ExportServer::answer(Peer& peer, const ipc::FromLog& message, const Fd& fd) {
+  const std::string bytes = message.SerializeAsString();
+  const int number = fd.get();
+  const std::span<const int> fds(&number, fd.valid() ? 1 : 0);
+  return peer.connection.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, fds, kNow).has_value();
 }
 
 /// Starts a stream; the text is why it was refused, empty when it was not.
-Result<std::string> ExportServer::open_stream(const IpcMessage& message, Fd& read_end) {
-  ipc::OpenLogStream request;
-  if (!request.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size()))) {
-    return std::string("malformed request");
-  }
+Result<std::string> ExportServer::open_stream(const ipc::OpenLogStream& request, Fd& read_end) {
   if (streams_.size() >= kStreamsMax) return std::string("too many readers");
   auto selection = selection_of(request);
   if (!selection) return sentence_for(selection.error());

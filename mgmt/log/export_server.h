@@ -10,11 +10,11 @@
 #include <string>
 
 #include "base/ipc/seqpacket.h"
-#include "mgmt/log/store.h"
+#include "mgmt/log/questions.h"
 
 namespace sekisho::mgmt {
 
-/// export.sock: gives a reader the read end of a pipe and fills it with the records it selected.
+/// export.sock: answers questions about the history, and gives a reader the read end of a pipe and fills it with the records it selected.
 ///
 /// A reader pulls from the store at its own speed, so a slow one costs a bounded buffer and never a record; one that
 /// takes nothing for a minute while text waits, or that has gone, is dropped and the reason said on stderr. Peers:
@@ -29,7 +29,8 @@ class ExportServer {
   using Note = std::function<void(const std::string&)>;
 
   static Result<std::unique_ptr<ExportServer>> listen(boost::asio::io_context& loop, const std::string& path,
-                                                      std::set<uid_t> allowed, LogStore& store, Note note);
+                                                      std::set<uid_t> allowed, LogStore& store, Questions& questions,
+                                                      Note note);
   ~ExportServer();
   ExportServer(const ExportServer&) = delete;
   ExportServer& operator=(const ExportServer&) = delete;
@@ -45,12 +46,13 @@ class ExportServer {
   struct Peer;
 
   ExportServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store,
-               Note note);
+               Questions& questions, Note note);
   void wait_for_peer();
   void accept();
-  void wait_for_request(Peer& peer);
-  bool serve(Peer& peer);
-  Result<std::string> open_stream(const IpcMessage& message, Fd& read_end);
+  void wait_for_request(const std::shared_ptr<Peer>& peer);
+  bool serve(const std::shared_ptr<Peer>& peer);
+  static bool answer(Peer& peer, const ipc::FromLog& message, const Fd& fd);
+  Result<std::string> open_stream(const ipc::OpenLogStream& request, Fd& read_end);
   void drop(Stream* stream, const std::string& reason);
 
   struct Watch;
@@ -59,8 +61,9 @@ class ExportServer {
   std::unique_ptr<Watch> watch_;
   std::set<uid_t> allowed_;
   LogStore& store_;
+  Questions& questions_;
   Note note_;
-  std::list<std::unique_ptr<Peer>> peers_;
+  std::list<std::shared_ptr<Peer>> peers_;
   std::list<std::unique_ptr<Stream>> streams_;
 };
 

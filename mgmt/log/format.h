@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "mgmt/log/entry.h"
@@ -26,6 +28,21 @@ std::string csv_header(LogKind type);
 /// Appends one CSV line without a newline: RFC 4180 quoting; a text that starts with = + - @ TAB or CR gets a leading
 /// apostrophe (spreadsheets run formulas, and names are chosen by strangers); lists are joined by one space.
 void append_csv(std::string& out, const LogEntry& entry);
+
+/// One table for records of several types: the columns of each, a name once, in their order.
+class CsvUnion {
+ public:
+  explicit CsvUnion(const std::vector<LogKind>& types);
+  [[nodiscard]] std::string header() const;
+  /// Like append_csv(); columns that the record's type does not have are empty.
+  void append(std::string& out, const LogEntry& entry) const;
+
+ private:
+  std::vector<std::string_view> names_;
+  std::map<LogKind, std::vector<std::size_t>> places_;
+};
+/// The header of a table of these types; of one type it is that type's.
+std::string csv_header(const std::vector<LogKind>& types);
 
 /// The UTF-8 byte order mark some spreadsheets want first.
 inline constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";

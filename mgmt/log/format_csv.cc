@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "mgmt/log/fields.h"
 #include "mgmt/log/format.h"
 #include "mgmt/log/utf8.h"
@@ -64,6 +66,29 @@ class CsvWriter {
   bool first_ = true;
 };
 
+/// Each value into the cell that is its place in a wider table.
+struct CellWriter {
+  const std::vector<std::size_t>& places;
+  std::vector<std::string>& cells;
+  std::size_t field = 0;
+
+  template <typename T>
+  void operator()(const Field& what, const T& value) {
+    if (what.field_class == FieldClass::kProvider) return;
+    CsvWriter writer(cells[places[field++]]);
+    writer(what, value);
+  }
+};
+
+struct NameLister {
+  std::vector<std::string_view> names;
+
+  template <typename T>
+  void operator()(const Field& field, const T&) {
+    if (field.field_class != FieldClass::kProvider) names.push_back(field.name);
+  }
+};
+
 struct HeaderWriter {
   std::string out;
 
@@ -83,6 +108,34 @@ std::string csv_header(LogKind type) {
   for_each_field(empty, writer);
   return writer.out;
 }
+
+CsvUnion::CsvUnion(const std::vector<LogKind>& types) {
+  for (const LogKind type : types) {
+    NameLister lister;
+    const LogEntry empty = make_entry(type);
+    for_each_field(empty, lister);
+    for (const std::string_view name : lister.names) {
+      const auto found = std::find(names_.begin(), names_.end(), name);
+      places_[type].push_back(static_cast<std::size_t>(found - names_.begin()));
+      if (found == names_.end()) names_.push_back(name);
+    }
+  }
+}
+
+std::string CsvUnion::header() const {
+  std::string out;
+  for (const std::string_view name : names_) out.append(out.empty() ? "" : ",").append(name);
+  return out;
+}
+
+void CsvUnion::append(std::string& out, const LogEntry& entry) const {
+  std::vector<std::string> cells(names_.size());
+  CellWriter writer{places_.at(entry.type), cells};
+  for_each_field(entry, writer);
+  for (std::size_t i = 0; i < cells.size(); ++i) out.append(i == 0 ? "" : ",").append(cells[i]);
+}
+
+std::string csv_header(const std::vector<LogKind>& types) { return types.size() == 1 ? csv_header(types[0]) : CsvUnion(types).header(); }
 
 void append_csv(std::string& out, const LogEntry& entry) {
   CsvWriter writer(out);

@@ -49,7 +49,8 @@ void Journal::write(std::vector<LogEntry> entries, Timestamp now) {
     const Key key{{entry.svc, entry.type}, entry.node};
     State& state = state_of(key);
     stamp(entry, state, now);
-    if (!state.recovered) {
+    // What the gate keeps out gets its numbers in one range, at the next retry(): a loss record for each would be worse than the records.
+    if (!state.recovered || (gate_ && !gate_(entry))) {
       ++refused_;
       LossFields& missed = state.unnumbered;
       if (missed.count++ == 0) missed.from_ts = entry.ts;
@@ -64,7 +65,9 @@ void Journal::write(std::vector<LogEntry> entries, Timestamp now) {
 
 void Journal::retry(Timestamp now) {
   for (auto& [key, state] : states_) {
-    if (state_of(key).recovered) pay(key, state, now);
+    if (!state_of(key).recovered) continue;
+    number_missed(key, state);
+    pay(key, state, now);
   }
 }
 
@@ -82,13 +85,16 @@ Journal::State& Journal::state_of(const Key& key) {
     return state;
   }
   state.recovered = true;
-  if (state.unnumbered.count > 0) {
-    LossFields loss = std::exchange(state.unnumbered, {});
-    loss.of = key.stream.type;
-    loss.why = LossCause::kDiskFull;
-    take_range(state, loss);
-  }
+  number_missed(key, state);
   return state;
+}
+
+void Journal::number_missed(const Key& key, State& state) {
+  if (state.unnumbered.count == 0) return;
+  LossFields loss = std::exchange(state.unnumbered, {});
+  loss.of = key.stream.type;
+  loss.why = LossCause::kDiskFull;
+  take_range(state, loss);
 }
 
 Result<void> Journal::recover(const Key& key, State& state) {

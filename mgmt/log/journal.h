@@ -25,6 +25,9 @@ class Journal {
   /// `entries` in time order, without seq, and without eid unless they were born with one; loss entries without their
   /// range. `now`: no record is later than this.
   void write(std::vector<LogEntry> entries, Timestamp now);
+  /// Asked of every record: what it does not let in is lost, and a loss record says so (disk_full).
+  using Gate = std::function<bool(const LogEntry&)>;
+  void set_gate(Gate gate) { gate_ = std::move(gate); }
   /// Tries again to store the loss records that the store refused.
   void retry(Timestamp now);
   Result<void> sync() { return store_.sync(); }
@@ -53,6 +56,7 @@ class Journal {
 
   State& state_of(const Key& key);
   Result<void> recover(const Key& key, State& state);
+  void number_missed(const Key& key, State& state);
   void take_range(State& state, LossFields loss);
   void cover_loss(const LogEntry& entry, Timestamp now);
   bool pay(const Key& key, State& state, Timestamp now);
@@ -62,6 +66,7 @@ class Journal {
 
   LogStore& store_;
   Random random_;
+  Gate gate_;
   std::map<Key, State> states_;
   std::uint64_t stored_ = 0, refused_ = 0;
   std::optional<Error> trouble_;

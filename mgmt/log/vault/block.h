@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/wire/reader.h"
 #include "mgmt/log/vault/row.h"
 
 /// Records of one type as columns: numbers as differences, texts as a dictionary, each column compressed by itself, so that a search

@@ -15,6 +15,7 @@ namespace sekisho::mgmt {
 
 /// A civil day in Japan: 20241128.
 using Day = std::uint32_t;
+inline constexpr Day kDayMost = 9999'12'31;
 Day day_of(Timestamp time);
 /// "2024-11-28".
 std::string day_text(Day day);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/crypto/sha256.h"
+#include "base/wire/reader.h"
 #include "mgmt/log/vault/block.h"
 #include "mgmt/log/vault/keyring.h"
 

@@ -514,15 +514,15 @@ TEST_F(DaemonTest, HandsOnTheStreamLogdOpens) {
 
   Server logd(directory_ + "/export.sock", [](IpcConnection& c, const std::atomic<bool>&) {
     auto message = c.receive(kPatience);
-    ipc::OpenLogStream asked;
+    ipc::ToLog asked;
     if (!message || !asked.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return;
     int ends[2];
     ASSERT_EQ(pipe(ends), 0);
     const Fd read_end(ends[0]);
     const Fd write_end(ends[1]);
-    ASSERT_EQ(::write(write_end.get(), asked.service_code().data(), asked.service_code().size()), 11);
-    ipc::LogStream out;
-    out.set_ok(true);
+    ASSERT_EQ(::write(write_end.get(), asked.open_stream().service_code().data(), asked.open_stream().service_code().size()), 11);
+    ipc::FromLog out;
+    out.mutable_stream()->set_ok(true);
     send(c, out, &read_end);
   });
   Answer answer = ask(connection, request);

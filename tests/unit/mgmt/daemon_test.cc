@@ -31,7 +31,9 @@ Fd follow(const std::string& run_dir) {
   request.set_follow(true);
   request.set_last(10);
   IpcConnection connection = must(IpcConnection::connect(run_dir + "/export.sock"));
-  const std::string bytes = request.SerializeAsString();
+  ipc::ToLog question;
+  *question.mutable_open_stream() = request;
+  const std::string bytes = question.SerializeAsString();
   EXPECT_TRUE(connection.send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
   IpcMessage message = must(connection.receive(std::chrono::seconds(10)));
   return std::move(message.fds.at(0));

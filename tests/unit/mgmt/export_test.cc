@@ -107,7 +107,7 @@ class ExportServerTest : public testing::Test {
  protected:
   ExportServerTest() {
     std::signal(SIGPIPE, SIG_IGN);
-    auto made = ExportServer::listen(loop_, path_, {}, f_.store, [this](const std::string& note) { notes_ += note; });
+    auto made = ExportServer::listen(loop_, path_, {}, f_.store, questions_, [this](const std::string& note) { notes_ += note; });
     server_ = std::move(*made);
   }
   ~ExportServerTest() override { server_->stop(); }
@@ -115,7 +115,9 @@ class ExportServerTest : public testing::Test {
   /// The answer, with the loop run until it is here.
   IpcMessage ask(const ipc::OpenLogStream& request) {
     auto connection = IpcConnection::connect(path_);
-    const std::string bytes = request.SerializeAsString();
+    ipc::ToLog question;
+    *question.mutable_open_stream() = request;
+    const std::string bytes = question.SerializeAsString();
     EXPECT_TRUE(connection->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
     for (;;) {
       loop_.run_one();
@@ -149,6 +151,8 @@ class ExportServerTest : public testing::Test {
 
   Fixture f_;
   boost::asio::io_context loop_;
+  Erasures erasures_{f_.store};
+  Questions questions_{loop_, f_.store, erasures_, [] { return Timestamp{kNoon}; }};
   std::string path_ = f_.dir.path() + "/export.sock";
   std::string notes_;
   std::unique_ptr<ExportServer> server_;
@@ -210,11 +214,12 @@ TEST_F(ExportServerTest, RefusalSaysWhy) {
   request.set_service_code("acm00000001");
   request.add_types("mail");
   const IpcMessage message = ask(request);
-  ipc::LogStream answer;
-  ASSERT_TRUE(answer.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size())));
+  ipc::FromLog said;
+  ASSERT_TRUE(said.ParseFromArray(message.bytes.data(), static_cast<int>(message.bytes.size())));
+  const ipc::LogStream& answer = said.stream();
 
   EXPECT_FALSE(answer.ok());
-  EXPECT_EQ(answer.error(), "unknown record type: use comm, sec, vpn, acl, devauth or loss");
+  EXPECT_EQ(answer.error(), "unknown record type: use comm, sec, vpn, acl, devauth, audit or loss");
   EXPECT_TRUE(message.fds.empty());
 }
 

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Overview. Each stream walks its blocks backwards and stops at the newest record that matches; the newest of all streams goes on the page.
+// A block whose times or filter say no is never unpacked. Time up: what is newer than every block not looked at yet is still given.
+#include "mgmt/log/vault/search.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <limits>
+
+#include "mgmt/log/vault/filter.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
+
+std::uint64_t hash_of(const ipc::SearchLog& question) {
+  ipc::SearchLog plain = question;
+  plain.clear_cursor(), plain.clear_limit(), plain.clear_seconds_max();
+  return mgmt::hash_of(plain.SerializeAsString(), 4);
+}
+
+}  // namespace
+
+std::string cursor_text(const Place& before, std::uint64_t question) {
+  char out[96];
+  std::snprintf(out, sizeof(out), "1.%llx.%x.%llx.%016llx", static_cast<unsigned long long>(before.time), static_cast<unsigned>(before.type),
+                static_cast<unsigned long long>(before.sequence), static_cast<unsigned long long>(question));
+  return out;
+}
+
+std::optional<Place> parse_cursor(std::string_view text, std::uint64_t question) {
+  std::uint64_t parts[5] = {};
+  for (std::size_t i = 0; i < 5; ++i) {
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), parts[i], 16);
+    if (status != std::errc{}) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (i < 4 && !text.starts_with('.')) return std::nullopt;
+    if (i < 4) text.remove_prefix(1);
+  }
+  if (!text.empty() || parts[0] != 1 || parts[2] > kAllTypes.size() || parts[4] != question) return std::nullopt;
+  return Place{parts[1], static_cast<LogKind>(parts[2]), parts[3]};
+}
+
+/// One stream from `before` backwards to `from`.
+class Search::Stream {
+ public:
+  Stream(StreamView view, Query query, std::uint64_t from, Place before)
+      : view_(std::move(view)), query_(std::move(query)), from_(from), before_(before), segment_(view_.segments.size()) {
+    done_ = query_.never();
+  }
+
+  /// The place of the newest match; empty: none left, or none found until `until`.
+  std::optional<Place> head(Clock::time_point until, ipc::LogPage& cost) {
+    while (matches_.empty() && !done_) {
+      step(cost);
+      if (Clock::now() >= until) break;
+    }
+    if (matches_.empty()) return std::nullopt;
+    return place(matches_.back());
+  }
+  Result<LogEntry> take() {
+    const std::size_t row = matches_.back();
+    matches_.pop_back();
+    return block_->entry(row);
+  }
+  [[nodiscard]] bool done() const { return done_ && matches_.empty(); }
+  /// No record that is still to be looked at is later.
+  [[nodiscard]] std::uint64_t rest() const {
+    return !started_ ? before_.time : heads_.empty() ? rest_ : std::min(rest_, heads_.back().second.last.ns);
+  }
+
+ private:
+  Place place(std::size_t row) {
+    const auto times = block_->numbers(kTimeColumn);
+    const auto sequences = block_->numbers(kSequenceColumn);
+    return {times ? (**times)[row] : 0, view_.stream.type, sequences ? (**sequences)[row] : 0};
+  }
+
+  /// Looks at one more block, or opens one more segment.
+  void step(ipc::LogPage& cost) {
+    if (!started_) {
+      started_ = true;
+      rest_ = before_.time;
+      auto pending = view_.pending();
+      if (pending && *pending) return look_at(std::move(**pending));
+      return;
+    }
+    if (heads_.empty()) return next_segment();
+    const auto [offset, head] = heads_.back();
+    heads_.pop_back();
+    rest_ = head.last.ns;
+    if (head.first.ns > before_.time) return;
+    if (head.last.ns < from_) {
+      done_ = true;
+      return;
+    }
+    if (query_.uses_filter()) {
+      const auto filter = reader_->filter(offset, head, *key_);
+      if (filter && !query_.may_match({reinterpret_cast<const std::uint8_t*>(filter->data()), filter->size()})) {
+        return cost.set_blocks_passed(cost.blocks_passed() + 1);
+      }
+    }
+    cost.set_blocks_read(cost.blocks_read() + 1);
+    auto block = reader_->body(offset, head, *key_);
+    if (block) look_at(std::move(*block));  // damaged: the hole in the numbers shows it, and verification says it
+  }
+
+  void next_segment() {
+    if (segment_ == 0) {
+      done_ = true;
+      return;
+    }
+    const StreamView::Segment& segment = view_.segments[--segment_];
+    auto reader = SegmentReader::open(segment.path, view_.stream, segment.limit);
+    if (!reader) return;  // its days are over since
+    for (std::uint64_t offset = kSegmentHeadBytes;;) {
+      const auto head = reader->at(offset);
+      if (!head || !*head) break;
+      heads_.emplace_back(offset, **head);
+      offset += (**head).bytes();
+    }
+    reader_ = std::move(*reader);
+    key_ = std::make_unique<Aead>(segment.key);
+  }
+
+  void look_at(Block block) {
+    block_ = std::move(block);
+    const auto rows = query_.match(*block_);
+    if (!rows) return;
+    for (std::size_t i = 0; i < rows->size(); ++i) {
+      if ((*rows)[i] == 0) continue;
+      const Place here = place(i);
+      if (here.time >= from_ && here < before_) matches_.push_back(i);
+    }
+  }
+
+  StreamView view_;
+  Query query_;
+  std::uint64_t from_;
+  Place before_;
+  std::size_t segment_;
+  bool started_ = false, done_ = false;
+  std::uint64_t rest_ = kMost;
+  std::optional<SegmentReader> reader_;
+  std::unique_ptr<Aead> key_;
+  std::vector<std::pair<std::uint64_t, BlockHead>> heads_;
+  std::optional<Block> block_;
+  std::vector<std::size_t> matches_;
+};
+
+Search::~Search() = default;
+
+std::string Search::prepare(Vault& vault, const ipc::SearchLog& question, std::unique_ptr<Search>& out) {
+  if (!is_service_code(question.service_code())) return "a search needs one service code";
+  if (question.limit() > kPageMax) return "a page has at most " + std::to_string(kPageMax) + " records";
+  if (question.conditions_size() > 32) return "too many conditions";
+  std::unique_ptr<Search> search(new Search());
+  search->limit_ = question.limit() == 0 ? kPage : question.limit();
+  if (question.seconds_max() > 0) search->time_ = std::min(kTimeMax, std::chrono::seconds(question.seconds_max()));
+  search->question_ = hash_of(question);
+  search->audience_ = question.provider_fields() ? Audience::kProvider : Audience::kTenant;
+  Place before{question.to_ns() == 0 ? kMost : question.to_ns(), LogKind{}, 0};
+  if (!question.cursor().empty()) {
+    const auto place = parse_cursor(question.cursor(), search->question_);
+    if (!place) return "the cursor belongs to another question";
+    before = std::min(before, *place);
+  }
+  search->before_ = before;
+  std::set<LogKind> types;
+  for (const std::string& name : question.types()) {
+    const auto type = enum_from<LogKind>(name);
+    if (!type) return "unknown record type: use comm, sec, vpn, acl, devauth, audit or loss";
+    types.insert(*type);
+  }
+  if (types.empty()) types.insert(kAllTypes.begin(), kAllTypes.end());
+  const std::vector<ipc::LogCondition> conditions(question.conditions().begin(), question.conditions().end());
+  const Day first = question.from_ns() == 0 ? 0 : day_of({question.from_ns()});
+  for (const LogKind type : types) {
+    Query query;
+    if (std::string wrong = Query::compile(type, conditions, search->audience_, query); !wrong.empty()) return wrong;
+    auto view = vault.view({question.service_code(), type}, first, kDayMost);
+    if (!view) return "the records of type " + std::string(text_of(type)) + " cannot be read";
+    search->streams_.push_back(std::make_unique<Stream>(std::move(*view), std::move(query), question.from_ns(), before));
+  }
+  out = std::move(search);
+  return {};
+}
+
+ipc::LogPage Search::run() {
+  const auto began = Clock::now(), until = began + time_;
+  ipc::LogPage page;
+  page.set_ok(true);
+  std::optional<Place> last;
+  while (static_cast<std::size_t>(page.records_size()) < limit_) {
+    Stream* newest = nullptr;
+    Place best;
+    std::uint64_t rest = 0;  // of streams that have not said their newest yet
+    bool unknown = false;
+    for (const auto& stream : streams_) {
+      const auto head = stream->head(until, page);
+      if (head && (newest == nullptr || *head > best)) newest = stream.get(), best = *head;
+      if (!head && !stream->done()) unknown = true, rest = std::max(rest, stream->rest());
+    }
+    if (unknown && (newest == nullptr || best.time <= rest)) {
+      page.set_partial(true);
+      last = std::min(before_, Place{rest == kMost ? kMost : rest + 1, LogKind{}, 0});
+      break;
+    }
+    if (newest == nullptr) {
+      last.reset();
+      break;
+    }
+    last = best;
+    if (const auto entry = newest->take()) append_json(*page.add_records(), *entry, audience_);
+  }
+  if (last) page.set_cursor(cursor_text(*last, question_));
+  page.set_microseconds(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began).count()));
+  return page;
+}
+
+}  // namespace sekisho::mgmt
