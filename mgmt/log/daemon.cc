@@ -79,7 +79,9 @@ class Daemon final : public LogDaemon {
     }
     SEKISHO_CHECK_OK(take_over());
     SEKISHO_CHECK_OK(erasures_.open(wall_clock()));
-    keeping_.emplace(store_, erasures_, [](const StreamName&) { return kDaysKept; }, note);
+    const auto days = [kept = options.days_kept](const StreamName&) { return kept; };
+    keeping_.emplace(store_, erasures_, days, note);
+    questions_.set_kept(days);
     journal_.set_gate([this](const LogEntry& entry) { return takes(pressure_, entry); });
     load_names();
     SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, questions_, note));

@@ -13,6 +13,7 @@ struct LogdOptions {
   std::string run_dir = "/run/sekisho";
   std::string state_dir = "/var/lib/sekisho";
   std::set<unsigned> allowed_uids;  ///< may open export.sock, besides root and logd itself
+  unsigned days_kept = 91;          ///< records of so many civil days, today among them
   std::set<unsigned> event_uids;    ///< may send records to event.sock, besides those
 };
 

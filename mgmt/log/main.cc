@@ -14,21 +14,26 @@ namespace {
 constexpr int kExitFailed = 1, kExitUsage = 2;
 constexpr const char* kUsage =
     "logd - takes the data plane's log records, names, numbers and keeps them\n\n"
-    "usage: logd [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--event-uid UID]...\n\n"
+    "usage: logd [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--event-uid UID]... [--days-kept N]\n\n"
     "  --run-dir DIR    sockets: rings.sock and control.sock to connect to, export.sock and event.sock to listen on (/run/sekisho)\n"
     "  --state-dir DIR  records go to DIR/log (/var/lib/sekisho)\n"
     "  --allow-uid UID  may read records through export.sock, besides root and logd's own user; repeatable\n"
     "  --event-uid UID  may send records of remote access to event.sock, besides those; repeatable\n"
+    "  --days-kept N    keep records of N civil days in Japan, today among them (91)\n"
     "  --help           this text\n";
+
+bool parse_number(const char* text, unsigned& out) {
+  const char* end = text + std::strlen(text);
+  const auto [stop, status] = std::from_chars(text, end, out);
+  return status == std::errc{} && stop == end;
+}
 
 bool parse_uid(const char* text, std::set<unsigned>& out) {
   unsigned uid = 0;
-  const char* end = text + std::strlen(text);
-  const auto [stop, status] = std::from_chars(text, end, uid);
-  if (status != std::errc{} || stop != end) return false;
-  out.insert(uid);
-  return true;
+  return parse_number(text, uid) && (out.insert(uid), true);
 }
+
+bool parse_days(const char* text, unsigned& out) { return parse_number(text, out) && out >= 1 && out <= 36'500; }
 
 }  // namespace
 
@@ -38,13 +43,14 @@ int main(int argc, char** argv) {
                                  {"state-dir", required_argument, nullptr, 's'},
                                  {"allow-uid", required_argument, nullptr, 'u'},
                                  {"event-uid", required_argument, nullptr, 'e'},
+                                 {"days-kept", required_argument, nullptr, 'd'},
                                  {"help", no_argument, nullptr, 'h'},
                                  {nullptr, 0, nullptr, 0}};
   for (int chosen; (chosen = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
     if (chosen == 'r') options.run_dir = optarg;
     if (chosen == 's') options.state_dir = optarg;
     if (chosen == 'h') return std::fputs(kUsage, stdout), 0;
-    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)) ||
+    if (chosen == '?' || (chosen == 'd' && !parse_days(optarg, options.days_kept)) || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)) ||
         (chosen == 'e' && !parse_uid(optarg, options.event_uids)))
       return std::fputs(kUsage, stderr), kExitUsage;
   }

@@ -114,15 +114,22 @@ Result<void> Vault::recover(const StreamName& stream, State& state) {
 /// Finds the end of the newest segment. Blocks that a wal can make again are read whole: a power cut may have torn them.
 Result<void> Vault::recover_segments(const StreamName& stream, State& state, const std::vector<std::uint64_t>& wals) {
   std::vector<SegmentName> names = list_segments(folder(stream));
-  while (!names.empty()) {
+  std::optional<SegmentReader> opened;
+  for (; !names.empty(); names.pop_back()) {
     const std::string path = folder(stream) + "/" + names.back().text();
-    if (file_bytes(path) >= kSegmentHeadBytes) break;
-    if (disk_.remove(path) != 0) return disk_error();  // not even its head was safe: nothing in it was
-    names.pop_back();
+    auto reader = SegmentReader::open(path, stream, file_bytes(path));
+    if (reader) {
+      opened = std::move(*reader);
+      break;
+    }
+    if (reader.error().where == ErrorSite::kOs) return reader.error();
+    // Not even its head is whole: a power cut before it was safe, or somebody. What a wal makes again goes, else it is put aside.
+    const std::string aside = folder(stream) + "/torn-" + names.back().text();
+    if ((wals.empty() ? disk_.rename(path, aside) : disk_.remove(path)) != 0) return disk_error();
+    ++torn_;
   }
-  if (names.empty()) return {};
-  const std::string path = folder(stream) + "/" + names.back().text();
-  SEKISHO_TRY(const SegmentReader reader, SegmentReader::open(path, stream, file_bytes(path)));
+  if (!opened) return {};
+  const SegmentReader& reader = *opened;
   state.segment = names.back();
   state.day = names.back().day;
   state.next_block = reader.head().first_block;

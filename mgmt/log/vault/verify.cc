@@ -113,20 +113,22 @@ class StreamVerifier {
 
   void block(const SegmentName& name, const SegmentReader& reader, std::uint64_t offset, const BlockHead& head, Aead* key) {
     const auto wrong = [&](const std::string& what) {
-      fault(name.text(), head.number, head.first.ns, what + "; it speaks of " + to_text(head.first) + " to " + to_text(head.last));
+      fault(name.text(), next_, head.first.ns, what + "; it speaks of " + to_text(head.first) + " to " + to_text(head.last));
     };
-    if (head.number > next_) wrong(span_text(next_, head.number - 1) + " gone or moved from before block " + std::to_string(head.number));
-    else if (head.number < next_) wrong("block " + std::to_string(head.number) + " stands where block " + std::to_string(next_) + " was");
-    else if (head.chain != chain_) wrong("block " + std::to_string(head.number) + " does not follow the one before it");
     const auto digest = reader.digest(offset, head);
-    if (!digest) wrong("block " + std::to_string(head.number) + " was changed: its bytes are not those that were written");
+    const std::string number = std::to_string(head.number);
+    if (!digest) wrong("block " + std::to_string(next_) + " was changed: its bytes are not those that were written");
+    else if (head.number > next_) wrong(span_text(next_, head.number - 1) + " gone or moved from before block " + number);
+    else if (head.number < next_) wrong("block " + number + " stands where block " + std::to_string(next_) + " was");
+    else if (head.chain != chain_) wrong("block " + number + " does not follow the one before it");
     if (digest && key != nullptr && (!reader.filter(offset, head, *key) || !reader.body(offset, head, *key))) {
-      wrong("block " + std::to_string(head.number) + " is not what its key sealed");
+      wrong("block " + number + " is not what its key sealed");
     }
     const auto stored = reader.stored_digest(offset, head);
     chain_ = digest ? *digest : stored ? *stored : Sha256Digest{};
-    chains_[head.number] = chain_;
-    next_ = head.number + 1;
+    const std::uint64_t here = digest ? head.number : next_;
+    chains_[here] = chain_;
+    next_ = here + 1;
     last_time_ = head.last.ns;
     out_.set_blocks(out_.blocks() + 1);
     out_.set_records(out_.records() + head.rows);

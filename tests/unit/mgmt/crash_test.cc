@@ -58,6 +58,7 @@ pid_t start_logd(const std::string& dir) {
   if (child != 0) return child;
   if (std::freopen("/dev/null", "w", stderr) == nullptr) ::_exit(1);
   LogdOptions options;
+  options.days_kept = 36'500;
   options.run_dir = options.state_dir = dir;
   auto daemon = LogDaemon::create(options);
   ::_exit(daemon ? (*daemon)->run() : 1);

@@ -52,6 +52,7 @@ TEST(Logd, NamesARecordServesAFollowerAndDrainsOnTerm) {
     return answer;
   });
   LogdOptions options;
+  options.days_kept = 36'500;
   options.run_dir = options.state_dir = dir.path();
   auto daemon = must(LogDaemon::create(options));
   int status = -1;

@@ -55,7 +55,7 @@ struct Filler {
     for (std::size_t i = 0; i < (value.family == Family::kIpv4 ? 4U : 16U); ++i) value.bytes[i] = static_cast<std::uint8_t>(random());
   }
   void fill(const Field& field, std::string& value) {
-    value = random() % 4 == 0 ? "same" : std::string(1 + random() % std::max<std::size_t>(field.characters_max, 1), static_cast<char>('a' + random() % 26));
+    value = random() % 4 == 0 && field.characters_max > 4 ? "same" : std::string(1 + random() % std::max<std::size_t>(field.characters_max, 1), static_cast<char>('a' + random() % 26));
   }
   void fill(const Field& field, std::vector<std::string>& value) { fill(field, value.emplace_back()); fill(field, value.emplace_back()); }
   void fill(const Field& field, std::vector<Address>& value) { fill(field, value.emplace_back()); fill(field, value.emplace_back()); }
@@ -274,7 +274,7 @@ TEST(VaultSearch, FindsByAnyFieldInBlocksAndOutside) {
   EXPECT_EQ(count(where("dst_ip", {"10.0.0.3"})), 7);
   EXPECT_EQ(count(where("address", {"10.0.0.3"})), 7);
   EXPECT_EQ(count(where("address", {"10.0.0.0/24"}, ipc::LogCondition::WITHIN)), 45);
-  EXPECT_EQ(count(where("dst_ip", {"10.0.0.4/30"}, ipc::LogCondition::WITHIN)), 19);
+  EXPECT_EQ(count(where("dst_ip", {"10.0.0.4/30"}, ipc::LogCondition::WITHIN)), 18);
   EXPECT_EQ(count(where("dst_ip", {"10.0.1.0/24"}, ipc::LogCondition::WITHIN)), 0);
   EXPECT_EQ(count(where("src_port", {"10", "12"}, ipc::LogCondition::RANGE)), 3);
   EXPECT_EQ(count(where("src_port", {"44", ""}, ipc::LogCondition::RANGE)), 2);
