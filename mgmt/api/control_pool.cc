@@ -65,10 +65,11 @@ asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::call(ipc::ApiCa
     const int number = blob.get();
     const auto fds = blob.valid() ? std::span<const int>(&number, 1) : std::span<const int>();
     const bool sent = connection->ipc.send(bytes_of(bytes), fds, 0ms).has_value();
-    auto answer = sent ? co_await exchange(*connection) : std::optional<Answer>();
+    std::optional<Answer> answer;  // no conditional expression: GCC 12 makes wrong code of one with co_await inside
+    if (sent) answer = co_await exchange(*connection);
     if (answer) {
       idle_.push_back(std::move(connection));
-      co_return answer;
+      co_return std::move(answer);
     }
     --open_;
     if (sent || !kept) co_return std::nullopt;

@@ -132,10 +132,11 @@ std::size_t Gateway::body_bytes_max(const HttpRequest& head) const {
   return match.route != nullptr && has_large_body(*match.route) ? kLargeBodyBytesMax : kSmallBodyBytesMax;
 }
 
-asio::awaitable<HttpResponse> Gateway::answer(HttpRequest request) {
-  const Router::Match match = router_.find(request.verb, request.path);
-  if (match.route != nullptr) co_return co_await call(std::move(request), match);
-  if (match.other_verb) {
+asio::awaitable<HttpResponse> Gateway::answer(std::shared_ptr<const HttpRequest> asked) {
+  const HttpRequest& request = *asked;
+  const auto match = std::make_shared<const Router::Match>(router_.find(request.verb, request.path));
+  if (match->route != nullptr) co_return co_await call(asked, match);
+  if (match->other_verb) {
     co_return refuse(request, 405, "malformed", "this path is asked in another way");
   }
   if (request.path == "/api/v1/openapi.json" && request.verb == "GET") {
@@ -150,8 +151,9 @@ asio::awaitable<HttpResponse> Gateway::answer(HttpRequest request) {
   co_return assets_.answer(request);
 }
 
-asio::awaitable<HttpResponse> Gateway::call(HttpRequest request, const Router::Match& match) {
-  const Route& route = *match.route;
+asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> given, std::shared_ptr<const Router::Match> match) {
+  const HttpRequest& request = *given;
+  const Route& route = *match->route;
   if (from_elsewhere(request)) co_return refuse(request, 403, "csrf", "this request comes from another site");
   const auto message = make(*route.method->input_type());
   const std::string_view type = request.header("content-type");
@@ -162,7 +164,7 @@ asio::awaitable<HttpResponse> Gateway::call(HttpRequest request, const Router::M
     if (const Malformed why = read_json(request.body, *message)) co_return refuse(request, 400, "malformed", why.message, why.path);
   }
   if (const Malformed why = read_query(request.query, *message)) co_return refuse(request, 400, "malformed", why.message, why.path);
-  for (const auto& [name, value] : match.fields) {  // last: the path is what was authorised
+  for (const auto& [name, value] : match->fields) {  // last: the path is what was authorised
     if (const Malformed why = set_field(*message, name, value)) co_return refuse(request, 400, "malformed", why.message, why.path);
   }
   ipc::ApiCall asked = call_of(request, route);
@@ -175,7 +177,8 @@ asio::awaitable<HttpResponse> Gateway::call(HttpRequest request, const Router::M
     // The first question tells whether there will be a stream at all.
     auto first = co_await pool_.call(watch->call, watch->body);
     if (!first || first->body.status() >= 400) {
-      co_return first ? respond(request, route, std::move(*first)) : refuse(request, 503, "unavailable", "the control daemon does not answer");
+      if (first) co_return respond(request, route, std::move(*first));
+      co_return refuse(request, 503, "unavailable", "the control daemon does not answer");
     }
     watch->call.set_live(true);
     HttpResponse out;

@@ -25,11 +25,11 @@ class Gateway final : public Application {
   Gateway(boost::asio::io_context& io, Options options, Assets assets);
 
   [[nodiscard]] std::size_t body_bytes_max(const HttpRequest& head) const override;
-  boost::asio::awaitable<HttpResponse> answer(HttpRequest request) override;
+  boost::asio::awaitable<HttpResponse> answer(std::shared_ptr<const HttpRequest> request) override;
 
  private:
   struct Watch;
-  boost::asio::awaitable<HttpResponse> call(HttpRequest request, const Router::Match& match);
+  boost::asio::awaitable<HttpResponse> call(std::shared_ptr<const HttpRequest> given, std::shared_ptr<const Router::Match> match);
   boost::asio::awaitable<std::string> next_event(std::shared_ptr<Watch> watch);
   HttpResponse respond(const HttpRequest& request, const Route& route, ControlPool::Answer answer) const;
 

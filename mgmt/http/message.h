@@ -46,7 +46,7 @@ class Application {
   virtual ~Application() = default;
   /// How many bytes of body a request may have, by its first line and headers. 0: none.
   [[nodiscard]] virtual std::size_t body_bytes_max(const HttpRequest& head) const = 0;
-  virtual boost::asio::awaitable<HttpResponse> answer(HttpRequest request) = 0;
+  virtual boost::asio::awaitable<HttpResponse> answer(std::shared_ptr<const HttpRequest> request) = 0;
 };
 
 /// The value of a cookie in a Cookie header; empty when it is missing, stands there twice, or is longer than 128 bytes.

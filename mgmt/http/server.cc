@@ -237,7 +237,8 @@ asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_
     co_return false;
   }
   const auto& head = parser.get();
-  HttpRequest request;
+  const auto made = std::make_shared<HttpRequest>();
+  HttpRequest& request = *made;
   request.source = source;
   request.certificate = certificate;
   request.verb = std::string(head.method_string());
@@ -286,7 +287,7 @@ asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_
   http::request<http::string_body> whole = parser.release();
   request.body = std::move(whole.body());
   beast::get_lowest_layer(stream).expires_never();  // controld has its own deadline
-  HttpResponse response = co_await application.answer(std::move(request));
+  HttpResponse response = co_await application.answer(made);
   co_return co_await write(stream, whole, std::move(response), keep) && keep;
 }
 

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mgmt/api/router.h"
+
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "mgmt/http/message.h"
+
+namespace sekisho::mgmt {
+namespace {
+
+TEST(Router, FindsMethodsByVerbAndPathAndDecodesFieldsOfThePath) {
+  const Router router;
+  const auto rules = router.find("GET", "/api/v1/tenants/acm00000001/rules");
+  ASSERT_NE(rules.route, nullptr);
+  EXPECT_EQ(rules.route->method->name(), "ListRules");
+  ASSERT_EQ(rules.fields.size(), 1U);
+  EXPECT_EQ(rules.fields[0], (std::pair<std::string, std::string>("tenant", "acm00000001")));
+  const auto release = router.find("POST", "/api/v1/tenants/t/bindings/web%2F1/release");
+  ASSERT_NE(release.route, nullptr);
+  EXPECT_EQ(release.fields[1].second, "web/1");
+  EXPECT_EQ(router.find("GET", "/api/v1/tenants//rules").route, nullptr);
+  EXPECT_EQ(router.find("GET", "/api/v1/tenants/t/rules/").route, nullptr);
+  EXPECT_EQ(router.find("GET", "/api/v1/tenants/%00/rules").route, nullptr);
+  EXPECT_EQ(router.find("GET", "/api/v1/tenants/%zz/rules").route, nullptr);
+  EXPECT_EQ(router.find("GET", "").route, nullptr);
+  const auto wrong = router.find("POST", "/api/v1/tenants/t/rules");
+  EXPECT_EQ(wrong.route, nullptr);
+  EXPECT_TRUE(wrong.other_verb);
+}
+
+TEST(Router, NoTwoMethodsAreAskedTheSameWayAndEveryFieldOfAPathExists) {
+  const Router router;
+  std::set<std::string> seen;
+  for (const Route& route : router.routes()) {
+    std::string shape = route.verb;
+    for (const auto& segment : route.segments) {
+      const bool field = segment.starts_with('{');
+      shape += field ? "/{}" : '/' + segment;
+      if (field) EXPECT_NE(route.method->input_type()->FindFieldByName(segment.substr(1, segment.size() - 2)), nullptr) << route.rule.http();
+    }
+    EXPECT_TRUE(seen.insert(shape).second) << route.rule.http();
+    EXPECT_FALSE(route.rule.summary().empty() && !route.rule.download()) << route.rule.http();
+    const bool of_tenant = route.method->input_type()->FindFieldByName("tenant") != nullptr;
+    EXPECT_EQ(of_tenant, route.rule.http().find("/tenants/{tenant}") != std::string::npos) << route.rule.http();
+    if (route.rule.http().find("/platform/") != std::string::npos) EXPECT_GE(route.rule.action(), api::PLATFORM_VIEW) << route.rule.http();
+  }
+}
+
+TEST(RouterJson, ReadsWhatTheMessageHasAndRefusesTheRest) {
+  api::LoginRequest out;
+  EXPECT_FALSE(read_json(R"({"account": "a@b", "password": "p"})", out));
+  EXPECT_EQ(out.account(), "a@b");
+  EXPECT_TRUE(read_json(R"({"acount": "a"})", out));
+  EXPECT_TRUE(read_json("[]", out));
+  EXPECT_TRUE(read_json("{", out));
+  EXPECT_TRUE(read_json(R"({"account": {}})", out));
+  api::TableRequest table;
+  EXPECT_TRUE(read_json(R"({"limit": -1})", table));
+  EXPECT_FALSE(read_json("", table));
+}
+
+TEST(RouterJson, BombsAreRefusedBeforeTheyAreRead) {
+  api::CheckRequest out;
+  std::string deep = "{\"document\": ";
+  for (std::size_t i = 0; i < kJsonDepthMax; ++i) deep += "{\"a\":";
+  EXPECT_EQ(read_json(deep, out).message, "the JSON is nested too deeply");
+  std::string wide = "{\"document\": {\"a\": [";
+  for (std::size_t i = 0; i < kJsonValuesMax; ++i) wide += "1,";
+  EXPECT_EQ(read_json(wide + "1]}}", out).message, "the JSON holds too many values");
+  std::string text = "{\"document\": {\"a\": \"" + std::string(kJsonDepthMax * 2, '[') + "\\\"" + std::string(100, '{') + "\"}}";
+  EXPECT_FALSE(read_json(text, out)) << "brackets inside a text are no depth";
+}
+
+TEST(RouterQuery, SetsScalarsAndListsAndNothingElse) {
+  api::DownloadRequest out;
+  EXPECT_FALSE(read_query("types=comm&types=sec&gzip=true&offset=5000000000&window=month", out));
+  EXPECT_EQ(out.types_size(), 2);
+  EXPECT_TRUE(out.gzip());
+  EXPECT_EQ(out.offset(), 5'000'000'000U);
+  EXPECT_TRUE(read_query("gzip=yes", out));
+  EXPECT_TRUE(read_query("offset=-1", out));
+  EXPECT_TRUE(read_query("nothing=1", out));
+  EXPECT_TRUE(read_query("window=%4", out));
+  api::SearchRequest search;
+  EXPECT_TRUE(read_query("conditions=x", search));
+}
+
+TEST(RouterOpenApi, IsJsonAndKnowsEveryMethod) {
+  const Router router;
+  google::protobuf::Struct document;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(openapi_document(router), &document).ok());
+  std::size_t operations = 0;
+  for (const auto& [path, verbs] : document.fields().at("paths").struct_value().fields()) operations += verbs.struct_value().fields().size();
+  EXPECT_EQ(operations, router.routes().size());
+}
+
+TEST(Cookie, IsTakenOnceOrNotAtAll) {
+  EXPECT_EQ(cookie_value("__Host-sekisho=abc", "__Host-sekisho"), "abc");
+  EXPECT_EQ(cookie_value("a=b; __Host-sekisho=abc; c=d", "__Host-sekisho"), "abc");
+  EXPECT_EQ(cookie_value("x__Host-sekisho=abc", "__Host-sekisho"), "");
+  EXPECT_EQ(cookie_value("__Host-sekisho=abc; __Host-sekisho=def", "__Host-sekisho"), "");
+  EXPECT_EQ(cookie_value("__Host-sekisho=" + std::string(200, 'a'), "__Host-sekisho"), "");
+  EXPECT_EQ(cookie_value("", "__Host-sekisho"), "");
+  EXPECT_EQ(cookie_value(";;=;", ""), "");
+}
+
+}  // namespace
+}  // namespace sekisho::mgmt
