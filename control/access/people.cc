@@ -246,6 +246,7 @@ std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAcco
   if (own.size() >= kSessionsOfAccountMax) {
     sessions_.erase(*std::min_element(own.begin(), own.end(), [](auto a, auto b) { return a->second.last < b->second.last; }));
   }
+  if (auto& recent = attempts_[source_key(source)]; !recent.empty()) recent.pop_back();  // who comes in was no attacker
   const std::string token = random_token(kTokenBytes);
   const auto at = sessions_.emplace(digest(token), std::move(fresh)).first;
   environment_.tell(account.id(), source, "login", by_link ? "link" : account.totp_secret().empty() ? "pw" : "pw+totp");

@@ -20,7 +20,7 @@ struct Line {
 constexpr std::array kMatrix{
 //                                    owner admin rule user log read  p-ops p-support p-audit p-sec
     Line{api::ANY_LOGIN,        "YYYYYYYYYY", "one's own password, second factor and sessions"},
-    Line{api::CONTRACT_VIEW,    "YYYYYY-c--", "the contract, its counters, notices and erasure"},
+    Line{api::CONTRACT_VIEW,    "YYYYYY-c--", "the contract, its counters and notices"},
     Line{api::ACCOUNTS_MANAGE,  "Y---------", "the tenant's accounts, roles, source lists"},
     Line{api::RULES_VIEW,       "YYYY-Y-c--", "rules, objects, NAT: see"},
     Line{api::RULES_EDIT,       "YYY----C--", "rules, objects, NAT: change"},
@@ -36,8 +36,6 @@ constexpr std::array kMatrix{
     Line{api::AUDIT_READ,       "YY--Y---Y-", "what people did"},
     Line{api::BACKUP,           "YY--------", "export and import of the tenant's document"},
     Line{api::CONSENT,          "Y---------", "let support in, for a while"},
-    Line{api::ERASURE_REQUEST,  "Y---------", "cancel the contract or an option"},
-    Line{api::NOTIFICATIONS,    "YY--------", "who is told of what"},
     Line{api::PLATFORM_VIEW,    "------YYYY", "the unit's health, notices to all"},
     Line{api::PLATFORM_EDIT,    "------Y---", "NICs, uplinks, guards, notices"},
     Line{api::STAFF_MANAGE,     "---------Y", "accounts of the provider, a tenant's first owner"},
@@ -84,7 +82,7 @@ std::string permissions_page() {
       "# Permissions\n\nMade from `control/access/roles.cc` by `controld --permissions`; a test compares. Everything is refused that is not\n"
       "granted here, for the tenant a request names.\n\n"
       "Y yes; c while a consent of the tenant lasts; C the same, and the consent says that things may be changed; - no. A role sees of the\n"
-      "tenant's document what it may see, and changes what it may change, part by part (`control/api/document_parts.cc`).\n\n| action | what |";
+      "tenant's document what it may see, and changes what it may change, part by part (`control/api/document_json.cc`).\n\n| action | what |";
   for (const auto name : kNames) out += ' ' + std::string(name) + " |";
   out += "\n|---|---|";
   for (std::size_t i = 0; i < kRoles; ++i) out += "---|";

@@ -62,8 +62,10 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
   add_session_methods(handlers_, world_);
   add_table_methods(handlers_, world_);
   add_config_methods(handlers_, world_);
+  add_log_methods(handlers_, world_);
   add_account_methods(handlers_, world_);
   add_platform_methods(handlers_, world_);
+  SEKISHO_ASSERT(handlers_.size() == static_cast<std::size_t>(service().method_count()));
   for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(service().FindMethodByName(name) != nullptr);
 }
 
@@ -140,9 +142,7 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
     if (const auto still = call.lock()) write_down(*still, out);
     answer(std::move(out));
   };
-  const auto handler = handlers_.find(method->name());
-  if (handler == handlers_.end()) return call->refuse(unavailable("not there yet"));
-  handler->second(call);
+  handlers_.at(method->name())(call);
 }
 
 Refusal ApiService::identify(Call& call, const api::MethodRule& rule) {
@@ -215,7 +215,8 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   const api::MethodRule& rule = call.method().options().GetExtension(api::method);
   const std::uint32_t status = answer.message.api_answer().status();
   const bool consent = !call.permit.consent.empty();
-  if ((!changes(rule) && !consent && status != 403 && !rule.download()) || call.who.account.empty()) return;
+  const bool astray = !call.tenant.empty() && !call.who.tenant.empty() && call.tenant != call.who.tenant;
+  if ((!changes(rule) && !consent && !astray && status != 403 && !rule.download()) || call.who.account.empty()) return;
   if (call.asked().live()) return;
   api::AuditEntry entry;
   entry.mutable_at()->set_seconds(environment_.now());
@@ -227,7 +228,7 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   entry.set_object(cut(call.about, 256));
   entry.set_result(status < 400 ? "ok" : status == 403 || status == 404 ? "denied" : "fail");
   entry.set_request_id(call.asked().request_id());
-  entry.set_tenant(call.tenant);
+  entry.set_tenant(cut(call.tenant, 32));
   if (consent) entry.set_detail("by consent " + call.permit.consent);
   const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
   // What a tenant's people try at another's stands in their own tenant's log.

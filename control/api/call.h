@@ -76,6 +76,7 @@ using Handlers = std::map<std::string, std::function<void(CallPtr)>>;
 void add_session_methods(Handlers& out, ApiWorld& world);
 void add_table_methods(Handlers& out, ApiWorld& world);
 void add_config_methods(Handlers& out, ApiWorld& world);
+void add_log_methods(Handlers& out, ApiWorld& world);
 void add_account_methods(Handlers& out, ApiWorld& world);
 void add_platform_methods(Handlers& out, ApiWorld& world);
 

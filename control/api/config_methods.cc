@@ -7,7 +7,9 @@
 #include "control/access/rfc3339.h"
 #include "control/api/call.h"
 #include "control/api/document_json.h"
+#include "control/api/sealed_secrets.h"
 #include "control/config/diff.h"
+#include "control/config/text.h"
 
 namespace sekisho::control {
 namespace {
@@ -53,6 +55,7 @@ void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const S
     one.set_message(path ? finding.sentence : "this does not fit what else is configured on the unit: ask the provider");
     elsewhere |= !path;
   }
+  std::stable_sort(out.begin(), out.end(), [](const api::Finding& a, const api::Finding& b) { return a.severity() == "error" && b.severity() != "error"; });
 }
 
 /// Changes as a tenant reads them: paths inside its own document.
@@ -330,6 +333,52 @@ void roll_back(const CallPtr& call, ApiWorld& world) {
   put_in_force(call, world, std::move(draft), request.comment(), request.confirm_seconds());
 }
 
+constexpr std::size_t kPassphraseCharactersMin = 12;
+
+void export_config(const CallPtr& call, ApiWorld& world) {
+  const std::string& passphrase = call->request<api::ExportRequest>().passphrase();
+  if (!passphrase.empty() && count_characters(passphrase) < kPassphraseCharactersMin) {
+    return call->refuse(invalid("passphrase", "a passphrase has at least 12 characters"));
+  }
+  const InForce now = world.in_force();
+  model::Configuration holder;
+  *holder.add_tenants() = *now.tenant(call->tenant);
+  if (passphrase.empty()) {
+    mask_secrets(holder);
+  } else if (!seal_secrets(holder, passphrase, call->tenant)) {
+    return call->refuse(unavailable("there is not enough memory"));
+  }
+  call->about = "revision " + std::to_string(now.revision);
+  api::File out;
+  out.set_file_name(call->tenant + ".yaml");
+  out.set_media_type("application/yaml");
+  out.set_text(encode_document(holder));
+  call->reply(out, now.revision);
+}
+
+void import_config(const CallPtr& call, ApiWorld& world) {
+  const auto& request = call->request<api::ImportRequest>();
+  Decoded read = decode_document(request.text());
+  if (has_errors(read.findings) || read.model.tenants_size() != 1) {
+    return call->refuse(invalid("text", read.findings.empty() ? "this is no exported document" : read.findings[0].sentence));
+  }
+  model::Tenant& sent = *read.model.mutable_tenants(0);
+  if (!unseal_secrets(sent, request.passphrase(), call->tenant)) {
+    return call->refuse(invalid("passphrase", "the secrets cannot be opened: another passphrase, another tenant's export, or it was changed"));
+  }
+  const std::vector<std::string> editable = editable_parts(may_of(world, *call));
+  model::Tenant now = *world.in_force().tenant(call->tenant);
+  for (int i = 0; i < model::Tenant::descriptor()->field_count(); ++i) {
+    const auto* field = model::Tenant::descriptor()->field(i);
+    if (field->name() != "service_code" && std::find(editable.begin(), editable.end(), field->name()) == editable.end()) {
+      sent.GetReflection()->SwapFields(&sent, &now, {field});
+    }
+  }
+  Draft draft;
+  if (Refusal refusal = make_tenant_draft(world, *call, std::move(sent), draft)) return call->refuse(refusal);
+  put_in_force(call, world, std::move(draft), request.comment(), request.confirm_seconds());
+}
+
 void list_revisions(const CallPtr& call, ApiWorld& world) {
   const auto revisions = world.store.list(0xffffU);
   const auto scopes = world.store.records(RecordKind::kRevisionScope);
@@ -383,6 +432,8 @@ void add_config_methods(Handlers& out, ApiWorld& world) {
   out["RollBack"] = [&world](const CallPtr& call) { roll_back(call, world); };
   out["ListRevisions"] = [&world](const CallPtr& call) { list_revisions(call, world); };
   out["DiffRevisions"] = [&world](const CallPtr& call) { diff_revisions(call, world); };
+  out["ExportConfig"] = [&world](const CallPtr& call) { export_config(call, world); };
+  out["ImportConfig"] = [&world](const CallPtr& call) { import_config(call, world); };
   out["GetPlatformConfig"] = [&world](const CallPtr& call) { get_platform_config(call, world); };
   out["CheckPlatformConfig"] = [&world](const CallPtr& call) { check(call, world, call->request<api::PlatformCheckRequest>().document()); };
   out["CommitPlatformConfig"] = [&world](const CallPtr& call) { commit<api::PlatformCommitRequest>(call, world); };

@@ -171,8 +171,6 @@ std::string_view to_text(RecordKind kind) {
       return "account";
     case RecordKind::kConsent:
       return "consent";
-    case RecordKind::kErasure:
-      return "erasure";
     case RecordKind::kNotice:
       return "notice";
     case RecordKind::kRevisionScope:

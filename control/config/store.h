@@ -33,7 +33,7 @@ struct RevisionInfo {
 };
 
 /// What else is kept: one protobuf message each (base/proto/access.proto, api.Notice), by its key.
-enum class RecordKind : std::uint8_t { kAccount, kConsent, kErasure, kNotice, kRevisionScope };
+enum class RecordKind : std::uint8_t { kAccount, kConsent, kNotice, kRevisionScope };
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
 /// from survives kill -9 and power loss. Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "control/access/password.h"
+#include "control/access/people.h"
+#include "control/access/rfc3339.h"
+#include "control/access/roles.h"
+#include "control/access/totp.h"
+
+namespace sekisho::control {
+namespace {
+
+constexpr const char* kSecret = "12345678901234567890";
+constexpr const char* kPassword = "correct horse battery";
+constexpr const char* kTenant = "acm00000001";
+
+TEST(Totp, GivesTheCodesOfRfc6238) {  // appendix B, SHA-1, 8 digits
+  EXPECT_EQ(totp_code(kSecret, 59 / 30, 8), "94287082");
+  EXPECT_EQ(totp_code(kSecret, 1111111109 / 30, 8), "07081804");
+  EXPECT_EQ(totp_code(kSecret, 1111111111 / 30, 8), "14050471");
+  EXPECT_EQ(totp_code(kSecret, 1234567890 / 30, 8), "89005924");
+  EXPECT_EQ(totp_code(kSecret, 2000000000 / 30, 8), "69279037");
+  EXPECT_EQ(totp_code(kSecret, 20000000000ULL / 30, 8), "65353130");
+}
+
+TEST(Totp, TakesACodeOfOneStepAroundNowAndNoneTwice) {
+  constexpr std::int64_t kNow = 1234567890;
+  constexpr std::uint64_t kStep = kNow / 30;
+  for (const std::uint64_t step : {kStep - 1, kStep, kStep + 1}) EXPECT_EQ(find_totp_step(kSecret, totp_code(kSecret, step), kNow, 0), step);
+  EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep - 2), kNow, 0));
+  EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep + 2), kNow, 0));
+  EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep), kNow, kStep)) << "used already";
+  EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep - 1), kNow, kStep)) << "older than one that was used";
+  EXPECT_TRUE(find_totp_step(kSecret, totp_code(kSecret, kStep + 1), kNow, kStep));
+  EXPECT_FALSE(find_totp_step(kSecret, "", kNow, 0));
+  EXPECT_FALSE(find_totp_step(kSecret, "12345", kNow, 0));
+  EXPECT_FALSE(find_totp_step("", totp_code("", kStep), kNow, 0)) << "without a secret there is no code";
+}
+
+TEST(Totp, WritesBase32AsRfc4648) {
+  EXPECT_EQ(base32(""), "");
+  EXPECT_EQ(base32("f"), "MY");
+  EXPECT_EQ(base32("fo"), "MZXQ");
+  EXPECT_EQ(base32("foo"), "MZXW6");
+  EXPECT_EQ(base32("foobar"), "MZXW6YTBOI");
+}
+
+TEST(Password, IsVerifiedByItsHashAndByNoOther) {
+  const std::string hash = hash_password(kPassword);
+  EXPECT_TRUE(verify_password(kPassword, hash));
+  EXPECT_FALSE(verify_password("correct horse batterz", hash));
+  EXPECT_FALSE(verify_password("", hash));
+  EXPECT_FALSE(verify_password(kPassword, hash_password("another one, as long")));
+  EXPECT_NE(hash_password(kPassword), hash) << "each has a salt of its own";
+  for (const std::size_t cut : {std::size_t{0}, std::size_t{7}, std::size_t{12}, hash.size() - 1}) EXPECT_FALSE(verify_password(kPassword, hash.substr(0, cut)));
+  EXPECT_FALSE(verify_password("", ""));
+}
+
+TEST(Password, IsJudgedByLengthKindsNameAndWhatEverybodyTries) {
+  const PasswordRule rule{.characters_min = 15, .classes_min = 3};
+  EXPECT_EQ(judge_password("Fifteen chars 1", "yamada@acm00000001", rule), "");
+  EXPECT_NE(judge_password("Fourteen char1", "yamada", rule), "");
+  EXPECT_NE(judge_password("only small letters", "yamada", rule), "");
+  EXPECT_EQ(judge_password("正しい馬の電池ホチキス十五文字。1A", "yamada", rule), "") << "characters count, not bytes";
+  EXPECT_NE(judge_password("My-Yamada-2026-long", "yamada@acm00000001", rule), "");
+  const PasswordRule plain{.characters_min = 8, .classes_min = 1};
+  EXPECT_NE(judge_password("password", "x", plain), "");
+  EXPECT_NE(judge_password("Password2026!", "x", plain), "");
+  EXPECT_NE(judge_password("aaaaaaaaaaaabbb", "x", plain), "");
+  EXPECT_EQ(judge_password("my password is a poem", "x", plain), "");
+}
+
+TEST(Rfc3339, TakesOffsetsAndRefusesWhatIsNoTime) {
+  EXPECT_EQ(parse_rfc3339("1970-01-01T00:00:00Z"), 0);
+  EXPECT_EQ(parse_rfc3339("2026-11-27T13:00:00+09:00"), parse_rfc3339("2026-11-27T04:00:00Z"));
+  EXPECT_EQ(parse_rfc3339("2024-02-29T00:00:00.5Z"), parse_rfc3339("2024-02-29T00:00:00Z"));
+  EXPECT_EQ(rfc3339(*parse_rfc3339("2024-02-29T23:59:59Z")), "2024-02-29T23:59:59Z");
+  for (const char* bad : {"", "2026-11-27", "2026-02-29T00:00:00Z", "2026-11-27T24:00:00Z", "2026-11-27T00:00:00", "2026-11-27T00:00:00+9", "x026-11-27T00:00:00Z"}) {
+    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
+  }
+}
+
+TEST(Roles, ThePageInTheDocumentationIsTheMatrix) {
+  std::ifstream file(std::string(SEKISHO_SOURCE_DIR) + "/docs/permissions.md");
+  std::ostringstream text;
+  text << file.rdbuf();
+  EXPECT_EQ(text.str(), permissions_page()) << "controld --permissions >docs/permissions.md";
+}
+
+TEST(Roles, NoRoleOfATenantMayAnythingOfThePlatformAndNoProviderAnythingInsideATenantWithoutLeave) {
+  for (std::size_t i = 0; i < kRoles; ++i) {
+    const auto role = static_cast<Role>(i);
+    for (const auto action : {api::PLATFORM_VIEW, api::PLATFORM_EDIT, api::STAFF_MANAGE, api::PLATFORM_AUDIT, api::BINDINGS_ASSIGN}) {
+      if (!is_provider(role)) EXPECT_EQ(grant_of(role, action), Grant::kNo) << to_text(role);
+    }
+    for (const auto action : {api::RULES_VIEW, api::RULES_EDIT, api::COMMIT, api::USERS_VIEW, api::USERS_EDIT, api::LOGS_READ, api::ACCOUNTS_MANAGE, api::BACKUP, api::CONSENT}) {
+      if (is_provider(role)) EXPECT_NE(grant_of(role, action), Grant::kYes) << to_text(role) << ' ' << to_text(action);
+    }
+  }
+}
+
+class PeopleTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / ("people-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+    start();
+  }
+  void TearDown() override {
+    people_.reset();
+    store_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+  /// As after a restart of the daemon.
+  void start() {
+    people_.reset();
+    store_.reset();
+    auto opened = Store::open(folder_);
+    ASSERT_TRUE(opened);
+    store_ = std::make_unique<Store>(std::move(*opened));
+    People::Environment environment;
+    environment.now = [this] { return now_; };
+    environment.steady = [this] { return now_; };
+    environment.elsewhere = [](const std::function<void()>& work, const std::function<void()>& then) { return work(), then(), true; };
+    environment.rules = [this] { return rules_; };
+    environment.tenant_rules = [this](const std::string& tenant) { return tenant == kTenant ? std::optional(tenant_rules_) : std::nullopt; };
+    environment.tell = [this](const std::string& account, const Address&, std::string_view operation, const std::string&) { told_.push_back(std::string(operation) + ' ' + account); };
+    people_ = std::make_unique<People>(*store_, std::move(environment));
+    ASSERT_TRUE(people_->load());
+  }
+  std::string invite(const std::string& name, const std::string& role, const std::string& tenant = kTenant) {
+    api::Account account;
+    account.set_role(role);
+    auto made = people_->add(tenant, name, account);
+    return std::holds_alternative<api::Invitation>(made) ? std::get<api::Invitation>(made).link() : "";
+  }
+  /// Uses a link; the second factor's secret, raw.
+  std::string enrol(const std::string& link) {
+    auto begun = people_->sign_in_by_link(link, source_);
+    if (!std::holds_alternative<People::SignedIn>(begun)) return "no session";
+    const auto signed_in = std::get<People::SignedIn>(begun);
+    api::SetPasswordRequest request;
+    request.set_new_password(kPassword);
+    people_->set_password(signed_in.who, signed_in.token, request, [](const Refusal& refusal) { EXPECT_FALSE(refusal) << refusal.message; });
+    const std::string text = std::get<api::TotpSecret>(people_->begin_totp(signed_in.token)).secret();
+    std::string secret;
+    std::uint32_t bits = 0;
+    unsigned held = 0;
+    for (const char c : text) {
+      bits = (bits << 5) | static_cast<std::uint32_t>(c >= 'A' ? c - 'A' : c - '2' + 26);
+      held += 5;
+      if (held >= 8) secret += static_cast<char>(bits >> (held -= 8));
+    }
+    EXPECT_FALSE(people_->confirm_totp(signed_in.token, totp_code(secret, static_cast<std::uint64_t>(now_ / 30))));
+    now_ += 60;
+    return secret;
+  }
+  std::variant<People::SignedIn, Refusal> sign_in(const std::string& account, const std::string& password, const std::string& secret, const Address& from) {
+    api::LoginRequest request;
+    request.set_account(account);
+    request.set_password(password);
+    if (!secret.empty()) request.set_code(totp_code(secret, static_cast<std::uint64_t>(now_ / 30)));
+    std::variant<People::SignedIn, Refusal> out;
+    people_->sign_in(request, from, [&](std::variant<People::SignedIn, Refusal> outcome) { out = std::move(outcome); });
+    return out;
+  }
+  bool enters(const std::string& account, const std::string& secret, const char* from = "192.0.2.1") {
+    return std::holds_alternative<People::SignedIn>(sign_in(account, kPassword, secret, *parse_address(from)));
+  }
+  void fail(const std::string& account, int times, const char* from = "192.0.2.1") {
+    for (int i = 0; i < times; ++i) (void)sign_in(account, "wrong", "", *parse_address(from));
+  }
+
+  std::filesystem::path folder_;
+  std::int64_t now_ = 1'800'000'000;
+  model::SignIn rules_;
+  model::TenantSignIn tenant_rules_;
+  Address source_ = *parse_address("192.0.2.1");
+  std::vector<std::string> told_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<People> people_;
+};
+
+TEST_F(PeopleTest, ALinkWorksOnceWithin72HoursAndAfterARestart) {
+  const std::string link = invite("owner", "owner");
+  const std::string late = invite("late", "read");
+  start();
+  EXPECT_TRUE(std::holds_alternative<Refusal>(people_->sign_in_by_link("", source_)));
+  EXPECT_NE(enrol(link), "no session");
+  EXPECT_EQ(enrol(link), "no session");
+  now_ += People::kLinkSeconds;
+  EXPECT_EQ(enrol(late), "no session");
+}
+
+TEST_F(PeopleTest, ACodeIsTakenOnceEvenAcrossARestart) {
+  const std::string secret = enrol(invite("owner", "owner"));
+  EXPECT_TRUE(enters("owner@acm00000001", secret));
+  EXPECT_FALSE(enters("owner@acm00000001", secret));
+  start();
+  EXPECT_FALSE(enters("owner@acm00000001", secret));
+  now_ += 30;
+  EXPECT_TRUE(enters("owner@acm00000001", secret));
+  now_ -= 60;  // the clock steps back
+  EXPECT_FALSE(enters("owner@acm00000001", secret));
+}
+
+TEST_F(PeopleTest, NWrongPasswordsLockTheAccountForItsTimeAndNotASecondLonger) {
+  enrol(invite("owner", "owner"));
+  const std::string secret = enrol(invite("log", "log"));
+  for (const std::uint32_t most : {1U, 3U, 5U, 10U}) {
+    rules_.set_failures_max(most);
+    now_ += 3600;
+    fail("log@acm00000001", static_cast<int>(most) - 1);
+    now_ += 61;
+    if (most > 1) EXPECT_TRUE(enters("log@acm00000001", secret)) << "one fewer";
+    now_ += 3600;
+    fail("log@acm00000001", static_cast<int>(most));
+    start();
+    now_ += 30 * 60 - 1;
+    EXPECT_FALSE(enters("log@acm00000001", secret));
+    now_ += 2;
+    EXPECT_TRUE(enters("log@acm00000001", secret));
+  }
+}
+
+TEST_F(PeopleTest, FailuresLongAgoDoNotCount) {
+  enrol(invite("owner", "owner"));
+  const std::string secret = enrol(invite("log", "log"));
+  fail("log@acm00000001", 4);
+  now_ += People::kFailureWindowSeconds + 1;
+  fail("log@acm00000001", 4);
+  EXPECT_TRUE(enters("log@acm00000001", secret));
+}
+
+TEST_F(PeopleTest, TheLastAdministratorIsShutOutOnlyFromWhereTheWrongPasswordsCame) {
+  const std::string secret = enrol(invite("owner", "owner"));
+  fail("owner@acm00000001", 6, "198.51.100.9");
+  EXPECT_FALSE(enters("owner@acm00000001", secret, "198.51.100.9"));
+  now_ += 30;
+  EXPECT_TRUE(enters("owner@acm00000001", secret, "192.0.2.1"));
+  const std::string second = enrol(invite("second", "owner"));  // now there are two: either may be locked as a whole
+  fail("owner@acm00000001", 5, "198.51.100.10");
+  now_ += 30;
+  EXPECT_FALSE(enters("owner@acm00000001", secret, "192.0.2.1"));
+  EXPECT_TRUE(enters("second@acm00000001", second, "192.0.2.1"));
+}
+
+TEST_F(PeopleTest, ASessionEndsWithIdleTimeWithItsLifeAndWithItsAccount) {
+  const std::string secret = enrol(invite("owner", "owner"));
+  enrol(invite("second", "owner"));
+  const auto token = std::get<People::SignedIn>(sign_in("owner@acm00000001", kPassword, secret, source_)).token;
+  now_ += 15 * 60 - 1;
+  EXPECT_TRUE(people_->find(token, source_, false));
+  now_ += 15 * 60 - 1;
+  EXPECT_TRUE(people_->find(token, source_, true)) << "looked at, not used";
+  now_ += 1;
+  EXPECT_FALSE(people_->find(token, source_, false));
+  now_ += 60;
+  const auto other = std::get<People::SignedIn>(sign_in("owner@acm00000001", kPassword, secret, source_)).token;
+  for (int minutes = 0; minutes < 480; minutes += 10) {
+    EXPECT_TRUE(people_->find(other, source_, false));
+    now_ += 600;
+  }
+  EXPECT_FALSE(people_->find(other, source_, false));
+  now_ += 60;
+  const auto third = std::get<People::SignedIn>(sign_in("owner@acm00000001", kPassword, secret, source_)).token;
+  EXPECT_TRUE(people_->find(third, source_, false));
+  EXPECT_FALSE(people_->remove(kTenant, "owner@acm00000001"));
+  EXPECT_FALSE(people_->find(third, source_, false));
+}
+
+TEST_F(PeopleTest, SourcesOfAccountAndTenantAreBothAsked) {
+  const std::string secret = enrol(invite("owner", "owner"));
+  tenant_rules_.add_sources("192.0.2.0/24");
+  EXPECT_FALSE(enters("owner@acm00000001", secret, "198.51.100.1"));
+  EXPECT_TRUE(enters("owner@acm00000001", secret, "192.0.2.1"));
+  now_ += 30;
+  const auto token = std::get<People::SignedIn>(sign_in("owner@acm00000001", kPassword, secret, source_)).token;
+  EXPECT_FALSE(people_->find(token, *parse_address("198.51.100.1"), false)) << "a cookie does not travel";
+}
+
+TEST_F(PeopleTest, TheLastAdministratorCannotBeRemovedDisabledOrGivenALesserRole) {
+  enrol(invite("owner", "owner"));
+  EXPECT_EQ(people_->remove(kTenant, "owner@acm00000001").status, 409U);
+  api::Account account;
+  account.set_role("read");
+  EXPECT_EQ(std::get<Refusal>(people_->change(kTenant, "owner@acm00000001", account, {})).status, 409U);
+  account.set_role("owner");
+  account.set_disabled(true);
+  EXPECT_EQ(std::get<Refusal>(people_->change(kTenant, "owner@acm00000001", account, {})).status, 409U);
+  invite("never-came", "owner");
+  EXPECT_EQ(people_->remove(kTenant, "owner@acm00000001").status, 409U) << "who never signed in manages nothing";
+  EXPECT_EQ(people_->remove("glx00000001", "owner@acm00000001").status, 404U);
+}
+
+TEST_F(PeopleTest, AConsentLetsSupportLookUntilItEndsAndOnlyThere) {
+  const Principal helen{.account = "helen", .role = Role::kSupport, .tenant = "", .must = "", .csrf = "", .source = source_};
+  const Principal owner{.account = "owner@acm00000001", .role = Role::kOwner, .tenant = kTenant, .must = "", .csrf = "", .source = source_};
+  EXPECT_FALSE(people_->may(helen, api::RULES_VIEW, kTenant).allowed);
+  api::ConsentRequest request;
+  request.set_tenant(kTenant);
+  request.set_minutes(241);
+  EXPECT_EQ(std::get<Refusal>(people_->grant(owner, request)).status, 422U);
+  request.set_minutes(240);
+  const auto consent = std::get<api::Consent>(people_->grant(owner, request));
+  start();
+  EXPECT_TRUE(people_->may(helen, api::RULES_VIEW, kTenant).allowed);
+  EXPECT_EQ(people_->may(helen, api::RULES_VIEW, kTenant).consent, consent.id());
+  EXPECT_FALSE(people_->may(helen, api::RULES_EDIT, kTenant).allowed) << "to look, not to change";
+  EXPECT_FALSE(people_->may(helen, api::RULES_VIEW, "glx00000001").allowed);
+  EXPECT_FALSE(people_->may(helen, api::ACCOUNTS_MANAGE, kTenant).allowed);
+  now_ += 240 * 60;
+  EXPECT_FALSE(people_->may(helen, api::RULES_VIEW, kTenant).allowed);
+}
+
+TEST_F(PeopleTest, OneSourceMayNotTryWithoutEnd) {
+  enrol(invite("owner", "owner"));
+  now_ += 61;
+  rules_.set_failures_max(10);
+  for (int i = 0; i < People::kAttemptsPerMinute; ++i) EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 401U);
+  EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 429U);
+  EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", *parse_address("192.0.2.2"))).status, 401U);
+  now_ += 61;
+  EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 401U);
+}
+
+}  // namespace
+}  // namespace sekisho::control
