@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// mgmtd: the only process on the management network. Carries the API and the portal's files; decides nothing, keeps nothing.
+// mgmtd: the only process on the management network. Carries the API and the portal's files; decides nothing, keeps
+// nothing.
 #include <getopt.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,11 +33,16 @@ void complain(const std::string& line) {
 }
 
 std::optional<Options> parse_options(int argc, char** argv) {
-  const option known[] = {{"run-dir", required_argument, nullptr, 'r'},     {"listen", required_argument, nullptr, 'l'},
-                          {"port", required_argument, nullptr, 'p'},        {"certificate", required_argument, nullptr, 'c'},
-                          {"key", required_argument, nullptr, 'k'},         {"portal", required_argument, nullptr, 'a'},
-                          {"client-ca", required_argument, nullptr, 'C'},   {"require-certificate", no_argument, nullptr, 'R'},
-                          {"tls12", no_argument, nullptr, '2'},             {"help", no_argument, nullptr, 'h'},
+  const option known[] = {{"run-dir", required_argument, nullptr, 'r'},
+                          {"listen", required_argument, nullptr, 'l'},
+                          {"port", required_argument, nullptr, 'p'},
+                          {"certificate", required_argument, nullptr, 'c'},
+                          {"key", required_argument, nullptr, 'k'},
+                          {"portal", required_argument, nullptr, 'a'},
+                          {"client-ca", required_argument, nullptr, 'C'},
+                          {"require-certificate", no_argument, nullptr, 'R'},
+                          {"tls12", no_argument, nullptr, '2'},
+                          {"help", no_argument, nullptr, 'h'},
                           {nullptr, 0, nullptr, 0}};
   Options out;
   bool address = false;
@@ -71,7 +77,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
       return std::nullopt;
     }
   }
-  if (optind != argc || !address || out.http.certificate_file.empty() || out.http.key_file.empty() || out.portal_dir.empty()) return std::nullopt;
+  if (optind != argc || !address || out.http.certificate_file.empty() || out.http.key_file.empty() ||
+      out.portal_dir.empty())
+    return std::nullopt;
   return out;
 }
 

@@ -29,7 +29,8 @@ bool is_account_name(std::string_view text) {
 }
 
 bool is_line(const std::string& text, std::size_t characters) {
-  return find_bad_text(text) == std::string::npos && text.find_first_of("\t\r\n") == std::string::npos && count_characters(text) <= characters;
+  return find_bad_text(text) == std::string::npos && text.find_first_of("\t\r\n") == std::string::npos &&
+         count_characters(text) <= characters;
 }
 
 Refusal store_failed(const Error& error) {
@@ -78,9 +79,11 @@ Refusal People::set_fields(access::StoredAccount& out, const std::string& tenant
   if (!role || is_provider(*role) != tenant.empty()) return invalid("account.role", "there is no such role here");
   if (!is_line(account.display_name(), 64)) return invalid("account.display_name", "a name has at most 64 characters");
   if (!is_line(account.mail(), 254)) return invalid("account.mail", "this is no mail address");
-  if (account.sources_size() > kAccountSourcesMax) return invalid("account.sources", "at most 64 prefixes are accepted");
+  if (account.sources_size() > kAccountSourcesMax)
+    return invalid("account.sources", "at most 64 prefixes are accepted");
   for (int i = 0; i < account.sources_size(); ++i) {
-    if (!parse_prefix(account.sources(i))) return invalid("account.sources[" + std::to_string(i) + ']', "this is no prefix");
+    if (!parse_prefix(account.sources(i)))
+      return invalid("account.sources[" + std::to_string(i) + ']', "this is no prefix");
   }
   std::int64_t until = 0;
   if (!account.valid_until().empty()) {
@@ -112,12 +115,14 @@ std::variant<api::Invitation, Refusal> People::invite(access::StoredAccount& acc
   return out;
 }
 
-std::variant<api::Invitation, Refusal> People::add(const std::string& tenant, const std::string& name, const api::Account& account) {
+std::variant<api::Invitation, Refusal> People::add(const std::string& tenant, const std::string& name,
+                                                   const api::Account& account) {
   if (!is_account_name(name)) return invalid("id", "an account is named by 1 to 64 of a-z, 0-9, dot, - and _");
   const std::string id = tenant.empty() ? name : name + '@' + tenant;
   if (accounts_.contains(id)) return conflict("there is such an account");
   const auto same = [&](const auto& entry) { return tenant_of(entry.first) == tenant; };
-  if (static_cast<std::size_t>(std::count_if(accounts_.begin(), accounts_.end(), same)) >= kAccountsOfTenantMax || accounts_.size() >= kAccountsMax) {
+  if (static_cast<std::size_t>(std::count_if(accounts_.begin(), accounts_.end(), same)) >= kAccountsOfTenantMax ||
+      accounts_.size() >= kAccountsMax) {
     return conflict("there are as many accounts as there may be");
   }
   access::StoredAccount fresh;
@@ -129,15 +134,18 @@ std::variant<api::Invitation, Refusal> People::add(const std::string& tenant, co
   return made;
 }
 
-std::variant<api::Account, Refusal> People::change(const std::string& tenant, const std::string& id, const api::Account& account, const Principal& who) {
+std::variant<api::Account, Refusal> People::change(const std::string& tenant, const std::string& id,
+                                                   const api::Account& account, const Principal& who) {
   auto* one = account_of(tenant, id);
   if (one == nullptr) return not_found();
   access::StoredAccount changed = *one;
   if (Refusal refusal = set_fields(changed, tenant, account)) return refusal;
-  const bool weaker = changed.disabled() || changed.role() != one->role() || (changed.valid_until() != 0 && changed.valid_until() != one->valid_until());
+  const bool weaker = changed.disabled() || changed.role() != one->role() ||
+                      (changed.valid_until() != 0 && changed.valid_until() != one->valid_until());
   if (weaker && is_last_administrator(*one)) return conflict("this is the last account that can manage the others");
   const auto contains = [&](const std::string& text) { return parse_prefix(text)->contains(who.source); };
-  if (id == who.account && changed.sources_size() > 0 && std::none_of(changed.sources().begin(), changed.sources().end(), contains)) {
+  if (id == who.account && changed.sources_size() > 0 &&
+      std::none_of(changed.sources().begin(), changed.sources().end(), contains)) {
     return invalid("account.sources", "where you are now would be shut out");
   }
   if (const auto saved = save(changed); !saved) return store_failed(saved.error());
@@ -214,7 +222,8 @@ std::variant<api::Consent, Refusal> People::grant(const Principal& who, const ap
   const api::ConsentList held = consents(request.tenant());
   if (static_cast<std::size_t>(held.consents_size()) >= kConsentsOfTenantMax) {  // the oldest one is over long since
     const std::string& oldest = held.consents(held.consents_size() - 1).id();
-    if (const auto removed = store_.remove(RecordKind::kConsent, oldest); !removed) return store_failed(removed.error());
+    if (const auto removed = store_.remove(RecordKind::kConsent, oldest); !removed)
+      return store_failed(removed.error());
     consents_.erase(std::string(oldest));
   }
   access::StoredConsent fresh;
@@ -226,7 +235,8 @@ std::variant<api::Consent, Refusal> People::grant(const Principal& who, const ap
   fresh.set_from(environment_.now());
   fresh.set_until(environment_.now() + seconds);
   fresh.set_edit(request.edit());
-  if (const auto saved = store_.put(RecordKind::kConsent, fresh.id(), fresh.SerializeAsString()); !saved) return store_failed(saved.error());
+  if (const auto saved = store_.put(RecordKind::kConsent, fresh.id(), fresh.SerializeAsString()); !saved)
+    return store_failed(saved.error());
   const std::string id = fresh.id();
   consents_[id] = std::move(fresh);
   const api::ConsentList now = consents(request.tenant());
@@ -237,7 +247,8 @@ Refusal People::end_consent(const std::string& tenant, const std::string& id) {
   const auto at = consents_.find(id);
   if (at == consents_.end() || at->second.tenant() != tenant) return not_found();
   at->second.set_until(std::min(at->second.until(), environment_.now()));
-  if (const auto saved = store_.put(RecordKind::kConsent, id, at->second.SerializeAsString()); !saved) return store_failed(saved.error());
+  if (const auto saved = store_.put(RecordKind::kConsent, id, at->second.SerializeAsString()); !saved)
+    return store_failed(saved.error());
   return {};
 }
 

@@ -25,10 +25,11 @@ constexpr std::uint64_t kBlock = 8;
 constexpr std::size_t kPasswordBytesMax = 1024;
 constexpr std::string_view kMark = "scrypt:";
 
-bool derive(std::string_view password, std::string_view salt, std::uint64_t cost, std::array<unsigned char, kKeyBytes>& key) {
+bool derive(std::string_view password, std::string_view salt, std::uint64_t cost,
+            std::array<unsigned char, kKeyBytes>& key) {
   constexpr std::uint64_t kMemoryMax = 512U << 20;
-  return EVP_PBE_scrypt(password.data(), password.size(), reinterpret_cast<const unsigned char*>(salt.data()), salt.size(), cost, kBlock, 1,
-                        kMemoryMax, key.data(), key.size()) == 1;
+  return EVP_PBE_scrypt(password.data(), password.size(), reinterpret_cast<const unsigned char*>(salt.data()),
+                        salt.size(), cost, kBlock, 1, kMemoryMax, key.data(), key.size()) == 1;
 }
 
 std::string lower(std::string_view text) {
@@ -37,10 +38,12 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-/// What lists of broken passwords begin with, as far as it is long enough to pass for one here once repeated or dressed up.
+/// What lists of broken passwords begin with, as far as it is long enough to pass for one here once repeated or dressed
+/// up.
 constexpr std::array<std::string_view, 24> kKnown{
-    "password", "passw0rd",  "p@ssword", "p@ssw0rd", "123456789", "1234567890", "qwertyuiop", "qwerty123",  "iloveyou", "welcome",  "administrator", "admin",
-    "letmein",  "changeme", "default",  "sekisho",  "firewall",  "abcdefgh",   "1q2w3e4r",   "1qaz2wsx", "zaq12wsx", "trustno1", "football",      "baseball"};
+    "password", "passw0rd", "p@ssword",      "p@ssw0rd", "123456789", "1234567890", "qwertyuiop", "qwerty123",
+    "iloveyou", "welcome",  "administrator", "admin",    "letmein",   "changeme",   "default",    "sekisho",
+    "firewall", "abcdefgh", "1q2w3e4r",      "1qaz2wsx", "zaq12wsx",  "trustno1",   "football",   "baseball"};
 
 /// One of kKnown and nothing beside it but digits and signs, or a run of one or two characters.
 bool is_known(std::string_view password) {
@@ -50,7 +53,8 @@ bool is_known(std::string_view password) {
     if (at == std::string::npos) continue;
     std::string rest = plain;
     while (rest.find(known) != std::string::npos) rest.erase(rest.find(known), known.size());
-    if (std::none_of(rest.begin(), rest.end(), [](unsigned char c) { return std::isalpha(c) != 0 || c >= 0x80; })) return true;
+    if (std::none_of(rest.begin(), rest.end(), [](unsigned char c) { return std::isalpha(c) != 0 || c >= 0x80; }))
+      return true;
   }
   std::vector<char> kinds(plain.begin(), plain.end());
   std::sort(kinds.begin(), kinds.end());
@@ -65,7 +69,10 @@ std::uint32_t classes_of(std::string_view password) {
   bool other = false;
   for (const char c : password) {
     const auto byte = static_cast<unsigned char>(c);
-    (std::islower(byte) != 0 ? small : std::isupper(byte) != 0 ? capital : std::isdigit(byte) != 0 ? digit : other) = true;
+    (std::islower(byte) != 0   ? small
+     : std::isupper(byte) != 0 ? capital
+     : std::isdigit(byte) != 0 ? digit
+                               : other) = true;
   }
   return static_cast<std::uint32_t>(small) + static_cast<std::uint32_t>(capital) + static_cast<std::uint32_t>(digit) +
          static_cast<std::uint32_t>(other);
@@ -91,7 +98,8 @@ bool verify_password(std::string_view password, std::string_view hash) {
   const char* end = hash.data() + hash.size();
   if (hash.starts_with(kMark)) {
     const auto [stop, status] = std::from_chars(hash.data() + kMark.size(), end, cost);
-    const bool sane = status == std::errc{} && end - stop == 1 + kSaltBytes + kKeyBytes && *stop == ':' && cost >= 2 && cost <= kCostMax;
+    const bool sane = status == std::errc{} && end - stop == 1 + kSaltBytes + kKeyBytes && *stop == ':' && cost >= 2 &&
+                      cost <= kCostMax;
     hash = sane ? std::string_view(stop + 1, kSaltBytes + kKeyBytes) : std::string_view();
     if (!sane) cost = 0;
   }
@@ -105,13 +113,17 @@ bool verify_password(std::string_view password, std::string_view hash) {
 }
 
 std::string judge_password(std::string_view password, std::string_view account, const PasswordRule& rule) {
-  if (find_bad_text(password) != std::string::npos || password.size() > kPasswordBytesMax) return "a password is text of at most 1024 bytes";
-  if (count_characters(password) < rule.characters_min) return "a password has at least " + std::to_string(rule.characters_min) + " characters";
+  if (find_bad_text(password) != std::string::npos || password.size() > kPasswordBytesMax)
+    return "a password is text of at most 1024 bytes";
+  if (count_characters(password) < rule.characters_min)
+    return "a password has at least " + std::to_string(rule.characters_min) + " characters";
   if (classes_of(password) < rule.classes_min) {
-    return "a password has characters of at least " + std::to_string(rule.classes_min) + " kinds: small letters, capitals, digits, others";
+    return "a password has characters of at least " + std::to_string(rule.classes_min) +
+           " kinds: small letters, capitals, digits, others";
   }
   const std::string name = lower(account.substr(0, account.find('@')));
-  if (name.size() >= 3 && lower(password).find(name) != std::string::npos) return "a password does not hold the account's name";
+  if (name.size() >= 3 && lower(password).find(name) != std::string::npos)
+    return "a password does not hold the account's name";
   if (is_known(password)) return "this password is one that attackers try first";
   return {};
 }

@@ -8,11 +8,11 @@
 /// Passwords of people (not of remote users, whose protocols want other hashes).
 namespace sekisho::control {
 
-/// scrypt (RFC 7914) with a salt of its own: 32 MiB and about a tenth of a second. The result says its parameters, so that later
-/// ones may differ. Any thread. Empty when the machine has not the memory.
+/// scrypt (RFC 7914) with a salt of its own: 32 MiB and about a tenth of a second. The result says its parameters, so
+/// that later ones may differ. Any thread. Empty when the machine has not the memory.
 std::string hash_password(std::string_view password);
-/// False for a hash that cannot be read. As long for a wrong password as for a right one; with an empty `hash` it does the work of one
-/// and refuses. Any thread.
+/// False for a hash that cannot be read. As long for a wrong password as for a right one; with an empty `hash` it does
+/// the work of one and refuses. Any thread.
 bool verify_password(std::string_view password, std::string_view hash);
 
 struct PasswordRule {

@@ -116,8 +116,9 @@ bool People::is_last_administrator(const access::StoredAccount& account) const {
   const std::int64_t now = environment_.now();
   return std::none_of(accounts_.begin(), accounts_.end(), [&](const auto& entry) {
     const access::StoredAccount& other = entry.second;
-    return other.id() != account.id() && other.role() == account.role() && tenant_of(other.id()) == tenant && !other.disabled() &&
-           !other.password().empty() && other.locked_until() <= now && (other.valid_until() == 0 || other.valid_until() > now);
+    return other.id() != account.id() && other.role() == account.role() && tenant_of(other.id()) == tenant &&
+           !other.disabled() && !other.password().empty() && other.locked_until() <= now &&
+           (other.valid_until() == 0 || other.valid_until() > now);
   });
 }
 
@@ -137,7 +138,8 @@ bool People::throttle(const Address& source) {
   constexpr std::int64_t kMinute = 60;
   const std::int64_t now = environment_.steady();
   if (attempts_.size() >= kSourcesHeldMax) {
-    std::erase_if(attempts_, [&](const auto& entry) { return entry.second.empty() || entry.second.back() <= now - kMinute; });
+    std::erase_if(attempts_,
+                  [&](const auto& entry) { return entry.second.empty() || entry.second.back() <= now - kMinute; });
     if (attempts_.size() >= kSourcesHeldMax) return false;
   }
   auto& recent = attempts_[source_key(source)];
@@ -157,7 +159,8 @@ Refusal People::note_failure(access::StoredAccount& account, const Address& sour
   if (failures.size() >= static_cast<int>(rules.failures_max())) {
     const std::int64_t until = now + std::int64_t{60} * rules.lock_minutes();
     failures.Clear();
-    // The last who could unlock others is shut out only from where the wrong secrets came: an attacker cannot strand a tenant.
+    // The last who could unlock others is shut out only from where the wrong secrets came: an attacker cannot strand a
+    // tenant.
     if (is_last_administrator(account)) {
       auto& sources = *account.mutable_locked_sources();
       constexpr int kLockedSourcesMax = 1000;
@@ -174,7 +177,8 @@ Refusal People::note_failure(access::StoredAccount& account, const Address& sour
     }
     environment_.tell(account.id(), source, "lock", std::to_string(rules.failures_max()) + " wrong secrets");
   }
-  if (const auto saved = save(account); !saved) return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
+  if (const auto saved = save(account); !saved)
+    return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
   return refused();
 }
 
@@ -183,13 +187,14 @@ void People::sign_in(const api::LoginRequest& request, const Address& source, Si
   const auto* known = account(request.account());
   const std::string hash = known == nullptr ? "" : known->password();
   const auto right = std::make_shared<bool>(false);
-  const bool taken = environment_.elsewhere([right, hash, password = request.password()] { *right = verify_password(password, hash); },
-                                            [this, right, hash, request, source, done] { done(judge(request, source, *right, hash)); });
+  const bool taken = environment_.elsewhere(
+      [right, hash, password = request.password()] { *right = verify_password(password, hash); },
+      [this, right, hash, request, source, done] { done(judge(request, source, *right, hash)); });
   if (!taken) done(busy());
 }
 
-std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& request, const Address& source, bool password_right,
-                                                      const std::string& hash) {
+std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& request, const Address& source,
+                                                      bool password_right, const std::string& hash) {
   auto* who = account(request.account());  // anew: it may have gone or changed while its password was looked at
   const auto refuse = [&](const char* why) {
     environment_.tell(request.account(), source, "login_fail", why);
@@ -228,23 +233,34 @@ std::variant<People::SignedIn, Refusal> People::sign_in_by_link(const std::strin
   return Refusal{401, "unauthenticated", "this link was used, has expired, or is none"};
 }
 
-std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAccount& account, const Address& source, bool by_link) {
+std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAccount& account, const Address& source,
+                                                              bool by_link) {
   const std::int64_t now = environment_.now();
-  Session fresh{.account = account.id(), .source = source, .begun = environment_.steady(), .last = environment_.steady(), .begun_unix = now,
-                .last_unix = now, .csrf = random_token(kCsrfBytes), .by_link = by_link, 
-                .before_login = account.last_login(), .before_source = account.last_source(), .before_failures = account.failures_since(),
+  Session fresh{.account = account.id(),
+                .source = source,
+                .begun = environment_.steady(),
+                .last = environment_.steady(),
+                .begun_unix = now,
+                .last_unix = now,
+                .csrf = random_token(kCsrfBytes),
+                .by_link = by_link,
+                .before_login = account.last_login(),
+                .before_source = account.last_source(),
+                .before_failures = account.failures_since(),
                 .totp_offered = {}};
   if (!by_link) account.clear_failures();
   account.set_last_login(now);
   account.set_last_source(std::string(source.wire().begin(), source.wire().end()));
   account.set_failures_since(0);
-  if (const auto saved = save(account); !saved) return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
+  if (const auto saved = save(account); !saved)
+    return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
   std::vector<std::map<std::string, Session>::iterator> own;
   for (auto at = sessions_.begin(); at != sessions_.end(); ++at) {
     if (at->second.account == account.id()) own.push_back(at);
   }
   if (own.size() >= kSessionsOfAccountMax) {
-    sessions_.erase(*std::min_element(own.begin(), own.end(), [](auto a, auto b) { return a->second.last < b->second.last; }));
+    sessions_.erase(
+        *std::min_element(own.begin(), own.end(), [](auto a, auto b) { return a->second.last < b->second.last; }));
   }
   if (auto& recent = attempts_[source_key(source)]; !recent.empty()) recent.pop_back();  // who comes in was no attacker
   const std::string token = random_token(kTokenBytes);
@@ -255,8 +271,10 @@ std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAcco
 
 Principal People::principal(const access::StoredAccount& account, const Session& session) const {
   std::string first = must(account);
-  if (first.empty() && session.by_link) first = "password";  // a link was given because the old one is not to be trusted
-  return {account.id(), role_named(account.role()).value_or(Role::kRead), tenant_of(account.id()), first, session.csrf, session.source};
+  if (first.empty() && session.by_link)
+    first = "password";  // a link was given because the old one is not to be trusted
+  return {account.id(),  role_named(account.role()).value_or(Role::kRead), tenant_of(account.id()), first, session.csrf,
+          session.source};
 }
 
 std::optional<Principal> People::find(const std::string& token, const Address& source, bool live) {
@@ -266,7 +284,8 @@ std::optional<Principal> People::find(const std::string& token, const Address& s
   const model::SignIn rules = environment_.rules();
   const std::int64_t now = environment_.steady();
   const auto* who = account(session.account);
-  const bool over = now - session.last >= std::int64_t{60} * rules.idle_minutes() || now - session.begun >= std::int64_t{60} * rules.session_minutes_max();
+  const bool over = now - session.last >= std::int64_t{60} * rules.idle_minutes() ||
+                    now - session.begun >= std::int64_t{60} * rules.session_minutes_max();
   if (over || who == nullptr || !may_enter(*who, source)) {
     environment_.tell(session.account, source, "logout", over ? "its time was over" : "the account may no longer");
     sessions_.erase(at);
@@ -299,7 +318,8 @@ api::Me People::describe(const Principal& who, const std::string& token) {
   for (int action = 0; action < api::Action_ARRAYSIZE; ++action) {
     const Grant grant = grant_of(who.role, static_cast<api::Action>(action));
     if (grant == Grant::kYes) out.add_may(to_text(static_cast<api::Action>(action)));
-    if (grant == Grant::kConsent || grant == Grant::kChange) out.add_with_consent(to_text(static_cast<api::Action>(action)));
+    if (grant == Grant::kConsent || grant == Grant::kChange)
+      out.add_with_consent(to_text(static_cast<api::Action>(action)));
   }
   out.set_must(who.must);
   out.set_csrf(who.csrf);
@@ -308,7 +328,8 @@ api::Me People::describe(const Principal& who, const std::string& token) {
   set_time(*out.mutable_end(), now->begun_unix + std::int64_t{60} * rules.session_minutes_max());
   out.set_totp(!stored->totp_secret().empty());
   if (now->before_login != 0) set_time(*out.mutable_last_login(), now->before_login);
-  if (const auto last = Address::from_wire({reinterpret_cast<const std::uint8_t*>(now->before_source.data()), now->before_source.size()})) {
+  if (const auto last = Address::from_wire(
+          {reinterpret_cast<const std::uint8_t*>(now->before_source.data()), now->before_source.size()})) {
     out.set_last_source(to_string(*last));
   }
   out.set_failures_since(now->before_failures);
@@ -337,8 +358,8 @@ void People::end_sessions(const std::string& id, const std::string& but_token) {
 void People::set_password(const Principal& who, const std::string& token, const api::SetPasswordRequest& request,
                           std::function<void(Refusal)> done) {
   const model::SignIn rules = environment_.rules();
-  const std::string why =
-      judge_password(request.new_password(), who.account, {rules.password_characters_min(), rules.password_classes_min()});
+  const std::string why = judge_password(request.new_password(), who.account,
+                                         {rules.password_characters_min(), rules.password_classes_min()});
   if (!why.empty()) return done(invalid("new_password", why));
   const auto* stored = account(who.account);
   const auto* now = session(token);
@@ -368,7 +389,8 @@ void People::set_password(const Principal& who, const std::string& token, const 
         if (work->same) return done(invalid("new_password", "this is the old password"));
         if (work->hash.empty()) return done(unavailable("there is not enough memory"));
         changed->set_password(work->hash);
-        if (const auto saved = save(*changed); !saved) return done(unavailable("the store cannot be written: " + sekisho::describe(saved.error())));
+        if (const auto saved = save(*changed); !saved)
+          return done(unavailable("the store cannot be written: " + sekisho::describe(saved.error())));
         still->by_link = false;
         end_sessions(id, token);
         done({});
@@ -382,7 +404,8 @@ std::variant<api::TotpSecret, Refusal> People::begin_totp(const std::string& tok
   const auto* who = account(now->account);
   if (who == nullptr || who->password().empty() || now->by_link) return denied("the password comes first");
   constexpr std::int64_t kFreshSeconds = 600;  // a cookie that was stolen later changes no second factor
-  if (!who->totp_secret().empty() && environment_.steady() - now->begun > kFreshSeconds) return denied("sign in anew to change the second factor");
+  if (!who->totp_secret().empty() && environment_.steady() - now->begun > kFreshSeconds)
+    return denied("sign in anew to change the second factor");
   now->totp_offered = random_bytes(kTotpSecretBytes);
   now->totp_tries = 0;
   api::TotpSecret out;
@@ -404,7 +427,8 @@ Refusal People::confirm_totp(const std::string& token, const std::string& code) 
   access::StoredAccount changed = *who;
   changed.set_totp_secret(now->totp_offered);
   changed.set_totp_last(*step);
-  if (const auto saved = save(changed); !saved) return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
+  if (const auto saved = save(changed); !saved)
+    return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
   *who = std::move(changed);
   now->totp_offered.clear();
   environment_.tell(who->id(), now->source, "update", "second factor");

@@ -37,10 +37,10 @@ struct Permit {
   std::string consent;  ///< the one it rests on; empty: none is needed
 };
 
-/// Accounts, sign-ins, sessions and consents. Accounts and consents are in the store before a call returns; sessions are in memory
-/// alone and end with the daemon. An attempt that was refused is counted before it is answered, so that no crash gives another one.
-/// Unknown, locked and disabled accounts, wrong passwords and wrong codes are refused in the same words and the same time.
-/// Thread: one.
+/// Accounts, sign-ins, sessions and consents. Accounts and consents are in the store before a call returns; sessions
+/// are in memory alone and end with the daemon. An attempt that was refused is counted before it is answered, so that
+/// no crash gives another one. Unknown, locked and disabled accounts, wrong passwords and wrong codes are refused in
+/// the same words and the same time. Thread: one.
 class People {
  public:
   struct Environment {
@@ -52,7 +52,9 @@ class People {
     std::function<model::SignIn()> rules;
     std::function<std::optional<model::TenantSignIn>(const std::string& tenant)> tenant_rules;
     /// Somebody came in or was refused: account, source, "login", "login_fail", "lock", "logout", and why.
-    std::function<void(const std::string& account, const Address& source, std::string_view operation, const std::string& detail)> tell;
+    std::function<void(const std::string& account, const Address& source, std::string_view operation,
+                       const std::string& detail)>
+        tell;
   };
   static constexpr std::size_t kSessionsOfAccountMax = 16;
   static constexpr std::size_t kAccountsMax = 20'000;
@@ -80,7 +82,8 @@ class People {
   /// All but `token`'s; 5 s are allowed for that, it is at once.
   void end_sessions(const std::string& account, const std::string& but_token = {});
 
-  void set_password(const Principal& who, const std::string& token, const api::SetPasswordRequest& request, std::function<void(Refusal)> done);
+  void set_password(const Principal& who, const std::string& token, const api::SetPasswordRequest& request,
+                    std::function<void(Refusal)> done);
   std::variant<api::TotpSecret, Refusal> begin_totp(const std::string& token);
   Refusal confirm_totp(const std::string& token, const std::string& code);
 
@@ -89,11 +92,13 @@ class People {
   /// Notes that a consent was used.
   void use_consent(const std::string& id);
 
-  // Accounts of one tenant, or of the provider (tenant empty). What would leave a tenant without an owner who can sign in, or the
-  // provider without p-sec, is refused.
+  // Accounts of one tenant, or of the provider (tenant empty). What would leave a tenant without an owner who can sign
+  // in, or the provider without p-sec, is refused.
   [[nodiscard]] api::AccountList accounts(const std::string& tenant) const;
-  std::variant<api::Invitation, Refusal> add(const std::string& tenant, const std::string& id, const api::Account& account);
-  std::variant<api::Account, Refusal> change(const std::string& tenant, const std::string& id, const api::Account& account, const Principal& who);
+  std::variant<api::Invitation, Refusal> add(const std::string& tenant, const std::string& id,
+                                             const api::Account& account);
+  std::variant<api::Account, Refusal> change(const std::string& tenant, const std::string& id,
+                                             const api::Account& account, const Principal& who);
   Refusal remove(const std::string& tenant, const std::string& id);
   std::variant<api::Invitation, Refusal> reissue(const std::string& tenant, const std::string& id);
   std::variant<api::Account, Refusal> unlock(const std::string& tenant, const std::string& id);
@@ -116,8 +121,9 @@ class People {
     std::int64_t begun_unix = 0;
     std::int64_t last_unix = 0;
     std::string csrf;
-    bool by_link = false;      ///< may set a password without the old one
-    std::int64_t before_login = 0;  ///< of the account when the session began: who reads it can tell that somebody else was here
+    bool by_link = false;  ///< may set a password without the old one
+    std::int64_t before_login =
+        0;  ///< of the account when the session began: who reads it can tell that somebody else was here
     std::string before_source;
     std::uint32_t before_failures = 0;
     std::string totp_offered;  ///< secret, until its first code
@@ -135,7 +141,8 @@ class People {
   [[nodiscard]] std::string must(const access::StoredAccount& account) const;
   bool throttle(const Address& source);
   Refusal note_failure(access::StoredAccount& account, const Address& source);
-  std::variant<SignedIn, Refusal> judge(const api::LoginRequest& request, const Address& source, bool password_right, const std::string& hash);
+  std::variant<SignedIn, Refusal> judge(const api::LoginRequest& request, const Address& source, bool password_right,
+                                        const std::string& hash);
   std::variant<SignedIn, Refusal> begin_session(access::StoredAccount& account, const Address& source, bool by_link);
   Principal principal(const access::StoredAccount& account, const Session& session) const;
   std::variant<api::Invitation, Refusal> invite(access::StoredAccount& account);
@@ -146,7 +153,7 @@ class People {
   Environment environment_;
   std::map<std::string, access::StoredAccount> accounts_;
   std::map<std::string, access::StoredConsent> consents_;
-  std::map<std::string, Session> sessions_;  ///< by SHA-256 of the token
+  std::map<std::string, Session> sessions_;                   ///< by SHA-256 of the token
   std::map<std::string, std::deque<std::int64_t>> attempts_;  ///< by source
 };
 

@@ -25,7 +25,9 @@ std::optional<int> offset_of(std::string_view text) {
   if (text == "Z" || text == "z") return 0;
   const auto hours = number(text, 1, 2);
   const auto minutes = number(text, 4, 2);
-  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' || !hours || !minutes || *hours > 23 || *minutes > 59) return std::nullopt;
+  if (text.size() != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':' || !hours || !minutes || *hours > 23 ||
+      *minutes > 59)
+    return std::nullopt;
   return (text[0] == '-' ? -1 : 1) * (*hours * 3600 + *minutes * 60);
 }
 
@@ -38,8 +40,9 @@ std::string rfc3339(std::int64_t unix_seconds) {
   const year_month_day date(day);
   const hh_mm_ss time(at - day);
   std::array<char, 64> out{};
-  std::snprintf(out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                static_cast<unsigned>(date.day()), static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+  std::snprintf(out.data(), out.size(), "%04d-%02u-%02uT%02d:%02d:%02dZ", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
                 static_cast<int>(time.seconds().count()));
   return out.data();
 }
@@ -53,7 +56,9 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
   const auto hour_ = number(text, 11, 2);
   const auto minute_ = number(text, 14, 2);
   const auto second_ = number(text, 17, 2);
-  if (!year_ || !month_ || !day_ || !hour_ || !minute_ || !second_ || text[4] != '-' || text[7] != '-' || text[13] != ':' || text[16] != ':') return std::nullopt;
+  if (!year_ || !month_ || !day_ || !hour_ || !minute_ || !second_ || text[4] != '-' || text[7] != '-' ||
+      text[13] != ':' || text[16] != ':')
+    return std::nullopt;
   if (text[10] != 'T' && text[10] != 't' && text[10] != ' ') return std::nullopt;
   const year_month_day date(year(*year_), month(static_cast<unsigned>(*month_)), day(static_cast<unsigned>(*day_)));
   if (!date.ok() || *year_ < 1970 || *hour_ > 23 || *minute_ > 59 || *second_ > 60) return std::nullopt;
@@ -65,7 +70,8 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
   }
   const auto offset = offset_of(rest);
   if (!offset) return std::nullopt;
-  return duration_cast<seconds>(sys_days(date).time_since_epoch()).count() + *hour_ * 3600 + *minute_ * 60 + *second_ - *offset;
+  return duration_cast<seconds>(sys_days(date).time_since_epoch()).count() + *hour_ * 3600 + *minute_ * 60 + *second_ -
+         *offset;
 }
 
 }  // namespace sekisho::control

@@ -8,7 +8,8 @@
 namespace sekisho::control {
 namespace {
 
-constexpr std::array<std::string_view, kRoles> kNames{"owner", "admin", "rule", "user", "log", "read", "p-ops", "p-support", "p-audit", "p-sec"};
+constexpr std::array<std::string_view, kRoles> kNames{"owner", "admin", "rule",      "user",    "log",
+                                                      "read",  "p-ops", "p-support", "p-audit", "p-sec"};
 
 struct Line {
   api::Action action;
@@ -43,7 +44,8 @@ constexpr std::array kMatrix{
 };
 // clang-format on
 static_assert(kMatrix.size() == api::Action_ARRAYSIZE);
-static_assert(std::all_of(kMatrix.begin(), kMatrix.end(), [](const Line& line) { return line.grants.size() == kRoles; }));
+static_assert(std::all_of(kMatrix.begin(), kMatrix.end(),
+                          [](const Line& line) { return line.grants.size() == kRoles; }));
 
 }  // namespace
 
@@ -57,7 +59,8 @@ std::optional<Role> role_named(std::string_view text) {
 }
 
 Grant grant_of(Role role, api::Action action) {
-  const auto* line = std::find_if(kMatrix.begin(), kMatrix.end(), [&](const Line& one) { return one.action == action; });
+  const auto* line =
+      std::find_if(kMatrix.begin(), kMatrix.end(), [&](const Line& one) { return one.action == action; });
   if (line == kMatrix.end()) return Grant::kNo;
   switch (line->grants[static_cast<std::size_t>(role)]) {
     case 'Y':
@@ -79,10 +82,13 @@ std::string to_text(api::Action action) {
 
 std::string permissions_page() {
   std::string out =
-      "# Permissions\n\nMade from `control/access/roles.cc` by `controld --permissions`; a test compares. Everything is refused that is not\n"
+      "# Permissions\n\nMade from `control/access/roles.cc` by `controld --permissions`; a test compares. Everything "
+      "is refused that is not\n"
       "granted here, for the tenant a request names.\n\n"
-      "Y yes; c while a consent of the tenant lasts; C the same, and the consent says that things may be changed; - no. A role sees of the\n"
-      "tenant's document what it may see, and changes what it may change, part by part (`control/api/document_json.cc`).\n\n| action | what |";
+      "Y yes; c while a consent of the tenant lasts; C the same, and the consent says that things may be changed; - "
+      "no. A role sees of the\n"
+      "tenant's document what it may see, and changes what it may change, part by part "
+      "(`control/api/document_json.cc`).\n\n| action | what |";
   for (const auto name : kNames) out += ' ' + std::string(name) + " |";
   out += "\n|---|---|";
   for (std::size_t i = 0; i < kRoles; ++i) out += "---|";

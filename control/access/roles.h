@@ -19,7 +19,9 @@ inline constexpr std::size_t kRoles = 10;
 std::string_view to_text(Role role);
 std::optional<Role> role_named(std::string_view text);
 /// The provider's roles have no tenant of their own.
-[[nodiscard]] constexpr bool is_provider(Role role) { return role >= Role::kPlatform; }
+[[nodiscard]] constexpr bool is_provider(Role role) {
+  return role >= Role::kPlatform;
+}
 
 enum class Grant : std::uint8_t {
   kNo,

@@ -15,10 +15,12 @@ namespace sekisho::control {
 
 std::string totp_code(std::string_view secret, std::uint64_t step, unsigned digits) {
   std::array<unsigned char, 8> counter{};
-  for (std::size_t i = 0; i < counter.size(); ++i) counter[i] = static_cast<unsigned char>(step >> (8 * (counter.size() - 1 - i)));
+  for (std::size_t i = 0; i < counter.size(); ++i)
+    counter[i] = static_cast<unsigned char>(step >> (8 * (counter.size() - 1 - i)));
   std::array<unsigned char, EVP_MAX_MD_SIZE> mac{};
   unsigned size = 0;
-  SEKISHO_ASSERT(HMAC(EVP_sha1(), secret.data(), static_cast<int>(secret.size()), counter.data(), counter.size(), mac.data(), &size) != nullptr);
+  SEKISHO_ASSERT(HMAC(EVP_sha1(), secret.data(), static_cast<int>(secret.size()), counter.data(), counter.size(),
+                      mac.data(), &size) != nullptr);
   const std::size_t at = mac[size - 1] & 0x0fU;  // RFC 4226 section 5.3
   std::uint32_t number = (mac[at] & 0x7fU) * 0x1000000U + mac[at + 1] * 0x10000U + mac[at + 2] * 0x100U + mac[at + 3];
   std::string out(digits, '0');
@@ -26,7 +28,8 @@ std::string totp_code(std::string_view secret, std::uint64_t step, unsigned digi
   return out;
 }
 
-std::optional<std::uint64_t> find_totp_step(std::string_view secret, std::string_view code, std::int64_t now, std::uint64_t last) {
+std::optional<std::uint64_t> find_totp_step(std::string_view secret, std::string_view code, std::int64_t now,
+                                            std::uint64_t last) {
   constexpr std::size_t kDigits = 6;
   if (code.size() != kDigits || secret.empty() || now < kTotpDriftSteps * kTotpStepSeconds) return std::nullopt;
   const auto current = static_cast<std::uint64_t>(now / kTotpStepSeconds);
@@ -60,7 +63,8 @@ std::string totp_uri(std::string_view secret, std::string_view account) {
     const auto byte = static_cast<unsigned char>(c);
     name += plain ? std::string(1, c) : std::string{'%', kHex[byte >> 4U], kHex[byte & 15U]};
   }
-  return "otpauth://totp/Sekisho:" + name + "?secret=" + base32(secret) + "&issuer=Sekisho&algorithm=SHA1&digits=6&period=30";
+  return "otpauth://totp/Sekisho:" + name + "?secret=" + base32(secret) +
+         "&issuer=Sekisho&algorithm=SHA1&digits=6&period=30";
 }
 
 }  // namespace sekisho::control

@@ -17,7 +17,8 @@ void answer(const CallPtr& call, const Refusal& refusal) {
   refusal ? call->refuse(refusal) : call->reply(api::Nothing());
 }
 
-void list_acts(const CallPtr& call, ApiWorld& world, const std::string& tenant, std::uint32_t limit, std::uint64_t before) {
+void list_acts(const CallPtr& call, ApiWorld& world, const std::string& tenant, std::uint32_t limit,
+               std::uint64_t before) {
   constexpr std::uint32_t kActsDefault = 100;
   constexpr std::uint32_t kActsMax = 1000;
   const std::uint32_t wanted = std::min(limit == 0 ? kActsDefault : limit, kActsMax);
@@ -40,8 +41,10 @@ void add_staff(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::StaffRequest>();
   call->about = request.id();
   if (request.tenant_owner().empty()) return answer(call, world.people.add("", request.id(), request.account()));
-  if (world.in_force().tenant(request.tenant_owner()) == nullptr) return call->refuse(invalid("tenant_owner", "there is no such tenant"));
-  if (world.people.accounts(request.tenant_owner()).accounts_size() > 0) return call->refuse(conflict("the tenant has accounts: its owner makes further ones"));
+  if (world.in_force().tenant(request.tenant_owner()) == nullptr)
+    return call->refuse(invalid("tenant_owner", "there is no such tenant"));
+  if (world.people.accounts(request.tenant_owner()).accounts_size() > 0)
+    return call->refuse(conflict("the tenant has accounts: its owner makes further ones"));
   api::Account owner = request.account();
   owner.set_role("owner");
   answer(call, world.people.add(request.tenant_owner(), request.id(), owner));
@@ -73,9 +76,15 @@ void add_account_methods(Handlers& out, ApiWorld& world) {
       answer(call, act(world.people, std::string(), call->request<api::StaffId>().id()));
     };
   };
-  const auto remove = [](People& people, const std::string& tenant, const std::string& id) { return people.remove(tenant, id); };
-  const auto reissue = [](People& people, const std::string& tenant, const std::string& id) { return people.reissue(tenant, id); };
-  const auto unlock = [](People& people, const std::string& tenant, const std::string& id) { return people.unlock(tenant, id); };
+  const auto remove = [](People& people, const std::string& tenant, const std::string& id) {
+    return people.remove(tenant, id);
+  };
+  const auto reissue = [](People& people, const std::string& tenant, const std::string& id) {
+    return people.reissue(tenant, id);
+  };
+  const auto unlock = [](People& people, const std::string& tenant, const std::string& id) {
+    return people.unlock(tenant, id);
+  };
   each("RemoveAccount", remove);
   each("ReissueAccount", reissue);
   each("UnlockAccount", unlock);

@@ -20,7 +20,7 @@ using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
 using google::protobuf::ServiceDescriptor;
 
-constexpr int kHashingWaitsMax = 16;           // each takes a tenth of a second
+constexpr int kHashingWaitsMax = 16;  // each takes a tenth of a second
 constexpr std::size_t kRememberedMax = 2000;
 constexpr std::int64_t kRememberSeconds = 3600;
 constexpr std::size_t kKeyBytesMax = 128;
@@ -55,8 +55,12 @@ std::string tenant_of(const std::string& account) {
 
 }  // namespace
 
-ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane, Environment environment)
-    : io_(io), store_(store), environment_(std::move(environment)), people_(store, people_environment()),
+ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
+                       DataplaneLink& dataplane, Environment environment)
+    : io_(io),
+      store_(store),
+      environment_(std::move(environment)),
+      people_(store, people_environment()),
       sampler_(io, dataplane, ids, environment_.in_force, environment_.ask, environment_.now),
       world_{store, committer, people_, sampler_, ids, environment_.in_force, environment_.ask, environment_.now} {
   add_session_methods(handlers_, world_);
@@ -69,7 +73,9 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
   for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(service().FindMethodByName(name) != nullptr);
 }
 
-ApiService::~ApiService() { hashing_.join(); }
+ApiService::~ApiService() {
+  hashing_.join();
+}
 
 Result<void> ApiService::start() {
   SEKISHO_CHECK_OK(people_.load());
@@ -77,12 +83,17 @@ Result<void> ApiService::start() {
   return {};
 }
 
-void ApiService::stop() { sampler_.stop(); }
+void ApiService::stop() {
+  sampler_.stop();
+}
 
 People::Environment ApiService::people_environment() {
   People::Environment out;
   out.now = environment_.now;
-  out.steady = [] { return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+  out.steady = [] {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  };
   out.elsewhere = [this](std::function<void()> work, std::function<void()> then) {
     if (hashing_waits_ >= kHashingWaitsMax) return false;
     ++hashing_waits_;
@@ -103,19 +114,20 @@ People::Environment ApiService::people_environment() {
     const auto* found = environment_.in_force().tenant(tenant);
     return found == nullptr ? std::nullopt : std::optional(found->sign_in());
   };
-  out.tell = [this](const std::string& account, const Address& source, std::string_view operation, const std::string& detail) {
-    tell(account, source, operation, detail);
-  };
+  out.tell = [this](const std::string& account, const Address& source, std::string_view operation,
+                    const std::string& detail) { tell(account, source, operation, detail); };
   return out;
 }
 
 std::unique_ptr<Message> ApiService::read_request(const MethodDescriptor& method, ControlRequest& request) {
   const ipc::ApiCall& asked = request.message.api_call();
-  std::unique_ptr<Message> out(google::protobuf::MessageFactory::generated_factory()->GetPrototype(method.input_type())->New());
+  std::unique_ptr<Message> out(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(method.input_type())->New());
   if (!asked.in_fd()) return out->ParseFromString(asked.request()) ? std::move(out) : nullptr;
   if (request.fds.size() != 1) return nullptr;
   const auto blob = SealedBlob::open(std::move(request.fds[0]), kRequestBytesMax);
-  return blob && out->ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size())) ? std::move(out) : nullptr;
+  return blob && out->ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size())) ? std::move(out)
+                                                                                                   : nullptr;
 }
 
 void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
@@ -126,7 +138,8 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
   const api::MethodRule& rule = method->options().GetExtension(api::method);
   std::function<void(ControlAnswer)> answer = [reply](ControlAnswer out) { reply(std::move(out)); };
   const auto sent = std::make_shared<std::function<void(ControlAnswer)>>();
-  const auto call = std::make_shared<Call>(*method, request.message.api_call(), std::move(message), [sent](ControlAnswer out) { (*sent)(std::move(out)); });
+  const auto call = std::make_shared<Call>(*method, request.message.api_call(), std::move(message),
+                                           [sent](ControlAnswer out) { (*sent)(std::move(out)); });
   *sent = answer;
   if (Refusal refusal = identify(*call, rule)) return call->refuse(refusal);
   if (Refusal refusal = authorise(*call, rule)) {
@@ -154,7 +167,8 @@ Refusal ApiService::identify(Call& call, const api::MethodRule& rule) {
   auto who = people_.find(call.asked().token(), *source, call.asked().live());
   if (!who) return not_signed_in();
   call.who = std::move(*who);
-  if (changes(rule) && !same(call.asked().csrf(), call.who.csrf)) return {403, "csrf", "the header X-Sekisho-Csrf is missing or wrong"};
+  if (changes(rule) && !same(call.asked().csrf(), call.who.csrf))
+    return {403, "csrf", "the header X-Sekisho-Csrf is missing or wrong"};
   if (rule.access() == api::MethodRule::LOGIN && !call.who.must.empty()) {
     return {403, "setup", call.who.must == "totp" ? "set up the second factor first" : "set a password first"};
   }
@@ -189,13 +203,15 @@ bool ApiService::answered_before(const CallPtr& call, std::function<void(Control
   const std::string name = call->who.account + '\n' + key;
   const std::string asked = digest(call->method().name() + '\n' + call->message().SerializeAsString());
   if (const auto at = remembered_.find(name); at != remembered_.end()) {
-    if (at->second.request != asked) return call->refuse(invalid("", "this idempotency key was used for something else")), true;
+    if (at->second.request != asked)
+      return call->refuse(invalid("", "this idempotency key was used for something else")), true;
     if (!at->second.answer) return call->refuse(conflict("this request is under way")), true;
     ControlAnswer again;
     *again.message.mutable_api_answer() = *at->second.answer;
     return call->send(std::move(again)), true;
   }
-  if (remembered_.size() >= kRememberedMax) return call->refuse({429, "too_many", "too many requests with keys", {}, 60}), true;
+  if (remembered_.size() >= kRememberedMax)
+    return call->refuse({429, "too_many", "too many requests with keys", {}, 60}), true;
   remembered_[name] = {asked, std::nullopt, now};
   answer = [this, name, answer](ControlAnswer out) {
     const ipc::ApiAnswer& said = out.message.api_answer();
@@ -237,7 +253,8 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   if (is_provider(call.who.role) && !whose.empty()) (void)store_.add_act("", entry.SerializeAsString());
 }
 
-void ApiService::tell(const std::string& account, const Address& source, std::string_view operation, const std::string& detail) {
+void ApiService::tell(const std::string& account, const Address& source, std::string_view operation,
+                      const std::string& detail) {
   const std::string tenant = tenant_of(account);
   api::AuditEntry entry;
   entry.mutable_at()->set_seconds(environment_.now());
@@ -260,10 +277,12 @@ void ApiService::handle_local(const ControlRequest& request, ControlServer::Repl
     if (const auto* refusal = std::get_if<Refusal>(&made)) return body.set_error(refusal->message);
     body.set_link(std::get<api::Invitation>(made).link());
   };
-  tell(asked.id(), Address::from_v4(0), "local", ipc::LocalAccount::What_Name(asked.what()) + " by uid " + std::to_string(request.uid));
+  tell(asked.id(), Address::from_v4(0), "local",
+       ipc::LocalAccount::What_Name(asked.what()) + " by uid " + std::to_string(request.uid));
   if (asked.what() == ipc::LocalAccount::LIST) {
     auto& table = *body.mutable_accounts();
-    for (const char* title : {"Account", "Role", "State"}) table.add_columns()->set_title(title), table.mutable_columns()->rbegin()->set_key(title);
+    for (const char* title : {"Account", "Role", "State"})
+      table.add_columns()->set_title(title), table.mutable_columns()->rbegin()->set_key(title);
     const auto list = [&](const std::string& whose) {
       const api::AccountList accounts = people_.accounts(whose);
       for (const auto& one : accounts.accounts()) {
@@ -275,7 +294,8 @@ void ApiService::handle_local(const ControlRequest& request, ControlServer::Repl
     };
     list("");
     const InForce now = environment_.in_force();
-    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i) list(now.model->tenants(i).service_code());
+    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i)
+      list(now.model->tenants(i).service_code());
   } else if (asked.what() == ipc::LocalAccount::ADD) {
     api::Account account;
     account.set_role(asked.role());

@@ -14,10 +14,10 @@
 
 namespace sekisho::control {
 
-/// The management API behind control.sock: finds out who asks, judges whether he may, for the tenant the request names, and only then
-/// lets a method work. What a request asks for stands in base/proto/api.proto beside the method; a method without a handler, or a
-/// handler without a method, does not start. Every change, and every look by consent, is written down before it is answered.
-/// Thread: that of `io`; passwords are hashed on one of its own.
+/// The management API behind control.sock: finds out who asks, judges whether he may, for the tenant the request names,
+/// and only then lets a method work. What a request asks for stands in base/proto/api.proto beside the method; a method
+/// without a handler, or a handler without a method, does not start. Every change, and every look by consent, is
+/// written down before it is answered. Thread: that of `io`; passwords are hashed on one of its own.
 class ApiService {
  public:
   struct Environment {
@@ -25,7 +25,8 @@ class ApiService {
     std::function<void(ControlRequest, ControlServer::Reply)> ask;
     std::function<std::int64_t()> now;  ///< Unix seconds
   };
-  ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane, Environment environment);
+  ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
+             Environment environment);
   ~ApiService();
 
   /// Reads accounts and consents. Begins to sample.
@@ -42,7 +43,8 @@ class ApiService {
     std::optional<ipc::ApiAnswer> answer;
     std::int64_t at = 0;
   };
-  std::unique_ptr<google::protobuf::Message> read_request(const google::protobuf::MethodDescriptor& method, ControlRequest& request);
+  std::unique_ptr<google::protobuf::Message> read_request(const google::protobuf::MethodDescriptor& method,
+                                                          ControlRequest& request);
   Refusal identify(Call& call, const api::MethodRule& rule);
   Refusal authorise(Call& call, const api::MethodRule& rule);
   bool answered_before(const CallPtr& call, std::function<void(ControlAnswer)>& answer);

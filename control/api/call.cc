@@ -10,7 +10,8 @@ namespace sekisho::control {
 
 const model::Tenant* InForce::tenant(const std::string& service_code) const {
   if (model == nullptr) return nullptr;
-  const auto at = std::find_if(model->tenants().begin(), model->tenants().end(), [&](const auto& one) { return one.service_code() == service_code; });
+  const auto at = std::find_if(model->tenants().begin(), model->tenants().end(),
+                               [&](const auto& one) { return one.service_code() == service_code; });
   return at == model->tenants().end() ? nullptr : &*at;
 }
 

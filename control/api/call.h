@@ -17,11 +17,12 @@
 
 namespace sekisho::control {
 
-/// One method of the API that somebody asked for and may ask for: authorised before a handler sees it. Answered exactly once.
+/// One method of the API that somebody asked for and may ask for: authorised before a handler sees it. Answered exactly
+/// once.
 class Call {
  public:
-  Call(const google::protobuf::MethodDescriptor& method, ipc::ApiCall asked, std::unique_ptr<google::protobuf::Message> request,
-       std::function<void(ControlAnswer)> answer)
+  Call(const google::protobuf::MethodDescriptor& method, ipc::ApiCall asked,
+       std::unique_ptr<google::protobuf::Message> request, std::function<void(ControlAnswer)> answer)
       : method_(method), asked_(std::move(asked)), request_(std::move(request)), answer_(std::move(answer)) {}
 
   [[nodiscard]] const google::protobuf::MethodDescriptor& method() const { return method_; }
@@ -35,7 +36,7 @@ class Call {
   Principal who;       ///< empty account: nobody is signed in
   std::string tenant;  ///< of a method for a tenant: its service code
   Permit permit;
-  std::string about;   ///< what the operation log says beside the method and its tenant
+  std::string about;  ///< what the operation log says beside the method and its tenant
 
   void reply(const google::protobuf::Message& message, std::uint32_t etag = 0);
   void refuse(const Refusal& refusal, const api::Error& more = {});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Documents: of one tenant, as far as its people see and change it, and of the unit for the provider. Both are merged into the whole
-// configuration in force and go the same way as a document that sekishoctl commits.
+// Documents: of one tenant, as far as its people see and change it, and of the unit for the provider. Both are merged
+// into the whole configuration in force and go the same way as a document that sekishoctl commits.
 #include <algorithm>
 
 #include "base/describe.h"
@@ -17,14 +17,17 @@ namespace {
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
 May may_of(ApiWorld& world, const Call& call) {
-  return [&world, who = call.who, tenant = call.tenant](api::Action action) { return world.people.may(who, action, tenant).allowed; };
+  return [&world, who = call.who, tenant = call.tenant](api::Action action) {
+    return world.people.may(who, action, tenant).allowed;
+  };
 }
 
 /// Of the provider's document: what its role may for any tenant without asking it.
 May may_of_platform(const Call& call) {
   return [role = call.who.role](api::Action action) {
     // Names of tenants are the provider's to give, whoever else may see them.
-    return grant_of(role, action) == Grant::kYes || (action == api::CONTRACT_VIEW && grant_of(role, api::BINDINGS_ASSIGN) == Grant::kYes);
+    return grant_of(role, action) == Grant::kYes ||
+           (action == api::CONTRACT_VIEW && grant_of(role, api::BINDINGS_ASSIGN) == Grant::kYes);
   };
 }
 
@@ -43,7 +46,8 @@ std::optional<std::string> own_path(const Scope& scope, const std::string& path)
   return std::nullopt;
 }
 
-void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const Scope& scope, const std::vector<Finding>& findings) {
+void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const Scope& scope,
+                  const std::vector<Finding>& findings) {
   bool elsewhere = false;
   for (const Finding& finding : findings) {
     const bool error = finding.severity == Severity::kError;
@@ -52,14 +56,18 @@ void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const S
     auto& one = *out.Add();
     one.set_severity(error ? "error" : "warning");
     one.set_path(path.value_or("document"));
-    one.set_message(path ? finding.sentence : "this does not fit what else is configured on the unit: ask the provider");
+    one.set_message(path ? finding.sentence
+                         : "this does not fit what else is configured on the unit: ask the provider");
     elsewhere |= !path;
   }
-  std::stable_sort(out.begin(), out.end(), [](const api::Finding& a, const api::Finding& b) { return a.severity() == "error" && b.severity() != "error"; });
+  std::stable_sort(out.begin(), out.end(), [](const api::Finding& a, const api::Finding& b) {
+    return a.severity() == "error" && b.severity() != "error";
+  });
 }
 
 /// Changes as a tenant reads them: paths inside its own document.
-void add_changes(google::protobuf::RepeatedPtrField<api::Change>& out, const Scope& scope, const std::vector<Change>& changes) {
+void add_changes(google::protobuf::RepeatedPtrField<api::Change>& out, const Scope& scope,
+                 const std::vector<Change>& changes) {
   constexpr std::array<const char*, 4> kKinds{"added", "removed", "changed", "moved"};
   const std::string own = "tenants[" + scope.service_code + "].";
   for (const Change& change : changes) {
@@ -72,10 +80,12 @@ void add_changes(google::protobuf::RepeatedPtrField<api::Change>& out, const Sco
   }
 }
 
-void refuse_findings(const CallPtr& call, const Scope& scope, const std::vector<Finding>& findings, const std::string& message) {
+void refuse_findings(const CallPtr& call, const Scope& scope, const std::vector<Finding>& findings,
+                     const std::string& message) {
   api::Error error;
   add_findings(*error.mutable_findings(), scope, findings);
-  const auto first = std::find_if(error.findings().begin(), error.findings().end(), [](const auto& one) { return one.severity() == "error"; });
+  const auto first = std::find_if(error.findings().begin(), error.findings().end(),
+                                  [](const auto& one) { return one.severity() == "error"; });
   const bool any = first != error.findings().end();
   const Refusal refusal = invalid(any ? first->path() : "document", any ? first->message() : message);
   call->refuse(refusal, error);
@@ -96,12 +106,15 @@ std::optional<int> index_of(const model::Configuration& model, const std::string
 }
 
 Refusal guard_own_source(const Call& call, const model::Tenant& before, const model::Tenant& after) {
-  if (after.sign_in().sources_size() == 0 || before.sign_in().SerializeAsString() == after.sign_in().SerializeAsString()) return {};
+  if (after.sign_in().sources_size() == 0 ||
+      before.sign_in().SerializeAsString() == after.sign_in().SerializeAsString())
+    return {};
   for (const auto& text : after.sign_in().sources()) {
     const auto prefix = parse_prefix(text);
     if (!prefix || prefix->contains(call.who.source)) return {};
   }
-  return is_provider(call.who.role) ? Refusal() : invalid("document.sign_in.sources", "where you are now would be shut out");
+  return is_provider(call.who.role) ? Refusal()
+                                    : invalid("document.sign_in.sources", "where you are now would be shut out");
 }
 
 /// Empty `refusal` and errors in `findings`: it could not be read.
@@ -113,7 +126,8 @@ Refusal make_tenant_draft(ApiWorld& world, const Call& call, model::Tenant sent,
   if (sent.service_code() != call.tenant) return invalid("document.service_code", "this is another tenant's document");
   out.whole = *now.model;
   model::Tenant merged;
-  if (Refusal refusal = merge_tenant(now.model->tenants(*index), std::move(sent), may_of(world, call), merged)) return refusal;
+  if (Refusal refusal = merge_tenant(now.model->tenants(*index), std::move(sent), may_of(world, call), merged))
+    return refusal;
   if (Refusal refusal = guard_own_source(call, now.model->tenants(*index), merged)) return refusal;
   *out.whole.mutable_tenants(*index) = std::move(merged);
   return {};
@@ -135,7 +149,8 @@ Refusal make_draft(ApiWorld& world, const Call& call, const google::protobuf::St
   if (!platform) return make_tenant_draft(world, call, std::move(*read.model.mutable_tenants(0)), out);
   const InForce now = world.in_force();
   out.scope = {true, -1, ""};
-  return merge_platform(now.model == nullptr ? model::Configuration() : *now.model, std::move(read.model), may_of_platform(call), out.whole);
+  return merge_platform(now.model == nullptr ? model::Configuration() : *now.model, std::move(read.model),
+                        may_of_platform(call), out.whole);
 }
 
 /// Refuses with the findings of reading beside it.
@@ -226,7 +241,9 @@ void check(const CallPtr& call, ApiWorld& world, const google::protobuf::Struct&
   out.set_ok(!has_errors(findings));
   add_findings(*out.mutable_findings(), draft.scope, findings);
   const InForce now = world.in_force();
-  if (out.ok()) add_changes(*out.mutable_changes(), draft.scope, diff_models(now.model == nullptr ? model::Configuration() : *now.model, draft.whole));
+  if (out.ok())
+    add_changes(*out.mutable_changes(), draft.scope,
+                diff_models(now.model == nullptr ? model::Configuration() : *now.model, draft.whole));
   call->reply(out);
 }
 
@@ -241,7 +258,9 @@ Refusal check_base(ApiWorld& world, const Call& call) {
   const std::uint32_t base = call.asked().if_match();
   const InForce now = world.in_force();
   if (base == now.revision && base != 0) return {};
-  const Refusal stale{412, "precondition", base == 0 ? "say with If-Match which revision the document was made from" : "somebody changed it in between"};
+  const Refusal stale{
+      412, "precondition",
+      base == 0 ? "say with If-Match which revision the document was made from" : "somebody changed it in between"};
   if (base == 0) return now.revision == 0 ? Refusal() : stale;
   if (call.tenant.empty()) return stale;
   const auto then = part_of_revision(world, base, call.tenant);
@@ -249,8 +268,13 @@ Refusal check_base(ApiWorld& world, const Call& call) {
   return then && current != nullptr && text_of(*then) == text_of(*current) ? Refusal() : stale;
 }
 
-CommitRequest commit_request(ApiWorld& world, const Call& call, const std::string& comment, std::uint32_t confirm_seconds) {
-  return {.text = {}, .comment = comment, .author = call.who.account, .confirm_seconds = confirm_seconds, .base_revision = world.in_force().revision};
+CommitRequest commit_request(ApiWorld& world, const Call& call, const std::string& comment,
+                             std::uint32_t confirm_seconds) {
+  return {.text = {},
+          .comment = comment,
+          .author = call.who.account,
+          .confirm_seconds = confirm_seconds,
+          .base_revision = world.in_force().revision};
 }
 
 Committer::Done commit_done(const CallPtr& call, ApiWorld& world, const Scope& scope) {
@@ -270,12 +294,15 @@ Committer::Done commit_done(const CallPtr& call, ApiWorld& world, const Scope& s
     out.set_confirm_seconds(answer.confirm_seconds);
     add_findings(*out.mutable_findings(), scope, answer.findings);
     constexpr double kMicrosecondsInMillisecond = 1000;
-    out.set_milliseconds(static_cast<double>(answer.compile_microseconds + answer.build_microseconds + answer.swap_microseconds) / kMicrosecondsInMillisecond);
+    out.set_milliseconds(
+        static_cast<double>(answer.compile_microseconds + answer.build_microseconds + answer.swap_microseconds) /
+        kMicrosecondsInMillisecond);
     call->reply(out, answer.revision);
   };
 }
 
-void put_in_force(const CallPtr& call, ApiWorld& world, Draft draft, const std::string& comment, std::uint32_t confirm_seconds) {
+void put_in_force(const CallPtr& call, ApiWorld& world, Draft draft, const std::string& comment,
+                  std::uint32_t confirm_seconds) {
   CommitRequest request = commit_request(world, *call, comment, confirm_seconds);
   request.text = encode_document(draft.whole);
   world.committer.commit(std::move(request), commit_done(call, world, draft.scope));
@@ -294,7 +321,8 @@ void confirm(const CallPtr& call, ApiWorld& world, std::uint32_t revision) {
   api::Config waiting;
   add_waiting(world, *call, waiting);
   if (waiting.waiting_confirmation() == 0) return call->refuse(conflict("nothing of yours waits for its confirmation"));
-  if (revision != waiting.waiting_confirmation()) return call->refuse(conflict("another revision waits for its confirmation"));
+  if (revision != waiting.waiting_confirmation())
+    return call->refuse(conflict("another revision waits for its confirmation"));
   const CommitAnswer answer = world.committer.confirm(revision);
   if (!answer.ok) return call->refuse(conflict(answer.error));
   call->about = "revision " + std::to_string(revision);
@@ -313,7 +341,8 @@ void roll_back(const CallPtr& call, ApiWorld& world) {
     CommitRequest back = commit_request(world, *call, request.comment(), 0);
     back.base_revision = 0;
     const auto index = index_of(*world.in_force().model, call->tenant);
-    return world.committer.rollback((*before)->number, std::move(back), commit_done(call, world, {false, *index, call->tenant}));
+    return world.committer.rollback((*before)->number, std::move(back),
+                                    commit_done(call, world, {false, *index, call->tenant}));
   }
   const auto old = part_of_revision(world, request.revision(), call->tenant);
   if (!old) return call->refuse(not_found());
@@ -360,17 +389,20 @@ void import_config(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::ImportRequest>();
   Decoded read = decode_document(request.text());
   if (has_errors(read.findings) || read.model.tenants_size() != 1) {
-    return call->refuse(invalid("text", read.findings.empty() ? "this is no exported document" : read.findings[0].sentence));
+    return call->refuse(
+        invalid("text", read.findings.empty() ? "this is no exported document" : read.findings[0].sentence));
   }
   model::Tenant& sent = *read.model.mutable_tenants(0);
   if (!unseal_secrets(sent, request.passphrase(), call->tenant)) {
-    return call->refuse(invalid("passphrase", "the secrets cannot be opened: another passphrase, another tenant's export, or it was changed"));
+    return call->refuse(invalid(
+        "passphrase", "the secrets cannot be opened: another passphrase, another tenant's export, or it was changed"));
   }
   const std::vector<std::string> editable = editable_parts(may_of(world, *call));
   model::Tenant now = *world.in_force().tenant(call->tenant);
   for (int i = 0; i < model::Tenant::descriptor()->field_count(); ++i) {
     const auto* field = model::Tenant::descriptor()->field(i);
-    if (field->name() != "service_code" && std::find(editable.begin(), editable.end(), field->name()) == editable.end()) {
+    if (field->name() != "service_code" &&
+        std::find(editable.begin(), editable.end(), field->name()) == editable.end()) {
       sent.GetReflection()->SwapFields(&sent, &now, {field});
     }
   }
@@ -393,7 +425,9 @@ void list_revisions(const CallPtr& call, ApiWorld& world) {
   out.set_running(world.in_force().revision);
   for (const RevisionInfo& info : *revisions) {
     const auto at = tenants.find(std::to_string(info.number));
-    if (at == tenants.end() || at->second != call->tenant || (limit != 0 && out.revisions_size() >= static_cast<int>(limit))) continue;
+    if (at == tenants.end() || at->second != call->tenant ||
+        (limit != 0 && out.revisions_size() >= static_cast<int>(limit)))
+      continue;
     auto& one = *out.add_revisions();
     one.set_number(info.number);
     one.set_state(to_text(info.state));
@@ -410,7 +444,8 @@ void diff_revisions(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::DiffRequest>();
   const InForce now = world.in_force();
   const auto from = part_of_revision(world, request.from(), call->tenant);
-  const auto to = request.to() == 0 ? std::optional(*now.tenant(call->tenant)) : part_of_revision(world, request.to(), call->tenant);
+  const auto to = request.to() == 0 ? std::optional(*now.tenant(call->tenant))
+                                    : part_of_revision(world, request.to(), call->tenant);
   if (!from || !to) return call->refuse(not_found());
   const May may = may_of(world, *call);
   model::Configuration before;
@@ -426,18 +461,26 @@ void diff_revisions(const CallPtr& call, ApiWorld& world) {
 
 void add_config_methods(Handlers& out, ApiWorld& world) {
   out["GetConfig"] = [&world](const CallPtr& call) { get_config(call, world); };
-  out["CheckConfig"] = [&world](const CallPtr& call) { check(call, world, call->request<api::CheckRequest>().document()); };
+  out["CheckConfig"] = [&world](const CallPtr& call) {
+    check(call, world, call->request<api::CheckRequest>().document());
+  };
   out["CommitConfig"] = [&world](const CallPtr& call) { commit<api::CommitRequest>(call, world); };
-  out["ConfirmCommit"] = [&world](const CallPtr& call) { confirm(call, world, call->request<api::ConfirmRequest>().revision()); };
+  out["ConfirmCommit"] = [&world](const CallPtr& call) {
+    confirm(call, world, call->request<api::ConfirmRequest>().revision());
+  };
   out["RollBack"] = [&world](const CallPtr& call) { roll_back(call, world); };
   out["ListRevisions"] = [&world](const CallPtr& call) { list_revisions(call, world); };
   out["DiffRevisions"] = [&world](const CallPtr& call) { diff_revisions(call, world); };
   out["ExportConfig"] = [&world](const CallPtr& call) { export_config(call, world); };
   out["ImportConfig"] = [&world](const CallPtr& call) { import_config(call, world); };
   out["GetPlatformConfig"] = [&world](const CallPtr& call) { get_platform_config(call, world); };
-  out["CheckPlatformConfig"] = [&world](const CallPtr& call) { check(call, world, call->request<api::PlatformCheckRequest>().document()); };
+  out["CheckPlatformConfig"] = [&world](const CallPtr& call) {
+    check(call, world, call->request<api::PlatformCheckRequest>().document());
+  };
   out["CommitPlatformConfig"] = [&world](const CallPtr& call) { commit<api::PlatformCommitRequest>(call, world); };
-  out["ConfirmPlatformCommit"] = [&world](const CallPtr& call) { confirm(call, world, call->request<api::ConfirmPlatformRequest>().revision()); };
+  out["ConfirmPlatformCommit"] = [&world](const CallPtr& call) {
+    confirm(call, world, call->request<api::ConfirmPlatformRequest>().revision());
+  };
 }
 
 }  // namespace sekisho::control

@@ -21,7 +21,8 @@ struct Part {
   api::Action change;
 };
 
-/// Every field of Tenant; tests/unit/control/api looks that none is missing. A missing one can neither be seen nor changed.
+/// Every field of Tenant; tests/unit/control/api looks that none is missing. A missing one can neither be seen nor
+/// changed.
 constexpr std::array kParts{
     Part{"service_code", api::CONTRACT_VIEW, api::BINDINGS_ASSIGN},
     Part{"name", api::CONTRACT_VIEW, api::BINDINGS_ASSIGN},
@@ -52,7 +53,8 @@ constexpr std::array kParts{
 };
 
 const Part* part_of(const FieldDescriptor& field) {
-  const auto* at = std::find_if(kParts.begin(), kParts.end(), [&](const Part& part) { return part.field == field.name(); });
+  const auto* at =
+      std::find_if(kParts.begin(), kParts.end(), [&](const Part& part) { return part.field == field.name(); });
   return at == kParts.end() ? nullptr : &*at;
 }
 
@@ -62,19 +64,24 @@ Value to_value(const Message& message, const FieldDescriptor& field, int index) 
   Value out;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_UINT32:
-      out.set_number_value(list ? reflection->GetRepeatedUInt32(message, &field, index) : reflection->GetUInt32(message, &field));
+      out.set_number_value(list ? reflection->GetRepeatedUInt32(message, &field, index)
+                                : reflection->GetUInt32(message, &field));
       return out;
     case FieldDescriptor::CPPTYPE_BOOL:
-      out.set_bool_value(list ? reflection->GetRepeatedBool(message, &field, index) : reflection->GetBool(message, &field));
+      out.set_bool_value(list ? reflection->GetRepeatedBool(message, &field, index)
+                              : reflection->GetBool(message, &field));
       return out;
     case FieldDescriptor::CPPTYPE_ENUM:
-      out.set_string_value(enum_text(list ? *reflection->GetRepeatedEnum(message, &field, index) : *reflection->GetEnum(message, &field)));
+      out.set_string_value(enum_text(list ? *reflection->GetRepeatedEnum(message, &field, index)
+                                          : *reflection->GetEnum(message, &field)));
       return out;
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      *out.mutable_struct_value() = to_struct(list ? reflection->GetRepeatedMessage(message, &field, index) : reflection->GetMessage(message, &field));
+      *out.mutable_struct_value() = to_struct(list ? reflection->GetRepeatedMessage(message, &field, index)
+                                                   : reflection->GetMessage(message, &field));
       return out;
     case FieldDescriptor::CPPTYPE_STRING:
-      out.set_string_value(list ? reflection->GetRepeatedString(message, &field, index) : reflection->GetString(message, &field));
+      out.set_string_value(list ? reflection->GetRepeatedString(message, &field, index)
+                                : reflection->GetString(message, &field));
       if (field.options().GetExtension(model::secret)) out.set_string_value(std::string(kMasked));
       return out;
     case FieldDescriptor::CPPTYPE_INT32:
@@ -109,21 +116,29 @@ const Message* counterpart(const Message& element, const Message& old_owner, con
   return nullptr;
 }
 
-/// Puts the secrets of `old` (which may be null) where `sent` holds kMasked. Returns the path of one that stands for nothing, or nothing.
+/// Puts the secrets of `old` (which may be null) where `sent` holds kMasked. Returns the path of one that stands for
+/// nothing, or nothing.
 std::string restore_secrets(Message& sent, const Message* old, const std::string& path) {
   const auto* reflection = sent.GetReflection();
   for (int f = 0; f < sent.GetDescriptor()->field_count(); ++f) {
     const FieldDescriptor& field = *sent.GetDescriptor()->field(f);
     const bool secret = field.options().GetExtension(model::secret);
     if (!secret && field.message_type() == nullptr) continue;
-    const int count = field.is_repeated() ? reflection->FieldSize(sent, &field) : reflection->HasField(sent, &field) ? 1 : 0;
+    const int count = field.is_repeated()                  ? reflection->FieldSize(sent, &field)
+                      : reflection->HasField(sent, &field) ? 1
+                                                           : 0;
     for (int i = 0; i < count; ++i) {
-      const std::string here = (path.empty() ? "" : path + '.') + field.name() + (field.is_repeated() ? '[' + std::to_string(i) + ']' : "");
+      const std::string here =
+          (path.empty() ? "" : path + '.') + field.name() + (field.is_repeated() ? '[' + std::to_string(i) + ']' : "");
       if (secret) {
-        const std::string& value = field.is_repeated() ? reflection->GetRepeatedString(sent, &field, i) : reflection->GetString(sent, &field);
+        const std::string& value =
+            field.is_repeated() ? reflection->GetRepeatedString(sent, &field, i) : reflection->GetString(sent, &field);
         if (value != kMasked) continue;
         const auto* from = old == nullptr ? nullptr : old->GetReflection();
-        const int held = old == nullptr ? 0 : field.is_repeated() ? from->FieldSize(*old, &field) : from->HasField(*old, &field) ? 1 : 0;
+        const int held = old == nullptr                 ? 0
+                         : field.is_repeated()          ? from->FieldSize(*old, &field)
+                         : from->HasField(*old, &field) ? 1
+                                                        : 0;
         if (i >= held) return here;
         if (field.is_repeated()) {
           reflection->SetRepeatedString(&sent, &field, i, from->GetRepeatedString(*old, &field, i));
@@ -132,10 +147,12 @@ std::string restore_secrets(Message& sent, const Message* old, const std::string
         }
         continue;
       }
-      Message& child = field.is_repeated() ? *reflection->MutableRepeatedMessage(&sent, &field, i) : *reflection->MutableMessage(&sent, &field);
+      Message& child = field.is_repeated() ? *reflection->MutableRepeatedMessage(&sent, &field, i)
+                                           : *reflection->MutableMessage(&sent, &field);
       const Message* before = nullptr;
       if (old != nullptr && field.is_repeated()) before = counterpart(child, *old, field, i);
-      if (old != nullptr && !field.is_repeated() && old->GetReflection()->HasField(*old, &field)) before = &old->GetReflection()->GetMessage(*old, &field);
+      if (old != nullptr && !field.is_repeated() && old->GetReflection()->HasField(*old, &field))
+        before = &old->GetReflection()->GetMessage(*old, &field);
       if (std::string bad = restore_secrets(child, before, here); !bad.empty()) return bad;
     }
   }
@@ -151,7 +168,8 @@ std::string text_of(const model::Tenant& tenant, const FieldDescriptor& field) {
 }
 
 bool is_there(const Message& message, const FieldDescriptor& field) {
-  return field.is_repeated() ? message.GetReflection()->FieldSize(message, &field) > 0 : message.GetReflection()->HasField(message, &field);
+  return field.is_repeated() ? message.GetReflection()->FieldSize(message, &field) > 0
+                             : message.GetReflection()->HasField(message, &field);
 }
 
 }  // namespace
@@ -167,7 +185,8 @@ Struct to_struct(const Message& message) {
       continue;
     }
     auto& list = *value.mutable_list_value();
-    for (int k = 0; k < message.GetReflection()->FieldSize(message, &field); ++k) *list.add_values() = to_value(message, field, k);
+    for (int k = 0; k < message.GetReflection()->FieldSize(message, &field); ++k)
+      *list.add_values() = to_value(message, field, k);
   }
   return out;
 }
@@ -232,7 +251,8 @@ model::Configuration platform_part(const model::Configuration& whole, const May&
   return out;
 }
 
-Refusal merge_platform(const model::Configuration& running, model::Configuration sent, const May& may, model::Configuration& out) {
+Refusal merge_platform(const model::Configuration& running, model::Configuration sent, const May& may,
+                       model::Configuration& out) {
   std::map<std::string, const model::Tenant*> before;
   for (const auto& tenant : running.tenants()) before[tenant.service_code()] = &tenant;
   const model::Tenant nobody;
@@ -242,13 +262,16 @@ Refusal merge_platform(const model::Configuration& running, model::Configuration
     model::Tenant merged;
     Refusal refusal = merge_tenant(old, sent.tenants(i), may, merged);
     if (refusal) {
-      refusal.path = "document.tenants[" + std::to_string(i) + ']' + refusal.path.substr(std::string_view("document").size());
+      refusal.path =
+          "document.tenants[" + std::to_string(i) + ']' + refusal.path.substr(std::string_view("document").size());
       return refusal;
     }
     *sent.mutable_tenants(i) = std::move(merged);
     if (at != before.end()) before.erase(at);
   }
-  if (!before.empty()) return invalid("document.tenants", "the tenant " + before.begin()->first + " is missing: tenants go by their erasure");
+  if (!before.empty())
+    return invalid("document.tenants",
+                   "the tenant " + before.begin()->first + " is missing: tenants go by their erasure");
   out = std::move(sent);
   return {};
 }

@@ -30,13 +30,14 @@ using May = std::function<bool(api::Action)>;
 model::Tenant visible_part(const model::Tenant& tenant, const May& may);
 /// Names of the parts `may` may change.
 std::vector<std::string> editable_parts(const May& may);
-/// `running` with what `sent` says in its place. Refused: a part that may be seen and differs, but may not be changed; one that may not
-/// even be seen and is sent; a kMasked that stands for nothing.
+/// `running` with what `sent` says in its place. Refused: a part that may be seen and differs, but may not be changed;
+/// one that may not even be seen and is sent; a kMasked that stands for nothing.
 Refusal merge_tenant(const model::Tenant& running, model::Tenant sent, const May& may, model::Tenant& out);
 
 /// What the provider sees of the unit: no tenant's own part (`may` decides for each).
 model::Configuration platform_part(const model::Configuration& whole, const May& may);
 /// `running` with what `sent` says of the unit in its place. A tenant that is missing is refused: it goes by erasure.
-Refusal merge_platform(const model::Configuration& running, model::Configuration sent, const May& may, model::Configuration& out);
+Refusal merge_platform(const model::Configuration& running, model::Configuration sent, const May& may,
+                       model::Configuration& out);
 
 }  // namespace sekisho::control

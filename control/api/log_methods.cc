@@ -14,12 +14,13 @@ constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
 /// Which test a word stands for; nothing when it is none.
 std::optional<ipc::LogCondition::Test> test_named(const std::string& word) {
-  constexpr std::array<std::pair<const char*, ipc::LogCondition::Test>, 6> kTests{{{"equal", ipc::LogCondition::EQUAL},
-                                                                                  {"prefix", ipc::LogCondition::PREFIX},
-                                                                                  {"contains", ipc::LogCondition::CONTAINS},
-                                                                                  {"within", ipc::LogCondition::WITHIN},
-                                                                                  {"range", ipc::LogCondition::RANGE},
-                                                                                  {"present", ipc::LogCondition::PRESENT}}};
+  constexpr std::array<std::pair<const char*, ipc::LogCondition::Test>, 6> kTests{
+      {{"equal", ipc::LogCondition::EQUAL},
+       {"prefix", ipc::LogCondition::PREFIX},
+       {"contains", ipc::LogCondition::CONTAINS},
+       {"within", ipc::LogCondition::WITHIN},
+       {"range", ipc::LogCondition::RANGE},
+       {"present", ipc::LogCondition::PRESENT}}};
   for (const auto& [name, test] : kTests) {
     if (word == name) return test;
   }
@@ -57,7 +58,9 @@ void search(const CallPtr& call, ApiWorld& world) {
   question.set_to_ns(to);
   for (int i = 0; i < request.conditions_size(); ++i) {
     const auto test = test_named(request.conditions(i).test());
-    if (!test) return call->refuse(invalid("conditions[" + std::to_string(i) + "].test", "a test is equal, prefix, contains, within, range or present"));
+    if (!test)
+      return call->refuse(invalid("conditions[" + std::to_string(i) + "].test",
+                                  "a test is equal, prefix, contains, within, range or present"));
     auto& condition = *question.add_conditions();
     condition.set_field(request.conditions(i).field());
     condition.set_test(*test);
@@ -75,7 +78,8 @@ void search(const CallPtr& call, ApiWorld& world) {
     if (Refusal refusal = refusal_of(answer, page.error(), page.ok())) return call->refuse(refusal);
     api::SearchReply out;
     for (const std::string& line : page.records()) {
-      if (!google::protobuf::util::JsonStringToMessage(line, out.add_records()).ok()) return call->refuse(unavailable("a record cannot be read"));
+      if (!google::protobuf::util::JsonStringToMessage(line, out.add_records()).ok())
+        return call->refuse(unavailable("a record cannot be read"));
     }
     out.set_cursor(page.cursor());
     out.set_partial(page.partial());
@@ -112,7 +116,8 @@ void download(const CallPtr& call, ApiWorld& world) {
   question.set_service_code(call->tenant);
   world.ask(std::move(asked), [call](ControlAnswer answer) {
     const ipc::LogDownload& made = answer.message.log().download();
-    if (Refusal refusal = refusal_of(answer, made.error(), made.ok() && answer.fd.valid())) return call->refuse(refusal);
+    if (Refusal refusal = refusal_of(answer, made.error(), made.ok() && answer.fd.valid()))
+      return call->refuse(refusal);
     call->about = made.file_name();
     api::File file;
     file.set_file_name(made.file_name());

@@ -13,9 +13,11 @@ using namespace std::chrono_literals;
 
 constexpr auto kDeadline = 3s;
 constexpr std::size_t kNamedMax = 20;
-constexpr std::array<const char*, Sampler::kLines> kNames{"bits_in",  "bits_out", "packets_in",  "packets_out",
-                                                          "drops",    "sessions", "connections", "vpn_sessions"};
-constexpr bool is_rate(std::size_t line) { return line != Sampler::kSessions && line != Sampler::kVpnSessions; }
+constexpr std::array<const char*, Sampler::kLines> kNames{"bits_in", "bits_out", "packets_in",  "packets_out",
+                                                          "drops",   "sessions", "connections", "vpn_sessions"};
+constexpr bool is_rate(std::size_t line) {
+  return line != Sampler::kSessions && line != Sampler::kVpnSessions;
+}
 
 using Names = google::protobuf::RepeatedPtrField<api::Named>;
 
@@ -34,7 +36,12 @@ void keep_greatest(std::map<std::string, double> all, Names& out) {
 
 Sampler::Sampler(boost::asio::io_context& io, DataplaneLink& dataplane, Ids& ids, std::function<InForce()> in_force,
                  std::function<void(ControlRequest, ControlServer::Reply)> ask, std::function<std::int64_t()> now)
-    : timer_(io), dataplane_(dataplane), ids_(ids), in_force_(std::move(in_force)), ask_(std::move(ask)), now_(std::move(now)) {}
+    : timer_(io),
+      dataplane_(dataplane),
+      ids_(ids),
+      in_force_(std::move(in_force)),
+      ask_(std::move(ask)),
+      now_(std::move(now)) {}
 
 void Sampler::start() {
   stopped_ = false;
@@ -117,7 +124,8 @@ std::map<std::string, Sampler::Sums> Sampler::sums_of(const ipc::Counters& count
     sums[kVpnSessions] = vpn_sessions_[tenant.name()];
     for (const auto& policy : tenant.policies()) {
       for (const auto& rule : policy.rules()) {
-        const auto at = connections.find(ids_.find(IdKind::kRule, rule_key(tenant.service_code(), rule_uuid(ids_, tenant, policy, rule))));
+        const auto at = connections.find(
+            ids_.find(IdKind::kRule, rule_key(tenant.service_code(), rule_uuid(ids_, tenant, policy, rule))));
         if (at != connections.end()) sums[kConnections] += at->second;
       }
     }
@@ -182,8 +190,10 @@ api::Dashboard Sampler::dashboard(const std::string& service_code, std::uint32_t
   std::map<std::string, double> rules;
   for (const auto& policy : tenant->policies()) {
     for (const auto& rule : policy.rules()) {
-      const auto at = counted.find(ids_.find(IdKind::kRule, rule_key(service_code, rule_uuid(ids_, *tenant, policy, rule))));
-      if (at != counted.end() && at->second->connections() > 0) rules[policy.name() + '/' + rule.name()] = static_cast<double>(at->second->connections());
+      const auto at =
+          counted.find(ids_.find(IdKind::kRule, rule_key(service_code, rule_uuid(ids_, *tenant, policy, rule))));
+      if (at != counted.end() && at->second->connections() > 0)
+        rules[policy.name() + '/' + rule.name()] = static_cast<double>(at->second->connections());
     }
   }
   keep_greatest(std::move(rules), *out.mutable_rules());

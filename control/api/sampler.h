@@ -18,13 +18,22 @@
 
 namespace sekisho::control {
 
-/// The last hour of every tenant's counters, a point every five seconds, in memory: what dashboards draw. 32 bytes a point.
-/// Thread: that of `io`.
+/// The last hour of every tenant's counters, a point every five seconds, in memory: what dashboards draw. 32 bytes a
+/// point. Thread: that of `io`.
 class Sampler {
  public:
   static constexpr std::uint32_t kStepSeconds = 5;
   static constexpr std::uint32_t kSecondsMax = 3600;
-  enum Line : std::uint8_t { kBitsIn, kBitsOut, kPacketsIn, kPacketsOut, kDrops, kSessions, kConnections, kVpnSessions };
+  enum Line : std::uint8_t {
+    kBitsIn,
+    kBitsOut,
+    kPacketsIn,
+    kPacketsOut,
+    kDrops,
+    kSessions,
+    kConnections,
+    kVpnSessions
+  };
   static constexpr std::size_t kLines = 8;
   using Point = std::array<float, kLines>;
 

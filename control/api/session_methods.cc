@@ -33,7 +33,8 @@ void banner(const CallPtr& call, ApiWorld& world) {
   api::Banner out;
   out.set_text(rules.banner());
   out.set_product(kProduct);
-  out.set_password_rule(std::to_string(rules.password_characters_min()) + ' ' + std::to_string(rules.password_classes_min()));
+  out.set_password_rule(std::to_string(rules.password_characters_min()) + ' ' +
+                        std::to_string(rules.password_classes_min()));
   call->reply(out);
 }
 
@@ -51,17 +52,20 @@ void add_session_methods(Handlers& out, ApiWorld& world) {
   out["GetBanner"] = [&world](const CallPtr& call) { banner(call, world); };
   out["Login"] = [&world](const CallPtr& call) {
     world.people.sign_in(call->request<api::LoginRequest>(), call->who.source,
-                         [call, &world](const std::variant<People::SignedIn, Refusal>& outcome) { answer_sign_in(call, world, outcome); });
+                         [call, &world](const std::variant<People::SignedIn, Refusal>& outcome) {
+                           answer_sign_in(call, world, outcome);
+                         });
   };
   out["LoginByLink"] = [&world](const CallPtr& call) {
-    answer_sign_in(call, world, world.people.sign_in_by_link(call->request<api::LinkRequest>().link(), call->who.source));
+    answer_sign_in(call, world,
+                   world.people.sign_in_by_link(call->request<api::LinkRequest>().link(), call->who.source));
   };
   out["Logout"] = [&world](const CallPtr& call) { logout(call, world); };
   out["WhoAmI"] = [&world](const CallPtr& call) { reply_me(call, world); };
   out["SetPassword"] = [&world](const CallPtr& call) {
-    world.people.set_password(call->who, call->asked().token(), call->request<api::SetPasswordRequest>(), [call, &world](const Refusal& refusal) {
-      refusal ? call->refuse(refusal) : reply_me(call, world);
-    });
+    world.people.set_password(
+        call->who, call->asked().token(), call->request<api::SetPasswordRequest>(),
+        [call, &world](const Refusal& refusal) { refusal ? call->refuse(refusal) : reply_me(call, world); });
   };
   out["BeginTotp"] = [&world](const CallPtr& call) {
     const auto made = world.people.begin_totp(call->asked().token());
@@ -69,10 +73,13 @@ void add_session_methods(Handlers& out, ApiWorld& world) {
     refusal != nullptr ? call->refuse(*refusal) : call->reply(std::get<api::TotpSecret>(made));
   };
   out["ConfirmTotp"] = [&world](const CallPtr& call) {
-    const Refusal refusal = world.people.confirm_totp(call->asked().token(), call->request<api::ConfirmTotpRequest>().code());
+    const Refusal refusal =
+        world.people.confirm_totp(call->asked().token(), call->request<api::ConfirmTotpRequest>().code());
     refusal ? call->refuse(refusal) : reply_me(call, world);
   };
-  out["ListMySessions"] = [&world](const CallPtr& call) { call->reply(world.people.sessions_of(call->who.account, call->asked().token())); };
+  out["ListMySessions"] = [&world](const CallPtr& call) {
+    call->reply(world.people.sessions_of(call->who.account, call->asked().token()));
+  };
   out["EndMySessions"] = [&world](const CallPtr& call) {
     world.people.end_sessions(call->who.account, call->asked().token());
     call->reply(api::Nothing());

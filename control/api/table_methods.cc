@@ -46,7 +46,8 @@ void show(const CallPtr& call, ApiWorld& world, ipc::Show question) {
     if (!result.error().empty()) return call->refuse(unavailable(result.error()));
     if (result.in_fd()) {
       const auto blob = take_blob(std::move(answer.fd));
-      if (!blob || !result.mutable_table()->ParseFromString(*blob)) return call->refuse(unavailable("the table cannot be read"));
+      if (!blob || !result.mutable_table()->ParseFromString(*blob))
+        return call->refuse(unavailable("the table cannot be read"));
     }
     call->reply(to_table(result.table(), !call->tenant.empty()));
   });
@@ -87,7 +88,8 @@ void list_tenants(const CallPtr& call, ApiWorld& world) {
     open.erase(std::unique(open.begin(), open.end()), open.end());
     for (const auto& service_code : open) add(service_code, true);
   } else {
-    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i) add(now.model->tenants(i).service_code(), false);
+    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i)
+      add(now.model->tenants(i).service_code(), false);
   }
   call->reply(out);
 }
@@ -99,7 +101,9 @@ void dashboard(const CallPtr& call, ApiWorld& world) {
   if (running && *running && !(*running)->confirmed && scopes) {
     for (const auto& record : *scopes) {
       access::StoredRevisionScope scope;
-      if (record.key != std::to_string((*running)->number) || !scope.ParseFromString(record.value) || scope.tenant() != call->tenant) continue;
+      if (record.key != std::to_string((*running)->number) || !scope.ParseFromString(record.value) ||
+          scope.tenant() != call->tenant)
+        continue;
       out.set_waiting_confirmation((*running)->number);
       constexpr std::uint64_t kSecondNs = 1'000'000'000;
       out.mutable_roll_back_at()->set_seconds(static_cast<std::int64_t>((*running)->rollback_at_ns / kSecondNs));
@@ -162,7 +166,8 @@ Refusal describe(const api::ExplainRequest& request, ipc::DescribedPacket& out) 
   const auto destination = parse_address(request.destination());
   if (!source) return invalid("source", "this is no address");
   if (!destination) return invalid("destination", "this is no address");
-  if (source->family != destination->family) return invalid("destination", "source and destination are of different families");
+  if (source->family != destination->family)
+    return invalid("destination", "source and destination are of different families");
   const auto protocol = parse_protocol(request.protocol());
   if (!protocol || protocol->any) return invalid("protocol", "a protocol is tcp, udp, icmp, icmpv6 or 0 to 255");
   const bool v6 = source->family == Family::kIpv6;
@@ -200,7 +205,8 @@ void explain(const CallPtr& call, ApiWorld& world) {
   const InForce now = world.in_force();
   const auto* tenant = now.tenant(call->tenant);
   const auto is_own = [&](const auto& port) { return port.name() == request.port(); };
-  if (std::none_of(tenant->ports().begin(), tenant->ports().end(), is_own)) return call->refuse(invalid("port", "there is no such port"));
+  if (std::none_of(tenant->ports().begin(), tenant->ports().end(), is_own))
+    return call->refuse(invalid("port", "there is no such port"));
   ControlRequest asked;
   auto& question = *asked.message.mutable_explain_packet();
   question.set_tenant(call->tenant);
@@ -210,11 +216,16 @@ void explain(const CallPtr& call, ApiWorld& world) {
   if (request.has_document()) {
     Decoded read = read_tenant(request.document());
     const May may = [&](api::Action action) { return world.people.may(call->who, action, call->tenant).allowed; };
-    if (has_errors(read.findings) || read.model.tenants_size() != 1) return call->refuse(invalid("document", "the draft cannot be read: check it first"));
+    if (has_errors(read.findings) || read.model.tenants_size() != 1)
+      return call->refuse(invalid("document", "the draft cannot be read: check it first"));
     model::Configuration whole = *now.model;
-    auto* place = std::find_if(whole.mutable_tenants()->begin(), whole.mutable_tenants()->end(), [&](const auto& one) { return one.service_code() == call->tenant; }).operator->();
+    auto* place = std::find_if(whole.mutable_tenants()->begin(), whole.mutable_tenants()->end(),
+                               [&](const auto& one) { return one.service_code() == call->tenant; })
+                      .
+                      operator->();
     model::Tenant merged;
-    if (Refusal refusal = merge_tenant(*tenant, std::move(*read.model.mutable_tenants(0)), may, merged)) return call->refuse(refusal);
+    if (Refusal refusal = merge_tenant(*tenant, std::move(*read.model.mutable_tenants(0)), may, merged))
+      return call->refuse(refusal);
     *place = std::move(merged);
     auto blob = make_sealed_blob("sekisho-draft", as_bytes(encode_document(whole)));
     if (!blob) return call->refuse(unavailable("the draft cannot be handed over"));
@@ -224,7 +235,9 @@ void explain(const CallPtr& call, ApiWorld& world) {
   world.ask(std::move(asked), [call](const ControlAnswer& answer) {
     if (answer.message.has_failure()) return call->refuse(unavailable(answer.message.failure().reason()));
     const auto& result = answer.message.explain_result();
-    if (!result.ok()) return call->refuse(result.error().empty() ? invalid("document", "the draft has errors: check it first") : unavailable(result.error()));
+    if (!result.ok())
+      return call->refuse(result.error().empty() ? invalid("document", "the draft has errors: check it first")
+                                                 : unavailable(result.error()));
     const auto& said = result.explanation();
     api::ExplainReply out;
     out.set_revision(said.generation());
@@ -247,13 +260,13 @@ void explain(const CallPtr& call, ApiWorld& world) {
 
 void add_table_methods(Handlers& out, ApiWorld& world) {
   const std::array<std::pair<const char*, ipc::Show::What>, 8> tables{{{"ListRules", ipc::Show::RULES},
-                                                                      {"ListNat", ipc::Show::NAT},
-                                                                      {"ListDrops", ipc::Show::DROPS},
-                                                                      {"ListPorts", ipc::Show::PORTS},
-                                                                      {"ListBindings", ipc::Show::BINDINGS},
-                                                                      {"ListSessions", ipc::Show::SESSIONS},
-                                                                      {"ListVpnUsers", ipc::Show::USERS},
-                                                                      {"ListVpnSessions", ipc::Show::VPN_SESSIONS}}};
+                                                                       {"ListNat", ipc::Show::NAT},
+                                                                       {"ListDrops", ipc::Show::DROPS},
+                                                                       {"ListPorts", ipc::Show::PORTS},
+                                                                       {"ListBindings", ipc::Show::BINDINGS},
+                                                                       {"ListSessions", ipc::Show::SESSIONS},
+                                                                       {"ListVpnUsers", ipc::Show::USERS},
+                                                                       {"ListVpnSessions", ipc::Show::VPN_SESSIONS}}};
   for (const auto& [name, what] : tables) {
     out[name] = [&world, shown = what](const CallPtr& call) { show_table(call, world, shown); };
   }

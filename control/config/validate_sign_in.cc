@@ -22,7 +22,8 @@ void validate_sign_in(Reporter& reporter, const model::SignIn& sign_in, const Pa
   check_within(reporter, path, "lock_minutes", sign_in.lock_minutes(), 1, 1440);
   check_within(reporter, path, "idle_minutes", sign_in.idle_minutes(), 1, 60);
   check_within(reporter, path, "session_minutes_max", sign_in.session_minutes_max(), 5, 1440);
-  if (find_bad_text(sign_in.banner()) != std::string::npos || count_characters(sign_in.banner()) > kBannerCharactersMax) {
+  if (find_bad_text(sign_in.banner()) != std::string::npos ||
+      count_characters(sign_in.banner()) > kBannerCharactersMax) {
     reporter.error(Path(path, "banner"), "a banner has at most 2000 characters, none of them control characters");
   }
   check_sources(reporter, path, sign_in.sources());

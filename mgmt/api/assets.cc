@@ -14,18 +14,20 @@ namespace {
 
 /// What the portal lives with: its own files and nothing else.
 constexpr const char* kPolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src "
+    "'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
 std::string type_of(const std::string& name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kTypes{{{".html", "text/html; charset=utf-8"},
-                                                                                {".js", "text/javascript; charset=utf-8"},
-                                                                                {".css", "text/css; charset=utf-8"},
-                                                                                {".svg", "image/svg+xml"},
-                                                                                {".png", "image/png"},
-                                                                                {".ico", "image/x-icon"},
-                                                                                {".json", "application/json"},
-                                                                                {".woff2", "font/woff2"}}};
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 8> kTypes{
+      {{".html", "text/html; charset=utf-8"},
+       {".js", "text/javascript; charset=utf-8"},
+       {".css", "text/css; charset=utf-8"},
+       {".svg", "image/svg+xml"},
+       {".png", "image/png"},
+       {".ico", "image/x-icon"},
+       {".json", "application/json"},
+       {".woff2", "font/woff2"}}};
   for (const auto& [ending, type] : kTypes) {
     if (name.ends_with(ending)) return std::string(type);
   }

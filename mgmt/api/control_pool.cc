@@ -22,7 +22,9 @@ constexpr auto kPatience = 120s;
 constexpr std::size_t kAnswerBytesMax = std::size_t{256} << 20;
 constexpr std::size_t kInlineBytesMax = limits::kIpcMessageBytesMax - (8U << 10);
 
-ByteSpan bytes_of(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 }  // namespace
 
@@ -49,7 +51,8 @@ asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::call(ipc::ApiCa
   message.set_correlation(1);  // one call a connection
   *message.mutable_api_call() = std::move(call);
   const std::string bytes = message.SerializeAsString();
-  // A connection that was kept may be of a controld that has ended since: then one that is new is tried, before anything was asked.
+  // A connection that was kept may be of a controld that has ended since: then one that is new is tried, before
+  // anything was asked.
   for (int attempt = 0; attempt < 2; ++attempt) {
     std::unique_ptr<Connection> connection;
     const bool kept = attempt == 0 && !idle_.empty();
@@ -80,11 +83,13 @@ asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::call(ipc::ApiCa
 asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::exchange(Connection& connection) {
   using namespace asio::experimental::awaitable_operators;
   asio::steady_timer timer(io_, kPatience);
-  const auto first = co_await (connection.readable.async_wait(asio::posix::stream_descriptor::wait_read, kTuple) || timer.async_wait(kTuple));
+  const auto first = co_await (connection.readable.async_wait(asio::posix::stream_descriptor::wait_read, kTuple) ||
+                               timer.async_wait(kTuple));
   if (first.index() == 1) co_return std::nullopt;
   auto received = connection.ipc.receive(0ms);
   ipc::FromControl message;
-  if (!received || !message.ParseFromArray(received->bytes.data(), static_cast<int>(received->bytes.size()))) co_return std::nullopt;
+  if (!received || !message.ParseFromArray(received->bytes.data(), static_cast<int>(received->bytes.size())))
+    co_return std::nullopt;
   if (!message.has_api_answer()) co_return std::nullopt;
   Answer out;
   out.body = std::move(*message.mutable_api_answer());

@@ -26,8 +26,8 @@ class ControlPool {
     ipc::ApiAnswer body;
     Fd fd;  ///< a pipe, when the body says so
   };
-  /// `body` is the method's request; large ones travel as a sealed memfd, as large answers do (unpacked here). Nothing: controld does
-  /// not answer, or not within two minutes (a commit compiles and builds).
+  /// `body` is the method's request; large ones travel as a sealed memfd, as large answers do (unpacked here). Nothing:
+  /// controld does not answer, or not within two minutes (a commit compiles and builds).
   boost::asio::awaitable<std::optional<Answer>> call(ipc::ApiCall call, std::string body);
 
  private:

@@ -27,7 +27,9 @@ std::unique_ptr<Message> make(const google::protobuf::Descriptor& type) {
   return std::unique_ptr<Message>(google::protobuf::MessageFactory::generated_factory()->GetPrototype(&type)->New());
 }
 
-bool wants_protobuf(const HttpRequest& request) { return request.header("accept") == kProtobuf; }
+bool wants_protobuf(const HttpRequest& request) {
+  return request.header("accept") == kProtobuf;
+}
 
 HttpResponse with_message(const HttpRequest& request, unsigned status, const Message& message) {
   HttpResponse out;
@@ -39,7 +41,8 @@ HttpResponse with_message(const HttpRequest& request, unsigned status, const Mes
   return out;
 }
 
-HttpResponse refuse(const HttpRequest& request, unsigned status, const char* code, std::string message, std::string path = {}) {
+HttpResponse refuse(const HttpRequest& request, unsigned status, const char* code, std::string message,
+                    std::string path = {}) {
   api::Error error;
   error.set_code(code);
   error.set_message(std::move(message));
@@ -66,13 +69,15 @@ std::string make_request_id() {
 /// "\"42\"", "42"; 0 for anything else.
 std::uint32_t read_etag(std::string_view text) {
   if (text.starts_with("W/")) return 0;
-  while (!text.empty() && (text.front() == '"' || text.back() == '"')) text = text.substr(text.front() == '"' ? 1 : 0, text.size() - 1);
+  while (!text.empty() && (text.front() == '"' || text.back() == '"'))
+    text = text.substr(text.front() == '"' ? 1 : 0, text.size() - 1);
   std::uint32_t out = 0;
   const auto [stop, status] = std::from_chars(text.data(), text.data() + text.size(), out);
   return status == std::errc{} && stop == text.data() + text.size() ? out : 0;
 }
 
-/// A page of somebody else's that makes this browser ask us says so here; browsers send it with everything that is no plain GET.
+/// A page of somebody else's that makes this browser ask us says so here; browsers send it with everything that is no
+/// plain GET.
 bool from_elsewhere(const HttpRequest& request) {
   const std::string_view origin = request.header("origin");
   return !origin.empty() && origin != "https://" + std::string(request.header("host"));
@@ -82,7 +87,8 @@ bool from_elsewhere(const HttpRequest& request) {
 std::string plain_name(const std::string& name) {
   std::string out;
   for (const char c : name) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    const bool plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
     out += plain ? c : '_';
   }
   return out;
@@ -104,7 +110,8 @@ bool has_large_body(const Route& route) {
   const auto& type = *route.method->input_type();
   for (int i = 0; i < type.field_count(); ++i) {
     const auto* message = type.field(i)->message_type();
-    if ((message != nullptr && message->full_name() == "google.protobuf.Struct") || type.field(i)->name() == "text") return true;
+    if ((message != nullptr && message->full_name() == "google.protobuf.Struct") || type.field(i)->name() == "text")
+      return true;
   }
   return false;
 }
@@ -124,7 +131,11 @@ struct Gateway::Watch {
 };
 
 Gateway::Gateway(asio::io_context& io, Options options, Assets assets)
-    : io_(io), options_(std::move(options)), assets_(std::move(assets)), openapi_(openapi_document(router_)), pool_(io, options_.run_dir + "/control.sock") {}
+    : io_(io),
+      options_(std::move(options)),
+      assets_(std::move(assets)),
+      openapi_(openapi_document(router_)),
+      pool_(io, options_.run_dir + "/control.sock") {}
 
 std::size_t Gateway::body_bytes_max(const HttpRequest& head) const {
   if (head.verb == "GET" || head.verb == "HEAD") return 0;
@@ -147,11 +158,13 @@ asio::awaitable<HttpResponse> Gateway::answer(std::shared_ptr<const HttpRequest>
     co_return out;
   }
   if (request.path.starts_with("/api/")) co_return refuse(request, 404, "not_found", "there is no such path");
-  if (request.verb != "GET" && request.verb != "HEAD") co_return refuse(request, 405, "malformed", "files are only read");
+  if (request.verb != "GET" && request.verb != "HEAD")
+    co_return refuse(request, 405, "malformed", "files are only read");
   co_return assets_.answer(request);
 }
 
-asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> given, std::shared_ptr<const Router::Match> match) {
+asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> given,
+                                            std::shared_ptr<const Router::Match> match) {
   const HttpRequest& request = *given;
   const Route& route = *match->route;
   if (from_elsewhere(request)) co_return refuse(request, 403, "csrf", "this request comes from another site");
@@ -160,12 +173,16 @@ asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> g
   if (!request.body.empty() && type == kProtobuf) {
     if (!message->ParseFromString(request.body)) co_return refuse(request, 400, "malformed", "the body cannot be read");
   } else if (!request.body.empty()) {
-    if (!type.starts_with("application/json")) co_return refuse(request, 415, "malformed", "a body is application/json or application/x-protobuf");
-    if (const Malformed why = read_json(request.body, *message)) co_return refuse(request, 400, "malformed", why.message, why.path);
+    if (!type.starts_with("application/json"))
+      co_return refuse(request, 415, "malformed", "a body is application/json or application/x-protobuf");
+    if (const Malformed why = read_json(request.body, *message))
+      co_return refuse(request, 400, "malformed", why.message, why.path);
   }
-  if (const Malformed why = read_query(request.query, *message)) co_return refuse(request, 400, "malformed", why.message, why.path);
+  if (const Malformed why = read_query(request.query, *message))
+    co_return refuse(request, 400, "malformed", why.message, why.path);
   for (const auto& [name, value] : match->fields) {  // last: the path is what was authorised
-    if (const Malformed why = set_field(*message, name, value)) co_return refuse(request, 400, "malformed", why.message, why.path);
+    if (const Malformed why = set_field(*message, name, value))
+      co_return refuse(request, 400, "malformed", why.message, why.path);
   }
   ipc::ApiCall asked = call_of(request, route);
   std::string body = message->SerializeAsString();
@@ -197,11 +214,13 @@ HttpResponse Gateway::respond(const HttpRequest& request, const Route& route, Co
   const ipc::ApiAnswer& said = answer.body;
   const bool refused = said.status() >= 400;
   const auto message = make(refused ? *api::Error::descriptor() : *route.method->output_type());
-  if (!message->ParseFromString(said.reply())) return refuse(request, 503, "unavailable", "the control daemon speaks another version");
+  if (!message->ParseFromString(said.reply()))
+    return refuse(request, 503, "unavailable", "the control daemon speaks another version");
   HttpResponse out;
   if (route.rule.download() && !refused) {
     const auto& file = static_cast<const api::File&>(*message);
-    out.headers.emplace_back("Content-Type", file.media_type().empty() ? "application/octet-stream" : file.media_type());
+    out.headers.emplace_back("Content-Type",
+                             file.media_type().empty() ? "application/octet-stream" : file.media_type());
     out.headers.emplace_back("Cache-Control", "no-store");
     out.headers.emplace_back("Content-Disposition", "attachment; filename=\"" + plain_name(file.file_name()) + '"');
     if (said.pipe()) {
@@ -216,13 +235,15 @@ HttpResponse Gateway::respond(const HttpRequest& request, const Route& route, Co
   if (said.etag() != 0) out.headers.emplace_back("ETag", '"' + std::to_string(said.etag()) + '"');
   if (said.retry_after() != 0) out.headers.emplace_back("Retry-After", std::to_string(said.retry_after()));
   const std::string cookie = std::string(kCookieName) + '=';
-  if (!said.set_token().empty()) out.headers.emplace_back("Set-Cookie", cookie + said.set_token() + "; Path=/; Secure; HttpOnly; SameSite=Strict");
-  if (said.clear_token()) out.headers.emplace_back("Set-Cookie", cookie + "; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
+  if (!said.set_token().empty())
+    out.headers.emplace_back("Set-Cookie", cookie + said.set_token() + "; Path=/; Secure; HttpOnly; SameSite=Strict");
+  if (said.clear_token())
+    out.headers.emplace_back("Set-Cookie", cookie + "; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0");
   return out;
 }
 
-/// The reply again when it has changed; of a dashboard's series only what is new. A comment now and then, so that a reader who has gone
-/// is noticed.
+/// The reply again when it has changed; of a dashboard's series only what is new. A comment now and then, so that a
+/// reader who has gone is noticed.
 asio::awaitable<std::string> Gateway::next_event(std::shared_ptr<Watch> watch) {
   constexpr std::uint32_t kSilentTurnsMax = 8;
   for (;;) {
@@ -248,7 +269,8 @@ asio::awaitable<std::string> Gateway::next_event(std::shared_ptr<Watch> watch) {
       co_return ": still here\n\n";
     }
     if (watch->begun && dashboard.step_seconds() != 0) {
-      const std::int64_t fresh = std::max<std::int64_t>(0, (at - watch->shown_at + dashboard.step_seconds() / 2) / dashboard.step_seconds());
+      const std::int64_t fresh =
+          std::max<std::int64_t>(0, (at - watch->shown_at + dashboard.step_seconds() / 2) / dashboard.step_seconds());
       for (auto& series : *dashboard.mutable_series()) {
         const int kept = static_cast<int>(std::min<std::int64_t>(fresh, series.values_size()));
         series.mutable_values()->erase(series.values().begin(), series.values().end() - kept);

@@ -14,8 +14,8 @@ namespace sekisho::mgmt {
 
 inline constexpr const char* kCookieName = "__Host-sekisho";
 
-/// Turns HTTP into calls of the API and answers back. Knows the shape of requests, never what they may: controld judges each.
-/// Thread: that of `io`.
+/// Turns HTTP into calls of the API and answers back. Knows the shape of requests, never what they may: controld judges
+/// each. Thread: that of `io`.
 class Gateway final : public Application {
  public:
   struct Options {
@@ -29,7 +29,8 @@ class Gateway final : public Application {
 
  private:
   struct Watch;
-  boost::asio::awaitable<HttpResponse> call(std::shared_ptr<const HttpRequest> given, std::shared_ptr<const Router::Match> match);
+  boost::asio::awaitable<HttpResponse> call(std::shared_ptr<const HttpRequest> given,
+                                            std::shared_ptr<const Router::Match> match);
   boost::asio::awaitable<std::string> next_event(std::shared_ptr<Watch> watch);
   HttpResponse respond(const HttpRequest& request, const Route& route, ControlPool::Answer answer) const;
 

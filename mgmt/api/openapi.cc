@@ -49,7 +49,9 @@ std::string of_value(const FieldDescriptor& field, std::set<const Descriptor*>& 
 }
 
 std::string of_field(const FieldDescriptor& field, std::set<const Descriptor*>& used) {
-  if (field.is_map()) return "{\"type\": \"object\", \"additionalProperties\": " + of_value(*field.message_type()->FindFieldByName("value"), used) + "}";
+  if (field.is_map())
+    return "{\"type\": \"object\", \"additionalProperties\": " +
+           of_value(*field.message_type()->FindFieldByName("value"), used) + "}";
   const std::string one = of_value(field, used);
   return field.is_repeated() ? "{\"type\": \"array\", \"items\": " + one + "}" : one;
 }
@@ -70,23 +72,28 @@ std::string operation(const Route& route, std::set<const Descriptor*>& used) {
   const Descriptor& input = *route.method->input_type();
   std::string parameters;
   const auto add = [&](const FieldDescriptor& field, const char* where) {
-    parameters += (parameters.empty() ? "" : ", ") + std::string("{\"name\": ") + quoted(field.name()) + ", \"in\": \"" + where + "\"" +
-                  (std::string_view(where) == "path" ? ", \"required\": true" : "") + ", \"schema\": " + of_field(field, used) + "}";
+    parameters += (parameters.empty() ? "" : ", ") + std::string("{\"name\": ") + quoted(field.name()) +
+                  ", \"in\": \"" + where + "\"" + (std::string_view(where) == "path" ? ", \"required\": true" : "") +
+                  ", \"schema\": " + of_field(field, used) + "}";
   };
   for (int i = 0; i < input.field_count(); ++i) {
     const FieldDescriptor& field = *input.field(i);
-    const bool in_path = std::find(route.segments.begin(), route.segments.end(), '{' + field.name() + '}') != route.segments.end();
+    const bool in_path =
+        std::find(route.segments.begin(), route.segments.end(), '{' + field.name() + '}') != route.segments.end();
     if (in_path) add(field, "path");
     if (!in_path && route.verb == "GET") add(field, "query");
   }
-  std::string out = "{\"operationId\": " + quoted(route.method->name()) + ", \"summary\": " + quoted(route.rule.summary());
+  std::string out =
+      "{\"operationId\": " + quoted(route.method->name()) + ", \"summary\": " + quoted(route.rule.summary());
   if (route.rule.access() == api::MethodRule::EVERYBODY) out += ", \"security\": []";
   if (!parameters.empty()) out += ", \"parameters\": [" + parameters + "]";
-  if (route.verb == "POST" || route.verb == "PUT") out += ", \"requestBody\": {\"content\": " + content(of_message(input, used)) + "}";
+  if (route.verb == "POST" || route.verb == "PUT")
+    out += ", \"requestBody\": {\"content\": " + content(of_message(input, used)) + "}";
   const std::string reply = route.rule.download() ? R"({"*/*": {}})"
                             : route.rule.events() ? R"({"text/event-stream": {}})"
                                                   : content(of_message(*route.method->output_type(), used));
-  out += ", \"responses\": {\"200\": {\"description\": \"done\", \"content\": " + reply + "}, \"default\": {\"description\": \"refused\", \"content\": " +
+  out += ", \"responses\": {\"200\": {\"description\": \"done\", \"content\": " + reply +
+         "}, \"default\": {\"description\": \"refused\", \"content\": " +
          content(of_message(*api::Error::descriptor(), used)) + "}}}";
   return out;
 }
@@ -103,7 +110,8 @@ std::string openapi_document(const Router& router) {
     for (char& c : verb) c = static_cast<char>(c - 'A' + 'a');
     paths[path][verb] = operation(route, used);
   }
-  std::string out = R"({"openapi": "3.1.0", "info": {"title": "Sekisho management API", "version": "1"}, "security": [{"cookie": []}], "paths": {)";
+  std::string out =
+      R"({"openapi": "3.1.0", "info": {"title": "Sekisho management API", "version": "1"}, "security": [{"cookie": []}], "paths": {)";
   const char* between = "";
   for (const auto& [path, verbs] : paths) {
     out += between + quoted(path) + ": {";
@@ -115,7 +123,8 @@ std::string openapi_document(const Router& router) {
     }
     out += "}";
   }
-  out += R"(}, "components": {"securitySchemes": {"cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-sekisho"}}, "schemas": {)";
+  out +=
+      R"(}, "components": {"securitySchemes": {"cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-sekisho"}}, "schemas": {)";
   std::map<std::string, std::string> schemas;
   while (schemas.size() < used.size()) {
     const std::set<const Descriptor*> now = used;

@@ -25,7 +25,9 @@ std::vector<std::string> split(std::string_view path) {
   return out;
 }
 
-bool is_field(const std::string& segment) { return segment.starts_with('{'); }
+bool is_field(const std::string& segment) {
+  return segment.starts_with('{');
+}
 
 /// Depth and number of values, as far as brackets, commas and colons say. Strings are passed over.
 Malformed weigh(std::string_view body) {
@@ -168,7 +170,8 @@ Malformed read_query(std::string_view query, Message& out) {
     if (pair.empty()) continue;
     const std::size_t equals = pair.find('=');
     const std::string_view text = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
-    if (!percent_decode(pair.substr(0, equals), true, name) || !percent_decode(text, true, value)) return {"a parameter is badly encoded"};
+    if (!percent_decode(pair.substr(0, equals), true, name) || !percent_decode(text, true, value))
+      return {"a parameter is badly encoded"};
     if (Malformed why = set_field(out, name, value)) return why;
   }
   return {};

@@ -28,9 +28,9 @@ class Router {
  public:
   Router();
   struct Match {
-    const Route* route = nullptr;  ///< null: there is no such path
+    const Route* route = nullptr;                             ///< null: there is no such path
     std::vector<std::pair<std::string, std::string>> fields;  ///< of the path, decoded
-    bool other_verb = false;       ///< the path exists, the verb does not
+    bool other_verb = false;                                  ///< the path exists, the verb does not
   };
   [[nodiscard]] Match find(std::string_view verb, std::string_view path) const;
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
@@ -47,9 +47,11 @@ struct Malformed {
 };
 
 inline constexpr std::size_t kJsonDepthMax = 32;
-inline constexpr std::size_t kJsonValuesMax = 600'000;  ///< a value of one byte costs hundred times that once it is read
+inline constexpr std::size_t kJsonValuesMax =
+    600'000;  ///< a value of one byte costs hundred times that once it is read
 
-/// Fills `out` from a JSON body. Refuses what is too deep or too much before it is read, and what the message has no field for.
+/// Fills `out` from a JSON body. Refuses what is too deep or too much before it is read, and what the message has no
+/// field for.
 Malformed read_json(std::string_view body, google::protobuf::Message& out);
 /// Fills fields of `out` from "a=1&b=x". A list is said by several.
 Malformed read_query(std::string_view query, google::protobuf::Message& out);

@@ -232,8 +232,12 @@ void add_account(CLI::App& app, Choice& choice) {
   account->require_subcommand(1);
   const auto add = [&](const char* name, const char* what, ipc::LocalAccount::What asked) {
     CLI::App* command = account->add_subcommand(name, what);
-    if (asked != ipc::LocalAccount::LIST) command->add_option("NAME", choice.account.id, "name@servicecode; the provider's have no @")->required();
-    if (asked == ipc::LocalAccount::ADD) command->add_option("--role", choice.account.role, "owner admin rule user log read; p-ops p-support p-audit p-sec")->required();
+    if (asked != ipc::LocalAccount::LIST) {
+      command->add_option("NAME", choice.account.id, "name@servicecode; the provider's have no @")->required();
+    }
+    if (asked == ipc::LocalAccount::ADD) {
+      command->add_option("--role", choice.account.role, "owner admin rule user log read; p-ops p-support p-audit p-sec")->required();
+    }
     command->callback([&choice, asked] {
       choice.account.what = asked;
       choice.action = [&choice](Session& s) { return manage_accounts(s, choice.account); };

@@ -17,9 +17,9 @@
 namespace sekisho::mgmt {
 
 struct HttpRequest {
-  std::string verb;    ///< "GET"
-  std::string path;    ///< percent-encoded, before the '?'
-  std::string query;   ///< after it
+  std::string verb;   ///< "GET"
+  std::string path;   ///< percent-encoded, before the '?'
+  std::string query;  ///< after it
   std::string body;
   Address source;
   std::string certificate;  ///< SHA-256 of the client's, if it showed one that was accepted

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Overview: accept -> handshake -> (head -> body -> answer)*. Beast parses, under limits set before the first byte is read.
+// Overview: accept -> handshake -> (head -> body -> answer)*. Beast parses, under limits set before the first byte is
+// read.
 #include "mgmt/http/server.h"
 
 #include <openssl/ssl.h>
@@ -61,6 +62,20 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+std::shared_ptr<HttpRequest> to_request(const http::request<http::string_body>& head, const Address& source,
+                                        const std::string& certificate) {
+  auto out = std::make_shared<HttpRequest>();
+  out->source = source;
+  out->certificate = certificate;
+  out->verb = std::string(head.method_string());
+  const std::string target(head.target());
+  const std::size_t mark = target.find('?');
+  out->path = target.substr(0, mark);
+  out->query = mark == std::string::npos ? "" : target.substr(mark + 1);
+  for (const auto& field : head) out->headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+  return out;
+}
+
 /// Holds a share of what large bodies may take together.
 class LargeBody {
  public:
@@ -85,7 +100,13 @@ struct Share {
 
 struct HttpServer::Inside : std::enable_shared_from_this<HttpServer::Inside> {
   Inside(asio::io_context& context, Options given, Application& answers, std::function<void(const std::string&)> say)
-      : io(context), options(std::move(given)), application(answers), complain(std::move(say)), tls(asio::ssl::context::tls_server), acceptor(context), pause(context) {}
+      : io(context),
+        options(std::move(given)),
+        application(answers),
+        complain(std::move(say)),
+        tls(asio::ssl::context::tls_server),
+        acceptor(context),
+        pause(context) {}
 
   asio::io_context& io;
   Options options;
@@ -101,8 +122,10 @@ struct HttpServer::Inside : std::enable_shared_from_this<HttpServer::Inside> {
   std::string prepare_tls();
   asio::awaitable<void> accept_all();
   asio::awaitable<void> serve(tcp::socket socket, Address source);
-  asio::awaitable<bool> serve_one(Stream& stream, beast::flat_buffer& buffer, const Address& source, const std::string& certificate);
-  asio::awaitable<bool> write(Stream& stream, const http::request<http::string_body>& request, HttpResponse response, bool keep);
+  asio::awaitable<bool> serve_one(Stream& stream, beast::flat_buffer& buffer, const Address& source,
+                                  const std::string& certificate);
+  asio::awaitable<bool> write(Stream& stream, const http::request<http::string_body>& request, HttpResponse response,
+                              bool keep);
   asio::awaitable<bool> write_pieces(Stream& stream, http::response<http::empty_body> head, HttpResponse& response);
   asio::awaitable<void> refuse(Stream& stream, unsigned status, const char* code, const char* message);
   bool take_request(const Address& source);
@@ -112,26 +135,33 @@ struct HttpServer::Inside : std::enable_shared_from_this<HttpServer::Inside> {
 std::string HttpServer::Inside::prepare_tls() {
   SSL_CTX* context = tls.native_handle();
   SSL_CTX_set_min_proto_version(context, options.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
+  SSL_CTX_set_options(
+      context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);
-  const bool ciphers = SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256") == 1 &&
-                       SSL_CTX_set_cipher_list(context, "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:"
-                                                        "ECDHE-RSA-AES128-GCM-SHA256") == 1 &&
-                       SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1;
+  const bool ciphers =
+      SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256") ==
+          1 &&
+      SSL_CTX_set_cipher_list(context,
+                              "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:"
+                              "ECDHE-RSA-AES128-GCM-SHA256") == 1 &&
+      SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1;
   if (!ciphers) return "this OpenSSL lacks what TLS needs here";
   Error failed;
   tls.use_certificate_chain_file(options.certificate_file, failed);
   if (failed) return "the certificate " + options.certificate_file + " cannot be used: " + failed.message();
   tls.use_private_key_file(options.key_file, asio::ssl::context::pem, failed);
-  if (failed || SSL_CTX_check_private_key(context) != 1) return "the key " + options.key_file + " cannot be used with the certificate";
-  if (options.client_ca_file.empty()) return options.require_certificate ? "no CA is given for the certificates that clients have to show" : "";
+  if (failed || SSL_CTX_check_private_key(context) != 1)
+    return "the key " + options.key_file + " cannot be used with the certificate";
+  if (options.client_ca_file.empty())
+    return options.require_certificate ? "no CA is given for the certificates that clients have to show" : "";
   tls.load_verify_file(options.client_ca_file, failed);
   STACK_OF(X509_NAME)* names = failed ? nullptr : SSL_load_client_CA_file(options.client_ca_file.c_str());
   if (names == nullptr) return "the CA " + options.client_ca_file + " cannot be used";
   SSL_CTX_set_client_CA_list(context, names);
   SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT);
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (options.require_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (options.require_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                     nullptr);
   return "";
 }
 
@@ -139,7 +169,9 @@ Share* HttpServer::Inside::share(const std::string& key) {
   const auto now = std::chrono::steady_clock::now();
   if (sources.size() >= kSourcesHeldMax) {
     constexpr auto kForgotten = std::chrono::seconds(60);
-    std::erase_if(sources, [&](const auto& entry) { return entry.second.connections == 0 && now - entry.second.at > kForgotten; });
+    std::erase_if(sources, [&](const auto& entry) {
+      return entry.second.connections == 0 && now - entry.second.at > kForgotten;
+    });
     if (sources.size() >= kSourcesHeldMax) return nullptr;
   }
   const auto [at, fresh] = sources.try_emplace(key);
@@ -152,7 +184,8 @@ bool HttpServer::Inside::take_request(const Address& source) {
   if (own == nullptr) return false;
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - own->at).count();
-  own->allowance = std::min<double>(options.requests_of_source_burst, own->allowance + seconds * options.requests_of_source_per_second);
+  own->allowance = std::min<double>(options.requests_of_source_burst,
+                                    own->allowance + seconds * options.requests_of_source_per_second);
   own->at = now;
   if (own->allowance < 1) return false;
   own->allowance -= 1;
@@ -173,18 +206,25 @@ asio::awaitable<void> HttpServer::Inside::accept_all() {
     if (unknown) continue;
     const Address source = to_address(peer.address());
     Share* own = share(source_key(source));
-    if (own == nullptr || connections >= options.connections_max || own->connections >= options.connections_of_source_max) continue;
+    if (own == nullptr || connections >= options.connections_max ||
+        own->connections >= options.connections_of_source_max)
+      continue;
     ++connections;
     ++own->connections;
-    asio::co_spawn(io, [self = shared_from_this(), moved = std::move(socket), source]() mutable -> asio::awaitable<void> {
-      try {
-        co_await self->serve(std::move(moved), source);
-      } catch (const std::exception& error) {  // out of memory, or a stream that cannot be made: this connection ends, no other
-        self->complain(std::string("a connection ended: ") + error.what());
-      }
-      --self->connections;
-      if (Share* left = self->share(source_key(source)); left != nullptr && left->connections > 0) --left->connections;
-    }, asio::detached);
+    asio::co_spawn(
+        io,
+        [self = shared_from_this(), moved = std::move(socket), source]() mutable -> asio::awaitable<void> {
+          try {
+            co_await self->serve(std::move(moved), source);
+          } catch (const std::exception&
+                       error) {  // out of memory, or a stream that cannot be made: this connection ends, no other
+            self->complain(std::string("a connection ended: ") + error.what());
+          }
+          --self->connections;
+          if (Share* left = self->share(source_key(source)); left != nullptr && left->connections > 0)
+            --left->connections;
+        },
+        asio::detached);
   }
 }
 
@@ -199,7 +239,8 @@ asio::awaitable<void> HttpServer::Inside::serve(tcp::socket socket, Address sour
   if (X509* shown = SSL_get1_peer_certificate(stream.native_handle()); shown != nullptr) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned size = 0;
-    if (X509_digest(shown, EVP_sha256(), digest.data(), &size) == 1) certificate.assign(digest.begin(), digest.begin() + size);
+    if (X509_digest(shown, EVP_sha256(), digest.data(), &size) == 1)
+      certificate.assign(digest.begin(), digest.begin() + size);
     X509_free(shown);
   }
   beast::flat_buffer buffer(kHeadBytesMax + kPieceBytes);
@@ -211,7 +252,8 @@ asio::awaitable<void> HttpServer::Inside::serve(tcp::socket socket, Address sour
 }
 
 /// False: the connection ends.
-asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_buffer& buffer, const Address& source, const std::string& certificate) {
+asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_buffer& buffer, const Address& source,
+                                                    const std::string& certificate) {
   if (buffer.size() == 0) {  // a request may be long in coming; once its first byte is there it has to hurry
     beast::get_lowest_layer(stream).expires_after(options.idle);
     const auto [failed, size] = co_await stream.async_read_some(buffer.prepare(kPieceBytes), kTuple);
@@ -228,30 +270,25 @@ asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_
     co_await refuse(stream, 431, "too_large", "the headers are too large");
     co_return false;
   }
-  const bool length_alone = head_failed == http::error::body_limit;  // Beast compares Content-Length with the limit already
+  const bool length_alone =
+      head_failed == http::error::body_limit;  // Beast compares Content-Length with the limit already
   if (head_failed && !length_alone) {
-    if (head_failed.category() == http::make_error_code(http::error::bad_method).category() && head_failed != http::error::end_of_stream &&
-        head_failed != http::error::partial_message) {
+    if (head_failed.category() == http::make_error_code(http::error::bad_method).category() &&
+        head_failed != http::error::end_of_stream && head_failed != http::error::partial_message) {
       co_await refuse(stream, 400, "malformed", "this is no HTTP request");
     }
     co_return false;
   }
   const auto& head = parser.get();
-  const auto made = std::make_shared<HttpRequest>();
+  const std::size_t target_bytes = head.target().size();
+  const auto made = to_request(head, source, certificate);
   HttpRequest& request = *made;
-  request.source = source;
-  request.certificate = certificate;
-  request.verb = std::string(head.method_string());
-  const std::string target(head.target());
-  const std::size_t mark = target.find('?');
-  request.path = target.substr(0, mark);
-  request.query = mark == std::string::npos ? "" : target.substr(mark + 1);
-  for (const auto& field : head) request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
   if (!take_request(source)) {
     co_await refuse(stream, 429, "too_many", "too many requests");
     co_return false;
   }
-  if (target.size() > kTargetBytesMax || target.empty() || target[0] != '/' || head.version() != 11 || request.header("host").empty()) {
+  if (target_bytes > kTargetBytesMax || !request.path.starts_with('/') || head.version() != 11 ||
+      request.header("host").empty()) {
     co_await refuse(stream, 400, "malformed", "this is no request for us");
     co_return false;
   }
@@ -262,7 +299,9 @@ asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_
   }
   parser.body_limit(std::max<std::uint64_t>(body_max, 1));
   // Small bodies are bounded by the number of connections; large ones share what there is.
-  const std::size_t claimed = parser.content_length() ? static_cast<std::size_t>(*parser.content_length()) : parser.chunked() ? body_max : 0;
+  const std::size_t claimed = parser.content_length() ? static_cast<std::size_t>(*parser.content_length())
+                              : parser.chunked()      ? body_max
+                                                      : 0;
   const LargeBody large(large_bodies, claimed > kSmallBodyBytesMax ? claimed : 0);
   if (large_bodies > kLargeBodiesBytesMax) {
     co_await refuse(stream, 503, "busy", "too many large requests at once");
@@ -291,19 +330,22 @@ asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_
   co_return co_await write(stream, whole, std::move(response), keep) && keep;
 }
 
-asio::awaitable<void> HttpServer::Inside::refuse(Stream& stream, unsigned status, const char* code, const char* message) {
+asio::awaitable<void> HttpServer::Inside::refuse(Stream& stream, unsigned status, const char* code,
+                                                 const char* message) {
   http::response<http::string_body> out(static_cast<http::status>(status), 11);
   out.set(http::field::content_type, "application/json");
   out.set(http::field::cache_control, "no-store");
   if (status == 429) out.set(http::field::retry_after, "5");
   out.keep_alive(false);
-  out.body() = std::string("{\"code\": \"") + code + "\", \"message\": \"" + message + "\", \"path\": \"\", \"findings\": []}\n";
+  out.body() =
+      std::string("{\"code\": \"") + code + "\", \"message\": \"" + message + "\", \"path\": \"\", \"findings\": []}\n";
   out.prepare_payload();
   beast::get_lowest_layer(stream).expires_after(options.write);
   co_await http::async_write(stream, out, kTuple);
 }
 
-asio::awaitable<bool> HttpServer::Inside::write(Stream& stream, const http::request<http::string_body>& request, HttpResponse response, bool keep) {
+asio::awaitable<bool> HttpServer::Inside::write(Stream& stream, const http::request<http::string_body>& request,
+                                                HttpResponse response, bool keep) {
   const auto fill = [&](auto& out) {
     out.result(response.status);
     out.version(11);
@@ -329,7 +371,8 @@ asio::awaitable<bool> HttpServer::Inside::write(Stream& stream, const http::requ
   out.content_length(response.status == 304 ? 0 : body.size());
   http::response_serializer<http::span_body<const char>> serializer(out);
   serializer.split(bodyless);
-  beast::get_lowest_layer(stream).expires_after(options.write + std::chrono::milliseconds(body.size() / 16));  // 16 kB/s at least
+  beast::get_lowest_layer(stream).expires_after(options.write +
+                                                std::chrono::milliseconds(body.size() / 16));  // 16 kB/s at least
   if (bodyless) {
     const auto [failed, size] = co_await http::async_write_header(stream, serializer, kTuple);
     (void)size;
@@ -340,7 +383,8 @@ asio::awaitable<bool> HttpServer::Inside::write(Stream& stream, const http::requ
   co_return !failed;
 }
 
-asio::awaitable<bool> HttpServer::Inside::write_pieces(Stream& stream, http::response<http::empty_body> head, HttpResponse& response) {
+asio::awaitable<bool> HttpServer::Inside::write_pieces(Stream& stream, http::response<http::empty_body> head,
+                                                       HttpResponse& response) {
   http::response_serializer<http::empty_body> serializer(head);
   beast::get_lowest_layer(stream).expires_after(options.write);
   const auto [head_failed, head_size] = co_await http::async_write_header(stream, serializer, kTuple);
@@ -371,10 +415,13 @@ asio::awaitable<bool> HttpServer::Inside::write_pieces(Stream& stream, http::res
   co_return !failed;
 }
 
-HttpServer::HttpServer(asio::io_context& io, Options options, Application& application, std::function<void(const std::string&)> complain)
+HttpServer::HttpServer(asio::io_context& io, Options options, Application& application,
+                       std::function<void(const std::string&)> complain)
     : inside_(std::make_shared<Inside>(io, std::move(options), application, std::move(complain))) {}
 
-HttpServer::~HttpServer() { stop(); }
+HttpServer::~HttpServer() {
+  stop();
+}
 
 std::string HttpServer::listen() {
   if (std::string why = inside_->prepare_tls(); !why.empty()) return why;
@@ -387,8 +434,11 @@ std::string HttpServer::listen() {
   if (!failed) acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
   if (!failed) acceptor.bind(endpoint, failed);
   if (!failed) acceptor.listen(asio::socket_base::max_listen_connections, failed);
-  if (failed) return "cannot listen on " + to_string(options.address) + " port " + std::to_string(options.port) + ": " + failed.message();
-  asio::co_spawn(inside_->io, [inside = inside_] { return inside->accept_all(); }, asio::detached);
+  if (failed)
+    return "cannot listen on " + to_string(options.address) + " port " + std::to_string(options.port) + ": " +
+           failed.message();
+  asio::co_spawn(
+      inside_->io, [inside = inside_] { return inside->accept_all(); }, asio::detached);
   return "";
 }
 

@@ -12,30 +12,32 @@
 
 namespace sekisho::mgmt {
 
-/// An HTTPS listener that nobody can hold up: every phase of a connection has a deadline, every buffer a bound, every source a share.
-/// TLS 1.3 (1.2 by switch), HTTP/1.1. Certificates and keys are read once, before anybody connects.
+/// An HTTPS listener that nobody can hold up: every phase of a connection has a deadline, every buffer a bound, every
+/// source a share. TLS 1.3 (1.2 by switch), HTTP/1.1. Certificates and keys are read once, before anybody connects.
 /// Thread: that of `io`.
 class HttpServer {
  public:
   struct Options {
     Address address;
     std::uint16_t port = 443;
-    std::string certificate_file;       ///< PEM, with its chain
+    std::string certificate_file;  ///< PEM, with its chain
     std::string key_file;
-    std::string client_ca_file;         ///< PEM; empty: clients show no certificates
+    std::string client_ca_file;  ///< PEM; empty: clients show no certificates
     bool require_certificate = false;
     bool tls12 = false;
     std::size_t connections_max = 512;
     std::size_t connections_of_source_max = 32;  ///< an IPv6 /64 is one source
     std::chrono::milliseconds handshake = std::chrono::seconds(5);
-    std::chrono::milliseconds head = std::chrono::seconds(10);   ///< for the request's first line and headers, once it has begun
+    std::chrono::milliseconds head =
+        std::chrono::seconds(10);  ///< for the request's first line and headers, once it has begun
     std::chrono::milliseconds body = std::chrono::seconds(30);
     std::chrono::milliseconds idle = std::chrono::seconds(60);   ///< between requests
     std::chrono::milliseconds write = std::chrono::seconds(30);  ///< for each piece
     unsigned requests_of_source_per_second = 40;
     unsigned requests_of_source_burst = 200;
   };
-  HttpServer(boost::asio::io_context& io, Options options, Application& application, std::function<void(const std::string&)> complain);
+  HttpServer(boost::asio::io_context& io, Options options, Application& application,
+             std::function<void(const std::string&)> complain);
   ~HttpServer();
   /// Empty, or why not.
   std::string listen();

@@ -31,7 +31,8 @@ TEST(Totp, GivesTheCodesOfRfc6238) {  // appendix B, SHA-1, 8 digits
 TEST(Totp, TakesACodeOfOneStepAroundNowAndNoneTwice) {
   constexpr std::int64_t kNow = 1234567890;
   constexpr std::uint64_t kStep = kNow / 30;
-  for (const std::uint64_t step : {kStep - 1, kStep, kStep + 1}) EXPECT_EQ(find_totp_step(kSecret, totp_code(kSecret, step), kNow, 0), step);
+  for (const std::uint64_t step : {kStep - 1, kStep, kStep + 1})
+    EXPECT_EQ(find_totp_step(kSecret, totp_code(kSecret, step), kNow, 0), step);
   EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep - 2), kNow, 0));
   EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep + 2), kNow, 0));
   EXPECT_FALSE(find_totp_step(kSecret, totp_code(kSecret, kStep), kNow, kStep)) << "used already";
@@ -57,7 +58,8 @@ TEST(Password, IsVerifiedByItsHashAndByNoOther) {
   EXPECT_FALSE(verify_password("", hash));
   EXPECT_FALSE(verify_password(kPassword, hash_password("another one, as long")));
   EXPECT_NE(hash_password(kPassword), hash) << "each has a salt of its own";
-  for (const std::size_t cut : {std::size_t{0}, std::size_t{7}, std::size_t{12}, hash.size() - 1}) EXPECT_FALSE(verify_password(kPassword, hash.substr(0, cut)));
+  for (const std::size_t cut : {std::size_t{0}, std::size_t{7}, std::size_t{12}, hash.size() - 1})
+    EXPECT_FALSE(verify_password(kPassword, hash.substr(0, cut)));
   EXPECT_FALSE(verify_password("", ""));
 }
 
@@ -80,7 +82,8 @@ TEST(Rfc3339, TakesOffsetsAndRefusesWhatIsNoTime) {
   EXPECT_EQ(parse_rfc3339("2026-11-27T13:00:00+09:00"), parse_rfc3339("2026-11-27T04:00:00Z"));
   EXPECT_EQ(parse_rfc3339("2024-02-29T00:00:00.5Z"), parse_rfc3339("2024-02-29T00:00:00Z"));
   EXPECT_EQ(rfc3339(*parse_rfc3339("2024-02-29T23:59:59Z")), "2024-02-29T23:59:59Z");
-  for (const char* bad : {"", "2026-11-27", "2026-02-29T00:00:00Z", "2026-11-27T24:00:00Z", "2026-11-27T00:00:00", "2026-11-27T00:00:00+9", "x026-11-27T00:00:00Z"}) {
+  for (const char* bad : {"", "2026-11-27", "2026-02-29T00:00:00Z", "2026-11-27T24:00:00Z", "2026-11-27T00:00:00",
+                          "2026-11-27T00:00:00+9", "x026-11-27T00:00:00Z"}) {
     EXPECT_FALSE(parse_rfc3339(bad)) << bad;
   }
 }
@@ -95,10 +98,12 @@ TEST(Roles, ThePageInTheDocumentationIsTheMatrix) {
 TEST(Roles, NoRoleOfATenantMayAnythingOfThePlatformAndNoProviderAnythingInsideATenantWithoutLeave) {
   for (std::size_t i = 0; i < kRoles; ++i) {
     const auto role = static_cast<Role>(i);
-    for (const auto action : {api::PLATFORM_VIEW, api::PLATFORM_EDIT, api::STAFF_MANAGE, api::PLATFORM_AUDIT, api::BINDINGS_ASSIGN}) {
+    for (const auto action :
+         {api::PLATFORM_VIEW, api::PLATFORM_EDIT, api::STAFF_MANAGE, api::PLATFORM_AUDIT, api::BINDINGS_ASSIGN}) {
       if (!is_provider(role)) EXPECT_EQ(grant_of(role, action), Grant::kNo) << to_text(role);
     }
-    for (const auto action : {api::RULES_VIEW, api::RULES_EDIT, api::COMMIT, api::USERS_VIEW, api::USERS_EDIT, api::LOGS_READ, api::ACCOUNTS_MANAGE, api::BACKUP, api::CONSENT}) {
+    for (const auto action : {api::RULES_VIEW, api::RULES_EDIT, api::COMMIT, api::USERS_VIEW, api::USERS_EDIT,
+                              api::LOGS_READ, api::ACCOUNTS_MANAGE, api::BACKUP, api::CONSENT}) {
       if (is_provider(role)) EXPECT_NE(grant_of(role, action), Grant::kYes) << to_text(role) << ' ' << to_text(action);
     }
   }
@@ -126,10 +131,15 @@ class PeopleTest : public testing::Test {
     People::Environment environment;
     environment.now = [this] { return now_; };
     environment.steady = [this] { return now_; };
-    environment.elsewhere = [](const std::function<void()>& work, const std::function<void()>& then) { return work(), then(), true; };
+    environment.elsewhere = [](const std::function<void()>& work, const std::function<void()>& then) {
+      return work(), then(), true;
+    };
     environment.rules = [this] { return rules_; };
-    environment.tenant_rules = [this](const std::string& tenant) { return tenant == kTenant ? std::optional(tenant_rules_) : std::nullopt; };
-    environment.tell = [this](const std::string& account, const Address&, std::string_view operation, const std::string&) { told_.push_back(std::string(operation) + ' ' + account); };
+    environment.tenant_rules = [this](const std::string& tenant) {
+      return tenant == kTenant ? std::optional(tenant_rules_) : std::nullopt;
+    };
+    environment.tell = [this](const std::string& account, const Address&, std::string_view operation,
+                              const std::string&) { told_.push_back(std::string(operation) + ' ' + account); };
     people_ = std::make_unique<People>(*store_, std::move(environment));
     ASSERT_TRUE(people_->load());
   }
@@ -146,7 +156,8 @@ class PeopleTest : public testing::Test {
     const auto signed_in = std::get<People::SignedIn>(begun);
     api::SetPasswordRequest request;
     request.set_new_password(kPassword);
-    people_->set_password(signed_in.who, signed_in.token, request, [](const Refusal& refusal) { EXPECT_FALSE(refusal) << refusal.message; });
+    people_->set_password(signed_in.who, signed_in.token, request,
+                          [](const Refusal& refusal) { EXPECT_FALSE(refusal) << refusal.message; });
     const std::string text = std::get<api::TotpSecret>(people_->begin_totp(signed_in.token)).secret();
     std::string secret;
     std::uint32_t bits = 0;
@@ -160,7 +171,8 @@ class PeopleTest : public testing::Test {
     now_ += 60;
     return secret;
   }
-  std::variant<People::SignedIn, Refusal> sign_in(const std::string& account, const std::string& password, const std::string& secret, const Address& from) {
+  std::variant<People::SignedIn, Refusal> sign_in(const std::string& account, const std::string& password,
+                                                  const std::string& secret, const Address& from) {
     api::LoginRequest request;
     request.set_account(account);
     request.set_password(password);
@@ -299,8 +311,14 @@ TEST_F(PeopleTest, TheLastAdministratorCannotBeRemovedDisabledOrGivenALesserRole
 }
 
 TEST_F(PeopleTest, AConsentLetsSupportLookUntilItEndsAndOnlyThere) {
-  const Principal helen{.account = "helen", .role = Role::kSupport, .tenant = "", .must = "", .csrf = "", .source = source_};
-  const Principal owner{.account = "owner@acm00000001", .role = Role::kOwner, .tenant = kTenant, .must = "", .csrf = "", .source = source_};
+  const Principal helen{
+      .account = "helen", .role = Role::kSupport, .tenant = "", .must = "", .csrf = "", .source = source_};
+  const Principal owner{.account = "owner@acm00000001",
+                        .role = Role::kOwner,
+                        .tenant = kTenant,
+                        .must = "",
+                        .csrf = "",
+                        .source = source_};
   EXPECT_FALSE(people_->may(helen, api::RULES_VIEW, kTenant).allowed);
   api::ConsentRequest request;
   request.set_tenant(kTenant);
@@ -322,7 +340,8 @@ TEST_F(PeopleTest, OneSourceMayNotTryWithoutEnd) {
   enrol(invite("owner", "owner"));
   now_ += 61;
   rules_.set_failures_max(10);
-  for (int i = 0; i < People::kAttemptsPerMinute; ++i) EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 401U);
+  for (int i = 0; i < People::kAttemptsPerMinute; ++i)
+    EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 401U);
   EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 429U);
   EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", *parse_address("192.0.2.2"))).status, 401U);
   now_ += 61;

@@ -34,7 +34,8 @@ TEST(DocumentJson, EveryPartOfATenantIsSeenAndChangedBySomebody) {
   const std::vector<std::string> parts = editable_parts(kEverything);
   for (int i = 0; i < model::Tenant::descriptor()->field_count(); ++i) {
     const std::string& name = model::Tenant::descriptor()->field(i)->name();
-    EXPECT_NE(std::find(parts.begin(), parts.end(), name), parts.end()) << name << " is missing in kParts of control/api/document_json.cc";
+    EXPECT_NE(std::find(parts.begin(), parts.end(), name), parts.end())
+        << name << " is missing in kParts of control/api/document_json.cc";
   }
 }
 
@@ -84,7 +85,9 @@ TEST(DocumentJson, ARoleSeesAndChangesItsPartsAndNoOther) {
 TEST(DocumentJson, TheProviderSeesNothingOfATenantsOwnAndTakesNothingAway) {
   model::Configuration whole;
   *whole.add_tenants() = tenant();
-  const May may = [](api::Action action) { return grant_of(Role::kPlatform, action) == Grant::kYes || action == api::CONTRACT_VIEW; };
+  const May may = [](api::Action action) {
+    return grant_of(Role::kPlatform, action) == Grant::kYes || action == api::CONTRACT_VIEW;
+  };
   model::Configuration seen = platform_part(whole, may);
   EXPECT_EQ(seen.tenants(0).policies_size() + seen.tenants(0).users_size() + seen.tenants(0).addresses_size(), 0);
   EXPECT_EQ(seen.tenants(0).zones_size(), 2);

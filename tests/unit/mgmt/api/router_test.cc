@@ -40,13 +40,16 @@ TEST(Router, NoTwoMethodsAreAskedTheSameWayAndEveryFieldOfAPathExists) {
     for (const auto& segment : route.segments) {
       const bool field = segment.starts_with('{');
       shape += field ? "/{}" : '/' + segment;
-      if (field) EXPECT_NE(route.method->input_type()->FindFieldByName(segment.substr(1, segment.size() - 2)), nullptr) << route.rule.http();
+      if (field)
+        EXPECT_NE(route.method->input_type()->FindFieldByName(segment.substr(1, segment.size() - 2)), nullptr)
+            << route.rule.http();
     }
     EXPECT_TRUE(seen.insert(shape).second) << route.rule.http();
     EXPECT_FALSE(route.rule.summary().empty() && !route.rule.download()) << route.rule.http();
     const bool of_tenant = route.method->input_type()->FindFieldByName("tenant") != nullptr;
     EXPECT_EQ(of_tenant, route.rule.http().find("/tenants/{tenant}") != std::string::npos) << route.rule.http();
-    if (route.rule.http().find("/platform/") != std::string::npos) EXPECT_GE(route.rule.action(), api::PLATFORM_VIEW) << route.rule.http();
+    if (route.rule.http().find("/platform/") != std::string::npos)
+      EXPECT_GE(route.rule.action(), api::PLATFORM_VIEW) << route.rule.http();
   }
 }
 
@@ -71,7 +74,8 @@ TEST(RouterJson, BombsAreRefusedBeforeTheyAreRead) {
   std::string wide = "{\"document\": {\"a\": [";
   for (std::size_t i = 0; i < kJsonValuesMax; ++i) wide += "1,";
   EXPECT_EQ(read_json(wide + "1]}}", out).message, "the JSON holds too many values");
-  std::string text = "{\"document\": {\"a\": \"" + std::string(kJsonDepthMax * 2, '[') + "\\\"" + std::string(100, '{') + "\"}}";
+  std::string text =
+      "{\"document\": {\"a\": \"" + std::string(kJsonDepthMax * 2, '[') + "\\\"" + std::string(100, '{') + "\"}}";
   EXPECT_FALSE(read_json(text, out)) << "brackets inside a text are no depth";
 }
 
@@ -94,7 +98,8 @@ TEST(RouterOpenApi, IsJsonAndKnowsEveryMethod) {
   google::protobuf::Struct document;
   ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(openapi_document(router), &document).ok());
   std::size_t operations = 0;
-  for (const auto& [path, verbs] : document.fields().at("paths").struct_value().fields()) operations += verbs.struct_value().fields().size();
+  for (const auto& [path, verbs] : document.fields().at("paths").struct_value().fields())
+    operations += verbs.struct_value().fields().size();
   EXPECT_EQ(operations, router.routes().size());
 }
 
