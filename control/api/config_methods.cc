@@ -3,7 +3,9 @@
 // into the whole configuration in force and go the same way as a document that sekishoctl commits.
 #include <algorithm>
 
+#include "base/crypto/sha256.h"
 #include "base/describe.h"
+#include "base/limits.h"
 #include "control/access/rfc3339.h"
 #include "control/api/call.h"
 #include "control/api/document_json.h"
@@ -288,6 +290,8 @@ Committer::Done commit_done(const CallPtr& call, ApiWorld& world, const Scope& s
     stored.set_tenant(scope.service_code);
     stored.set_author(call->who.account);
     (void)world.store.put(RecordKind::kRevisionScope, std::to_string(answer.revision), stored.SerializeAsString());
+    constexpr std::uint32_t kKept = 2 * limits::kRevisionsKeptMax;
+    if (answer.revision > kKept) (void)world.store.remove(RecordKind::kRevisionScope, std::to_string(answer.revision - kKept));
     call->about = "revision " + std::to_string(answer.revision);
     api::CommitReply out;
     out.set_revision(answer.revision);
@@ -411,6 +415,36 @@ void import_config(const CallPtr& call, ApiWorld& world) {
   put_in_force(call, world, std::move(draft), request.comment(), request.confirm_seconds());
 }
 
+/// What a tenant's part of a revision is, in a few bytes: two that mean the same have the same. Reading a document costs time, so one call
+/// reads few of them; what was read is remembered.
+class Digests {
+ public:
+  explicit Digests(ApiWorld& world) : world_(world) {}
+  std::optional<std::string> of(std::uint32_t revision, const std::string& tenant) {
+    const auto key = std::pair(revision, tenant);
+    if (const auto at = known().find(key); at != known().end()) return at->second;
+    constexpr std::size_t kBytesOfCallMax = 4U << 20;
+    const auto text = world_.store.text(revision);
+    if (!text || read_ + text->size() > kBytesOfCallMax) return std::nullopt;
+    read_ += text->size();
+    const Decoded decoded = decode_document(*text);
+    constexpr std::size_t kKnownMax = 20'000;
+    if (known().size() > kKnownMax) known().clear();
+    for (const auto& one : decoded.model.tenants()) {
+      const std::string part = text_of(one);
+      const Sha256Digest digest = sha256({reinterpret_cast<const std::uint8_t*>(part.data()), part.size()});
+      known()[{revision, one.service_code()}] = std::string(digest.begin(), digest.end());
+    }
+    return known().try_emplace(key, "").first->second;
+  }
+
+ private:
+  std::map<std::pair<std::uint32_t, std::string>, std::string>& known() { return world_.digests; }
+  ApiWorld& world_;
+  std::size_t read_ = 0;
+};
+
+/// The tenant's own revisions, and those of others that made its part another one: of these neither who nor why.
 void list_revisions(const CallPtr& call, ApiWorld& world) {
   const auto revisions = world.store.list(0xffffU);
   const auto scopes = world.store.records(RecordKind::kRevisionScope);
@@ -421,17 +455,24 @@ void list_revisions(const CallPtr& call, ApiWorld& world) {
     if (one.ParseFromString(record.value)) tenants[record.key] = one.tenant();
   }
   const std::uint32_t limit = call->request<api::RevisionsRequest>().limit();
+  Digests digests(world);
   api::RevisionList out;
   out.set_running(world.in_force().revision);
-  for (const RevisionInfo& info : *revisions) {
+  for (std::size_t i = 0; i < revisions->size(); ++i) {
+    const RevisionInfo& info = (*revisions)[i];
+    if (limit != 0 && out.revisions_size() >= static_cast<int>(limit)) break;
     const auto at = tenants.find(std::to_string(info.number));
-    if (at == tenants.end() || at->second != call->tenant ||
-        (limit != 0 && out.revisions_size() >= static_cast<int>(limit)))
-      continue;
+    const bool own = at != tenants.end() && at->second == call->tenant;
+    if (!own) {
+      const auto part = digests.of(info.number, call->tenant);
+      const auto before = i + 1 < revisions->size() ? digests.of((*revisions)[i + 1].number, call->tenant) : std::optional<std::string>("");
+      if (!part || !before || part->empty() || *part == *before) continue;
+    }
     auto& one = *out.add_revisions();
     one.set_number(info.number);
     one.set_state(to_text(info.state));
     one.mutable_created()->set_seconds(static_cast<std::int64_t>(info.created_ns / kSecondNs));
+    if (!own) continue;
     one.set_comment(info.comment);
     one.set_author(info.author);
     one.set_copied_from(info.copied_from);

@@ -131,6 +131,7 @@ def test_a_rule_is_changed_and_bites_and_comes_back_unless_confirmed(lab):
     assert api.get(f"/tenants/{ACME}/config")["document"] == config["document"]
     revisions = api.get(f"/tenants/{ACME}/config/revisions")["revisions"]
     assert revisions[0]["comment"] == "open again" and revisions[0]["author"] == f"owner@{ACME}"
+    assert revisions[-1]["number"] == 1 and not revisions[-1]["author"]  # the provider's first one, without a name
 
 
 def test_a_finding_says_where_in_the_document(lab):

@@ -26,6 +26,7 @@ using testing::HasSubstr;
 
 constexpr auto kPatience = 10s;
 constexpr uid_t kLogUid = 65533;  // may ask for names, nothing else
+constexpr uid_t kMgmtUid = 65531;  // may call the API for whoever is signed in, nothing else
 constexpr uid_t kVpnUid = 65532;  // may ask for the configuration of remote access, nothing else
 
 ByteSpan as_bytes(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
@@ -159,7 +160,7 @@ class DaemonTest : public testing::Test {
     Ids ids;
     EXPECT_TRUE(store.load_ids(ids).has_value());
     daemon_ = std::make_unique<Daemon>(
-        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}, .vpn = {kVpnUid}},
+        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}, .mgmt = {kMgmtUid}, .vpn = {kVpnUid}},
                         .deadlines = {.greet = 2s, .apply = 300ms, .retry = 10ms}},
         std::move(store), std::move(ids), [](const std::string&) {});
     ASSERT_TRUE(daemon_->start().has_value());
@@ -831,6 +832,15 @@ TEST_F(DaemonTest, GivesTheLogReaderNamesAndNothingElse) {
   EXPECT_EQ(ask_as(kVpnUid, directory_, names), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, rollback), 1);
   EXPECT_EQ(ask_as(0, directory_, rollback), 0);
+  ipc::ToControl call;
+  call.set_correlation(5);
+  call.mutable_api_call()->set_method("GetBanner");
+  ipc::ToControl account;
+  account.set_correlation(6);
+  account.mutable_local_account();
+  EXPECT_EQ(ask_as(kMgmtUid, directory_, call), 0);
+  for (const auto* question : {&names, &rollback, &vpn, &change, &account}) EXPECT_EQ(ask_as(kMgmtUid, directory_, *question), 1);
+  EXPECT_EQ(ask_as(kLogUid, directory_, call), 1);
 }
 
 TEST_F(DaemonTest, TurnsAwayAPeerThatIsNotAllowed) {
