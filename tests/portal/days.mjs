@@ -16,15 +16,21 @@ function assert(truth, why) {
   if (!truth) throw new Error(why);
 }
 
+let over = false; // a day that cannot begin is over
+
 /** One thing a person does, and what must be seen then. The day goes on after a failure. */
 async function does(what, act) {
   const begin = Date.now();
   let error = "";
   try {
+    if (over) return;
     await act();
   } catch (failure) {
     error = failure.message;
+    const pages = browser.contexts().flatMap((context) => context.pages());
+    for (const [at, page] of pages.entries()) await page.screenshot({ path: join(pictures, `failed-${at}.png`) });
   }
+  if (error && what.startsWith("a first-login link")) over = true;
   console.log(JSON.stringify({ what, error, milliseconds: Date.now() - begin }));
 }
 

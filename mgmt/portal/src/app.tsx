@@ -242,7 +242,7 @@ function Top({ open, onMenu }: { open: boolean; onMenu: () => void }) {
       )}
       {now.tenants.length === 1 && !provider && (
         <span>
-          <b>{now.tenants[0]!.name}</b> <span class="soft mono">{now.tenants[0]!.service_code}</span>
+          <b>{now.tenants[0]!.name}</b> <span class="soft mono wide-only">{now.tenants[0]!.service_code}</span>
         </span>
       )}
       <span class="grow" />
