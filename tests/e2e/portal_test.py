@@ -4,20 +4,16 @@
 import json
 import os
 import re
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
-from lab.api import invite
-from lab.appliance import default_binaries
 from lab.lab import Lab
+from lab.portal import LivingHosts, links, open_portal
 from lab.topology import TREE
 
 DAYS = TREE / "tests" / "portal" / "days.mjs"
 PEOPLE = {"tenant": {"owner@acm00000001": "owner"},
           "operator": {"opal": "p-ops", "helen": "p-support", "sera": "p-sec", "second@acm00000001": "owner"}}
-TALK = "while :; do curl -s -m 2 -o /dev/null http://10.0.0.2/; curl -s -m 1 -o /dev/null http://10.0.0.18:5432/; done"
 
 
 def sentences(name):
@@ -27,21 +23,12 @@ def sentences(name):
     return re.findall(r'does\("([^"]+)"', own) + re.findall(r'^await does\(\s*"([^"]+)"', text, flags=re.M)
 
 
-def portal_files():
-    """Beside the programs: build/PRESET/portal."""
-    return Path(os.environ.get("SEKISHO_PORTAL") or Path(default_binaries()).parent / "portal")
-
-
 @pytest.fixture(scope="module")
 def lab():
     with Lab() as built:
-        files = shutil.copytree(portal_files(), built.root / "out" / "portal")  # where mgmtd's user can read
-        built.appliance.start_management(files)
-        talkers = [subprocess.Popen(built[host].argv("sh", "-c", TALK), start_new_session=True) for host in ("acme-pc", "globex-pc")]
-        yield built
-        for talker in talkers:
-            os.killpg(talker.pid, 9)
-            talker.wait()
+        built.url = open_portal(built)
+        with LivingHosts(built):
+            yield built
         assert built.appliance.status()["conservation violations"] == "0"
         print(f"--- mgmtd\n{built.appliance.output('mgmtd')[-3000:]}\n--- controld\n{built.appliance.output('controld')[-3000:]}")
 
@@ -52,9 +39,7 @@ _days = {}
 def day(lab, name):
     """What happened on a day: {sentence: why it failed, or nothing}. Each day is lived once."""
     if name not in _days:
-        address, port = lab.appliance.portal
-        links = {who: invite(lab.appliance, who, role) for who, role in PEOPLE[name].items()}
-        about = {"url": f"https://{address}:{port}", "links": links, "hosts": {host: lab[host].namespace for host in ("acme-pc", "globex-pc")}}
+        about = {"url": lab.url, "links": links(lab, lab.url, PEOPLE[name]), "hosts": {host: lab[host].namespace for host in ("acme-pc", "globex-pc")}}
         done = subprocess.run(["ip", "netns", "exec", lab.topology.office, "node", str(DAYS), name], timeout=600,
                               env={**os.environ, "SEKISHO_DAY": json.dumps(about)}, capture_output=True, text=True)
         print(done.stdout, done.stderr[-2000:])
