@@ -49,17 +49,19 @@ test("an NT hash differs with one letter's case, and long or Japanese passwords 
 });
 
 test("conditions are fields with a test, and addresses alone", () => {
-  assert.deepEqual(
-    parse_query('203.0.113.0/24 action=drop dst_port > 1023 rule_name~"web for" src_ip in 10.0.0.0/8 2001:db8::1').conditions,
-    [
-      { field: "address", op: "in", value: "203.0.113.0/24" },
-      { field: "action", op: "=", value: "drop" },
-      { field: "dst_port", op: ">", value: "1023" },
-      { field: "rule_name", op: "~", value: "web for" },
-      { field: "src_ip", op: "in", value: "10.0.0.0/8" },
-      { field: "address", op: "=", value: "2001:db8::1" },
-    ],
-  );
+  const text =
+    '203.0.113.0/24 action=drop,reject dst_port > 1023 count<=5 rule_name~"web = for" src_ip in 10.0.0.0/8 2001:db8::1 user=* phase!=start';
+  assert.deepEqual(parse_query(text).conditions, [
+    { field: "address", test: "within", values: ["203.0.113.0/24"] },
+    { field: "action", test: "equal", values: ["drop", "reject"] },
+    { field: "dst_port", test: "range", values: ["1024", ""] },
+    { field: "count", test: "range", values: ["", "5"] },
+    { field: "rule_name", test: "contains", values: ["web = for"] },
+    { field: "src_ip", test: "within", values: ["10.0.0.0/8"] },
+    { field: "address", test: "equal", values: ["2001:db8::1"] },
+    { field: "user", test: "present", values: [] },
+    { field: "phase", test: "equal", values: ["start"], negate: true },
+  ]);
   assert.deepEqual(parse_query("  ").conditions, []);
 });
 

@@ -78,29 +78,45 @@ export async function ask<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: st
   return (response.status === 204 ? {} : await response.json()) as T;
 }
 
-/** A file in pieces: `progress` hears how many bytes have come and, when the server says so, how many there are. */
+export interface Fetched {
+  name: string;
+  blob: Blob;
+  token: string;
+}
+const TRIES = 5;
+
+/** A file in pieces, with the token by which it goes on where a broken connection left it. */
 export async function fetch_file(
   path: string,
-  options: Options,
-  progress: (bytes: number, all: number) => void,
+  query: NonNullable<Options["query"]>,
+  progress: (bytes: number, token: string) => void,
   stop: AbortSignal,
-): Promise<{ name: string; blob: Blob }> {
-  const response = await answer("GET", path, options);
-  const all = Number(response.headers.get("content-length") ?? 0);
-  const name = /filename="?([^";]+)"?/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? "sekisho-log";
-  const reader = response.body!.getReader();
-  stop.addEventListener("abort", () => void reader.cancel());
+): Promise<Fetched> {
   const pieces: BlobPart[] = [];
-  let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    pieces.push(value as Uint8Array<ArrayBuffer>);
-    bytes += value.length;
-    progress(bytes, all);
+  let [bytes, token, name] = [0, "", "sekisho-log"];
+  for (let left = TRIES; ; --left) {
+    const response = await answer("GET", path, { query: token ? { token, offset: bytes } : query });
+    token = response.headers.get("x-sekisho-download") ?? token;
+    name = /filename="?([^";]+)"?/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? name;
+    const reader = response.body!.getReader();
+    const abort = () => void reader.cancel();
+    stop.addEventListener("abort", abort);
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        pieces.push(value as Uint8Array<ArrayBuffer>);
+        bytes += value.length;
+        progress(bytes, token);
+      }
+      if (stop.aborted) throw new Refusal(0, "stopped", t("error.stopped"));
+      return { name, blob: new Blob(pieces), token };
+    } catch (error) {
+      if (stop.aborted || !token || left <= 1) throw error;
+    } finally {
+      stop.removeEventListener("abort", abort);
+    }
   }
-  if (stop.aborted) throw new Refusal(0, "stopped", t("error.stopped"));
-  return { name, blob: new Blob(pieces) };
 }
 
 export function save_blob(name: string, blob: Blob): void {

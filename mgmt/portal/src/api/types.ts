@@ -181,8 +181,17 @@ export interface Counted {
 export type LogRecord = Record<string, string | number | boolean | (string | number)[]>;
 export interface Condition {
   field: string;
-  op: "=" | "!=" | "in" | "<" | ">" | "~";
-  value: string;
+  test: "equal" | "prefix" | "contains" | "within" | "range" | "present";
+  values: string[];
+  negate?: boolean;
+}
+export interface DownloadState {
+  records?: number;
+  records_read?: number;
+  records_written?: number;
+  bytes?: number;
+  finished?: boolean;
+  manifest?: string;
 }
 export interface SearchRequest {
   types: string[];

@@ -16,7 +16,11 @@ export function Bindings() {
   const seen = useLoad(
     () =>
       may("logs_read")
-        ? api.search(one.tenant, { types: ["sec"], limit: 100, conditions: [{ field: "cat", op: "=", value: "address" }] })
+        ? api.search(one.tenant, {
+            types: ["sec"],
+            limit: 100,
+            conditions: [{ field: "cat", test: "equal", values: ["address"] }],
+          })
         : Promise.resolve({ records: [] }),
     [one.tenant],
     30_000,

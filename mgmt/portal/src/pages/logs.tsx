@@ -3,12 +3,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { failure_text, fetch_file, save_blob } from "../api/http";
 import { api } from "../api/methods";
-import type { Condition, LogRecord } from "../api/types";
+import type { Condition, DownloadState, LogRecord } from "../api/types";
 import { route } from "../state/route";
 import { session } from "../state/session";
 import { useStore } from "../state/store";
 import { say } from "../state/toasts";
-import { bytes, moment, t, t_or, useLanguage, type Key } from "../text/text";
+import { bytes, moment, number, t, t_or, useLanguage, type Key } from "../text/text";
 import { Badge, Button, Card, Dialog, Note, PageHead, type Tone } from "../ui/basics";
 import { CheckField, SelectField, TextField } from "../ui/fields";
 import { Table, type Column } from "../ui/table";
@@ -314,28 +314,28 @@ function DownloadDialog({ tenant, onClose }: { tenant: string; onClose: () => vo
   const [gzip, set_gzip] = useState(true);
   const [from, set_from] = useState("");
   const [to, set_to] = useState("");
-  const [got, set_got] = useState<{ bytes: number; all: number } | null>(null);
+  const [got, set_got] = useState<{ bytes: number; token: string } | null>(null);
+  const [state, set_state] = useState<DownloadState>({});
   const stop = useRef<AbortController | null>(null);
   const three = what === "ra";
   async function start() {
     stop.current = new AbortController();
-    set_got({ bytes: 0, all: 0 });
+    set_got({ bytes: 0, token: "" });
     try {
       const query = {
         types: three ? ["vpn", "acl", "devauth"] : [what],
-        window: three ? "past30" : "month",
+        window: from && to ? "days" : three ? "past30" : "month",
+        ...(from && to ? { first_day: from, last_day: to } : {}),
         format,
-        gzip: gzip ? "true" : "false",
-        from,
-        to,
+        gzip: String(gzip),
       };
-      const file = await fetch_file(
-        api.download_path(tenant),
-        { query },
-        (size, all) => set_got({ bytes: size, all }),
-        stop.current.signal,
-      );
+      const progress = (size: number, token: string) => set_got({ bytes: size, token });
+      const file = await fetch_file(api.download_path(tenant), query, progress, stop.current.signal);
       save_blob(file.name, file.blob);
+      if (file.token) {
+        const { manifest } = await api.download_state(tenant, file.token);
+        if (manifest) save_blob(`${file.name}.manifest.json`, new Blob([manifest]));
+      }
       say(t("logs.downloaded", { name: file.name, size: bytes(file.blob.size) }));
       onClose();
     } catch (failure) {
@@ -343,6 +343,12 @@ function DownloadDialog({ tenant, onClose }: { tenant: string; onClose: () => vo
       set_got(null);
     }
   }
+  const token = got?.token ?? "";
+  useEffect(() => {
+    if (!token) return;
+    const timer = setInterval(() => void api.download_state(tenant, token).then(set_state, () => undefined), 1000);
+    return () => clearInterval(timer);
+  }, [token]);
   useEffect(() => () => stop.current?.abort(), []);
   return (
     <Dialog
@@ -388,9 +394,13 @@ function DownloadDialog({ tenant, onClose }: { tenant: string; onClose: () => vo
         <CheckField label={t("logs.gzip")} value={gzip} onChange={set_gzip} />
         {got && (
           <div class="wide" role="status">
-            <progress class="progress" aria-label={t("logs.download")} {...(got.all ? { value: got.bytes, max: got.all } : {})} />{" "}
+            <progress
+              class="progress"
+              aria-label={t("logs.download")}
+              {...(state.records ? { value: state.records_read ?? 0, max: state.records } : {})}
+            />{" "}
             {bytes(got.bytes)}
-            {got.all ? ` / ${bytes(got.all)}` : ""}
+            {!!state.records && ` · ${number(state.records_read ?? 0)} / ${number(state.records)}`}
           </div>
         )}
       </div>
