@@ -657,7 +657,7 @@ const notices = () => ({
   ],
 });
 const me = (state) => ({
-  account: state.role.startsWith("p-") ? "ops" : `yamada@${TENANT}`,
+  account: state.account || (state.role.startsWith("p-") ? "ops" : `yamada@${TENANT}`),
   role: state.role,
   display_name: state.role.startsWith("p-") ? "" : "山田 花子",
   tenants: [TENANT],

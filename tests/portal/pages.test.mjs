@@ -301,18 +301,51 @@ test("a role sees the pages it has, and a page of another role is none", async (
   assert.equal(await page.getByRole("link", { name: "Firewall rules" }).count(), 0);
 });
 
-test("a session that has ended leads back to the sign-in, and says so", async (t) => {
-  const { page, state, url } = await visit(t);
-  await page.goto(`${url}/#/rules`);
-  await settled(page);
+/** The session ends at the server; the page finds out. */
+async function end_session(page, state) {
   state.in = false;
-  await page.route("**/api/v1/tenants/**", (route) =>
-    route.fulfill({ status: 401, contentType: "application/json", body: '{"code":"unauthenticated","message":"sign in"}' }),
-  );
+  const refused = { status: 401, contentType: "application/json", body: '{"code":"unauthenticated","message":"sign in"}' };
+  await page.route("**/api/v1/tenants/**", (route) => route.fulfill(refused));
   await page.evaluate(() => {
     location.hash = "#/sessions";
   });
   await page.getByText("Your session has ended. Sign in again.").waitFor();
+  await page.unroute("**/api/v1/tenants/**");
+}
+async function sign_in(page, state) {
+  await page.getByLabel("Account").fill("yamada@mfw00001234");
+  await page.getByLabel("Password").fill(state.password);
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Six-digit code").fill(state.code);
+  await page.keyboard.press("Enter");
+  await page.getByRole("navigation").waitFor();
+}
+
+for (const [whose, account, kept] of [
+  ["the same account's", "", 1],
+  ["nobody else's", "other", 0],
+]) {
+  test(`a session that has ended leads back to the sign-in; a draft that was left is ${whose}`, async (t) => {
+    const { page, state, url } = await visit(t);
+    await page.goto(`${url}/#/rules`);
+    await settled(page);
+    await page.getByRole("button", { name: "Move SSH は拒否する", exact: true }).press("ArrowUp");
+    await end_session(page, state);
+    state.account = account;
+    await sign_in(page, state);
+    await page.goto(`${url}/#/rules`);
+    await settled(page);
+    assert.equal(await page.getByRole("link", { name: "Review and commit" }).count(), kept);
+  });
+}
+
+test("signing out leaves nothing in the tab", async (t) => {
+  const { page, url } = await visit(t);
+  await page.goto(`${url}/#/rules`);
+  await settled(page);
+  await page.getByRole("button", { name: "Move SSH は拒否する", exact: true }).press("ArrowUp");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You have signed out.").waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.length), 0);
 });
 

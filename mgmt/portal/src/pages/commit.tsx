@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a draft to what is in force: findings and differences, the commit that takes itself back, and its countdown.
+import { FindingPlace } from "./finding";
 import { useEffect, useState } from "preact/hooks";
 import { Refusal } from "../api/http";
 import { api } from "../api/methods";
@@ -125,13 +126,14 @@ function CommitForm({ reply }: { reply: CheckReply }) {
 }
 
 export function Findings({ findings, ok }: { findings: Finding[]; ok: boolean }) {
+  const { document } = useStore(draft)!;
   const errors = findings.filter((one) => one.severity !== "warning"),
     warnings = findings.filter((one) => one.severity === "warning");
   const list = (some: Finding[]) => (
     <ul>
       {some.map((one) => (
         <li key={(one.path ?? "") + one.message}>
-          {one.path && <code>{one.path}</code>} {one.message}
+          <FindingPlace document={document} finding={one} />
         </li>
       ))}
     </ul>

@@ -10,6 +10,7 @@ import { number, t, t_or, useLanguage } from "../text/text";
 import { Badge, Button, Card, Confirm, Dialog, IconButton, Note, PageHead, useLoad, type Tone } from "../ui/basics";
 import { CheckField, ListField, SelectField, TextField } from "../ui/fields";
 import { Icon } from "../ui/icons";
+import { FindingPlace } from "./finding";
 import { PolicyForm } from "./policy_form";
 
 const TONES: Record<string, Tone> = { allow: "good", drop: "bad", reject: "warn" };
@@ -82,24 +83,6 @@ export function Rules() {
         <p class="small soft">{t("rules.final")}</p>
       </div>
       {policy_form && <PolicyForm policy={policy_form === "new" ? null : policy_form} onClose={() => set_policy_form(null)} />}
-    </>
-  );
-}
-
-/** "policies[0].rules[2]" as the names people gave. */
-function FindingPlace({ document, finding }: { document: Document; finding: Finding }) {
-  const place = /policies\[(\d+)\](?:\.rules\[(\d+)\])?/.exec(finding.path ?? "");
-  const policy = document.policies?.[Number(place?.[1] ?? -1)];
-  const rule = policy?.rules?.[Number(place?.[2] ?? -1)];
-  return (
-    <>
-      {policy && (
-        <b>
-          {policy.name}
-          {rule ? ` / ${rule.name}` : ""}:{" "}
-        </b>
-      )}
-      {finding.message}
     </>
   );
 }

@@ -29,6 +29,14 @@ draft.follow(() => {
   if (now && changed(now)) sessionStorage.setItem(place(now.tenant), JSON.stringify(now));
 });
 
+/** A draft that was left when a session ended waits for the same account, and for nobody else. */
+export function keep_drafts_of(account: string): void {
+  if (sessionStorage.getItem("drafts of") !== account) {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith("draft:")) sessionStorage.removeItem(key);
+  }
+  sessionStorage.setItem("drafts of", account);
+}
+
 export function changed(one: Draft): boolean {
   return one.acts > 0 && JSON.stringify(one.before) !== JSON.stringify(one.document);
 }

@@ -3,7 +3,7 @@
 import { set_csrf, when_signed_out } from "../api/http";
 import { api } from "../api/methods";
 import type { Me, TenantEntry } from "../api/types";
-import { draft } from "./draft";
+import { draft, keep_drafts_of } from "./draft";
 import { store } from "./store";
 
 export interface Session {
@@ -21,6 +21,7 @@ export async function begin(me: Me, token?: string): Promise<void> {
     session.set({ me, tenants: [], tenant: "" });
     return;
   }
+  keep_drafts_of(me.account);
   const tenants = (await api.tenants()).tenants ?? [];
   const before = session.get()?.tenant || sessionStorage.getItem("tenant") || "";
   const tenant = tenants.some((one) => one.service_code === before)
@@ -52,11 +53,11 @@ export async function sign_out(): Promise<void> {
   await api.logout().catch(() => undefined);
   sign_in_note.set("bye");
   forget();
+  sessionStorage.clear();
 }
 
 function forget(): void {
   set_csrf("");
-  sessionStorage.clear();
   draft.set(null);
   session.set(null);
 }
