@@ -16,11 +16,13 @@ function assert(truth, why) {
   if (!truth) throw new Error(why);
 }
 
+let things = 0;
 let over = false; // a day that cannot begin is over
 
 /** One thing a person does, and what must be seen then. The day goes on after a failure. */
 async function does(what, act) {
   const begin = Date.now();
+  things += 1;
   let error = "";
   try {
     if (over) return;
@@ -28,7 +30,7 @@ async function does(what, act) {
   } catch (failure) {
     error = failure.message;
     const pages = browser.contexts().flatMap((context) => context.pages());
-    for (const [at, page] of pages.entries()) await page.screenshot({ path: join(pictures, `failed-${at}.png`) });
+    for (const [at, page] of pages.entries()) await page.screenshot({ path: join(pictures, `failed-${things}-${at}.png`) });
   }
   if (error && what.startsWith("a first-login link")) over = true;
   console.log(JSON.stringify({ what, error, milliseconds: Date.now() - begin }));
@@ -160,6 +162,16 @@ async function tenants_day() {
     await picture(page, "rules");
     await usable(page);
   });
+  await does("a renamed object stays in the rules that name it", async () => {
+    await open(page, "objects", "Objects");
+    await page.getByRole("button", { name: "Edit office-net" }).click();
+    await page.getByLabel("Name", { exact: true }).fill("社内網");
+    await page.getByRole("button", { name: "Put into the draft" }).click();
+    await commit(page, 0, "names people know");
+    await page.getByText(/is in force \(/).waitFor();
+    await page.getByText("社内網").first().waitFor();
+    assert(fetched("acme-pc", WEB), "the page passes as before");
+  });
   await does("a new rule is moved to the top by keys, and bites when it is committed", async () => {
     assert(fetched("acme-pc", WEB), "the page should pass before");
     await add_rule(page);
@@ -244,16 +256,6 @@ async function tenants_day() {
     await picture(page, "bindings");
     await usable(page);
   });
-  await does("a renamed object stays in the rules that name it", async () => {
-    await open(page, "objects", "Objects");
-    await page.getByRole("button", { name: "Edit office-net" }).click();
-    await page.getByLabel("Name", { exact: true }).fill("社内網");
-    await page.getByRole("button", { name: "Put into the draft" }).click();
-    await commit(page, 0, "names people know");
-    await page.getByText(/is in force \(/).waitFor();
-    await page.getByText("社内網").first().waitFor();
-    assert(fetched("acme-pc", WEB), "the page passes as before");
-  });
   await does("a colleague is invited and sees what a reader may", async () => {
     await open(page, "accounts", "Operations managers");
     await page.getByRole("button", { name: "New account" }).click();
@@ -286,6 +288,8 @@ async function tenants_day() {
     await page.keyboard.press("Enter");
     await page.getByLabel("6桁の確認コード").fill(code(secret, 1));
     await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "操作ログ" }).waitFor(); // where he was
+    await page.getByRole("link", { name: "ホーム" }).click();
     await page.getByRole("heading", { level: 1, name: "acme" }).waitFor();
     await picture(page, "overview-ja");
   });

@@ -131,19 +131,35 @@ test("a draft is changed when its document differs, not when an act was taken ba
   assert.equal(draft.changed(draft.draft.get()), false);
 });
 
-test("live points move each series on by as many, and leave the others", () => {
+test("live points make each series grow to what is looked at, and then move on", () => {
   const whole = {
     now: "a",
     step_seconds: 5,
     series: [
-      { name: "x", values: [1, 2, 3] },
-      { name: "y", values: [4, 5, 6] },
+      { name: "x", values: [1, 2] },
+      { name: "y", values: [] },
     ],
   };
-  const next = advanced(whole, { now: "b", step_seconds: 5, series: [{ name: "x", values: [8, 9] }] });
-  assert.deepEqual(next.series, [
-    { name: "x", values: [3, 8, 9] },
-    { name: "y", values: [4, 5, 6] },
-  ]);
-  assert.equal(next.now, "b");
+  const event = (x, y) => ({
+    now: "b",
+    step_seconds: 5,
+    series: [
+      { name: "x", values: x },
+      { name: "y", values: y },
+    ],
+  });
+  const once = advanced(whole, event([3], [7]), 15);
+  assert.deepEqual(
+    once.series.map((one) => one.values),
+    [[1, 2, 3], [7]],
+  );
+  const twice = advanced(once, event([4, 5], [8, 9]), 15);
+  assert.deepEqual(
+    twice.series.map((one) => one.values),
+    [
+      [3, 4, 5],
+      [7, 8, 9],
+    ],
+  );
+  assert.equal(twice.now, "b");
 });

@@ -160,7 +160,6 @@ function Answer({ reply }: { reply: ExplainReply }) {
       <ol class="steps">
         {(reply.steps ?? []).map((step, index) => (
           <li key={index} class={/drop|reject|refus|deny|none/.test(step.result ?? "") ? "drop" : "allow"}>
-            <span />
             <span>
               <b>{t_or(`stage.${step.stage}`, step.stage)}</b>
             </span>

@@ -21,8 +21,7 @@ export function Rules() {
   const [filter, set_filter] = useState("");
   const [policy_form, set_policy_form] = useState<Policy | "new" | null>(null);
   const hits = useLoad(
-    async () =>
-      new Map((await api.table(one.tenant, "rules")).rows.map((row) => [row["id"] || `${row["policy"]}/${row["name"]}`, row])),
+    async () => new Map((await api.table(one.tenant, "rules")).rows.map((row) => [`${row["policy"]}/${row["name"]}`, row])),
     [one.tenant, one.base],
     10_000,
   );
@@ -324,7 +323,7 @@ function RuleCells({
   warned: (at: number) => Finding[];
   writable: boolean;
 }) {
-  const hit = hits.get(rule.id ?? "") ?? hits.get(`${policy.name}/${rule.name}`);
+  const hit = hits.get(`${policy.name}/${rule.name}`);
   const warnings = warned(at);
   return (
     <>

@@ -169,6 +169,12 @@ function Welcome({ link }: { link: string }) {
   );
 }
 
+/** "12 3": twelve characters of three kinds. */
+function rule_text(rule: string | undefined): string {
+  const [length, kinds] = (rule ?? "").split(" ");
+  return length && Number(kinds) > 1 ? t("sign_in.password_rule_of", { length, kinds: kinds! }) : t("sign_in.password_rule");
+}
+
 function NewPassword({ rule }: { rule: string | undefined }) {
   const [first, set_first] = useState("");
   const [second, set_second] = useState("");
@@ -181,7 +187,7 @@ function NewPassword({ rule }: { rule: string | undefined }) {
       {error && <Note tone="bad">{error}</Note>}
       <TextField
         label={t("sign_in.password_new")}
-        hint={rule ?? t("sign_in.password_rule")}
+        hint={rule_text(rule)}
         type="password"
         value={first}
         onChange={set_first}

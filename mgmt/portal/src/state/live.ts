@@ -7,12 +7,12 @@ import type { Dashboard } from "../api/types";
 import type { Loading } from "../ui/basics";
 import { see_waiting } from "./draft";
 
-/** What was known, with the points that came: each series moves on by as many. */
-export function advanced(old: Dashboard, next: Dashboard): Dashboard {
+/** What was known, with the points that came; each series grows to `seconds`, then moves on. */
+export function advanced(old: Dashboard, next: Dashboard, seconds: number): Dashboard {
+  const most = Math.ceil(seconds / Math.max(1, next.step_seconds));
   const points = new Map((next.series ?? []).map((one) => [one.name, one.values ?? []]));
   const series = (old.series ?? []).map(({ name, values = [] }) => {
-    const came = points.get(name) ?? [];
-    return { name, values: [...values, ...came].slice(came.length) };
+    return { name, values: [...values, ...(points.get(name) ?? [])].slice(-most) };
   });
   return { ...next, series };
 }
@@ -32,7 +32,7 @@ export function useLive(tenant: string, seconds: number): Loading<Dashboard> {
       const whole = fresh;
       fresh = false;
       see_waiting(tenant, next);
-      set_state((old) => ({ value: whole || !old.value ? next : advanced(old.value, next) }));
+      set_state((old) => ({ value: whole || !old.value ? next : advanced(old.value, next, seconds) }));
     });
     // A stream that was refused says no reason: the same question as a plain one does.
     const why = () => {
