@@ -4,7 +4,7 @@
 // on; and the other way. Beside it, in turns: the same packets between two hosts without a tunnel, and the floor of ESP
 // alone (esp_floor.h). The whole data plane, one worker, ring ports; bursts of 64 packets of 64 flows of one user, written
 // anew, and so in the cache, before each burst; only the turn of the worker is timed. Frames of 64, 512 and 1400 bytes
-// (14 of them Ethernet) inside, IPv4 in IPv4. Prints one JSON object a line: TSC cycles a packet, best and middle chunk.
+// (14 of them Ethernet) inside, IPv4 in IPv4. In turns with it: the same packets in a session of L2TP in transport mode. Prints one JSON object a line: TSC cycles a packet, best and middle chunk.
 //
 // Usage: esp_path_bench [CHUNKS] [SUITE BYTES DIRECTION]   the last three run that one alone, for a profiler
 #include <rte_cycles.h>
@@ -98,8 +98,8 @@ class Bench {
  public:
   explicit Bench(World& world) : world_(world) {}
 
-  /// SAs of `suite` in both ends; those before are gone.
-  void key(filters::EspSuite suite) {
+  /// SAs of `suite` in both ends; those before are gone. `l2tp`: in transport mode, with the user's session of L2TP in them.
+  void key(filters::EspSuite suite, bool l2tp = false) {
     user_ = std::make_unique<UserEnd>();
     const std::vector<std::uint8_t> text(64, 0x3c);
     const auto sizes = std::move(filters::sizes_of(suite)).value();
@@ -113,8 +113,8 @@ class Bench {
     ours.integrity_key = ByteSpan(text).first(sizes.integrity_key);
     ours.local.address = address(kGatewayA4);
     ours.peer.address = address(kPeer4);
-    ours.inner_local = any;
-    ours.inner_remote = lease;
+    ours.transport = l2tp;
+    if (!l2tp) ours.inner_local = any, ours.inner_remote = lease;
     dataplane::SaConfig theirs = ours;
     std::swap(theirs.local, theirs.peer);
     std::swap(theirs.inner_local, theirs.inner_remote);
@@ -135,11 +135,26 @@ class Bench {
     world_.engine().on_shard(0, [&](dataplane::Shard& shard) {
       handle_ = std::move(shard.tunnels_here.sas->install(ours, 0)).value();
       inner_mtu = shard.tunnels_here.sas->find(handle_)->inner_mtu;
+      if (l2tp) inner_mtu -= filters::L2tpHeader::kPlainBytes;
+      if (l2tp) ride(*shard.tunnels_here.sas, {spi_, handle_}, lease);
     });
+    if (l2tp) ride(*user_->table, {user_->inbound, user_->outbound}, any);
     world_.engine().leases().set(kTenantA, address(kLease4), {1, kUserA, kTunnelPortA, handle_, inner_mtu});
     floor_ = std::make_unique<bench::Floor>(*user_->table->find(user_->outbound)->keys);
   }
 
+  /// A session whose addresses are `leases`, on both SAs.
+  static void ride(dataplane::SaTable& table, std::array<std::uint32_t, 2> sas, std::span<const Prefix> leases) {
+    auto session = std::make_shared<dataplane::L2tpSession>();
+    session->tunnel = 2;
+    session->port = kTunnelPortA;
+    session->local_tunnel = session->local_session = 1;
+    session->header = filters::L2tpHeader::make(filters::kL2tpPort, 1, 1, false);
+    for (const Prefix& prefix : leases) session->leases.add(prefix);
+    for (const std::uint32_t sa : sas) {
+      if (!table.add_session(sa, session)) std::abort();
+    }
+  }
   [[nodiscard]] Frame frame(const char* from, const char* to, unsigned flow, std::size_t bytes, bool back) const {
     FrameBuilder builder;
     builder.ethernet(back ? kServerMac : kClientMac, world_.gateway(back ? kServerNic : kClientNic));
@@ -206,6 +221,7 @@ class Bench {
   std::uint32_t spi_ = 0, handle_ = 0;
 };
 
+constexpr std::array<const char*, 2> kL2tpWays{"decrypt, L2TP, filter, forward", "filter, L2TP, encrypt, forward"};
 constexpr std::array<const char*, 3> kWays{"decrypt, filter, forward", "filter, encrypt, forward", "no tunnel"};
 
 void print(const char* suite, std::size_t bytes, const char* what, std::vector<double> ours, std::vector<double> floor) {
@@ -238,12 +254,17 @@ int main(int argc, char** argv) {
   for (std::uint16_t nic = 0; nic < kNics; ++nic) world.collect(nic);
   for (const auto& [name, suite] : bench::kSuites) {
     if (argc > 2 && std::strcmp(argv[2], name) != 0) continue;
-    bench.key(suite);
     for (const std::size_t bytes : {64U, 512U, 1400U}) {
       if (argc > 3 && static_cast<std::size_t>(std::atoi(argv[3])) != bytes) continue;
       std::array<std::vector<double>, 3> ours;
+      std::array<std::vector<double>, 2> l2tp;
       std::array<std::vector<double>, 2> floor;
       for (int i = 0; i < chunks; ++i) {
+        bench.key(suite, true);
+        for (int which = 0; which < 2; ++which) {
+          if (argc <= 4 || std::atoi(argv[4]) == which + 3) l2tp[static_cast<std::size_t>(which)].push_back(bench.chunk(bytes, which));
+        }
+        bench.key(suite);
         for (int which = 0; which < 3; ++which) {
           if (argc > 4 && std::atoi(argv[4]) != which) continue;
           ours[static_cast<std::size_t>(which)].push_back(bench.chunk(bytes, which));
@@ -251,6 +272,7 @@ int main(int argc, char** argv) {
         }
       }
       for (std::size_t which = 0; which < 3; ++which) {
+        if (which < 2 && !l2tp[which].empty()) print(name, bytes, kL2tpWays[which], l2tp[which], {});
         if (!ours[which].empty()) print(name, bytes, kWays[which], ours[which], which < 2 ? floor[which] : std::vector<double>{});
       }
     }
