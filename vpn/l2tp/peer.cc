@@ -54,7 +54,7 @@ void Peer::begin(ByteSpan datagram, Time now) {
   }
   Options options;
   options.host_name = settings_.gateway;
-  connection_ = std::make_unique<Connection>(std::move(options), free_id(), *this, [this] { return free_id(); });
+  connection_ = std::make_unique<Connection>(std::move(options), free_id(), static_cast<Sink&>(*this), [this] { return free_id(); });
   connection_->receive(datagram, now);
   if (connection_->peer_tunnel() == 0) connection_.reset();  // nothing that could be answered
 }
