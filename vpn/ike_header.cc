@@ -31,7 +31,7 @@ Result<IkeHeader> parse_ike_header(ByteSpan payload, bool has_marker) {
   const std::size_t datagram = reader.remaining();
   SEKISHO_TRY(const ByteSpan initiator, reader.take(8));
   SEKISHO_TRY(const ByteSpan responder, reader.take(8));
-  SEKISHO_TRY([[maybe_unused]] const std::uint8_t next, reader.u8());
+  SEKISHO_TRY(const std::uint8_t next, reader.u8());
   SEKISHO_TRY(const std::uint8_t version, reader.u8());
   SEKISHO_TRY(const std::uint8_t exchange, reader.u8());
   SEKISHO_TRY(const std::uint8_t flags, reader.u8());
@@ -41,7 +41,7 @@ Result<IkeHeader> parse_ike_header(ByteSpan payload, bool has_marker) {
   const std::uint8_t major = version >> 4;
   const bool ours_is_second = major != kMajorVersion2 || (flags & kFromInitiator) != 0;
   return IkeHeader{as_on_the_wire(ours_is_second ? responder : initiator), as_on_the_wire(ours_is_second ? initiator : responder), major,
-                   message, (flags & kResponse) != 0, exchange, (flags & kEncryptedV1) != 0};
+                   message, (flags & kResponse) != 0, exchange, (flags & kEncryptedV1) != 0, next};
 }
 
 }  // namespace sekisho::vpn

@@ -17,6 +17,7 @@ struct IkeHeader {
   bool is_response;            ///< of version 2
   std::uint8_t exchange = 0;
   bool encrypted = false;      ///< of version 1: what follows the header
+  std::uint8_t first_payload = 0;
 };
 
 /// Reads a UDP payload as it came: on any port but 500 it begins with the four zero octets of RFC 3948 2.2.

@@ -537,7 +537,12 @@ std::vector<Engine::Ending> Engine::expired(std::int64_t now) {
 bool Engine::speaks(const IkeHeader& header) const {
   constexpr std::uint8_t kMainMode = 2, kInformational = 5, kQuickMode = 32;
   if (header.major_version != version_) return version_ == 2 && header.major_version > 2;  // who asks for more is told what we speak
-  if (version_ != 1) return true;
+  constexpr std::uint8_t kIkeSaInit = 34, kEncrypted = 46, kFragment = 53;
+  if (version_ != 1) {
+    // We begin nothing. And what else is in clear is anybody's: libcharon would count it as the request that was due.
+    if (header.exchange == kIkeSaInit) return header.number == 0 && header.receiver_spi == 0 && !header.is_response;
+    return header.receiver_spi != 0 && (header.first_payload == kEncrypted || header.first_payload == kFragment);
+  }
   // Aggressive mode would hand a stranger what he needs to guess the key at leisure. What is neither encrypted nor main mode is
   // anybody's word (RFC 2409 5.7).
   if (header.exchange == kMainMode) return true;

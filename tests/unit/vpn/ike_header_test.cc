@@ -38,6 +38,8 @@ TEST(IkeHeader, TheExchangeAndWhetherVersionOneEncryptsAreRead) {
   EXPECT_EQ(parse_ike_header(bytes, false)->exchange, 32);
   EXPECT_TRUE(parse_ike_header(bytes, false)->encrypted);
   EXPECT_FALSE(parse_ike_header(message(0x10, 0x02, false), false)->encrypted);
+  bytes[16] = 46;
+  EXPECT_EQ(parse_ike_header(bytes, false)->first_payload, 46);
 }
 
 TEST(IkeHeader, TheMarkerTellsIkeFromEsp) {
