@@ -326,6 +326,8 @@ class UserCheck {
       reporter_.error(Path(here, "certificates"), "the gateway has no certificate of its own, or no client_cas that vouch for machines");
     }
     check_count(reporter_, Path(here, "keys"), size_of(l2tp.keys_size()), kL2tpKeysMax, "keys");
+    NameIndex names;
+    index_names(reporter_, here, "keys", l2tp.keys(), names);
     for (int i = 0; i < l2tp.keys_size(); ++i) {
       const Path at(here, "keys", i);
       const model::L2tpKey& key = l2tp.keys(i);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: L2TP of a gateway means what docs/configuration.md says, for the keying daemons alone, and its keys are shown to nobody else.
+// Method: one document with a gateway of L2TP, changed in one place at a time.
+#include <gtest/gtest.h>
+
+#include "control/compile/vpn_config.h"
+#include "control/config/codec.h"
+#include "control/config/diff.h"
+#include "tests/unit/control/documents.h"
+
+namespace sekisho::control::test {
+namespace {
+
+std::string document() {
+  return with(kRemote, "        dns: [10.20.0.53]\n",
+              "        dns: [10.20.0.53]\n"
+              "        l2tp: { accept: [eap-mschapv2, mschapv2], keys: [ { name: people, psk: \"sixteen letters!\" },"
+              " { name: branch, psk: \"another sixteen!\", from: [198.51.100.0/24] } ] }\n");
+}
+
+class L2tpOfAGateway : public testing::Test {
+ protected:
+  L2tpOfAGateway() : decoded_(decode_document(document())) {
+    const auto findings = validate(decoded_);
+    EXPECT_TRUE(findings.empty()) << to_line("f", findings.front());
+  }
+  Ids ids_;
+  Decoded decoded_;
+};
+
+TEST_F(L2tpOfAGateway, ReachesTheKeyingDaemonsWithItsKeysInTheirOrder) {
+  ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
+  const ipc::VpnL2tp& l2tp = config.tenants(0).gateways(0).l2tp();
+  EXPECT_TRUE(l2tp.accept_mschapv2());
+  EXPECT_TRUE(l2tp.accept_eap_mschapv2());
+  EXPECT_TRUE(l2tp.eap_first());
+  EXPECT_FALSE(l2tp.accept_pap());
+  EXPECT_FALSE(l2tp.certificates());
+  ASSERT_EQ(l2tp.keys_size(), 2);
+  EXPECT_EQ(l2tp.keys(0).psk(), "sixteen letters!");
+  EXPECT_EQ(l2tp.keys(0).from_size(), 0);
+  ASSERT_EQ(l2tp.keys(1).from_size(), 1);
+  EXPECT_EQ(l2tp.keys(1).from(0).length(), 24U);
+  wipe_secrets(config);
+  EXPECT_EQ(config.tenants_size(), 0);
+}
+
+TEST_F(L2tpOfAGateway, IsRefusedWithItsPlaceAndWithoutItsKeys) {
+  const auto expect = [](std::string_view from, std::string_view to, std::string_view place, std::string_view sentence) {
+    const std::string found = findings_of(with(document(), from, to));
+    EXPECT_NE(found.find("error: tenants[0].gateways[0].l2tp" + std::string(place) + ": "), std::string::npos) << place << " in\n" << found;
+    EXPECT_NE(found.find(sentence), std::string::npos) << sentence << " in\n" << found;
+    EXPECT_EQ(found.find("short key"), std::string::npos) << found;
+  };
+  expect("psk: \"sixteen letters!\"", "psk: \"short key\"", ".keys[0].psk", "16 to 128 characters");
+  expect("accept: [eap-mschapv2, mschapv2], keys", "keys", ".accept", "L2TP accepts");
+  expect("from: [198.51.100.0/24]", "from: [198.51.100.7/24]", ".keys[1].from[0]", "198.51.100.7/24");
+  expect("name: branch", "name: people", ".keys[1].name", "used twice");
+}
+
+TEST_F(L2tpOfAGateway, HasKeysThatNeitherDifferenceNorDocumentShows) {
+  std::string changes;
+  for (const auto& change : diff_models(decoded_.model, decode_document(with(document(), "sixteen letters!", "sixteen of them!")).model)) {
+    changes += change.path + " " + change.before + " " + change.after;
+  }
+  EXPECT_NE(changes.find("(set) (set)"), std::string::npos) << changes;
+  EXPECT_EQ(changes.find("sixteen"), std::string::npos) << changes;
+  model::Configuration masked = decoded_.model;
+  EXPECT_TRUE(mask_secrets(masked));
+  EXPECT_EQ(encode_document(masked).find("sixteen"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sekisho::control::test
