@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -219,9 +220,22 @@ std::optional<Options> parse_options(int argc, char** argv) {
   return out;
 }
 
-int run(const Options& options) {
+/// As many descriptors as may be, and no more connections than that.
+void fit_descriptors(Options& options) {
+  constexpr rlim_t kOthers = 64;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &files);
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= options.connections + kOthers) return;
+  options.connections = static_cast<std::uint32_t>(std::max(files.rlim_cur, 2 * kOthers) - kOthers);
+  note("room for " + std::to_string(options.connections) + " connections alone: raise RLIMIT_NOFILE");
+}
+
+int run(Options options) {
   if (::geteuid() == 0) return note("does not run as root: give it a user of its own"), 1;
   if (const auto given = give_up_privileges(); !given) return note("cannot give up privileges: " + describe(given.error())), 1;
+  fit_descriptors(options);
   sigset_t signals;
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGTERM);

@@ -443,6 +443,21 @@ def test_strangers_who_keep_connections_open_leave_room_for_others(site):
                 one.close()
 
 
+def test_who_asks_and_does_not_read_costs_no_memory(site):
+    """Echo requests without end, and not one answer read: TCP stops him, and others go on."""
+    client = site.client("alice").connect()
+    client.handshake()
+    client.stream.settimeout(2)
+    echoes, sent = control(ECHO_REQUEST) * 1000, 0
+    with pytest.raises((socket.timeout, ssl.SSLError, ConnectionError)):
+        while sent < 64 << 20:
+            sent += client.stream.send(echoes)
+    assert sent < 16 << 20, sent
+    with site.client("bob", tun="sstp1"):
+        assert curl(site, WEB) == (0, "acme web1")
+    client.plain.close()
+
+
 def _ended(one):
     one.setblocking(False)
     try:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overview. Bytes of TLS are collected in in_ and taken packet by packet; whatever leaves is collected in out_ and encrypted in records
 // as large as they get. Limits: in_ holds what one read brought, and is read no further while the ring to the data plane is full;
-// out_ takes no IP packet beyond kOutMax. Every step consumes bytes, waits or ends the connection.
+// out_ takes no IP packet beyond kOutMax, and beyond kChokeAt nothing is read whose answer it would have to take. Every step consumes bytes, waits or ends the connection.
 #include "vpn/sstp/connection.h"
 
 #include <algorithm>
@@ -23,6 +23,7 @@ constexpr unsigned kNaksMax = 3;
 constexpr std::size_t kReadBytes = 16384, kReadsATurn = 4;
 constexpr std::size_t kRecordBytes = 16384;
 constexpr std::size_t kOutMax = 256U << 10;  // bytes that wait for the client; IP packets beyond are dropped, as by any full link
+constexpr std::size_t kChokeAt = 2 * kOutMax;
 constexpr std::uint16_t kPpp = 1;
 
 /// Hex digits of a correlation id, which is a GUID or whatever a client takes for one.
@@ -72,6 +73,8 @@ bool Connection::read(Time now) {
   if (state_ == State::kHandshake || state_ == State::kFinished) return false;
   if (!take_stream(now)) return state_ != State::kFinished;  // the ring is full: what is here comes first
   for (std::size_t reads = 0; reads < kReadsATurn && state_ != State::kFinished; ++reads) {
+    choked_ = out_.size() - out_at_ > kChokeAt;  // who asks and does not read the answers is not listened to
+    if (choked_) return false;
     const std::size_t before = in_.size();
     in_.resize(before + kReadBytes);
     std::size_t count = 0;
@@ -317,6 +320,12 @@ void Connection::write(Time now) {
 }
 
 // --- time ----------------------------------------------------------------------------------------------------------------
+
+bool Connection::unchoke() {
+  if (!choked_ || out_.size() - out_at_ > kChokeAt) return false;
+  choked_ = false;
+  return true;
+}
 
 Time Connection::due() const {
   Time out = std::min(deadline_, counted_ + (login_.up() ? kCountInterval : std::chrono::seconds(3600)));

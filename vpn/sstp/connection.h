@@ -37,6 +37,8 @@ class Connection : private ppp::Sink {
   bool read(Time now);
   /// Writes what waits; called after everything that may have left something.
   void write(Time now);
+  /// True, once, when read() had stopped because too much waited to be written, and now may go on.
+  bool unchoke();
   /// An IP packet for the user, dropped when too much waits already.
   void send(ByteSpan packet);
   void tick(Time now);
@@ -108,6 +110,7 @@ class Connection : private ppp::Sink {
   std::size_t in_at_ = 0;
   std::vector<std::uint8_t> out_;  ///< from out_at_ on
   std::size_t out_at_ = 0;
+  bool choked_ = false;            ///< nothing is read until out_ is shorter
   TunnelTotals totals_;
   Time last_in_, counted_;
   std::uint64_t dropped_ = 0;

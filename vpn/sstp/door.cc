@@ -178,6 +178,7 @@ void SstpDoor::settle(std::uint64_t id, Entry& entry, Time now) {
   Connection& connection = *entry.connection;
   connection.write(now);
   if (connection.finished()) return forget(id);
+  if (connection.unchoke()) activate(id);
   const auto attempt = static_cast<std::uint32_t>(id);
   if (entry.counted && !connection.half_open()) {
     entry.counted = false;
