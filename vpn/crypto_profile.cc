@@ -83,7 +83,7 @@ constexpr std::array kProfiles{
                   counted(kLegacyIkeV1), counted(kLegacyEspV1)},
 };
 
-constexpr std::array<std::string_view, 5> kWeak{"3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024", "MODP_1536"};
+constexpr std::array<std::string_view, 6> kWeak{"MPPE_128", "3DES_CBC", "HMAC_SHA1_96", "PRF_HMAC_SHA1", "MODP_1024", "MODP_1536"};
 
 }  // namespace
 

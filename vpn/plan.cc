@@ -79,6 +79,16 @@ Result<std::unique_ptr<const L2tpPlan>> l2tp_of(const ipc::VpnL2tp& from) {
   return std::unique_ptr<const L2tpPlan>(std::move(out));
 }
 
+Result<PptpPlan> pptp_of(const ipc::VpnPptp& from) {
+  PptpPlan out{from.owner(), from.valid_until(), {}, from.port()};
+  for (const ipc::VpnService& one : from.services()) {
+    SEKISHO_TRY(const Address address, address_of(one.address()));
+    const bool sound = address.family == Family::kIpv4 && one.number() != 0 && one.number() <= kServiceIdMax;
+    if (!sound || !out.services.emplace(one.number(), address).second) return kBad;
+  }
+  return out;
+}
+
 Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from) {
   GatewayPlan out;
   Gateway& gateway = out.gateway;
@@ -122,6 +132,9 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.default_group = from.default_group();
   gateway.accept_eap_radius = from.accept_eap_radius();
   out.radius = texts_of(from.radius());
+  if (from.has_pptp()) {
+    SEKISHO_TRY(out.pptp, pptp_of(from.pptp()));
+  }
   if (from.has_sstp()) {
     SEKISHO_TRY(out.sstp, sstp_of(from.sstp(), gateway.gateway_cas));
   }

@@ -87,6 +87,14 @@ struct DevicePlan {
   std::int64_t valid_until = 0;  ///< seconds since 1970 UTC; 0: no end
 };
 
+/// A gateway's door for PPTP.
+struct PptpPlan {
+  std::string owner;                ///< who answers for it
+  std::int64_t valid_until = 0;     ///< seconds since 1970 UTC
+  std::map<std::uint32_t, Address> services;  ///< as SstpPlan's, IPv4 alone
+  std::uint32_t port = 0;
+};
+
 /// A gateway's door for SSTP.
 struct SstpPlan {
   bool mschapv2 = false;
@@ -130,6 +138,7 @@ struct GatewayPlan {
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
   std::vector<std::string> radius;  ///< backends, in order
+  std::optional<PptpPlan> pptp;
   std::unique_ptr<const SstpPlan> sstp;
   std::unique_ptr<const L2tpPlan> l2tp;
 

@@ -6,12 +6,12 @@
 #include "base/net/address.h"
 #include "base/net/endian.h"
 
-/// The service network: where TCP of many tenants' gateways ends in one kernel. Tenants may have the same addresses, so each gateway
+/// The service network: where TCP (and PPTP's GRE) of many tenants' gateways ends in one kernel. Tenants may have the same addresses, so each gateway
 /// address has a number (ServiceId) there, and the data plane translates one to one. Its addresses are seen by nobody else.
 namespace sekisho {
 
 inline constexpr std::uint32_t kServiceIdMax = (1U << 17) - 4;
-inline constexpr std::uint16_t kServicePort = 443;
+inline constexpr std::uint16_t kServicePort = 443, kPptpPort = 1723;
 /// 198.18.0.0/15 (RFC 2544) and a prefix of our own (RFC 4193); every address of them is the host's, which reaches all
 /// else by 169.254.0.1 and fe80::1, the data plane.
 inline constexpr std::uint32_t kServiceNetworkV4 = 0xc6120000;

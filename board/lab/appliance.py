@@ -16,10 +16,10 @@ from .topology import SERVICE_WIRE, TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
 _USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "iked1": "sekisho-ike1", "tunneld": "sekisho-tun",
-          "mgmtd": "sekisho-mgmt"}
-_KINDS = {"iked": "ike", "iked1": "ikev1", "tunneld": "ppp"}  # of tunnel.sock
+          "pptpd": "sekisho-pptp", "mgmtd": "sekisho-mgmt"}
+_KINDS = {"iked": "ike", "iked1": "ikev1", "tunneld": "ppp", "pptpd": "pptp"}  # of tunnel.sock
 _SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "iked1": (), "tunneld": (),
-            "mgmtd": ()}
+            "pptpd": (), "mgmtd": ()}
 
 
 def default_binaries():
@@ -121,20 +121,21 @@ class Appliance:
     def _as_user(self, name):
         if name == "mgmtd" and self._outside:
             return self._as_user_in([], name)
-        space = {"dataplaned": self.topology.gateway, "tunneld": self.topology.service}.get(name, self.topology.office)
+        space = {"dataplaned": self.topology.gateway, "tunneld": self.topology.service, "pptpd": self.topology.service}.get(name, self.topology.office)
         return self._as_user_in(["ip", "netns", "exec", space], name)
 
     @staticmethod
     def _as_user_in(prefix, name):
-        # The af_packet driver opens packet sockets and sets its interface's promiscuous flag; nobody else needs a thing.
-        capabilities = "-all,+net_raw,+net_admin" if name == "dataplaned" else "-all"
+        # The af_packet driver opens packet sockets and sets its interface's promiscuous flag, pptpd begins with a raw socket for GRE; nobody
+        # else needs a thing.
+        capabilities = {"dataplaned": "-all,+net_raw,+net_admin", "pptpd": "-all,+net_raw"}.get(name, "-all")
         return [*prefix, "setpriv", "--reuid", _USERS[name], "--regid", _USERS[name], "--init-groups",
                 "--inh-caps", capabilities, "--ambient-caps", capabilities, "--bounding-set", capabilities, "--no-new-privs", "--"]
 
     def _listens(self, name):
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
-        if name in ("iked", "iked1", "tunneld", "mgmtd"):  # they make no socket here
+        if name in ("iked", "iked1", "tunneld", "pptpd", "mgmtd"):  # they make no socket here
             return f"{name.rstrip('1')}: ready" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
@@ -147,7 +148,7 @@ class Appliance:
         ends = "iface={0}" if self.driver == "af_packet" else "rx_iface_in={0},tx_iface={0}"
         wires = [*gateway_interfaces(), SERVICE_WIRE]
         devices = [f"--vdev=net_{self.driver}{number},{ends.format(name)}" for number, name in enumerate(wires)]
-        service = ["--service-device", f"net_{self.driver}{len(wires) - 1}"] if "tunneld" in self.keying else []
+        service = ["--service-device", f"net_{self.driver}{len(wires) - 1}"] if {"tunneld", "pptpd"} & set(self.keying) else []
         return [str(self.binaries / "dataplaned"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
                 "--workers", str(self.workers), "--sessions", "65536", "--idle-sleep-us", "50",
                 "--allow-uid", self._uid("controld"), "--log-uid", self._uid("logd"), *service,
@@ -172,6 +173,9 @@ class Appliance:
     def _tunneld_argv(self):
         return [str(self.binaries / "tunneld"), "--run-dir", str(self.run_dir)]
 
+    def _pptpd_argv(self):
+        return [str(self.binaries / "pptpd"), "--run-dir", str(self.run_dir)]
+
     def _for_keying(self, option):
         return [word for name in self.keying for word in (option, self._uid(name))]
 
@@ -183,7 +187,7 @@ class Appliance:
     def stop(self):
         """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
         statuses = {}
-        for name in ("mgmtd", "tunneld", "iked1", "iked", "logd", "controld", "dataplaned"):
+        for name in ("mgmtd", "pptpd", "tunneld", "iked1", "iked", "logd", "controld", "dataplaned"):
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 continue

@@ -65,12 +65,14 @@ void compile_gateways(filters::SnapshotBuilder& builder, Ids& ids, Reporter& rep
   for (const auto& gateway : tenant.gateways()) {
     for (const auto& text : gateway.addresses()) {
       const Address address = *parse_address(text);
+      const bool pptp = gateway.has_pptp() && address.family == Family::kIpv4;
+      const std::uint32_t serves = (gateway.has_sstp() ? filters::snapshot::kServesSstp : 0) | (pptp ? filters::snapshot::kServesPptp : 0);
       const std::uint32_t service =
-          gateway.has_sstp() ? ids.number(IdKind::kService, service_key(tenant.service_code(), to_string(address))) : 0;
-      if (gateway.has_sstp() && service == 0) {
-        reporter.error(Path(), "every number for an address of SSTP was given out; this unit cannot take new ones");
+          serves != 0 ? ids.number(IdKind::kService, service_key(tenant.service_code(), to_string(address))) : 0;
+      if (serves != 0 && service == 0) {
+        reporter.error(Path(), "every number for an address of SSTP or PPTP was given out; this unit cannot take new ones");
       }
-      builder.gateways.push_back({address, {}, index, port_at(gateway.port()), port_at(gateway.tunnel()), service});
+      builder.gateways.push_back({address, {}, index, port_at(gateway.port()), port_at(gateway.tunnel()), service, serves});
     }
   }
 }

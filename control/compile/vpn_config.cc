@@ -196,6 +196,19 @@ void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const std::s
   out.set_disconnect(backend.disconnect());
 }
 
+void add_pptp(ipc::VpnPptp& out, const model::Gateway& gateway, const std::string& code, Ids& ids) {
+  out.set_owner(gateway.pptp().owner());
+  out.set_valid_until(*parse_civil(gateway.pptp().valid_until()));
+  out.set_port(ids.number(IdKind::kPort, port_key(code, gateway.port())));
+  for (const auto& text : gateway.addresses()) {
+    const Address address = *parse_address(text);
+    if (address.family != Family::kIpv4) continue;
+    auto& service = *out.add_services();
+    service.set_address(wire_of(address));
+    service.set_number(ids.number(IdKind::kService, service_key(code, to_string(address))));
+  }
+}
+
 void add_sstp(ipc::VpnSstp& out, const model::Gateway& gateway, const std::string& code, Ids& ids) {
   fill(out, gateway);
   out.set_port(ids.number(IdKind::kPort, port_key(code, gateway.port())));
@@ -223,6 +236,7 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
       fill(*of.add_gateways(), gateway);
       of.mutable_gateways()->rbegin()->set_tunnel_port(ids.number(IdKind::kPort, port_key(code, gateway.tunnel())));
       if (gateway.has_l2tp()) fill(*of.mutable_gateways()->rbegin()->mutable_l2tp(), gateway.l2tp());
+      if (gateway.has_pptp()) add_pptp(*of.mutable_gateways()->rbegin()->mutable_pptp(), gateway, code, ids);
       if (gateway.has_sstp()) add_sstp(*of.mutable_gateways()->rbegin()->mutable_sstp(), gateway, code, ids);
     }
     for (const auto& user : tenant.users()) {

@@ -338,6 +338,19 @@ class UserCheck {
     }
   }
 
+  void check_pptp(const Path& here, const model::Gateway& gateway) {
+    const model::Pptp& pptp = gateway.pptp();
+    if (gateway.profile() != model::Gateway::LEGACY) reporter_.error(here, "PPTP needs the profile legacy: whoever records a login can find its keys");
+    if (pptp.owner().empty()) reporter_.error(Path(here, "owner"), "somebody answers for PPTP");
+    if (!parse_civil(pptp.valid_until())) reporter_.error(Path(here, "valid_until"), "PPTP ends some day: \"2026-12-31 22:00\" (JST)");
+    const auto& addresses = gateway.addresses();
+    const bool four = std::any_of(addresses.begin(), addresses.end(), [](const std::string& text) {
+      const auto address = parse_address(text);
+      return address && address->family == Family::kIpv4;
+    });
+    if (!four) reporter_.error(here, "PPTP is of IPv4 addresses, and the gateway has none");
+  }
+
   void check_credentials(const Path& here, const model::Gateway& gateway) {
     check_pems(here, "certificates", gateway.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "keys", gateway.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
@@ -353,7 +366,8 @@ class UserCheck {
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
     if (gateway.has_sstp()) check_sstp(Path(here, "sstp"), gateway);
     if (gateway.has_l2tp()) check_l2tp(Path(here, "l2tp"), gateway);
-    if (accept.empty() && !gateway.has_sstp() && !gateway.has_l2tp()) {
+    if (gateway.has_pptp()) check_pptp(Path(here, "pptp"), gateway);
+    if (accept.empty() && !gateway.has_sstp() && !gateway.has_l2tp() && !gateway.has_pptp()) {
       reporter_.error(Path(here, "accept"), "a gateway accepts certificate, eap-tls, eap-mschapv2, eap-radius or psk");
     }
     const bool certificates = accepts(model::Gateway::CERTIFICATE) || accepts(model::Gateway::EAP_TLS);

@@ -31,14 +31,23 @@ filters::FlowEnds ends_of(rte_mbuf* packet) {
   return {filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port, meta.destination_port};
 }
 
+/// What a packet asks of a gateway, by the port `ours` of TCP or by being GRE: a kServes* of the snapshot; 0: nothing here.
+std::uint32_t asked_of(const PacketMeta& meta, std::uint16_t ours) {
+  if (is_tcp(meta)) {
+    if (ours == kServicePort) return snapshot::kServesSstp;
+    return ours == kPptpPort && is_ipv4(meta) ? snapshot::kServesPptp : 0;
+  }
+  return meta.protocol == filters::kProtocolGre && is_ipv4(meta) && (meta.proof & filters::kProofL4) != 0 ? snapshot::kServesPptp : 0;
+}
+
 void rewrite(rte_mbuf* packet, const filters::FlowEnds& from, const filters::FlowEnds& to) {
-  filters::rewrite(frame_of(packet), meta_of(packet), to, filters::delta_of(from, to, filters::kProtocolTcp));
+  filters::rewrite(frame_of(packet), meta_of(packet), to, filters::delta_of(from, to, meta_of(packet).protocol));
 }
 
 /// Neither end offers larger segments than the narrower of both links carries.
 void clamp(rte_mbuf* packet, std::uint32_t mtu) {
   const PacketMeta& meta = meta_of(packet);
-  if ((meta.tcp_flags & kTcpSyn) == 0) return;
+  if (!is_tcp(meta) || (meta.tcp_flags & kTcpSyn) == 0) return;
   const std::uint32_t headers = is_ipv4(meta) ? 40 : 60;
   filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(std::min(mtu, kServiceMtu) - headers));
 }
@@ -83,11 +92,12 @@ DropReason find_way(Shard& shard, const Runtime& config, const TenantEntry& tena
 
 bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
-  if (!is_tcp(meta) || meta.destination_port != kServicePort || is_train(packet)) return false;
+  const std::uint32_t asked = asked_of(meta, meta.destination_port);
+  if (asked == 0 || is_train(packet)) return false;
   if (shard.shared.service_nic == kNoService) return false;
   const filters::FlowEnds from = ends_of(packet);
   const snapshot::Gateway* gateway = config.find_gateway(meta.ingress, from.destination);
-  if (gateway == nullptr || gateway->service == 0) return false;
+  if (gateway == nullptr || (gateway->serves & asked) == 0) return false;
   const PortEntry& port = config.ports[meta.ingress];
   if (shard.trace != nullptr) [[unlikely]] {  // explained: it would be served
     shard.trace->local = true;
@@ -108,11 +118,11 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
 
 void answer(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   PacketMeta& meta = meta_of(packet);
-  const bool tcp = is_tcp(meta) && meta.source_port == kServicePort;
-  const filters::FlowEnds from = tcp ? ends_of(packet) : filters::FlowEnds{};
-  const std::uint32_t service = tcp ? service_of(from.source) : 0;
+  const std::uint32_t asked = asked_of(meta, meta.source_port);
+  const filters::FlowEnds from = asked != 0 ? ends_of(packet) : filters::FlowEnds{};
+  const std::uint32_t service = asked != 0 ? service_of(from.source) : 0;
   const snapshot::Gateway* gateway = service == 0 ? nullptr : config.find_service(service);
-  if (gateway == nullptr || gateway->address.family != from.source.family) {
+  if (gateway == nullptr || (gateway->serves & asked) == 0 || gateway->address.family != from.source.family) {
     shard.drop(packet, DropReason::kNoPort, shard.no_tenant());
     return;
   }

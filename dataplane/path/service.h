@@ -3,12 +3,12 @@
 
 #include "dataplane/shard.h"
 
-/// TCP 443 of tenants' gateways ends in the kernel of a service network behind one card (base/net/service_address.h). Between the two
+/// TCP 443 (SSTP), TCP 1723 and GRE (PPTP) of tenants' gateways end in the kernel of a service network behind one card (base/net/service_address.h). Between the two
 /// each gateway address is translated one to one, without state: the kernel knows a connection's tenant by its own end, never by its
 /// bytes. Thread: the shard's.
 namespace sekisho::dataplane::path::service {
 
-/// A packet to an address of the gateway that admit found local: true when it was TCP to a gateway's port 443 and has left for the
+/// A packet to an address of the gateway that admit found local: true when it was for what the gateway serves there and has left for the
 /// service network.
 [[nodiscard]] bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept;
 

@@ -274,15 +274,18 @@ struct Service {
 static_assert(sizeof(Service) == 24);
 
 /// An address remote users connect to: what IKE and ESP come to there is the gateway's own.
+/// Gateway::serves: TCP 443; TCP 1723 and GRE, of IPv4.
+inline constexpr std::uint32_t kServesSstp = 1, kServesPptp = 2;
 struct Gateway {
   Address address;
   std::array<std::uint8_t, 3> reserved;
   std::uint32_t tenant;        ///< index in kTenants
   std::uint32_t port;          ///< index in kPorts: the tenant's segment or routed Port whose own address it is, or share that owns it
   std::uint32_t tunnel_port;   ///< index in kPorts: the tenant's kTunnel its users come in by
-  std::uint32_t service;       ///< ServiceId: by which its TCP 443 is known in the service network; 0: it has none
+  std::uint32_t service;       ///< ServiceId: by which it is known in the service network; 0: it serves nothing there
+  std::uint32_t serves;        ///< kServes*: what ends there
 };
-static_assert(sizeof(Gateway) == 36);
+static_assert(sizeof(Gateway) == 40);
 
 /// A remote user, as rules know it. Suspended users are in no group. Number 0, once a tenant at most: all whom it does not name.
 struct User {

@@ -699,7 +699,8 @@ Result<void> SnapshotCheck::check_gateways() const {
     if (gateway.port >= ports.size() || ports[gateway.port].tenant != gateway.tenant) return at(gateway.port);
     if (gateway.tunnel_port >= ports.size() || ports[gateway.tunnel_port].tenant != gateway.tenant) return at(gateway.tunnel_port);
     if (ports[gateway.tunnel_port].kind != PortKind::kTunnel) return at(gateway.tunnel_port);
-    if (gateway.service > kServiceIdMax) return at(gateway.service);
+    if (gateway.serves > (snapshot::kServesSstp | snapshot::kServesPptp)) return at(gateway.serves);
+    if (gateway.service > kServiceIdMax || (gateway.service != 0) != (gateway.serves != 0)) return at(gateway.service);
     if (gateway.service != 0 && !services.insert(gateway.service).second) return at(gateway.service);
     const auto own = slice(view_.port_addresses(), ports[gateway.port].addresses);
     const auto is_own = [&](const Prefix& prefix) { return prefix.address == gateway.address; };

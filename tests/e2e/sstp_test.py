@@ -40,6 +40,7 @@ class Site:
         self.users = {"alice": ["staff"], "bob": ["staff", "admins"], "carol": ["staff"]}
         self.certificates = {tenant: [f"gw-{tenant}"] for tenant in GATEWAYS}
         self.sstp = "accept: [mschapv2, eap-mschapv2]"
+        self.daemon = "tunneld"
         self.policy = POLICY
         self.ocsp = {}
         self.idle, self.taken, self.suspended = 0, set(), []
@@ -74,7 +75,7 @@ class Site:
         self.path.write_text("  - service_code: ".join(out))
         done = self.lab.appliance.commit(self.path, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        wait_until(lambda: f"follows revision {self.lab.appliance.generation()}\n" in self.lab.appliance.output("tunneld"), 10, "tunneld following")
+        wait_until(lambda: f"follows revision {self.lab.appliance.generation()}\n" in self.lab.appliance.output(self.daemon), 10, f"{self.daemon} following")
 
     def expect(self, event, tenant="acme", seconds=12, **wanted):
         def find():

@@ -117,6 +117,23 @@ def test_pppd_comes_in_by(site, guest, methods, words):
     assert "down  the peer ended it" in site.said()
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_eap_tls(site, guest, version):
+    pki = Pki(site.folder)
+    pki.ca("acme", "ecdsa")
+    pki.certificate("gw-acme", "ecdsa", "acme", "DNS:gw.acme.test")
+    pki.certificate("alice", "ecdsa", "acme", "email:alice@example.test")
+    for name in ("acme.pem", "alice.pem", "alice.key"):
+        (guest.folder / name).write_text(pki.path(name).read_text())
+    site.start("eap-tls", f"tls={pki.path('gw-acme.pem')},{pki.path('gw-acme.key')},{pki.path('acme.pem')}", "mppe")
+    up, log = dial(site, guest, f"ca /job/acme.pem cert /job/alice.pem key /job/alice.key max-tls-version {version} require-mppe-128")
+    assert up, site.said() + guest.run(f"cat {log}")[1]
+    assert "CHAIN 1" in site.said()
+    status, said = guest.run(f"ping -c 3 -i 0.2 -W 3 {INNER}", 20)
+    assert status == 0, said
+    hang_up(guest)
+
+
 def test_a_wrong_password_is_refused(site, guest):
     site.start("mschapv2", "mppe")
     up, log = dial(site, guest, "require-mppe-128", password="wrong")

@@ -5,6 +5,7 @@
 #include "base/net/service_address.h"
 #include "filters/packet/nd.h"
 #include "tests/path/path_test.h"
+#include "tests/support/hex.h"
 #include "tests/support/tunnels.h"
 
 namespace sekisho::tests {
@@ -57,6 +58,34 @@ TEST_P(PathService, OtherPortsAddressesAndProtocolsDoNot) {
   world_.inject(kClientNic, client("10.0.0.34", "10.0.0.33").tcp(50000, 443, {.flags = 0x02}).build());
   EXPECT_TRUE(world_.collect(kServiceNic).empty());
   EXPECT_GE(drops(DropReason::kLocalUnserved), 3U);
+}
+
+Frame pptp_gre(FrameBuilder from) { return from.protocol(filters::kProtocolGre, test::unhex("3001880b00020007 00000000 c021")).build(); }
+
+TEST_P(PathService, PptpOfAGatewayThatHasItIsTwoProtocols) {
+  for (const Frame& in : {outside(kPeer4, kGatewayA4).tcp(50000, 1723, {.flags = 0x02}).build(), pptp_gre(outside(kPeer4, kGatewayA4))}) {
+    const Frame out = world_.through(kUplinkNic, in, kServiceNic);
+    const auto meta = read(out);
+    EXPECT_EQ(filters::ip_source(out, meta), address(kPeer4));
+    EXPECT_EQ(filters::ip_destination(out, meta), service_address(1, Family::kIpv4));
+    EXPECT_EQ(meta.protocol, read(in).protocol);
+  }
+  world_.inject(kServiceNic, host(service_address(1, Family::kIpv4), kPeer4).tcp(1723, 50000, {.flags = 0x12}).build());
+  world_.inject(kServiceNic, pptp_gre(host(service_address(1, Family::kIpv4), kPeer4)));
+  const auto frames = to_uplink();
+  ASSERT_EQ(frames.size(), 2U);
+  for (const Frame& frame : frames) EXPECT_EQ(filters::ip_source(frame, read(frame)), address(kGatewayA4));
+}
+
+TEST_P(PathService, PptpOfOthersAndByIpv6ReachesNobody) {
+  world_.inject(kUplinkNic, outside(kPeer4, kGatewayB4).tcp(50000, 1723, {.flags = 0x02}).build());
+  world_.inject(kUplinkNic, pptp_gre(outside(kPeer4, kGatewayB4)));
+  world_.inject(kUplinkNic, outside(kPeer6, kGatewayA6).tcp(50000, 1723, {.flags = 0x02}).build());
+  EXPECT_TRUE(world_.collect(kServiceNic).empty());
+  EXPECT_EQ(drops(DropReason::kLocalUnserved), 3U);
+  world_.inject(kServiceNic, host(service_address(3, Family::kIpv4), kPeer4).tcp(1723, 50000, {.flags = 0x12}).build());
+  world_.inject(kServiceNic, pptp_gre(host(service_address(3, Family::kIpv4), kPeer4)));
+  EXPECT_EQ(drops(DropReason::kNoPort), 2U);
 }
 
 TEST_P(PathService, TheAnswerLeavesFromTheGatewaysAddress) {

@@ -49,7 +49,9 @@ inline void add_tunnels(filters::SnapshotBuilder& builder) {
     }
     for (const char* gateway : gateways) {
       const auto service = static_cast<std::uint32_t>(builder.gateways.size() + 1);
-      builder.gateways.push_back({address(gateway), {}, tenant, share, index, service});
+      // The first tenant's have PPTP, too.
+      const std::uint32_t serves = snapshot::kServesSstp | (tenant == 0 ? snapshot::kServesPptp : 0);
+      builder.gateways.push_back({address(gateway), {}, tenant, share, index, service, serves});
     }
     builder.users.push_back({user, tenant, 1});
   };

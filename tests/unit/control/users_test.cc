@@ -282,6 +282,34 @@ TEST_F(RemoteUsers, AreMaskedInADocumentButForTheirNames) {
   EXPECT_FALSE(mask_secrets(plain));
 }
 
+TEST_F(RemoteUsers, PptpNeedsTheProfileLegacyAnOwnerAndAnEnd) {
+  const auto document = [](const std::string& pptp, const char* profile = "legacy") {
+    return with(remote(), "        profile: windows-default\n", std::string("        profile: ") + profile + "\n        pptp: { " + pptp + " }\n");
+  };
+  const std::string good = "owner: scales, valid_until: \"2030-12-31 22:00\"";
+  EXPECT_EQ(findings_of(document(good)), "");
+  EXPECT_NE(findings_of(document(good, "windows-default")).find("gateways[0].pptp"), std::string::npos);
+  EXPECT_NE(findings_of(document("owner: \"\", valid_until: \"2030-12-31 22:00\"")).find("pptp.owner"), std::string::npos);
+  EXPECT_NE(findings_of(document("valid_until: \"2030-12-31 22:00\"")).find("owner"), std::string::npos);
+  EXPECT_NE(findings_of(document("owner: scales, valid_until: \"2030-13-31 22:00\"")).find("pptp.valid_until"), std::string::npos);
+  EXPECT_NE(findings_of(document("owner: scales")).find("valid_until"), std::string::npos);
+
+  load(document(good));
+  for (const auto& gateway : view().gateways()) {  // of its IPv4 address alone
+    const bool four = gateway.tenant == 0 && gateway.address.family == Family::kIpv4;
+    EXPECT_EQ(gateway.serves, four ? filters::snapshot::kServesPptp : 0U);
+    EXPECT_EQ(gateway.service != 0, four);
+  }
+  const ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
+  const auto& pptp = config.tenants(0).gateways(0).pptp();
+  EXPECT_EQ(pptp.owner(), "scales");
+  EXPECT_EQ(pptp.valid_until(), 1924952400);
+  ASSERT_EQ(pptp.services_size(), 1);
+  EXPECT_EQ(pptp.services(0).address().size(), 4U);
+  load(remote());
+  for (const auto& gateway : view().gateways()) EXPECT_EQ(gateway.serves, 0U);
+}
+
 TEST_F(RemoteUsers, GoToTheKeyingDaemonWithTheirSecrets) {
   ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
   ASSERT_EQ(config.tenants_size(), 1) << "a tenant without a gateway has nobody who could come in";

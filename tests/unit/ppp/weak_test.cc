@@ -4,6 +4,7 @@
 
 #include "tests/support/hex.h"
 #include "vpn/weak/mschapv2.h"
+#include "vpn/weak/mschapv2_c.h"
 #include "vpn/weak/primitives.h"
 
 namespace sekisho::vpn::weak {
@@ -73,6 +74,21 @@ TEST(Weak, TheDomainIsNoPartOfTheName) {
   const NtHash hash = nt_hash_of("clientPass");
   EXPECT_TRUE(verify(hash, kChallenge, kPeerChallenge, kResponse, "CORP\\User"));
   EXPECT_FALSE(verify(hash, kChallenge, kPeerChallenge, kResponse, "user"));
+}
+
+TEST(Weak, TheSameForC) {
+  const NtHash hash = nt_hash_of("clientPass");
+  std::array<char, 43> authenticator{};
+  std::array<std::uint8_t, 64> msk{};
+  const auto verify_c = [&](const char* user) {
+    return sekisho_mschapv2_verify(hash.data(), kChallenge.data(), kPeerChallenge.data(), kResponse.data(), reinterpret_cast<const std::uint8_t*>(user),
+                                   std::string_view(user).size(), authenticator.data(), msk.data());
+  };
+  EXPECT_FALSE(verify_c("user"));
+  EXPECT_EQ(authenticator[0], 0);
+  ASSERT_TRUE(verify_c("User"));
+  EXPECT_STREQ(authenticator.data(), "S=407A5589115FD0D6209F510FE9C04566932CDA56");
+  EXPECT_EQ(hex(msk), "d5f0e9521e3ea9589645e86051c822268b7cdc149b993a1ba118cb153f56dccb" + std::string(64, '0'));
 }
 
 TEST(Weak, OneBitMakesAResponseWrong) {

@@ -610,7 +610,7 @@ B with_users(B b = one_of_everything()) {
   tunnel.zone = 1;
   tunnel.addresses = {static_cast<std::uint32_t>(b.port_addresses.size()), 0};
   b.ports.push_back(tunnel);
-  b.gateways = {{address("10.0.0.1"), {}, 0, 1, 5, 2}, {address("2001:db8:a::1"), {}, 0, 3, 5, 0}, {address("203.0.113.17"), {}, 0, 3, 5, 1}};
+  b.gateways = {{address("10.0.0.1"), {}, 0, 1, 5, 2, 1}, {address("2001:db8:a::1"), {}, 0, 3, 5, 0, 0}, {address("203.0.113.17"), {}, 0, 3, 5, 1, 3}};
   b.users = {{8, 0, 5}, {3, 1, ~std::uint64_t{0}}};
   b.radius_peers = {{address("10.0.0.1"), address("10.0.0.2"), 1812, 1813, 0, 0, 0}, {address("10.0.0.1"), address("10.0.0.3"), 1812, 1813, 1, 0, 0}};
   return b;
@@ -667,6 +667,8 @@ TEST(SnapshotView, RefusesWrongTunnelPortsGatewaysAndUsers) {
       {"a tunnel port with a wire", kGateways, wrong(0, &Gateway::tunnel_port, 1U)},
       {"a gateway's reserved bytes", kGateways, edited([](B& b) { b.gateways[0].reserved[2] = 1; })},
       {"a service twice", kGateways, edited([](B& b) { b.gateways[0].service = 1; })},
+      {"a service of an unknown kind", kGateways, edited([](B& b) { b.gateways[0].serves = 4; })},
+      {"a service without a kind", kGateways, edited([](B& b) { b.gateways[0].serves = 0; })},
       {"a service beyond", kGateways, edited([](B& b) { b.gateways[0].service = kServiceIdMax + 1; })},
       {"an address twice", kGateways, edited([](B& b) { b.gateways.insert(b.gateways.begin(), b.gateways.front()); })},
       {"gateways out of order", kGateways, edited([](B& b) { std::swap(b.gateways[0], b.gateways[1]); })},
