@@ -43,7 +43,8 @@ class Daemon {
  public:
   explicit Daemon(const Options& options)
       : directory_([] { return static_cast<std::int64_t>(std::time(nullptr)); }),
-        tunnels_(KeyingDaemon::kPptp, options.run_dir + "/tunnel.sock", [this](const Session& session) { return recorder_.owner_of(session); }),
+        tunnels_(KeyingDaemon::kPptp, options.run_dir + "/tunnel.sock",
+                 [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         recorder_(directory_, tunnels_, log_, options.verbose),
         plans_(options.run_dir + "/control.sock"),
@@ -53,7 +54,8 @@ class Daemon {
 
   /// Before the sandbox: everything that needs a socket.
   Result<void> open() {
-    SEKISHO_TRY(door_, pptp::PptpDoor::create({directory_, tunnels_, recorder_}, ids_, {}, [] { return static_cast<std::int64_t>(std::time(nullptr)); }));
+    const auto now = [] { return static_cast<std::int64_t>(std::time(nullptr)); };
+    SEKISHO_TRY(door_, pptp::PptpDoor::create({directory_, tunnels_, recorder_}, ids_, {}, now));
     return {};
   }
 
@@ -184,8 +186,10 @@ int run(const Options& options) {
   ::tzset();  // reads its file now or never
   Daemon daemon(options);
   if (const auto opened = daemon.open(); !opened) return note("cannot listen: " + describe(opened.error())), 1;
-  if (const auto given = give_up_privileges(); !given) return note("cannot give up privileges: " + describe(given.error())), 1;
-  if (const auto entered = enter_sandbox(Sandbox::kAccepts); !entered) return note("cannot enter the sandbox: " + describe(entered.error())), 1;
+  const auto given = give_up_privileges();
+  if (!given) return note("cannot give up privileges: " + describe(given.error())), 1;
+  const auto entered = enter_sandbox(Sandbox::kAccepts);
+  if (!entered) return note("cannot enter the sandbox: " + describe(entered.error())), 1;
   note("ready");
   daemon.run(asked.get());
   note("ends");

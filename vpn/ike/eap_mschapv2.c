@@ -85,8 +85,8 @@ static bool verify(private_method_t *this, const sekisho_mschapv2_response_t *gi
 	snprintf(user, sizeof(user), "%Y", this->peer);
 	known = sekisho_ops->secret(sekisho_ops->context, &this->path, SEKISHO_SECRET_NT_HASH, user, nt_hash, sizeof(nt_hash)) ==
 			sizeof(nt_hash) && is_peer(this, name);
-	right = sekisho_mschapv2_verify(nt_hash, this->challenge, given->peer_challenge, given->nt_response, name.ptr, name.len, authenticator, msk) &&
-			known;
+	right = sekisho_mschapv2_verify(nt_hash, this->challenge, given->peer_challenge, given->nt_response, name.ptr, name.len,
+									authenticator, msk) && known;
 	if (right)
 	{
 		this->msk = chunk_clone(chunk_from_thing(msk));

@@ -319,7 +319,9 @@ void Authenticator::start_mschap(Time now) {
   eap_ = Eap::kChallenge;
   random_(challenge_);
   const std::size_t size = 4 + 1 + challenge_.size() + options_.name.size();
-  eap_request(kMschap, Bytes().u8(kChallenge).u8(id_ + 1U).u16(size).u8(challenge_.size()).append(challenge_).append(options_.name).span(), now);
+  Bytes data;
+  data.u8(kChallenge).u8(id_ + 1U).u16(size).u8(challenge_.size()).append(challenge_).append(options_.name);
+  eap_request(kMschap, data.span(), now);
 }
 
 void Authenticator::start_tls(Time now) {

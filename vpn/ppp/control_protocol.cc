@@ -153,8 +153,8 @@ void ControlProtocol::handle(Signal signal, Time now) {
   if (!step.possible) return;
   const State was = state_;
   state_ = step.next;
-  const bool anew = (step.actions & action::kSendRequest) != 0 &&
-                    (was == State::kStarting || was == State::kClosed || was == State::kStopped || (step.actions & action::kLayerDown) != 0);
+  const bool was_closed = was == State::kStarting || was == State::kClosed || was == State::kStopped;
+  const bool anew = (step.actions & action::kSendRequest) != 0 && (was_closed || (step.actions & action::kLayerDown) != 0);
   if (anew) {
     if ((step.actions & action::kLayerDown) != 0) layer_.layer_down(protocol_);
     naks_ = objections_ = 0;

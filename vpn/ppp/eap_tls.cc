@@ -28,7 +28,8 @@ bool use_chain(SSL_CTX* context, const std::string& pem) {
   const Held<BIO> bio = reader_of(pem);
   bool own = true;
   while (const Held<X509> certificate{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
-    if ((own ? SSL_CTX_use_certificate(context, certificate.get()) : SSL_CTX_add1_chain_cert(context, certificate.get())) != 1) return false;
+    const auto done = own ? SSL_CTX_use_certificate(context, certificate.get()) : SSL_CTX_add1_chain_cert(context, certificate.get());
+    if (done != 1) return false;
     own = false;
   }
   ERR_clear_error();

@@ -85,6 +85,7 @@ class Session::Body : ControlProtocol::Layer, Lcp::Link, Ccp::Owner, Authenticat
   }
   /// Of the network control protocols; nothing: another.
   ControlProtocol* network_protocol(std::uint16_t protocol);
+  std::array<ControlProtocol*, 3> network_protocols() { return {&ccp_, &ipcp_, &ipv6cp_}; }
   [[nodiscard]] bool is_given(const ControlProtocol& protocol) const;
   Received take(const Frame& frame, ByteSpan bytes);
   Received take_packet(Family family, ByteSpan packet);
@@ -214,7 +215,7 @@ Received Session::Body::take_encrypted(ByteSpan payload) {
 }
 
 ControlProtocol* Session::Body::network_protocol(std::uint16_t protocol) {
-  for (ControlProtocol* one : {static_cast<ControlProtocol*>(&ccp_), static_cast<ControlProtocol*>(&ipcp_), static_cast<ControlProtocol*>(&ipv6cp_)}) {
+  for (ControlProtocol* one : network_protocols()) {
     if (static_cast<std::uint16_t>(one->protocol()) == protocol) return one;
   }
   return nullptr;
@@ -370,7 +371,8 @@ void Session::Body::layer_finished(Protocol protocol) {
     return finish();
   }
   if (protocol == Protocol::kCcp) {
-    return end_later(Cause::kCrypto, ccp_.failure().empty() ? std::string_view("MPPE is demanded, and the peer does not speak it") : ccp_.failure());
+    const std::string_view silent = "MPPE is demanded, and the peer does not speak it";
+    return end_later(Cause::kCrypto, ccp_.failure().empty() ? silent : ccp_.failure());
   }
   (protocol == Protocol::kIpcp ? gone4_ : gone6_) = true;
   if (gone4_ && gone6_) end_later(Cause::kUser, "no network protocol the peer would speak");
@@ -447,7 +449,7 @@ void Session::Body::tick(Time now) {
   lcp_.tick(now);
   if (phase_ == Phase::kOver) return;
   auth_.tick(now);
-  for (ControlProtocol* protocol : {static_cast<ControlProtocol*>(&ccp_), static_cast<ControlProtocol*>(&ipcp_), static_cast<ControlProtocol*>(&ipv6cp_)}) {
+  for (ControlProtocol* protocol : network_protocols()) {
     protocol->tick(now);
   }
   tick_echo();
@@ -473,7 +475,8 @@ void Session::Body::tick_echo() {
 void Session::Body::tick_advertisement() {
   if (now_ < advertise_at_) return;
   // The first ones come while the peer's interface is being made; then as often as RFC 4861 6.2.1 has it by default.
-  constexpr std::array<std::chrono::seconds, 4> kAfter{std::chrono::seconds(1), std::chrono::seconds(2), std::chrono::seconds(12), std::chrono::seconds(600)};
+  using std::chrono::seconds;
+  constexpr std::array<seconds, 4> kAfter{seconds(1), seconds(2), seconds(12), seconds(600)};
   advertise_at_ = now_ + kAfter[std::min<std::size_t>(advertised_, kAfter.size() - 1)];
   if (advertised_ < kAfter.size()) ++advertised_;
   advertise();

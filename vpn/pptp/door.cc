@@ -53,7 +53,8 @@ Result<void> PptpDoor::open() {
   (void)::setsockopt(gre_.get(), SOL_SOCKET, SO_RCVBUF, &kGreQueueBytes, sizeof(kGreQueueBytes));  // less is slower, not wrong
   const bool made = ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
                     ::setsockopt(listener_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
-                    ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0 && ::listen(listener_.get(), kBacklog) == 0 &&
+                    ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&any), sizeof(any)) == 0 &&
+                    ::listen(listener_.get(), kBacklog) == 0 &&
                     watch(events_.get(), listener_.get(), kListenerWord) && watch(events_.get(), gre_.get(), kGreWord);
   if (!made) return os_error();
   return {};

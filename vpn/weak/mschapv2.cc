@@ -76,7 +76,11 @@ void append_utf16(std::vector<std::uint8_t>& out, std::uint32_t point) {
 /// Takes one character off `text`.
 std::uint32_t take_point(std::string_view& text) {
   const auto lead = static_cast<std::uint8_t>(text.front());
-  const std::size_t size = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  const std::size_t size = lead < 0x80                    ? 1
+                           : lead >= 0xc2 && lead < 0xe0  ? 2
+                           : (lead & 0xf0) == 0xe0        ? 3
+                           : lead >= 0xf0 && lead < 0xf5  ? 4
+                                                          : 0;
   std::uint32_t point = size <= 1 ? lead : lead & (0x7fU >> size);
   std::size_t good = 1;
   while (good < size && good < text.size() && (static_cast<std::uint8_t>(text[good]) & 0xc0) == 0x80) {

@@ -12,7 +12,8 @@ bool sekisho_mschapv2_verify(const std::uint8_t nt_hash[16], const std::uint8_t 
   namespace weak = sekisho::vpn::weak;
   weak::NtHash hash;
   std::copy_n(nt_hash, hash.size(), hash.begin());
-  auto proof = weak::verify(hash, {challenge, 16}, {peer_challenge, 16}, {nt_response, 24}, {reinterpret_cast<const char*>(user), user_size});
+  const std::string_view name{reinterpret_cast<const char*>(user), user_size};
+  auto proof = weak::verify(hash, {challenge, 16}, {peer_challenge, 16}, {nt_response, 24}, name);
   weak::wipe(hash);
   if (!proof) return false;
   std::copy_n(proof->authenticator.c_str(), 43, authenticator);
