@@ -17,6 +17,7 @@
 
 #include "base/describe.h"
 #include "base/proto/control_vpn.pb.h"
+#include "vpn/dhcp_inform.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/sandbox.h"
@@ -47,8 +48,8 @@ class Daemon {
                  [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
         recorder_(directory_, tunnels_, log_, options.verbose),
-        plans_(options.run_dir + "/control.sock"),
-        operators_(options.run_dir + "/control.sock"),
+        plans_(options.run_dir + "/control.sock", KeyingDaemon::kPptp),
+        operators_(options.run_dir + "/control.sock", KeyingDaemon::kPptp),
         keeper_(directory_, tunnels_, recorder_, options.usage, [this] { return sessions(); },
                 [this](std::uint64_t session, Cause cause) { end(session, cause); }) {}
 
@@ -74,6 +75,7 @@ class Daemon {
   bool turn() {
     const auto now = Clock::now();
     const std::size_t packets = tunnels_.poll(kPacketsATurn, [this, now](const Path& path, ByteSpan payload) {
+      if (path.local.port == kDhcpServerPort) return answer_dhcp(path, payload);
       if (path.local.port == 0) door_->take(path, payload, now);
     });
     bool worked = packets > 0;
@@ -86,6 +88,22 @@ class Daemon {
     return worked;
   }
 
+  /// A question out of a tunnel, from the Lease it is about.
+  void answer_dhcp(const Path& path, ByteSpan payload) {
+    const auto request = parse_dhcp_inform(payload, path.remote.address);
+    const std::shared_ptr<const Plan> plan = directory_.plan();
+    const TenantPlan* tenant = plan->tenant(path.tenant);
+    const auto name = directory_.gateway_at(path.tenant, path.remote.address);
+    const GatewayPlan* at = tenant != nullptr && name ? tenant->gateway(*name) : nullptr;
+    if (!request || at == nullptr) return;
+    const Gateway& gateway = at->gateway;
+    const DhcpFacts facts{gateway.networks, gateway.dns, gateway.dns_domains.empty() ? std::string_view{} : gateway.dns_domains.front()};
+    const Endpoint here{Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort};
+    const Path back{path.tenant, path.port, here, {path.remote.address, kDhcpClientPort}};
+    tunnels_.send(back, answer_dhcp_inform(*request, path.remote.address, facts));
+  }
+
+  void take(const CarrierLost&) {}
   void take(const SaLimitReached&) {}
   void take(const PeerMovedTo&) {}
   void take(const SessionTunnelGone& gone) { end(gone.session, cause_of(gone.why)); }

@@ -263,6 +263,35 @@ void wipe(std::string& text) {
   text.clear();
 }
 
+void narrow_to_pptp(ipc::VpnConfig& config) {
+  for (auto& tenant : *config.mutable_tenants()) {
+    bool has_pptp = false;
+    for (auto& gateway : *tenant.mutable_gateways()) {
+      has_pptp |= gateway.has_pptp();
+      for (auto& key : *gateway.mutable_keys()) wipe(key);
+      for (auto& key : *gateway.mutable_sstp()->mutable_keys()) wipe(key);
+      for (auto& key : *gateway.mutable_l2tp()->mutable_keys()) wipe(*key.mutable_psk());
+      gateway.clear_keys();
+      gateway.clear_certificates();
+      gateway.clear_sstp();
+      gateway.clear_l2tp();
+      gateway.clear_radius();
+    }
+    for (auto& user : *tenant.mutable_users()) {
+      if (!has_pptp) wipe(*user.mutable_nt_hash());
+      if (!has_pptp) user.clear_nt_hash();
+      wipe(*user.mutable_psk());
+      wipe(*user.mutable_ppk());
+      user.clear_psk();
+      user.clear_ppk();
+    }
+    for (auto& backend : *tenant.mutable_radius()) {
+      for (auto& server : *backend.mutable_servers()) wipe(*server.mutable_secret());
+    }
+    tenant.clear_radius();
+  }
+}
+
 void wipe_secrets(ipc::VpnConfig& config) {
   for (auto& tenant : *config.mutable_tenants()) {
     for (auto& gateway : *tenant.mutable_gateways()) {

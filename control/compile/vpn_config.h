@@ -13,6 +13,8 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
 
 /// Overwrites the private keys, hashes and pre-shared keys of a message, then clears it.
 void wipe_secrets(ipc::VpnConfig& config);
+/// Leaves what the daemon of PPTP needs: of tenants that have it the hashes of passwords, and no other secret of anybody.
+void narrow_to_pptp(ipc::VpnConfig& config);
 
 /// Overwrites a text, then clears it.
 void wipe(std::string& text);

@@ -416,6 +416,7 @@ void ControlService::get_vpn_config(const ControlRequest& request, ControlServer
   if (now->revision <= request.message.get_vpn_config().known()) return reply(std::move(out));
   ipc::VpnConfig config = make_vpn_config(now->model, ids_, now->revision);
   const auto& asked = request.message.get_vpn_config();
+  if (asked.daemon() == index_of(KeyingDaemon::kPptp)) narrow_to_pptp(config);
   if (asked.known() == 0 && asked.daemon() < kKeyingDaemons) *config.mutable_memory() = vpn_.memory(asked.daemon());
   std::string bytes = config.SerializeAsString();
   wipe_secrets(config);

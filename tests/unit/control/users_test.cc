@@ -306,8 +306,17 @@ TEST_F(RemoteUsers, PptpNeedsTheProfileLegacyAnOwnerAndAnEnd) {
   EXPECT_EQ(pptp.valid_until(), 1924952400);
   ASSERT_EQ(pptp.services_size(), 1);
   EXPECT_EQ(pptp.services(0).address().size(), 4U);
+  ipc::VpnConfig narrow = config;
+  narrow_to_pptp(narrow);
+  const std::string bytes = narrow.SerializeAsString();
+  EXPECT_NE(config.SerializeAsString().find("PRIVATE KEY"), std::string::npos);
+  EXPECT_EQ(bytes.find("PRIVATE KEY"), std::string::npos);
+  EXPECT_EQ(narrow.tenants(0).users(0).nt_hash(), config.tenants(0).users(0).nt_hash());
   load(remote());
   for (const auto& gateway : view().gateways()) EXPECT_EQ(gateway.serves, 0U);
+  narrow = make_vpn_config(decoded_.model, ids_, 7);
+  narrow_to_pptp(narrow);
+  for (const auto& user : narrow.tenants(0).users()) EXPECT_EQ(user.nt_hash(), "") << "nobody needs it there";
 }
 
 TEST_F(RemoteUsers, GoToTheKeyingDaemonWithTheirSecrets) {
