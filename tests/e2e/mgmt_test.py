@@ -2,12 +2,14 @@
 """The management API as people and scripts meet it: mgmtd, controld and dataplaned together, over TLS."""
 
 import json
+import socket
+import ssl
 import time
 
 import pytest
-from lab.api import Api, Refused, invite, totp
+from lab.api import Api, Refused, inside, invite, totp
 from lab.lab import Lab
-from lab.system import wait_until
+from lab.system import run, wait_until
 
 ACME, GLOBEX = "acm00000001", "glx00000001"
 PASSWORD = "correct horse battery 7"
@@ -304,3 +306,40 @@ def test_the_log_answers_for_the_tenant_alone(lab):
     assert all(record["svc"] == ACME for record in page["records"])
     with pytest.raises(Refused, match="RFC 3339"):
         api.post(f"/tenants/{ACME}/logs/search", {"from": "yesterday"})
+
+
+def test_foreign_scanners_find_tls13_alone_and_one_port(lab):
+    address, port = lab.appliance.portal
+    space = ["ip", "netns", "exec", lab.topology.office]
+    said = run([*space, "sslscan", "--no-colour", f"{address}:{port}"], timeout=120).stdout
+    for version in ("SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"):
+        assert f"{version}     disabled" in said or f"{version}   disabled" in said, said
+    assert "TLSv1.3   enabled" in said and "Session renegotiation not supported" in said
+    assert "1024" not in said and "NULL" not in said
+    ports = run([*space, "nmap", "-n", "-Pn", "-p-", "--min-rate", "20000", address], timeout=120).stdout
+    assert [line.split("/")[0] for line in ports.splitlines() if "/tcp" in line and "open" in line] == [str(port)]
+
+
+def test_who_sends_slowly_is_cut_off_and_holds_up_nobody(lab):
+    context = ssl._create_unverified_context()
+
+    def connect(source):
+        with inside(lab.topology.office):
+            return context.wrap_socket(socket.create_connection(lab.appliance.portal, timeout=30, source_address=(source, 0)))
+
+    held = []
+    for _ in range(40):
+        try:
+            one = connect("127.0.0.50")
+            one.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+            held.append(one)
+        except OSError:
+            pass
+    assert len(held) == 32  # of one source
+    other = connect("127.0.0.51")
+    other.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert other.recv(15) == b"HTTP/1.1 200 OK"
+    begin = time.monotonic()
+    assert held[0].recv(1) == b"" and time.monotonic() - begin < 15
+    for one in held:
+        one.close()
