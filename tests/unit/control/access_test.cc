@@ -100,11 +100,15 @@ TEST(Roles, NoRoleOfATenantMayAnythingOfThePlatformAndNoProviderAnythingInsideAT
     const auto role = static_cast<Role>(i);
     for (const auto action :
          {api::PLATFORM_VIEW, api::PLATFORM_EDIT, api::STAFF_MANAGE, api::PLATFORM_AUDIT, api::BINDINGS_ASSIGN}) {
-      if (!is_provider(role)) EXPECT_EQ(grant_of(role, action), Grant::kNo) << to_text(role);
+      if (!is_provider(role)) {
+        EXPECT_EQ(grant_of(role, action), Grant::kNo) << to_text(role);
+      }
     }
     for (const auto action : {api::RULES_VIEW, api::RULES_EDIT, api::COMMIT, api::USERS_VIEW, api::USERS_EDIT,
                               api::LOGS_READ, api::ACCOUNTS_MANAGE, api::BACKUP, api::CONSENT}) {
-      if (is_provider(role)) EXPECT_NE(grant_of(role, action), Grant::kYes) << to_text(role) << ' ' << to_text(action);
+      if (is_provider(role)) {
+        EXPECT_NE(grant_of(role, action), Grant::kYes) << to_text(role) << ' ' << to_text(action);
+      }
     }
   }
 }
@@ -229,7 +233,9 @@ TEST_F(PeopleTest, NWrongPasswordsLockTheAccountForItsTimeAndNotASecondLonger) {
     now_ += 3600;
     fail("log@acm00000001", static_cast<int>(most) - 1);
     now_ += 61;
-    if (most > 1) EXPECT_TRUE(enters("log@acm00000001", secret)) << "one fewer";
+    if (most > 1) {
+      EXPECT_TRUE(enters("log@acm00000001", secret)) << "one fewer";
+    }
     now_ += 3600;
     fail("log@acm00000001", static_cast<int>(most));
     start();

@@ -40,16 +40,18 @@ TEST(Router, NoTwoMethodsAreAskedTheSameWayAndEveryFieldOfAPathExists) {
     for (const auto& segment : route.segments) {
       const bool field = segment.starts_with('{');
       shape += field ? "/{}" : '/' + segment;
-      if (field)
+      if (field) {
         EXPECT_NE(route.method->input_type()->FindFieldByName(segment.substr(1, segment.size() - 2)), nullptr)
             << route.rule.http();
+      }
     }
     EXPECT_TRUE(seen.insert(shape).second) << route.rule.http();
     EXPECT_FALSE(route.rule.summary().empty() && !route.rule.download()) << route.rule.http();
     const bool of_tenant = route.method->input_type()->FindFieldByName("tenant") != nullptr;
     EXPECT_EQ(of_tenant, route.rule.http().find("/tenants/{tenant}") != std::string::npos) << route.rule.http();
-    if (route.rule.http().find("/platform/") != std::string::npos)
+    if (route.rule.http().find("/platform/") != std::string::npos) {
       EXPECT_GE(route.rule.action(), api::PLATFORM_VIEW) << route.rule.http();
+    }
   }
 }
 
