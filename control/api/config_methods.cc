@@ -38,10 +38,24 @@ struct Scope {
   bool platform = false;
   int index = -1;  ///< of the tenant in the configuration
   std::string service_code;
+  std::vector<std::string> names = {};  ///< of the tenant, before and after: differences call it so
 };
+
+/// Whether a path leads to what the provider sees: not into a tenant's own part.
+bool is_of_provider(const std::string& path) {
+  if (!path.starts_with("tenants[")) return true;
+  const std::size_t field = path.find("].");
+  if (field == std::string::npos) return true;
+  const std::string name = path.substr(field + 2, path.find_first_of(".[", field + 2) - field - 2);
+  const std::vector<std::string> parts = editable_parts([](api::Action action) {
+    return grant_of(Role::kPlatform, action) == Grant::kYes || action == api::CONTRACT_VIEW;
+  });
+  return std::find(parts.begin(), parts.end(), name) != parts.end();
+}
 
 /// The path of a finding as its reader knows it; nothing for what is somebody else's.
 std::optional<std::string> own_path(const Scope& scope, const std::string& path) {
+  if (scope.platform && !is_of_provider(path)) return std::nullopt;
   if (scope.platform) return path.empty() ? "document" : "document." + path;
   const std::string own = "tenants[" + std::to_string(scope.index) + ']';
   if (path.starts_with(own)) return "document" + path.substr(own.size());
@@ -71,12 +85,19 @@ void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const S
 void add_changes(google::protobuf::RepeatedPtrField<api::Change>& out, const Scope& scope,
                  const std::vector<Change>& changes) {
   constexpr std::array<const char*, 4> kKinds{"added", "removed", "changed", "moved"};
-  const std::string own = "tenants[" + scope.service_code + "].";
+  const auto own_part = [&scope](const std::string& path) -> std::optional<std::string> {
+    for (const std::string& name : scope.names) {
+      const std::string own = "tenants[" + name + "].";
+      if (path.starts_with(own)) return path.substr(own.size());
+    }
+    return std::nullopt;
+  };
   for (const Change& change : changes) {
-    if (!scope.platform && !change.path.starts_with(own)) continue;
+    const auto path = scope.platform ? std::optional(change.path) : own_part(change.path);
+    if (!path) continue;
     auto& one = *out.Add();
     one.set_kind(kKinds.at(static_cast<std::size_t>(change.kind)));
-    one.set_path(scope.platform ? change.path : change.path.substr(own.size()));
+    one.set_path(*path);
     one.set_before(change.before);
     one.set_after(change.after);
   }
@@ -131,6 +152,7 @@ Refusal make_tenant_draft(ApiWorld& world, const Call& call, model::Tenant sent,
   if (Refusal refusal = merge_tenant(now.model->tenants(*index), std::move(sent), may_of(world, call), merged))
     return refusal;
   if (Refusal refusal = guard_own_source(call, now.model->tenants(*index), merged)) return refusal;
+  out.scope.names = {now.model->tenants(*index).name(), merged.name()};
   *out.whole.mutable_tenants(*index) = std::move(merged);
   return {};
 }
@@ -494,7 +516,7 @@ void diff_revisions(const CallPtr& call, ApiWorld& world) {
   *before.add_tenants() = visible_part(*from, may);
   *after.add_tenants() = visible_part(*to, may);
   api::DiffReply out;
-  add_changes(*out.mutable_changes(), {false, 0, call->tenant}, diff_models(before, after));
+  add_changes(*out.mutable_changes(), {false, 0, call->tenant, {from->name(), to->name()}}, diff_models(before, after));
   call->reply(out);
 }
 
