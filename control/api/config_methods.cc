@@ -72,8 +72,9 @@ void add_findings(google::protobuf::RepeatedPtrField<api::Finding>& out, const S
     auto& one = *out.Add();
     one.set_severity(error ? "error" : "warning");
     one.set_path(path.value_or("document"));
-    one.set_message(path ? finding.sentence
-                         : "this does not fit what else is configured on the unit: ask the provider");
+    one.set_message(path             ? finding.sentence
+                    : scope.platform ? "a tenant's own part of the configuration does not fit this"
+                                     : "this does not fit what else is configured on the unit: ask the provider");
     elsewhere |= !path;
   }
   std::stable_sort(out.begin(), out.end(), [](const api::Finding& a, const api::Finding& b) {
