@@ -234,7 +234,7 @@ async function tenants_day() {
     await open(page, "revisions", "Revisions and backup");
     await page
       .getByRole("button", { name: /^Return to it/ })
-      .first()
+      .last()
       .click();
     await page.getByRole("dialog").getByRole("button", { name: "Return to it" }).click();
     await page.getByRole("button", { name: "Keep it" }).click();
@@ -300,7 +300,7 @@ async function operators_day() {
   await does("the operator sees the unit forwarding, and tenants by their use alone", async () => {
     await welcome(ops, lab.links["opal"]);
     await open(ops, "platform", "The unit");
-    await ops.getByText("acm00000001").first().waitFor();
+    await ops.getByRole("rowheader", { name: "acm00000001" }).waitFor();
     assert((await ops.getByText("web for the office").count()) === 0, "no rule of a tenant");
     await picture(ops, "platform");
     await usable(ops);

@@ -321,7 +321,7 @@ const methods = {
     text: "許可された利用者以外のアクセスを禁じます。操作はすべて記録されます。 Authorised use only; everything is recorded.",
     product: "Sekisho",
     version: "0.1",
-    password_rule: "12 characters or more, of three kinds.",
+    password_rule: "12 3",
   }),
   "POST login": (state, { body, fail }) =>
     body.password !== state.password

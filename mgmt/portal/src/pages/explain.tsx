@@ -159,7 +159,7 @@ function Answer({ reply }: { reply: ExplainReply }) {
       </p>
       <ol class="steps">
         {(reply.steps ?? []).map((step, index) => (
-          <li key={index} class={/drop|reject|refus|deny|none/.test(step.result ?? "") ? "drop" : "allow"}>
+          <li key={index} class={/drop|reject|refus|deny/.test(step.result ?? "") ? "drop" : "allow"}>
             <span>
               <b>{t_or(`stage.${step.stage}`, step.stage)}</b>
             </span>

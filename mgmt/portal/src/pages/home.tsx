@@ -39,15 +39,16 @@ export function Home() {
         {open_notices(notices.value).map((notice) => (
           <NoticeLine key={notice.id} notice={notice} />
         ))}
-        <Loaded from={board}>{(now) => <Board now={now} />}</Loaded>
+        <Loaded from={board}>{(now) => <Board now={now} seconds={seconds} />}</Loaded>
       </div>
     </>
   );
 }
 
-function Board({ now }: { now: Dashboard }) {
+function Board({ now, seconds }: { now: Dashboard; seconds: number }) {
   const values = (name: string) => now.series?.find((one) => one.name === name)?.values ?? [];
-  const length = Math.max(0, ...(now.series ?? []).map((one) => one.values?.length ?? 0));
+  const known = (now.series ?? []).map((one) => one.values?.length ?? 0);
+  const length = Math.max(Math.ceil(seconds / Math.max(1, now.step_seconds)), ...known); // all of the time, known or not
   const end = Date.parse(now.now) / 1000;
   const times = Array.from({ length }, (_, index) => end - (length - 1 - index) * now.step_seconds);
   const line = (name: string, title: string, colour: 1 | 2 | 3 | 4 | 5) => ({

@@ -92,6 +92,7 @@ export function Revisions() {
         <BackDialog
           tenant={tenant}
           revision={back}
+          running={list.value?.running ?? 0}
           onClose={() => set_back(null)}
           onDone={() => {
             set_back(null);
@@ -145,15 +146,17 @@ function DiffDialog({
 function BackDialog({
   tenant,
   revision,
+  running,
   onClose,
   onDone,
 }: {
   tenant: string;
   revision: Revision;
+  running: number;
   onClose: () => void;
   onDone: () => void;
 }) {
-  const diff = useLoad(() => api.diff(tenant, 0, revision.number), []);
+  const diff = useLoad(() => api.diff(tenant, running, revision.number), []);
   const [comment, set_comment] = useState("");
   return (
     <Dialog
