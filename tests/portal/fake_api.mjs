@@ -558,8 +558,6 @@ const methods = {
     ],
   }),
   "POST T/consents": () => ({ id: "c2" }),
-  "GET T/erasure": () => ({ state: "active" }),
-  "POST T/erasure": () => ({ state: "cancel_requested" }),
   "GET T/notices": () => notices(),
   "GET platform/notices": () => notices(),
   "POST platform/notices": (state, { body }) => ({ ...body.notice, id: "n9" }),

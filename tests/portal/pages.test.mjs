@@ -24,7 +24,6 @@ const TENANT_PAGES = [
   "notices",
   "accounts",
   "consents",
-  "erasure",
   "draft",
   "mine",
 ];

@@ -24,7 +24,6 @@ import { Logs } from "./pages/logs";
 import { Audit } from "./pages/audit";
 import { Accounts } from "./pages/accounts";
 import { Consents } from "./pages/consents";
-import { ErasurePage } from "./pages/erasure";
 import { Notices } from "./pages/notices";
 import { Revisions } from "./pages/revisions";
 import { Platform, Staff } from "./pages/platform";
@@ -90,7 +89,6 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
       { path: "notices", title: "page.notices", icon: "notices", view: Notices, action: "contract_view" },
       { path: "accounts", title: "page.accounts", icon: "accounts", view: Accounts, action: "accounts_manage" },
       { path: "consents", title: "page.consents", icon: "consent", view: Consents, action: "contract_view" },
-      { path: "erasure", title: "page.erasure", icon: "erasure", view: ErasurePage, action: "contract_view" },
     ],
   },
 ];

@@ -83,10 +83,6 @@ export const api = {
   grant_consent: (tenant: string, body: { minutes: number; ticket: string; reason: string; edit: boolean }) =>
     ask<T.Consent>("POST", of(tenant, "consents"), { body }),
   end_consent: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `consents/${word(id)}`)),
-  erasure: (tenant: string) => ask<T.Erasure>("GET", of(tenant, "erasure")),
-  request_erasure: (tenant: string, what: string, at: string, confirm: string) =>
-    ask<T.Erasure>("POST", of(tenant, "erasure"), { body: { what, at, confirm } }),
-  withdraw_erasure: (tenant: string) => ask<T.Erasure>("DELETE", of(tenant, "erasure")),
   notices: (tenant: string) => ask<T.NoticeList>("GET", of(tenant, "notices")),
 
   status: () => rows("platform/status"),

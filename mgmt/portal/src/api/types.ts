@@ -263,16 +263,6 @@ export interface Consent {
 export interface ConsentList {
   consents?: Consent[];
 }
-export interface Erasure {
-  state?: string;
-  what?: string;
-  requested_by?: string;
-  terminates?: string;
-  readable_until?: string;
-  planned?: string;
-  deadline?: string;
-  lines?: string[];
-}
 export interface Notice {
   id?: string;
   kind: string;
