@@ -305,6 +305,26 @@ async function operators_day() {
     await picture(ops, "platform");
     await usable(ops);
   });
+  await does("the unit's document is changed and confirmed; tenants' rules stay", async () => {
+    await open(ops, "unit-settings", "Unit settings");
+    const field = ops.getByLabel("Document (JSON)");
+    const document = JSON.parse(await field.inputValue());
+    assert(
+      document.tenants.every((tenant) => !tenant.policies),
+      "no rules of tenants",
+    );
+    document.tenants[0].sessions_max = 15000;
+    await field.fill(JSON.stringify(document, null, 2));
+    await ops.getByRole("button", { name: "Check" }).click();
+    await ops.getByRole("heading", { name: "Changes (1)" }).waitFor();
+    await usable(ops);
+    await ops.getByLabel("Comment").fill("smaller contract");
+    await ops.getByRole("button", { name: "Commit" }).click();
+    await ops.getByRole("button", { name: "Keep it" }).click();
+    await waits(ops).waitFor({ state: "detached" });
+    await picture(ops, "unit-settings");
+    assert(fetched("acme-pc", WEB), "acme's page passes as before");
+  });
   await does("maintenance that is announced stands on the tenant's overview", async () => {
     await welcome(owner, lab.links["second@acm00000001"]);
     await open(ops, "platform-notices", "Notices");

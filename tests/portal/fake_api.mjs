@@ -561,6 +561,15 @@ const methods = {
   "GET T/notices": () => notices(),
   "GET platform/notices": () => notices(),
   "POST platform/notices": (state, { body }) => ({ ...body.notice, id: "n9" }),
+  "GET platform/config": (state) => ({
+    revision: state.revision,
+    document: { node: "u0", nics: [{ name: "uplink", device: "net_af_packet6" }], tenants: [] },
+  }),
+  "POST platform/config/check": () => ({
+    ok: true,
+    findings: [],
+    changes: [{ kind: "changed", path: "nics[uplink].mtu", before: "1500", after: "9000" }],
+  }),
   "GET platform/status": () =>
     table(
       [

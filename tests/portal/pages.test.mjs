@@ -27,7 +27,7 @@ const TENANT_PAGES = [
   "draft",
   "mine",
 ];
-const PROVIDER_PAGES = ["platform", "staff", "platform-notices", "platform-audit"];
+const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-audit"];
 const LOOKS = [
   { language: "ja", theme: "light", width: 1360 },
   { language: "en", theme: "dark", width: 390 },

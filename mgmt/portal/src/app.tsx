@@ -27,6 +27,7 @@ import { Consents } from "./pages/consents";
 import { Notices } from "./pages/notices";
 import { Revisions } from "./pages/revisions";
 import { Platform, Staff } from "./pages/platform";
+import { UnitSettings } from "./pages/unit_settings";
 import { Mine } from "./pages/mine";
 import { SignIn } from "./pages/sign_in";
 
@@ -43,6 +44,14 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
     title: "nav.unit",
     pages: [
       { path: "platform", title: "page.platform", icon: "platform", view: Platform, action: "platform_view", provider: true },
+      {
+        path: "unit-settings",
+        title: "page.unit_settings",
+        icon: "edit",
+        view: UnitSettings,
+        action: "platform_edit",
+        provider: true,
+      },
       { path: "staff", title: "page.staff", icon: "accounts", view: Staff, action: "staff_manage", provider: true },
       {
         path: "platform-notices",

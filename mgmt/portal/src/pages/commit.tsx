@@ -62,6 +62,12 @@ export function DraftPage() {
   );
 }
 
+/** How long a commit waits for its confirmation. */
+export const CONFIRM_CHOICES = () => [
+  ...[30, 60, 120, 600].map((n) => ({ value: String(n), text: t("draft.in_seconds", { n }) })),
+  { value: "0", text: t("draft.without") },
+];
+
 function CommitForm({ reply }: { reply: CheckReply }) {
   const one = useStore(draft)!;
   const [comment, set_comment] = useState("");
@@ -107,13 +113,7 @@ function CommitForm({ reply }: { reply: CheckReply }) {
           hint={t("draft.confirm_hint")}
           value={seconds}
           onChange={set_seconds}
-          options={[
-            { value: "30", text: t("draft.in_seconds", { n: 30 }) },
-            { value: "60", text: t("draft.in_seconds", { n: 60 }) },
-            { value: "120", text: t("draft.in_seconds", { n: 120 }) },
-            { value: "600", text: t("draft.in_seconds", { n: 600 }) },
-            { value: "0", text: t("draft.without") },
-          ]}
+          options={CONFIRM_CHOICES()}
         />
         <div class="wide row end">
           <Act look="lead" icon="check" disabled={!reply.ok} run={commit}>
@@ -126,7 +126,7 @@ function CommitForm({ reply }: { reply: CheckReply }) {
 }
 
 export function Findings({ findings, ok }: { findings: Finding[]; ok: boolean }) {
-  const { document } = useStore(draft)!;
+  const document = useStore(draft)?.document;
   const errors = findings.filter((one) => one.severity !== "warning"),
     warnings = findings.filter((one) => one.severity === "warning");
   const list = (some: Finding[]) => (

@@ -2,9 +2,9 @@
 import type { Document, Finding } from "../api/types";
 
 /** "policies[0].rules[2]" as the names people gave. */
-export function FindingPlace({ document, finding }: { document: Document; finding: Finding }) {
+export function FindingPlace({ document, finding }: { document: Document | undefined; finding: Finding }) {
   const place = /policies\[(\d+)\](?:\.rules\[(\d+)\])?/.exec(finding.path ?? "");
-  const policy = document.policies?.[Number(place?.[1] ?? -1)];
+  const policy = document?.policies?.[Number(place?.[1] ?? -1)];
   const rule = policy?.rules?.[Number(place?.[2] ?? -1)];
   return (
     <>
