@@ -353,7 +353,7 @@ async function operators_day() {
     await owner.getByRole("cell", { name: "open", exact: true }).waitFor();
     await usable(owner);
     await support.reload();
-    await support.getByLabel("Tenant").selectOption("acm00000001");
+    await support.getByLabel("Tenant", { exact: true }).selectOption("acm00000001");
     await open(support, "rules", "Firewall rules");
     await support.getByText("web for the office").waitFor();
     assert((await support.getByRole("button", { name: "New rule" }).count()) === 0, "support may not change");
