@@ -155,6 +155,8 @@ test("a first-login link leads to a password, a second factor, and in", async (t
   await page.getByLabel("Six-digit code").fill("123456");
   await page.getByRole("button", { name: "Confirm" }).click();
   await page.getByRole("heading", { name: "株式会社サンプル商事" }).waitFor();
+  await page.goBack(); // the link is not among the pages one comes back to
+  assert.ok(!page.url().includes("welcome"));
 });
 
 const order = (page) =>

@@ -143,8 +143,8 @@ export function Mine() {
                       </>
                     ),
                   },
-                  { key: "since", title: t("sessions.since"), cell: (one) => moment(one.since) },
-                  { key: "last", title: t("mine.last"), cell: (one) => moment(one.last) },
+                  { key: "since", title: t("sessions.since"), cell: (one) => <span class="nowrap">{moment(one.since)}</span> },
+                  { key: "last", title: t("mine.last"), cell: (one) => <span class="nowrap">{moment(one.last)}</span> },
                 ]}
               />
             </Card>

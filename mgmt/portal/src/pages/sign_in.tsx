@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { failure_text, Refusal } from "../api/http";
 import { api } from "../api/methods";
 import type { Banner, LoginReply, TotpSecret } from "../api/types";
-import { go, route } from "../state/route";
+import { href, route } from "../state/route";
 import { begin, session, sign_in_note, sign_out } from "../state/session";
 import { useStore } from "../state/store";
 import { set_language, t, useLanguage } from "../text/text";
@@ -154,7 +154,7 @@ function Password() {
 function Welcome({ link }: { link: string }) {
   const { error, busy, submit } = useSubmit(async () => {
     const reply = await api.login_by_link(link);
-    go("");
+    location.replace(href("")); // the link leaves the browser's history
     await enter(reply);
   });
   return (
