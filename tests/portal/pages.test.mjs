@@ -166,6 +166,8 @@ const order = (page) =>
     .locator("tbody th")
     .evaluateAll((cells) => cells.map((cell) => cell.firstChild.textContent));
 
+const focused = (page) => page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+
 test("keys move a rule, the focus goes with it, and a screen reader is told", async (t) => {
   const { page, url } = await visit(t);
   await page.goto(`${url}/#/rules`);
@@ -175,6 +177,10 @@ test("keys move a rule, the focus goes with it, and a screen reader is told", as
   assert.deepEqual(await order(page), ["公開Web許可", "SSH は拒否する", "既知の攻撃元", "既定拒否 (default deny)"]);
   await page.keyboard.press("Home");
   assert.deepEqual(await order(page), ["SSH は拒否する", "公開Web許可", "既知の攻撃元", "既定拒否 (default deny)"]);
+  for (const key of ["ArrowDown", "End", "Home"]) {
+    await page.keyboard.press(key);
+    assert.equal(await focused(page), "Move SSH は拒否する", key);
+  }
   await page.keyboard.press("ArrowUp"); // the first stays the first
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Move SSH は拒否する");
   assert.equal(await page.getByText("SSH は拒否する is now number 1 of 3.").count(), 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules, policy by policy, first match first. Order changes by dragging the grip, or by arrow keys on it.
-import { useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { api, type Row } from "../api/methods";
 import type { Document, Finding, Policy, Rule } from "../api/types";
 import { draft, edit, may_edit, move_rule } from "../state/draft";
@@ -123,7 +123,6 @@ function PolicyTable({
   const [dragged, set_dragged] = useState<number | null>(null);
   const [over, set_over] = useState<number | null>(null);
   const [said, set_said] = useState("");
-  const grips = useRef<Map<number, HTMLButtonElement>>(new Map());
   const rules = policy.rules ?? [];
   const movable = writable && !filter;
   const first_number = (draft.get()!.document.policies ?? [])
@@ -134,7 +133,6 @@ function PolicyTable({
     if (to < 0 || to >= rules.length || from === to) return;
     move_rule(policy.name, from, to);
     set_said(t("rules.moved", { name: rules[from]!.name, n: to + 1, all: rules.length }));
-    setTimeout(() => grips.current.get(to)?.focus(), 0);
   }
   function key(event: KeyboardEvent, at: number) {
     const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: rules.length - 1 }[event.key];
@@ -229,10 +227,6 @@ function PolicyTable({
                           type="button"
                           class="grip"
                           draggable
-                          ref={(element) => {
-                            if (element) grips.current.set(at, element);
-                            else grips.current.delete(at);
-                          }}
                           aria-label={t("rules.move", { name: rule.name })}
                           title={t("rules.move_hint")}
                           onKeyDown={(event) => key(event, at)}
