@@ -2,6 +2,7 @@
 #include "dataplane/worker.h"
 
 #include "dataplane/path/carry.h"
+#include "dataplane/path/express.h"
 #include "dataplane/path/fair_share.h"
 #include "dataplane/path/quarantine.h"
 #include "dataplane/path/tunnels.h"
@@ -25,18 +26,23 @@ unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t 
   ++shard.visit;
   for (unsigned round = 1;; ++round) {
     Burst burst;
+    path::Flights flights;
+    std::uint16_t plain = 0;
     const std::uint64_t before = cheaply_done(shard);
     path::receive(shard, inlet, burst);
     packets += burst.count;
     const bool full = burst.count == kBurstMax;
     if (burst.count > 0) {
-      path::enter(shard, config, burst, kUnwatched);
+      plain = path::enter_plain(shard, config, burst, flights);
       if (full) path::observe(shard, config, inlet.backlog, source, burst);
-      if (inlet.backlog.fair) [[unlikely]] path::fair_share(shard, config, inlet.backlog, burst);
+      if (inlet.backlog.fair) [[unlikely]] {
+        path::fair_share(shard, config, inlet.backlog, burst);
+        plain = 0;
+      }
     }
     const unsigned carried = burst.count;
     const std::uint64_t cheap = cheaply_done(shard) - before;
-    if (carried > 0) path::proceed(shard, config, burst, kUnwatched);
+    if (carried > 0) path::proceed_plain(shard, config, burst, flights, plain);
     if (shard.tunnels_here.waiting()) [[unlikely]] path::tunnel::serve(shard, config);
     if (path::wants_more(inlet.backlog, full, carried, round)) [[unlikely]] continue;
     path::end_visit(inlet.backlog, full, cheap, round);

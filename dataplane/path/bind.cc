@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "dataplane/path/express.h"
 #include "dataplane/path/local.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/quarantine.h"
@@ -153,6 +154,63 @@ struct Attachment {
   }
 };
 
+/// A run of packets that came in by one Port with a Binding of its own, where nothing but that Binding has to be asked.
+struct PlainRun {
+  std::uint32_t tags = 0;
+  std::uint32_t nic = kNoIndex;
+  std::uint32_t at = kNoIndex;                          ///< port index
+  const PortEntry* port = nullptr;                      ///< nullptr: packets there are not plain
+  const filters::BindingRules::Hot* hot = nullptr;
+  std::uint64_t packets = 0, bytes = 0;
+
+  void seek(Shard& shard, const Runtime& config, std::uint16_t wanted_nic, std::uint32_t wanted_tags) {
+    if (wanted_tags == tags && wanted_nic == nic) [[likely]] return;
+    flush(shard);
+    tags = wanted_tags;
+    nic = wanted_nic;
+    port = nullptr;
+    if (wanted_nic == kNoNic) return;
+    at = config.wires.find(wanted_nic, static_cast<std::uint16_t>(tags), static_cast<std::uint16_t>(tags >> 16));
+    if (at == kNoIndex) return;
+    const PortEntry& found = config.ports[at];
+    const bool plain = found.kind == snapshot::PortKind::kSegment && found.binding != kNoIndex &&
+                       (found.policed | found.has_gateways) == 0;
+    if (!plain || config.bindings[found.binding].rules.hot().watched) return;
+    port = &found;
+    hot = &config.bindings[found.binding].rules.hot();
+  }
+  /// True when nothing is wrong with the frame, nor with who sent it and to whom.
+  [[gnu::always_inline]] bool takes(std::span<const std::uint8_t> frame, const filters::packet_detail::Decoded& d) const {
+    return port != nullptr && raw_mac_at(frame) == port->raw_mac && filters::link_detail::is_plain_from_port(*hot, frame, d);
+  }
+  [[gnu::always_inline]] void place(const Runtime& config, PacketMeta& meta, std::uint32_t length) {
+    meta.tenant = port->tenant;
+    meta.ingress = at;
+    meta.generation = config.generation;
+    meta.session = kNoIndex;
+    meta.binding = kNoIndex;
+    packets += 1;
+    bytes += length;
+  }
+  [[gnu::always_inline]] FlowLookup lookup(std::span<const std::uint8_t> frame, const filters::packet_detail::Decoded& d,
+                                           const HashSeed& seed) const {
+    const auto from = static_cast<std::uint16_t>(d.ports >> 16), to = static_cast<std::uint16_t>(d.ports);
+    const std::size_t l3 = d.l3_offset;
+    if ((d.proof & filters::kProofIpv4) != 0) {
+      return make_key4(load_be<std::uint32_t>(frame, l3 + 12), load_be<std::uint32_t>(frame, l3 + 16), from, to, d.protocol,
+                       port->tenant, seed);
+    }
+    return make_key6(load_words6(frame, l3 + 8), load_words6(frame, l3 + 24), from, to, d.protocol, port->tenant, seed);
+  }
+  void flush(Shard& shard) {
+    if (packets == 0) return;
+    PortCounters& counters = shard.ports[port->slot];
+    counters.rx_packets.add(packets);
+    counters.rx_bytes.add(bytes);
+    packets = bytes = 0;
+  }
+};
+
 /// A tenant's traffic is counted where it comes in, from its own ports and for it on an uplink.
 bool within_bandwidth(Shard& shard, const Runtime& config, rte_mbuf* packet, const PortEntry& port) {
   const Rate& rate = config.tenants[port.tenant_index].bandwidth;
@@ -241,6 +299,40 @@ std::uint32_t find_binding(const Runtime& config, const PortEntry& port, rte_mbu
 DropReason unbound(const Runtime& config, const PortEntry& port, rte_mbuf* packet, DropReason refused) noexcept {
   if (port.segment == kNoIndex) return DropReason::kAeUnbound;
   return filters::from_stranger(config.segments[port.segment]->strangers, frame_of(packet), meta_of(packet), refused);
+}
+
+std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights) noexcept {
+  Burst rest;
+  rest.count = 0;
+  std::uint16_t kept = 0;
+  PlainRun run;
+  const HashSeed seed = shard.sessions.seed();
+  for (std::uint16_t i = 0; i < burst.count; ++i) {
+    rte_mbuf* packet = burst.packets[i];
+    const auto frame = frame_of(packet);
+    filters::packet_detail::Decoded d;
+    if (filters::packet_detail::decode_plain(frame, packet->pkt_len, trust_of(packet), d)) [[likely]] {
+      run.seek(shard, config, packet->port, d.vlans);
+      if (run.takes(frame, d)) [[likely]] {
+        PacketMeta& meta = meta_of(packet);
+        store_decoded(meta, d);
+        run.place(config, meta, packet->pkt_len);
+        flights[kept] = run.lookup(frame, d, seed);
+        shard.sessions.prefetch_bucket(flights[kept].hash);
+        burst.packets[kept++] = packet;
+        continue;
+      }
+    }
+    rest.packets[rest.count++] = packet;
+  }
+  run.flush(shard);
+  burst.count = kept;
+  if (rest.count > 0) {
+    decode(shard, config, rest);
+    bind(shard, config, rest, Count::kYes);
+    for (rte_mbuf* packet : rest.live()) burst.packets[burst.count++] = packet;
+  }
+  return kept;
 }
 
 void bind_pieces(Shard& shard, const Runtime& config, Burst& burst, Burst& pieces, Count count) noexcept {

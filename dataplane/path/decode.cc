@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "filters/packet/decode.h"
 
+#include "dataplane/path/express.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
 #include "filters/link/binding_guard.h"
@@ -10,11 +11,6 @@ namespace sekisho::dataplane::path {
 namespace {
 
 using filters::DropReason;
-
-filters::ChecksumTrust trust_of(const rte_mbuf* packet) {
-  return {.ip = (packet->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
-          .l4 = (packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
-}
 
 /// The attachment a refused packet's tags name, as far as they could be read; on an uplink the share of the
 /// destination's owner, when its header is proved: who is attacked gets the record.

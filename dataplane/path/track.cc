@@ -16,50 +16,6 @@ namespace {
 
 using filters::DropReason;
 
-[[gnu::always_inline]] inline DropReason track_tcp(Shard& shard, Session& session, rte_mbuf* packet) {
-  const PacketMeta& meta = meta_of(packet);
-  const filters::TcpState before = session.tcp.state;
-  const filters::TcpSegment segment = filters::parse_tcp_segment(frame_of(packet), meta);
-  const DropReason reason = filters::tcp_next(session.tcp, static_cast<Direction>(meta.reverse), segment);
-  if (reason != DropReason::kNone) [[unlikely]] return reason;
-  if ((session.tcp_flags | meta.tcp_flags) != session.tcp_flags) session.tcp_flags |= meta.tcp_flags;
-  if (session.tcp.state != before) [[unlikely]] settle_tcp(shard, session, meta.session, before);
-  return DropReason::kNone;
-}
-
-DropReason track_sctp(Shard& shard, Session& session, rte_mbuf* packet) {
-  const PacketMeta& meta = meta_of(packet);
-  const filters::SctpState before = session.sctp.state;
-  const DropReason reason =
-      filters::sctp_next(session.sctp, static_cast<Direction>(meta.reverse), filters::parse_sctp(frame_of(packet), meta));
-  if (reason == DropReason::kNone && session.sctp.state != before) {
-    session.last_seen = shard.now_tick;
-    set_timeout(shard, meta.session);
-  }
-  return reason;
-}
-
-[[gnu::always_inline]] inline DropReason track_datagram(Shard& shard, Session& session, const PacketMeta& meta) {
-  const bool replied = (session.flags & kSessionReplied) != 0;
-  auto state = replied ? filters::DatagramState::kReplied : filters::DatagramState::kNew;
-  const DropReason reason = filters::datagram_next(state, static_cast<Direction>(meta.reverse), meta);
-  if (reason != DropReason::kNone) [[unlikely]] return reason;
-  if (state == filters::DatagramState::kReplied && !replied) {
-    session.flags |= kSessionReplied;
-    session.last_seen = shard.now_tick;
-    set_timeout(shard, meta.session);
-  }
-  return DropReason::kNone;
-}
-
-[[gnu::always_inline]] inline DropReason track_plain(Shard& shard, Session& session, rte_mbuf* packet) {
-  if (session.protocol == filters::kProtocolTcp) return track_tcp(shard, session, packet);
-  if (session.protocol == filters::kProtocolSctp) [[unlikely]] return track_sctp(shard, session, packet);
-  return track_datagram(shard, session, meta_of(packet));
-}
-
-constexpr std::uint8_t kSpecial = kSessionTranslated | kSessionProxied;  // one look for both
-
 /// A packet of a translated or joined session. `taken`: it has ended here.
 DropReason track_special(Shard& shard, const Runtime& config, Session& session, rte_mbuf* packet, bool& taken) {
   if ((session.flags & kSessionTranslated) != 0 && !on_right_side(shard, packet)) return DropReason::kNatWrongSide;
@@ -145,12 +101,16 @@ void settle_tcp(Shard& shard, Session& session, std::uint32_t index, filters::Tc
   set_timeout(shard, index);
 }
 
-void count_packet(Shard& shard, Session& session, PacketMeta& meta) noexcept {
-  session.packets[meta.reverse] += 1;
-  session.bytes[meta.reverse] += meta.l3_length;
-  if (session.last_seen != shard.now_tick) session.last_seen = shard.now_tick;
-  meta.egress = session.port[meta.reverse ^ 1U];
-  meta.next_hop = session.next_hop[meta.reverse];
+DropReason track_sctp(Shard& shard, Session& session, rte_mbuf* packet) noexcept {
+  const PacketMeta& meta = meta_of(packet);
+  const filters::SctpState before = session.sctp.state;
+  const DropReason reason =
+      filters::sctp_next(session.sctp, static_cast<Direction>(meta.reverse), filters::parse_sctp(frame_of(packet), meta));
+  if (reason == DropReason::kNone && session.sctp.state != before) {
+    session.last_seen = shard.now_tick;
+    set_timeout(shard, meta.session);
+  }
+  return reason;
 }
 
 void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) noexcept {
@@ -164,7 +124,7 @@ void track(Shard& shard, const Runtime& config, Burst& burst, Burst* restarted) 
       reason = DropReason::kNotFirst;
     } else if (!right_port(config, session, meta)) [[unlikely]] {
       reason = DropReason::kWrongPort;
-    } else if ((session.flags & kSpecial) != 0) [[unlikely]] {
+    } else if ((session.flags & kSessionSpecial) != 0) [[unlikely]] {
       bool taken = false;
       reason = track_special(shard, config, session, packet, taken);
       if (taken) continue;

@@ -57,6 +57,21 @@ namespace link_detail {
   return is_plain_protocol(meta);
 }
 
+/// The same for a frame that is not to a group, as decode_plain() found it: one tag at most, TCP or UDP.
+[[nodiscard, gnu::always_inline]] inline bool is_plain_from_port(const BindingRules::Hot& hot, ByteSpan frame,
+                                                                 const packet_detail::Decoded& d) {
+  if (d.l3_offset != hot.l3_offset) return false;
+  const auto link = load_be<std::uint64_t>(frame, 6);
+  if ((d.proof & kProofIpv4) != 0) {
+    if (link != hot.link4 || (load_be<std::uint32_t>(frame, d.l3_offset + 12) & hot.mask4) != hot.address4) return false;
+  } else {
+    const auto high = load_be<std::uint64_t>(frame, d.l3_offset + 8), low = load_be<std::uint64_t>(frame, d.l3_offset + 16);
+    if (link != hot.link6 || (((high & hot.mask_high) ^ hot.high) | ((low & hot.mask_low) ^ hot.low)) != 0) return false;
+  }
+  const std::uint32_t source = d.ports >> 16;
+  return d.protocol == kProtocolTcp || (source - 67 > 1 && source - 546 > 1);
+}
+
 }  // namespace link_detail
 
 /// Judges a frame that came from the Port, which decode() accepted (any EtherType): kNone, or the first step of the

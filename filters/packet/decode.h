@@ -133,8 +133,7 @@ inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
 /// The IP packet at kL3, a constant so that the offsets need no arithmetic. `type` is the EtherType before it.
 template <std::size_t kL3>
 [[gnu::always_inline]] inline bool decode_plain_ip(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust,
-                                                   unsigned type, std::uint32_t vlans, PacketMeta& meta) {
-  Decoded d;
+                                                   unsigned type, std::uint32_t vlans, Decoded& d) {
   d.l3_offset = kL3;
   d.vlans = vlans;
   const auto first = load_be<std::uint64_t>(bytes, kL3);
@@ -162,23 +161,22 @@ template <std::size_t kL3>
   } else {
     return false;
   }
-  store_decoded(meta, d);
   return true;
 }
 
 /// The common case: at most one tag with a VLAN id; IPv4 without options or fragments, or IPv6 without extension
-/// headers; TCP or UDP; nothing wrong. False: nothing is written, decode_any() decides.
+/// headers; TCP or UDP; nothing wrong. False: `d` means nothing, decode_any() decides.
 [[gnu::always_inline]] inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust,
-                                                PacketMeta& meta) {
+                                                Decoded& d) {
   constexpr std::size_t kTagged = kEthernetHeaderBytes + kVlanTagBytes;
   constexpr std::size_t kLeast = kTagged + kIpv4HeaderBytes;  // any UDP packet without tag is longer
   if (bytes.size() < kLeast || bytes.size() > frame_bytes) return false;
   const unsigned type = load_be<std::uint16_t>(bytes, 12);
   if (type != kEtherTypeVlan && type != kEtherTypeSvlan) {
-    return decode_plain_ip<kEthernetHeaderBytes>(bytes, frame_bytes, trust, type, 0, meta);
+    return decode_plain_ip<kEthernetHeaderBytes>(bytes, frame_bytes, trust, type, 0, d);
   }
   const auto tag = load_be<std::uint32_t>(bytes, kEthernetHeaderBytes);
-  return decode_plain_ip<kTagged>(bytes, frame_bytes, trust, tag & 0xffffU, tag >> 16 & 0xfffU, meta);
+  return decode_plain_ip<kTagged>(bytes, frame_bytes, trust, tag & 0xffffU, tag >> 16 & 0xfffU, d);
 }
 
 }  // namespace packet_detail
@@ -203,8 +201,11 @@ template <std::size_t kL3>
 /// Thread: any; pure. Always inline: with more than one caller the compiler makes it a call, twenty instructions a packet.
 [[nodiscard, gnu::always_inline]] inline DropReason decode(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,
                                        PacketMeta& meta) noexcept {
-  if (packet_detail::decode_plain(first_segment, frame_bytes, trust, meta)) [[likely]]
+  packet_detail::Decoded plain;
+  if (packet_detail::decode_plain(first_segment, frame_bytes, trust, plain)) [[likely]] {
+    packet_detail::store_decoded(meta, plain);
     return DropReason::kNone;
+  }
   return packet_detail::decode_any(first_segment, frame_bytes, trust, meta);
 }
 
