@@ -67,7 +67,9 @@ unsigned serve_handed(Shard& shard, const Runtime& config) {
     if (backlog.fair) [[unlikely]] path::fair_share(shard, config, backlog, handed);
     const unsigned carried = handed.count;
     const std::uint64_t cheap = cheaply_done(shard) - before;
-    path::carry(shard, config, handed, kUnwatched);
+    path::Flights flights;
+    const std::uint16_t plain = path::survey(shard, handed, flights, 0);
+    path::carry_plain(shard, config, handed, flights, plain);
     if (shard.tunnels_here.waiting()) [[unlikely]] path::tunnel::serve(shard, config);
     if ((full && round < kHandedBurstsMax) || path::wants_more(backlog, full, carried, round)) continue;
     path::end_visit(backlog, full, cheap, round);

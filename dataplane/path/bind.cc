@@ -302,8 +302,8 @@ DropReason unbound(const Runtime& config, const PortEntry& port, rte_mbuf* packe
 }
 
 std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights) noexcept {
-  Burst rest;
-  rest.count = 0;
+  Burst rest;   // not decoded
+  Burst bound;  // decoded, and then bound
   std::uint16_t kept = 0;
   PlainRun run;
   const HashSeed seed = shard.sessions.seed();
@@ -312,27 +312,31 @@ std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Fli
     const auto frame = frame_of(packet);
     filters::packet_detail::Decoded d;
     if (filters::packet_detail::decode_plain(frame, packet->pkt_len, trust_of(packet), d)) [[likely]] {
+      PacketMeta& meta = meta_of(packet);
+      store_decoded(meta, d);
       run.seek(shard, config, packet->port, d.vlans);
       if (run.takes(frame, d)) [[likely]] {
-        PacketMeta& meta = meta_of(packet);
-        store_decoded(meta, d);
         run.place(config, meta, packet->pkt_len);
         flights[kept] = run.lookup(frame, d, seed);
         shard.sessions.prefetch_bucket(flights[kept].hash);
         burst.packets[kept++] = packet;
-        continue;
+      } else {
+        bound.packets[bound.count++] = packet;
       }
+      continue;
     }
     rest.packets[rest.count++] = packet;
   }
   run.flush(shard);
   burst.count = kept;
-  if (rest.count > 0) {
+  if (rest.count > 0) [[unlikely]] {
     decode(shard, config, rest);
-    bind(shard, config, rest, Count::kYes);
-    for (rte_mbuf* packet : rest.live()) burst.packets[burst.count++] = packet;
+    for (rte_mbuf* packet : rest.live()) bound.packets[bound.count++] = packet;
   }
-  return kept;
+  if (bound.count == 0) return kept;
+  bind(shard, config, bound, Count::kYes);
+  for (rte_mbuf* packet : bound.live()) burst.packets[burst.count++] = packet;
+  return survey(shard, burst, flights, kept);
 }
 
 void bind_pieces(Shard& shard, const Runtime& config, Burst& burst, Burst& pieces, Count count) noexcept {

@@ -53,6 +53,9 @@ namespace sekisho::dataplane::path {
   return false;
 }
 
+/// Asks for the neighbour when it is time, and learns whether its address is known now.
+NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const PacketMeta& meta) noexcept;
+
 /// The wire port of the packets of a run: most of a burst leave by the same one.
 struct Exit {
   std::uint32_t egress = kNoIndex;

@@ -26,13 +26,14 @@ void seek_candidates(const SessionTable& table, std::span<const FlowLookup> flig
   }
 }
 
-/// Finds, tracks and sends on a packet whose session is `candidate` and raises no question.
+/// What became of a packet.
 enum class Outcome : std::uint8_t {
   kSent,
   kAsk,      ///< nothing has been done: the stages decide
   kForward,  ///< tracked; forward() decides
 };
 
+/// Finds, tracks and sends on packets that raise no question.
 struct Carrier {
   Shard& shard;
   const Runtime& config;
@@ -65,7 +66,14 @@ struct Carrier {
       exit.send(shard, packet, hop);
       return Outcome::kSent;
     }
-    return Outcome::kForward;
+    if (meta.next_hop != known) {
+      const NeighbourTable::Reading neighbour = resolve(shard, config, meta);
+      if (neighbour.state != NeighbourState::kReachable) [[unlikely]] return Outcome::kForward;
+      known = meta.next_hop;
+      known_mac = raw_mac(neighbour.mac);
+    }
+    exit.send(shard, packet, known_mac);
+    return Outcome::kSent;
   }
 };
 
@@ -87,13 +95,29 @@ std::uint16_t steer_plain(Shard& shard, const Runtime& config, Burst& burst, Fli
 
 }  // namespace
 
+std::uint16_t survey(Shard& shard, const Burst& burst, Flights& flights, std::uint16_t from) noexcept {
+  for (std::uint16_t i = from; i < burst.count; ++i) {
+    if ((meta_of(burst.packets[i]).proof & filters::kProofTrain) != 0) [[unlikely]] return i;
+    flights[i] = lookup_of(burst.packets[i], shard.sessions.seed());
+    shard.sessions.prefetch_bucket(flights[i].hash);
+  }
+  return burst.count;
+}
+
 void proceed_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights, std::uint16_t plain) noexcept {
+  if (shard.shared.shards > 1) {
+    Burst others;
+    for (std::uint16_t i = plain; i < burst.count; ++i) others.packets[others.count++] = burst.packets[i];
+    steer(shard, config, others);
+    burst.count = plain = steer_plain(shard, config, burst, flights, plain);
+    for (rte_mbuf* packet : others.live()) burst.packets[burst.count++] = packet;
+  }
+  carry_plain(shard, config, burst, flights, plain);
+}
+
+void carry_plain(Shard& shard, const Runtime& config, Burst& burst, const Flights& flights, std::uint16_t plain) noexcept {
   Burst asking;
   for (std::uint16_t i = plain; i < burst.count; ++i) asking.packets[asking.count++] = burst.packets[i];
-  if (shard.shared.shards > 1) {
-    steer(shard, config, asking);
-    plain = steer_plain(shard, config, burst, flights, plain);
-  }
   std::array<std::uint32_t, kBurstMax> candidates;
   seek_candidates(shard.sessions, std::span(flights).first(plain), candidates);
   Burst tracked;

@@ -22,6 +22,12 @@ inline filters::ChecksumTrust trust_of(const rte_mbuf* packet) {
 /// decode() and bind(). Returns how many packets, the first of the burst, have their flow's key in `flights`, its bucket asked for.
 std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights) noexcept;
 
+/// The keys of bound packets from place `from` on, as enter_plain() leaves them. Returns where it ended: at the first train.
+std::uint16_t survey(Shard& shard, const Burst& burst, Flights& flights, std::uint16_t from) noexcept;
+
+/// carry(): of the first `plain` packets the keys are known.
+void carry_plain(Shard& shard, const Runtime& config, Burst& burst, const Flights& flights, std::uint16_t plain) noexcept;
+
 /// steer() and carry(): `plain` as enter_plain() said, 0 when the burst has changed since.
 void proceed_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights, std::uint16_t plain) noexcept;
 

@@ -21,16 +21,6 @@ using filters::DropReason;
 constexpr std::uint32_t kHoldTicks = 2 * kTicksPerSecond;
 constexpr std::uint32_t kHeldPerTenantMax = 64;  // of 256: one tenant's silent neighbours leave room for the others
 
-/// Asks for the neighbour when it is time, and learns whether its address is known now.
-NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const PacketMeta& meta) {
-  NeighbourTable& table = shard.shared.neighbours;
-  const NeighbourTable::Handle handle = meta.next_hop & ~kDynamicHop;
-  if (table.should_ask(handle, shard.now_tick)) {
-    local::ask_neighbour(shard, config, config.ports[meta.egress].wire, table.list(NeighbourTable::place_of(handle)).address);
-  }
-  return table.read(handle);
-}
-
 /// True when the packet bears translated ends.
 bool is_translated(const Shard& shard, const PacketMeta& meta) {
   return meta.session != kNoIndex && (shard.sessions.at(meta.session).flags & kSessionTranslated) != 0;
@@ -234,6 +224,15 @@ void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit
 }
 
 }  // namespace
+
+NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const PacketMeta& meta) noexcept {
+  NeighbourTable& table = shard.shared.neighbours;
+  const NeighbourTable::Handle handle = meta.next_hop & ~kDynamicHop;
+  if (table.should_ask(handle, shard.now_tick)) {
+    local::ask_neighbour(shard, config, config.ports[meta.egress].wire, table.list(NeighbourTable::place_of(handle)).address);
+  }
+  return table.read(handle);
+}
 
 bool refuse_unforwardable(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t mtu) noexcept {
   std::uint8_t ttl = 255;

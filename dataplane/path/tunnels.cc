@@ -10,6 +10,7 @@
 #include "base/net/checksum.h"
 #include "base/net/tunnel_dhcp.h"
 #include "dataplane/path/carry.h"
+#include "dataplane/path/express.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/service.h"
 #include "dataplane/train.h"
@@ -297,7 +298,9 @@ void open_waiting(Shard& shard, const Runtime& config) {
   }
   burst.count = kept;
   bind(shard, config, burst, Count::kYes);
-  proceed(shard, config, burst, kUnwatched);
+  Flights flights;
+  const std::uint16_t plain = survey(shard, burst, flights, 0);
+  proceed_plain(shard, config, burst, flights, plain);
 }
 
 /// Keeps a report for the control thread. Nobody takes the places of all: a tenant has four.

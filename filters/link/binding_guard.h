@@ -57,7 +57,7 @@ namespace link_detail {
   return is_plain_protocol(meta);
 }
 
-/// The same for a frame that is not to a group, as decode_plain() found it: one tag at most, TCP or UDP.
+/// The same for a frame that is not to a group, as decode_plain() found it: one tag at most.
 [[nodiscard, gnu::always_inline]] inline bool is_plain_from_port(const BindingRules::Hot& hot, ByteSpan frame,
                                                                  const packet_detail::Decoded& d) {
   if (d.l3_offset != hot.l3_offset) return false;
@@ -69,7 +69,7 @@ namespace link_detail {
     if (link != hot.link6 || (((high & hot.mask_high) ^ hot.high) | ((low & hot.mask_low) ^ hot.low)) != 0) return false;
   }
   const std::uint32_t source = d.ports >> 16;
-  return d.protocol == kProtocolTcp || (source - 67 > 1 && source - 546 > 1);
+  return d.protocol == kProtocolTcp || (d.protocol == kProtocolUdp && source - 67 > 1 && source - 546 > 1);
 }
 
 }  // namespace link_detail

@@ -103,12 +103,13 @@ inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
   return sum == 0xffffU;
 }
 
-/// TCP or UDP at `d.l4_offset`, `room` bytes of L4 by the IP header. False: not the plain good case.
+/// TCP, UDP or ESP at `d.l4_offset`, `room` bytes of L4 by the IP header. False: not the plain good case.
 [[gnu::always_inline]] inline bool decode_plain_l4(ByteSpan bytes, ByteSpan addresses, std::size_t room,
                                                    ChecksumTrust trust, Decoded& d) {
   const std::size_t l4 = d.l4_offset;
   std::size_t summed = room;
   std::size_t header = kUdpHeaderBytes;
+  bool unsummed = false;
   if (d.protocol == kProtocolTcp) {
     if (bytes.size() < l4 + kTcpHeaderBytes) return false;
     const unsigned word = load_be<std::uint16_t>(bytes, l4 + 12);
@@ -118,15 +119,22 @@ inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
   } else if (d.protocol == kProtocolUdp) {
     if (bytes.size() < l4 + kUdpHeaderBytes) return false;
     summed = load_be<std::uint16_t>(bytes, l4 + 4);
-    if (load_be<std::uint16_t>(bytes, l4 + 6) == 0) return false;
+    unsummed = load_be<std::uint16_t>(bytes, l4 + 6) == 0;
+    if (unsummed && (d.proof & kProofIpv4) == 0) return false;
     d.tcp_flags = 0;
+  } else if (d.protocol == kProtocolEsp) {
+    if (bytes.size() < l4 + kEspHeaderBytes || room < kEspHeaderBytes || load_be<std::uint32_t>(bytes, l4) == 0) return false;
+    d.tcp_flags = 0;
+    d.ports = 0;
+    d.payload_offset = l4 + kEspHeaderBytes;
+    return true;
   } else {
     return false;
   }
   if (header > summed || summed > room || l4 + header > bytes.size()) return false;
   d.ports = load_be<std::uint32_t>(bytes, l4);
   d.payload_offset = l4 + header;
-  if (trust.l4) return true;
+  if (trust.l4 || unsummed) return true;
   return l4 + summed <= bytes.size() && l4_checksum_good(bytes, addresses, l4, summed, d.protocol);
 }
 
@@ -165,7 +173,7 @@ template <std::size_t kL3>
 }
 
 /// The common case: at most one tag with a VLAN id; IPv4 without options or fragments, or IPv6 without extension
-/// headers; TCP or UDP; nothing wrong. False: `d` means nothing, decode_any() decides.
+/// headers; TCP, UDP or ESP; nothing wrong. False: `d` means nothing, decode_any() decides.
 [[gnu::always_inline]] inline bool decode_plain(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust,
                                                 Decoded& d) {
   constexpr std::size_t kTagged = kEthernetHeaderBytes + kVlanTagBytes;

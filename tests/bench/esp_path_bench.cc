@@ -236,9 +236,11 @@ void print(const char* suite, std::size_t bytes, const char* what, std::vector<d
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool huge_pages = argc > 1 && std::strcmp(argv[1], "huge") == 0;
+  if (huge_pages) --argc, ++argv;
   const int chunks = argc > 1 ? std::atoi(argv[1]) : 11;
   if (chunks < 1) return 2;
-  ensure_eal();
+  ensure_eal(512, huge_pages);
   World world({.workers = 1, .tunnels = 8});
   world.apply(1, {{.id = 11}}, {.rules_b = {{.id = 201}}, .edit = add_tunnels});
   Bench bench(world);

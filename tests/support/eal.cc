@@ -17,13 +17,13 @@ namespace {
 
 std::string run_directory;
 
-void start_eal(int memory_mb) {
+void start_eal(int memory_mb, bool huge_pages) {
   std::string pattern = std::filesystem::temp_directory_path() / "sekisho-test-XXXXXX";
   SEKISHO_ASSERT(mkdtemp(pattern.data()) != nullptr);
   run_directory = pattern;
   setenv("XDG_RUNTIME_DIR", run_directory.c_str(), 1);
   std::vector<std::string> words{"test",
-                                 "--no-huge",
+                                 huge_pages ? "--in-memory" : "--no-huge",
                                  "-m",
                                  std::to_string(memory_mb),
                                  "--no-pci",
@@ -41,8 +41,8 @@ void start_eal(int memory_mb) {
 
 }  // namespace
 
-void ensure_eal(int memory_mb) {
-  static const bool started = (start_eal(memory_mb), true);
+void ensure_eal(int memory_mb, bool huge_pages) {
+  static const bool started = (start_eal(memory_mb, huge_pages), true);
   static_cast<void>(started);
 }
 

@@ -370,17 +370,19 @@ TEST(Decode, VerifiesL4ChecksumsUnlessTheNicDid) {
 }
 
 TEST(Decode, VerifiesPayloadsOfEveryLengthAndSeesEveryFlippedByte) {
-  for (std::size_t length = 0; length < 40; ++length) {
+  for (std::size_t length = 0; length < 300; ++length) {
     EXPECT_EQ(reason_of(v4().udp(1, 2).payload(length).build()), DropReason::kNone) << length;
     EXPECT_EQ(reason_of(v6().tcp(1, 2).payload(length).build()), DropReason::kNone) << length;
   }
   EXPECT_EQ(reason_of(v6().udp(1, 2).payload(65000).build()), DropReason::kNone);
   EXPECT_EQ(reason_of(v4().tcp(1, 2).payload(65495).build()), DropReason::kNone);
-  const Frame good = v6().tcp(1, 2).payload(19).build();
-  for (std::size_t at = 14 + 40 + 20; at < good.size(); ++at) {
-    Frame bad = good;
-    bad[at] ^= 0x10;
-    EXPECT_EQ(reason_of(bad), DropReason::kL4Checksum) << at;
+  for (const std::size_t length : {19U, 211U}) {
+    const Frame good = v6().tcp(1, 2).payload(length).build();
+    for (std::size_t at = 14 + 40 + 20; at < good.size(); ++at) {
+      Frame bad = good;
+      bad[at] ^= 0x10;
+      EXPECT_EQ(reason_of(bad), DropReason::kL4Checksum) << at;
+    }
   }
 }
 
@@ -408,6 +410,8 @@ std::vector<Frame> specimens() {
       v4().tcp(40000, 80).build(),
       v4().vlan(100).tcp(40000, 80, {.flags = kSyn, .options = {2, 4, 5, 180}}).build(),
       v4().udp(53, 53).payload(11).build(),
+      v4().udp(53, 53, {.checksum = 0}).payload(11).build(),
+      v4({.protocol = 50}).udp(7, 9).payload(16).build(),
       v4().vlan(5, 0x88a8).vlan(6).udp(53, 53).payload(2).build(),
       v4().echo().payload(8).build(),
       v4({.options = {7, 7, 4, 0, 0, 0, 0}}).udp(1, 2).build(),
@@ -470,7 +474,7 @@ TEST(Decode, FastAndGeneralPathAgreeOnAMillionMutations) {
     ASSERT_EQ(fast_reason, general_reason);
     ASSERT_EQ(std::memcmp(&fast, &general, sizeof(fast)), 0) << "iteration " << i;
     expect_consistent(frame, fast, fast_reason, segment);
-    PacketMeta unused{};
+    packet_detail::Decoded unused{};
     plain += packet_detail::decode_plain(span, bytes, trust, unused) ? 1U : 0U;
     accepted += fast_reason == DropReason::kNone ? 1U : 0U;
   }
