@@ -23,7 +23,7 @@ Daemon::Daemon(Options options, Store store, Ids ids, std::function<void(const s
       committer_(store_, ids_, dataplane_,
                  {.snapshot_path = options_.state_dir + "/snapshot.bin", .now_ns = unix_now_ns, .complain = complain, .at_step = {}}),
       service_(io_, store_, ids_, committer_, dataplane_, options_.run_dir + "/export.sock",
-               options_.state_dir + "/vpn-memory.bin"),
+               options_.state_dir + "/vpn-memory.bin", options_.run_dir + "/event.sock", options_.state_dir + "/audit.bin"),
       server_(io_, options_.admission, [this](ControlRequest request, ControlServer::Reply reply) {
         service_.handle(std::move(request), std::move(reply));
       }),

@@ -162,7 +162,7 @@ class Appliance:
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
-                "--allow-uid", self._uid("controld"), *self._for_keying("--event-uid")]
+                "--allow-uid", self._uid("controld"), "--event-uid", self._uid("controld"), *self._for_keying("--event-uid")]
 
     def _iked_argv(self):
         return [str(self.binaries / "iked"), "--run-dir", str(self.run_dir)]

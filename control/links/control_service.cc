@@ -14,6 +14,7 @@
 #include "control/compile/vpn_config.h"
 #include "control/config/diff.h"
 #include "control/links/answer.h"
+#include "control/links/audit_link.h"
 #include "control/links/log_link.h"
 #include "control/profile/client_profile.h"
 #include "control/show/tables.h"
@@ -112,7 +113,8 @@ struct ControlService::Running {
 };
 
 ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
-                               DataplaneLink& dataplane, std::string export_socket, std::string vpn_memory)
+                               DataplaneLink& dataplane, std::string export_socket, std::string vpn_memory, std::string event_socket,
+                               std::string audit_file)
     : io_(io),
       store_(store),
       ids_(ids),
@@ -120,6 +122,7 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       dataplane_(dataplane),
       export_socket_(std::move(export_socket)),
       explain_(ids, dataplane, [&committer] { return committer.now(); }),
+      audit_(io, std::move(event_socket), std::move(audit_file)),
       vpn_(io, std::move(vpn_memory)),
       api_(io, store, ids, committer, dataplane,
            {.in_force = [this] {
@@ -273,8 +276,11 @@ void ControlService::commit(const ControlRequest& request, std::string text, std
                        .author = user_name(request.uid),
                        .confirm_seconds = question.confirm_seconds(),
                        .base_revision = question.base_revision()};
-  committer_.commit(std::move(commit), [reply = std::move(reply), unused = std::move(unused),
-                                        file = question.file_name()](CommitAnswer answer) {
+  const Running* now = running();
+  committer_.commit(std::move(commit), [this, reply = std::move(reply), unused = std::move(unused), file = question.file_name(),
+                                        uid = request.uid, comment = question.comment(), waits = question.confirm_seconds() > 0,
+                                        before = now != nullptr ? now->model : model::Configuration()](CommitAnswer answer) {
+    if (answer.ok) audit("commit", uid, comment, answer.revision, before, waits);
     add_unused(answer.findings, unused);
     reply(commit_answer(answer, file));
   });
@@ -282,6 +288,10 @@ void ControlService::commit(const ControlRequest& request, std::string text, std
 
 void ControlService::confirm(const ControlRequest& request, ControlServer::Reply& reply) {
   const CommitAnswer answer = committer_.confirm(request.message.confirm_commit().revision());
+  if (answer.ok) {
+    for (const std::string& code : unconfirmed_) audit_one("confirm", code, request.uid, "", answer.revision, answer.revision);
+    unconfirmed_.clear();
+  }
   ControlAnswer out;
   auto& body = *out.message.mutable_confirm_result();
   body.set_ok(answer.ok);
@@ -297,8 +307,40 @@ void ControlService::rollback(const ControlRequest& request, ControlServer::Repl
                        .author = user_name(request.uid),
                        .confirm_seconds = question.confirm_seconds(),
                        .base_revision = 0};
+  const Running* now = running();
   committer_.rollback(question.revision(), std::move(commit),
-                      [reply = std::move(reply)](const CommitAnswer& answer) { reply(commit_answer(answer, "")); });
+                      [this, reply = std::move(reply), uid = request.uid, comment = question.comment(),
+                       waits = question.confirm_seconds() > 0,
+                       before = now != nullptr ? now->model : model::Configuration()](const CommitAnswer& answer) {
+                        if (answer.ok) audit("rollback", uid, comment, answer.revision, before, waits);
+                        reply(commit_answer(answer, ""));
+                      });
+}
+
+/// Tells each tenant whose part of the document changed.
+void ControlService::audit(const std::string& operation, uid_t uid, const std::string& comment, std::uint32_t revision,
+                           const model::Configuration& before, bool waits) {
+  const Running* now = running();
+  if (now == nullptr) return;
+  const auto codes = changed_tenants(before, now->model);
+  for (const std::string& code : codes) audit_one(operation, code, uid, comment, revision - 1, revision);
+  if (waits) unconfirmed_ = codes;
+}
+
+void ControlService::audit_one(const std::string& operation, const std::string& code, uid_t uid, const std::string& comment,
+                               std::uint32_t from, std::uint32_t to) {
+  const ipc::NameTable* names = running_names();
+  ipc::ToEventLog record;
+  record.set_service_code(code);
+  record.set_node(names != nullptr && !names->node().empty() ? names->node() : "u0");
+  record.set_revision(to);
+  auto& what = *record.mutable_audit();
+  what.set_actor_kind("provider"), what.set_actor(user_name(uid)), what.set_auth("uid"), what.set_channel("agent");
+  what.set_operation(operation), what.set_object_type("configuration"), what.set_result("ok");
+  if (from != to) what.set_revision_from(from);
+  what.set_revision_to(to);
+  what.set_comment(comment);
+  audit_.add(std::move(record));
 }
 
 void ControlService::list(const ControlRequest& request, ControlServer::Reply& reply) {

@@ -10,6 +10,7 @@
 #include "control/api/api_service.h"
 #include "control/config/commit.h"
 #include "control/config/store.h"
+#include "control/links/audit_link.h"
 #include "control/links/control_server.h"
 #include "control/links/dataplane_link.h"
 #include "control/links/explain_service.h"
@@ -23,12 +24,18 @@ namespace sekisho::control {
 class ControlService {
  public:
   ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
-                 std::string export_socket, std::string vpn_memory);
+                 std::string export_socket, std::string vpn_memory, std::string event_socket, std::string audit_file);
   ~ControlService();
   void handle(ControlRequest request, ControlServer::Reply reply);
   /// Reads what is kept of people.
-  Result<void> start() { return api_.start(); }
-  void stop() { api_.stop(); }
+  Result<void> start() {
+    audit_.start();
+    return api_.start();
+  }
+  void stop() {
+    audit_.stop();
+    api_.stop();
+  }
 
  private:
   struct Running;  // the model in force and its names, kept until another revision runs
@@ -51,6 +58,10 @@ class ControlService {
   void get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply);
   void change_vpn(const ControlRequest& request, ControlServer::Reply reply);
   void show_vpn(const ipc::Show& question, ControlServer::Reply reply);
+  void audit(const std::string& operation, uid_t uid, const std::string& comment, std::uint32_t revision,
+             const model::Configuration& before, bool waits);
+  void audit_one(const std::string& operation, const std::string& code, uid_t uid, const std::string& comment, std::uint32_t from,
+                 std::uint32_t to);
   Running* running();
   [[nodiscard]] const ipc::NameTable* running_names();
 
@@ -61,6 +72,8 @@ class ControlService {
   DataplaneLink& dataplane_;
   std::string export_socket_;
   ExplainService explain_;
+  AuditLink audit_;
+  std::vector<std::string> unconfirmed_;  ///< tenants of a commit that waits for its confirmation
   VpnLink vpn_;
   ApiService api_;
   std::unique_ptr<Running> running_;

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/links/audit_link.h"
+
+#include <fcntl.h>
+#include <google/protobuf/io/zero_copy_stream_impl.h>
+#include <google/protobuf/util/delimited_message_util.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "base/crypto/aead.h"
+#include "control/config/diff.h"
+
+namespace sekisho::control {
+namespace {
+
+using boost::asio::posix::stream_descriptor;
+using namespace std::chrono_literals;
+
+constexpr auto kRetry = 500ms;
+constexpr std::size_t kRecordMax = 60'000;
+
+std::uint64_t now_ns() {
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
+}
+
+/// RFC 9562 version 7.
+std::string new_id(std::uint64_t time_ns) {
+  auto bytes = random_bytes<16>();
+  const std::uint64_t milliseconds = time_ns / 1'000'000;
+  for (unsigned i = 0; i < 6; ++i) bytes[i] = static_cast<std::uint8_t>(milliseconds >> (40 - 8 * i));
+  bytes[6] = static_cast<std::uint8_t>((bytes[6] & 0x0f) | 0x70);
+  bytes[8] = static_cast<std::uint8_t>((bytes[8] & 0x3f) | 0x80);
+  return {bytes.begin(), bytes.end()};
+}
+
+ByteSpan span_of(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+}  // namespace
+
+AuditLink::AuditLink(boost::asio::io_context& io, std::string socket, std::string file)
+    : io_(io), socket_(std::move(socket)), file_(std::move(file)), retry_(io) {}
+
+void AuditLink::start() {
+  read_left();
+  fd_ = Fd(::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  pump();
+}
+
+void AuditLink::stop() {
+  stopped_ = true;
+  retry_.cancel();
+  drop_connection();
+}
+
+void AuditLink::read_left() {
+  std::ifstream in(file_, std::ios::binary);
+  google::protobuf::io::IstreamInputStream stream(&in);
+  // What a crash tore was never answered.
+  for (ipc::ToEventLog record; google::protobuf::util::ParseDelimitedFromZeroCopyStream(&record, &stream, nullptr);
+       record.Clear()) {
+    record.set_number(++last_number_);
+    queue_.push_back(record);
+  }
+}
+
+void AuditLink::save(const ipc::ToEventLog& record) {
+  std::ostringstream bytes;
+  google::protobuf::util::SerializeDelimitedToOstream(record, &bytes);
+  const std::string text = bytes.str();
+  // A disk that takes nothing keeps nobody from governing the gateway: the record is still in memory, and sent.
+  if (::write(fd_.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) (void)::fdatasync(fd_.get());
+}
+
+void AuditLink::add(ipc::ToEventLog record) {
+  const std::uint64_t now = now_ns();
+  record.set_number(++last_number_);
+  record.set_timestamp_ns(now);
+  record.set_eid(new_id(now));
+  if (record.audit().request_id().empty()) record.mutable_audit()->set_request_id(new_id(now));
+  if (record.ByteSizeLong() > kRecordMax) record.mutable_audit()->clear_before(), record.mutable_audit()->clear_after();
+  save(record);
+  queue_.push_back(std::move(record));
+  pump();
+}
+
+/// Sends what may be under way; comes again when logd is not there.
+void AuditLink::pump() {
+  if (stopped_ || queue_.empty()) return;
+  if (!peer_) {
+    auto connection = IpcConnection::connect(socket_);
+    if (connection) {
+      const int watched = ::dup(connection->fd());
+      peer_ = std::make_shared<Watched>(Watched{std::move(*connection), stream_descriptor(io_, watched)});
+      sent_ = 0;
+      listen();
+    }
+  }
+  while (peer_ && sent_ < queue_.size() && sent_ < kUnderWayMax) {
+    const std::string bytes = queue_[sent_].SerializeAsString();
+    const auto sent = peer_->connection.send(span_of(bytes), {}, 0ms);
+    if (!sent) {
+      if (sent.error().detail != EAGAIN && sent.error().detail != ETIMEDOUT) drop_connection();
+      break;
+    }
+    ++sent_;
+  }
+  retry_.expires_after(kRetry);
+  retry_.async_wait([this](const boost::system::error_code& failed) {
+    if (!failed) pump();
+  });
+}
+
+void AuditLink::listen() {
+  peer_->watch.async_wait(stream_descriptor::wait_read, [this, peer = peer_](const boost::system::error_code& failed) {
+    if (failed || stopped_ || peer != peer_) return;
+    if (!take_answers()) return drop_connection();
+    listen();
+    pump();
+  });
+}
+
+bool AuditLink::take_answers() {
+  for (;;) {
+    const auto message = peer_->connection.receive(0ms);
+    if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
+    ipc::FromEventLog answer;
+    if (!answer.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return false;
+    // Answers come in order, but for refusals.
+    for (std::size_t i = 0; i < sent_; ++i) {
+      if (queue_[i].number() != answer.stored()) continue;
+      queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(i));
+      --sent_;
+      break;
+    }
+    if (queue_.empty() && ::ftruncate(fd_.get(), 0) == 0) (void)::fdatasync(fd_.get());
+  }
+}
+
+void AuditLink::drop_connection() {
+  // Its handler holds it too, until it is told.
+  boost::system::error_code ignored;
+  if (peer_) peer_->watch.close(ignored);
+  peer_.reset();
+  sent_ = 0;
+}
+
+std::vector<std::string> changed_tenants(const model::Configuration& before, const model::Configuration& after) {
+  std::map<std::string, std::string> codes;
+  for (const auto* one : {&before, &after}) {
+    for (const model::Tenant& tenant : one->tenants())
+      codes["tenants[" + tenant.name() + "]"] = codes["tenants[" + tenant.service_code() + "]"] = tenant.service_code();
+  }
+  std::set<std::string> out;
+  for (const Change& change : diff_models(before, after)) {
+    const auto found = codes.find(change.path.substr(0, change.path.find(']') + 1));
+    if (found != codes.end()) out.insert(found->second);
+  }
+  return {out.begin(), out.end()};
+}
+
+}  // namespace sekisho::control
