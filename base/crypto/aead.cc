@@ -11,7 +11,9 @@
 namespace sekisho {
 namespace {
 
-EVP_CIPHER_CTX* as_evp(void* context) { return static_cast<EVP_CIPHER_CTX*>(context); }
+EVP_CIPHER_CTX* as_evp(void* context) {
+  return static_cast<EVP_CIPHER_CTX*>(context);
+}
 
 int length_of(ByteSpan bytes) {
   SEKISHO_ASSERT(bytes.size() < (std::size_t{1} << 30));

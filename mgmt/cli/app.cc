@@ -269,7 +269,8 @@ void add_log_questions(CLI::App& log, Choice& choice) {
   search->add_option("--tenant", choice.log_search.tenant, "service code or name")->required();
   add_types(*search, choice.log_search.types);
   search->add_option("where", choice.log_search.where,
-                     "FIELD=VALUE[,VALUE], FIELD=FROM..TO, FIELD=NETWORK/LENGTH, FIELD!=VALUE, FIELD^=BEGINNING, FIELD~PART, FIELD; address and text are any");
+                     "FIELD=VALUE[,VALUE], FIELD=FROM..TO, FIELD=NETWORK/LENGTH, FIELD!=VALUE, FIELD^=BEGINNING, FIELD~PART, "
+                     "FIELD; address and text are any");
   search->add_option("--from", choice.log_search.from, "from this time or day on");
   search->add_option("--to", choice.log_search.to, "before this time or day");
   search->add_option("--limit", choice.log_search.limit, "records a page")->check(CLI::Range(1U, 1000U));
@@ -305,7 +306,9 @@ void add_log_care(CLI::App& log, Choice& choice) {
   status->callback([&] { choice.action = [&](Session& s) { return show_log_status(s, choice.tenant); }; });
 
   CLI::App* erase = log.add_subcommand("erase", "make records unreadable for ever when a contract ends");
-  erase->add_option("what", choice.log_erase.what, "schedule, withdraw, now or report")->required()->check(CLI::IsMember({"schedule", "withdraw", "now", "report"}));
+  erase->add_option("what", choice.log_erase.what, "schedule, withdraw, now or report")
+      ->required()
+      ->check(CLI::IsMember({"schedule", "withdraw", "now", "report"}));
   erase->add_option("--tenant", choice.log_erase.tenant, "service code or name")->required();
   add_types(*erase, choice.log_erase.types);
   erase->add_option("--contract", choice.log_erase.contract, "firewall, remote-access or other")

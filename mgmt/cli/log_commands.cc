@@ -25,7 +25,8 @@ std::variant<ControlAnswer, ControlError> ask_log(Session& session, ipc::ToLog q
   *message.mutable_log() = std::move(question);
   auto asked = ask_control(session.run_dir, std::move(message));
   if (auto* answer = std::get_if<ControlAnswer>(&asked); answer != nullptr && !answer->message.has_log()) {
-    return ControlError{false, answer->message.has_failure() ? answer->message.failure().reason() : "controld answered something else"};
+    return ControlError{
+        false, answer->message.has_failure() ? answer->message.failure().reason() : "controld answered something else"};
   }
   return asked;
 }
@@ -42,7 +43,8 @@ template <typename Message>
 std::string add_conditions(const std::vector<std::string>& where, Message& to) {
   for (const std::string& text : where) {
     const auto condition = parse_condition(text);
-    if (!condition) return "\"" + text + "\" is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD^=BEGINNING, FIELD~PART or FIELD";
+    if (!condition)
+      return "\"" + text + "\" is no condition: write FIELD=VALUE, FIELD!=VALUE, FIELD^=BEGINNING, FIELD~PART or FIELD";
     *to.add_conditions() = *condition;
   }
   return {};
@@ -56,7 +58,8 @@ std::string faults_text(const ipc::LogVerified& result, Colour colour) {
   out += std::to_string(result.blocks()) + " blocks, " + std::to_string(result.records()) + " records: " +
          (result.ok() ? painted("nothing is wrong", Paint::kGreen, colour)
                       : painted(std::to_string(result.faults_size()) + " faults", Paint::kRed, colour));
-  if (result.unsigned_blocks() > 0) out += "; " + std::to_string(result.unsigned_blocks()) + " blocks are younger than the last signature";
+  if (result.unsigned_blocks() > 0)
+    out += "; " + std::to_string(result.unsigned_blocks()) + " blocks are younger than the last signature";
   return out + '\n';
 }
 
@@ -103,7 +106,8 @@ std::optional<ipc::LogCondition> parse_condition(const std::string& text) {
     out.add_values(value.substr(0, dots)), out.add_values(value.substr(dots + 2));
     return out;
   }
-  if (parse_prefix(value.substr(0, value.find(','))) && value.find('/') != std::string::npos) out.set_test(Condition::WITHIN);
+  if (parse_prefix(value.substr(0, value.find(','))) && value.find('/') != std::string::npos)
+    out.set_test(Condition::WITHIN);
   for (std::size_t begin = 0, comma; begin <= value.size(); begin = comma + 1) {
     comma = std::min(value.find(',', begin), value.size());
     out.add_values(value.substr(begin, comma - begin));
@@ -120,7 +124,8 @@ ExitStatus search_log(Session& session, const LogSearchRequest& request) {
   const auto from = time_of(request.from), to = time_of(request.to);
   if (!from || !to) return fail(session, {false, "times are written 2024-11-28 or 2024-11-28T10:15:02.318+09:00"});
   search.set_from_ns(*from), search.set_to_ns(*to);
-  if (const std::string wrong = add_conditions(request.where, search); !wrong.empty()) return fail(session, {false, wrong});
+  if (const std::string wrong = add_conditions(request.where, search); !wrong.empty())
+    return fail(session, {false, wrong});
   search.set_limit(request.limit);
   search.set_cursor(request.cursor);
   for (;;) {
@@ -135,7 +140,8 @@ ExitStatus search_log(Session& session, const LogSearchRequest& request) {
     if (!std::holds_alternative<std::string>(blob) || !page.ParseFromString(std::get<std::string>(blob))) {
       return fail(session, {true, "the page cannot be read"});
     }
-    for (const std::string& line : page.records()) session.out << (session.json ? line : render_log_line(line, session.colour)) << '\n';
+    for (const std::string& line : page.records())
+      session.out << (session.json ? line : render_log_line(line, session.colour)) << '\n';
     if (page.cursor().empty()) return ExitStatus::kOk;
     search.set_cursor(page.cursor());
     if (request.all) continue;
@@ -158,7 +164,8 @@ ExitStatus download_log(Session& session, const LogDownloadRequest& request) {
   download.set_first_day(request.first_day), download.set_last_day(request.last_day);
   download.set_format(request.format == "csv" ? ipc::OpenLogStream::CSV : ipc::OpenLogStream::JSON_LINES);
   download.set_gzip(request.gzip), download.set_csv_bom(request.byte_order_mark);
-  if (const std::string wrong = add_conditions(request.where, download); !wrong.empty()) return fail(session, {false, wrong});
+  if (const std::string wrong = add_conditions(request.where, download); !wrong.empty())
+    return fail(session, {false, wrong});
   std::error_code none;
   std::uint64_t bytes = 0;
   if (std::filesystem::exists(part, none) && std::filesystem::exists(token_file, none)) {
@@ -183,12 +190,15 @@ ExitStatus download_log(Session& session, const LogDownloadRequest& request) {
   auto told = ask_log(session, std::move(state));
   if (const auto* error = std::get_if<ControlError>(&told)) return fail(session, *error);
   const ipc::LogDownloadState done = std::get<ControlAnswer>(told).message.log().download_state();
-  if (!done.finished() || done.bytes() != bytes) return fail(session, {false, "the download broke off after " + std::to_string(bytes) + " bytes: run it again to go on"});
+  if (!done.finished() || done.bytes() != bytes)
+    return fail(session,
+                {false, "the download broke off after " + std::to_string(bytes) + " bytes: run it again to go on"});
   std::ofstream(request.file + ".manifest", std::ios::binary | std::ios::trunc) << done.manifest() << '\n';
   std::filesystem::rename(part, request.file, none);
   if (none) return fail(session, {false, request.file + ": could not be written"});
   std::filesystem::remove(token_file, none);
-  session.out << request.file << ": " << done.records_written() << " records of " << said.first_day() << " to " << said.last_day() << ", " << bytes << " bytes\n";
+  session.out << request.file << ": " << done.records_written() << " records of " << said.first_day() << " to "
+              << said.last_day() << ", " << bytes << " bytes\n";
   return ExitStatus::kOk;
 }
 
@@ -234,7 +244,9 @@ ExitStatus erase_log(Session& session, const LogEraseRequest& request) {
   const ipc::LogErasure said = std::get<ControlAnswer>(asked).message.log().erasure();
   if (!said.ok()) return fail(session, {false, said.error()});
   session.out << said.state();
-  if (said.state() == "scheduled") session.out << ": planned for " << day_text(day_of({said.planned_ns()})) << ", at the latest " << day_text(day_of({said.limit_ns()}));
+  if (said.state() == "scheduled")
+    session.out << ": planned for " << day_text(day_of({said.planned_ns()})) << ", at the latest "
+                << day_text(day_of({said.limit_ns()}));
   session.out << '\n';
   if (!said.report().empty()) session.out << said.report() << '\n';
   return ExitStatus::kOk;
@@ -253,20 +265,25 @@ ExitStatus show_log_status(Session& session, const std::string& tenant) {
   auto& answer = std::get<ControlAnswer>(asked);
   ipc::LogStatus status;
   const auto blob = take_blob(answer);
-  if (!std::holds_alternative<std::string>(blob) || !status.ParseFromString(std::get<std::string>(blob))) return fail(session, {true, "the state cannot be read"});
+  if (!std::holds_alternative<std::string>(blob) || !status.ParseFromString(std::get<std::string>(blob)))
+    return fail(session, {true, "the state cannot be read"});
   ipc::Table table;
   const auto column = [&table](const char* key, const char* title, bool number) {
     auto& one = *table.add_columns();
     one.set_key(key), one.set_title(title), one.set_right(number), one.set_number(number);
   };
-  column("service_code", "SERVICE CODE", false), column("type", "TYPE", false), column("records", "RECORDS", true), column("bytes", "BYTES", true);
-  column("first_day", "FIRST DAY", false), column("last_day", "LAST DAY", false), column("days_kept", "DAYS KEPT", true);
+  column("service_code", "SERVICE CODE", false), column("type", "TYPE", false), column("records", "RECORDS", true),
+      column("bytes", "BYTES", true);
+  column("first_day", "FIRST DAY", false), column("last_day", "LAST DAY", false),
+      column("days_kept", "DAYS KEPT", true);
   for (const ipc::LogStreamStatus& one : status.streams()) {
     auto& row = *table.add_rows();
-    row.add_cells(one.service_code()), row.add_cells(one.type()), row.add_cells(std::to_string(one.records())), row.add_cells(std::to_string(one.bytes()));
+    row.add_cells(one.service_code()), row.add_cells(one.type()), row.add_cells(std::to_string(one.records())),
+        row.add_cells(std::to_string(one.bytes()));
     row.add_cells(one.first_day()), row.add_cells(one.last_day()), row.add_cells(std::to_string(one.days_kept()));
   }
-  table.set_note("disk: " + std::to_string(status.disk_free_bytes() >> 20) + " of " + std::to_string(status.disk_bytes() >> 20) + " MiB free, pressure " + status.pressure());
+  table.set_note("disk: " + std::to_string(status.disk_free_bytes() >> 20) + " of " +
+                 std::to_string(status.disk_bytes() >> 20) + " MiB free, pressure " + status.pressure());
   session.out << (session.json ? render_table_json(table) : render_table(table, session.colour));
   return ExitStatus::kOk;
 }

@@ -38,8 +38,8 @@ struct LogVerifyRequest {
   std::vector<std::string> types;
 };
 
-/// "dst_port=22", "user!=a,b", "address=10.0.0.0/8", "bytes_fwd=1000..", "rule_name^=web", "text~squid", "nat_src_ip": a field
-/// and what it is to be. Empty: none of these.
+/// "dst_port=22", "user!=a,b", "address=10.0.0.0/8", "bytes_fwd=1000..", "rule_name^=web", "text~squid", "nat_src_ip":
+/// a field and what it is to be. Empty: none of these.
 std::optional<ipc::LogCondition> parse_condition(const std::string& text);
 
 ExitStatus search_log(Session& session, const LogSearchRequest& request);

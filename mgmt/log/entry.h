@@ -262,7 +262,8 @@ struct LogEntry {
   std::uint8_t sev = 6;
   std::string host;                                      ///< provider only
   std::optional<std::uint16_t> core;                     ///< provider only
-  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields, DevauthFields, AuditFields> body;  ///< the alternative that `type` names
+  /// The alternative that `type` names.
+  std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields, DevauthFields, AuditFields> body;
   bool operator==(const LogEntry&) const = default;
 };
 

@@ -12,13 +12,15 @@ namespace sekisho::mgmt {
 namespace {
 
 constexpr std::uint64_t kTenMinutes = 600'000'000'000, kPercent = 100;
-constexpr auto kFreeBelow = std::to_array<std::uint64_t>({15, 10, 8, 6, 4});  ///< percent, of each level from kWarning on
+constexpr auto kFreeBelow =
+    std::to_array<std::uint64_t>({15, 10, 8, 6, 4});  ///< percent, of each level from kWarning on
 constexpr std::uint64_t kRelax = 2;
 
 }  // namespace
 
 std::string_view text_of_pressure(Pressure pressure) {
-  constexpr auto kNames = std::to_array<std::string_view>({"none", "warning", "comm_starts", "comm_ends", "comm", "acl"});
+  constexpr auto kNames =
+      std::to_array<std::string_view>({"none", "warning", "comm_starts", "comm_ends", "comm", "acl"});
   return kNames.at(static_cast<std::size_t>(pressure));
 }
 
@@ -26,7 +28,8 @@ Pressure pressure_for(std::uint64_t free_bytes, std::uint64_t all_bytes, Pressur
   if (all_bytes == 0) return Pressure::kNone;
   const auto level_at = [&](std::uint64_t slack) {
     std::size_t level = 0;
-    for (const std::uint64_t percent : kFreeBelow) level += free_bytes * kPercent < (percent + slack) * all_bytes ? 1U : 0U;
+    for (const std::uint64_t percent : kFreeBelow)
+      level += free_bytes * kPercent < (percent + slack) * all_bytes ? 1U : 0U;
     return static_cast<Pressure>(level);
   };
   return std::max(level_at(0), std::min(level_at(kRelax), before));
@@ -35,7 +38,9 @@ Pressure pressure_for(std::uint64_t free_bytes, std::uint64_t all_bytes, Pressur
 bool takes(Pressure pressure, const LogEntry& entry) {
   if (const auto* comm = std::get_if<CommFields>(&entry.body)) {
     const bool start = comm->phase == CommPhase::kStart || comm->phase == CommPhase::kUpdate;
-    return pressure < (start ? Pressure::kCommStarts : comm->phase == CommPhase::kEnd ? Pressure::kCommEnds : Pressure::kCommDrops);
+    return pressure < (start                            ? Pressure::kCommStarts
+                       : comm->phase == CommPhase::kEnd ? Pressure::kCommEnds
+                                                        : Pressure::kCommDrops);
   }
   const auto* acl = std::get_if<AclFields>(&entry.body);
   return acl == nullptr || acl->phase == AclPhase::kDeny || pressure < Pressure::kAcl;
@@ -48,7 +53,11 @@ Day day_left(const std::string& folder) {
 }
 
 Keeping::Keeping(Vault& vault, Erasures& erasures, DaysKept days, Note note)
-    : vault_(vault), erasures_(erasures), days_(std::move(days)), note_(std::move(note)), guard_(day_left(vault.keyring().folder())) {}
+    : vault_(vault),
+      erasures_(erasures),
+      days_(std::move(days)),
+      note_(std::move(note)),
+      guard_(day_left(vault.keyring().folder())) {}
 
 void Keeping::see(Timestamp wall, std::chrono::nanoseconds monotonic, bool synchronised) {
   guard_.see(wall, monotonic, synchronised);
@@ -71,7 +80,8 @@ void Keeping::act(Day today, Timestamp wall) {
   const auto expired = vault_.expire(first, wall);
   if (!expired) return note_("retention: " + describe(expired.error()));
   if (expired->segments > 0) {
-    note_(std::to_string(expired->segments) + " segments (" + std::to_string(expired->bytes) + " bytes) of days that are over were removed");
+    note_(std::to_string(expired->segments) + " segments (" + std::to_string(expired->bytes) +
+          " bytes) of days that are over were removed");
   }
   done_ = today;
   if (const auto saved = replace_for_good(vault_.disk(), vault_.keyring().folder() + "/day", day_text(today)); !saved) {

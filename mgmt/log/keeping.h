@@ -10,7 +10,8 @@
 
 namespace sekisho::mgmt {
 
-/// How full the disk is, and what is not taken any more at that: each level, and all before it. audit, vpn, devauth and sec are always taken.
+/// How full the disk is, and what is not taken any more at that: each level, and all before it. audit, vpn, devauth and
+/// sec are always taken.
 enum class Pressure : std::uint8_t { kNone = 0, kWarning, kCommStarts, kCommEnds, kCommDrops, kAcl };
 std::string_view text_of_pressure(Pressure pressure);
 /// Of what is free: a warning below 15 %, then 10, 8, 6 and 4 %; relaxed a level only 2 % above it.
@@ -18,8 +19,8 @@ Pressure pressure_for(std::uint64_t free_bytes, std::uint64_t all_bytes, Pressur
 /// Whether a record is taken.
 bool takes(Pressure pressure, const LogEntry& entry);
 
-/// What time does to the history: days that end, erasures that are due. Acts once a day, after 00:10 in Japan, and only on a clock that
-/// ClockGuard believes. ROOT/keys/day remembers the last day that was believed. Thread: the loop's.
+/// What time does to the history: days that end, erasures that are due. Acts once a day, after 00:10 in Japan, and only
+/// on a clock that ClockGuard believes. ROOT/keys/day remembers the last day that was believed. Thread: the loop's.
 class Keeping {
  public:
   using Note = std::function<void(const std::string&)>;

@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
     if (chosen == 'r') options.run_dir = optarg;
     if (chosen == 's') options.state_dir = optarg;
     if (chosen == 'h') return std::fputs(kUsage, stdout), 0;
-    if (chosen == '?' || (chosen == 'd' && !parse_days(optarg, options.days_kept)) || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)) ||
+    if (chosen == 'd' && !parse_days(optarg, options.days_kept)) return std::fputs(kUsage, stderr), kExitUsage;
+    if (chosen == '?' || (chosen == 'u' && !parse_uid(optarg, options.allowed_uids)) ||
         (chosen == 'e' && !parse_uid(optarg, options.event_uids)))
       return std::fputs(kUsage, stderr), kExitUsage;
   }

@@ -41,7 +41,9 @@ void answer_page(ipc::LogPage page, const Questions::Done& done) {
 Questions::Questions(boost::asio::io_context& loop, Vault& vault, Erasures& erasures, Clock wall)
     : loop_(loop), vault_(vault), erasures_(erasures), wall_(std::move(wall)) {}
 
-Questions::~Questions() { stop(); }
+Questions::~Questions() {
+  stop();
+}
 
 void Questions::stop() {
   downloads_.clear();
@@ -93,7 +95,10 @@ void Questions::search(const ipc::SearchLog& question, const Done& done) {
   if (!refused.error().empty()) return answer_page(std::move(refused), done);
   const std::shared_ptr<Search> search(std::move(prepared));
   const auto page = std::make_shared<ipc::LogPage>();
-  if (run(question.service_code(), [search, page] { *page = search->run(); }, [page, done] { answer_page(std::move(*page), done); })) return;
+  if (run(
+          question.service_code(), [search, page] { *page = search->run(); },
+          [page, done] { answer_page(std::move(*page), done); }))
+    return;
   refused.set_error(kTooMany);
   answer_page(std::move(refused), done);
 }
@@ -108,8 +113,10 @@ void Questions::verify(const ipc::VerifyLog& question, const Done& done) {
   std::vector<LogKind> types;
   for (const std::string& name : question.types()) {
     const auto type = enum_from<LogKind>(name);
-    if (type) types.push_back(*type);
-    else result->set_error("unknown record type: use comm, sec, vpn, acl, devauth, audit or loss");
+    if (type)
+      types.push_back(*type);
+    else
+      result->set_error("unknown record type: use comm, sec, vpn, acl, devauth, audit or loss");
   }
   if (!is_service_code(question.service_code())) result->set_error("verification needs one service code");
   if (!result->error().empty()) return say(*result);
@@ -135,7 +142,8 @@ void Questions::verify(const ipc::VerifyLog& question, const Done& done) {
 }
 
 void Questions::download(const ipc::DownloadLog& question, const Done& done) {
-  std::erase_if(downloads_, [&](const auto& one) { return !one.second->running() && downloads_.size() >= 4 * kDownloadsMax; });
+  std::erase_if(downloads_,
+                [&](const auto& one) { return !one.second->running() && downloads_.size() >= 4 * kDownloadsMax; });
   ipc::FromLog out;
   std::shared_ptr<Download> made;
   const auto days = [&](LogKind type) { return days_ ? days_({question.service_code(), type}) : kDaysKept; };
@@ -157,8 +165,10 @@ void Questions::download(const ipc::DownloadLog& question, const Done& done) {
 void Questions::download_state(const ipc::GetLogDownload& question, const Done& done) {
   ipc::FromLog out;
   const auto found = downloads_.find(question.token());
-  if (found != downloads_.end() && found->second->service_code() == question.service_code()) *out.mutable_download_state() = found->second->state();
-  else out.mutable_download_state()->set_error("no such download is known any more: ask for it again with its token");
+  if (found != downloads_.end() && found->second->service_code() == question.service_code())
+    *out.mutable_download_state() = found->second->state();
+  else
+    out.mutable_download_state()->set_error("no such download is known any more: ask for it again with its token");
   done(std::move(out), {});
 }
 
@@ -172,7 +182,8 @@ void Questions::status(const ipc::GetLogStatus& question, const Done& done) {
     ipc::LogStreamStatus& one = *full.add_streams();
     one.set_service_code(stream.service_code), one.set_type(std::string(text_of(stream.type)));
     one.set_records(count->records), one.set_bytes(count->bytes);
-    if (count->first_day != 0) one.set_first_day(day_text(count->first_day)), one.set_last_day(day_text(count->last_day));
+    if (count->first_day != 0)
+      one.set_first_day(day_text(count->first_day)), one.set_last_day(day_text(count->last_day));
     one.set_newest_seq(count->last_sequence), one.set_newest_ns(count->newest.ns);
     one.set_days_kept(days_ ? days_(stream) : kDaysKept);
   }
@@ -183,8 +194,10 @@ void Questions::status(const ipc::GetLogStatus& question, const Done& done) {
   }
   full.set_pressure(pressure_);
   Fd fd = blob_of(full);
-  if (!fd.valid()) full.clear_streams(), full.set_in_fd(false);
-  else full.clear_streams();
+  if (!fd.valid())
+    full.clear_streams(), full.set_in_fd(false);
+  else
+    full.clear_streams();
   *out.mutable_status() = std::move(full);
   done(std::move(out), std::move(fd));
 }

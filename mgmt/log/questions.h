@@ -16,12 +16,13 @@
 
 namespace sekisho::mgmt {
 
-/// Answers what is asked of the history, but for streams: searches and verification on threads of their own, over views, so that the rings
-/// never wait for a reader. `done` is called once, on the loop's thread, perhaps before ask() returns. Thread: the loop's.
+/// Answers what is asked of the history, but for streams: searches and verification on threads of their own, over
+/// views, so that the rings never wait for a reader. `done` is called once, on the loop's thread, perhaps before ask()
+/// returns. Thread: the loop's.
 class Questions {
  public:
-  static constexpr std::size_t kRunningMax = 32;   ///< searches and verifications that run or wait
-  static constexpr std::size_t kRunningOfOne = 10; ///< of one tenant
+  static constexpr std::size_t kRunningMax = 32;    ///< searches and verifications that run or wait
+  static constexpr std::size_t kRunningOfOne = 10;  ///< of one tenant
   static constexpr std::size_t kDownloadsMax = 8;
 
   using Done = std::function<void(ipc::FromLog, Fd)>;

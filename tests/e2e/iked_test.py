@@ -20,6 +20,7 @@ from lab.system import wait_until
 from ike_initiator import IkeError, Initiator, families
 from ike_test import connection, document
 from ike_world import GATEWAY4, GATEWAY6, PROGRAM, Gateway, World, nt_hash, run
+from log_reader import read_log
 
 DATAPLANE = PROGRAM.parent / "ike_dataplane"
 BIN = PROGRAM.parent.parent / "bin"
@@ -135,16 +136,13 @@ class Site:
     def device(self, end):
         """The one devauth record of the attempt that has ended in this record."""
         def find():
-            out = [json.loads(line) for path in (self.root / "state").rglob("*.jsonl") for line in path.read_text().splitlines() if '"devauth"' in line]
+            out = [one for tenant in (1, 2) for one in read_log(self.root / "run", f"mfw0000000{tenant}")]
             return [one for one in out if one["vpn_sid"] == end["vpn_sid"] and one["type"] == "devauth"]
         (found,) = wait_until(find, 10, f"a devauth record of {end['vpn_sid']}")
         return found
 
     def records(self, tenant=1):
-        out = []
-        for path in sorted((self.root / "state").rglob("*.jsonl")):
-            if f"mfw0000000{tenant}" in str(path):
-                out += [json.loads(line) for line in path.read_text().splitlines() if '"vpn"' in line]
+        out = read_log(self.root / "run", f"mfw0000000{tenant}")
         return sorted((one for one in out if one["type"] == "vpn"), key=lambda one: one["seq"])
 
     def expect(self, event, seconds=10, tenant=1, **wanted):

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One denied packet is one line, at once where the rule says so; numbers have no holes, or a loss record that says why."""
 
+import hashlib
 import json
 import queue
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from lab.system import wait_until
@@ -156,3 +158,41 @@ def test_export_as_csv_has_one_header_and_as_many_lines_as_json(lab):
 
     assert rows and {"ts", "svc", "seq", "src_ip", "rule_name"} <= set(rows[0])
     assert "host" not in rows[0] and "core" not in rows[0]
+
+
+def test_the_history_is_searched_downloaded_and_proven(lab, tmp_path):
+    _knock(lab, 45500)
+    wait_until(lambda: any(_refused_login(45500)(line) for line in lab.appliance.records(ACME)), 15, "the line")
+
+    def search(*conditions):
+        text = lab.appliance.ctl("--json", "log", "search", "--tenant", ACME, "--type", "comm", *conditions).stdout
+        return [json.loads(line) for line in text.splitlines()]
+
+    assert [line["src_port"] for line in search("src_port=45500", "address=10.0.0.0/24", "rule_name^=no logins")] == [45500]
+    assert search("src_port=45500", "rule_name=web for the office") == []
+    target = tmp_path / "comm.csv"
+    lab.appliance.ctl("log", "download", "--tenant", ACME, "--type", "comm", "--window", "month", "-o", str(target))
+    manifest = json.loads((tmp_path / "comm.csv.manifest").read_text())
+    assert manifest["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert manifest["records"] == len(target.read_text().splitlines()) - 1 > 0
+    assert "nothing is wrong" in lab.appliance.ctl("log", "verify", str(lab.appliance.root / "log")).stdout
+    secrets = b"no logins from the office"
+    assert not any(secrets in path.read_bytes() for path in (lab.appliance.root / "log" / ACME).rglob("*") if path.is_file())
+
+
+def test_a_commit_is_an_audit_record_of_the_tenant_it_changes(lab, tmp_path):
+    text = Path(lab.config).read_text()
+    changed = tmp_path / "changed.yaml"
+    at = text.index(ACME)
+    changed.write_text(text[:at] + text[at:].replace("no logins from the office", "no logins from an office", 1))
+    lab.appliance.commit(changed, "--comment", "another name")
+    try:
+        def audits(code):
+            return [line for line in lab.appliance.records(code) if line["type"] == "audit" and line.get("comment") == "another name"]
+
+        (record,) = wait_until(lambda: audits(ACME), 15, "the audit record")
+        assert (record["op"], record["result"], record["channel"], record["actor_kind"]) == ("commit", "ok", "agent", "provider")
+        assert record["rev_to"] == record["rev_from"] + 1
+        assert audits("glx00000001") == []
+    finally:
+        lab.appliance.commit(lab.config)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layout of a body: varint rows; for each column its form, and unless the column is kNone the varints raw and packed bytes; then the
-// columns' bytes. packed == raw: not compressed.
+// Layout of a body: varint rows; for each column its form, and unless the column is kNone the varints raw and packed
+// bytes; then the columns' bytes. packed == raw: not compressed.
 #include "mgmt/log/vault/block.h"
 
 #include <zstd.h>
@@ -24,8 +24,12 @@ constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kStore, 0};
 std::uint64_t zigzag(std::uint64_t difference) {
   return (difference << 1) ^ (0 - (difference >> 63));
 }
-std::uint64_t unzigzag(std::uint64_t number) { return (number >> 1) ^ (0 - (number & 1)); }
-std::size_t varint_bytes(std::uint64_t number) { return (static_cast<std::size_t>(std::bit_width(number | 1)) + 6) / 7; }
+std::uint64_t unzigzag(std::uint64_t number) {
+  return (number >> 1) ^ (0 - (number & 1));
+}
+std::size_t varint_bytes(std::uint64_t number) {
+  return (static_cast<std::size_t>(std::bit_width(number | 1)) + 6) / 7;
+}
 
 struct Compressor {
   ZSTD_CCtx* context = ZSTD_createCCtx();
@@ -38,7 +42,8 @@ std::size_t append_packed(std::string& out, std::string_view raw) {
   const std::size_t at = out.size();
   if (raw.size() >= kCompressMin) {
     out.resize(at + ZSTD_compressBound(raw.size()));
-    const std::size_t packed = ZSTD_compressCCtx(compressor.context, out.data() + at, out.size() - at, raw.data(), raw.size(), kLevel);
+    const std::size_t packed =
+        ZSTD_compressCCtx(compressor.context, out.data() + at, out.size() - at, raw.data(), raw.size(), kLevel);
     if (ZSTD_isError(packed) == 0 && packed < raw.size()) return out.resize(at + packed), packed;
     out.resize(at);
   }
@@ -106,7 +111,9 @@ bool read_numbers(std::uint8_t form, std::string_view bytes, std::size_t rows, s
 }
 
 /// What the time of a session's start lets expect of its length.
-std::uint64_t expected_duration(std::uint64_t time, std::uint64_t start) { return start == 0 ? 0 : (time - start) / kMillisecond; }
+std::uint64_t expected_duration(std::uint64_t time, std::uint64_t start) {
+  return start == 0 ? 0 : (time - start) / kMillisecond;
+}
 
 }  // namespace
 
@@ -378,7 +385,8 @@ Result<void> Block::load_eid(std::string_view bytes, TextColumn& out) {
   }
   for (std::size_t i = 0; i < rows_; ++i) {
     const auto value = std::string_view(out.bytes).substr(i * 16, 16);
-    out.values.push_back(value == std::string_view("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16) ? std::string_view() : value);
+    out.values.push_back(value == std::string_view("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16) ? std::string_view()
+                                                                                           : value);
     out.rows.push_back(static_cast<std::uint32_t>(i));
   }
   return {};
@@ -405,7 +413,8 @@ Result<const Block::TextColumn*> Block::texts(std::size_t column) {
   out.bytes = std::move(raw);
   std::string_view left = out.bytes;
   std::uint64_t count = rows_;
-  if (place.form == kDictionary && (!take_varint(left, count) || count == 0 || count > std::max<std::size_t>(rows_, 1))) return fail();
+  if (place.form == kDictionary && (!take_varint(left, count) || count == 0 || count > std::max<std::size_t>(rows_, 1)))
+    return fail();
   std::vector<std::uint64_t> lengths(count);
   for (std::uint64_t& length : lengths) {
     if (!take_varint(left, length)) return fail();
@@ -419,7 +428,8 @@ Result<const Block::TextColumn*> Block::texts(std::size_t column) {
   if (left.size() != width * rows_) return fail();
   for (std::size_t i = 0; i < rows_; ++i) {
     std::uint32_t value = place.form == kPlain ? static_cast<std::uint32_t>(i) : 0;
-    for (std::size_t byte = 0; byte < width; ++byte) value |= std::uint32_t{static_cast<std::uint8_t>(left[byte * rows_ + i])} << (8 * byte);
+    for (std::size_t byte = 0; byte < width; ++byte)
+      value |= std::uint32_t{static_cast<std::uint8_t>(left[byte * rows_ + i])} << (8 * byte);
     if (value >= count) return fail();
     out.rows.push_back(value);
   }

@@ -8,8 +8,8 @@
 #include "base/wire/reader.h"
 #include "mgmt/log/vault/row.h"
 
-/// Records of one type as columns: numbers as differences, texts as a dictionary, each column compressed by itself, so that a search
-/// unpacks the fields it asks about and no others.
+/// Records of one type as columns: numbers as differences, texts as a dictionary, each column compressed by itself, so
+/// that a search unpacks the fields it asks about and no others.
 namespace sekisho::mgmt {
 
 inline constexpr std::size_t kBlockRowsMax = 8192;

@@ -14,7 +14,9 @@ unsigned days_in(unsigned year, unsigned month) {
 
 }  // namespace
 
-Day add_days(Day day, std::int64_t days) { return day_numbered(number_of(day) + days); }
+Day add_days(Day day, std::int64_t days) {
+  return day_numbered(number_of(day) + days);
+}
 
 Days month_with(Day today) {
   const unsigned year = today / 10000, month = today / 100 % 100, day = today % 100;
@@ -23,14 +25,19 @@ Days month_with(Day today) {
   return {add_days(same, 1), today};
 }
 
-Days thirty_before(Day today) { return {add_days(today, -30), add_days(today, -1)}; }
+Days thirty_before(Day today) {
+  return {add_days(today, -30), add_days(today, -1)};
+}
 
-Day first_kept(Day today, unsigned days_kept) { return add_days(today, 1 - static_cast<std::int64_t>(std::max(days_kept, 1U))); }
+Day first_kept(Day today, unsigned days_kept) {
+  return add_days(today, 1 - static_cast<std::int64_t>(std::max(days_kept, 1U)));
+}
 
 void ClockGuard::see(Timestamp wall, std::chrono::nanoseconds monotonic, bool synchronised) {
   const auto difference = static_cast<std::int64_t>(wall.ns - wall_.ns) - (monotonic - monotonic_).count();
   const bool stepped = seen_ && std::abs(difference) > std::chrono::nanoseconds(kStep).count();
-  if (!seen_) believed_ = left_ == 0 || (day_of(wall) >= left_ && number_of(day_of(wall)) - number_of(left_) <= kAwayDaysMax);
+  if (!seen_)
+    believed_ = left_ == 0 || (day_of(wall) >= left_ && number_of(day_of(wall)) - number_of(left_) <= kAwayDaysMax);
   if (stepped) believed_ = false, in_step_ = false, ++steps_;
   seen_ = true;
   wall_ = wall, monotonic_ = monotonic;

@@ -26,8 +26,9 @@ inline constexpr unsigned kDaysKept = 91;
 /// The first day that is kept.
 Day first_kept(Day today, unsigned days_kept);
 
-/// Says whether a clock's day may be acted upon by what cannot be undone. A clock that jumped, or that stands far from where the last one was
-/// left, is believed after ten minutes in step with an outer source and not before; a clock that runs on is.
+/// Says whether a clock's day may be acted upon by what cannot be undone. A clock that jumped, or that stands far from
+/// where the last one was left, is believed after ten minutes in step with an outer source and not before; a clock that
+/// runs on is.
 class ClockGuard {
  public:
   static constexpr std::chrono::seconds kStep{2}, kInStep{600};

@@ -70,7 +70,8 @@ class VaultCursor final : public LogCursor {
     const std::string path = vault_.folder(stream_) + "/" + name.text();
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) return disk_error();
-    return SegmentReader::open(path, stream_, name == state.segment ? state.segment_bytes : static_cast<std::uint64_t>(status.st_size));
+    return SegmentReader::open(
+        path, stream_, name == state.segment ? state.segment_bytes : static_cast<std::uint64_t>(status.st_size));
   }
 
   /// So many records before the end.
@@ -111,14 +112,16 @@ class VaultCursor final : public LogCursor {
       for (const SegmentName& name : list_segments(vault_.folder(stream_))) {
         if (name <= here) continue;
         const auto later = open(state, name);
-        if (later) return block_ = std::max(block_ + (head ? 0 : 1), later->head().first_block), row_ = 0, Result<void>();
+        if (later)
+          return block_ = std::max(block_ + (head ? 0 : 1), later->head().first_block), row_ = 0, Result<void>();
       }
       return block_ = state.next_block, row_ = 0, Result<void>();
     }
     const std::uint64_t offset = offset_;
     offset_ += (**head).bytes();
     reader_next_ = block_ + 1;
-    auto block = key_ ? reader_->body(offset, **head, *key_) : Result<Block>(Error{ErrorCode::kDenied, ErrorSite::kStore, 4});
+    auto block =
+        key_ ? reader_->body(offset, **head, *key_) : Result<Block>(Error{ErrorCode::kDenied, ErrorSite::kStore, 4});
     if (!block) return ++block_, row_ = 0, Result<void>();  // damaged: the hole in seq shows it
     loaded_ = std::move(*block);
     loaded_number_ = block_;

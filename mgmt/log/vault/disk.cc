@@ -16,9 +16,15 @@ constexpr mode_t kFolderMode = 0750, kFileMode = 0640;
 
 }  // namespace
 
-int Disk::open(const std::string& path) { return ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, kFileMode); }
-ssize_t Disk::write(int fd, const void* data, std::size_t bytes) { return ::write(fd, data, bytes); }
-int Disk::sync(int fd) { return ::fdatasync(fd); }
+int Disk::open(const std::string& path) {
+  return ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, kFileMode);
+}
+ssize_t Disk::write(int fd, const void* data, std::size_t bytes) {
+  return ::write(fd, data, bytes);
+}
+int Disk::sync(int fd) {
+  return ::fdatasync(fd);
+}
 int Disk::sync_all(const std::string& path) {
   const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return folder.valid() ? ::syncfs(folder.get()) : -1;
@@ -27,10 +33,18 @@ int Disk::sync_folder(const std::string& path) {
   const Fd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   return folder.valid() ? ::fsync(folder.get()) : -1;
 }
-int Disk::truncate(int fd, std::uint64_t bytes) { return ::ftruncate(fd, static_cast<off_t>(bytes)); }
-int Disk::rename(const std::string& from, const std::string& to) { return ::rename(from.c_str(), to.c_str()); }
-int Disk::remove(const std::string& path) { return ::remove(path.c_str()); }
-int Disk::make_folder(const std::string& path) { return ::mkdir(path.c_str(), kFolderMode); }
+int Disk::truncate(int fd, std::uint64_t bytes) {
+  return ::ftruncate(fd, static_cast<off_t>(bytes));
+}
+int Disk::rename(const std::string& from, const std::string& to) {
+  return ::rename(from.c_str(), to.c_str());
+}
+int Disk::remove(const std::string& path) {
+  return ::remove(path.c_str());
+}
+int Disk::make_folder(const std::string& path) {
+  return ::mkdir(path.c_str(), kFolderMode);
+}
 
 Disk& real_disk() {
   static Disk disk;
@@ -41,7 +55,9 @@ Error disk_error(int number) {
   const ErrorCode code = number == ENOENT ? ErrorCode::kNotFound : ErrorCode::kUnavailable;
   return {code, ErrorSite::kOs, static_cast<std::uint32_t>(number)};
 }
-Error disk_error() { return disk_error(errno); }
+Error disk_error() {
+  return disk_error(errno);
+}
 
 Result<void> write_whole(Disk& disk, int fd, std::string_view bytes, std::uint64_t before) {
   for (std::string_view left = bytes; !left.empty();) {

@@ -11,8 +11,8 @@
 
 namespace sekisho::mgmt {
 
-/// Every change the vault makes to a disk. Tests put one in its place that fills up, or loses power between any two calls.
-/// Calls are the system's: -1 and errno.
+/// Every change the vault makes to a disk. Tests put one in its place that fills up, or loses power between any two
+/// calls. Calls are the system's: -1 and errno.
 class Disk {
  public:
   virtual ~Disk() = default;

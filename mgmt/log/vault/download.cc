@@ -19,7 +19,9 @@ constexpr std::size_t kPieceBytes = 256U << 10;
 constexpr int kStallMilliseconds = 1000, kStallsMax = 60;
 constexpr std::int64_t kDaysMax = 31;
 
-ByteSpan span_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan span_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 /// The token holds the question and the bounds, and our signature: nobody widens it.
 std::string token_of(const ipc::DownloadLog& what, const SigningSeed& seed) {
@@ -50,7 +52,8 @@ std::string name_of(const ipc::DownloadLog& what, const std::vector<LogKind>& ty
   std::string out;
   for (const LogKind type : types) out += std::string(text_of(type)) + "-";
   if (types == std::vector{LogKind::kVpn, LogKind::kAcl, LogKind::kDevauth}) out = "ra-";
-  out += what.service_code() + "-" + what.first_day() + (what.first_day() == what.last_day() ? "" : "-" + what.last_day());
+  out +=
+      what.service_code() + "-" + what.first_day() + (what.first_day() == what.last_day() ? "" : "-" + what.last_day());
   out += what.format() == ipc::OpenLogStream::CSV ? ".csv" : ".jsonl";
   return out + (what.gzip() ? ".gz" : "");
 }
@@ -99,8 +102,10 @@ class Download::Stream {
     read_ += block->rows();
     block_ = std::move(*block);
     auto rows = part_.query.match(*block_);
-    if (rows) matches_ = std::move(*rows);
-    else block_.reset();
+    if (rows)
+      matches_ = std::move(*rows);
+    else
+      block_.reset();
     return block_.has_value();
   }
   bool next_block() {
@@ -210,20 +215,22 @@ class Download::Writer {
   Sha256 hash_;
 };
 
-std::string Download::prepare(Vault& vault, const ipc::DownloadLog& request, Timestamp now, const std::function<unsigned(LogKind)>& days_kept,
-                              std::shared_ptr<Download>& out) {
+std::string Download::prepare(Vault& vault, const ipc::DownloadLog& request, Timestamp now,
+                              const std::function<unsigned(LogKind)>& days_kept, std::shared_ptr<Download>& out) {
   if (!is_service_code(request.service_code())) return "a download needs one service code";
   if (!vault.keyring().open()) return "the keys cannot be read";
   std::shared_ptr<Download> made(new Download());
   made->seed_ = vault.keyring().signing_seed();
   const bool again = !request.token().empty();
-  if (again && (!parse_token(request.token(), vault.keyring().signing_public(), made->what_) || made->what_.service_code() != request.service_code())) {
+  if (again && (!parse_token(request.token(), vault.keyring().signing_public(), made->what_) ||
+                made->what_.service_code() != request.service_code())) {
     return "the token is not one of this tenant's downloads";
   }
   if (!again) made->what_ = request;
   ipc::DownloadLog& what = made->what_;
   const std::vector<LogKind> types = types_in(what);
-  if (types.empty() || types.size() > static_cast<std::size_t>(what.types_size())) return "a download needs one type of records or more";
+  if (types.empty() || types.size() > static_cast<std::size_t>(what.types_size()))
+    return "a download needs one type of records or more";
   const bool csv = what.format() == ipc::OpenLogStream::CSV;
   if (csv && what.provider_fields()) return "provider fields stand in JSON lines only";
   const Day today = day_of(now);
@@ -235,18 +242,23 @@ std::string Download::prepare(Vault& vault, const ipc::DownloadLog& request, Tim
     what.clear_offset(), what.clear_bounds();
   }
   const auto first = parse_day(what.first_day()), last = parse_day(what.last_day());
-  if (!first || !last || *first > *last) return "first_day and last_day are days like 2024-11-28, the first not after the last";
+  if (!first || !last || *first > *last)
+    return "first_day and last_day are days like 2024-11-28, the first not after the last";
   if (number_of(*last) - number_of(*first) >= kDaysMax) return "a download has at most 31 days";
   if (*last > today) return "the last day is not over the horizon: today is " + day_text(today);
   for (const LogKind type : types) {
-    if (*first < first_kept(today, days_kept(type))) return "records are kept from " + day_text(first_kept(today, days_kept(type))) + " on";
+    if (*first < first_kept(today, days_kept(type)))
+      return "records are kept from " + day_text(first_kept(today, days_kept(type))) + " on";
   }
-  if (again && what.bounds_size() != static_cast<int>(types.size())) return "the token is not one of this tenant's downloads";
+  if (again && what.bounds_size() != static_cast<int>(types.size()))
+    return "the token is not one of this tenant's downloads";
   for (std::size_t i = 0; i < types.size(); ++i) {
     const auto newest = vault.newest({what.service_code(), types[i]});
     if (!newest) return "the records of type " + std::string(text_of(types[i])) + " cannot be read";
     if (!again) what.add_bounds(*newest ? (*newest)->seq : 0);
-    if (std::string wrong = made->add_part(vault, types[i], {*first, *last}, what.bounds(static_cast<int>(i))); !wrong.empty()) return wrong;
+    if (std::string wrong = made->add_part(vault, types[i], {*first, *last}, what.bounds(static_cast<int>(i)));
+        !wrong.empty())
+      return wrong;
   }
   made->offset_ = again ? request.offset() : 0;
   made->token_ = again ? request.token() : token_of(what, made->seed_);
@@ -316,8 +328,10 @@ void Download::run(Fd pipe) {
   }
   const bool whole = write_records(writer, written) && writer.flush(true);
   const std::lock_guard lock(mutex_);
-  if (whole) manifest_ = manifest(written, written_, bytes_, writer.digest());
-  else error_ = "the reader is gone, or took nothing for a minute";
+  if (whole)
+    manifest_ = manifest(written, written_, bytes_, writer.digest());
+  else
+    error_ = "the reader is gone, or took nothing for a minute";
   running_ = false;
 }
 
@@ -335,9 +349,12 @@ bool Download::write_records(Writer& writer, std::map<LogKind, Written>& written
     if (first == nullptr) return true;
     const auto entry = first->take();
     if (!entry) continue;
-    if (!csv) append_json(writer.text, *entry, audience);
-    else if (streams.size() == 1) append_csv(writer.text, *entry);
-    else columns.append(writer.text, *entry);
+    if (!csv)
+      append_json(writer.text, *entry, audience);
+    else if (streams.size() == 1)
+      append_csv(writer.text, *entry);
+    else
+      columns.append(writer.text, *entry);
     writer.text += '\n';
     ++written_;
     Written& one = written[entry->type];
@@ -347,14 +364,17 @@ bool Download::write_records(Writer& writer, std::map<LogKind, Written>& written
   }
 }
 
-std::string Download::manifest(const std::map<LogKind, Written>& written, std::uint64_t records, std::uint64_t bytes, const Sha256Digest& digest) const {
-  std::string out = "{\"file\":\"" + file_name_ + "\",\"svc\":\"" + what_.service_code() + "\",\"first_day\":\"" + what_.first_day() +
-                    "\",\"last_day\":\"" + what_.last_day() + "\",\"conditions\":" + std::to_string(what_.conditions_size()) +
-                    ",\"records\":" + std::to_string(records) + ",\"bytes\":" + std::to_string(bytes) + ",\"sha256\":\"" + hex(digest) + "\",\"types\":[";
+std::string Download::manifest(const std::map<LogKind, Written>& written, std::uint64_t records, std::uint64_t bytes,
+                               const Sha256Digest& digest) const {
+  std::string out = "{\"file\":\"" + file_name_ + "\",\"svc\":\"" + what_.service_code() + "\",\"first_day\":\"" +
+                    what_.first_day() + "\",\"last_day\":\"" + what_.last_day() +
+                    "\",\"conditions\":" + std::to_string(what_.conditions_size()) +
+                    ",\"records\":" + std::to_string(records) + ",\"bytes\":" + std::to_string(bytes) +
+                    ",\"sha256\":\"" + hex(digest) + "\",\"types\":[";
   for (const auto& [type, one] : written) {
     if (out.back() != '[') out += ',';
-    out += "{\"type\":\"" + std::string(text_of(type)) + "\",\"records\":" + std::to_string(one.records) + ",\"seq_from\":" + std::to_string(one.first) +
-           ",\"seq_to\":" + std::to_string(one.last) + "}";
+    out += "{\"type\":\"" + std::string(text_of(type)) + "\",\"records\":" + std::to_string(one.records) +
+           ",\"seq_from\":" + std::to_string(one.first) + ",\"seq_to\":" + std::to_string(one.last) + "}";
   }
   out += "]";
   return out + ",\"signature\":\"" + hex(sign(seed_, span_of(out))) + "\"}";

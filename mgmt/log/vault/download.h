@@ -13,13 +13,14 @@
 
 namespace sekisho::mgmt {
 
-/// A file of records on its way to a reader. What it holds is fixed when it is made (days, and the last number of each stream), so that a token
-/// and an offset give the rest of the same bytes later. Made on the loop's thread, written on its own.
+/// A file of records on its way to a reader. What it holds is fixed when it is made (days, and the last number of each
+/// stream), so that a token and an offset give the rest of the same bytes later. Made on the loop's thread, written on
+/// its own.
 class Download {
  public:
   /// The text is why it is refused; empty: `out` holds. `days_kept`: of each type.
-  static std::string prepare(Vault& vault, const ipc::DownloadLog& request, Timestamp now, const std::function<unsigned(LogKind)>& days_kept,
-                             std::shared_ptr<Download>& out);
+  static std::string prepare(Vault& vault, const ipc::DownloadLog& request, Timestamp now,
+                             const std::function<unsigned(LogKind)>& days_kept, std::shared_ptr<Download>& out);
   ~Download();
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;
@@ -46,8 +47,8 @@ class Download {
   std::string add_part(Vault& vault, LogKind type, Days days, std::uint64_t bound);
   void run(Fd pipe);
   bool write_records(Writer& writer, std::map<LogKind, Written>& written);
-  [[nodiscard]] std::string manifest(const std::map<LogKind, Written>& written, std::uint64_t records, std::uint64_t bytes,
-                                     const Sha256Digest& digest) const;
+  [[nodiscard]] std::string manifest(const std::map<LogKind, Written>& written, std::uint64_t records,
+                                     std::uint64_t bytes, const Sha256Digest& digest) const;
 
   ipc::DownloadLog what_;
   std::uint64_t offset_ = 0;

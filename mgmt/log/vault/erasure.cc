@@ -22,7 +22,9 @@ constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kStore, 6};
 constexpr std::size_t kFileBytesMax = 64U << 20, kReasonMax = 1024;
 constexpr std::size_t kFields = 8;
 
-std::string hex_text(std::string_view text) { return text.empty() ? "-" : hex({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}); }
+std::string hex_text(std::string_view text) {
+  return text.empty() ? "-" : hex({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+}
 bool take_hex(std::string_view text, std::string& out) {
   out.clear();
   if (text == "-") return true;
@@ -36,8 +38,9 @@ bool take_number(std::string_view text, T& out) {
 }
 
 std::string report_of(const Erasures::Order& order, const std::vector<Vault::Erased>& erased, Keyring& keyring) {
-  std::string out = "{\"svc\":\"" + order.service_code + "\",\"contract\":\"" + ipc::EraseLog::Contract_Name(order.contract) + "\",\"end\":\"" +
-                    to_text(order.end) + "\",\"erased\":\"" + to_text(order.erased) + "\",\"limit\":\"" +
+  std::string out = "{\"svc\":\"" + order.service_code + "\",\"contract\":\"" +
+                    ipc::EraseLog::Contract_Name(order.contract) + "\",\"end\":\"" + to_text(order.end) +
+                    "\",\"erased\":\"" + to_text(order.erased) + "\",\"limit\":\"" +
                     day_text(add_days(day_of(order.end), Erasures::limit_days(order.contract))) + "\",\"reason\":\"";
   append_escaped(out, order.reason, Quote::kJson);
   out += "\",\"streams\":[";
@@ -48,7 +51,8 @@ std::string report_of(const Erasures::Order& order, const std::vector<Vault::Era
            ",\"bytes\":" + std::to_string(one.bytes) + ",\"keys\":" + std::to_string(one.keys) + "}";
   }
   out += "],\"box_key\":\"replaced\"";
-  const Signature signature = sign(keyring.signing_seed(), {reinterpret_cast<const std::uint8_t*>(out.data()), out.size()});
+  const Signature signature =
+      sign(keyring.signing_seed(), {reinterpret_cast<const std::uint8_t*>(out.data()), out.size()});
   return out + ",\"signature\":\"" + hex(signature) + "\"}";
 }
 
@@ -64,14 +68,16 @@ std::int64_t Erasures::limit_days(ipc::EraseLog::Contract contract) {
 std::string to_line(const Erasures::Order& order) {
   std::string types;
   for (const LogKind type : order.types) types += (types.empty() ? "" : ",") + std::string(text_of(type));
-  return order.service_code + ' ' + (types.empty() ? "all" : types) + ' ' + std::to_string(static_cast<int>(order.contract)) + ' ' +
-         std::to_string(order.end.ns) + ' ' + std::string(text_of(order.state)) + ' ' + std::to_string(order.erased.ns) + ' ' +
-         hex_text(order.reason) + ' ' + hex_text(order.report);
+  return order.service_code + ' ' + (types.empty() ? "all" : types) + ' ' +
+         std::to_string(static_cast<int>(order.contract)) + ' ' + std::to_string(order.end.ns) + ' ' +
+         std::string(text_of(order.state)) + ' ' + std::to_string(order.erased.ns) + ' ' + hex_text(order.reason) +
+         ' ' + hex_text(order.report);
 }
 
 Result<Erasures::Order> parse_order(std::string_view line) {
   std::vector<std::string_view> fields;
-  for (std::size_t end; (end = line.find(' ')) != std::string_view::npos && fields.size() < kFields; line.remove_prefix(end + 1)) {
+  for (std::size_t end; (end = line.find(' ')) != std::string_view::npos && fields.size() < kFields;
+       line.remove_prefix(end + 1)) {
     fields.push_back(line.substr(0, end));
   }
   fields.push_back(line);
@@ -87,8 +93,9 @@ Result<Erasures::Order> parse_order(std::string_view line) {
   }
   int contract = 0;
   const auto state = enum_from<Erasures::State>(fields[4]);
-  if (!take_number(fields[2], contract) || !ipc::EraseLog::Contract_IsValid(contract) || !take_number(fields[3], out.end.ns) || !state ||
-      !take_number(fields[5], out.erased.ns) || !take_hex(fields[6], out.reason) || !take_hex(fields[7], out.report)) {
+  if (!take_number(fields[2], contract) || !ipc::EraseLog::Contract_IsValid(contract) ||
+      !take_number(fields[3], out.end.ns) || !state || !take_number(fields[5], out.erased.ns) ||
+      !take_hex(fields[6], out.reason) || !take_hex(fields[7], out.report)) {
     return kBad;
   }
   out.contract = static_cast<ipc::EraseLog::Contract>(contract);
@@ -116,7 +123,8 @@ Result<void> Erasures::open(Timestamp now) {
 Result<void> Erasures::enforce() {
   for (const Order& order : orders_) {
     if (order.state != State::kErased) continue;
-    for (const LogKind type : order.types.empty() ? std::vector<LogKind>(kAllTypes.begin(), kAllTypes.end()) : order.types) {
+    for (const LogKind type :
+         order.types.empty() ? std::vector<LogKind>(kAllTypes.begin(), kAllTypes.end()) : order.types) {
       const StreamName stream{order.service_code, type};
       const auto names = list_segments(vault_.folder(stream));
       const bool foreign = std::any_of(names.begin(), names.end(), [&](const SegmentName& name) {
@@ -136,8 +144,9 @@ Result<void> Erasures::save() {
 }
 
 Erasures::Order* Erasures::find(const std::string& service_code, const std::vector<LogKind>& types) {
-  const auto found = std::find_if(orders_.rbegin(), orders_.rend(),
-                                  [&](const Order& one) { return one.service_code == service_code && one.types == types; });
+  const auto found = std::find_if(orders_.rbegin(), orders_.rend(), [&](const Order& one) {
+    return one.service_code == service_code && one.types == types;
+  });
   return found == orders_.rend() ? nullptr : &*found;
 }
 
@@ -179,14 +188,23 @@ ipc::LogErasure Erasures::act(const ipc::EraseLog& request, Timestamp now) {
     if (!save()) return refuse("the order cannot be written");
     return answer(nullptr);
   }
-  if (request.what() != ipc::EraseLog::SCHEDULE && request.what() != ipc::EraseLog::NOW) return refuse("unknown request");
+  if (request.what() != ipc::EraseLog::SCHEDULE && request.what() != ipc::EraseLog::NOW)
+    return refuse("unknown request");
   if (request.what() == ipc::EraseLog::SCHEDULE && open) return refuse("it is scheduled already");
   if (!open) {
-    orders_.push_back({request.service_code(), types, request.contract(), {request.end_ns() == 0 ? now.ns : request.end_ns()}, State::kScheduled, {}, request.reason(), {}});
+    orders_.push_back({request.service_code(),
+                       types,
+                       request.contract(),
+                       {request.end_ns() == 0 ? now.ns : request.end_ns()},
+                       State::kScheduled,
+                       {},
+                       request.reason(),
+                       {}});
     order = &orders_.back();
   }
   if (!save()) return refuse("the order cannot be written");
-  if (request.what() == ipc::EraseLog::NOW && !erase(*order, now)) return refuse("it was begun and could not be finished: it is tried again at the next start");
+  if (request.what() == ipc::EraseLog::NOW && !erase(*order, now))
+    return refuse("it was begun and could not be finished: it is tried again at the next start");
   return answer(order);
 }
 

@@ -11,8 +11,9 @@
 
 namespace sekisho::mgmt {
 
-/// What is to be erased when, and what was: ROOT/keys/erasures, which is in no backup. An erasure that was begun is finished by whoever
-/// starts next; records that somebody puts back have no key any more, and enforce() removes them. Thread: the loop's.
+/// What is to be erased when, and what was: ROOT/keys/erasures, which is in no backup. An erasure that was begun is
+/// finished by whoever starts next; records that somebody puts back have no key any more, and enforce() removes them.
+/// Thread: the loop's.
 class Erasures {
  public:
   enum class State : std::uint8_t { kNone = 0, kScheduled, kErasing, kErased };
@@ -20,7 +21,7 @@ class Erasures {
     std::string service_code;
     std::vector<LogKind> types;  ///< empty: all
     ipc::EraseLog::Contract contract{};
-    Timestamp end;               ///< T0
+    Timestamp end;  ///< T0
     State state{};
     Timestamp erased;
     std::string reason, report;

@@ -55,7 +55,9 @@ std::uint64_t key_of_network(const Address& address) {
   return hash_of(bytes_of(address, address.family == Family::kIpv4 ? 3 : 8), kNetworkSeed);
 }
 
-std::uint64_t key_of(std::string_view field, std::string_view value) { return hash_of(value, hash_of(field, kFieldSeed)); }
+std::uint64_t key_of(std::string_view field, std::string_view value) {
+  return hash_of(value, hash_of(field, kFieldSeed));
+}
 
 std::string FilterBuilder::finish() {
   std::sort(keys_.begin(), keys_.end());

@@ -21,7 +21,8 @@ std::uint64_t key_of_network(const Address& address);
 /// A text, id or MAC in the field of that name.
 std::uint64_t key_of(std::string_view field, std::string_view value);
 
-/// A split block Bloom filter: 32 bytes hold eight bits of each key. Of a thousand keys that were not added, about five seem to be there.
+/// A split block Bloom filter: 32 bytes hold eight bits of each key. Of a thousand keys that were not added, about five
+/// seem to be there.
 class FilterBuilder {
  public:
   void add(std::uint64_t key) { keys_.push_back(key); }

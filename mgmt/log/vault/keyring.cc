@@ -19,12 +19,17 @@ namespace sekisho::mgmt {
 namespace {
 
 constexpr std::string_view kMagic = "SKKEYS01", kBoxMagic = "SKBOXK01";
-constexpr std::size_t kFileBytesMax = 4U << 20, kKeyBytes = 32, kEntryBytes = 1 + 4 + kKeyBytes, kSealedMin = 8 + 12 + kAeadTagBytes;
+constexpr std::size_t kFileBytesMax = 4U << 20, kKeyBytes = 32, kEntryBytes = 1 + 4 + kKeyBytes,
+                      kSealedMin = 8 + 12 + kAeadTagBytes;
 constexpr Error kBadFile{ErrorCode::kMalformed, ErrorSite::kStore, 1};
 constexpr std::int64_t kJapanSeconds = std::int64_t{9} * 3600, kDaySeconds = 86'400;
 
-ByteSpan span_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
-void wipe(std::string& text) { OPENSSL_cleanse(text.data(), text.size()); }
+ByteSpan span_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+void wipe(std::string& text) {
+  OPENSSL_cleanse(text.data(), text.size());
+}
 
 std::string open_text(const TenantKeys& keys) {
   std::string out;
@@ -43,8 +48,8 @@ Day day_of(Timestamp time) {
 }
 
 std::int64_t number_of(Day day) {
-  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(day / 10000)), std::chrono::month(day / 100 % 100),
-                                         std::chrono::day(day % 100)};
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(day / 10000)),
+                                         std::chrono::month(day / 100 % 100), std::chrono::day(day % 100)};
   return std::chrono::sys_days(date).time_since_epoch().count();
 }
 
@@ -66,7 +71,8 @@ std::string day_text(Day day) {
 
 std::optional<Day> parse_day(std::string_view text) {
   if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
-  const std::string digits = std::string(text.substr(0, 4)) + std::string(text.substr(5, 2)) + std::string(text.substr(8, 2));
+  const std::string digits =
+      std::string(text.substr(0, 4)) + std::string(text.substr(5, 2)) + std::string(text.substr(8, 2));
   Day day = 0;
   const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), day);
   if (status != std::errc{} || end != digits.data() + digits.size() || day < 1970'01'01) return std::nullopt;
@@ -108,23 +114,27 @@ Result<void> Keyring::open() {
     box_ = {random_bytes<kKeyBytes>(), std::nullopt};
     SEKISHO_CHECK_OK(save_box());
   } else {
-    if (!box->starts_with(kBoxMagic) || (box->size() != 8 + kKeyBytes && box->size() != 8 + 2 * kKeyBytes)) return kBadFile;
+    if (!box->starts_with(kBoxMagic) || (box->size() != 8 + kKeyBytes && box->size() != 8 + 2 * kKeyBytes))
+      return kBadFile;
     std::copy_n(box->begin() + 8, kKeyBytes, box_.now.begin());
-    if (box->size() > 8 + kKeyBytes) std::copy_n(box->begin() + 8 + kKeyBytes, kKeyBytes, box_.before.emplace().begin());
+    if (box->size() > 8 + kKeyBytes)
+      std::copy_n(box->begin() + 8 + kKeyBytes, kKeyBytes, box_.before.emplace().begin());
     wipe(*box);
   }
   auto seed = read_file(path("sign.key"), kFileBytesMax);
   if (!seed && seed.error().code != ErrorCode::kNotFound) return seed.error();
   if (!seed) {
     seed_ = random_bytes<kKeyBytes>();
-    SEKISHO_CHECK_OK(replace_for_good(disk_, path("sign.key"), {reinterpret_cast<const char*>(seed_.data()), seed_.size()}));
+    SEKISHO_CHECK_OK(
+        replace_for_good(disk_, path("sign.key"), {reinterpret_cast<const char*>(seed_.data()), seed_.size()}));
   } else {
     if (seed->size() != seed_.size()) return kBadFile;
     std::copy(seed->begin(), seed->end(), seed_.begin());
     wipe(*seed);
   }
   const SigningPublic open_half = signing_public();
-  SEKISHO_CHECK_OK(replace_for_good(disk_, path("sign.pub"), {reinterpret_cast<const char*>(open_half.data()), open_half.size()}));
+  SEKISHO_CHECK_OK(
+      replace_for_good(disk_, path("sign.pub"), {reinterpret_cast<const char*>(open_half.data()), open_half.size()}));
   if (box_.before) SEKISHO_CHECK_OK(finish_rotation());
   open_ = true;
   return {};
@@ -191,9 +201,10 @@ Result<AeadKey> Keyring::key(const StreamName& stream, Day day) {
   SEKISHO_TRY(TenantKeys * keys, load(stream.service_code));
   const auto found = keys->find({stream.type, day});
   if (found != keys->end()) return found->second;
-  const AeadKey fresh = random_bytes<kKeyBytes>();
+  // Of all types at once: a day begins for all of them, and each file that is made safe costs time.
   TenantKeys wider = *keys;
-  wider[{stream.type, day}] = fresh;
+  for (const LogKind type : kAllTypes) wider.try_emplace({type, day}, random_bytes<kKeyBytes>());
+  const AeadKey fresh = wider.at({stream.type, day});
   SEKISHO_CHECK_OK(save(stream.service_code, wider));
   *keys = std::move(wider);
   return fresh;
@@ -241,7 +252,8 @@ Result<void> Keyring::finish_rotation() {
   if (handle == nullptr) return disk_error();
   while (const dirent* entry = ::readdir(handle)) {
     const std::string_view name = entry->d_name;
-    if (name.size() == 16 && name.ends_with(".keys") && is_service_code(name.substr(0, 11))) codes.emplace_back(name.substr(0, 11));
+    if (name.size() == 16 && name.ends_with(".keys") && is_service_code(name.substr(0, 11)))
+      codes.emplace_back(name.substr(0, 11));
   }
   ::closedir(handle);
   for (const std::string& code : codes) {

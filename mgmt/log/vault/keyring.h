@@ -32,11 +32,12 @@ using TenantKeys = std::map<std::pair<LogKind, Day>, AeadKey>;
 /// Parses the open text of a key file. kMalformed: none.
 Result<TenantKeys> parse_keys(std::string_view text);
 
-/// Keys of all records, in files of their own: ROOT/keys/SERVICE-CODE.keys, sealed under the box key (ROOT/keys/box.key).
+/// Keys of all records, in files of their own: ROOT/keys/SERVICE-CODE.keys, sealed under the box key
+/// (ROOT/keys/box.key).
 ///
-/// To destroy a key is to erase what it sealed. Therefore the box key changes with it, and every key file is sealed anew: an old copy of
-/// a key file is worth nothing without the old box key, which is gone; ROOT/keys is in no backup. A crash in between leaves
-/// both box keys, and open() finishes the work. Thread: the loop's.
+/// To destroy a key is to erase what it sealed. Therefore the box key changes with it, and every key file is sealed
+/// anew: an old copy of a key file is worth nothing without the old box key, which is gone; ROOT/keys is in no backup.
+/// A crash in between leaves both box keys, and open() finishes the work. Thread: the loop's.
 class Keyring {
  public:
   Keyring(std::string root, Disk& disk);
@@ -50,7 +51,8 @@ class Keyring {
   Result<std::optional<AeadKey>> find(const StreamName& stream, Day day);
   Result<TenantKeys> keys_of(const std::string& service_code);
   using What = std::vector<std::pair<LogKind, Day>>;
-  /// Destroys the keys of these streams' days; all of a tenant's where the list is empty. Returns those that there were.
+  /// Destroys the keys of these streams' days; all of a tenant's where the list is empty. Returns those that there
+  /// were.
   Result<std::map<std::string, What>> destroy(const std::map<std::string, What>& what);
 
   [[nodiscard]] const SigningSeed& signing_seed() const { return seed_; }

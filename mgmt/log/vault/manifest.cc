@@ -16,7 +16,9 @@ namespace {
 
 constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kStore, 3};
 
-ByteSpan span_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan span_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 /// Reads `"name":value` after `"name":value`, in the order they are written.
 class LineReader {
@@ -111,7 +113,9 @@ std::string signed_text(const Manifest& manifest) {
   return out;
 }
 
-std::string to_line(const Manifest& manifest) { return signed_text(manifest) + ",\"signature\":\"" + hex(manifest.signature) + "\"}"; }
+std::string to_line(const Manifest& manifest) {
+  return signed_text(manifest) + ",\"signature\":\"" + hex(manifest.signature) + "\"}";
+}
 
 Result<Manifest> parse_manifest(std::string_view line) {
   LineReader reader(line);
@@ -138,6 +142,8 @@ Result<Manifest> parse_manifest(std::string_view line) {
   return out;
 }
 
-Sha256Digest digest_of_line(std::string_view line) { return sha256(span_of(line)); }
+Sha256Digest digest_of_line(std::string_view line) {
+  return sha256(span_of(line));
+}
 
 }  // namespace sekisho::mgmt

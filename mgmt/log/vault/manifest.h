@@ -6,8 +6,8 @@
 
 #include "mgmt/log/vault/segment.h"
 
-/// What was stored, hour by hour, under the box's signature: one line of JSON each in STREAM/manifest, each with the SHA-256 of the line
-/// before. Segments say that blocks follow one another; manifests say which there were.
+/// What was stored, hour by hour, under the box's signature: one line of JSON each in STREAM/manifest, each with the
+/// SHA-256 of the line before. Segments say that blocks follow one another; manifests say which there were.
 namespace sekisho::mgmt {
 
 struct Manifest {
@@ -21,10 +21,10 @@ struct Manifest {
   std::uint64_t number = 0;  ///< of the line, from 0
   SegmentName segment;
   std::uint64_t first_block = 0, last_block = 0, first_sequence = 0, last_sequence = 0, records = 0;
-  std::string from, to;      ///< times of the first and the last record; kExpired: when it was removed
+  std::string from, to;  ///< times of the first and the last record; kExpired: when it was removed
   std::string node;
-  Sha256Digest chain{};      ///< of the last block
-  Sha256Digest previous{};   ///< of the line before
+  Sha256Digest chain{};     ///< of the last block
+  Sha256Digest previous{};  ///< of the line before
   Signature signature{};
 };
 

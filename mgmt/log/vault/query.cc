@@ -29,8 +29,12 @@ std::string stored_text(const auto& value) {
   return out;
 }
 
-bool is_text(ColumnKind kind) { return kind == ColumnKind::kText || kind == ColumnKind::kTexts; }
-bool is_address(ColumnKind kind) { return kind == ColumnKind::kAddress || kind == ColumnKind::kAddresses; }
+bool is_text(ColumnKind kind) {
+  return kind == ColumnKind::kText || kind == ColumnKind::kTexts;
+}
+bool is_address(ColumnKind kind) {
+  return kind == ColumnKind::kAddress || kind == ColumnKind::kAddresses;
+}
 
 /// Columns of this type that a condition's field means.
 std::vector<std::size_t> columns_for(LogKind type, std::string_view field, Audience audience) {
@@ -38,14 +42,16 @@ std::vector<std::size_t> columns_for(LogKind type, std::string_view field, Audie
   const auto& columns = columns_of(type);
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (columns[i].provider && audience == Audience::kTenant) continue;
-    const bool any = (field == "address" && is_address(columns[i].kind)) || (field == "text" && is_text(columns[i].kind));
+    const bool any =
+        (field == "address" && is_address(columns[i].kind)) || (field == "text" && is_text(columns[i].kind));
     if (any || columns[i].name == field) out.push_back(i);
   }
   return out;
 }
 
 bool known_anywhere(std::string_view field, Audience audience) {
-  return std::any_of(kAllTypes.begin(), kAllTypes.end(), [&](LogKind type) { return !columns_for(type, field, audience).empty(); });
+  return std::any_of(kAllTypes.begin(), kAllTypes.end(),
+                     [&](LogKind type) { return !columns_for(type, field, audience).empty(); });
 }
 
 }  // namespace
@@ -114,7 +120,8 @@ std::string Query::add_value(const Column& column, const std::string& text, Cond
 
 std::string Query::add_range(const Column& column, const ipc::LogCondition& from, Condition& out) {
   const bool time = column.kind == ColumnKind::kTime;
-  if (!time && column.kind != ColumnKind::kNumber && column.kind != ColumnKind::kOptional) return "field " + from.field() + " has no range";
+  if (!time && column.kind != ColumnKind::kNumber && column.kind != ColumnKind::kOptional)
+    return "field " + from.field() + " has no range";
   if (from.values_size() != 2) return "a range has two values";
   const std::uint64_t shift = column.kind == ColumnKind::kOptional ? 1 : 0;
   std::uint64_t ends[2] = {time ? 1 : shift, kMost};
@@ -122,7 +129,8 @@ std::string Query::add_range(const Column& column, const ipc::LogCondition& from
     const std::string& text = from.values(i);
     if (text.empty()) continue;
     const auto stamp = time ? parse_timestamp(text) : std::nullopt;
-    const auto value = time ? (stamp ? std::optional(stamp->ns + (i == 1 ? kMillisecond - 1 : 0)) : std::nullopt) : parse_number(text);
+    const auto value =
+        time ? (stamp ? std::optional(stamp->ns + (i == 1 ? kMillisecond - 1 : 0)) : std::nullopt) : parse_number(text);
     if (!value || *value == kMost) return "field " + from.field() + " cannot be \"" + text + "\"";
     ends[i] = *value + shift;
   }
@@ -152,7 +160,8 @@ std::string Query::add_values(const Column& column, const ipc::LogCondition& fro
   return {};
 }
 
-std::string Query::compile(LogKind type, const std::vector<ipc::LogCondition>& conditions, Audience audience, Query& out) {
+std::string Query::compile(LogKind type, const std::vector<ipc::LogCondition>& conditions, Audience audience,
+                           Query& out) {
   out = Query();
   out.type_ = type;
   for (const ipc::LogCondition& from : conditions) {
@@ -176,7 +185,8 @@ std::string Query::compile(LogKind type, const std::vector<ipc::LogCondition>& c
 }
 
 bool Query::never() const {
-  return std::any_of(conditions_.begin(), conditions_.end(), [](const Condition& one) { return one.columns.empty() && !one.negate; });
+  return std::any_of(conditions_.begin(), conditions_.end(),
+                     [](const Condition& one) { return one.columns.empty() && !one.negate; });
 }
 
 bool Query::uses_filter() const {
@@ -185,7 +195,8 @@ bool Query::uses_filter() const {
 
 bool Query::may_match(ByteSpan filter) const {
   return std::all_of(conditions_.begin(), conditions_.end(), [&](const Condition& one) {
-    return one.keys.empty() || std::any_of(one.keys.begin(), one.keys.end(), [&](std::uint64_t key) { return may_hold(filter, key); });
+    return one.keys.empty() ||
+           std::any_of(one.keys.begin(), one.keys.end(), [&](std::uint64_t key) { return may_hold(filter, key); });
   });
 }
 
@@ -201,7 +212,8 @@ bool Query::item_holds(const Condition& condition, ColumnKind kind, std::string_
   if (is_address(kind) && condition.test == Test::WITHIN) {
     Address address;
     if (!restore(value, address) || address.family == Family::kNone) return false;
-    return std::any_of(condition.prefixes.begin(), condition.prefixes.end(), [&](const Prefix& one) { return one.contains(address); });
+    return std::any_of(condition.prefixes.begin(), condition.prefixes.end(),
+                       [&](const Prefix& one) { return one.contains(address); });
   }
   return std::any_of(condition.texts.begin(), condition.texts.end(), [&](const std::string& text) {
     if (condition.test == Test::PREFIX) return value.starts_with(text);
@@ -212,7 +224,8 @@ bool Query::item_holds(const Condition& condition, ColumnKind kind, std::string_
 
 bool Query::holds(const Condition& condition, const Column& column, std::string_view value) {
   if (condition.test == Test::PRESENT) return !value.empty();
-  if (column.kind != ColumnKind::kTexts && column.kind != ColumnKind::kAddresses) return item_holds(condition, column.kind, value);
+  if (column.kind != ColumnKind::kTexts && column.kind != ColumnKind::kAddresses)
+    return item_holds(condition, column.kind, value);
   while (!value.empty()) {
     std::uint64_t length = 0;
     if (!take_varint(value, length) || length > value.size()) return false;
@@ -228,7 +241,8 @@ Result<void> Query::mark(const Condition& condition, Block& block, std::vector<s
     const Column& column = columns_of(type_)[at];
     if (column.is_number()) {
       SEKISHO_TRY(const auto* values, block.numbers(at));
-      for (std::size_t i = 0; i < rows.size(); ++i) rows[i] |= static_cast<std::uint8_t>(holds(condition, (*values)[i]));
+      for (std::size_t i = 0; i < rows.size(); ++i)
+        rows[i] |= static_cast<std::uint8_t>(holds(condition, (*values)[i]));
       continue;
     }
     SEKISHO_TRY(const auto* values, block.texts(at));
@@ -249,7 +263,8 @@ Result<std::vector<std::uint8_t>> Query::match(Block& block) const {
   for (const Condition& condition : conditions_) {
     rows.assign(block.rows(), 0);
     SEKISHO_CHECK_OK(mark(condition, block, rows));
-    for (std::size_t i = 0; i < out.size(); ++i) out[i] &= static_cast<std::uint8_t>(rows[i] ^ static_cast<std::uint8_t>(condition.negate));
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] &= static_cast<std::uint8_t>(rows[i] ^ static_cast<std::uint8_t>(condition.negate));
     if (std::find(out.begin(), out.end(), 1) == out.end()) break;
   }
   return out;

@@ -18,7 +18,8 @@ class Query {
  public:
   /// The text is what is wrong with the conditions; empty: none. A field that this type does not have matches nothing;
   /// one that no type has, or that is not for this audience, is wrong.
-  static std::string compile(LogKind type, const std::vector<ipc::LogCondition>& conditions, Audience audience, Query& out);
+  static std::string compile(LogKind type, const std::vector<ipc::LogCondition>& conditions, Audience audience,
+                             Query& out);
 
   /// False: no record of a block with this filter matches. Whether it is worth asking: uses_filter().
   [[nodiscard]] bool may_match(ByteSpan filter) const;
@@ -36,7 +37,7 @@ class Query {
     std::vector<std::uint64_t> low, high;  ///< numbers as stored, both included
     std::vector<std::string> texts;        ///< as stored; PREFIX, CONTAINS: a part
     std::vector<Prefix> prefixes;
-    std::vector<std::uint64_t> keys;       ///< one of them is in the filter, or nothing matches
+    std::vector<std::uint64_t> keys;  ///< one of them is in the filter, or nothing matches
   };
   static std::string add_values(const Column& column, const ipc::LogCondition& from, Condition& out);
   static std::string add_value(const Column& column, const std::string& text, Condition& out);

@@ -11,18 +11,30 @@ constexpr Error kBadRow{ErrorCode::kMalformed, ErrorSite::kStore, 0};
 
 template <typename T>
 constexpr ColumnKind kind_of() {
-  if constexpr (Number<T>) return ColumnKind::kNumber;
-  else if constexpr (Enumeration<T>) return ColumnKind::kWord;
-  else if constexpr (std::same_as<T, HexId>) return ColumnKind::kHex;
-  else if constexpr (std::same_as<T, Timestamp>) return ColumnKind::kTime;
-  else if constexpr (std::same_as<T, std::optional<bool>>) return ColumnKind::kBool;
-  else if constexpr (std::same_as<T, Uuid>) return ColumnKind::kUuid;
-  else if constexpr (std::same_as<T, Mac>) return ColumnKind::kMac;
-  else if constexpr (std::same_as<T, Address>) return ColumnKind::kAddress;
-  else if constexpr (std::same_as<T, std::string>) return ColumnKind::kText;
-  else if constexpr (std::same_as<T, std::vector<std::string>>) return ColumnKind::kTexts;
-  else if constexpr (std::same_as<T, std::vector<Address>>) return ColumnKind::kAddresses;
-  else return ColumnKind::kOptional;
+  if constexpr (Number<T>)
+    return ColumnKind::kNumber;
+  else if constexpr (Enumeration<T>)
+    return ColumnKind::kWord;
+  else if constexpr (std::same_as<T, HexId>)
+    return ColumnKind::kHex;
+  else if constexpr (std::same_as<T, Timestamp>)
+    return ColumnKind::kTime;
+  else if constexpr (std::same_as<T, std::optional<bool>>)
+    return ColumnKind::kBool;
+  else if constexpr (std::same_as<T, Uuid>)
+    return ColumnKind::kUuid;
+  else if constexpr (std::same_as<T, Mac>)
+    return ColumnKind::kMac;
+  else if constexpr (std::same_as<T, Address>)
+    return ColumnKind::kAddress;
+  else if constexpr (std::same_as<T, std::string>)
+    return ColumnKind::kText;
+  else if constexpr (std::same_as<T, std::vector<std::string>>)
+    return ColumnKind::kTexts;
+  else if constexpr (std::same_as<T, std::vector<Address>>)
+    return ColumnKind::kAddresses;
+  else
+    return ColumnKind::kOptional;
 }
 
 struct Lister {
@@ -71,7 +83,9 @@ std::size_t bytes_in(const Address& address) {
   return address.family == Family::kNone ? 0 : address.family == Family::kIpv4 ? 4 : 16;
 }
 
-std::string_view view_of(const auto& bytes, std::size_t length) { return {reinterpret_cast<const char*>(bytes.data()), length}; }
+std::string_view view_of(const auto& bytes, std::size_t length) {
+  return {reinterpret_cast<const char*>(bytes.data()), length};
+}
 
 /// The next item of a list; false when there is none.
 bool take_item(std::string_view& bytes, std::string_view& item) {
@@ -130,7 +144,9 @@ void append_stored(std::string& out, const Field&, const Uuid& value) {
 void append_stored(std::string& out, const Field&, const Mac& value) {
   if (!value.is_zero()) out += view_of(value.bytes, value.bytes.size());
 }
-void append_stored(std::string& out, const Field&, const Address& value) { out += view_of(value.bytes, bytes_in(value)); }
+void append_stored(std::string& out, const Field&, const Address& value) {
+  out += view_of(value.bytes, bytes_in(value));
+}
 void append_stored(std::string& out, const Field& field, const std::vector<std::string>& value) {
   for (const std::string& text : value) {
     const std::string_view cut = cut_characters(text, field.characters_max);
@@ -145,7 +161,9 @@ void append_stored(std::string& out, const Field& field, const std::vector<Addre
   }
 }
 
-bool restore(std::string_view bytes, std::string& value) { return value = bytes, true; }
+bool restore(std::string_view bytes, std::string& value) {
+  return value = bytes, true;
+}
 bool restore(std::string_view bytes, Uuid& value) {
   value = {};
   if (bytes.empty()) return true;

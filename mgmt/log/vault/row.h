@@ -14,7 +14,20 @@
 /// How a field's value is kept: a number, or bytes; 0 and no bytes are the absent value.
 namespace sekisho::mgmt {
 
-enum class ColumnKind : std::uint8_t { kNumber, kOptional, kBool, kWord, kHex, kTime, kUuid, kMac, kAddress, kText, kTexts, kAddresses };
+enum class ColumnKind : std::uint8_t {
+  kNumber,
+  kOptional,
+  kBool,
+  kWord,
+  kHex,
+  kTime,
+  kUuid,
+  kMac,
+  kAddress,
+  kText,
+  kTexts,
+  kAddresses
+};
 
 /// One field of a type.
 struct Column {
@@ -35,23 +48,37 @@ inline constexpr std::size_t kTimeColumn = 2, kSequenceColumn = 6, kEidColumn = 
 
 template <typename T>
 concept NumberField = Number<T> || Enumeration<T> || std::same_as<T, HexId> || std::same_as<T, Timestamp> ||
-    std::same_as<T, std::optional<bool>> || requires(T value) { requires Number<std::remove_cvref_t<decltype(*value)>> && requires { value.has_value(); }; };
+    std::same_as<T, std::optional<bool>> || requires(T value) {
+  requires Number<std::remove_cvref_t<decltype(*value)>> && requires {
+    value.has_value();
+  };
+};
 
 template <NumberField T>
 std::uint64_t stored(const T& value) {
-  if constexpr (std::same_as<T, HexId>) return value.value;
-  else if constexpr (std::same_as<T, Timestamp>) return value.ns;
-  else if constexpr (Number<T> || Enumeration<T>) return static_cast<std::uint64_t>(value);
-  else return value.has_value() ? std::min(static_cast<std::uint64_t>(*value), std::numeric_limits<std::uint64_t>::max() - 1) + 1 : 0;
+  if constexpr (std::same_as<T, HexId>)
+    return value.value;
+  else if constexpr (std::same_as<T, Timestamp>)
+    return value.ns;
+  else if constexpr (Number<T> || Enumeration<T>)
+    return static_cast<std::uint64_t>(value);
+  else
+    return value.has_value()
+               ? std::min(static_cast<std::uint64_t>(*value), std::numeric_limits<std::uint64_t>::max() - 1) + 1
+               : 0;
 }
 
 /// False when the field cannot hold the number.
 template <NumberField T>
 bool restore(std::uint64_t number, T& value) {
-  if constexpr (std::same_as<T, HexId>) return value.value = number, true;
-  else if constexpr (std::same_as<T, Timestamp>) return value.ns = number, true;
-  else if constexpr (Enumeration<T>) return value = static_cast<T>(number), number < EnumText<T>::kNames.size();
-  else if constexpr (Number<T>) return value = static_cast<T>(number), value == number;
+  if constexpr (std::same_as<T, HexId>)
+    return value.value = number, true;
+  else if constexpr (std::same_as<T, Timestamp>)
+    return value.ns = number, true;
+  else if constexpr (Enumeration<T>)
+    return value = static_cast<T>(number), number < EnumText<T>::kNames.size();
+  else if constexpr (Number<T>)
+    return value = static_cast<T>(number), value == number;
   else if constexpr (std::same_as<T, std::optional<bool>>) {
     value = number == 0 ? T{} : T{number == 2};
     return number <= 2;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Overview. Each stream walks its blocks backwards and stops at the newest record that matches; the newest of all streams goes on the page.
-// A block whose times or filter say no is never unpacked. Time up: what is newer than every block not looked at yet is still given.
+// Overview. Each stream walks its blocks backwards and stops at the newest record that matches; the newest of all
+// streams goes on the page. A block whose times or filter say no is never unpacked. Time up: what is newer than every
+// block not looked at yet is still given.
 #include "mgmt/log/vault/search.h"
 
 #include <algorithm>
@@ -26,8 +27,9 @@ std::uint64_t hash_of(const ipc::SearchLog& question) {
 
 std::string cursor_text(const Place& before, std::uint64_t question) {
   char out[96];
-  std::snprintf(out, sizeof(out), "1.%llx.%x.%llx.%016llx", static_cast<unsigned long long>(before.time), static_cast<unsigned>(before.type),
-                static_cast<unsigned long long>(before.sequence), static_cast<unsigned long long>(question));
+  std::snprintf(out, sizeof(out), "1.%llx.%x.%llx.%016llx", static_cast<unsigned long long>(before.time),
+                static_cast<unsigned>(before.type), static_cast<unsigned long long>(before.sequence),
+                static_cast<unsigned long long>(question));
   return out;
 }
 
@@ -48,7 +50,11 @@ std::optional<Place> parse_cursor(std::string_view text, std::uint64_t question)
 class Search::Stream {
  public:
   Stream(StreamView view, Query query, std::uint64_t from, Place before)
-      : view_(std::move(view)), query_(std::move(query)), from_(from), before_(before), segment_(view_.segments.size()) {
+      : view_(std::move(view)),
+        query_(std::move(query)),
+        from_(from),
+        before_(before),
+        segment_(view_.segments.size()) {
     done_ = query_.never();
   }
 
@@ -183,7 +189,8 @@ std::string Search::prepare(Vault& vault, const ipc::SearchLog& question, std::u
     if (std::string wrong = Query::compile(type, conditions, search->audience_, query); !wrong.empty()) return wrong;
     auto view = vault.view({question.service_code(), type}, first, kDayMost);
     if (!view) return "the records of type " + std::string(text_of(type)) + " cannot be read";
-    search->streams_.push_back(std::make_unique<Stream>(std::move(*view), std::move(query), question.from_ns(), before));
+    search->streams_.push_back(
+        std::make_unique<Stream>(std::move(*view), std::move(query), question.from_ns(), before));
   }
   out = std::move(search);
   return {};
@@ -217,7 +224,8 @@ ipc::LogPage Search::run() {
     if (const auto entry = newest->take()) append_json(*page.add_records(), *entry, audience_);
   }
   if (last) page.set_cursor(cursor_text(*last, question_));
-  page.set_microseconds(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began).count()));
+  page.set_microseconds(
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began).count()));
   return page;
 }
 

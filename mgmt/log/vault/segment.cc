@@ -14,7 +14,9 @@ constexpr std::string_view kMagic = "SKVAULT1", kEnd = ".seg", kBlockMagic = "SK
 constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kStore, 2};
 constexpr std::uint64_t kDigestBytes = sizeof(Sha256Digest);
 
-ByteSpan span_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan span_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 void put(std::string& out, std::uint64_t value, std::size_t bytes) {
   for (std::size_t i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i));
@@ -101,9 +103,13 @@ Result<SegmentHead> parse_segment_head(std::string_view bytes) {
   return out;
 }
 
-Sha256Digest chain_of(const SegmentHead& head) { return sha256(span_of(encode(head))); }
+Sha256Digest chain_of(const SegmentHead& head) {
+  return sha256(span_of(encode(head)));
+}
 
-std::uint64_t BlockHead::bytes() const { return kBlockHeadBytes + std::uint64_t{index_bytes} + body_bytes + kDigestBytes; }
+std::uint64_t BlockHead::bytes() const {
+  return kBlockHeadBytes + std::uint64_t{index_bytes} + body_bytes + kDigestBytes;
+}
 
 std::string encode(const BlockHead& head) {
   std::string out(kBlockMagic);
@@ -200,7 +206,8 @@ Result<std::string> SegmentReader::filter(std::uint64_t offset, const BlockHead&
 }
 
 Result<Block> SegmentReader::body(std::uint64_t offset, const BlockHead& head, Aead& key) const {
-  SEKISHO_TRY(const std::string sealed, read_exact(fd_.get(), offset + kBlockHeadBytes + head.index_bytes, head.body_bytes));
+  SEKISHO_TRY(const std::string sealed,
+              read_exact(fd_.get(), offset + kBlockHeadBytes + head.index_bytes, head.body_bytes));
   std::string out;
   SEKISHO_CHECK_OK(key.open(head.body_nonce, span_of(associated_with(head_.stream, head)), span_of(sealed), out));
   SEKISHO_TRY(Block block, Block::parse(head_.stream.type, std::move(out)));

@@ -15,8 +15,9 @@
 ///   head      magic, type, service code, day, number, first block, chain before it
 ///   block     head (numbers, times, lengths, chain before it) | sealed index | sealed body | SHA-256 of these three
 ///
-/// The chain value of a block is its SHA-256, and each block's head holds the one before: no block can be changed, taken out, put
-/// elsewhere or put in. Lengths, numbers and times are in the clear, so that all this is checked without a key; whom a record speaks of is not.
+/// The chain value of a block is its SHA-256, and each block's head holds the one before: no block can be changed,
+/// taken out, put elsewhere or put in. Lengths, numbers and times are in the clear, so that all this is checked without
+/// a key; whom a record speaks of is not.
 namespace sekisho::mgmt {
 
 /// DATE-NUMBER.seg
@@ -50,7 +51,7 @@ struct BlockHead {
   std::uint32_t rows = 0;
   std::uint32_t index_bytes = 0, body_bytes = 0;  ///< sealed
   AeadNonce index_nonce{}, body_nonce{};
-  Sha256Digest chain{};  ///< of the block before
+  Sha256Digest chain{};                       ///< of the block before
   [[nodiscard]] std::uint64_t bytes() const;  ///< of the whole block
 };
 inline constexpr std::size_t kBlockHeadBytes = 120;
@@ -85,7 +86,8 @@ class SegmentReader {
   [[nodiscard]] std::uint64_t limit() const { return limit_; }
 
  private:
-  SegmentReader(Fd fd, SegmentHead head, std::uint64_t limit) : fd_(std::move(fd)), head_(std::move(head)), limit_(limit) {}
+  SegmentReader(Fd fd, SegmentHead head, std::uint64_t limit)
+      : fd_(std::move(fd)), head_(std::move(head)), limit_(limit) {}
 
   Fd fd_;
   SegmentHead head_;

@@ -20,7 +20,9 @@ constexpr std::size_t kFrameRows = 4096;
 constexpr std::size_t kManifestBytesMax = 64U << 20, kWalBytesMax = 512U << 20;
 constexpr Error kNoKey{ErrorCode::kDenied, ErrorSite::kStore, 4};
 
-std::uint64_t hour_of(Timestamp time) { return time.ns / kHour; }  // Japan is whole hours ahead
+std::uint64_t hour_of(Timestamp time) {
+  return time.ns / kHour;
+}  // Japan is whole hours ahead
 
 /// Numbers of the wals of a folder, rising.
 std::vector<std::uint64_t> list_wals(const std::string& folder) {
@@ -111,7 +113,8 @@ Result<void> Vault::recover(const StreamName& stream, State& state) {
   return {};
 }
 
-/// Finds the end of the newest segment. Blocks that a wal can make again are read whole: a power cut may have torn them.
+/// Finds the end of the newest segment. Blocks that a wal can make again are read whole: a power cut may have torn
+/// them.
 Result<void> Vault::recover_segments(const StreamName& stream, State& state, const std::vector<std::uint64_t>& wals) {
   std::vector<SegmentName> names = list_segments(folder(stream));
   std::optional<SegmentReader> opened;
@@ -123,7 +126,8 @@ Result<void> Vault::recover_segments(const StreamName& stream, State& state, con
       break;
     }
     if (reader.error().where == ErrorSite::kOs) return reader.error();
-    // Not even its head is whole: a power cut before it was safe, or somebody. What a wal makes again goes, else it is put aside.
+    // Not even its head is whole: a power cut before it was safe, or somebody. What a wal makes again goes, else it is
+    // put aside.
     const std::string aside = folder(stream) + "/torn-" + names.back().text();
     if ((wals.empty() ? disk_.rename(path, aside) : disk_.remove(path)) != 0) return disk_error();
     ++torn_;
@@ -141,9 +145,10 @@ Result<void> Vault::recover_segments(const StreamName& stream, State& state, con
     if (head && !*head) break;
     whole = head && (**head).number == state.next_block && (**head).chain == state.chain;
     if (!whole) break;
-    const bool doubtful = (!wals.empty() && state.next_block >= wals.front()) ||
-                          state.segment_bytes + (**head).bytes() == reader.limit();
-    const auto digest = doubtful ? reader.digest(state.segment_bytes, **head) : reader.stored_digest(state.segment_bytes, **head);
+    const bool doubtful =
+        (!wals.empty() && state.next_block >= wals.front()) || state.segment_bytes + (**head).bytes() == reader.limit();
+    const auto digest =
+        doubtful ? reader.digest(state.segment_bytes, **head) : reader.stored_digest(state.segment_bytes, **head);
     whole = digest.has_value();
     if (!whole) break;
     state.chain = *digest;
@@ -158,7 +163,8 @@ Result<void> Vault::recover_segments(const StreamName& stream, State& state, con
   return {};
 }
 
-/// What follows the last whole block is cut away. What no wal can make `again` is kept beside, for those who ask what happened.
+/// What follows the last whole block is cut away. What no wal can make `again` is kept beside, for those who ask what
+/// happened.
 Result<void> Vault::cut_segment(const StreamName& stream, State& state, std::uint64_t limit, bool again) {
   const std::string path = folder(stream) + "/" + state.segment->text();
   const Fd fd(disk_.open(path));
@@ -241,16 +247,28 @@ Result<void> Vault::recover_manifest(const StreamName& stream, State& state) {
     if (!line) break;
     state.next_manifest = line->number + 1;
     state.last_line = digest_of_line(left.substr(0, end));
-    if (line->kind == Manifest::Kind::kHour) state.first_unsigned = line->last_block + 1;
+    if (line->kind == Manifest::Kind::kHour) {
+      state.first_unsigned = line->last_block + 1;
+      // When all its days are over, a stream goes on where it was.
+      if (!state.segment) {
+        state.next_block = state.first_unsigned;
+        state.chain = line->chain;
+        state.newest = make_entry(stream.type);
+        state.newest->svc = stream.service_code, state.newest->node = line->node,
+        state.newest->seq = line->last_sequence;
+      }
+    }
     good += end + 1;
   }
-  if (text && good < text->size() && text->find('\n', good) == std::string::npos) {  // a torn last line; what else is wrong, verification says
+  if (text && good < text->size() &&
+      text->find('\n', good) == std::string::npos) {  // a torn last line; what else is wrong, verification says
     const Fd fd(disk_.open(path));
     if (!fd.valid() || disk_.truncate(fd.get(), good) != 0) return disk_error();
   }
   for (const SegmentName& name : list_segments(folder(stream))) {
     const std::string file = folder(stream) + "/" + name.text();
-    SEKISHO_TRY(const SegmentReader reader, SegmentReader::open(file, stream, name == state.segment ? state.segment_bytes : file_bytes(file)));
+    SEKISHO_TRY(const SegmentReader reader,
+                SegmentReader::open(file, stream, name == state.segment ? state.segment_bytes : file_bytes(file)));
     for (std::uint64_t offset = kSegmentHeadBytes;;) {
       SEKISHO_TRY(const auto head, reader.at(offset));
       if (!head) break;
@@ -284,21 +302,24 @@ LogStore::Appended Vault::append(const StreamName& stream, std::span<const LogEn
   State& state = **found;
   std::size_t stored = 0;
   while (stored < entries.size()) {
-    // Times of one stream never fall, so an earlier day than the stream's only comes from a stream that is ahead: it goes on with its day.
+    // Times of one stream never fall, so an earlier day than the stream's only comes from a stream that is ahead: it
+    // goes on with its day.
     const Day day = std::max(day_of(entries[stored].ts), state.day);
     const bool full = state.row_ends.size() >= options_.block_rows || state.rows.size() >= options_.block_bytes;
     if (!state.row_ends.empty() && (day != state.day || full)) {
       if (const auto sealed = seal(stream, state); !sealed) return {stored, sealed.error()};
     }
     std::size_t end = stored;
-    const std::size_t room = std::min(kFrameRows, options_.block_rows - std::min(options_.block_rows, state.row_ends.size()));
+    const std::size_t room =
+        std::min(kFrameRows, options_.block_rows - std::min(options_.block_rows, state.row_ends.size()));
     while (end < entries.size() && end - stored < room && std::max(day_of(entries[end].ts), state.day) == day) ++end;
     if (const auto written = append_frame(stream, state, entries.subspan(stored, end - stored), day); !written) {
       return {stored, written.error()};
     }
     stored = end;
   }
-  if (state.row_ends.size() >= options_.block_rows || pending_bytes_ > options_.pending_bytes_max) (void)seal(stream, state);
+  if (state.row_ends.size() >= options_.block_rows || pending_bytes_ > options_.pending_bytes_max)
+    (void)seal(stream, state);
   return {stored, std::nullopt};
 }
 
@@ -481,7 +502,8 @@ Result<void> Vault::sync() {
 /// Few files stay open; what a stream holds outside of blocks stays in memory.
 void Vault::close_some() {
   std::size_t open = 0;
-  for (const auto& [stream, state] : states_) open += static_cast<std::size_t>(state->wal_fd.valid() || state->segment_fd.valid());
+  for (const auto& [stream, state] : states_)
+    open += static_cast<std::size_t>(state->wal_fd.valid() || state->segment_fd.valid());
   if (open < options_.open_files_max || !sync()) return;
   for (auto& [stream, state] : states_) {
     state->wal_fd.reset();
@@ -535,7 +557,8 @@ Result<void> Vault::append_manifest(const StreamName& stream, State& state, Mani
   manifest.number = state.next_manifest;
   manifest.previous = state.last_line;
   const std::string text = signed_text(manifest);
-  manifest.signature = sekisho::sign(keyring_.signing_seed(), {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  manifest.signature =
+      sekisho::sign(keyring_.signing_seed(), {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
   const std::string line = to_line(manifest);
   const Fd fd(disk_.open(folder(stream) + "/manifest"));
   if (!fd.valid()) return disk_error();
@@ -602,7 +625,7 @@ Result<Vault::Count> Vault::count(const StreamName& stream) {
     out.last_day = name.day;
   }
   out.bytes += state->wal_bytes;
-  if (!state->newest) return out;
+  if (!state->newest || (out.first_day == 0 && state->row_ends.empty())) return out;
   out.last_day = std::max(out.last_day, state->day);
   if (out.first_day == 0) out.first_day = state->day;
   if (out.first_sequence == 0) out.first_sequence = state->pending.first_sequence;
@@ -616,15 +639,17 @@ Result<Vault::Expired> Vault::expire(const std::map<StreamName, Day>& first_kept
   std::map<std::string, Keyring::What> what;
   std::vector<std::pair<StreamName, SegmentName>> files;
   for (const auto& [stream, first] : first_kept) {
-    SEKISHO_TRY(State* state, state_of(stream));
+    SEKISHO_TRY(State * state, state_of(stream));
     if (!state->row_ends.empty() && state->day < first) SEKISHO_CHECK_OK(seal(stream, *state));
     for (const SegmentName& name : list_segments(folder(stream))) {
-      if (name.day >= first) continue;
-      files.emplace_back(stream, name);
-      what[stream.service_code].emplace_back(stream.type, name.day);
+      if (name.day < first) files.emplace_back(stream, name);
+    }
+    SEKISHO_TRY(const TenantKeys keys, keyring_.keys_of(stream.service_code));
+    for (const auto& [place, key] : keys) {
+      if (place.first == stream.type && place.second < first) what[stream.service_code].push_back(place);
     }
   }
-  if (files.empty()) return Expired{};
+  if (files.empty() && what.empty()) return Expired{};
   SEKISHO_CHECK_OK(sync());
   SEKISHO_CHECK_OK(sign(now));
   SEKISHO_CHECK_OK(keyring_.destroy(what));
@@ -642,7 +667,8 @@ Result<Vault::Expired> Vault::expire(const std::map<StreamName, Day>& first_kept
     out.bytes += file_bytes(path);
     if (disk_.remove(path) != 0 && errno != ENOENT) return disk_error();
     // The next block follows the last one, wherever that has gone: its numbers and chain stand in the segment to come.
-    if (state.segment == name) state.segment_fd.reset(), state.segment_dirty = false, state.segment_bytes = options_.segment_bytes_max;
+    if (state.segment == name)
+      state.segment_fd.reset(), state.segment_dirty = false, state.segment_bytes = options_.segment_bytes_max;
   }
   return out;
 }

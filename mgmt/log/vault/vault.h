@@ -27,28 +27,30 @@ struct StreamView {
   std::vector<Segment> segments;  ///< oldest first
   std::string rows;               ///< row.h, each after its length
   std::uint32_t row_count = 0;
-  std::uint64_t next_block = 0;   ///< the number the rows' block will have
+  std::uint64_t next_block = 0;  ///< the number the rows' block will have
 
   /// The rows as a block; none when there are none.
   [[nodiscard]] Result<std::optional<Block>> pending() const;
 };
 
-/// LogStore on sealed blocks: ROOT/<svc>/<type>/<date>-<n>.seg, and the records that are no block yet in ROOT/<svc>/<type>/wal-<block>.
+/// LogStore on sealed blocks: ROOT/<svc>/<type>/<date>-<n>.seg, and the records that are no block yet in
+/// ROOT/<svc>/<type>/wal-<block>.
 ///
-/// Overview. append() seals records one batch a frame into the wal; when a block's worth is there, or its hour is over, it becomes a block of
-/// the day's segment, and the wal is removed as soon as the block is safe. Life-cycle. A stream is opened and mended when first asked for:
-/// frames and blocks that a crash tore are cut away, wals whose block is there are dropped, others are read. Both files only grow, so a spool can cut
-/// them back. Synchronisation. One thread; others read StreamViews. Limits. A block has at most kBlockRowsMax records; all streams
-/// together keep Options::pending_bytes_max outside blocks. Errors. kOs, errno; kStore: damaged or foreign files.
+/// Overview. append() seals records one batch a frame into the wal; when a block's worth is there, or its hour is over,
+/// it becomes a block of the day's segment, and the wal is removed as soon as the block is safe. Life-cycle. A stream
+/// is opened and mended when first asked for: frames and blocks that a crash tore are cut away, wals whose block is
+/// there are dropped, others are read. Both files only grow, so a spool can cut them back. Synchronisation. One thread;
+/// others read StreamViews. Limits. A block has at most kBlockRowsMax records; all streams together keep
+/// Options::pending_bytes_max outside blocks. Errors. kOs, errno; kStore: damaged or foreign files.
 class Vault final : public LogStore {
  public:
   struct Options {
     std::uint64_t segment_bytes_max = 1U << 30;
-    std::size_t open_files_max = 512;             ///< streams with open files
+    std::size_t open_files_max = 512;  ///< streams with open files
     std::size_t pending_bytes_max = 256U << 20;
     std::size_t block_rows = kBlockRowsMax;
-    std::size_t block_bytes = 4U << 20;           ///< unpacked
-    std::size_t sync_each_max = 64;               ///< more dirty files than that: the whole disk at once
+    std::size_t block_bytes = 4U << 20;  ///< unpacked
+    std::size_t sync_each_max = 64;      ///< more dirty files than that: the whole disk at once
   };
 
   /// `root` exists and only logd writes below it.
@@ -128,7 +130,8 @@ class Vault final : public LogStore {
   Result<void> use_key(const StreamName& stream, State& state, Day day);
   Result<void> note(const StreamName& stream, const std::string& file, std::uint64_t bytes, std::uint64_t& noted);
   Result<void> append_manifest(const StreamName& stream, State& state, Manifest manifest);
-  void count_block(const StreamName& stream, State& state, const SegmentName& segment, const BlockHead& head, const Sha256Digest& chain);
+  void count_block(const StreamName& stream, State& state, const SegmentName& segment, const BlockHead& head,
+                   const Sha256Digest& chain);
   void take_row(State& state, const LogEntry& entry, std::string_view row);
   void close_some();
   Result<void> sync_state(const StreamName& stream, State& state);

@@ -46,7 +46,8 @@ inline constexpr std::size_t kWalHeadBytes = 32;
 std::string wal_name(std::uint64_t block);
 std::optional<std::uint64_t> parse_wal_name(std::string_view name);
 std::string wal_head(const StreamName& stream, Day day, std::uint64_t block);
-/// The open text of the frames of a wal, up to the first that is torn; `good`: where that one begins. The day stands in the head.
+/// The open text of the frames of a wal, up to the first that is torn; `good`: where that one begins. The day stands in
+/// the head.
 struct WalContents {
   std::string rows;
   std::uint64_t good = 0;

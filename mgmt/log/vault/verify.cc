@@ -17,7 +17,8 @@ constexpr int kFaultsMax = 100;
 constexpr std::size_t kManifestBytesMax = 64U << 20;
 
 std::string span_text(std::uint64_t first, std::uint64_t last) {
-  return first == last ? "block " + std::to_string(first) : "blocks " + std::to_string(first) + " to " + std::to_string(last);
+  return first == last ? "block " + std::to_string(first)
+                       : "blocks " + std::to_string(first) + " to " + std::to_string(last);
 }
 
 class StreamVerifier {
@@ -61,15 +62,19 @@ class StreamVerifier {
       const std::string signed_part = signed_text(*manifest);
       const ByteSpan bytes{reinterpret_cast<const std::uint8_t*>(signed_part.data()), signed_part.size()};
       const auto wrong = [&](const char* what) {
-        fault("manifest", manifest->first_block, 0, "line " + std::to_string(number + 1) + " (" + manifest->from + "): " + what);
+        fault("manifest", manifest->first_block, 0,
+              "line " + std::to_string(number + 1) + " (" + manifest->from + "): " + what);
       };
       if (!verify_signature(with_.signer, bytes, manifest->signature)) wrong("the signature is not the box's");
       if (manifest->stream != stream_) wrong("it is another stream's");
-      if (manifest->number != number || manifest->previous != previous) wrong("it does not follow the line before: lines were changed, moved or taken out");
+      if (manifest->number != number || manifest->previous != previous)
+        wrong("it does not follow the line before: lines were changed, moved or taken out");
       previous = digest_of_line(line);
       number = manifest->number;
-      if (manifest->kind == Manifest::Kind::kExpired) expired_.insert(manifest->segment);
-      else hours_.push_back(*manifest);
+      if (manifest->kind == Manifest::Kind::kExpired)
+        expired_.insert(manifest->segment);
+      else
+        hours_.push_back(*manifest);
     }
     if (!left.empty()) fault("manifest", 0, 0, "the last line is not whole");
   }
@@ -86,8 +91,9 @@ class StreamVerifier {
     if (head.name != name) fault(name.text(), head.first_block, 0, "it was called " + head.name.text());
     if (first_) next_ = first_block_kept(head.first_block);
     if (head.first_block != next_) {
-      fault(name.text(), next_, 0, "it begins with block " + std::to_string(head.first_block) + " instead of " + std::to_string(next_) +
-                                       (head.first_block > next_ ? ": a segment before it is gone" : ""));
+      fault(name.text(), next_, 0,
+            "it begins with block " + std::to_string(head.first_block) + " instead of " + std::to_string(next_) +
+                (head.first_block > next_ ? ": a segment before it is gone" : ""));
     } else if (!first_ && head.chain != chain_) {
       fault(name.text(), head.first_block, 0, "it does not follow the segment before it");
     }
@@ -97,13 +103,17 @@ class StreamVerifier {
     std::unique_ptr<Aead> key;
     if (with_.keys != nullptr) {
       const auto found = with_.keys->find({stream_.type, name.day});
-      if (found == with_.keys->end()) fault(name.text(), next_, 0, "its key is gone");
-      else key = std::make_unique<Aead>(found->second);
+      if (found == with_.keys->end())
+        fault(name.text(), next_, 0, "its key is gone");
+      else
+        key = std::make_unique<Aead>(found->second);
     }
     for (std::uint64_t offset = kSegmentHeadBytes; offset < bytes;) {
       const auto block = reader->at(offset);
       if (!block || !*block) {
-        fault(name.text(), next_, last_time_, "no whole block stands at byte " + std::to_string(offset) + ": what follows " + to_text(Timestamp{last_time_}) + " cannot be followed");
+        fault(name.text(), next_, last_time_,
+              "no whole block stands at byte " + std::to_string(offset) + ": what follows " +
+                  to_text(Timestamp{last_time_}) + " cannot be followed");
         break;
       }
       this->block(name, *reader, offset, **block, key.get());
@@ -111,16 +121,22 @@ class StreamVerifier {
     }
   }
 
-  void block(const SegmentName& name, const SegmentReader& reader, std::uint64_t offset, const BlockHead& head, Aead* key) {
+  void block(const SegmentName& name, const SegmentReader& reader, std::uint64_t offset, const BlockHead& head,
+             Aead* key) {
     const auto wrong = [&](const std::string& what) {
-      fault(name.text(), next_, head.first.ns, what + "; it speaks of " + to_text(head.first) + " to " + to_text(head.last));
+      fault(name.text(), next_, head.first.ns,
+            what + "; it speaks of " + to_text(head.first) + " to " + to_text(head.last));
     };
     const auto digest = reader.digest(offset, head);
     const std::string number = std::to_string(head.number);
-    if (!digest) wrong("block " + std::to_string(next_) + " was changed: its bytes are not those that were written");
-    else if (head.number > next_) wrong(span_text(next_, head.number - 1) + " gone or moved from before block " + number);
-    else if (head.number < next_) wrong("block " + number + " stands where block " + std::to_string(next_) + " was");
-    else if (head.chain != chain_) wrong("block " + number + " does not follow the one before it");
+    if (!digest)
+      wrong("block " + std::to_string(next_) + " was changed: its bytes are not those that were written");
+    else if (head.number > next_)
+      wrong(span_text(next_, head.number - 1) + " gone or moved from before block " + number);
+    else if (head.number < next_)
+      wrong("block " + number + " stands where block " + std::to_string(next_) + " was");
+    else if (head.chain != chain_)
+      wrong("block " + number + " does not follow the one before it");
     if (digest && key != nullptr && (!reader.filter(offset, head, *key) || !reader.body(offset, head, *key))) {
       wrong("block " + number + " is not what its key sealed");
     }
@@ -151,16 +167,19 @@ class StreamVerifier {
       if (expired_.contains(hour.segment)) continue;
       const auto said = [&](const std::string& what) {
         const auto time = parse_timestamp(hour.from);
-        fault(hour.segment.text(), hour.first_block, time ? time->ns : 0, what + " (records " + std::to_string(hour.first_sequence) + " to " +
-              std::to_string(hour.last_sequence) + ", " + hour.from + " to " + hour.to + ")");
+        fault(hour.segment.text(), hour.first_block, time ? time->ns : 0,
+              what + " (records " + std::to_string(hour.first_sequence) + " to " + std::to_string(hour.last_sequence) +
+                  ", " + hour.from + " to " + hour.to + ")");
       };
       if (std::find(names.begin(), names.end(), hour.segment) == names.end()) {
         said("the segment is gone, and with it " + span_text(hour.first_block, hour.last_block));
         continue;
       }
       const auto last = chains_.find(hour.last_block);
-      if (last == chains_.end()) said(span_text(hour.first_block, hour.last_block) + " were signed, and the last of them is gone");
-      else if (last->second != hour.chain) said(span_text(hour.first_block, hour.last_block) + " are not those that were signed");
+      if (last == chains_.end())
+        said(span_text(hour.first_block, hour.last_block) + " were signed, and the last of them is gone");
+      else if (last->second != hour.chain)
+        said(span_text(hour.first_block, hour.last_block) + " are not those that were signed");
     }
     if (next_ > signed_end) out_.set_unsigned_blocks(out_.unsigned_blocks() + (next_ - signed_end));
   }
@@ -170,7 +189,9 @@ class StreamVerifier {
     if (handle == nullptr) return;
     while (const dirent* entry = ::readdir(handle)) {
       const std::string_view name = entry->d_name;
-      if (name.starts_with("torn-")) fault(std::string(name), 0, 0, "bytes that were no whole block were found when the vault was opened, and put aside");
+      if (name.starts_with("torn-"))
+        fault(std::string(name), 0, 0,
+              "bytes that were no whole block were found when the vault was opened, and put aside");
     }
     ::closedir(handle);
   }
@@ -200,7 +221,8 @@ ipc::LogVerified verify_folder(const std::string& root, const std::string& publi
   VerifyWith with;
   if (!key || key->size() != with.signer.size()) {
     out.set_ok(false);
-    out.set_error("there is no public key of 32 bytes at " + (public_key.empty() ? root + "/keys/sign.pub" : public_key));
+    out.set_error("there is no public key of 32 bytes at " +
+                  (public_key.empty() ? root + "/keys/sign.pub" : public_key));
     return out;
   }
   std::copy(key->begin(), key->end(), with.signer.begin());

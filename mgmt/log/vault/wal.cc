@@ -10,7 +10,9 @@ namespace {
 constexpr std::string_view kMagic = "SKWAL001", kPrefix = "wal-";
 constexpr std::size_t kFrameHead = 4 + 12, kNameDigits = 12;
 
-ByteSpan span_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+ByteSpan span_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
 
 void put(std::string& out, std::uint64_t value, std::size_t bytes) {
   for (std::size_t i = bytes; i-- > 0;) out += static_cast<char>(value >> (8 * i));

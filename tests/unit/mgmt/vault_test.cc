@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what the vault took comes back as it was, whatever happened to the machine; what somebody changed is found, and where.
-// Method: a real folder; records with fields chosen by chance; a disk that loses power between any two of its calls.
+// Goal: what the vault took comes back as it was, whatever happened to the machine; what somebody changed is found, and
+// where. Method: a real folder; records with fields chosen by chance; a disk that loses power between any two of its
+// calls.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -40,25 +41,45 @@ struct Filler {
     if (!none()) fill(field, value);
   }
   template <Number T>
-  void fill(const Field&, T& value) { value = static_cast<T>(some()); }
+  void fill(const Field&, T& value) {
+    value = static_cast<T>(some());
+  }
   template <Number T>
-  void fill(const Field&, std::optional<T>& value) { value = static_cast<T>(some() >> 1); }
+  void fill(const Field&, std::optional<T>& value) {
+    value = static_cast<T>(some() >> 1);
+  }
   void fill(const Field&, std::optional<bool>& value) { value = random() % 2 == 0; }
   template <Enumeration T>
-  void fill(const Field&, T& value) { value = static_cast<T>(random() % EnumText<T>::kNames.size()); }
+  void fill(const Field&, T& value) {
+    value = static_cast<T>(random() % EnumText<T>::kNames.size());
+  }
   void fill(const Field&, HexId& value) { value.value = some(); }
   void fill(const Field&, Timestamp& value) { value.ns = kNoon - some() % (100 * kSecond); }
-  void fill(const Field&, Uuid& value) { for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random()); }
-  void fill(const Field&, Mac& value) { for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random()); }
+  void fill(const Field&, Uuid& value) {
+    for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random());
+  }
+  void fill(const Field&, Mac& value) {
+    for (auto& byte : value.bytes) byte = static_cast<std::uint8_t>(random());
+  }
   void fill(const Field&, Address& value) {
     value.family = random() % 2 == 0 ? Family::kIpv4 : Family::kIpv6;
-    for (std::size_t i = 0; i < (value.family == Family::kIpv4 ? 4U : 16U); ++i) value.bytes[i] = static_cast<std::uint8_t>(random());
+    for (std::size_t i = 0; i < (value.family == Family::kIpv4 ? 4U : 16U); ++i)
+      value.bytes[i] = static_cast<std::uint8_t>(random());
   }
   void fill(const Field& field, std::string& value) {
-    value = random() % 4 == 0 && field.characters_max > 4 ? "same" : std::string(1 + random() % std::max<std::size_t>(field.characters_max, 1), static_cast<char>('a' + random() % 26));
+    value = random() % 4 == 0 && field.characters_max > 4
+                ? "same"
+                : std::string(1 + random() % std::max<std::size_t>(field.characters_max, 1),
+                              static_cast<char>('a' + random() % 26));
   }
-  void fill(const Field& field, std::vector<std::string>& value) { fill(field, value.emplace_back()); fill(field, value.emplace_back()); }
-  void fill(const Field& field, std::vector<Address>& value) { fill(field, value.emplace_back()); fill(field, value.emplace_back()); }
+  void fill(const Field& field, std::vector<std::string>& value) {
+    fill(field, value.emplace_back());
+    fill(field, value.emplace_back());
+  }
+  void fill(const Field& field, std::vector<Address>& value) {
+    fill(field, value.emplace_back());
+    fill(field, value.emplace_back());
+  }
 };
 
 LogEntry any_entry(LogKind type, std::uint64_t seq, std::mt19937_64& random) {
@@ -82,7 +103,8 @@ TEST(VaultBlock, GivesBackEveryFieldOfEveryType) {
       std::string row;
       append_row(row, entries[0]);
       EXPECT_EQ(must(read_row(type, row)), entries[0]);
-      for (std::size_t cut = 0; cut < row.size(); ++cut) ASSERT_FALSE(read_row(type, std::string_view(row).substr(0, cut)));
+      for (std::size_t cut = 0; cut < row.size(); ++cut)
+        ASSERT_FALSE(read_row(type, std::string_view(row).substr(0, cut)));
     }
   }
 }
@@ -130,7 +152,9 @@ struct Filled {
     EXPECT_TRUE(vault->sync());
     EXPECT_TRUE(vault->sign({}, true));
   }
-  [[nodiscard]] std::string segment(const std::string& name = "2024-11-28-0001.seg") const { return dir.path() + "/acm00000001/comm/" + name; }
+  [[nodiscard]] std::string segment(const std::string& name = "2024-11-28-0001.seg") const {
+    return dir.path() + "/acm00000001/comm/" + name;
+  }
   [[nodiscard]] ipc::LogVerified verified() const { return verify_folder(dir.path(), ""); }
   std::uint64_t next = 0;
 };
@@ -139,7 +163,9 @@ std::string bytes_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
-void put(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes; }
+void put(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
 
 /// Where each block of a segment begins, and where the last ends.
 std::vector<std::size_t> offsets_of(const std::string& bytes) {
@@ -156,7 +182,8 @@ TEST(Vault, RecordsAreNowhereInTheClear) {
   for (const auto& file : fs::recursive_directory_iterator(f.dir.path())) {
     if (!file.is_regular_file()) continue;
     const std::string bytes = bytes_of(file.path());
-    for (const char* word : {"suzuki", "web allowed", "internet"}) EXPECT_EQ(bytes.find(word), std::string::npos) << file.path();
+    for (const char* word : {"suzuki", "web allowed", "internet"})
+      EXPECT_EQ(bytes.find(word), std::string::npos) << file.path();
   }
   Vault again(f.dir.path());
   EXPECT_EQ(numbers_of(all_of(again, kAcmeComm)).size(), 25U);
@@ -220,7 +247,8 @@ TEST(VaultVerify, FindsWhatWasTakenOutMovedOrCutOff) {
   EXPECT_THAT(faults(head + block(0) + block(1) + block(2)), HasSubstr("the last of them is gone"));
   EXPECT_THAT(faults(whole.substr(0, whole.size() - 5)), HasSubstr("no whole block stands at byte"));
   fs::remove(f.segment());
-  EXPECT_THAT(f.verified().faults(0).sentence(), HasSubstr("the segment is gone, and with it blocks 0 to 3 (records 1 to 40"));
+  EXPECT_THAT(f.verified().faults(0).sentence(),
+              HasSubstr("the segment is gone, and with it blocks 0 to 3 (records 1 to 40"));
   put(f.segment(), whole);
   EXPECT_TRUE(f.verified().ok()) << "the same bytes again are right again";
 }
@@ -237,7 +265,7 @@ TEST(VaultVerify, TheSignatureIsTheBoxsAndTheManifestsFollowOneAnother) {
   put(path, lines.substr(middle));
   EXPECT_THAT(f.verified().faults(0).sentence(), HasSubstr("does not follow the line before"));
   std::string changed = lines;
-  changed[changed.find("\"records\":20")+ 11] = '9';
+  changed[changed.find("\"records\":20") + 11] = '9';
   put(path, changed);
   EXPECT_THAT(f.verified().faults(0).sentence(), HasSubstr("signature is not the box's"));
   put(path, lines);
@@ -254,7 +282,8 @@ ipc::LogPage search(Vault& vault, ipc::SearchLog question) {
   return out;
 }
 
-ipc::SearchLog where(const std::string& field, std::vector<std::string> values, ipc::LogCondition::Test test = ipc::LogCondition::EQUAL) {
+ipc::SearchLog where(const std::string& field, std::vector<std::string> values,
+                     ipc::LogCondition::Test test = ipc::LogCondition::EQUAL) {
   ipc::SearchLog out;
   auto& one = *out.add_conditions();
   one.set_field(field), one.set_test(test);
@@ -328,11 +357,13 @@ TEST(VaultSearch, PagesAreStableWhileRecordsArriveAndBlocksAreSealed) {
 }
 
 /// All a download writes, with its state at the end.
-std::string downloaded(Vault& vault, ipc::DownloadLog request, Timestamp now, std::string& token, ipc::LogDownloadState* state = nullptr) {
+std::string downloaded(Vault& vault, ipc::DownloadLog request, Timestamp now, std::string& token,
+                       ipc::LogDownloadState* state = nullptr) {
   std::signal(SIGPIPE, SIG_IGN);
   request.set_service_code(kAcmeCode);
   std::shared_ptr<Download> made;
-  const std::string refused = Download::prepare(vault, request, now, [](LogKind) { return kDaysKept; }, made);
+  const std::string refused = Download::prepare(
+      vault, request, now, [](LogKind) { return kDaysKept; }, made);
   if (!refused.empty()) return "refused: " + refused;
   int fds[2];
   EXPECT_EQ(::pipe(fds), 0);
@@ -340,7 +371,8 @@ std::string downloaded(Vault& vault, ipc::DownloadLog request, Timestamp now, st
   made->start(Fd(fds[1]));
   std::string out;
   char piece[4096];
-  for (ssize_t n; (n = ::read(read_end.get(), piece, sizeof(piece))) > 0;) out.append(piece, static_cast<std::size_t>(n));
+  for (ssize_t n; (n = ::read(read_end.get(), piece, sizeof(piece))) > 0;)
+    out.append(piece, static_cast<std::size_t>(n));
   token = made->announcement().token();
   while (made->running()) ::usleep(1000);
   if (state != nullptr) *state = made->state();
@@ -357,7 +389,8 @@ TEST(VaultDownload, WindowsAreCivilDaysInJapan) {
     std::string token;
     const std::string text = downloaded(*f.vault, request, at, token);
     std::set<std::string> out;
-    for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) out.insert(text.substr(text.find("\"ts\":\"", begin) + 6, 10));
+    for (std::size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
+      out.insert(text.substr(text.find("\"ts\":\"", begin) + 6, 10));
     return out;
   };
   const auto month = days(ipc::DownloadLog::MONTH, now);
@@ -367,20 +400,24 @@ TEST(VaultDownload, WindowsAreCivilDaysInJapan) {
   const auto thirty = days(ipc::DownloadLog::THIRTY_DAYS, now);
   EXPECT_EQ(*thirty.begin(), "2025-03-27");
   EXPECT_EQ(*thirty.rbegin(), "2025-04-25") << "not today";
-  EXPECT_EQ(*days(ipc::DownloadLog::THIRTY_DAYS, {now.ns + 1}).rbegin(), "2025-04-26") << "a nanosecond later it is over";
+  EXPECT_EQ(*days(ipc::DownloadLog::THIRTY_DAYS, {now.ns + 1}).rbegin(), "2025-04-26")
+      << "a nanosecond later it is over";
 }
 
 TEST(VaultDownload, GoesOnWhereItBrokeOffWithTheSameBytes) {
   for (const bool gzip : {false, true}) {
     Filled f(500, 50);
     ipc::DownloadLog request;
-    request.add_types("comm"), request.set_window(ipc::DownloadLog::MONTH), request.set_gzip(gzip), request.set_format(ipc::OpenLogStream::CSV);
+    request.add_types("comm"), request.set_window(ipc::DownloadLog::MONTH), request.set_gzip(gzip),
+        request.set_format(ipc::OpenLogStream::CSV);
     std::string token;
     ipc::LogDownloadState state;
     const std::string whole = downloaded(*f.vault, request, {kNoon}, token, &state);
     EXPECT_TRUE(state.finished());
     EXPECT_EQ(state.records_written(), 500U);
-    EXPECT_THAT(state.manifest(), HasSubstr("\"sha256\":\"" + hex(sha256({reinterpret_cast<const std::uint8_t*>(whole.data()), whole.size()})) + "\""));
+    EXPECT_THAT(state.manifest(),
+                HasSubstr("\"sha256\":\"" +
+                          hex(sha256({reinterpret_cast<const std::uint8_t*>(whole.data()), whole.size()})) + "\""));
     f.add(30);  // later records are not in it
     f.seal();
     for (const std::size_t offset : {std::size_t{0}, std::size_t{1}, whole.size() / 2, whole.size()}) {
@@ -401,7 +438,8 @@ TEST(VaultDownload, ThreeStreamsAreOneFileInOrderOfTime) {
   for (const LogKind type : {LogKind::kVpn, LogKind::kAcl, LogKind::kDevauth}) {
     for (std::uint64_t i = 0; i < 4; ++i) {
       LogEntry entry = make_entry(type);
-      entry.svc = kAcmeCode, entry.node = "u0", entry.seq = i + 1, entry.ts = Timestamp{kNoon + i * kSecond + static_cast<std::uint64_t>(type)};
+      entry.svc = kAcmeCode, entry.node = "u0", entry.seq = i + 1,
+      entry.ts = Timestamp{kNoon + i * kSecond + static_cast<std::uint64_t>(type)};
       ASSERT_EQ(f.vault->append({kAcmeCode, type}, std::span(&entry, 1)).stored, 1U);
     }
   }
@@ -413,7 +451,8 @@ TEST(VaultDownload, ThreeStreamsAreOneFileInOrderOfTime) {
   std::vector<std::string> types;
   const auto columns = std::count(text.begin(), text.begin() + static_cast<long>(text.find('\n')), ',');
   EXPECT_TRUE(text.starts_with("v,type,ts,"));
-  for (std::size_t begin = text.find('\n') + 1, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+  for (std::size_t begin = text.find('\n') + 1, end; (end = text.find('\n', begin)) != std::string::npos;
+       begin = end + 1) {
     const std::string line = text.substr(begin, end - begin);
     EXPECT_EQ(std::count(line.begin(), line.end(), ','), columns);
     types.push_back(line.substr(2, line.find(',', 2) - 2));
@@ -445,11 +484,14 @@ TEST(VaultKeeping, RemovesADayWhenItIsOverAndNotBefore) {
   Erasures erasures(*f.vault);
   ASSERT_TRUE(erasures.open({kNoon}));
   std::string notes;
-  Keeping keeping(*f.vault, erasures, [](const StreamName&) { return kDaysKept; }, [&](const std::string& note) { notes += note; });
+  Keeping keeping(
+      *f.vault, erasures, [](const StreamName&) { return kDaysKept; }, [&](const std::string& note) { notes += note; });
   const Day last = add_days(20241128, 90);
   const auto at = [&](Day day, std::uint64_t after) { return Timestamp{start_of(day).ns + after}; };
   std::chrono::nanoseconds clock{0};
-  const auto pass = [&](Timestamp wall, Timestamp before) { keeping.see(wall, clock += std::chrono::nanoseconds(wall.ns - before.ns), false); };
+  const auto pass = [&](Timestamp wall, Timestamp before) {
+    keeping.see(wall, clock += std::chrono::nanoseconds(wall.ns - before.ns), false);
+  };
   keeping.see(at(last, kDay - 1), clock, false);
   EXPECT_TRUE(fs::exists(f.segment())) << "ninety days and today";
   pass(at(add_days(last, 1), 600 * kSecond - 1), at(last, kDay - 1));
@@ -465,17 +507,38 @@ TEST(VaultKeeping, RemovesADayWhenItIsOverAndNotBefore) {
   EXPECT_EQ(numbers_of(all_of(again, kAcmeComm)), (std::vector<std::uint64_t>{2, 3, 4, 5}));
 }
 
+TEST(VaultKeeping, AStreamWhoseDaysAreAllOverGoesOnWithItsNumbers) {
+  Filled f(12, 5);
+  f.seal();
+  ASSERT_TRUE(f.vault->expire({{kAcmeComm, 20241129}}, {kNoon + 91 * kDay}));
+  f.vault.reset();
+  Vault again(f.dir.path());
+  EXPECT_TRUE(all_of(again, kAcmeComm).empty());
+  Journal journal(again, fixed_random());
+  journal.write({comm_entry(kAcmeCode, kNoon + 92 * kDay)}, {kNoon + 93 * kDay});
+  EXPECT_EQ(numbers_of(all_of(again, kAcmeComm)), (std::vector<std::uint64_t>{13}));
+  again.seal_hours({}, true);
+  ASSERT_TRUE(again.sync());
+  ASSERT_TRUE(again.sign({}, true));
+  EXPECT_TRUE(f.verified().ok()) << f.verified().ShortDebugString();
+}
+
 TEST(VaultKeeping, AClockThatJumpsRemovesNothingUntilItIsInStep) {
   Filled f(1);
   f.seal();
   Erasures erasures(*f.vault);
   ASSERT_TRUE(erasures.open({kNoon}));
-  Keeping keeping(*f.vault, erasures, [](const StreamName&) { return kDaysKept; }, [](const std::string&) {});
+  Keeping keeping(
+      *f.vault, erasures, [](const StreamName&) { return kDaysKept; }, [](const std::string&) {});
   keeping.see({kNoon}, std::chrono::seconds(0), false);
   const Timestamp leapt{kNoon + 400 * kDay};
-  for (int minute = 1; minute < 60; ++minute) keeping.see({leapt.ns + static_cast<std::uint64_t>(minute) * 60 * kSecond}, std::chrono::seconds(minute * 60), false);
+  for (int minute = 1; minute < 60; ++minute)
+    keeping.see({leapt.ns + static_cast<std::uint64_t>(minute) * 60 * kSecond}, std::chrono::seconds(minute * 60),
+                false);
   EXPECT_TRUE(fs::exists(f.segment())) << "nobody vouches for it";
-  for (int minute = 60; minute < 70; ++minute) keeping.see({leapt.ns + static_cast<std::uint64_t>(minute) * 60 * kSecond}, std::chrono::seconds(minute * 60), true);
+  for (int minute = 60; minute < 70; ++minute)
+    keeping.see({leapt.ns + static_cast<std::uint64_t>(minute) * 60 * kSecond}, std::chrono::seconds(minute * 60),
+                true);
   EXPECT_TRUE(fs::exists(f.segment())) << "not for ten minutes yet";
   keeping.see({leapt.ns + std::uint64_t{70} * 60 * kSecond}, std::chrono::seconds(70 * 60), true);
   EXPECT_FALSE(fs::exists(f.segment()));
@@ -520,7 +583,8 @@ TEST(VaultErasure, WhatWasErasedStaysSoThoughItIsPutBack) {
     Erasures erasures(*f.vault);
     ASSERT_TRUE(erasures.open({kNoon}));
     ipc::EraseLog request;
-    request.set_service_code(kAcmeCode), request.add_types("comm"), request.set_what(ipc::EraseLog::NOW), request.set_reason("option ended");
+    request.set_service_code(kAcmeCode), request.add_types("comm"), request.set_what(ipc::EraseLog::NOW),
+        request.set_reason("option ended");
     const auto said = erasures.act(request, {kNoon});
     ASSERT_TRUE(said.ok()) << said.error();
     EXPECT_THAT(said.report(), HasSubstr("\"type\":\"comm\",\"records\":30,\"seq_from\":1,\"seq_to\":30"));
@@ -529,8 +593,10 @@ TEST(VaultErasure, WhatWasErasedStaysSoThoughItIsPutBack) {
   f.vault.reset();
   EXPECT_FALSE(fs::exists(f.segment()));
   // Everything but the box's own keys comes back, the tenant's old key file too.
-  fs::copy(backup.path() + "/acm00000001", f.dir.path() + "/acm00000001", fs::copy_options::recursive | fs::copy_options::overwrite_existing);
-  fs::copy_file(backup.path() + "/keys/acm00000001.keys", f.dir.path() + "/keys/acm00000001.keys", fs::copy_options::overwrite_existing);
+  fs::copy(backup.path() + "/acm00000001", f.dir.path() + "/acm00000001",
+           fs::copy_options::recursive | fs::copy_options::overwrite_existing);
+  fs::copy_file(backup.path() + "/keys/acm00000001.keys", f.dir.path() + "/keys/acm00000001.keys",
+                fs::copy_options::overwrite_existing);
   Vault again(f.dir.path());
   Erasures erasures(again);
   ASSERT_TRUE(erasures.open({kNoon}));
@@ -552,7 +618,9 @@ TEST(VaultErasure, ASingleStreamGoesAndTheOthersStay) {
 }
 
 TEST(VaultErasure, DeadlinesAreCivilDaysAfterTheEnd) {
-  for (const auto& [contract, planned, limit] : {std::tuple{ipc::EraseLog::FIREWALL, 60, 90}, std::tuple{ipc::EraseLog::REMOTE_ACCESS, 37, 45}, std::tuple{ipc::EraseLog::OTHER, 30, 30}}) {
+  for (const auto& [contract, planned, limit] :
+       {std::tuple{ipc::EraseLog::FIREWALL, 60, 90}, std::tuple{ipc::EraseLog::REMOTE_ACCESS, 37, 45},
+        std::tuple{ipc::EraseLog::OTHER, 30, 30}}) {
     Filled f(3);
     f.seal();
     Erasures erasures(*f.vault);
@@ -587,7 +655,8 @@ TEST(VaultErasure, IsWithdrawnBeforeTheEndOnly) {
   EXPECT_TRUE(erasures.act(request, {kNoon + kDay - 1}).ok());
 }
 
-/// A disk that loses power after so many calls: what was not synced is cut off or half there, names that were not synced are gone.
+/// A disk that loses power after so many calls: what was not synced is cut off or half there, names that were not
+/// synced are gone.
 class FailingDisk final : public Disk {
  public:
   FailingDisk(std::size_t calls, unsigned chance) : left_(calls), random_(chance) {}
@@ -596,11 +665,15 @@ class FailingDisk final : public Disk {
     const bool fresh = !fs::exists(path);
     const int fd = Disk::open(path);
     paths_[fd] = path;
-    if (fresh) unsynced_names_.insert(path), synced_[path] = 0;
-    else synced_.try_emplace(path, fs::file_size(path));
+    if (fresh)
+      unsynced_names_.insert(path), synced_[path] = 0;
+    else
+      synced_.try_emplace(path, fs::file_size(path));
     return fd;
   }
-  ssize_t write(int fd, const void* data, std::size_t bytes) override { return dead() ? -1 : Disk::write(fd, data, bytes); }
+  ssize_t write(int fd, const void* data, std::size_t bytes) override {
+    return dead() ? -1 : Disk::write(fd, data, bytes);
+  }
   int sync(int fd) override {
     if (dead()) return -1;
     synced_[paths_[fd]] = fs::file_size(paths_[fd]);
@@ -625,8 +698,10 @@ class FailingDisk final : public Disk {
   }
   int rename(const std::string& from, const std::string& to) override {
     if (dead()) return -1;
-    if (fs::exists(to)) replaced_.try_emplace(to, bytes_of(to));
-    else unsynced_names_.insert(to);
+    if (fs::exists(to))
+      replaced_.try_emplace(to, bytes_of(to));
+    else
+      unsynced_names_.insert(to);
     synced_[to] = synced_[from];
     synced_.erase(from), unsynced_names_.erase(from);
     return Disk::rename(from, to);
