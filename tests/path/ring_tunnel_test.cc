@@ -144,12 +144,25 @@ TEST_P(PathRing, AFullRingDropsByNameAndNobodyWaits) {
   EXPECT_GT(daemon_->punted().size(), 500U);
 }
 
-TEST_P(PathRing, WhatIsLongerThanItsUserTakesIsAnsweredAndSynsAreClamped) {
+TEST_P(PathRing, WhatIsLongerThanItsUserTakesIsCutOrAnswered) {
   ASSERT_EQ(open(kPppFirst, 1300), "");
-  world_.inject(kServerNic, server("10.0.0.2", kLease4).udp(53, 40000).payload(1300).build());
-  EXPECT_EQ(daemon_->punted().size(), 1U + 1U) << "IPv4 without DF is cut";
-  EXPECT_NE(open(kPppFirst + 1, 575, "10.9.0.6"), "");
-  EXPECT_NE(open(kPppFirst + 1, 4092, "10.9.0.6"), "");
+  const auto long_one = [this](unsigned fragment) {
+    return on_server(kTenantA).ipv4("10.0.0.2", kLease4, {.fragment = fragment}).udp(53, 40000).payload(1300).build();
+  };
+  world_.inject(kServerNic, long_one(0));
+  const auto punted = daemon_->punted();
+  ASSERT_EQ(punted.size(), 2U);
+  for (const auto& [head, packet] : punted) EXPECT_LE(packet.size(), 1300U);
+  EXPECT_EQ(drops(DropReason::kTooBig), 0U);
+  world_.inject(kServerNic, long_one(0x4000));  // DF
+  EXPECT_TRUE(daemon_->punted().empty());
+  EXPECT_EQ(drops(DropReason::kTooBig), 1U);
+}
+
+TEST_P(PathRing, TunnelsNarrowerOrWiderThanPppCanBeAreRefused) {
+  EXPECT_NE(open(kPppFirst, 575), "");
+  EXPECT_NE(open(kPppFirst, 4092), "");
+  EXPECT_EQ(open(kPppFirst, 576), "");
 }
 
 SEKISHO_PATH_WORKERS(PathRing);
