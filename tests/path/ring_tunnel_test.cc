@@ -101,6 +101,21 @@ TEST_P(PathRing, AnotherTenantsTunnelAndPortAreNotIts) {
   EXPECT_TRUE(world_.collect(kServerNic).empty());
 }
 
+TEST_P(PathRing, AnotherDaemonsTunnelIsNotIts) {
+  Daemon other(service_);
+  other.hello();
+  ipc::ToTunnels request;
+  ipc::OpenTunnel& tunnel = *request.mutable_open_tunnel();
+  tunnel.set_tunnel(tunnel_number(KeyingDaemon::kIkeV2, 5));
+  tunnel.set_tenant(kTenantA);
+  tunnel.set_tunnel_port(kTunnelPortA);
+  tunnel.set_user(kUserA);
+  tunnel.add_leases(bytes_of(address(kLease4)));
+  ASSERT_EQ(other.ask(request).refused().reason(), "");
+  say(question(), tunnel_number(KeyingDaemon::kIkeV2, 5));
+  EXPECT_TRUE(world_.collect(kServerNic).empty());
+}
+
 TEST_P(PathRing, WhatIsNoPacketIsMalformed) {
   ASSERT_EQ(open(kPppFirst), "");
   Frame cut = question();
