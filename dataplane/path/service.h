@@ -3,9 +3,9 @@
 
 #include "dataplane/shard.h"
 
-/// TCP 443 (SSTP), TCP 1723 and GRE (PPTP) of tenants' gateways end in the kernel of a service network behind one card (base/net/service_address.h). Between the two
-/// each gateway address is translated one to one, without state: the kernel knows a connection's tenant by its own end, never by its
-/// bytes. Thread: the shard's.
+/// TCP 443 (SSTP), TCP 1723 and GRE (PPTP) of tenants' gateways end in the kernel of a service network behind one card
+/// (base/net/service_address.h). Between the two each gateway address is translated one to one, without state: the kernel knows a
+/// connection's tenant by its own end, never by its bytes. Thread: the shard's.
 namespace sekisho::dataplane::path::service {
 
 /// A packet to an address of the gateway that admit found local: true when it was for what the gateway serves there and has left for the

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overview. Bytes of TLS are collected in in_ and taken packet by packet; whatever leaves is collected in out_ and encrypted in records
 // as large as they get. Limits: in_ holds what one read brought, and is read no further while the ring to the data plane is full;
-// out_ takes no IP packet beyond kOutMax, and beyond kChokeAt nothing is read whose answer it would have to take. Every step consumes bytes, waits or ends the connection.
+// out_ takes no IP packet beyond kOutMax, and beyond kChokeAt nothing is read whose answer it would have to take. Every step consumes
+// bytes, waits or ends the connection.
 #include "vpn/sstp/connection.h"
 
 #include <algorithm>
