@@ -31,15 +31,17 @@ struct Identity {
     const std::string unit(padding, 'x');
     auto* subject = X509_get_subject_name(certificate);
     X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
-    if (padding != 0) {  // a chain that needs fragments
-      auto* comment = X509V3_EXT_conf_nid(nullptr, nullptr, NID_netscape_comment, unit.c_str());
-      X509_add_ext(certificate, comment, -1);
-      X509_EXTENSION_free(comment);
-    }
+    if (padding != 0) extend(NID_netscape_comment, unit);  // a chain that needs fragments
+    if (issuer == nullptr) extend(NID_basic_constraints, "critical,CA:TRUE");
     X509_set_issuer_name(certificate, X509_get_subject_name(issuer != nullptr ? issuer->certificate : certificate));
     X509_sign(certificate, issuer != nullptr ? issuer->key : key, EVP_sha256());
   }
   Identity(const Identity&) = delete;
+  void extend(int what, const std::string& value) const {
+    auto* extension = X509V3_EXT_conf_nid(nullptr, nullptr, what, value.c_str());
+    X509_add_ext(certificate, extension, -1);
+    X509_EXTENSION_free(extension);
+  }
   ~Identity() {
     EVP_PKEY_free(key);
     X509_free(certificate);
