@@ -157,6 +157,7 @@ void Call::send(ByteSpan packet) {
 }
 
 Call::Time Call::due() const {
+  if (over_ && !finished_) return Time::min();  // PPP has ended: the client is told, and goes
   Time out = control_.next();
   if (ppp_ && !over_) out = std::min({out, ppp_->next(), link_->next()});
   return login_.up() ? std::min(out, counted_ + kCountInterval) : out;
