@@ -12,6 +12,8 @@
 namespace sekisho::mgmt {
 namespace {
 
+const std::string kOpen = "\x7b";  // a brace that is not one of this file's
+
 TEST(Router, FindsMethodsByVerbAndPathAndDecodesFieldsOfThePath) {
   const Router router;
   const auto rules = router.find("GET", "/api/v1/tenants/acm00000001/rules");
@@ -38,7 +40,7 @@ TEST(Router, NoTwoMethodsAreAskedTheSameWayAndEveryFieldOfAPathExists) {
   for (const Route& route : router.routes()) {
     std::string shape = route.verb;
     for (const auto& segment : route.segments) {
-      const bool field = segment.starts_with('{');
+      const bool field = segment.starts_with(kOpen);
       shape += field ? "/{}" : '/' + segment;
       if (field) {
         EXPECT_NE(route.method->input_type()->FindFieldByName(segment.substr(1, segment.size() - 2)), nullptr)
@@ -70,15 +72,14 @@ TEST(RouterJson, ReadsWhatTheMessageHasAndRefusesTheRest) {
 
 TEST(RouterJson, BombsAreRefusedBeforeTheyAreRead) {
   api::CheckRequest out;
-  std::string deep = "{\"document\": ";
-  for (std::size_t i = 0; i < kJsonDepthMax; ++i) deep += "{\"a\":";
+  std::string deep = kOpen + "\"document\": ";
+  for (std::size_t i = 0; i < kJsonDepthMax; ++i) deep += kOpen + "\"a\":";
   EXPECT_EQ(read_json(deep, out).message, "the JSON is nested too deeply");
-  std::string wide = "{\"document\": {\"a\": [";
+  std::string wide = "[";
   for (std::size_t i = 0; i < kJsonValuesMax; ++i) wide += "1,";
-  EXPECT_EQ(read_json(wide + "1]}}", out).message, "the JSON holds too many values");
-  std::string text =
-      "{\"document\": {\"a\": \"" + std::string(kJsonDepthMax * 2, '[') + "\\\"" + std::string(100, '{') + "\"}}";
-  EXPECT_FALSE(read_json(text, out)) << "brackets inside a text are no depth";
+  EXPECT_EQ(read_json(R"({"document": {"a": )" + wide + "1]}}", out).message, "the JSON holds too many values");
+  const std::string brackets = std::string(kJsonDepthMax * 2, '[') + "\\\"" + std::string(100, kOpen[0]);
+  EXPECT_FALSE(read_json("{\"document\": {\"a\": \"" + brackets + "\"}}", out)) << "brackets inside a text are no depth";
 }
 
 TEST(RouterQuery, SetsScalarsAndListsAndNothingElse) {
