@@ -100,12 +100,16 @@ Result<void> Vault::recover(const StreamName& stream, State& state) {
   const std::vector<std::uint64_t> wals = list_wals(folder(stream));
   SEKISHO_CHECK_OK(recover_segments(stream, state, wals));
   SEKISHO_CHECK_OK(recover_manifest(stream, state));
+  std::optional<std::uint32_t> made_again;  // records of the block before, when a wal had to make it
   for (const std::uint64_t block : wals) {
     const std::string path = folder(stream) + "/" + wal_name(block);
     // A block that a crash tore, and behind it records that came after: it is made again before they are taken.
-    if (!state.row_ends.empty() && block > state.next_block) SEKISHO_CHECK_OK(seal(stream, state));
-    if (block == state.next_block) {
-      SEKISHO_CHECK_OK(recover_wal(stream, state, path));
+    if (!state.row_ends.empty() && block > state.next_block) {
+      made_again = static_cast<std::uint32_t>(state.row_ends.size());
+      SEKISHO_CHECK_OK(seal(stream, state));
+    }
+    if (block == state.next_block && state.row_ends.empty()) {
+      SEKISHO_CHECK_OK(recover_wal(stream, state, path, made_again));
     } else if (disk_.remove(path) != 0 && errno != ENOENT) {
       return disk_error();
     }
@@ -153,6 +157,7 @@ Result<void> Vault::recover_segments(const StreamName& stream, State& state, con
     if (!whole) break;
     state.chain = *digest;
     state.segment_bytes += (**head).bytes();
+    state.rows_before = (**head).rows;
     ++state.next_block;
   }
   if (!whole) {
@@ -204,19 +209,21 @@ Result<std::optional<LogEntry>> Vault::newest_before(const StreamName& stream, c
   return std::optional<LogEntry>{};
 }
 
-Result<void> Vault::recover_wal(const StreamName& stream, State& state, const std::string& path) {
+Result<void> Vault::recover_wal(const StreamName& stream, State& state, const std::string& path,
+                                std::optional<std::uint32_t> made_again) {
   Fd fd(disk_.open(path));
   if (!fd.valid()) return disk_error();
   SEKISHO_TRY(const std::uint64_t bytes, size_of(fd.get()));
   SEKISHO_TRY(const std::string text, read_exact(fd.get(), 0, std::min<std::uint64_t>(bytes, kWalBytesMax)));
-  const auto day = wal_day(stream, state.next_block, text);
+  const auto head = parse_wal_head(stream, state.next_block, text);
   WalContents contents;
-  if (day) {
-    SEKISHO_TRY(const auto key, keyring_.find(stream, *day));
+  if (head && (!made_again || head->rows_before == *made_again)) {
+    SEKISHO_TRY(const auto key, keyring_.find(stream, head->day));
     if (!key) return kNoKey;
-    SEKISHO_CHECK_OK(use_key(stream, state, *day));
+    SEKISHO_CHECK_OK(use_key(stream, state, head->day));
     contents = read_wal(text, *state.key);
-    state.day = *day;
+    state.day = head->day;
+    state.rows_before = head->rows_before;
   }
   if (contents.good < bytes) {
     if (disk_.truncate(fd.get(), contents.good) != 0 || disk_.sync(fd.get()) != 0) return disk_error();
@@ -335,7 +342,7 @@ Result<void> Vault::append_frame(const StreamName& stream, State& state, std::sp
     rows += row;
   }
   SEKISHO_CHECK_OK(note(stream, wal_name(state.next_block), state.wal_bytes, state.wal_noted));
-  std::string head = wal_head(stream, day, state.next_block);
+  std::string head = wal_head(stream, {day, state.rows_before}, state.next_block);
   const std::uint64_t at = std::max<std::uint64_t>(state.wal_bytes, kWalHeadBytes);
   std::string frame = seal_frame(head, at, rows, *state.key);
   if (state.wal_bytes == 0) frame.insert(0, head);
@@ -433,6 +440,7 @@ Result<void> Vault::seal(const StreamName& stream, State& state) {
   state.segment_dirty = true;
   state.chain = sealed.chain;
   retired_.push_back({folder(stream) + "/" + wal_name(state.next_block), false, !note_});
+  state.rows_before = head.rows;
   ++state.next_block;
   state.wal_fd.reset();
   state.wal_bytes = 0;

@@ -121,7 +121,8 @@ class Vault final : public LogStore {
   Result<void> recover_segments(const StreamName& stream, State& state, const std::vector<std::uint64_t>& wals);
   Result<void> cut_segment(const StreamName& stream, State& state, std::uint64_t limit, bool again);
   Result<std::optional<LogEntry>> newest_before(const StreamName& stream, const State& state);
-  Result<void> recover_wal(const StreamName& stream, State& state, const std::string& path);
+  Result<void> recover_wal(const StreamName& stream, State& state, const std::string& path,
+                           std::optional<std::uint32_t> made_again);
   Result<void> recover_manifest(const StreamName& stream, State& state);
   Result<void> append_frame(const StreamName& stream, State& state, std::span<const LogEntry> entries, Day day);
   Result<void> open_wal(const StreamName& stream, State& state, Day day);

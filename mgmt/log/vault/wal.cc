@@ -41,21 +41,24 @@ std::optional<std::uint64_t> parse_wal_name(std::string_view name) {
   return block;
 }
 
-std::string wal_head(const StreamName& stream, Day day, std::uint64_t block) {
+std::string wal_head(const StreamName& stream, const WalHead& head, std::uint64_t block) {
   std::string out(kMagic);
   put(out, static_cast<std::uint64_t>(stream.type), 1);
   out += stream.service_code;
-  put(out, day, 4);
+  put(out, head.day, 4);
+  put(out, head.rows_before, 4);
   put(out, block, 8);
   return out;
 }
 
-std::optional<Day> wal_day(const StreamName& stream, std::uint64_t block, std::string_view bytes) {
+std::optional<WalHead> parse_wal_head(const StreamName& stream, std::uint64_t block, std::string_view bytes) {
   if (bytes.size() < kWalHeadBytes) return std::nullopt;
-  WireReader reader(span_of(bytes.substr(kMagic.size() + 1 + 11, 4)));
-  const auto day = reader.u32();
-  if (!day || wal_head(stream, *day, block) != bytes.substr(0, kWalHeadBytes)) return std::nullopt;
-  return *day;
+  WireReader reader(span_of(bytes.substr(kMagic.size() + 1 + 11, 8)));
+  const auto day = reader.u32(), rows = reader.u32();
+  if (!day || !rows) return std::nullopt;
+  const WalHead out{*day, *rows};
+  if (wal_head(stream, out, block) != bytes.substr(0, kWalHeadBytes)) return std::nullopt;
+  return out;
 }
 
 WalContents read_wal(std::string_view bytes, Aead& key) {
