@@ -261,6 +261,7 @@ void add_log_options(CLI::App& command, Choice& choice) {
 void add_types(CLI::App& command, std::vector<std::string>& types) {
   command.add_option("--type", types, "comm, sec, vpn, acl, devauth, audit, loss, separated by commas (default: all)")
       ->delimiter(',')
+      ->allow_extra_args(false)  // what follows is a condition
       ->check(CLI::IsMember({"comm", "sec", "vpn", "acl", "devauth", "audit", "loss"}));
 }
 

@@ -185,7 +185,7 @@ def test_a_commit_is_an_audit_record_of_the_tenant_it_changes(lab, tmp_path):
     changed = tmp_path / "changed.yaml"
     at = text.index(ACME)
     changed.write_text(text[:at] + text[at:].replace("no logins from the office", "no logins from an office", 1))
-    lab.appliance.commit(changed, "--comment", "another name")
+    lab.appliance.commit(changed, "-m", "another name")
     try:
         def audits(code):
             return [line for line in lab.appliance.records(code) if line["type"] == "audit" and line.get("comment") == "another name"]
