@@ -83,9 +83,10 @@ class Client:
     def __init__(self, site, guest, tenant="acme", user="alice", password="", psk="", name="", address="", encap=False, rekey="", esp="aes256-sha1"):
         self.site, self.guest, self.user, self.name, self.address = site, guest, user, name, address
         self.peer = GATEWAYS[tenant][0]
+        self.mine = name or "main"
         self.root = f"/tmp/client-{name or 'main'}"
-        self.inner = ""
-        self.enter = f"ip netns exec {name} unshare -m" if name else "unshare -m"
+        self.inner, self.mine = "", name or "main"
+        self.enter = f"ip netns exec {name} unshare -m" if name else ""
         (guest.folder / f"{name or 'main'}.conf").write_text(
             f"connections {{ l2tp {{ version = 1\n remote_addrs = {self.peer}\n encap = {'yes' if encap else 'no'}\n proposals = aes256-sha1-modp2048\n keyingtries = 1\n"
             f" local {{ auth = psk }}\n remote {{ auth = psk\n id = %any }}\n"
@@ -96,14 +97,16 @@ class Client:
             f"[global]\nport = 1701\ndebug tunnel = yes\ndebug state = yes\n[lac vpn]\nlns = {self.peer}\npppoptfile = {self.root}/ppp\nlength bit = yes\nredial = no\nautodial = no\n")
         (guest.folder / f"{name or 'main'}.ppp").write_text(
             f"name \"{user}\"\npassword \"{password or f'{user}-{tenant}'}\"\nnoauth\nnoipdefault\nusepeerdns\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\n"
-            f"nodefaultroute\nmtu 1400\nmru 1400\ndebug\nlogfile {self.root}/pppd.log\nlcp-echo-interval 10\nlcp-echo-failure 4\nset LINKROOT={self.root}\n")
+            f"nodefaultroute\nmtu 1400\nmru 1400\ndebug\nlogfile /job/{self.mine}-pppd.log\nlcp-echo-interval 10\nlcp-echo-failure 4\nset LINKROOT={self.root}\n")
 
     def sh(self, command, seconds=30):
         inside = f"ip netns exec {self.name} " if self.name else ""
         return self.guest.run(f"{inside}sh -c {quote(command)}", seconds)
 
     def log(self):
-        return self.guest.run(f"tail -n 60 {self.root}/charon.log {self.root}/xl2tpd.log {self.root}/pppd.log", 20)[1]
+        mine = self.name or "main"
+        files = [self.guest.folder / f"{mine}-{one}.log" for one in ("step", "charon", "xl2tpd", "pppd")]
+        return "".join(f"\n--- {one.name}\n{one.read_text(errors='replace')[-2500:]}" for one in files if one.exists())
 
     def start(self, seconds=40):
         """The inner address, or nothing."""
@@ -115,11 +118,12 @@ class Client:
                 f"ip -n {self.name} route add default via 10.66.0.1")
             assert status == 0, said
         (self.guest.folder / f"{mine}.sh").write_text(
-            f"mkdir -p {self.root}/vr {self.root}/conf\nmount --bind {self.root}/conf /etc/swanctl/conf.d\nmount --bind {self.root}/vr /var/run\ncp /job/{mine}.conf /etc/swanctl/conf.d/\ncp /job/{mine}.ppp {self.root}/ppp\n"
-            f"/usr/lib/ipsec/charon > {self.root}/charon.log 2>&1 &\necho $! > {self.root}/charon.pid\n"
+            f"exec > /job/{mine}-step.log 2>&1 < /dev/null\nset -x\nmkdir -p {self.root}/vr {self.root}/conf\n"
+            + (f"mount --bind {self.root}/conf /etc/swanctl/conf.d\nmount --bind {self.root}/vr /run\n" if self.name else "") + f"cp /job/{mine}.conf /etc/swanctl/conf.d/\ncp /job/{mine}.ppp {self.root}/ppp\n"
+            f"/usr/lib/ipsec/charon > /job/{self.mine}-charon.log 2>&1 &\necho $! > {self.root}/charon.pid\n"
             "for i in $(seq 200); do swanctl --stats > /dev/null 2>&1 && break; sleep 0.05; done\nswanctl --load-all\n"
             f"swanctl --initiate --child l2tp --timeout 20 || exit 3\n"
-            f"mkdir -p /var/run/xl2tpd; xl2tpd -D -c /job/{mine}.xl -p {self.root}/xl2tpd.pid -C {self.root}/control > {self.root}/xl2tpd.log 2>&1 &\n"
+            f"mkdir -p /var/run/xl2tpd; xl2tpd -D -c /job/{mine}.xl -p {self.root}/xl2tpd.pid -C {self.root}/control > /job/{self.mine}-xl2tpd.log 2>&1 &\n"
             f"for i in $(seq 100); do [ -p {self.root}/control ] && break; sleep 0.05; done\necho 'c vpn' > {self.root}/control\n"
             f"for i in $(seq {seconds * 10}); do [ -s {self.root}/ppp-up ] && exit 0; sleep 0.1; done; exit 4\n")
         status, said = self.guest.run(f"rm -rf {self.root}; mkdir -p {self.root}; {self.enter} sh /job/{mine}.sh; s=$?; cat {self.root}/ppp-up; exit $s", seconds + 60)
