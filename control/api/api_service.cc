@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/api/api_service.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <openssl/crypto.h>
 
 #include <boost/asio/post.hpp>
@@ -37,6 +39,17 @@ bool changes(const api::MethodRule& rule) {
 std::string digest(const std::string& text) {
   const Sha256Digest out = sha256(as_bytes(text));
   return {out.begin(), out.end()};
+}
+
+/// The same bytes for the same message: maps, which documents are full of, have no order of their own.
+std::string bytes_of(const Message& message) {
+  std::string out;
+  google::protobuf::io::StringOutputStream stream(&out);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return out;
 }
 
 bool same(const std::string& a, const std::string& b) {
@@ -201,7 +214,7 @@ bool ApiService::answered_before(const CallPtr& call, std::function<void(Control
   const std::int64_t now = environment_.now();
   std::erase_if(remembered_, [&](const auto& entry) { return entry.second.at + kRememberSeconds <= now; });
   const std::string name = call->who.account + '\n' + key;
-  const std::string asked = digest(call->method().name() + '\n' + call->message().SerializeAsString());
+  const std::string asked = digest(call->method().name() + '\n' + bytes_of(call->message()));
   if (const auto at = remembered_.find(name); at != remembered_.end()) {
     if (at->second.request != asked)
       return call->refuse(invalid("", "this idempotency key was used for something else")), true;

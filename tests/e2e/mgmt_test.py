@@ -200,7 +200,7 @@ def test_no_method_tells_a_foreign_tenant_anything(lab):
             # One that exists and one that does not are answered with the same bytes.
             assert status == 404 and json.loads(text)["code"] == "not_found", (operation["operationId"], status, text)
             tried += 1
-    assert tried >= 80
+    assert tried >= 70
 
 
 def test_nothing_is_open_to_who_is_not_signed_in(lab):
@@ -316,7 +316,7 @@ def test_foreign_scanners_find_tls13_alone_and_one_port(lab):
         assert f"{version}     disabled" in said or f"{version}   disabled" in said, said
     assert "TLSv1.3   enabled" in said and "Session renegotiation not supported" in said
     assert "1024" not in said and "NULL" not in said
-    ports = run([*space, "nmap", "-n", "-Pn", "-p-", "--min-rate", "20000", address], timeout=120).stdout
+    ports = run([*space, "nmap", "-n", "-Pn", "-sT", "-T4", "-p-", address], timeout=120).stdout
     assert [line.split("/")[0] for line in ports.splitlines() if "/tcp" in line and "open" in line] == [str(port)]
 
 
