@@ -271,7 +271,7 @@ def test_a_slow_or_huge_request_takes_nothing_from_others(lab):
 
 def test_the_platform_page_names_no_content_of_tenants(lab):
     ops = person(lab, "opal", "p-ops")
-    text = ops.call("GET", "/metrics")
+    text = wait_until(lambda: (said if "sekisho_up 1" in (said := ops.call("GET", "/metrics")) else ""), 15, "the first sample", every=0.5)
     assert "sekisho_packets_total" in text and ACME in text and "web1" not in text
     config = ops.get("/platform/config")
     assert {t["service_code"] for t in config["document"]["tenants"]} == {ACME, GLOBEX}
