@@ -89,8 +89,8 @@ struct CarrierLost {
 /// No data plane any more: all tunnels and SAs are gone with it.
 struct DataplaneLost {};
 struct DataplaneFound {};
-using TunnelSignal =
-    std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone, ForeignLease, CarrierLost, DataplaneLost, DataplaneFound>;
+using TunnelSignal = std::variant<SaLimitReached, PeerMovedTo, SessionTunnelGone, LeftTunnel, LeftTunnelGone,
+                                  ForeignLease, CarrierLost, DataplaneLost, DataplaneFound>;
 
 /// The edge to the data plane (base/proto/tunnel.proto): SAs and tunnels over tunnel.sock, datagrams over rings. Whoever calls waits
 /// for the answer, at most two seconds; many may at once. Without a data plane every question is answered no, at once, and it is

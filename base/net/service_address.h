@@ -6,8 +6,9 @@
 #include "base/net/address.h"
 #include "base/net/endian.h"
 
-/// The service network: where TCP (and PPTP's GRE) of many tenants' gateways ends in one kernel. Tenants may have the same addresses, so each gateway
-/// address has a number (ServiceId) there, and the data plane translates one to one. Its addresses are seen by nobody else.
+/// The service network: where TCP (and PPTP's GRE) of many tenants' gateways ends in one kernel. Tenants may have the
+/// same addresses, so each gateway address has a number (ServiceId) there, and the data plane translates one to one.
+/// Its addresses are seen by nobody else.
 namespace sekisho {
 
 inline constexpr std::uint32_t kServiceIdMax = (1U << 17) - 4;

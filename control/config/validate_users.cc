@@ -340,7 +340,8 @@ class UserCheck {
 
   void check_pptp(const Path& here, const model::Gateway& gateway) {
     const model::Pptp& pptp = gateway.pptp();
-    if (gateway.profile() != model::Gateway::LEGACY) reporter_.error(here, "PPTP needs the profile legacy: whoever records a login can find its keys");
+    if (gateway.profile() != model::Gateway::LEGACY)
+      reporter_.error(here, "PPTP needs the profile legacy: whoever records a login can find its keys");
     if (pptp.owner().empty()) reporter_.error(Path(here, "owner"), "somebody answers for PPTP");
     if (!parse_civil(pptp.valid_until())) reporter_.error(Path(here, "valid_until"), "PPTP ends some day: \"2026-12-31 22:00\" (JST)");
     const auto& addresses = gateway.addresses();

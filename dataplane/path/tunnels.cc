@@ -253,7 +253,8 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Es
   DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
   give_tenant(meta, tenant);
   packet->port = kNoNic;
-  const std::uint32_t port = tunnel_port(shard.tunnels_here, config, opened.session != nullptr ? opened.session->port : opened.sa->port, tenant);
+  const std::uint32_t port = tunnel_port(shard.tunnels_here, config,
+                                         opened.session != nullptr ? opened.session->port : opened.sa->port, tenant);
   meta.ingress = port;
   meta.generation = generation;
   if (reason == DropReason::kNone && port == kNoIndex) reason = DropReason::kVpnNoLease;

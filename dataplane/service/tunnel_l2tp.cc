@@ -41,7 +41,8 @@ std::string TunnelService::make_session(KeyingDaemon from, const ipc::OpenTunnel
   if (carrier->second.riders.size() >= L2tpCarrier::kRidersMax) return "as many sessions as a carrier has room for";
   for (const std::uint32_t number : carrier->second.riders) {
     const L2tpSession& other = *tunnels_.at(number).session;
-    if (other.local_tunnel == asked.local_tunnel() && other.local_session == asked.local_session()) return "another session of the carrier has these ids";
+    if (other.local_tunnel == asked.local_tunnel() && other.local_session == asked.local_session())
+      return "another session of the carrier has these ids";
   }
   auto session = std::make_shared<L2tpSession>();
   session->tunnel = request.tunnel();
@@ -49,7 +50,8 @@ std::string TunnelService::make_session(KeyingDaemon from, const ipc::OpenTunnel
   session->local_tunnel = static_cast<std::uint16_t>(asked.local_tunnel());
   session->local_session = static_cast<std::uint16_t>(asked.local_session());
   session->mtu = static_cast<std::uint16_t>(asked.mtu());
-  session->header = filters::L2tpHeader::make(static_cast<std::uint16_t>(asked.peer_port()), static_cast<std::uint16_t>(asked.peer_tunnel()),
+  session->header = filters::L2tpHeader::make(static_cast<std::uint16_t>(asked.peer_port()),
+                                              static_cast<std::uint16_t>(asked.peer_tunnel()),
                                               static_cast<std::uint16_t>(asked.peer_session()), asked.sequenced());
   for (const Address& address : out.leases) session->leases.add({address, static_cast<std::uint8_t>(address.bits())});
   out.over = asked.carrier();
@@ -69,7 +71,9 @@ void TunnelService::board(std::uint32_t number, Tunnel& tunnel) {
   if (carrier == nullptr) return;
   carrier->riders.push_back(number);
   for (const SaName& sa : carrier->sas) {
-    engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) { static_cast<void>(shard.tunnels_here.sas->add_session(sa.handle, tunnel.session)); });
+    engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) {
+      static_cast<void>(shard.tunnels_here.sas->add_session(sa.handle, tunnel.session));
+    });
   }
   point_leases(number, tunnel);
 }
@@ -92,7 +96,8 @@ void TunnelService::alight(std::uint32_t number, Tunnel& tunnel) {
 void TunnelService::load(const Tunnel& carrier, const SaName& sa) {
   for (const std::uint32_t number : carrier.riders) {
     const std::shared_ptr<L2tpSession> session = tunnels_.at(number).session;
-    engine_.on_shard(Spi::worker(sa.handle), [&](Shard& shard) { static_cast<void>(shard.tunnels_here.sas->add_session(sa.handle, session)); });
+    engine_.on_shard(Spi::worker(sa.handle),
+                     [&](Shard& shard) { static_cast<void>(shard.tunnels_here.sas->add_session(sa.handle, session)); });
   }
 }
 
@@ -148,7 +153,8 @@ void TunnelService::point_session(std::uint32_t number, const Tunnel& tunnel) {
         const Sa* sa = shard.tunnels_here.sas->find(name.handle);
         if (sa == nullptr || sa->inner_mtu <= tunnel.session->header.used) return;
         lease.outbound = name.handle;
-        lease.inner_mtu = std::min<std::uint16_t>(static_cast<std::uint16_t>(sa->inner_mtu - tunnel.session->header.used), tunnel.session->mtu);
+        lease.inner_mtu = std::min<std::uint16_t>(
+            static_cast<std::uint16_t>(sa->inner_mtu - tunnel.session->header.used), tunnel.session->mtu);
       });
     }
   }

@@ -197,7 +197,8 @@ Result<SaUse> SaTable::query_session(std::uint32_t handle, std::uint32_t tunnel)
   const Sa* const sa = const_cast<SaTable*>(this)->find(handle);
   if (sa == nullptr || sa->l2tp == nullptr) return refused(ErrorCode::kNotFound, handle);
   for (const L2tpRider& rider : sa->l2tp->riders) {
-    if (rider.session->tunnel == tunnel) return SaUse{.packets = rider.packets, .bytes = rider.bytes, .sequence = 0, .last_used = rider.last_used};
+    if (rider.session->tunnel == tunnel)
+      return SaUse{.packets = rider.packets, .bytes = rider.bytes, .sequence = 0, .last_used = rider.last_used};
   }
   return refused(ErrorCode::kNotFound, tunnel);
 }

@@ -141,7 +141,8 @@ void Connection::on_sccrq(const ControlMessage& message, Time now) {
   state_ = State::kWaitScccn;
   idle_since_ = now;
   if (message.protocol_version != kVersionOne) return stop({kStopVersion, kVersionOne, "version 1.0 is spoken here"}, now);
-  if (!message.challenge.empty() && options_.secret.empty()) return stop({kStopNotAuthorized, 0, "there is no secret to answer a challenge with"}, now);
+  if (!message.challenge.empty() && options_.secret.empty())
+    return stop({kStopNotAuthorized, 0, "there is no secret to answer a challenge with"}, now);
   ControlWriter reply(MessageType::kSccrp, peer_tunnel_, 0);
   reply.u16(AvpType::kProtocolVersion, kVersionOne)
       .u32(AvpType::kFramingCapabilities, kBothFramings)
@@ -153,7 +154,8 @@ void Connection::on_sccrq(const ControlMessage& message, Time now) {
     challenge_.resize(16);
     fill_random(challenge_);
     reply.bytes(AvpType::kChallenge, challenge_);
-    if (!message.challenge.empty()) reply.bytes(AvpType::kChallengeResponse, respond(MessageType::kSccrp, options_.secret, message.challenge));
+    if (!message.challenge.empty())
+      reply.bytes(AvpType::kChallengeResponse, respond(MessageType::kSccrp, options_.secret, message.challenge));
   }
   queue(reply.take(), now);
 }
@@ -185,7 +187,11 @@ void Connection::on_icrq(const ControlMessage& message, Time now) {
   const std::uint16_t peer_session = message.assigned_session.value_or(0);
   if (peer_session == 0) return;
   const auto refuse = [&](std::uint16_t result, std::uint16_t error, std::string_view text) {
-    queue(ControlWriter(MessageType::kCdn, peer_tunnel_, peer_session).result({result, error, std::string(text)}).u16(AvpType::kAssignedSession, 0).take(), now);
+    queue(ControlWriter(MessageType::kCdn, peer_tunnel_, peer_session)
+              .result({result, error, std::string(text)})
+              .u16(AvpType::kAssignedSession, 0)
+              .take(),
+          now);
   };
   if (by_peer_session(peer_session) != calls_.end()) return refuse(kCdnError, kErrorOutOfRange, "this session id is in use");
   if (calls_.size() >= kCallsMax) return refuse(kCdnNoFacilities, 0, "as many calls as a connection may have");
@@ -219,7 +225,8 @@ void Connection::on_cdn(const ControlMessage& message, Time now) {
 }
 
 std::map<std::uint16_t, Connection::Held>::iterator Connection::by_peer_session(std::uint16_t peer_session) {
-  return std::find_if(calls_.begin(), calls_.end(), [peer_session](const auto& one) { return one.second.call.peer_session == peer_session; });
+  return std::find_if(calls_.begin(), calls_.end(),
+                      [peer_session](const auto& one) { return one.second.call.peer_session == peer_session; });
 }
 
 /// By our id in the header. A CDN may come before its sender knows ours: then it names its own.
@@ -348,7 +355,11 @@ void Connection::end_call(std::uint16_t local_session, const ResultCode& code, T
   calls_.erase(call);
   if (calls_.empty()) idle_since_ = now;
   if (state_ != State::kEstablished) return;
-  queue(ControlWriter(MessageType::kCdn, peer_tunnel_, peer_session).result(code).u16(AvpType::kAssignedSession, local_session).take(), now);
+  queue(ControlWriter(MessageType::kCdn, peer_tunnel_, peer_session)
+            .result(code)
+            .u16(AvpType::kAssignedSession, local_session)
+            .take(),
+        now);
 }
 
 void Connection::stop(const ResultCode& code, Time now) {

@@ -56,7 +56,11 @@ void L2tpDoor::answer_dhcp(const Path& path, ByteSpan payload) {
   if (!request || at == nullptr) return;
   const Gateway& gateway = at->gateway;
   const DhcpFacts facts{gateway.networks, gateway.dns, gateway.dns_domains.empty() ? std::string_view{} : gateway.dns_domains.front()};
-  const Path back{path.tenant, path.port, {Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort}, {path.remote.address, kDhcpClientPort}, 0};
+  const Path back{path.tenant,
+                  path.port,
+                  {Address::from_v4(kTunnelDhcpServerV4), kDhcpServerPort},
+                  {path.remote.address, kDhcpClientPort},
+                  0};
   ports_.tunnels.send(back, answer_dhcp_inform(*request, path.remote.address, facts));
 }
 

@@ -38,7 +38,8 @@ ByteSpan span_of(std::string_view text) { return {reinterpret_cast<const std::ui
 /// What a peer wrote, for logs: printable ASCII, not too long.
 std::string printable(ByteSpan text) {
   std::string out;
-  for (const std::uint8_t byte : text.first(std::min(text.size(), kTextMax))) out += byte >= 0x20 && byte < 0x7f ? static_cast<char>(byte) : '?';
+  for (const std::uint8_t byte : text.first(std::min(text.size(), kTextMax)))
+    out += byte >= 0x20 && byte < 0x7f ? static_cast<char>(byte) : '?';
   return out;
 }
 
@@ -117,7 +118,8 @@ void judge(ControlMessage& out, const RawAvp& avp, std::string_view secret, Byte
   std::vector<std::uint8_t> opened;
   ByteSpan value = avp.value;
   if (avp.hidden) {
-    auto plain = secret.empty() || vector.empty() ? Result<std::vector<std::uint8_t>>(malformed(0)) : unhide(avp.type, value, secret, vector);
+    auto plain = secret.empty() || vector.empty() ? Result<std::vector<std::uint8_t>>(malformed(0))
+                                                  : unhide(avp.type, value, secret, vector);
     if (!plain) return offend();
     opened = std::move(*plain);
     value = opened;

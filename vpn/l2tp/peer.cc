@@ -136,7 +136,8 @@ Time Peer::due() const {
 
 bool Peer::end(std::uint64_t session, Cause cause, std::string_view text, Time now) {
   now_ = now;
-  const auto link = std::find_if(links_.begin(), links_.end(), [session](const auto& one) { return one.second->login().session().id == session; });
+  const auto link = std::find_if(links_.begin(), links_.end(),
+                                 [session](const auto& one) { return one.second->login().session().id == session; });
   if (link == links_.end()) return false;
   link->second->end(cause, text, now);
   settle(now);
@@ -166,7 +167,11 @@ void Peer::list(std::vector<Session>& out) const {
 // ------------------------------------------------------------------------------------------------------------------ a call
 
 Peer::Link::Link(Peer& peer, Call call, Session session, Time now)
-    : peer_(peer), call_(call), login_(peer.ports_, std::move(session), peer.settings_.gateway), ppp_(peer.settings_.ppp, *this, fill_random), now_(now) {}
+    : peer_(peer),
+      call_(call),
+      login_(peer.ports_, std::move(session), peer.settings_.gateway),
+      ppp_(peer.settings_.ppp, *this, fill_random),
+      now_(now) {}
 
 void Peer::Link::start(Time now) {
   now_ = now;
@@ -230,8 +235,10 @@ void Peer::Link::event(const ppp::Event& event) {
 void Peer::Link::open() {
   if (login_.up() || over_) return;
   const Connection& connection = *peer_.connection_;
-  const L2tpRide ride{peer_.path_.tunnel,         peer_.path_.remote.port, connection.local_tunnel(), call_.local_session,
-                      connection.peer_tunnel(), call_.peer_session,      call_.sequenced,           std::min(ppp_.agreed().peer_mru, kSessionMtuMax)};
+  const L2tpRide ride{peer_.path_.tunnel,        peer_.path_.remote.port,
+                      connection.local_tunnel(), call_.local_session,
+                      connection.peer_tunnel(),  call_.peer_session,
+                      call_.sequenced,           std::min(ppp_.agreed().peer_mru, kSessionMtuMax)};
   if (!login_.open(ride)) ppp_.close(Cause::kInternal, "the data plane did not take the tunnel", now_);
 }
 
