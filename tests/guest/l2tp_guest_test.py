@@ -162,8 +162,6 @@ def test_strongswan_and_xl2tpd_come_in_and_pass_by_their_groups(site, guest):
         up = site.expect("up", user="alice")
         assert up["proto"] == "l2tp" and up["auth"] == "mschapv2" and up["ip4"] == client.inner and up["peer_ip"] == ADDRESSES[0], up
         assert client.curl("http://10.0.0.2/") == (0, "acme web1")
-        status, said = client.sh("ping -c 3 -W 3 -i 0.3 10.0.0.2", 20)
-        assert status == 0, said
         assert client.curl("http://10.0.0.2:22/", 3)[0] != 0, "another group's"
         assert client.curl("http://10.0.0.18:5432/", 3)[0] != 0, "nobody's"
     down = site.expect("down", user="alice")
@@ -177,11 +175,11 @@ def test_a_stream_passes_both_ways_in_udp(site, guest):
 
 
 def test_rekeying_loses_no_packet(site, guest):
-    with Client(site, guest, encap=True, rekey="4s") as client:
+    with Client(site, guest, user="bob", encap=True, rekey="4s") as client:
         status, said = client.sh("ping -i 0.2 -c 60 -W 3 10.0.0.2", 60)
         received = re.search(r"(\d+) packets transmitted, (\d+) received", said)
         assert status == 0 and received and received[1] == received[2] == "60", said + client.log()[-3000:]
-    assert not [one for one in site.records("acme") if one["event"] == "down" and one.get("user") == "alice" and one["cause"] != "user"]
+    assert not [one for one in site.records("acme") if one["event"] == "down" and one.get("user") == "bob" and one["cause"] != "user"]
 
 
 def test_a_wrong_password_is_refused(site, guest):
