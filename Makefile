@@ -19,7 +19,7 @@ help:
 	@echo "make test-all       the same, clients in a guest kernel, and every fuzz target for a minute"
 	@echo "make check-NAME     one part of the tests: lint unit path fuzz asan tsan e2e firewall bindings isolation restart"
 	@echo "make check-differential  the data path against a plain reference, over a million random pairs (PAIRS=, SEED=)"
-	@echo "make check-firewall every requirement of tests/check/firewall.table, one line each; make check-ikev2, check-l2tp, check-sstp, check-mgmt, check-portal, check-logs likewise"
+	@echo "make check-firewall every requirement of tests/check/firewall.table, one line each; make check-ikev2, check-l2tp, check-sstp, check-pptp, check-mgmt, check-portal, check-logs likewise"
 	@echo "make bench          the speed and memory table"
 	@echo "make fuzz           every fuzz target for a minute (SECONDS_EACH=60)"
 	@echo "make setup          only install what is missing"

@@ -10,7 +10,7 @@
 /// The broken primitives that MSCHAPv2 and MPPE are made of, here and nowhere else. Nothing else may use them.
 ///
 /// They are libcrypto's own functions, called directly: OpenSSL's legacy provider would open them to the whole process (TLS's
-/// configuration included) for the sake of these three, and a context of its own costs 2 ms and 40 KiB a process.
+/// configuration included) for the sake of these three.
 namespace sekisho::vpn::weak {
 
 using Md4 = std::array<std::uint8_t, 16>;
