@@ -52,7 +52,7 @@ void add_users(filters::SnapshotBuilder& builder, const std::vector<UserText>& u
   builder.ports.push_back(port);
   for (const char* prefix : {"10.9.0.0/24", "fd00:9::/64"}) builder.routes.push_back({parse_prefix(prefix).value(), 0, 0, index, {}, {}});
   tenant.routes.count += 2;
-  builder.gateways.push_back({address(kGateway), {}, 0, 2, index, 0});
+  builder.gateways.push_back({address(kGateway), {}, 0, 2, index, 0, 0});
   for (const UserText& user : users) builder.users.push_back({user.id, 0, user.groups});
   for (const ForGroups& of : rules) {
     for (snapshot::Rule& rule : builder.rules) {
