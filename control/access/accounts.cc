@@ -164,9 +164,13 @@ Refusal People::remove(const std::string& tenant, const std::string& id) {
   return {};
 }
 
-std::variant<api::Invitation, Refusal> People::reissue(const std::string& tenant, const std::string& id) {
+std::variant<api::Invitation, Refusal> People::reissue(const std::string& tenant, const std::string& id,
+                                                       bool rescue) {
   auto* one = account_of(tenant, id);
   if (one == nullptr) return not_found();
+  // Its link may get lost, or nobody opens it in time. On the unit itself there is always another.
+  if (!rescue && !one->password().empty() && is_last_administrator(*one))
+    return conflict("this is the last account that can manage the others");
   access::StoredAccount changed = *one;
   changed.clear_password();
   changed.clear_totp_secret();  // totp_last stays: the steps it was used for are gone whatever the secret

@@ -100,7 +100,8 @@ class People {
   std::variant<api::Account, Refusal> change(const std::string& tenant, const std::string& id,
                                              const api::Account& account, const Principal& who);
   Refusal remove(const std::string& tenant, const std::string& id);
-  std::variant<api::Invitation, Refusal> reissue(const std::string& tenant, const std::string& id);
+  std::variant<api::Invitation, Refusal> reissue(const std::string& tenant, const std::string& id,
+                                                 bool rescue = false);
   std::variant<api::Account, Refusal> unlock(const std::string& tenant, const std::string& id);
 
   [[nodiscard]] api::ConsentList consents(const std::string& tenant) const;

@@ -24,6 +24,7 @@ using google::protobuf::ServiceDescriptor;
 
 constexpr int kHashingWaitsMax = 16;  // each takes a tenth of a second
 constexpr std::size_t kRememberedMax = 2000;
+constexpr std::size_t kRememberedOfAccountMax = 32;
 constexpr std::int64_t kRememberSeconds = 3600;
 constexpr std::size_t kKeyBytesMax = 128;
 constexpr std::size_t kRequestBytesMax = std::size_t{64} << 20;
@@ -56,8 +57,11 @@ bool same(const std::string& a, const std::string& b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
+/// At most so many bytes, and whole characters: a message with half of one cannot be read again.
 std::string cut(std::string text, std::size_t most) {
-  if (text.size() > most) text.resize(most);
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0U) == 0x80U) --most;
+  text.resize(most);
   return text;
 }
 
@@ -75,7 +79,11 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
       environment_(std::move(environment)),
       people_(store, people_environment()),
       sampler_(io, dataplane, ids, environment_.in_force, environment_.ask, environment_.now),
-      world_{store, committer, people_, sampler_, ids, environment_.in_force, environment_.ask, environment_.now} {
+      world_{store, committer, people_, sampler_, ids, environment_.in_force, environment_.ask, environment_.now,
+             // Sign-ins come first: documents leave most of the queue to them.
+             [this, run = people_environment().elsewhere](std::function<void()> work, std::function<void()> then) {
+               return hashing_waits_ < kHashingWaitsMax / 4 && run(std::move(work), std::move(then));
+             }} {
   add_session_methods(handlers_, world_);
   add_table_methods(handlers_, world_);
   add_config_methods(handlers_, world_);
@@ -146,9 +154,19 @@ std::unique_ptr<Message> ApiService::read_request(const MethodDescriptor& method
 void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
   const auto* method = service().FindMethodByName(request.message.api_call().method());
   if (method == nullptr) return reply(failure("there is no such method"));
+  const api::MethodRule& rule = method->options().GetExtension(api::method);
+  // Who is nobody gets no large request read.
+  const ipc::ApiCall& asked = request.message.api_call();
+  const auto source =
+      Address::from_wire({reinterpret_cast<const std::uint8_t*>(asked.source().data()), asked.source().size()});
+  const bool nobody =
+      !source || (rule.access() != api::MethodRule::EVERYBODY && !people_.find(asked.token(), *source, true));
+  if (nobody && asked.in_fd()) {  // identify() refuses it as it would the whole
+    request.message.mutable_api_call()->set_in_fd(false);
+    request.message.mutable_api_call()->clear_request();
+  }
   auto message = read_request(*method, request);
   if (message == nullptr) return reply(failure("a request that cannot be read"));
-  const api::MethodRule& rule = method->options().GetExtension(api::method);
   std::function<void(ControlAnswer)> answer = [reply](ControlAnswer out) { reply(std::move(out)); };
   const auto sent = std::make_shared<std::function<void(ControlAnswer)>>();
   const auto call = std::make_shared<Call>(*method, request.message.api_call(), std::move(message),
@@ -209,7 +227,8 @@ Refusal ApiService::authorise(Call& call, const api::MethodRule& rule) {
 
 bool ApiService::answered_before(const CallPtr& call, std::function<void(ControlAnswer)>& answer) {
   const std::string& key = call->asked().idempotency_key();
-  if (key.empty() || call->who.account.empty()) return false;
+  const bool change = changes(call->method().options().GetExtension(api::method));
+  if (key.empty() || call->who.account.empty() || !change) return false;
   if (key.size() > kKeyBytesMax) return call->refuse(invalid("", "an idempotency key has at most 128 bytes")), true;
   const std::int64_t now = environment_.now();
   std::erase_if(remembered_, [&](const auto& entry) { return entry.second.at + kRememberSeconds <= now; });
@@ -223,7 +242,23 @@ bool ApiService::answered_before(const CallPtr& call, std::function<void(Control
     *again.message.mutable_api_answer() = *at->second.answer;
     return call->send(std::move(again)), true;
   }
-  if (remembered_.size() >= kRememberedMax)
+  // Nobody takes the others' room: an account's oldest answer goes for its newest, and at worst the oldest of all.
+  const auto room_in = [this](auto first, auto last, std::size_t most) {
+    auto oldest = remembered_.end();
+    std::size_t held = 0;
+    for (auto at = first; at != last; ++at) {
+      ++held;
+      if (at->second.answer && (oldest == remembered_.end() || at->second.at < oldest->second.at)) oldest = at;
+    }
+    if (held < most) return true;
+    if (oldest == remembered_.end()) return false;
+    remembered_.erase(oldest);
+    return true;
+  };
+  const auto own_first = remembered_.lower_bound(call->who.account + '\n');
+  const auto own_last = remembered_.lower_bound(call->who.account + static_cast<char>('\n' + 1));
+  if (!room_in(own_first, own_last, kRememberedOfAccountMax) ||
+      !room_in(remembered_.begin(), remembered_.end(), kRememberedMax))
     return call->refuse({429, "too_many", "too many requests with keys", {}, 60}), true;
   remembered_[name] = {asked, std::nullopt, now};
   answer = [this, name, answer](ControlAnswer out) {
@@ -246,7 +281,7 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   const bool consent = !call.permit.consent.empty();
   const bool astray = !call.tenant.empty() && !call.who.tenant.empty() && call.tenant != call.who.tenant;
   if ((!changes(rule) && !consent && !astray && status != 403 && !rule.download()) || call.who.account.empty()) return;
-  if (call.asked().live()) return;
+  if (call.asked().live() && rule.events() && status < 400) return;  // a stream's turns; no change hides behind it
   api::AuditEntry entry;
   entry.mutable_at()->set_seconds(environment_.now());
   entry.set_actor(call.who.account);
@@ -262,6 +297,7 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
   // What a tenant's people try at another's stands in their own tenant's log.
   const std::string whose = !call.who.tenant.empty() ? call.who.tenant : known ? call.tenant : "";
+  if (status >= 400 && !room_for_refusal(whose)) return;
   (void)store_.add_act(whose, entry.SerializeAsString());
   if (is_provider(call.who.role) && !whose.empty()) (void)store_.add_act("", entry.SerializeAsString());
 }
@@ -278,7 +314,17 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
   entry.set_result(operation == "login_fail" ? "fail" : "ok");
   entry.set_detail(detail);
   const bool known = !tenant.empty() && environment_.in_force().tenant(tenant) != nullptr;
+  if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
   (void)store_.add_act(known ? tenant : "", entry.SerializeAsString());
+}
+
+bool ApiService::room_for_refusal(const std::string& whose) {
+  constexpr std::int64_t kHourSeconds = 3600;
+  constexpr int kOfHour = 120;
+  auto& [hour, count] = refusals_[whose];
+  const std::int64_t now = environment_.now() / kHourSeconds;
+  if (hour != now) hour = now, count = 0;
+  return count++ < kOfHour;
 }
 
 void ApiService::handle_local(const ControlRequest& request, ControlServer::Reply& reply) {
@@ -318,7 +364,7 @@ void ApiService::handle_local(const ControlRequest& request, ControlServer::Repl
       take(people_.add(tenant, asked.id().substr(0, asked.id().rfind('@')), account));
     }
   } else if (asked.what() == ipc::LocalAccount::REISSUE) {
-    take(people_.reissue(tenant, asked.id()));
+    take(people_.reissue(tenant, asked.id(), true));
   } else if (asked.what() == ipc::LocalAccount::UNLOCK) {
     const auto done = people_.unlock(tenant, asked.id());
     if (const auto* refusal = std::get_if<Refusal>(&done)) body.set_error(refusal->message);

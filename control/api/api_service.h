@@ -49,6 +49,8 @@ class ApiService {
   Refusal authorise(Call& call, const api::MethodRule& rule);
   bool answered_before(const CallPtr& call, std::function<void(ControlAnswer)>& answer);
   void write_down(const Call& call, const ControlAnswer& answer);
+  /// Whether one more refusal may be written into a log this hour: nobody pushes out of it what was done.
+  bool room_for_refusal(const std::string& whose);
   void tell(const std::string& account, const Address& source, std::string_view operation, const std::string& detail);
   People::Environment people_environment();
 
@@ -61,6 +63,7 @@ class ApiService {
   Sampler sampler_;
   ApiWorld world_;
   Handlers handlers_;
+  std::map<std::string, std::pair<std::int64_t, int>> refusals_;  ///< by log: hour, and how many in it
   std::map<std::string, Remembered> remembered_;  ///< by account and idempotency key
 };
 

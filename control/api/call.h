@@ -71,6 +71,8 @@ struct ApiWorld {
   /// What control.sock answers to a question, without its socket.
   std::function<void(ControlRequest, ControlServer::Reply)> ask;
   std::function<std::int64_t()> now;  ///< Unix seconds
+  /// Does `work` on another thread, then `then` here. False: too much waits already, and neither is called.
+  std::function<bool(std::function<void()> work, std::function<void()> then)> elsewhere;
   /// Of tenants' parts of revisions, as far as somebody asked: config_methods.cc.
   std::map<std::pair<std::uint32_t, std::string>, std::string> digests = {};
 };

@@ -391,41 +391,46 @@ void roll_back(const CallPtr& call, ApiWorld& world) {
 
 constexpr std::size_t kPassphraseCharactersMin = 12;
 
+Refusal too_many_documents() {
+  return {429, "too_many", "too many exports and imports at once: wait a little", {}, 10};
+}
+
 void export_config(const CallPtr& call, ApiWorld& world) {
   const std::string& passphrase = call->request<api::ExportRequest>().passphrase();
   if (!passphrase.empty() && count_characters(passphrase) < kPassphraseCharactersMin) {
     return call->refuse(invalid("passphrase", "a passphrase has at least 12 characters"));
   }
   const InForce now = world.in_force();
-  model::Configuration holder;
-  *holder.add_tenants() = *now.tenant(call->tenant);
-  if (passphrase.empty()) {
-    mask_secrets(holder);
-  } else if (!seal_secrets(holder, passphrase, call->tenant)) {
-    return call->refuse(unavailable("there is not enough memory"));
-  }
+  const auto holder = std::make_shared<model::Configuration>();
+  *holder->add_tenants() = *now.tenant(call->tenant);
   call->about = "revision " + std::to_string(now.revision);
-  api::File out;
-  out.set_file_name(call->tenant + ".yaml");
-  out.set_media_type("application/yaml");
-  out.set_text(encode_document(holder));
-  call->reply(out, now.revision);
+  const auto answer = [call, holder, revision = now.revision] {
+    api::File out;
+    out.set_file_name(call->tenant + ".yaml");
+    out.set_media_type("application/yaml");
+    out.set_text(encode_document(*holder));
+    call->reply(out, revision);
+  };
+  if (passphrase.empty()) {
+    mask_secrets(*holder);
+    return answer();
+  }
+  const auto sealed = std::make_shared<bool>(false);
+  const bool taken = world.elsewhere(
+      [holder, sealed, passphrase, whose = call->tenant] { *sealed = seal_secrets(*holder, passphrase, whose); },
+      [call, sealed, answer] {
+        if (!*sealed) return call->refuse(unavailable("there is not enough memory"));
+        answer();
+      });
+  if (!taken) call->refuse(too_many_documents());
 }
 
-void import_config(const CallPtr& call, ApiWorld& world) {
+void put_import_in_force(const CallPtr& call, ApiWorld& world, model::Tenant sent) {
   const auto& request = call->request<api::ImportRequest>();
-  Decoded read = decode_document(request.text());
-  if (has_errors(read.findings) || read.model.tenants_size() != 1) {
-    return call->refuse(
-        invalid("text", read.findings.empty() ? "this is no exported document" : read.findings[0].sentence));
-  }
-  model::Tenant& sent = *read.model.mutable_tenants(0);
-  if (!unseal_secrets(sent, request.passphrase(), call->tenant)) {
-    return call->refuse(invalid(
-        "passphrase", "the secrets cannot be opened: another passphrase, another tenant's export, or it was changed"));
-  }
+  const InForce running = world.in_force();
+  if (running.tenant(call->tenant) == nullptr) return call->refuse(not_found());  // gone meanwhile
   const std::vector<std::string> editable = editable_parts(may_of(world, *call));
-  model::Tenant now = *world.in_force().tenant(call->tenant);
+  model::Tenant now = *running.tenant(call->tenant);
   for (int i = 0; i < model::Tenant::descriptor()->field_count(); ++i) {
     const auto* field = model::Tenant::descriptor()->field(i);
     if (field->name() != "service_code" &&
@@ -436,6 +441,28 @@ void import_config(const CallPtr& call, ApiWorld& world) {
   Draft draft;
   if (Refusal refusal = make_tenant_draft(world, *call, std::move(sent), draft)) return call->refuse(refusal);
   put_in_force(call, world, std::move(draft), request.comment(), request.confirm_seconds());
+}
+
+void import_config(const CallPtr& call, ApiWorld& world) {
+  const auto& request = call->request<api::ImportRequest>();
+  Decoded read = decode_document(request.text());
+  if (has_errors(read.findings) || read.model.tenants_size() != 1) {
+    return call->refuse(
+        invalid("text", read.findings.empty() ? "this is no exported document" : read.findings[0].sentence));
+  }
+  const auto sent = std::make_shared<model::Tenant>(std::move(*read.model.mutable_tenants(0)));
+  const auto opened = std::make_shared<bool>(false);
+  const bool taken = world.elsewhere(
+      [sent, opened, passphrase = request.passphrase(), whose = call->tenant] {
+        *opened = unseal_secrets(*sent, passphrase, whose);
+      },
+      [call, &world, sent, opened] {
+        if (*opened) return put_import_in_force(call, world, std::move(*sent));
+        call->refuse(invalid("passphrase",
+                             "the secrets cannot be opened: another passphrase, another tenant's export, or it was "
+                             "changed"));
+      });
+  if (!taken) call->refuse(too_many_documents());
 }
 
 /// What a tenant's part of a revision is, in a few bytes: two that mean the same have the same. Reading a document costs time, so one call

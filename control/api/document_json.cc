@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
+#include <unordered_map>
 
 namespace sekisho::control {
 namespace {
@@ -101,20 +103,35 @@ Decoded read(const std::string& before, const Struct& document, const std::strin
   return decode_document(before + json + after);
 }
 
-/// Which element of a list an element of another is: by the key of its type, or by its place.
-const Message* counterpart(const Message& element, const Message& old_owner, const FieldDescriptor& field, int index) {
-  const auto* reflection = old_owner.GetReflection();
-  const std::string& key = field.message_type()->options().GetExtension(model::key);
-  const int count = reflection->FieldSize(old_owner, &field);
-  if (key.empty()) return index < count ? &reflection->GetRepeatedMessage(old_owner, &field, index) : nullptr;
-  const auto* name = field.message_type()->FindFieldByName(key);
-  const std::string wanted = element.GetReflection()->GetString(element, name);
-  for (int i = 0; i < count; ++i) {
-    const Message& other = reflection->GetRepeatedMessage(old_owner, &field, i);
-    if (other.GetReflection()->GetString(other, name) == wanted) return &other;
+/// Which element of a list an element of another is: by the key of its type (the first that has it), or by its place.
+/// Lists have a hundred thousand elements: they are indexed once.
+class Counterparts {
+ public:
+  Counterparts(const Message* old_owner, const FieldDescriptor& field) : owner_(old_owner), field_(field) {
+    const std::string& key = field.message_type()->options().GetExtension(model::key);
+    if (owner_ == nullptr || key.empty()) return;
+    name_ = field.message_type()->FindFieldByName(key);
+    for (int i = 0; i < owner_->GetReflection()->FieldSize(*owner_, &field_); ++i) {
+      const Message& other = owner_->GetReflection()->GetRepeatedMessage(*owner_, &field_, i);
+      by_key_.try_emplace(other.GetReflection()->GetString(other, name_), &other);
+    }
   }
-  return nullptr;
-}
+  [[nodiscard]] const Message* of(const Message& element, int index) const {
+    if (owner_ == nullptr) return nullptr;
+    const auto* reflection = owner_->GetReflection();
+    if (name_ == nullptr)
+      return index < reflection->FieldSize(*owner_, &field_) ? &reflection->GetRepeatedMessage(*owner_, &field_, index)
+                                                             : nullptr;
+    const auto at = by_key_.find(element.GetReflection()->GetString(element, name_));
+    return at == by_key_.end() ? nullptr : at->second;
+  }
+
+ private:
+  const Message* owner_;
+  const FieldDescriptor& field_;
+  const FieldDescriptor* name_ = nullptr;
+  std::unordered_map<std::string, const Message*> by_key_;
+};
 
 /// Puts the secrets of `old` (which may be null) where `sent` holds kMasked. Returns the path of one that stands for
 /// nothing, or nothing.
@@ -127,6 +144,8 @@ std::string restore_secrets(Message& sent, const Message* old, const std::string
     const int count = field.is_repeated()                  ? reflection->FieldSize(sent, &field)
                       : reflection->HasField(sent, &field) ? 1
                                                            : 0;
+    std::optional<Counterparts> counterparts;
+    if (!secret && field.is_repeated() && count > 0) counterparts.emplace(old, field);
     for (int i = 0; i < count; ++i) {
       const std::string here =
           (path.empty() ? "" : path + '.') + field.name() + (field.is_repeated() ? '[' + std::to_string(i) + ']' : "");
@@ -150,7 +169,7 @@ std::string restore_secrets(Message& sent, const Message* old, const std::string
       Message& child = field.is_repeated() ? *reflection->MutableRepeatedMessage(&sent, &field, i)
                                            : *reflection->MutableMessage(&sent, &field);
       const Message* before = nullptr;
-      if (old != nullptr && field.is_repeated()) before = counterpart(child, *old, field, i);
+      if (counterparts) before = counterparts->of(child, i);
       if (old != nullptr && !field.is_repeated() && old->GetReflection()->HasField(*old, &field))
         before = &old->GetReflection()->GetMessage(*old, &field);
       if (std::string bad = restore_secrets(child, before, here); !bad.empty()) return bad;

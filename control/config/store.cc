@@ -30,7 +30,7 @@ CREATE TABLE acts(number INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL
 CREATE INDEX acts_of_tenant ON acts(tenant, number);
 PRAGMA user_version = 2;
 )";
-constexpr std::uint64_t kActsOfTenantMax = 20'000;
+constexpr std::uint64_t kActsOfTenantMax = 200'000;
 constexpr const char* kColumns = "number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author";
 
 Error store_error(int code) {

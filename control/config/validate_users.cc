@@ -319,7 +319,11 @@ class UserCheck {
 
   void check_l2tp(const Path& here, const model::Gateway& gateway) {
     const model::L2tp& l2tp = gateway.l2tp();
-    if (l2tp.accept_size() == 0) reporter_.error(Path(here, "accept"), "L2TP accepts mschapv2, eap-mschapv2 or pap");
+    if (l2tp.accept_size() == 0) reporter_.error(Path(here, "accept"), "L2TP accepts mschapv2 or eap-mschapv2");
+    for (const int accept : l2tp.accept()) {
+      if (accept != model::L2tp::PAP) continue;
+      reporter_.error(Path(here, "accept"), "pap sends the password itself, and nothing here asks a server for it yet");
+    }
     if (gateway.profile() == model::Gateway::CERTIFIED) reporter_.error(here, "profile certified allows no IKEv1, and so no L2TP");
     if (l2tp.keys_size() == 0 && !l2tp.certificates()) reporter_.error(Path(here, "keys"), "L2TP needs a pre-shared key or certificates");
     if (l2tp.certificates() && (gateway.certificates_size() == 0 || gateway.client_cas_size() == 0)) {

@@ -636,21 +636,22 @@ struct OwnHeader {
   }
 };
 
-/// Whether the daemon may say this: from a gateway's address and an IKE port, or to a RADIUS server of the tenant.
-bool may_say(const Runtime& config, std::uint32_t port, std::uint32_t tenant, const DatagramHead& head) {
+/// Whether the daemon may say this: from a gateway's address and an IKE port, when it speaks IKE, or to a RADIUS server of the tenant.
+bool may_say(const Runtime& config, KeyingDaemon daemon, std::uint32_t port, std::uint32_t tenant, const DatagramHead& head) {
   if (head.remote_port == 0 || head.local.family != head.remote.family) return false;
   const bool ike = head.local_port == kIkePort || head.local_port == kNatTraversalPort;
-  if (ike) return config.find_gateway(port, head.local) != nullptr;
+  const bool speaks = daemon == KeyingDaemon::kIkeV1 || daemon == KeyingDaemon::kIkeV2;
+  if (ike) return speaks && config.find_gateway(port, head.local) != nullptr;
   const snapshot::RadiusPeer* peer = config.find_radius(tenant, head.local, head.remote);
   return peer != nullptr && radius_ports_fit(*peer, head.local_port, head.remote_port);
 }
 
 /// Whether the daemon may say this, and by which way.
-bool way_of(Shard& shard, const Runtime& config, const DatagramHead& head, Hop& hop) {
+bool way_of(Shard& shard, const Runtime& config, KeyingDaemon daemon, const DatagramHead& head, Hop& hop) {
   const std::uint32_t at = config.find_port(head.port);
   const std::uint32_t tenant_index = config.find_tenant(head.tenant);
   if (at == kNoIndex || tenant_index == kNoIndex || config.ports[at].tenant != head.tenant) return false;
-  if (!may_say(config, at, tenant_index, head)) return false;
+  if (!may_say(config, daemon, at, tenant_index, head)) return false;
   const TenantEntry& tenant = config.tenants[tenant_index];
   const std::uint32_t route = tenant.routes.find(head.remote);
   if (route == PrefixTable::kNoValue || !is_forwardable(&tenant.targets[route])) return false;
@@ -706,6 +707,12 @@ bool is_dhcp_answer(const Runtime& config, const DatagramHead& head, std::size_t
   return at != kNoIndex && config.ports[at].kind == snapshot::PortKind::kTunnel && config.ports[at].tenant == head.tenant &&
          head.local == Address::from_v4(kTunnelDhcpServerV4) && head.remote.family == Family::kIpv4 &&
          head.remote_port == kDhcpClientPort && length <= kLengthMax;
+}
+
+/// Whether the Lease it is for, when there is one, is of the daemon's own tunnels.
+bool is_own_lease(const Shard& shard, KeyingDaemon daemon, const DatagramHead& head) {
+  const auto lease = shard.shared.leases->find(head.tenant, head.remote);
+  return !lease || lease->tunnel >> kTunnelOwnerShift == index_of(daemon);
 }
 
 /// Sends what is_dhcp_answer() let pass through the tunnel of the Lease it is for.
@@ -840,7 +847,9 @@ void inject_of(Shard& shard, const Runtime& config, KeyingDaemon daemon) {
     }
     const bool dhcp = head.local_port == kDhcpServerPort;
     Hop hop;
-    if (dhcp ? !is_dhcp_answer(config, head, *length) : !way_of(shard, config, head, hop)) {
+    const bool may = dhcp ? is_dhcp_answer(config, head, *length) && is_own_lease(shard, daemon, head)
+                          : way_of(shard, config, daemon, head, hop);
+    if (!may) {
       here.inject_refused.add(1);
       continue;
     }

@@ -9,6 +9,8 @@ namespace sekisho::dataplane {
 namespace {
 
 constexpr std::uint32_t kSessionMtuMin = 576, kSessionMtuMax = 0xffff;
+/// Of the box's tunnels, what one tenant's carriers may have on which nobody has logged in: their key is known to all its users.
+constexpr std::size_t kIdleCarriersPart = 16, kIdleCarriersMin = 16;
 
 bool is_id(std::uint32_t value) { return value != 0 && value <= 0xffff; }
 
@@ -19,6 +21,11 @@ std::string TunnelService::open_carrier(KeyingDaemon from, const ipc::OpenTunnel
   const bool bare = request.leases().empty() && request.tunnel_port() == 0 && request.user() == 0 && !request.ring() && !request.has_l2tp();
   if (!bare) return "a carrier has no Port, user or leases";
   if (tunnels_.size() >= engine_.shard(0).limits.tunnels) return "as many tunnels are open as there is room for";
+  const auto idle = std::count_if(tunnels_.begin(), tunnels_.end(), [&request](const auto& one) {
+    return one.second.carrier && one.second.tenant == request.tenant() && one.second.riders.empty();
+  });
+  const std::size_t idle_max = std::max<std::size_t>(engine_.shard(0).limits.tunnels / kIdleCarriersPart, kIdleCarriersMin);
+  if (static_cast<std::size_t>(idle) >= idle_max) return "as many carriers of the tenant wait for a login as may";
   Tunnel tunnel;
   tunnel.tenant = request.tenant();
   tunnel.note = request.note();

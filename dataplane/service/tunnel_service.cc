@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kPeersOfKind = 2;    // the daemon, and the one that comes after it
 constexpr std::size_t kLeasesMax = 4;
+constexpr std::size_t kSasMax = 32;  // of a tunnel: sixteen pairs, more than any rekeying overlaps
 constexpr std::size_t kNoteBytesMax = 1024;
 constexpr std::size_t kReservedMax = 4096;
 constexpr std::size_t kUntoldMax = 65536;
@@ -487,6 +488,7 @@ std::string TunnelService::install(KeyingDaemon from, const ipc::InstallSa& requ
   if (std::string why = check_path(request.path(), config.local, config.peer); !why.empty()) return why;
   if (request.path().tenant() != tunnel.tenant) return "the tunnel is another tenant's";
   if (tunnel.ring || tunnel.session != nullptr) return "this tunnel has no SAs";
+  if (tunnel.sas.size() >= kSasMax) return "as many SAs as a tunnel may have";
   if (request.transport() != tunnel.carrier) return "a carrier's SAs are in transport mode, and no others";
   if (request.udp_encapsulation() && (config.local.port == 0 || config.peer.port == 0)) return "ESP in UDP needs both ports";
   const auto suite = suite_of(request);

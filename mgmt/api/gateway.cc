@@ -168,9 +168,12 @@ asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> g
   const HttpRequest& request = *given;
   const Route& route = *match->route;
   if (from_elsewhere(request)) co_return refuse(request, 403, "csrf", "this request comes from another site");
-  const auto message = make(*route.method->input_type());
+  auto message = make(*route.method->input_type());
   const std::string_view type = request.header("content-type");
   if (!request.body.empty() && type == kProtobuf) {
+    constexpr std::size_t kBytesOfValue = 2;  // an empty one of a list
+    if (request.body.size() > kJsonValuesMax * kBytesOfValue)
+      co_return refuse(request, 413, "too_large", "the body is too large: send it as JSON");
     if (!message->ParseFromString(request.body)) co_return refuse(request, 400, "malformed", "the body cannot be read");
   } else if (!request.body.empty()) {
     if (!type.starts_with("application/json"))
@@ -186,6 +189,7 @@ asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> g
   }
   ipc::ApiCall asked = call_of(request, route);
   std::string body = message->SerializeAsString();
+  message.reset();  // many times as large as its bytes, and controld may take its time
   if (route.rule.events()) {
     const auto watch = std::make_shared<Watch>();
     watch->route = &route;

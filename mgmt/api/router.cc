@@ -41,6 +41,8 @@ Malformed weigh(std::string_view body) {
       if (c == '"') text = false;
     } else if (c == '"') {
       text = true;
+    } else if (c == '\'') {  // no JSON, but protobuf's parser takes it for the start of a string: we would lose count
+      return {"strings of JSON stand in double quotes"};
     } else if (c == '{' || c == '[') {
       ++values;
       if (++depth > kJsonDepthMax) return {"the JSON is nested too deeply"};

@@ -166,6 +166,8 @@ std::string HttpServer::Inside::prepare_tls() {
 }
 
 Share* HttpServer::Inside::share(const std::string& key) {
+  // One that is known is found however many there are: its connections are counted down as well as up.
+  if (const auto known = sources.find(key); known != sources.end()) return &known->second;
   const auto now = std::chrono::steady_clock::now();
   if (sources.size() >= kSourcesHeldMax) {
     constexpr auto kForgotten = std::chrono::seconds(60);
@@ -174,8 +176,8 @@ Share* HttpServer::Inside::share(const std::string& key) {
     });
     if (sources.size() >= kSourcesHeldMax) return nullptr;
   }
-  const auto [at, fresh] = sources.try_emplace(key);
-  if (fresh) at->second = {0, static_cast<double>(options.requests_of_source_burst), now};
+  const auto at = sources.try_emplace(key).first;
+  at->second = {0, static_cast<double>(options.requests_of_source_burst), now};
   return &at->second;
 }
 

@@ -148,10 +148,15 @@ void Questions::download(const ipc::DownloadLog& question, const Done& done) {
   std::shared_ptr<Download> made;
   const auto days = [&](LogKind type) { return days_ ? days_({question.service_code(), type}) : kDaysKept; };
   auto& answer = *out.mutable_download();
-  answer.set_error(Download::prepare(vault_, question, wall_(), days, made));
-  std::size_t running = 0;
-  for (const auto& [token, one] : downloads_) running += one->running() ? 1U : 0U;
-  if (answer.error().empty() && running >= kDownloadsMax) answer.set_error(kTooMany);
+  std::size_t running = 0, own = 0;
+  for (const auto& [token, one] : downloads_) {
+    if (!one->running()) continue;
+    ++running;
+    own += one->service_code() == question.service_code() && token != question.token() ? 1U : 0U;
+  }
+  // First: preparing one reads the heads of a month's blocks.
+  if (running >= kDownloadsMax || own >= kDownloadsOfOne) answer.set_error(kTooMany);
+  if (answer.error().empty()) answer.set_error(Download::prepare(vault_, question, wall_(), days, made));
   int fds[2];
   if (answer.error().empty() && ::pipe2(fds, O_CLOEXEC) != 0) answer.set_error("there is no pipe to be had");
   if (!answer.error().empty()) return done(std::move(out), {});

@@ -22,8 +22,9 @@ namespace sekisho::mgmt {
 class Questions {
  public:
   static constexpr std::size_t kRunningMax = 32;    ///< searches and verifications that run or wait
-  static constexpr std::size_t kRunningOfOne = 10;  ///< of one tenant
+  static constexpr std::size_t kRunningOfOne = 3;  ///< of one tenant: fewer than threads
   static constexpr std::size_t kDownloadsMax = 8;
+  static constexpr std::size_t kDownloadsOfOne = 3;  ///< of one tenant
 
   using Done = std::function<void(ipc::FromLog, Fd)>;
   using Clock = std::function<Timestamp()>;
@@ -56,7 +57,7 @@ class Questions {
   std::map<std::string, std::size_t> running_;
   std::size_t running_all_ = 0;
   std::map<std::string, std::shared_ptr<Download>> downloads_;  ///< by token
-  boost::asio::thread_pool pool_{2};
+  boost::asio::thread_pool pool_{4};
 };
 
 }  // namespace sekisho::mgmt

@@ -15,7 +15,6 @@ std::vector<ppp::AuthMethod> methods_of(const L2tpPlan& plan) {
   std::vector<ppp::AuthMethod> out;
   if (plan.mschapv2) out.push_back(ppp::AuthMethod::kMschapV2);
   if (plan.eap_mschapv2) out.insert(plan.eap_first ? out.begin() : out.end(), ppp::AuthMethod::kEap);
-  if (plan.pap) out.push_back(ppp::AuthMethod::kPap);
   return out;
 }
 
@@ -31,6 +30,7 @@ std::optional<Peer::Settings> L2tpDoor::settings_at(const Path& path) const {
   Peer::Settings out;
   out.gateway = at->gateway.name;
   out.ppp.methods = methods_of(*at->l2tp);
+  if (out.ppp.methods.empty()) return std::nullopt;
   out.ppp.header_compression = true;
   return out;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vpn/ppp/mppe.h"
 
+#include <algorithm>
+
 namespace sekisho::vpn::ppp {
 namespace {
 
@@ -35,7 +37,10 @@ ByteSpan MppeSender::encrypt(ByteSpan clear) {
 }
 
 bool MppeReceiver::follow(unsigned count) {
-  if ((count + kCounts - count_) % kCounts > kAheadMax || count == count_) return false;  // late, or once more
+  const unsigned ahead = (count + kCounts - count_) % kCounts;
+  credit_ = std::min(credit_ + kStepsAPacket, kAheadMax);
+  if (ahead == 0 || ahead > kAheadMax || ahead > credit_) return false;  // late, once more, or too far for now
+  credit_ -= ahead;
   while (count_ != count) {
     rekey();
     count_ = (count_ + 1) % kCounts;

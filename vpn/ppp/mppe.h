@@ -45,6 +45,9 @@ class MppeReceiver : MppeState {
   using MppeState::MppeState;
   /// Steps ahead a stateless receiver takes for packets that did not come; half the numbers there are, because more is behind.
   static constexpr unsigned kAheadMax = kCounts / 2;
+  /// Steps each packet that comes is worth; unused ones are kept, kAheadMax at most. A loss is made good; whoever jumps with every
+  /// packet is not followed: a step costs as much as a packet.
+  static constexpr unsigned kStepsAPacket = 16;
 
   struct Received {
     std::optional<ByteSpan> clear;  ///< borrowed until the next call
@@ -58,6 +61,7 @@ class MppeReceiver : MppeState {
   bool follow_stateful(unsigned count, bool flushed, bool& lost);
 
   bool discarding_ = false;
+  unsigned credit_ = kAheadMax;
   std::vector<std::uint8_t> out_;
 };
 

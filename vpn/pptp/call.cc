@@ -15,7 +15,9 @@ namespace sekisho::vpn::pptp {
 namespace {
 
 constexpr std::size_t kReadBytes = 2048;
+constexpr unsigned kReadsATurn = 4;
 constexpr auto kCountInterval = std::chrono::seconds(1);
+constexpr auto kCallMax = std::chrono::seconds(30);  // from the connection to its call
 
 ppp::Options options_of_ppp() {
   ppp::Options out;
@@ -38,6 +40,7 @@ Call::Call(Fd socket, const Settings& settings, const PppLogin::Ports& ports, Se
       client_(session.path.remote),
       login_(ports, std::move(session), settings.gateway),
       control_(*this, settings.number, now),
+      begun_(now),
       now_(now),
       last_in_(now),
       counted_(now) {
@@ -49,7 +52,7 @@ Call::~Call() = default;
 void Call::read(Time now) {
   now_ = now;
   std::array<std::uint8_t, kReadBytes> buffer;
-  while (!finished_) {
+  for (unsigned reads = 0; reads < kReadsATurn && !finished_ && !over_; ++reads) {  // what is left wakes epoll again
     const ssize_t size = ::read(socket_.get(), buffer.data(), buffer.size());
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) break;
     if (size <= 0 || !control_.receive(ByteSpan(buffer).first(static_cast<std::size_t>(size)), now)) {
@@ -159,6 +162,7 @@ void Call::send(ByteSpan packet) {
 Call::Time Call::due() const {
   if (over_ && !finished_) return Time::min();  // PPP has ended: the client is told, and goes
   Time out = control_.next();
+  if (!ppp_) out = std::min(out, begun_ + kCallMax);
   if (ppp_ && !over_) out = std::min({out, ppp_->next(), link_->next()});
   return login_.up() ? std::min(out, counted_ + kCountInterval) : out;
 }
@@ -170,6 +174,7 @@ void Call::tick(Time now) {
     control_.closed(now);
     return lost(Cause::kPeerLost, "the client fell silent", now);
   }
+  if (!ppp_ && now >= begun_ + kCallMax) return lost(Cause::kPeerLost, "no call came", now);
   if (ppp_ && !over_) {
     if (now >= ppp_->next()) ppp_->tick(now);
     if (now >= link_->next()) link_->tick(now);

@@ -65,7 +65,7 @@ class Call : private Control::Owner, private GreLink::Owner, private ppp::Sink {
   std::optional<GreLink> link_;
   std::unique_ptr<ppp::Session> ppp_;
   std::optional<Path> tunnel_;
-  Time now_, last_in_, counted_;
+  Time begun_, now_, last_in_, counted_;
   bool over_ = false;      ///< PPP has ended; the rest follows outside of its calls
   bool finished_ = false;  ///< the socket may be closed, and this object with it
   TunnelTotals totals_;

@@ -50,6 +50,8 @@ class Connection : private ppp::Sink {
   /// The socket may be closed, and this object with it.
   [[nodiscard]] bool finished() const { return state_ == State::kFinished; }
   [[nodiscard]] bool half_open() const { return !login_.up() && state_ < State::kClosing; }
+  /// TLS is not agreed on: read() may cost what thousands of packets do.
+  [[nodiscard]] bool shaking() const { return state_ == State::kHandshake; }
   [[nodiscard]] bool is_up() const { return login_.up() && !login_.over(); }
   [[nodiscard]] const Session& session() const { return login_.session(); }
   [[nodiscard]] int socket() const { return socket_.get(); }

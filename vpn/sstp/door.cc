@@ -18,7 +18,7 @@ namespace sekisho::vpn::sstp {
 namespace {
 
 constexpr int kBacklog = 1024, kEventsATurn = 256;
-constexpr std::size_t kAcceptsATurn = 64, kDuesATurn = 1024;
+constexpr std::size_t kAcceptsATurn = 64, kDuesATurn = 1024, kHandshakesATurn = 8;
 /// Epoll's word for a listener: no session has such an id.
 constexpr std::uint64_t kListenerBit = std::uint64_t{1} << 63;
 
@@ -218,10 +218,15 @@ bool SstpDoor::turn(Time now) {
     }
   }
   std::vector<std::uint64_t> active = std::exchange(active_, {});
+  std::size_t handshakes = 0;
   for (const std::uint64_t id : active) {
     const auto found = connections_.find(id);
     if (found == connections_.end()) continue;
     found->second.active = false;
+    if (found->second.connection->shaking() && ++handshakes > kHandshakesATurn) {
+      activate(id);  // those who are in come first
+      continue;
+    }
     const bool more = found->second.connection->read(now);
     settle(id, found->second, now);
     if (more) activate(id);

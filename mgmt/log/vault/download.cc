@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -152,8 +153,9 @@ class Download::Stream {
 /// Text to the file's bytes, their digest, and from `skip` on to the pipe.
 class Download::Writer {
  public:
-  Writer(Fd pipe, bool gzip, std::uint64_t skip, std::atomic<std::uint64_t>& bytes, const std::atomic<bool>& stop)
-      : pipe_(std::move(pipe)), gzip_(gzip), skip_(skip), bytes_(bytes), stop_(stop) {
+  Writer(Fd pipe, bool gzip, std::uint64_t skip, std::atomic<std::uint64_t>& bytes, const std::atomic<bool>& stop,
+         int stop_seen)
+      : pipe_(std::move(pipe)), gzip_(gzip), skip_(skip), bytes_(bytes), stop_(stop), stop_seen_(stop_seen) {
     if (gzip_) good_ = deflateInit2(&stream_, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK;
   }
   ~Writer() {
@@ -200,8 +202,8 @@ class Download::Writer {
       }
       if (errno == EINTR) continue;
       if (errno != EAGAIN || stop_ || ++stalls > kStallsMax) return false;
-      pollfd ready{pipe_.get(), POLLOUT, 0};
-      (void)::poll(&ready, 1, kStallMilliseconds);
+      pollfd ready[2] = {{pipe_.get(), POLLOUT, 0}, {stop_seen_, POLLIN, 0}};
+      (void)::poll(ready, 2, kStallMilliseconds);
     }
     return !stop_;
   }
@@ -211,6 +213,7 @@ class Download::Writer {
   std::uint64_t skip_;
   std::atomic<std::uint64_t>& bytes_;
   const std::atomic<bool>& stop_;
+  int stop_seen_;
   z_stream stream_{};
   Sha256 hash_;
 };
@@ -292,6 +295,7 @@ std::string Download::add_part(Vault& vault, LogKind type, Days days, std::uint6
 
 Download::~Download() {
   stop_ = true;
+  stop_said_.reset();  // the loop waits here, and the rings with it: for no reader
   if (thread_.joinable()) thread_.join();
 }
 
@@ -315,12 +319,14 @@ ipc::LogDownloadState Download::state() const {
 
 void Download::start(Fd pipe) {
   (void)::fcntl(pipe.get(), F_SETFL, O_NONBLOCK);
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) == 0) stop_seen_ = Fd(ends[0]), stop_said_ = Fd(ends[1]);
   running_ = true;
   thread_ = std::thread([this, fd = std::make_shared<Fd>(std::move(pipe))] { run(std::move(*fd)); });
 }
 
 void Download::run(Fd pipe) {
-  Writer writer(std::move(pipe), what_.gzip(), offset_, bytes_, stop_);
+  Writer writer(std::move(pipe), what_.gzip(), offset_, bytes_, stop_, stop_seen_.get());
   std::map<LogKind, Written> written;
   if (what_.format() == ipc::OpenLogStream::CSV) {
     if (what_.csv_bom()) writer.text += kByteOrderMark;
@@ -342,6 +348,7 @@ bool Download::write_records(Writer& writer, std::map<LogKind, Written>& written
   std::vector<std::unique_ptr<Stream>> streams;
   for (const Part& part : parts_) streams.push_back(std::make_unique<Stream>(part, read_));
   for (;;) {
+    if (stop_) return false;
     Stream* first = nullptr;
     for (const auto& stream : streams) {
       if (!stream->done() && (first == nullptr || stream->place().first < first->place().first)) first = stream.get();

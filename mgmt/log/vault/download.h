@@ -60,6 +60,7 @@ class Download {
   std::atomic<bool> stop_ = false, running_ = false;
   mutable std::mutex mutex_;
   std::string manifest_, error_;  ///< under mutex_
+  Fd stop_seen_, stop_said_;  ///< a pipe: closing its end wakes a writer that waits for its reader
   std::thread thread_;
 };
 

@@ -222,6 +222,9 @@ Result<TenantKeys> Keyring::keys_of(const std::string& service_code) {
 }
 
 Result<std::map<std::string, Keyring::What>> Keyring::destroy(const std::map<std::string, What>& what) {
+  SEKISHO_CHECK_OK(open());
+  // One that broke off: files that its old key opens are still there, and that key must not be forgotten for a third.
+  if (box_.before) SEKISHO_CHECK_OK(finish_rotation());
   std::map<std::string, What> gone;
   std::map<std::string, TenantKeys> kept;
   for (const auto& [code, days] : what) {
@@ -234,9 +237,13 @@ Result<std::map<std::string, Keyring::What>> Keyring::destroy(const std::map<std
     if (left.size() != keys->size()) kept[code] = std::move(left);
   }
   // The new box key first: whatever happens next, open() goes on to seal all under it and to forget the old one.
+  BoxKeys old = box_;
   box_.before = box_.now;
   box_.now = random_bytes<kKeyBytes>();
-  SEKISHO_CHECK_OK(save_box());
+  const auto saved = save_box();
+  if (!saved) box_ = old;  // nothing was sealed under the new one; if the disk has it, it has the old one beside it
+  OPENSSL_cleanse(&old, sizeof(old));
+  if (!saved) return saved.error();
   for (auto& [code, keys] : kept) {
     SEKISHO_CHECK_OK(save(code, keys));
     loaded_[code] = std::move(keys);

@@ -163,6 +163,9 @@ std::string Search::prepare(Vault& vault, const ipc::SearchLog& question, std::u
   if (!is_service_code(question.service_code())) return "a search needs one service code";
   if (question.limit() > kPageMax) return "a page has at most " + std::to_string(kPageMax) + " records";
   if (question.conditions_size() > 32) return "too many conditions";
+  int values = 0;  // each is looked for in each text of a block, and the clock is looked at between blocks
+  for (const auto& condition : question.conditions()) values += condition.values_size();
+  if (values > 256) return "too many values";
   std::unique_ptr<Search> search(new Search());
   search->limit_ = question.limit() == 0 ? kPage : question.limit();
   if (question.seconds_max() > 0) search->time_ = std::min(kTimeMax, std::chrono::seconds(question.seconds_max()));
