@@ -370,7 +370,7 @@ def test_a_session_nobody_uses_ends(site):
         with site.client("alice") as client:
             assert curl(site, WEB) == (0, "acme web1")
             wait_until(client.done.is_set, 25, "the end of an idle session")
-        assert site.expect("down", user="alice")["cause"] == "idle"
+        site.expect("down", user="alice", cause="idle")
     finally:
         site.idle = 0
         site.commit()
