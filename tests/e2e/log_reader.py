@@ -15,7 +15,7 @@ def _field(number, payload):
 
 def read_log(run_dir, service_code):
     """All stored records of a tenant, in order of time; none when logd is not there."""
-    question = _field(1, _field(1, service_code.encode()))  # ToLog.open_stream.service_code
+    question = _field(1, _field(1, service_code.encode()) + b"\x30\x01")  # ToLog.open_stream: service_code, provider_fields
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(10)
         try:
