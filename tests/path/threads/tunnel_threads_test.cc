@@ -135,24 +135,30 @@ class TunnelThreads : public Threads {
     if (round % 4 == 3) apply(++generation_);
     world_->records();
   }
-  /// The daemon's own thread.
+  /// One that was punted; false when there is none.
+  bool take_punted(DatagramRingReader& ring) {
+    DatagramHead head;
+    std::vector<std::uint8_t> room(kDatagramBytesMax);
+    bool found = false;
+    const auto length = ring.pop(head, room, found);
+    EXPECT_TRUE(length);
+    if (!length || !found) return false;
+    EXPECT_EQ(head.tenant, kTenantA);
+    EXPECT_EQ(*length, 100U);
+    EXPECT_EQ(std::count(room.begin(), room.begin() + 100, 0xa5), 100);
+    ++punted_;
+    return true;
+  }
+  /// The daemon's own thread: whatever is there, since its next turn comes late where workers outnumber cores.
   void serve_rings() {
     for (DatagramRingReader& ring : daemon_->punts) {
-      DatagramHead head;
-      std::vector<std::uint8_t> room(kDatagramBytesMax);
-      bool found = false;
-      const auto length = ring.pop(head, room, found);
-      ASSERT_TRUE(length);
-      if (!found) continue;
-      EXPECT_EQ(head.tenant, kTenantA);
-      EXPECT_EQ(*length, 100U);
-      EXPECT_EQ(std::count(room.begin(), room.begin() + 100, 0xa5), 100);
-      ++punted_;
+      while (take_punted(ring)) {
+      }
     }
     const DatagramHead head{.tenant = kTenantA, .port = kShare, .local = address(kGatewayA4), .remote = address(kPeer4), .local_port = 500, .remote_port = kInjectedPort};
     const Frame text(60, 0x61);
     const std::array<ByteSpan, 1> parts{ByteSpan(text)};
-    if (injected_.load() < kInjected && daemon_->inject->push(head, parts)) ++injected_;
+    for (unsigned i = 0; i < 16 && router_known_.load() && injected_.load() < kInjected && daemon_->inject->push(head, parts); ++i) ++injected_;
     std::this_thread::yield();
   }
   [[nodiscard]] FrameBuilder from_server() const { return FrameBuilder().ethernet(kServerMac, world_->gateway(kServerNic)); }
@@ -201,6 +207,7 @@ class TunnelThreads : public Threads {
   std::deque<Keyed> keys_;
   std::uint32_t generation_ = 1;
   std::atomic<std::size_t> punted_{0}, injected_{0};
+  std::atomic<bool> router_known_{false};
   std::size_t answered_ = 0, came_out_ = 0;
 };
 INSTANTIATE_TEST_SUITE_P(Workers, TunnelThreads, testing::Values(2U, 3U), [](const auto& test) { return "With" + std::to_string(test.param); });
@@ -214,11 +221,13 @@ TEST_P(TunnelThreads, UsersPacketsPassWhileSasLeasesAndRingsAreChangedBesideThem
   keys_.push_back(key_anew());
   Beside rings(1, [this](unsigned) { serve_rings(); });
   std::size_t packets = 8;
-  run(packets);  // the router is known from here on
+  run(packets);
+  router_known_ = true;  // before, what is injected would be held, and too much of it dropped
   Beside control(8, [this](unsigned round) { change(round); });
   do run(kPackets), packets += kPackets; while (control.rounds() < 8);
   control.end();
-  while (came_out_ < kInjected) run(8), packets += 8;
+  const auto expected = {DropReason::kVpnNoLease, DropReason::kVpnSaMissing, DropReason::kPuntLimit, DropReason::kVpnSpiUnknown};
+  while (came_out_ < kInjected && unexpected_drops(expected).empty()) run(8), packets += 8;
   rings.end();
   EXPECT_EQ(came_out_, kInjected);
   const std::size_t guests = packets / 8, users = packets / 8 * 6;
@@ -229,7 +238,7 @@ TEST_P(TunnelThreads, UsersPacketsPassWhileSasLeasesAndRingsAreChangedBesideThem
   EXPECT_LT(lost, users / 100) << "that were under way in SAs three keys old";
   EXPECT_EQ(punted_.load() + world_->drops(DropReason::kPuntLimit), packets / 8);
   EXPECT_TRUE(std::any_of(daemon_->events.begin(), daemon_->events.end(), [](const ipc::TunnelEvent& event) { return event.has_moved(); }));
-  EXPECT_EQ(unexpected_drops({DropReason::kVpnNoLease, DropReason::kVpnSaMissing, DropReason::kPuntLimit, DropReason::kVpnSpiUnknown}), "");
+  EXPECT_EQ(unexpected_drops(expected), "");
 }
 
 }  // namespace
