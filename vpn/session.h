@@ -74,6 +74,7 @@ struct Session {
   bool nat = false;
   std::string gateway;  ///< name of the gateway and the way in, a word of the log: "tokyo eap-mschapv2"
   std::string user;     ///< EAP identity, or the identity of the certificate
+  std::string backend;  ///< of RADIUS that judges who comes by PPP; empty: none, or not known yet
   std::string ike_id;   ///< IDi as sent
   std::vector<Address> leases;
   std::string ike_suite;
