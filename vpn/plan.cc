@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/crypto/sha256.h"
+#include "base/net/endian.h"
 #include "base/net/service_address.h"
 #include "base/proto/control_vpn.pb.h"
 
@@ -292,6 +294,15 @@ Result<std::shared_ptr<const Plan>> plan_of(const ipc::VpnConfig& message) {
 }  // namespace
 
 void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
+
+std::uint64_t mark_of(ByteSpan secret) {
+  constexpr std::string_view kUse = "sekisho mark of a secret";
+  if (secret.empty()) return 0;
+  Sha256 hash;
+  hash.update({reinterpret_cast<const std::uint8_t*>(kUse.data()), kUse.size()});
+  hash.update(secret);
+  return load_be<std::uint64_t>(hash.finish(), 0) | 1U;
+}
 
 Secret::~Secret() {
   if (!bytes_.empty()) ::explicit_bzero(bytes_.data(), bytes_.size());

@@ -35,6 +35,9 @@ class Secret {
   std::vector<std::uint8_t> bytes_;
 };
 
+/// Tells one secret from another without being one, the same in every process. Never 0; 0 of none.
+std::uint64_t mark_of(ByteSpan secret);
+
 /// Overwrites `text` in a way no compiler leaves out.
 void wipe(std::string& text);
 

@@ -274,7 +274,8 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
     const std::lock_guard lock(mutex_);
     eids_[session.id] = {note.up_eid, note.down.eid()};
   }
-  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person};
+  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person,
+                     admitted->account, admitted->account_group, admitted->since, admitted->others, admitted->displaced};
 }
 
 void SessionRecorder::usage(const Session& session) {

@@ -131,7 +131,7 @@ class Daemon {
   }
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
-  void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
+  void take(const ForeignLease& lease) { directory_.foreign_lease(lease); }
   void take(const CarrierLost&) {}
   void take(const DataplaneFound&) {
     note("connected to the data plane");
@@ -166,6 +166,8 @@ class Daemon {
       out.set_done(static_cast<std::uint32_t>(sessions.size()));
     } else if (question.has_unlock()) {
       out.set_done(directory_.unlock(question.unlock().tenant(), question.unlock().user()) ? 1 : 0);
+    } else if (question.has_learn()) {
+      directory_.learn(question.learn());
     } else if (question.has_save()) {
       ipc::VpnMemory memory;
       if (directory_.save(memory)) *out.mutable_memory() = std::move(memory);
