@@ -11,6 +11,7 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "base/ipc/sealed_blob.h"
 
@@ -86,13 +87,16 @@ void VpnLink::ready(const ControlRequest& request, ControlServer::Reply reply) {
   daemon.idle = std::move(reply);
   if (!std::exchange(daemon.known, true)) {
     for (std::size_t i = 0; i < daemons_.size(); ++i) {
-      if (i != number && daemons_[i].known) learn(daemon, i, memory(static_cast<std::uint32_t>(i)));
+      const ipc::VpnMemory kept = memory(static_cast<std::uint32_t>(i));
+      if (i != number && kept.failures_size() > 0) learn(daemon, i, kept);
     }
   }
   send_next(daemon);
 }
 
 void VpnLink::share(std::size_t from, const ipc::VpnMemory& memory) {
+  const bool failing = memory.failures_size() > 0;
+  if (!std::exchange(daemons_[from].failing, failing) && !failing) return;
   for (std::size_t i = 0; i < daemons_.size(); ++i) {
     if (i != from && daemons_[i].known) learn(daemons_[i], from, memory);
   }

@@ -46,6 +46,7 @@ class VpnLink {
     Fd blob;                      ///< where its answer is written
     ControlServer::Reply idle;    ///< it waits for a question
     bool known = false;           ///< it has come, and answered whatever it was asked since
+    bool failing = false;         ///< the others were told of wrong passwords it counted
   };
   void ask(Daemon& daemon, ipc::VpnQuestion question, Answer answer);
   void send_next(Daemon& daemon);
