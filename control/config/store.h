@@ -38,7 +38,8 @@ enum class RecordKind : std::uint8_t { kAccount, kConsent, kNotice, kRevisionSco
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
 /// from survives kill -9 and power loss. Documents and accounts, with the secrets in them, are sealed under the unit's
-/// key (box_key.h). Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is locked). Errors: kStore with SQLite's result code.
+/// key (box_key.h). Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is locked). Errors: kStore
+/// with SQLite's result code.
 class Store {
  public:
   /// Opens or makes DIRECTORY/config.db. One of an earlier version is sealed, and what was in clear overwritten.
