@@ -58,7 +58,11 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   out.set_gateway(std::string(gateway_name(session.gateway)));
   if (way != kRadiusWay) out.set_auth(std::string(way == "certificate" ? "pubkey" : way));  // that method is known at its end
   if (!way.empty()) out.set_mfa("none");
-  if (!way.empty() && way != kRadiusWay) out.set_backend(session.backend.empty() ? "local" : session.backend);
+  if (!session.backend.empty()) {
+    out.set_backend(session.backend);
+  } else if (!way.empty() && way != kRadiusWay) {
+    out.set_backend("local");
+  }
   out.set_user(session.user);
   out.set_ike_id(session.ike_id);
   out.set_realm(std::string(realm_of(session.user)));
