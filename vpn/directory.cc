@@ -64,6 +64,22 @@ std::uint64_t person_of(const std::string& name) {
 
 }  // namespace
 
+namespace {
+
+/// Of what the session's user proved himself by: his key, his password, or nothing that is kept here.
+std::uint64_t secret_mark(const UserPlan& user, const Session& session) {
+  const std::string_view way = way_in(session.gateway);
+  if (way == "psk") return mark_of(user.psk.bytes());
+  const bool by_password = way.find("mschapv2") != std::string_view::npos || way == "pap" || way == "eap-radius";
+  return by_password && !session.certificate(false) ? mark_of(user.nt_hash.bytes()) : 0;
+}
+
+bool has_secret(const UserPlan& user, std::uint64_t mark) {
+  return mark == mark_of(user.nt_hash.bytes()) || mark == mark_of(user.psk.bytes());
+}
+
+}  // namespace
+
 /// What the Plan says of a user at a gateway; nothing where it says nothing.
 struct UserDirectory::Found {
   const TenantPlan* tenant = nullptr;
@@ -133,6 +149,8 @@ Cause UserDirectory::judge_again(const Entry& entry) const {
   if (found.gateway != nullptr && removed) return Cause::kAdmin;
   const Cause cause = judge(found, entry.source);
   if (cause != Cause::kNone) return cause;
+  // Who has another password now may be somebody else than who came in by the old one.
+  if (entry.secret != 0 && (found.user == nullptr || !has_secret(*found.user, entry.secret))) return Cause::kAdmin;
   // One that a daemon before left has no certificate any more: its client comes again and shows it.
   if (!entry.left && may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
   // The data plane was told another user or Port: he has to come in again.
@@ -232,6 +250,12 @@ bool UserDirectory::full(const Found& found, std::size_t leaving) const {
   const std::uint32_t of_tenant = found.tenant->sessions_max, of_group = found.group->sessions_max;
   if (of_tenant == 0 && of_group == 0) return false;
   std::size_t tenants = 0, groups = 0;
+  const std::uint64_t group = person_of(found.group->name);
+  for (const auto& [tunnel, one] : foreign_) {
+    if (one.tenant != found.tenant->id || one.account == 0) continue;
+    ++tenants;
+    if (one.group == group) ++groups;
+  }
   for (const auto& [session, entry] : entries_) {
     if (entry.tenant != found.tenant->id || entry.ending || entry.left) continue;
     ++tenants;
@@ -240,14 +264,41 @@ bool UserDirectory::full(const Found& found, std::size_t leaving) const {
   return (of_tenant != 0 && tenants >= of_tenant + leaving) || (of_group != 0 && groups >= of_group + leaving);
 }
 
-Cause UserDirectory::make_room(const Found& found, const std::string& user) {
+std::vector<std::uint32_t> UserDirectory::foreign_of(std::uint32_t tenant, std::uint64_t account) const {
+  std::vector<std::uint32_t> out;
+  for (const auto& [tunnel, one] : foreign_) {
+    if (one.tenant == tenant && one.account == account) out.push_back(tunnel);
+  }
+  return out;
+}
+
+Cause UserDirectory::make_room(const Found& found, const std::string& user, Entry& entry) {
   const std::uint32_t limit = found.group->sessions_per_user;
-  const std::vector<std::uint64_t> sessions = limit == 0 ? std::vector<std::uint64_t>{} : counted(found.tenant->id, user);
+  if (limit == 0) return full(found, 0) ? Cause::kLimitTenant : Cause::kNone;
+  struct Held {
+    std::int64_t since;
+    std::uint64_t session;  ///< 0: `tunnel` of another daemon's
+    std::uint32_t tunnel;
+  };
+  std::vector<Held> held;
+  const std::vector<std::uint64_t> own = counted(found.tenant->id, user);
+  const std::vector<std::uint32_t> others = foreign_of(found.tenant->id, person_of(user));
+  for (const std::uint64_t session : own) held.push_back({entries_.at(session).since, session, 0});
+  for (const std::uint32_t tunnel : others) held.push_back({foreign_.at(tunnel).since, 0, tunnel});
+  std::stable_sort(held.begin(), held.end(), [](const Held& a, const Held& b) { return a.since < b.since; });
   // More than one when the limit was lowered meanwhile.
-  const std::size_t leaving = limit == 0 || sessions.size() < limit ? 0 : sessions.size() - limit + 1;
+  const std::size_t leaving = held.size() < limit ? 0 : held.size() - limit + 1;
   if (leaving != 0 && !found.group->replace_oldest) return Cause::kLimitUser;
   if (full(found, leaving)) return Cause::kLimitTenant;
-  for (std::size_t i = 0; i < leaving; ++i) end(sessions[i], entries_.at(sessions[i]), Cause::kReplaced);
+  for (std::size_t i = 0; i < leaving; ++i) {
+    if (held[i].session == 0) {
+      entry.displaced.push_back(held[i].tunnel);
+    } else {
+      end(held[i].session, entries_.at(held[i].session), Cause::kReplaced);
+    }
+  }
+  const std::size_t staying = own.size() - (leaving - entry.displaced.size()) + 1;
+  entry.others = static_cast<std::uint32_t>(limit - std::min<std::size_t>(staying, limit));
   return Cause::kNone;
 }
 
@@ -285,9 +336,11 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   const std::int64_t now = clock_();
   if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
-  if (const Cause cause = make_room(found, user); cause != Cause::kNone) return {cause, device};
-  add(session.id, Entry{session.path.tenant, std::string(gateway), user, found.id(), found.group->name, found.group->pool,
-                        found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant)});
+  Entry entry{session.path.tenant, std::string(gateway), user, found.id(), found.group->name, found.group->pool,
+              found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant), {}, {}, 0};
+  if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, device};
+  if (entry.grant.backend.empty() && found.user != nullptr) entry.secret = secret_mark(*found.user, session);
+  add(session.id, std::move(entry));
   return {Cause::kNone, device};
 }
 
@@ -323,14 +376,24 @@ void UserDirectory::release(const Session& session, const Address& address) {
   leases_.release(session.id, session.path.tenant, address);
 }
 
-void UserDirectory::foreign_lease(std::uint32_t tenant, const Address& address, bool held) {
+void UserDirectory::foreign_lease(const ForeignLease& lease) {
   const std::lock_guard lock(mutex_);
-  leases_.foreign(tenant, address, held);
+  leases_.foreign(lease.tenant, lease.address, lease.held);
+  if (lease.tunnel == 0) return;
+  Foreign& one = foreign_[lease.tunnel];
+  if (lease.held) {
+    one = {lease.tenant, lease.account, lease.account_group, lease.since, one.leases + 1};
+  } else if (one.leases <= 1) {
+    foreign_.erase(lease.tunnel);
+  } else {
+    --one.leases;
+  }
 }
 
 void UserDirectory::forget_foreign_leases() {
   const std::lock_guard lock(mutex_);
   leases_.forget_foreign();
+  foreign_.clear();
 }
 
 std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t session) const {
@@ -339,11 +402,12 @@ std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t ses
   if (found == entries_.end()) return std::nullopt;
   const Entry& entry = found->second;
   Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since, entry.grant.backend,
-               entry.grant.session_seconds, 0, entry.grant.method};
+               entry.grant.session_seconds, 0, entry.grant.method, person_of(entry.user), person_of(entry.group), entry.others,
+               entry.displaced};
   const Found who = find(entry.tenant, entry.gateway, entry.user, entry.user_id);
   if (who.tenant != nullptr) out.groups = who.tenant->groups_of(who.groups());
   if (!entry.grant.backend.empty()) out.person = person_of(entry.user);
-  out.sessions = static_cast<std::uint32_t>(counted(entry.tenant, entry.user).size());
+  out.sessions = static_cast<std::uint32_t>(counted(entry.tenant, entry.user).size() + foreign_of(entry.tenant, out.account).size());
   return out;
 }
 
@@ -372,7 +436,7 @@ void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::stri
   const std::lock_guard lock(mutex_);
   const std::string name = folded(user);
   for (const Address& address : leases) leases_.adopt(tenant, address, session, name);
-  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true, {}});
+  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true, {}, {}, {}, 0});
   if (plan_->generation == 0) return;
   Entry& entry = entries_.at(session);
   if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
@@ -408,6 +472,11 @@ void UserDirectory::restore(const ipc::VpnMemory& memory) {
   const std::lock_guard lock(mutex_);
   lockout_.restore(memory);
   leases_.restore(memory);
+}
+
+void UserDirectory::learn(const ipc::LearnVpnFailures& told) {
+  const std::lock_guard lock(mutex_);
+  if (lockout_.learn(told, clock_())) ++failures_;
 }
 
 std::vector<UserDirectory::Ending> UserDirectory::take_endings() {

@@ -8,8 +8,10 @@
 #include "vpn/leases.h"
 #include "vpn/lockout.h"
 #include "vpn/ports.h"
+#include "vpn/tunnel_client.h"
 
 namespace sekisho::ipc {
+class LearnVpnFailures;
 class VpnAnswer;
 class VpnMemory;
 }  // namespace sekisho::ipc
@@ -38,8 +40,8 @@ class UserDirectory : public Directory {
   Admission authorize(const Session& session) override;
   std::optional<Address> lease(const Session& session, Family family) override;
   void release(const Session& session, const Address& address) override;
-  /// A session of another daemon has the address, or has it no longer.
-  void foreign_lease(std::uint32_t tenant, const Address& address, bool held);
+  /// A session of another daemon has the address, or has it no longer. It counts as its user's, its group's and its tenant's.
+  void foreign_lease(const ForeignLease& lease);
   /// The data plane is gone, and with it what others held.
   void forget_foreign_leases();
 
@@ -69,6 +71,10 @@ class UserDirectory : public Directory {
     std::uint32_t session_seconds = 0;  ///< by the backend's word; 0: it has none
     std::uint64_t person = 0;         ///< who he is among those that share `user`
     std::string method;               ///< by which he convinced the backend
+    std::uint64_t account = 0;        ///< who he is to the other daemons, by his name alone
+    std::uint64_t account_group = 0;
+    std::optional<std::uint32_t> others;   ///< sessions of his that other daemons may hold; nothing: any number
+    std::vector<std::uint32_t> displaced;  ///< tunnels of theirs that end for this session
   };
   [[nodiscard]] std::optional<Admitted> admitted(std::uint64_t session) const;
   /// The gateway of the session that holds an inner address; nothing: nobody does.
@@ -98,6 +104,8 @@ class UserDirectory : public Directory {
   /// The next save() says all again.
   void save_again();
   void restore(const ipc::VpnMemory& memory);
+  /// What another daemon has counted of wrong passwords.
+  void learn(const ipc::LearnVpnFailures& told);
   /// Sessions that have to go since the last call.
   std::vector<Ending> take_endings();
 
@@ -115,13 +123,25 @@ class UserDirectory : public Directory {
     std::optional<std::string> device;  ///< serial number of the device's certificate; none: he showed none
     bool left = false;  ///< of a daemon before: not counted, its client will come again
     Grant grant;
+    std::optional<std::uint32_t> others;
+    std::vector<std::uint32_t> displaced;
+    std::uint64_t secret = 0;  ///< mark of the one he proved himself by; 0: none that is kept here
+  };
+  /// A session of another daemon's.
+  struct Foreign {
+    std::uint32_t tenant = 0;
+    std::uint64_t account = 0, group = 0;
+    std::int64_t since = 0;
+    std::size_t leases = 0;
   };
   struct Found;
   [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id) const;
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
   [[nodiscard]] DeviceVerdict judge_device(const Found& found, const std::optional<std::string>& serial) const;
-  Cause make_room(const Found& found, const std::string& user);
+  /// Room for one more session of the user's: whom it costs his is noted in `entry`, or ended.
+  Cause make_room(const Found& found, const std::string& user, Entry& entry);
+  [[nodiscard]] std::vector<std::uint32_t> foreign_of(std::uint32_t tenant, std::uint64_t account) const;
   /// Whether tenant or group have no room for one more when `leaving` of theirs have gone.
   [[nodiscard]] bool full(const Found& found, std::size_t leaving) const;
   [[nodiscard]] std::vector<std::uint64_t> counted(std::uint32_t tenant, const std::string& user) const;
@@ -137,6 +157,7 @@ class UserDirectory : public Directory {
   std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint64_t>> by_user_;
   std::unordered_map<std::uint64_t, Grant> grants_;  ///< of sessions that authorize() was not asked about yet
   Leases leases_;
+  std::map<std::uint32_t, Foreign> foreign_;  ///< by tunnel
   Lockout lockout_;
   std::vector<Ending> endings_;
   std::uint64_t failures_ = 0;  ///< changes of lockout_

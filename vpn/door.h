@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vpn/plan.h"
+#include "vpn/radius/backends.h"
 #include "vpn/session.h"
 
 namespace sekisho::vpn {
@@ -25,6 +26,8 @@ class Door {
   virtual void take(const Path& path, ByteSpan payload, Time now) = 0;
   /// Whose session is up.
   [[nodiscard]] virtual std::vector<Session> sessions() const = 0;
+  /// What a backend says of a session that is on its way; false: it is none of this door's.
+  virtual bool judged(const radius::Verdict& verdict, Time now) = 0;
   /// Ends a session, up or on its way; false: there is none. Its down event follows, now or a little later.
   virtual bool end(std::uint64_t session, Cause cause, std::string_view text) = 0;
   /// The process ends: every peer is told, as far as it can be done at once.

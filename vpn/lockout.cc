@@ -34,7 +34,7 @@ void Lockout::failed(std::uint32_t tenant, std::string_view folded_user, const A
   std::erase_if(user.failures, [now](std::int64_t at) { return at + kWindowSeconds <= now; });
   user.failures.push_back(now);
   user.last = now;
-  if (user.failures.size() >= kUserFailures) {
+  if (user.failures.size() + failures_elsewhere({tenant, name}, now) >= kUserFailures) {
     user.until = now + kLockSeconds;
     user.failures.clear();
   }
@@ -54,8 +54,56 @@ bool Lockout::succeeded(std::uint32_t tenant, std::string_view folded_user) {
 }
 
 bool Lockout::user_locked(std::uint32_t tenant, std::string_view folded_user, std::int64_t now) const {
-  const auto found = users_.find({tenant, std::string(folded_user)});
-  return found != users_.end() && now < found->second.until;
+  const UserKey key{tenant, std::string(folded_user)};
+  const auto found = users_.find(key);
+  if (found != users_.end() && now < found->second.until) return true;
+  return std::any_of(learnt_.begin(), learnt_.end(), [&](const auto& of) {
+    const auto there = of.second.find(key);
+    return there != of.second.end() && now < there->second.until;
+  });
+}
+
+std::size_t Lockout::failures_elsewhere(const UserKey& key, std::int64_t now) const {
+  std::size_t out = 0;
+  for (const auto& [from, users] : learnt_) {
+    const auto there = users.find(key);
+    if (there == users.end()) continue;
+    const auto counts = [now](std::int64_t at) { return at + kWindowSeconds > now; };
+    out += static_cast<std::size_t>(std::ranges::count_if(there->second.failures, counts));
+  }
+  return out;
+}
+
+bool Lockout::learn(const ipc::LearnVpnFailures& told, std::int64_t now) {
+  std::map<UserKey, User>& of = learnt_[told.from()];
+  of.clear();
+  bool changed = false;
+  for (const ipc::VpnFailures& one : told.failures()) {
+    const bool sound = !one.user().empty() && of.size() < kEntriesMax && static_cast<std::size_t>(one.each_size()) < kUserFailures;
+    if (!sound) {
+      const auto source = Address::from_wire({reinterpret_cast<const std::uint8_t*>(one.source().data()), one.source().size()});
+      if (!one.user().empty() || !source || one.until() <= now) continue;
+      make_room(sources_, now);
+      Source& shut = sources_[{one.tenant(), source_of(*source)}];
+      changed = changed || shut.until < one.until();
+      shut.until = std::max(shut.until, one.until());
+      shut.last = std::max(shut.last, one.until() - kLockSeconds);
+      continue;
+    }
+    const UserKey key{one.tenant(), one.user()};
+    User& there = of[key];
+    there.until = std::min(one.until(), now + kLockSeconds);
+    for (const auto& each : one.each()) there.failures.push_back(std::min(each.at(), now));
+    // Some here and some there may be five together, though nobody saw the fifth.
+    const auto here = users_.find(key);
+    if (here == users_.end() || now < here->second.until || there.failures.empty()) continue;
+    const auto fresh = std::ranges::count_if(here->second.failures, [now](std::int64_t at) { return at + kWindowSeconds > now; });
+    if (static_cast<std::size_t>(fresh) + failures_elsewhere(key, now) < kUserFailures) continue;
+    here->second.until = now + kLockSeconds;
+    here->second.failures.clear();
+    changed = true;
+  }
+  return changed;
 }
 
 bool Lockout::source_locked(std::uint32_t tenant, const Address& source, std::int64_t now) const {
@@ -66,6 +114,7 @@ bool Lockout::source_locked(std::uint32_t tenant, const Address& source, std::in
 bool Lockout::unlock(std::uint32_t tenant, std::string_view folded_user, std::int64_t now) {
   const bool was = user_locked(tenant, folded_user, now);
   succeeded(tenant, folded_user);
+  for (auto& [from, users] : learnt_) users.erase({tenant, std::string(folded_user)});  // each daemon is told the same
   return was;
 }
 

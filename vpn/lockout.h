@@ -12,13 +12,15 @@
 #include "base/net/address.h"
 
 namespace sekisho::ipc {
+class LearnVpnFailures;
 class VpnAnswer;
 class VpnMemory;
 }  // namespace sekisho::ipc
 
 namespace sekisho::vpn {
 
-/// F-44. Five wrong passwords of a user within 15 minutes shut him out for 15 minutes; wrong passwords for twenty different users
+/// F-44, over all daemons that let people in: what the others counted is learnt, and counts with what is counted here. Five wrong
+/// passwords of a user within 15 minutes shut him out for 15 minutes; wrong passwords for twenty different users
 /// within 15 minutes shut out the source they came from (an IPv4 address, or an IPv6 /64: a host has as many addresses as it likes).
 /// Names need not exist: one that is not there is shut out like one that is. What a shut-out user tries does not count.
 /// Pure; `now` in seconds since 1970 UTC: what is saved goes on counting in the next process.
@@ -43,6 +45,8 @@ class Lockout {
   /// Takes what was saved, as far as it makes sense.
   void restore(const ipc::VpnMemory& memory);
   void list(ipc::VpnAnswer& out, std::int64_t now) const;
+  /// What another daemon has counted, in place of what it had said before. True: that shut somebody out here.
+  bool learn(const ipc::LearnVpnFailures& told, std::int64_t now);
 
  private:
   struct User {
@@ -55,6 +59,11 @@ class Lockout {
     std::int64_t until = 0;
     std::int64_t last = 0;
   };
+  using UserKey = std::pair<std::uint32_t, std::string>;
+  /// When the other daemons were told wrong passwords of a user within the window: how often, and until when one of them shuts him out.
+  [[nodiscard]] std::size_t failures_elsewhere(const UserKey& key, std::int64_t now) const;
+
+  std::map<std::uint32_t, std::map<UserKey, User>> learnt_;  ///< by daemon
   std::map<std::pair<std::uint32_t, std::string>, User> users_;
   std::map<std::pair<std::uint32_t, Address>, Source> sources_;
 };

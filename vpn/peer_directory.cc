@@ -62,6 +62,17 @@ std::size_t PeerDirectory::peer_psk(const Path& path, std::size_t index, std::sp
   return 0;
 }
 
+bool PeerDirectory::has_psk(const Path& path, std::uint64_t mark) const {
+  const std::lock_guard lock(mutex_);
+  const At* at = find(path);
+  const auto fits = [&](const auto& key) {
+    const auto holds = [&path](const Prefix& one) { return one.contains(path.remote.address); };
+    const bool from = key->from.empty() || std::ranges::any_of(key->from, holds);
+    return from && mark_of(key->psk.bytes()) == mark;
+  };
+  return at != nullptr && std::ranges::any_of(at->keys, fits);
+}
+
 Directory::Admission PeerDirectory::authorize(const Session& session) {
   const std::lock_guard lock(mutex_);
   return {find(session.path) == nullptr ? Cause::kConfig : Cause::kNone, {}};

@@ -28,6 +28,8 @@ class PeerDirectory : public Directory {
 
   /// Keys for the peer's address first, in their order, then those for anybody.
   std::size_t peer_psk(const Path& path, std::size_t index, std::span<std::uint8_t> out) override;
+  /// Whether a peer at this path may still mean the key with this mark.
+  [[nodiscard]] bool has_psk(const Path& path, std::uint64_t mark) const;
   /// By address and key, or by a certificate that was judged before: whoever proved either is a gateway's peer while there is one.
   Admission authorize(const Session& session) override;
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/crypto/sha256.h"
+#include "base/net/endian.h"
 #include "base/net/service_address.h"
 #include "base/proto/control_vpn.pb.h"
 
@@ -43,11 +45,18 @@ Result<std::vector<Prefix>> prefixes_of(const Repeated& from) {
 
 std::vector<std::string> texts_of(const auto& from) { return {from.begin(), from.end()}; }
 
+Result<std::vector<DoorMethod>> methods_of(const auto& from) {
+  std::vector<DoorMethod> out;
+  for (const int one : from) {
+    if (one < 0 || one > static_cast<int>(DoorMethod::kEapRadius)) return kBad;
+    out.push_back(static_cast<DoorMethod>(one));
+  }
+  return out;
+}
+
 Result<std::unique_ptr<const SstpPlan>> sstp_of(const ipc::VpnSstp& from, const std::vector<std::string>& vouching) {
   auto out = std::make_unique<SstpPlan>();
-  out->mschapv2 = from.accept_mschapv2();
-  out->eap_mschapv2 = from.accept_eap_mschapv2();
-  out->eap_first = from.eap_first();
+  SEKISHO_TRY(out->accept, methods_of(from.accept()));
   out->sha1 = from.sha1();
   out->aes128 = from.aes128();
   out->certificates = texts_of(from.certificates());
@@ -66,10 +75,7 @@ Result<std::unique_ptr<const SstpPlan>> sstp_of(const ipc::VpnSstp& from, const 
 
 Result<std::unique_ptr<const L2tpPlan>> l2tp_of(const ipc::VpnL2tp& from) {
   auto out = std::make_unique<L2tpPlan>();
-  out->mschapv2 = from.accept_mschapv2();
-  out->eap_mschapv2 = from.accept_eap_mschapv2();
-  out->pap = from.accept_pap();
-  out->eap_first = from.eap_first();
+  SEKISHO_TRY(out->accept, methods_of(from.accept()));
   out->certificates = from.certificates();
   for (const ipc::VpnL2tpKey& key : from.keys()) {
     if (key.psk().empty()) return kBad;
@@ -289,6 +295,15 @@ Result<std::shared_ptr<const Plan>> plan_of(const ipc::VpnConfig& message) {
 
 void wipe(std::string& text) { ::explicit_bzero(text.data(), text.size()); }
 
+std::uint64_t mark_of(ByteSpan secret) {
+  constexpr std::string_view kUse = "sekisho mark of a secret";
+  if (secret.empty()) return 0;
+  Sha256 hash;
+  hash.update({reinterpret_cast<const std::uint8_t*>(kUse.data()), kUse.size()});
+  hash.update(secret);
+  return load_be<std::uint64_t>(hash.finish(), 0) | 1U;
+}
+
 Secret::~Secret() {
   if (!bytes_.empty()) ::explicit_bzero(bytes_.data(), bytes_.size());
 }
@@ -380,8 +395,7 @@ const RadiusGroupPlan* TenantPlan::radius_group(std::uint32_t wanted) const {
   return nullptr;
 }
 
-const RadiusPlan* TenantPlan::backend_of(std::string_view name, const GatewayPlan& at) const {
-  if (!at.gateway.accept_eap_radius) return nullptr;
+const RadiusPlan* TenantPlan::backend_of(std::string_view name, const GatewayPlan& at, bool local) const {
   const std::string whole = folded(name);
   const std::size_t sign = whole.rfind('@');
   const RadiusPlan* any = nullptr;
@@ -394,7 +408,7 @@ const RadiusPlan* TenantPlan::backend_of(std::string_view name, const GatewayPla
       return found;
     }
   }
-  const UserPlan* own = at.gateway.accept_eap_mschapv2 ? user(whole) : nullptr;
+  const UserPlan* own = local ? user(whole) : nullptr;
   return own != nullptr && !own->nt_hash.bytes().empty() ? nullptr : any;
 }
 

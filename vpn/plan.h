@@ -35,6 +35,9 @@ class Secret {
   std::vector<std::uint8_t> bytes_;
 };
 
+/// Tells one secret from another without being one, the same in every process. Never 0; 0 of none.
+std::uint64_t mark_of(ByteSpan secret);
+
 /// Overwrites `text` in a way no compiler leaves out.
 void wipe(std::string& text);
 
@@ -95,11 +98,12 @@ struct PptpPlan {
   std::uint32_t port = 0;
 };
 
+/// How a door's clients prove who they are; values are those of ipc::VpnDoorMethod.
+enum class DoorMethod : std::uint8_t { kMschapV2, kEapMschapV2, kPap, kChap, kEapTls, kEapRadius };
+
 /// A gateway's door for SSTP.
 struct SstpPlan {
-  bool mschapv2 = false;
-  bool eap_mschapv2 = false;
-  bool eap_first = false;
+  std::vector<DoorMethod> accept;         ///< in the order they are asked for
   bool sha1 = false;                      ///< crypto binding by SHA-1 is offered, too
   bool aes128 = false;                    ///< AES-128-GCM may be chosen
   std::vector<std::string> certificates;  ///< PEM, one for each key; the name a client asks for chooses
@@ -123,10 +127,7 @@ struct L2tpKeyPlan {
 
 /// A gateway's door for L2TP/IPsec.
 struct L2tpPlan {
-  bool mschapv2 = false;
-  bool eap_mschapv2 = false;
-  bool pap = false;
-  bool eap_first = false;
+  std::vector<DoorMethod> accept;  ///< in the order they are asked for
   std::vector<L2tpKeyPlan> keys;
   bool certificates = false;  ///< machines may show one
 };
@@ -137,7 +138,7 @@ struct GatewayPlan {
   std::uint32_t idle_seconds = 0;
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
-  std::vector<std::string> radius;  ///< backends, in order
+  std::vector<std::string> radius;  ///< backends, in order, of eap-radius and of PPP's doors
   std::optional<PptpPlan> pptp;
   std::unique_ptr<const SstpPlan> sstp;
   std::unique_ptr<const L2tpPlan> l2tp;
@@ -209,8 +210,9 @@ struct TenantPlan {
   [[nodiscard]] const RadiusPlan* backend(std::string_view name) const;
   /// Who has this UserId by a backend's word.
   [[nodiscard]] const RadiusGroupPlan* radius_group(std::uint32_t wanted) const;
-  /// The backend that judges this name at the gateway; nothing: the tenant's own directory does, or nobody.
-  [[nodiscard]] const RadiusPlan* backend_of(std::string_view name, const GatewayPlan& at) const;
+  /// The backend that judges this name at the gateway; nothing: the tenant's own directory does, or nobody. `local`: whether users with a
+  /// password of the directory's come in by it there.
+  [[nodiscard]] const RadiusPlan* backend_of(std::string_view name, const GatewayPlan& at, bool local) const;
 };
 
 /// Who may come in and how, under one generation. Immutable; shared by who needs it.

@@ -6,10 +6,15 @@
 #include <string_view>
 
 #include "vpn/directory.h"
+#include "vpn/door_certificates.h"
 #include "vpn/ppp/types.h"
+#include "vpn/radius/backends.h"
 #include "vpn/tunnel_client.h"
 
 namespace sekisho::vpn {
+
+/// What PPP asks for, in this order, where a door accepts these.
+std::vector<ppp::AuthMethod> methods_of(const std::vector<DoorMethod>& accepted);
 
 /// The way of one user in by PPP, the same for every door: who he is (the tenant's directory), whether he may (groups, limits, hours,
 /// lockout), which addresses he gets, and what the log hears of it. A door makes one for each attempt, hands it what PPP asks and says,
@@ -20,6 +25,8 @@ class PppLogin {
     UserDirectory& directory;
     TunnelClient& tunnels;
     SessionObserver& observer;
+    radius::Backends* backends = nullptr;          ///< none: nobody is judged by RADIUS
+    const DoorCertificates* certificates = nullptr;  ///< none: nobody comes by a certificate
   };
   /// `session`: id, protocol, path and what is known of the client. `gateway`: its name.
   PppLogin(const Ports& ports, Session session, std::string gateway);
@@ -30,9 +37,16 @@ class PppLogin {
 
   /// The peer's address is real: `start`.
   void begin();
-  /// PPP's question, answered at once: password by password, MSCHAPv2 and EAP-MSCHAPv2 by the NT hash. Who proves himself is
-  /// authorized here, so that a refusal is one to his login.
-  ppp::AuthAnswer authenticate(const ppp::AuthRequest& request);
+  /// PPP's question, by what the door accepts. Names a backend judges go to its servers, whatever the method; the others' passwords
+  /// are held against the NT hash, certificates against the tenant's CAs and lists. Who proves himself is authorized here, so that a
+  /// refusal is one to his login. Nothing: a server was asked, and the answer comes by judged().
+  std::optional<ppp::AuthAnswer> authenticate(const ppp::AuthRequest& request);
+  struct Judged {
+    std::uint32_t number = 0;  ///< of the question
+    ppp::AuthAnswer answer;
+  };
+  /// A backend's verdict about this session; nothing: it was not asked for.
+  std::optional<Judged> judged(const radius::Verdict& verdict);
   /// He knows that he is in: takes his addresses. Nothing: none are left, and cause() says so.
   std::optional<ppp::Network> network();
   /// Nothing passes before: opens his tunnel, whose packets cross our rings, and says `up`. What TunnelClient::put() takes; nothing: it
@@ -52,8 +66,14 @@ class PppLogin {
   [[nodiscard]] bool over() const { return over_; }
 
  private:
-  ppp::AuthAnswer check_mschapv2(const ppp::AuthRequest& request);
+  /// What the gateway's door accepts now.
+  [[nodiscard]] std::vector<DoorMethod> accepts() const;
+  ppp::AuthAnswer check_password(const ppp::AuthRequest& request);
+  ppp::AuthAnswer check_certificate(const ppp::AuthRequest& request);
+  ppp::AuthAnswer choose_local(const std::vector<DoorMethod>& accepted);
+  std::optional<ppp::AuthAnswer> pose(const ppp::AuthRequest& request, std::string_view method);
   ppp::AuthAnswer admit(ppp::AuthAnswer accept, std::string_view way);
+  ppp::AuthAnswer refuse_secret();
   ppp::AuthAnswer refuse(Stage stage, Cause cause, std::string_view sentence, std::string_view remedy = {});
   void tell(SessionEvent::Kind kind, Stage stage = Stage::kAdmission, Cause cause = Cause::kNone, std::string text = {});
 
@@ -61,6 +81,7 @@ class PppLogin {
   Session session_;
   std::string gateway_;
   bool eap_ = false;       ///< the method runs inside EAP
+  std::optional<std::uint32_t> asked_;  ///< the question a backend's servers think about
   struct Refusal {
     Stage stage = Stage::kAuthentication;
     Cause cause = Cause::kNone;  ///< kNone: nothing was refused

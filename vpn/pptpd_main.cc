@@ -17,6 +17,7 @@
 
 #include "base/describe.h"
 #include "base/proto/control_vpn.pb.h"
+#include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
@@ -47,7 +48,15 @@ class Daemon {
         tunnels_(KeyingDaemon::kPptp, options.run_dir + "/tunnel.sock",
                  [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
-        recorder_(directory_, tunnels_, log_, options.verbose),
+        backends_({directory_, tunnels_, [this](std::uint64_t session) { return recorder_.sid_of(session); },
+                   [this](std::uint64_t session) { return tunnels_.totals(session); }},
+                  {.daemon = KeyingDaemon::kPptp}),
+        recorder_(directory_, tunnels_, log_, options.verbose,
+                  [this](const SessionEvent& event, std::uint64_t, const std::optional<UserDirectory::Admitted>&,
+                         const TunnelTotals* totals) { backends_.tell(event, totals, Clock::now()); },
+                  [this](std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note) {
+                    backends_.adopt(session, tenant, note, Clock::now());
+                  }),
         plans_(options.run_dir + "/control.sock", KeyingDaemon::kPptp),
         operators_(options.run_dir + "/control.sock", KeyingDaemon::kPptp),
         keeper_(directory_, tunnels_, recorder_, options.usage, [this] { return sessions(); },
@@ -56,7 +65,7 @@ class Daemon {
   /// Before the sandbox: everything that needs a socket.
   Result<void> open() {
     const auto now = [] { return static_cast<std::int64_t>(std::time(nullptr)); };
-    SEKISHO_TRY(door_, pptp::PptpDoor::create({directory_, tunnels_, recorder_}, ids_, {}, now));
+    SEKISHO_TRY(door_, pptp::PptpDoor::create({directory_, tunnels_, recorder_, &backends_}, ids_, {}, now));
     return {};
   }
 
@@ -76,9 +85,11 @@ class Daemon {
     const auto now = Clock::now();
     const std::size_t packets = tunnels_.poll(kPacketsATurn, [this, now](const Path& path, ByteSpan payload) {
       if (path.local.port == kDhcpServerPort) return answer_dhcp(path, payload);
-      if (path.local.port == 0) door_->take(path, payload, now);
+      if (path.local.port == 0) return door_->take(path, payload, now);
+      backends_.take(path, payload, now);  // of a RADIUS server's
     });
     bool worked = packets > 0;
+    ask_backends(now);
     worked = door_->turn(now) || worked;
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(plan);
@@ -86,6 +97,17 @@ class Daemon {
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
     keeper_.turn(now);
     return worked;
+  }
+
+  /// What the tenants' RADIUS servers said, and want.
+  void ask_backends(Clock::time_point now) {
+    backends_.turn(now);
+    for (const radius::Verdict& verdict : backends_.take_verdicts()) door_->judged(verdict, now);
+    for (const std::uint64_t session : backends_.take_disconnects()) end(session, Cause::kAdmin);
+    for (const auto& one : backends_.take_forgeries()) {
+      note("backend " + one.backend + " of tenant " + std::to_string(one.tenant) + ": " + std::to_string(one.count) +
+           " messages that its servers' secrets did not sign");
+    }
   }
 
   /// A question out of a tunnel, from the Lease it is about.
@@ -109,7 +131,7 @@ class Daemon {
   void take(const SessionTunnelGone& gone) { end(gone.session, cause_of(gone.why)); }
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
-  void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
+  void take(const ForeignLease& lease) { directory_.foreign_lease(lease); }
   void take(const DataplaneFound&) { note("connected to the data plane"); }
   void take(const DataplaneLost&) {
     note("the data plane is gone; its tunnels with it");
@@ -138,6 +160,8 @@ class Daemon {
       out.set_done(static_cast<std::uint32_t>(found.size()));
     } else if (question.has_unlock()) {
       out.set_done(directory_.unlock(question.unlock().tenant(), question.unlock().user()) ? 1 : 0);
+    } else if (question.has_learn()) {
+      directory_.learn(question.learn());
     } else if (question.has_save()) {
       ipc::VpnMemory memory;
       if (directory_.save(memory)) *out.mutable_memory() = std::move(memory);
@@ -148,6 +172,7 @@ class Daemon {
   void follow(const std::shared_ptr<const Plan>& plan) {
     if (!std::exchange(followed_, true) && plan->memory) directory_.restore(*plan->memory);
     directory_.set_plan(plan);
+    backends_.set_plan(plan);
     door_->follow(plan);
     note("follows revision " + std::to_string(plan->generation));
   }
@@ -155,6 +180,7 @@ class Daemon {
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;
+  radius::Backends backends_;
   SessionRecorder recorder_;
   PlanClient plans_;
   OperatorLink operators_;

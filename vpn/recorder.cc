@@ -58,7 +58,11 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   out.set_gateway(std::string(gateway_name(session.gateway)));
   if (way != kRadiusWay) out.set_auth(std::string(way == "certificate" ? "pubkey" : way));  // that method is known at its end
   if (!way.empty()) out.set_mfa("none");
-  if (!way.empty() && way != kRadiusWay) out.set_backend("local");
+  if (!session.backend.empty()) {
+    out.set_backend(session.backend);
+  } else if (!way.empty() && way != kRadiusWay) {
+    out.set_backend("local");
+  }
   out.set_user(session.user);
   out.set_ike_id(session.ike_id);
   out.set_realm(std::string(realm_of(session.user)));
@@ -274,7 +278,8 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
     const std::lock_guard lock(mutex_);
     eids_[session.id] = {note.up_eid, note.down.eid()};
   }
-  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person};
+  return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person,
+                     admitted->account, admitted->account_group, admitted->since, admitted->others, admitted->displaced};
 }
 
 void SessionRecorder::usage(const Session& session) {

@@ -74,6 +74,7 @@ struct Session {
   bool nat = false;
   std::string gateway;  ///< name of the gateway and the way in, a word of the log: "tokyo eap-mschapv2"
   std::string user;     ///< EAP identity, or the identity of the certificate
+  std::string backend;  ///< of RADIUS that judges who comes by PPP; empty: none, or not known yet
   std::string ike_id;   ///< IDi as sent
   std::vector<Address> leases;
   std::string ike_suite;
@@ -88,6 +89,7 @@ struct Session {
   std::shared_ptr<const ProvenCertificates> certificates;  ///< none: he came in without
   DeviceVerdict device;
   std::string ppk_id;  ///< of the RFC 8784 key that was mixed in
+  std::uint64_t psk_mark = 0;  ///< of IKEv1: of the pre-shared key it proved to hold (mark_of); 0: none
 
   /// The user's own or (`device`) his device's; nothing when he showed none.
   [[nodiscard]] const ProvenCertificate* certificate(bool of_device) const;

@@ -268,6 +268,11 @@ void SessionBook::note_ppk(std::uint32_t ike, std::string_view ppk_id) {
   if (found != entries_.end()) found->second.session.ppk_id = ppk_id;
 }
 
+void SessionBook::note_psk(std::uint32_t ike, std::uint64_t mark) {
+  const auto found = entries_.find(ike);
+  if (found != entries_.end()) found->second.session.psk_mark = mark;
+}
+
 void SessionBook::note_proof(std::uint32_t ike, const Session& from) {
   const auto found = entries_.find(ike);
   if (found == entries_.end()) return;

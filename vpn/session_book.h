@@ -62,6 +62,8 @@ class SessionBook {
   [[nodiscard]] ClientFamily client_of(std::uint32_t ike) const;
   /// The key of RFC 8784 an attempt asked for.
   void note_ppk(std::uint32_t ike, std::string_view ppk_id);
+  /// The pre-shared key of IKEv1 an attempt proved to hold.
+  void note_psk(std::uint32_t ike, std::uint64_t mark);
   /// The certificates of `from`, and what was said of its device.
   void note_proof(std::uint32_t ike, const Session& from);
   /// What is known of an IKE_SA's session; nothing when it is none.

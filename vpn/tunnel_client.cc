@@ -290,7 +290,8 @@ void TunnelClient::take_event(const ipc::TunnelEvent& event) {
   } else if (event.has_foreign_leases()) {
     for (const ipc::ForeignLease& one : event.foreign_leases().leases()) {
       const auto address = endpoint_of(one.address(), 0);
-      if (address) signals_.emplace_back(ForeignLease{one.tenant(), address->address, one.held()});
+      if (address) signals_.emplace_back(ForeignLease{one.tenant(), address->address, one.held(), one.tunnel(), one.account(),
+                                                       one.account_group(), one.since()});
     }
   } else if (event.has_gone()) {
     const ipc::TunnelGone& gone = event.gone();
@@ -393,6 +394,11 @@ bool TunnelClient::open(const Session& session, std::uint16_t ring_mtu, const L2
       tunnel.set_tunnel_port(owner->tunnel_port);
       tunnel.set_user(owner->user);
       tunnel.set_person(owner->person);
+      tunnel.set_account(owner->account);
+      tunnel.set_account_group(owner->account_group);
+      tunnel.set_since(owner->since);
+      if (owner->others) tunnel.set_others(*owner->others);
+      for (const std::uint32_t one : owner->displaced) tunnel.add_displaced(one);
       for (const Address& lease : session.leases) tunnel.add_leases(wire_of(lease));
     }
     tunnel.set_note(std::string(owner->note.begin(), owner->note.end()));

@@ -39,6 +39,11 @@ struct TunnelOwner {
   std::uint32_t user = 0;
   std::vector<std::uint8_t> note;  ///< given back when a later daemon hears of the tunnel
   std::uint64_t person = 0;        ///< who he is among those that share `user`
+  std::uint64_t account = 0;       ///< as other daemons count him; 0: they do not, here and below
+  std::uint64_t account_group = 0;
+  std::int64_t since = 0;          ///< seconds since 1970 UTC: when he came in
+  std::optional<std::uint32_t> others{};   ///< sessions of his that other daemons may hold; more: the tunnel is refused
+  std::vector<std::uint32_t> displaced{};  ///< tunnels of his, of theirs, that end for this one
 };
 
 /// A session of L2TP: on whose SAs it rides, and how both ends address it (base/proto/tunnel.proto, L2tpSession).
@@ -81,6 +86,10 @@ struct ForeignLease {
   std::uint32_t tenant = 0;
   Address address;
   bool held = false;
+  std::uint32_t tunnel = 0;     ///< the session's
+  std::uint64_t account = 0;    ///< whose it is; 0: nobody's, here and below
+  std::uint64_t account_group = 0;
+  std::int64_t since = 0;       ///< seconds since 1970 UTC
 };
 /// The SAs that sessions of L2TP rode on are gone.
 struct CarrierLost {

@@ -19,6 +19,7 @@
 
 #include "base/describe.h"
 #include "base/proto/control_vpn.pb.h"
+#include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/l2tp/door.h"
 #include "vpn/operator_link.h"
@@ -52,7 +53,15 @@ class Daemon {
         tunnels_(KeyingDaemon::kPpp, options.run_dir + "/tunnel.sock",
                  [this](const Session& session) { return recorder_.owner_of(session); }),
         log_(options.run_dir + "/event.sock"),
-        recorder_(directory_, tunnels_, log_, options.verbose),
+        backends_({directory_, tunnels_, [this](std::uint64_t session) { return recorder_.sid_of(session); },
+                   [this](std::uint64_t session) { return tunnels_.totals(session); }},
+                  {.daemon = KeyingDaemon::kPpp}),
+        recorder_(directory_, tunnels_, log_, options.verbose,
+                  [this](const SessionEvent& event, std::uint64_t, const std::optional<UserDirectory::Admitted>&,
+                         const TunnelTotals* totals) { backends_.tell(event, totals, Clock::now()); },
+                  [this](std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note) {
+                    backends_.adopt(session, tenant, note, Clock::now());
+                  }),
         plans_(options.run_dir + "/control.sock", KeyingDaemon::kPpp),
         operators_(options.run_dir + "/control.sock", KeyingDaemon::kPpp),
         keeper_(directory_, tunnels_, recorder_, options.usage, [this] { return sessions(); },
@@ -61,9 +70,10 @@ class Daemon {
   /// Before the sandbox: everything that needs a socket.
   Result<void> open(const Options& options) {
     const sstp::SstpDoor::Limits limits{options.connections, static_cast<std::uint16_t>(options.port)};
-    SEKISHO_TRY(sstp_, sstp::SstpDoor::create({directory_, tunnels_, recorder_}, ids_, limits));
+    const PppLogin::Ports ports{directory_, tunnels_, recorder_, &backends_, &certificates_};
+    SEKISHO_TRY(sstp_, sstp::SstpDoor::create(ports, ids_, limits));
     doors_.push_back(sstp_.get());
-    l2tp_ = std::make_unique<l2tp::L2tpDoor>(PppLogin::Ports{directory_, tunnels_, recorder_}, ids_);
+    l2tp_ = std::make_unique<l2tp::L2tpDoor>(ports, ids_);
     doors_.push_back(l2tp_.get());
     return {};
   }
@@ -86,18 +96,38 @@ class Daemon {
       if (path.local.port == kDhcpServerPort) return answer_dhcp(path, payload);
       if (path.local.port == 0) {
         sstp_->take(path, payload, now);
+      } else if (path.tunnel == 0) {
+        backends_.take(path, payload, now);  // of a RADIUS server's
       } else {
         l2tp_->take(path, payload, now);
       }
     });
     bool worked = packets > 0;
+    ask_backends(now);
     for (Door* door : doors_) worked = door->turn(now) || worked;
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(plan);
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
+    const auto live = [this] { return sessions(); };
+    for (const auto& [session, cause] : certificates_.expired(live, static_cast<std::int64_t>(std::time(nullptr)))) end(session, cause);
     keeper_.turn(now);
     return worked;
+  }
+
+  /// What the tenants' RADIUS servers said, and want.
+  void ask_backends(Clock::time_point now) {
+    backends_.turn(now);
+    for (const radius::Verdict& verdict : backends_.take_verdicts()) {
+      for (Door* door : doors_) {
+        if (door->judged(verdict, now)) break;
+      }
+    }
+    for (const std::uint64_t session : backends_.take_disconnects()) end(session, Cause::kAdmin);
+    for (const auto& one : backends_.take_forgeries()) {
+      note("backend " + one.backend + " of tenant " + std::to_string(one.tenant) + ": " + std::to_string(one.count) +
+           " messages that its servers' secrets did not sign");
+    }
   }
 
   /// A question out of a tunnel, from the Lease it is about.
@@ -120,7 +150,7 @@ class Daemon {
   void take(const SessionTunnelGone& gone) { end(gone.session, cause_of(gone.why)); }
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
-  void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
+  void take(const ForeignLease& lease) { directory_.foreign_lease(lease); }
   void take(const CarrierLost& lost) { l2tp_->carrier_gone(lost.carrier); }
   void take(const DataplaneFound&) { note("connected to the data plane"); }
   void take(const DataplaneLost&) {
@@ -158,6 +188,8 @@ class Daemon {
       out.set_done(static_cast<std::uint32_t>(found.size()));
     } else if (question.has_unlock()) {
       out.set_done(directory_.unlock(question.unlock().tenant(), question.unlock().user()) ? 1 : 0);
+    } else if (question.has_learn()) {
+      directory_.learn(question.learn());
     } else if (question.has_save()) {
       ipc::VpnMemory memory;
       if (directory_.save(memory)) *out.mutable_memory() = std::move(memory);
@@ -168,6 +200,8 @@ class Daemon {
   void follow(const std::shared_ptr<const Plan>& plan) {
     if (!std::exchange(followed_, true) && plan->memory) directory_.restore(*plan->memory);
     directory_.set_plan(plan);
+    backends_.set_plan(plan);
+    certificates_.follow(*plan);
     for (Door* door : doors_) door->follow(plan);
     note("follows revision " + std::to_string(plan->generation));
   }
@@ -175,7 +209,9 @@ class Daemon {
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;
+  radius::Backends backends_;
   SessionRecorder recorder_;
+  DoorCertificates certificates_;
   PlanClient plans_;
   OperatorLink operators_;
   SessionKeeper keeper_;

@@ -4,6 +4,7 @@
 #include <string.h>  // explicit_bzero
 
 #include <algorithm>
+#include <set>
 
 #include "base/net/address.h"
 #include "control/config/codec.h"
@@ -86,13 +87,22 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   *out.mutable_radius() = gateway.radius();
 }
 
+/// Of a door, whose words are the same as the others'.
+template <typename Door>
+ipc::VpnDoorMethod method_of(int accept) {
+  switch (accept) {
+    case Door::EAP_MSCHAPV2: return ipc::DOOR_EAP_MSCHAPV2;
+    case Door::PAP: return ipc::DOOR_PAP;
+    case Door::CHAP: return ipc::DOOR_CHAP;
+    case Door::EAP_TLS: return ipc::DOOR_EAP_TLS;
+    case Door::EAP_RADIUS: return ipc::DOOR_EAP_RADIUS;
+    default: return ipc::DOOR_MSCHAPV2;
+  }
+}
+
 void fill(ipc::VpnSstp& out, const model::Gateway& gateway) {
   const model::Sstp& sstp = gateway.sstp();
-  for (const int accept : sstp.accept()) {
-    if (accept == model::Sstp::MSCHAPV2) out.set_accept_mschapv2(true);
-    if (accept == model::Sstp::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
-  }
-  out.set_eap_first(sstp.accept_size() > 0 && sstp.accept(0) == model::Sstp::EAP_MSCHAPV2);
+  for (const int accept : sstp.accept()) out.add_accept(method_of<model::Sstp>(accept));
   out.set_sha1(sstp.sha1());
   out.set_aes128(sstp.suites() == model::Sstp::AES128);
   const bool own = sstp.certificates_size() > 0;
@@ -102,12 +112,7 @@ void fill(ipc::VpnSstp& out, const model::Gateway& gateway) {
 }
 
 void fill(ipc::VpnL2tp& out, const model::L2tp& l2tp) {
-  for (const int accept : l2tp.accept()) {
-    if (accept == model::L2tp::MSCHAPV2) out.set_accept_mschapv2(true);
-    if (accept == model::L2tp::EAP_MSCHAPV2) out.set_accept_eap_mschapv2(true);
-    if (accept == model::L2tp::PAP) out.set_accept_pap(true);
-  }
-  out.set_eap_first(l2tp.accept_size() > 0 && l2tp.accept(0) == model::L2tp::EAP_MSCHAPV2);
+  for (const int accept : l2tp.accept()) out.add_accept(method_of<model::L2tp>(accept));
   for (const auto& key : l2tp.keys()) {
     auto& to = *out.add_keys();
     for (const auto& prefix : key.from()) fill(*to.add_from(), prefix);
@@ -266,8 +271,10 @@ void wipe(std::string& text) {
 void narrow_to_pptp(ipc::VpnConfig& config) {
   for (auto& tenant : *config.mutable_tenants()) {
     bool has_pptp = false;
+    std::set<std::string> asked;  // backends that judge users of PPTP
     for (auto& gateway : *tenant.mutable_gateways()) {
       has_pptp |= gateway.has_pptp();
+      if (gateway.has_pptp()) asked.insert(gateway.radius().begin(), gateway.radius().end());
       for (auto& key : *gateway.mutable_keys()) wipe(key);
       for (auto& key : *gateway.mutable_sstp()->mutable_keys()) wipe(key);
       for (auto& key : *gateway.mutable_l2tp()->mutable_keys()) wipe(*key.mutable_psk());
@@ -275,7 +282,7 @@ void narrow_to_pptp(ipc::VpnConfig& config) {
       gateway.clear_certificates();
       gateway.clear_sstp();
       gateway.clear_l2tp();
-      gateway.clear_radius();
+      if (!gateway.has_pptp()) gateway.clear_radius();
     }
     for (auto& user : *tenant.mutable_users()) {
       if (!has_pptp) wipe(*user.mutable_nt_hash());
@@ -285,10 +292,12 @@ void narrow_to_pptp(ipc::VpnConfig& config) {
       user.clear_psk();
       user.clear_ppk();
     }
-    for (auto& backend : *tenant.mutable_radius()) {
-      for (auto& server : *backend.mutable_servers()) wipe(*server.mutable_secret());
+    auto& backends = *tenant.mutable_radius();
+    for (int i = backends.size() - 1; i >= 0; --i) {
+      if (asked.contains(backends[i].name())) continue;
+      for (auto& server : *backends[i].mutable_servers()) wipe(*server.mutable_secret());
+      backends.DeleteSubrange(i, 1);
     }
-    tenant.clear_radius();
   }
 }
 

@@ -13,7 +13,7 @@
 namespace sekisho::control {
 namespace {
 
-constexpr int kSchemaVersion = 2;
+constexpr int kSchemaVersion = 3;
 constexpr const char* kSchema = R"(
 CREATE TABLE revisions(number INTEGER PRIMARY KEY, state INTEGER NOT NULL, confirmed INTEGER NOT NULL, created_ns INTEGER NOT NULL,
   rollback_at_ns INTEGER NOT NULL, copied_from INTEGER NOT NULL, comment TEXT NOT NULL, author TEXT NOT NULL, text TEXT NOT NULL) STRICT;
@@ -28,7 +28,11 @@ constexpr const char* kSchema2 = R"(
 CREATE TABLE records(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(kind, key)) STRICT;
 CREATE TABLE acts(number INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE INDEX acts_of_tenant ON acts(tenant, number);
-PRAGMA user_version = 2;
+)";
+/// What is new since version 2: `text` is empty, and the document sealed.
+constexpr const char* kSchema3 = R"(
+ALTER TABLE revisions ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+PRAGMA user_version = 3;
 )";
 constexpr std::uint64_t kActsOfTenantMax = 200'000;
 constexpr const char* kColumns = "number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author";
@@ -143,6 +147,7 @@ RevisionInfo read_revision(const Statement& row) {
 
 struct Store::Handle {
   sqlite3* db = nullptr;
+  std::optional<BoxKey> key;
   Handle() = default;
   Handle(const Handle&) = delete;
   Handle& operator=(const Handle&) = delete;
@@ -179,6 +184,13 @@ std::string_view to_text(RecordKind kind) {
   return "unknown";
 }
 
+/// Where a revision's document or a record is kept, as its seal names it.
+std::string place_of(std::uint64_t number) { return "revision " + std::to_string(number); }
+std::string place_of(RecordKind kind, std::string_view key) { return std::string(to_text(kind)) + ' ' + std::string(key); }
+
+/// Records that hold secrets: the others are read by whoever mends a store.
+bool is_sealed(RecordKind kind) { return kind == RecordKind::kAccount; }
+
 }  // namespace
 
 Store::Store(std::unique_ptr<Handle> handle) : handle_(std::move(handle)) {}
@@ -200,23 +212,56 @@ Result<Store> Store::open(const std::string& directory) {
   sqlite3_extended_result_codes(handle->db, 1);
   // EXCLUSIVE: a second controld on one state directory is refused at its first write.
   SEKISHO_CHECK_OK(
-      execute(handle->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
+      execute(handle->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+                          "PRAGMA secure_delete = ON;"));
   int version = 0;
   {
     Statement query(handle->db, "PRAGMA user_version");
     SEKISHO_TRY(const bool row, query.step());
     if (row) version = static_cast<int>(query.number(0));
   }
-  if (version == 0 || version == 1) {
-    Transaction transaction(handle->db);
+  if (version > kSchemaVersion) return Error{ErrorCode::kUnsupported, ErrorSite::kStore, static_cast<std::uint32_t>(version)};
+  SEKISHO_TRY(BoxKey key, BoxKey::open(directory, version < kSchemaVersion));
+  handle->key.emplace(std::move(key));
+  Store out(std::move(handle));
+  sqlite3* const db = out.handle_->db;
+  if (version == kSchemaVersion) return out;
+  {
+    Transaction transaction(db);
     SEKISHO_CHECK_OK(transaction.begun());
-    if (version == 0) SEKISHO_CHECK_OK(execute(handle->db, kSchema));
-    SEKISHO_CHECK_OK(execute(handle->db, kSchema2));
+    if (version == 0) SEKISHO_CHECK_OK(execute(db, kSchema));
+    if (version < 2) SEKISHO_CHECK_OK(execute(db, kSchema2));
+    SEKISHO_CHECK_OK(execute(db, kSchema3));
+    SEKISHO_CHECK_OK(out.seal_all());
     SEKISHO_CHECK_OK(transaction.commit());
-  } else if (version != kSchemaVersion) {
-    return Error{ErrorCode::kUnsupported, ErrorSite::kStore, static_cast<std::uint32_t>(version)};
   }
-  return Store(std::move(handle));
+  // Nothing of what was in clear stays in pages that are free, or in the log of writes.
+  SEKISHO_CHECK_OK(execute(db, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);"));
+  return out;
+}
+
+/// Within a transaction: what an earlier version left in clear.
+Result<void> Store::seal_all() {
+  std::vector<std::pair<std::uint64_t, std::string>> texts;
+  Statement query(handle_->db, "SELECT number, text FROM revisions");
+  for (;;) {
+    SEKISHO_TRY(const bool row, query.step());
+    if (!row) break;
+    texts.emplace_back(query.number(0), query.text(1));
+  }
+  for (const auto& [number, text] : texts) {
+    Statement update(handle_->db, "UPDATE revisions SET text = '', sealed = ? WHERE number = ?");
+    SEKISHO_CHECK_OK(update.bind_bytes(handle_->key->seal(place_of(number), text)).bind(number).run());
+  }
+  std::vector<Record> accounts;
+  Statement clear(handle_->db, "SELECT key, value FROM records WHERE kind = 'account'");
+  for (;;) {
+    SEKISHO_TRY(const bool row, clear.step());
+    if (!row) break;
+    accounts.push_back({clear.text(0), clear.text(1)});
+  }
+  for (const Record& one : accounts) SEKISHO_CHECK_OK(put(RecordKind::kAccount, one.key, one.value));
+  return {};
 }
 
 Result<void> Store::load_ids(Ids& ids) {
@@ -265,15 +310,15 @@ Result<void> Store::add_pending(const RevisionInfo& revision, const std::string&
   SEKISHO_CHECK_OK(transaction.begun());
   Statement insert(
       handle_->db,
-      "INSERT INTO revisions(number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author, text) "
-      "VALUES(?, 0, 0, ?, ?, ?, ?, ?, ?)");
+      "INSERT INTO revisions(number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author, text, sealed) "
+      "VALUES(?, 0, 0, ?, ?, ?, ?, ?, '', ?)");
   SEKISHO_CHECK_OK(insert.bind(revision.number)
                        .bind(revision.created_ns)
                        .bind(revision.rollback_at_ns)
                        .bind(revision.copied_from)
                        .bind(revision.comment)
                        .bind(revision.author)
-                       .bind(text)
+                       .bind_bytes(handle_->key->seal(place_of(revision.number), text))
                        .run());
   SEKISHO_CHECK_OK(insert_ids(ids));
   Statement prune(handle_->db,
@@ -343,16 +388,17 @@ Result<std::vector<RevisionInfo>> Store::list(std::uint32_t limit) {
 }
 
 Result<std::string> Store::text(std::uint32_t number) {
-  Statement query(handle_->db, "SELECT text FROM revisions WHERE number = ?");
+  Statement query(handle_->db, "SELECT sealed FROM revisions WHERE number = ?");
   query.bind(number);
   SEKISHO_TRY(const bool row, query.step());
   if (!row) return Error{ErrorCode::kNotFound, ErrorSite::kStore, number};
-  return query.text(0);
+  return handle_->key->open(place_of(number), query.text(0));
 }
 
 Result<void> Store::put(RecordKind kind, std::string_view key, std::string_view value) {
   Statement put(handle_->db, "INSERT INTO records(kind, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value");
-  return put.bind(to_text(kind)).bind(key).bind_bytes(value).run();
+  const std::string sealed = is_sealed(kind) ? handle_->key->seal(place_of(kind, key), value) : std::string();
+  return put.bind(to_text(kind)).bind(key).bind_bytes(is_sealed(kind) ? std::string_view(sealed) : value).run();
 }
 
 Result<void> Store::remove(RecordKind kind, std::string_view key) {
@@ -367,7 +413,9 @@ Result<std::vector<Store::Record>> Store::records(RecordKind kind) {
   for (;;) {
     SEKISHO_TRY(const bool row, query.step());
     if (!row) return out;
-    out.push_back({query.text(0), query.text(1)});
+    Record& one = out.emplace_back(Record{query.text(0), query.text(1)});
+    if (!is_sealed(kind)) continue;
+    SEKISHO_TRY(one.value, handle_->key->open(place_of(kind, one.key), one.value));
   }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "control/compile/ids.h"
+#include "control/config/box_key.h"
 
 namespace sekisho::control {
 
@@ -36,11 +37,12 @@ struct RevisionInfo {
 enum class RecordKind : std::uint8_t { kAccount, kConsent, kNotice, kRevisionScope };
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
-/// from survives kill -9 and power loss. Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is
-/// locked). Errors: kStore with SQLite's result code.
+/// from survives kill -9 and power loss. Documents and accounts, with the secrets in them, are sealed under the unit's
+/// key (box_key.h). Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is locked). Errors: kStore
+/// with SQLite's result code.
 class Store {
  public:
-  /// Opens or makes DIRECTORY/config.db.
+  /// Opens or makes DIRECTORY/config.db. One of an earlier version is sealed, and what was in clear overwritten.
   static Result<Store> open(const std::string& directory);
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
@@ -90,6 +92,7 @@ class Store {
   explicit Store(std::unique_ptr<Handle> handle);
   Result<std::optional<RevisionInfo>> first(const char* where, std::uint32_t number);
   Result<void> insert_ids(const Ids& ids);
+  Result<void> seal_all();
   std::unique_ptr<Handle> handle_;
 };
 

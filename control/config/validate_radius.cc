@@ -117,7 +117,10 @@ class RadiusCheck {
     const auto& accept = gateway.accept();
     const bool accepts = std::find(accept.begin(), accept.end(), model::Gateway::EAP_RADIUS) != accept.end();
     if (accepts && gateway.radius_size() == 0) reporter_.error(Path(here, "radius"), "who accepts eap-radius names a backend");
-    if (!accepts && gateway.radius_size() != 0) reporter_.error(Path(here, "accept"), "a backend is asked for eap-radius only");
+    const bool door = gateway.has_sstp() || gateway.has_l2tp() || gateway.has_pptp();
+    if (!accepts && !door && gateway.radius_size() != 0) {
+      reporter_.error(Path(here, "accept"), "a backend is asked for eap-radius, and for users of SSTP, L2TP and PPTP");
+    }
     if (accepts && gateway.certificates_size() == 0) {
       reporter_.error(Path(here, "certificates"), "the gateway proves itself by a certificate");
     }

@@ -296,6 +296,27 @@ class UserCheck {
     }
   }
 
+  /// What a door of PPP accepts: somebody has to be there who can judge it.
+  template <typename Door>
+  void check_methods(const Path& here, const model::Gateway& gateway, const google::protobuf::RepeatedField<int>& accept,
+                     const char* door) {
+    const Path at(here, "accept");
+    const auto accepts = [&accept](int what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
+    if (accept.empty()) reporter_.error(at, std::string(door) + " accepts mschapv2, eap-mschapv2, pap, chap, eap-tls or eap-radius");
+    const bool asks = gateway.radius_size() > 0;
+    const auto& users = tenant_.users();
+    const bool passwords = std::any_of(users.begin(), users.end(), [](const model::User& user) { return user.has_nt_hash(); });
+    if (accepts(Door::PAP) && !asks && !passwords) {
+      reporter_.error(at, "pap has nobody to verify it: no backend in radius, no user with a password");
+    }
+    if (accepts(Door::CHAP) && !asks) reporter_.error(at, "chap needs a backend in radius: nothing kept here can verify it");
+    if (accepts(Door::EAP_RADIUS) && !asks) reporter_.error(Path(here, "accept"), "who accepts eap-radius names a backend in radius");
+    if (accepts(Door::EAP_TLS) && gateway.client_cas_size() == 0) reporter_.error(at, "eap-tls needs client_cas that vouch for users");
+    if (accepts(Door::EAP_TLS) && accepts(Door::EAP_RADIUS)) {
+      reporter_.error(at, "eap-tls and eap-radius are not for one door: its servers judge certificates, too");
+    }
+  }
+
   void check_sstp(const Path& here, const model::Gateway& gateway) {
     const model::Sstp& sstp = gateway.sstp();
     check_pems(here, "certificates", sstp.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
@@ -308,7 +329,7 @@ class UserCheck {
     for (int i = 0; i < sstp.ocsp_size(); ++i) {
       if (sstp.ocsp(i).size() > kPemBytesMax || !is_base64(sstp.ocsp(i))) reporter_.error(Path(here, "ocsp", i), "not base64");
     }
-    if (sstp.accept_size() == 0) reporter_.error(Path(here, "accept"), "SSTP accepts mschapv2, eap-mschapv2 or both");
+    check_methods<model::Sstp>(here, gateway, sstp.accept(), "SSTP");
     if (sstp.certificates_size() != sstp.keys_size()) {
       reporter_.error(Path(here, "keys"), "each certificate has its key, in the same order");
     }
@@ -319,10 +340,10 @@ class UserCheck {
 
   void check_l2tp(const Path& here, const model::Gateway& gateway) {
     const model::L2tp& l2tp = gateway.l2tp();
-    if (l2tp.accept_size() == 0) reporter_.error(Path(here, "accept"), "L2TP accepts mschapv2 or eap-mschapv2");
-    for (const int accept : l2tp.accept()) {
-      if (accept != model::L2tp::PAP) continue;
-      reporter_.error(Path(here, "accept"), "pap sends the password itself, and nothing here asks a server for it yet");
+    check_methods<model::L2tp>(here, gateway, l2tp.accept(), "L2TP");
+    const bool tls = std::find(l2tp.accept().begin(), l2tp.accept().end(), model::L2tp::EAP_TLS) != l2tp.accept().end();
+    if (tls && gateway.certificates_size() == 0) {
+      reporter_.error(Path(here, "accept"), "eap-tls shows the gateway's certificate, and it has none");
     }
     if (gateway.profile() == model::Gateway::CERTIFIED) reporter_.error(here, "profile certified allows no IKEv1, and so no L2TP");
     if (l2tp.keys_size() == 0 && !l2tp.certificates()) reporter_.error(Path(here, "keys"), "L2TP needs a pre-shared key or certificates");

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <utility>
 
 #include "base/ipc/sealed_blob.h"
 
@@ -66,7 +67,9 @@ void VpnLink::tick(std::size_t number) {
   ipc::VpnQuestion save_all;
   save_all.mutable_save();
   ask(daemon, std::move(save_all), [this, number](const ipc::VpnAnswer& answer, const std::string& error) {
-    if (!error.empty() || !answer.has_memory() || save(number, answer.memory())) return;
+    if (!error.empty() || !answer.has_memory()) return;
+    share(number, answer.memory());
+    if (save(number, answer.memory())) return;
     std::fprintf(stderr, "controld: cannot write %s\n", path_of(number).c_str());
   });
 }
@@ -82,8 +85,43 @@ void VpnLink::ready(const ControlRequest& request, ControlServer::Reply reply) {
     daemon.asked.reset();
   }
   daemon.idle = std::move(reply);
-  daemon.known = true;
+  if (!std::exchange(daemon.known, true)) {
+    for (std::size_t i = 0; i < daemons_.size(); ++i) {
+      const ipc::VpnMemory kept = memory(static_cast<std::uint32_t>(i));
+      if (i != number && kept.failures_size() > 0) learn(daemon, i, kept);
+    }
+  }
   send_next(daemon);
+}
+
+void VpnLink::share(std::size_t from, const ipc::VpnMemory& memory) {
+  const bool failing = memory.failures_size() > 0;
+  if (!std::exchange(daemons_[from].failing, failing) && !failing) return;
+  for (std::size_t i = 0; i < daemons_.size(); ++i) {
+    if (i != from && daemons_[i].known) learn(daemons_[i], from, memory);
+  }
+}
+
+void VpnLink::learn(Daemon& daemon, std::size_t from, const ipc::VpnMemory& memory) {
+  constexpr std::size_t kBytesMax = 48U << 10;  // of a message of 64
+  std::vector<const ipc::VpnFailures*> all;
+  for (const auto& one : memory.failures()) all.push_back(&one);
+  const auto last = [](const ipc::VpnFailures& one) {
+    std::int64_t out = one.until();  // who is shut out comes first: that ends later than any failure was
+    for (const auto& each : one.each()) out = std::max(out, each.at());
+    return out;
+  };
+  std::sort(all.begin(), all.end(), [&last](const auto* a, const auto* b) { return last(*a) > last(*b); });
+  ipc::VpnQuestion question;
+  ipc::LearnVpnFailures& told = *question.mutable_learn();
+  told.set_from(static_cast<std::uint32_t>(from));
+  std::size_t bytes = 0;
+  for (const auto* one : all) {
+    bytes += one->ByteSizeLong() + 4;
+    if (bytes > kBytesMax) break;
+    *told.add_failures() = *one;
+  }
+  ask(daemon, std::move(question), [](const ipc::VpnAnswer&, const std::string&) {});
 }
 
 void VpnLink::ask(const ipc::VpnQuestion& question, Answer answer) {

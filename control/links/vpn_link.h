@@ -18,7 +18,8 @@ namespace sekisho::control {
 
 /// The daemons of remote access as operators ask them, and what is kept for each (control_vpn.proto, VpnReady). They ask for questions;
 /// one at a time is under way with each. A question is for all that run, and their answers are one. Once a second each is asked what it
-/// has to remember, which is put into a file of its own, readable by us alone. Thread: that of `io`.
+/// has to remember, which is put into a file of its own, readable by us alone; its wrong passwords are told the others.
+/// Thread: that of `io`.
 class VpnLink {
  public:
   /// `error` is empty, or says why there is no answer.
@@ -45,10 +46,14 @@ class VpnLink {
     Fd blob;                      ///< where its answer is written
     ControlServer::Reply idle;    ///< it waits for a question
     bool known = false;           ///< it has come, and answered whatever it was asked since
+    bool failing = false;         ///< the others were told of wrong passwords it counted
   };
   void ask(Daemon& daemon, ipc::VpnQuestion question, Answer answer);
   void send_next(Daemon& daemon);
   static void take_answer(Daemon& daemon);
+  /// What a daemon has counted of wrong passwords, for the others.
+  void share(std::size_t from, const ipc::VpnMemory& memory);
+  void learn(Daemon& daemon, std::size_t from, const ipc::VpnMemory& memory);
   void tick_later();
   void tick(std::size_t number);
   [[nodiscard]] std::string path_of(std::size_t number) const;

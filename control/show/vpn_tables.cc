@@ -89,19 +89,28 @@ struct UserLine {
   std::uint64_t since = 0;
   std::string address;
   std::int64_t locked_until = 0;
+  std::string secret;
 };
+
+/// What is kept of a user's secrets, and that an NT hash is as good as the password to whoever has it.
+std::string secret_text(const model::User& user) {
+  std::string out = user.has_nt_hash() ? "nt-hash (weak)" : "";
+  if (user.has_psk()) out += out.empty() ? "psk" : " psk";
+  return out;
+}
 
 }  // namespace
 
 ipc::Table show_users(const ShowContext& context, const ipc::VpnAnswer& answer) {
   ipc::Table out = table_of({{"tenant", "TENANT"}, {"user", "USER"}, {"groups", "GROUPS"}, {"state", "STATE"},
                              {"sessions", "SESSIONS", true}, {"address", "ADDRESS"}, {"since", "SINCE"},
-                             {"locked_until", "SHUT OUT UNTIL"}});
+                             {"locked_until", "SHUT OUT UNTIL"}, {"secret", "SECRET"}});
   const auto tenants = tenants_of(context);
   std::map<std::pair<std::string, std::string>, UserLine> lines;  // by service code and folded name
   for (const auto& [number, tenant] : tenants) {
     for (const auto& user : tenant->users()) {
-      lines[{tenant->service_code(), folded(user.name())}] = {user.name(), joined(user.groups()), true, user.suspended(), 0, 0, {}, 0};
+      lines[{tenant->service_code(), folded(user.name())}] = {
+          user.name(), joined(user.groups()), true, user.suspended(), 0, 0, {}, 0, secret_text(user)};
     }
   }
   const auto line_of = [&](std::uint32_t number, const std::string& user) -> UserLine* {
@@ -126,7 +135,7 @@ ipc::Table show_users(const ShowContext& context, const ipc::VpnAnswer& answer) 
     const char* state = line.suspended ? "suspended" : line.sessions != 0 ? "in" : line.locked_until > context.now ? "shut out" : "out";
     add_row(out, {key.first, line.name, line.groups, state, std::to_string(line.sessions), line.address,
                   line.since == 0 ? "" : jst_text(line.since),
-                  line.locked_until > context.now ? jst_text(static_cast<std::uint64_t>(line.locked_until) * kSecondNs) : ""});
+                  line.locked_until > context.now ? jst_text(static_cast<std::uint64_t>(line.locked_until) * kSecondNs) : "", line.secret});
   }
   return out;
 }

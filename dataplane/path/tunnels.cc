@@ -160,13 +160,18 @@ KeyingDaemon ike_daemon(rte_mbuf* packet) {
 }
 
 /// Gives a datagram to a keying daemon. `tunnel`: the one it came out of.
-void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, KeyingDaemon daemon, std::uint32_t tunnel = 0) {
-  std::optional<DatagramRingWriter>& ring = shard.tunnels_here.punts[index_of(daemon)];
+/// `daemons`: bits of those that get it.
+void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t daemons, std::uint32_t tunnel = 0) {
+  auto& rings = shard.tunnels_here.punts;
   const PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.ingress];
+  const DropReason unserved = daemons == bit_of(KeyingDaemon::kPpp) ? DropReason::kL2tpUnserved : DropReason::kIkeUnserved;
   if (ends_explained(shard, packet)) return;
-  if (!ring.has_value()) {
-    refuse(shard, config, packet, daemon == KeyingDaemon::kPpp ? DropReason::kL2tpUnserved : DropReason::kIkeUnserved);
+  for (std::size_t i = 0; i < rings.size(); ++i) {
+    if (!rings[i].has_value()) daemons &= ~(1U << i);
+  }
+  if (daemons == 0) {
+    refuse(shard, config, packet, unserved);
     return;
   }
   if (!shard.shares[port.tenant_slot].punts.take(shard.shared.quotas[port.tenant_slot].punts, kPunts, 1, shard.steady_ns)) {
@@ -189,7 +194,11 @@ void punt(Shard& shard, const Runtime& config, rte_mbuf* packet, KeyingDaemon da
                           .local_port = meta.destination_port,
                           .remote_port = meta.source_port,
                           .tunnel = tunnel};
-  if (ring->push(head, std::span(pieces).first(count))) {
+  bool taken = false;
+  for (std::size_t i = 0; i < rings.size(); ++i) {
+    if ((daemons >> i & 1U) != 0) taken = rings[i]->push(head, std::span(pieces).first(count)) || taken;
+  }
+  if (taken) {
     shard.consume(packet);
   } else {
     refuse(shard, config, packet, DropReason::kPuntLimit);
@@ -238,7 +247,7 @@ void clamp_syn(rte_mbuf* packet, std::uint16_t mtu) {
 /// Gives what a transport SA carried beside IP to the daemon that speaks L2TP and PPP.
 void punt_l2tp(Shard& shard, const Runtime& config, rte_mbuf* packet, const Sa& sa) {
   if (sa.l2tp->may_punt(seconds_of(shard))) {
-    punt(shard, config, packet, KeyingDaemon::kPpp, sa.tunnel);
+    punt(shard, config, packet, bit_of(KeyingDaemon::kPpp), sa.tunnel);
   } else {
     refuse(shard, config, packet, DropReason::kVpnL2tpLimit);
   }
@@ -266,7 +275,7 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Es
   if (asks_dhcp(packet)) [[unlikely]] {
     place(config, meta, port);
     const bool l2tp = opened.session != nullptr;
-    punt(shard, config, packet, l2tp ? KeyingDaemon::kPpp : KeyingDaemon::kIkeV2, l2tp ? opened.session->tunnel : 0);
+    punt(shard, config, packet, bit_of(l2tp ? KeyingDaemon::kPpp : KeyingDaemon::kIkeV2), l2tp ? opened.session->tunnel : 0);
     return false;
   }
   if (is_syn(meta)) {
@@ -475,7 +484,9 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
   if (is_radius(config, packet)) {
     const bool answers = meta.destination_port >= kRadiusPortsFirst;
-    punt(shard, config, packet, answers ? radius_ports_owner(meta.destination_port) : KeyingDaemon::kIkeV2);
+    // A request of a server's own is about a session of any daemon's that asks servers: each looks whether it has that one.
+    constexpr std::uint32_t kAsking = bit_of(KeyingDaemon::kIkeV2) | bit_of(KeyingDaemon::kPpp) | bit_of(KeyingDaemon::kPptp);
+    punt(shard, config, packet, answers ? bit_of(radius_ports_owner(meta.destination_port)) : kAsking);
     return true;
   }
   if (config.ports[meta.ingress].has_gateways == 0) return false;
@@ -492,7 +503,7 @@ bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   }
   const bool encrypted = esp || (either && filters::classify_udp_encapsulated(payload_of(packet)) == filters::UdpEncapsulated::kEsp);
   if (!encrypted) {
-    punt(shard, config, packet, ike_daemon(packet));
+    punt(shard, config, packet, bit_of(ike_daemon(packet)));
   } else if (is_train(packet)) {
     open_joined(shard, config, packet);
   } else {
@@ -636,12 +647,14 @@ struct OwnHeader {
   }
 };
 
-/// Whether the daemon may say this: from a gateway's address and an IKE port, when it speaks IKE, or to a RADIUS server of the tenant.
+/// Whether the daemon may say this: from a gateway's address and an IKE port, when it speaks IKE, or to a RADIUS server of the tenant from
+/// a port of its own.
 bool may_say(const Runtime& config, KeyingDaemon daemon, std::uint32_t port, std::uint32_t tenant, const DatagramHead& head) {
   if (head.remote_port == 0 || head.local.family != head.remote.family) return false;
   const bool ike = head.local_port == kIkePort || head.local_port == kNatTraversalPort;
   const bool speaks = daemon == KeyingDaemon::kIkeV1 || daemon == KeyingDaemon::kIkeV2;
   if (ike) return speaks && config.find_gateway(port, head.local) != nullptr;
+  if (head.local_port >= kRadiusPortsFirst && radius_ports_owner(head.local_port) != daemon) return false;
   const snapshot::RadiusPeer* peer = config.find_radius(tenant, head.local, head.remote);
   return peer != nullptr && radius_ports_fit(*peer, head.local_port, head.remote_port);
 }
@@ -766,7 +779,7 @@ rte_mbuf* enter_ring(Shard& shard, const Runtime& config, const DatagramHead& he
   meta.generation = config.generation;
   if (asks_dhcp(packet)) [[unlikely]] {
     place(config, meta, port);
-    punt(shard, config, packet, static_cast<KeyingDaemon>(head.tunnel >> kTunnelOwnerShift));
+    punt(shard, config, packet, 1U << (head.tunnel >> kTunnelOwnerShift));
     return nullptr;
   }
   if (is_syn(meta)) clamp_syn(packet, lease->inner_mtu);

@@ -284,6 +284,26 @@ std::string TunnelService::check_lease(const ipc::OpenTunnel& request, const Add
   return {};
 }
 
+/// Whether other daemons hold no more sessions of the account than the opener, who counts its own, believes.
+bool TunnelService::has_room(const ipc::OpenTunnel& request) const {
+  if (!request.has_others() || request.account() == 0) return true;
+  const auto counts = [&](const auto& one) {
+    const auto& [number, tunnel] = one;
+    return tunnel.tenant == request.tenant() && tunnel.account == request.account() && owner_of(number) != owner_of(request.tunnel()) &&
+           std::find(request.displaced().begin(), request.displaced().end(), number) == request.displaced().end();
+  };
+  return std::count_if(tunnels_.begin(), tunnels_.end(), counts) <= static_cast<std::ptrdiff_t>(request.others());
+}
+
+/// The account's own, and nobody else's, whatever was asked.
+void TunnelService::end_displaced(const ipc::OpenTunnel& request) {
+  for (const std::uint32_t number : request.displaced()) {
+    const auto at = tunnels_.find(number);
+    if (at == tunnels_.end() || request.account() == 0) continue;
+    if (at->second.tenant == request.tenant() && at->second.account == request.account()) end(at, ipc::TunnelGone::REPLACED);
+  }
+}
+
 std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& request, ipc::FromTunnels& answer) {
   const Runtime& config = *engine_.runtime();
   const bool taken = tunnels_.contains(request.tunnel()) || daemon(from).kept.contains(request.tunnel());
@@ -306,6 +326,10 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   tunnel.person = request.person();
   tunnel.note = request.note();
   tunnel.ring = request.ring();
+  tunnel.account = request.account();
+  tunnel.account_group = request.account_group();
+  tunnel.since = request.since();
+  if (!has_room(request)) return "other daemons hold as many sessions of the user as he may have";
   std::vector<std::uint32_t> replaced;
   for (const std::string& bytes : request.leases()) {
     const auto address = Address::from_wire(bytes_of(bytes));
@@ -322,6 +346,7 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   }
   const std::size_t others = tunnels_.size() - std::min(tunnels_.size(), replaced.size());
   if (others >= engine_.shard(0).limits.tunnels) return "as many tunnels are open as there is room for";
+  end_displaced(request);
   for (const std::uint32_t old : replaced) {
     if (const auto at = tunnels_.find(old); at != tunnels_.end()) end(at, ipc::TunnelGone::REPLACED);
   }
@@ -337,7 +362,9 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
     for (const Address& entered : tunnel.leases) engine_.leases().erase(request.tenant(), entered);
     return "no room for more leases";
   }
-  for (const Address& address : tunnel.leases) lease_news_.push_back({request.tunnel(), request.tenant(), address, true});
+  for (const Address& address : tunnel.leases) {
+    lease_news_.push_back({request.tunnel(), request.tenant(), address, true, tunnel.account, tunnel.account_group, tunnel.since});
+  }
   board(request.tunnel(), tunnels_.emplace(request.tunnel(), std::move(tunnel)).first->second);
   return {};
 }
@@ -391,7 +418,7 @@ void TunnelService::end(Tunnels::iterator at, std::optional<ipc::TunnelGone::Why
   for (const Address& address : tunnel.leases) {
     engine_.leases().erase(tunnel.tenant, address);
     ended_.add(tunnel.tenant, address, tunnel.user);
-    lease_news_.push_back({at->first, tunnel.tenant, address, false});
+    lease_news_.push_back({at->first, tunnel.tenant, address, false, tunnel.account, tunnel.account_group, tunnel.since});
   }
   alight(at->first, tunnel);
   for (const SaName& sa : tunnel.sas) erase_sa(tunnel, sa);
@@ -698,11 +725,15 @@ void TunnelService::tell(KeyingDaemon kind, const ipc::TunnelEvent& event) {
 
 namespace {
 
-void add_lease(ipc::ForeignLeases& out, std::uint32_t tenant, const Address& address, bool held) {
+void add_lease(ipc::ForeignLeases& out, const auto& news) {
   ipc::ForeignLease& one = *out.add_leases();
-  one.set_tenant(tenant);
-  one.set_address(text_of(address));
-  one.set_held(held);
+  one.set_tenant(news.tenant);
+  one.set_address(text_of(news.address));
+  one.set_held(news.held);
+  one.set_tunnel(news.tunnel);
+  one.set_account(news.account);
+  one.set_account_group(news.account_group);
+  one.set_since(news.since);
 }
 
 }  // namespace
@@ -720,7 +751,7 @@ void TunnelService::tell_leases() {
     };
     for (const LeaseNews& one : news) {
       if (owner_of(one.tunnel) == kind) continue;
-      add_lease(*event.mutable_foreign_leases(), one.tenant, one.address, one.held);
+      add_lease(*event.mutable_foreign_leases(), one);
       if (event.foreign_leases().leases_size() == kLeasesATime) send();
     }
     send();
@@ -731,7 +762,10 @@ void TunnelService::tell_all_leases(KeyingDaemon kind) {
   ipc::TunnelEvent event;
   for (const auto& [number, tunnel] : tunnels_) {
     if (owner_of(number) == kind) continue;
-    for (const Address& address : tunnel.leases) add_lease(*event.mutable_foreign_leases(), tunnel.tenant, address, true);
+    for (const Address& address : tunnel.leases) {
+      const LeaseNews news{number, tunnel.tenant, address, true, tunnel.account, tunnel.account_group, tunnel.since};
+      add_lease(*event.mutable_foreign_leases(), news);
+    }
     if (event.foreign_leases().leases_size() < kLeasesATime) continue;
     tell(kind, event);
     event.mutable_foreign_leases()->clear_leases();

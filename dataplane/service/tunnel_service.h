@@ -57,6 +57,8 @@ class TunnelService {
     std::uint64_t person = 0;  ///< who of those that share `user`
     std::vector<Address> leases;
     std::string note;
+    std::uint64_t account = 0, account_group = 0;  ///< whose session it is; told to the other daemons, and `since`
+    std::int64_t since = 0;
     std::vector<SaName> sas;  ///< in the order they were installed
     bool left = false;        ///< of a daemon before
     bool carrier = false;     ///< of L2TP: its SAs are in transport mode, and sessions ride on it
@@ -99,6 +101,8 @@ class TunnelService {
   /// Why not; empty: it may, in place of the tunnels in `replaced`. `foreign`: because another daemon's session has it.
   [[nodiscard]] std::string check_lease(const ipc::OpenTunnel& request, const Address& address, std::vector<std::uint32_t>& replaced,
                                         bool& foreign) const;
+  [[nodiscard]] bool has_room(const ipc::OpenTunnel& request) const;
+  void end_displaced(const ipc::OpenTunnel& request);
   static KeyingDaemon owner_of(std::uint32_t tunnel) { return static_cast<KeyingDaemon>(tunnel >> kTunnelOwnerShift); }
   Daemon& daemon(KeyingDaemon kind) { return daemons_[index_of(kind)]; }
   // tunnel_l2tp.cc
@@ -140,6 +144,8 @@ class TunnelService {
     std::uint32_t tenant;
     Address address;
     bool held;
+    std::uint64_t account = 0, account_group = 0;
+    std::int64_t since = 0;
   };
   std::vector<LeaseNews> lease_news_;            ///< taken and given back: the other daemons have not heard of it
   std::uint32_t next_worker_ = 0;

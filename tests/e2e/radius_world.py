@@ -50,6 +50,8 @@ modules {{
   }}
   pap {{
   }}
+  chap {{
+  }}
   eap {{
     default_eap_type = {method}
     timer_expire = 60
@@ -90,10 +92,19 @@ server default {{
     eap {{
       ok = return
     }}
+    chap
+    mschap
+    pap
   }}
   authenticate {{
     Auth-Type MS-CHAP {{
       mschap
+    }}
+    Auth-Type CHAP {{
+      chap
+    }}
+    Auth-Type PAP {{
+      pap
     }}
     eap
   }}

@@ -13,12 +13,16 @@ import struct
 import threading
 import time
 
+from OpenSSL import SSL
+
 from lab.system import inside, ip_batch
 
 from ike_initiator import md4, msk_of, nt_response
 
 PATH = "/sra_{BA195980-CD49-458b-9E23-C84EE0ADCD75}/"
-LCP, IPCP, IPV6CP, CHAP, EAP, IP, IP6 = 0xC021, 0x8021, 0x8057, 0xC223, 0xC227, 0x0021, 0x0057
+LCP, IPCP, IPV6CP, PAP, CHAP, EAP, IP, IP6 = 0xC021, 0x8021, 0x8057, 0xC023, 0xC223, 0xC227, 0x0021, 0x0057
+# LCP's option of each way to prove oneself.
+METHODS = {"pap": b"\3\4\xc0\x23", "chap": b"\3\5\xc2\x23\x05", "mschapv2": b"\3\5\xc2\x23\x81", "eap": b"\3\4\xc2\x27"}
 REQUEST, ACK, NAK, REJECT = 1, 2, 3, 4
 (CONNECT_REQUEST, CONNECT_ACK, CONNECT_NAK, CONNECTED, ABORT, DISCONNECT, DISCONNECT_ACK, ECHO_REQUEST, ECHO_RESPONSE) = range(1, 10)
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 1, 0x1000
@@ -48,11 +52,13 @@ class SstpClient:
     """`with SstpClient(...) as client`: up, with `client.address` on a tun. `connect()` alone goes as far as TLS and HTTP."""
 
     def __init__(self, namespace, gateway, user, password, *, server="gw.acme.test", trust=None, tun="sstp0", spoil=None, hash_bit=2,
-                 certificate_hash=None, eap=False, six=False, tls=None):
+                 certificate_hash=None, eap=False, six=False, tls=None, method=None, certificate=None):
         self.namespace, self.gateway, self.user, self.tun = namespace, gateway, user, tun
         self.server, self.trust, self.spoil, self.hash_bit = server, trust, spoil, hash_bit
         self.nt_hash = md4(password.encode("utf-16-le"))
-        self.certificate_hash, self.eap, self.six, self.tls = certificate_hash, eap, six, tls
+        self.password, self.method = password, method or ("eap" if eap else None)  # None: whatever is asked for
+        self.inner, self.certificate = None, certificate  # PEM files of certificate and key: EAP-TLS
+        self.certificate_hash, self.six, self.tls = certificate_hash, six, tls
         self.stream, self.plain, self.buffer = None, None, b""
         self.address = self.address6 = None
         self.key, self.said, self.frames, self.status = bytes(32), [], [], None
@@ -141,6 +147,14 @@ class SstpClient:
         self.frames.append((protocol, code))
         if protocol in (LCP, IPCP, IPV6CP):
             self.take_configure(protocol, code, identifier, data)
+        elif protocol == PAP:
+            if code == 3:
+                raise SstpError("refused by PAP")
+            self.logged_in()
+        elif protocol == CHAP and code == 1 and self.agreed == METHODS["chap"]:
+            value = data[1:1 + data[0]]
+            digest = hashlib.md5(bytes([identifier]) + self.password.encode() + value).digest()
+            self.send_ppp(CHAP, 2, identifier, bytes([16]) + digest + self.user.encode())
         elif protocol == CHAP and code == 1:
             value = data[1:1 + data[0]]
             self.send_ppp(CHAP, 2, identifier, bytes([49]) + self.proof(value) + self.user.encode())
@@ -165,6 +179,11 @@ class SstpClient:
             raise SstpError("refused by EAP")
         if data[0] == 1:
             return self.send_ppp(EAP, 2, identifier, b"\1" + self.user.encode())
+        if data[0] == 13:
+            self.inner = self.inner or EapTls(*self.certificate)
+            return self.send_ppp(EAP, 2, identifier, b"\x0d" + self.inner.answer(data[1:]))
+        if self.certificate:
+            return self.send_ppp(EAP, 2, identifier, b"\3\x0d")  # a Nak: EAP-TLS or nothing
         method, number = data[1], data[2]
         if method == 1:
             challenge = data[6:22]
@@ -173,6 +192,8 @@ class SstpClient:
         return self.send_ppp(EAP, 2, identifier, b"\x1a" + bytes([method]))
 
     def logged_in(self):
+        if self.inner:
+            self.key = self.inner.key()
         self.connected()
         self.ipcp = b"\3\6\0\0\0\0\x81\6\0\0\0\0"
         self.send_ppp(IPCP, REQUEST, 1, self.ipcp)
@@ -182,9 +203,16 @@ class SstpClient:
 
     def take_configure(self, protocol, code, identifier, data):
         if code == REQUEST:
-            if protocol == LCP and self.eap and data.find(struct.pack(">BBH", 3, 4, EAP)) < 0 and b"\3\5\xc2\x23\x81" in data:
-                return self.send_ppp(LCP, NAK, identifier, struct.pack(">BBH", 3, 4, EAP))
-            return self.send_ppp(protocol, ACK, identifier, data)
+            if protocol == LCP:
+                asked = next((data[at:at + size] for at, option, size in options(data) if option == 3), b"")
+                self.agreed = METHODS[self.method] if self.method else asked
+                if asked != self.agreed:
+                    return self.send_ppp(LCP, NAK, identifier, self.agreed)
+            self.send_ppp(protocol, ACK, identifier, data)
+            if protocol == LCP and self.agreed == METHODS["pap"]:
+                name, password = self.user.encode(), self.password.encode()
+                self.send_ppp(PAP, 1, 1, bytes([len(name)]) + name + bytes([len(password)]) + password)
+            return None
         if protocol == IPCP and code == NAK:
             for at, option, size in options(data):
                 if option in (3, 0x81):
@@ -312,6 +340,42 @@ class SstpClient:
 
     def __exit__(self, *_):
         self.close()
+
+
+class EapTls:
+    """The peer's end of EAP-TLS: TLS in memory. Trusts whatever it is shown: the tunnel around it was checked."""
+
+    def __init__(self, certificate, key):
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.use_certificate_file(str(certificate))
+        context.use_privatekey_file(str(key))
+        self.tls = SSL.Connection(context, None)
+        self.tls.set_connect_state()
+        self.out, self.committed = b"", False
+
+    def answer(self, data):
+        flags, tls = data[0], data[5:] if data[0] & 0x80 else data[1:]
+        if tls:
+            self.tls.bio_write(tls)
+        if not flags & 0x40 and not self.out:
+            try:
+                self.tls.do_handshake()
+                self.committed = self.tls.recv(1) == b"\0"
+            except SSL.WantReadError:
+                pass
+            try:
+                self.out = self.tls.bio_read(65536)
+            except SSL.WantReadError:
+                pass
+        piece, self.out = self.out[:1000], self.out[1000:]
+        return bytes([0x40 if self.out else 0]) + piece
+
+    def key(self):
+        """The first half of the MSK: what the gateway receives by."""
+        new = self.tls.get_protocol_version_name() == "TLSv1.3"
+        assert self.committed == new, "RFC 9190's last word"
+        label, context = (b"EXPORTER_EAP_TLS_Key_Material", b"\x0d") if new else (b"client EAP encryption", None)
+        return self.tls.export_keying_material(label, 64, context)[:32]
 
 
 def options(data):

@@ -24,6 +24,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)radius::is_genuine_request(*message, kSecret);
     (void)radius::answers(*message, message->authenticator, kSecret, true);
     (void)radius::master_key(*message, message->authenticator, kSecret);
+    const auto keys = radius::mppe_keys(*message, message->authenticator, kSecret);
+    SEKISHO_ASSERT(!keys || keys->size == 16 || keys->size == 32);
+    const std::string proof = radius::mschap2_success(*message);
+    SEKISHO_ASSERT(proof.empty() || proof.size() == 42);
   }
   auto plan = std::make_shared<sekisho::vpn::RadiusPlan>();
   plan->source = *sekisho::parse_address("10.0.0.1");

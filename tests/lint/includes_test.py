@@ -11,8 +11,8 @@ LAYER = {"base": 0, "filters": 1, "dataplane": 2, "control": 2, "vpn": 2, "mgmt"
 FENCES = [
     (r"^rte_", ("dataplane/", "tests/")),
     (r"^intel-ipsec-mb", ("dataplane/tunnel/", "tests/bench/")),
-    (r"^sqlite3\.h$", ("control/config/store.cc", "tests/bench/vault_bench.cc")),
-    (r"^zstd\.h$", ("mgmt/log/vault/block.cc", "tests/bench/vault_bench.cc")),
+    (r"^sqlite3\.h$", ("control/config/store.cc", "tests/bench/vault_bench.cc", "tests/unit/control/store_test.cc")),
+    (r"^zstd\.h$", ("mgmt/log/vault/block.cc", "tests/bench/vault_bench.cc", "tests/unit/control/store_test.cc")),
     (r"^zlib\.h$", ("mgmt/log/vault/download.cc",)),
     (r"^yaml-cpp/", ("control/config/decode", "control/config/codec")),
     (r"^unicode/", ("control/config/",)),

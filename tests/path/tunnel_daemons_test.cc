@@ -195,5 +195,45 @@ TEST_P(PathDaemons, OneThatDiesLeavesItsOwnToTheNextOfItsKindAndTheOthersAsTheyA
   EXPECT_EQ(daemon_->welcome.left(0).tunnel(), setup.tunnel);
 }
 
+TEST_P(PathDaemons, AnAccountIsCountedOverAllDaemonsAndMakesRoomForItselfAlone) {
+  const auto ppp = connect(ipc::TunnelHello::PPP);
+  const Making setup;
+  const auto open = [](const Making& making, std::uint64_t account, std::optional<std::uint32_t> others, std::vector<std::uint32_t> displaced = {}) {
+    ipc::ToTunnels out = opening(making);
+    out.mutable_open_tunnel()->set_account(account);
+    out.mutable_open_tunnel()->set_account_group(9);
+    out.mutable_open_tunnel()->set_since(1'700'000'000);
+    if (others) out.mutable_open_tunnel()->set_others(*others);
+    for (const std::uint32_t one : displaced) out.mutable_open_tunnel()->add_displaced(one);
+    return out;
+  };
+  ASSERT_EQ(daemon_->ask(open(setup, 77, 0)).refused().reason(), "");
+  ppp->read_events();
+  ASSERT_EQ(ppp->events.size(), 1U);
+  const ipc::ForeignLease& told = ppp->events[0].foreign_leases().leases(0);
+  EXPECT_EQ(told.tunnel(), setup.tunnel);
+  EXPECT_EQ(told.account(), 77U);
+  EXPECT_EQ(told.account_group(), 9U);
+  EXPECT_EQ(told.since(), 1'700'000'000);
+  Making same = setup;
+  same.tunnel = kPppOne, same.lease4 = "10.9.0.6", same.lease6 = false;
+  EXPECT_EQ(ppp->ask(open(same, 77, 0)).refused().reason(), "other daemons hold as many sessions of the user as he may have");
+  EXPECT_EQ(ppp->ask(open(same, 78, 0)).refused().reason(), "") << "another's";
+  same.tunnel = kPppOne + 1, same.lease4 = "10.9.0.7";
+  EXPECT_EQ(ppp->ask(open(same, 79, 5, {setup.tunnel})).refused().reason(), "");
+  daemon_->read_events();
+  const auto gone = [this] {
+    return std::count_if(daemon_->events.begin(), daemon_->events.end(), [](const ipc::TunnelEvent& one) { return one.has_gone(); });
+  };
+  EXPECT_EQ(gone(), 0) << "nobody ends another account's";
+  same.tunnel = kPppOne + 2, same.lease4 = "10.9.0.8";
+  EXPECT_EQ(ppp->ask(open(same, 77, 0, {setup.tunnel})).refused().reason(), "");
+  daemon_->read_events();
+  ASSERT_EQ(gone(), 1);
+  const auto end = std::find_if(daemon_->events.begin(), daemon_->events.end(), [](const ipc::TunnelEvent& one) { return one.has_gone(); });
+  EXPECT_EQ(end->gone().tunnel(), setup.tunnel);
+  EXPECT_EQ(end->gone().why(), ipc::TunnelGone::REPLACED);
+}
+
 }  // namespace
 }  // namespace sekisho::tests

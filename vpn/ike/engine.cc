@@ -210,6 +210,7 @@ struct Engine::Thunks {
       session.certificates = before->certificates;
       session.device = before->device;
       session.ppk_id = before->ppk_id;
+      session.psk_mark = before->psk_mark;
     }
     return session;
   }
@@ -260,6 +261,11 @@ struct Engine::Thunks {
   static std::size_t peer_psk(void* context, const sekisho_path* path, std::size_t index, std::uint8_t* buffer,
                               std::size_t capacity) noexcept {
     return engine(context).ports_.directory.peer_psk(path_of(*path), index, {buffer, capacity});
+  }
+  static std::uint64_t psk_mark(void*, sekisho_bytes key) noexcept { return mark_of({key.data, key.size}); }
+  static void psk_used(void* context, std::uint32_t ike, std::uint64_t mark) noexcept {
+    const std::lock_guard lock(engine(context).book_mutex_);
+    engine(context).book_.note_psk(ike, mark);
   }
   static std::size_t ppk(void* context, const sekisho_event* who, const char* ppk_id, std::uint8_t* buffer, std::size_t capacity) noexcept {
     Engine& self = engine(context);
@@ -374,8 +380,8 @@ struct Engine::Thunks {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, peer_psk, ppk, wrong_secret, prove, judge, relay, forget,
-            authorize, lease, release, event, own_spi, mark, habits, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, peer_psk, psk_mark, psk_used, ppk, wrong_secret, prove, judge,
+            relay, forget, authorize, lease, release, event, own_spi, mark, habits, log};
   }
 };
 

@@ -66,7 +66,9 @@ class Daemon {
         recorder_(directory_, tunnels_, log_, options.verbose,
                   [this](const SessionEvent& event, std::uint64_t, const std::optional<UserDirectory::Admitted>&,
                          const TunnelTotals* totals) { backends_.tell(event, totals, Clock::now()); },
-                  [this](std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note) { adopt(session, tenant, note); }),
+                  [this](std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note) {
+                    backends_.adopt(session, tenant, note, Clock::now());
+                  }),
         plans_(options.run_dir + "/control.sock"),
         operators_(options.run_dir + "/control.sock"),
         usage_(options.usage) {}
@@ -129,7 +131,7 @@ class Daemon {
   }
   void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
   void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
-  void take(const ForeignLease& lease) { directory_.foreign_lease(lease.tenant, lease.address, lease.held); }
+  void take(const ForeignLease& lease) { directory_.foreign_lease(lease); }
   void take(const CarrierLost&) {}
   void take(const DataplaneFound&) {
     note("connected to the data plane");
@@ -143,27 +145,6 @@ class Daemon {
     lost_ = true;
     directory_.forget_foreign_leases();
     recorder_.left_lost();
-  }
-
-  /// One that a daemon before left and a backend let in.
-  void adopt(std::uint64_t id, std::uint32_t tenant, const ipc::VpnRecord& note) {
-    if (note.backend().empty()) return;
-    const auto address = [](const std::string& bytes) {
-      const auto read = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
-      return read ? *read : Address{};
-    };
-    Session session;
-    session.id = id;
-    session.path.tenant = tenant;
-    session.path.remote.address = address(note.peer_address());
-    session.gateway = note.gateway() + " eap-radius";
-    session.user = note.user();
-    for (const std::string* bytes : {&note.inner_ipv4(), &note.inner_ipv6()}) {
-      if (!bytes->empty()) session.leases.push_back(address(*bytes));
-    }
-    const auto since = std::chrono::system_clock::time_point(std::chrono::nanoseconds(note.start_ns()));
-    const auto age = std::chrono::system_clock::now() - since;
-    backends_.adopt(session, note.backend(), note.vpn_sid(), Clock::now() - std::chrono::duration_cast<Clock::duration>(age));
   }
 
   void end(std::uint64_t session, Cause cause, std::string_view text = {}) {
@@ -185,6 +166,8 @@ class Daemon {
       out.set_done(static_cast<std::uint32_t>(sessions.size()));
     } else if (question.has_unlock()) {
       out.set_done(directory_.unlock(question.unlock().tenant(), question.unlock().user()) ? 1 : 0);
+    } else if (question.has_learn()) {
+      directory_.learn(question.learn());
     } else if (question.has_save()) {
       ipc::VpnMemory memory;
       if (directory_.save(memory)) *out.mutable_memory() = std::move(memory);

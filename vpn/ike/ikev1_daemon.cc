@@ -106,9 +106,12 @@ void IkeV1Daemon::follow(const Plan& plan) {
   }
   gateways_ = std::move(now);
   for (const Session& session : engine_->sessions()) {
-    if (gateways_.contains({session.path.tenant, std::string(gateway_name(session.gateway))})) continue;
+    const bool gone = !gateways_.contains({session.path.tenant, std::string(gateway_name(session.gateway))});
+    // Who holds a key that was taken away, or is another's now, does not stay by it.
+    const bool keyless = session.psk_mark != 0 && !directory_.has_psk(session.path, session.psk_mark);
+    if (!gone && !keyless) continue;
     tunnels_.cut(session.id);
-    engine_->terminate(session.id, Cause::kConfig);
+    engine_->terminate(session.id, gone ? Cause::kConfig : Cause::kAdmin);
   }
   note("follows revision " + std::to_string(plan.generation));
 }

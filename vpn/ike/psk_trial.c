@@ -17,6 +17,8 @@ struct private_trial_t {
 	bool initiator;
 	/** keys[0 .. count); [0] is always there */
 	keymat_v1_t *keys[SEKISHO_PSKS_MAX];
+	/** of the secrets these were made of */
+	uint64_t marks[SEKISHO_PSKS_MAX];
 	size_t count;
 	keymat_v1_t *chosen;
 };
@@ -56,6 +58,22 @@ static bool begins_with_identity(chunk_t plain)
 	return payloads > 1 && plain.len - at < PADDING_MAX;
 }
 
+/** The peer holds the key it was tried with: told, so that its sessions end with that key. */
+static void report_used(private_trial_t *this, size_t index)
+{
+	ike_sa_t *ike_sa = charon->bus->get_sa(charon->bus);
+	if (ike_sa && this->marks[index])
+	{
+		sekisho_ops->psk_used(sekisho_ops->context, ike_sa->get_unique_id(ike_sa), this->marks[index]);
+	}
+}
+
+static uint64_t mark_of(chunk_t secret)
+{
+	sekisho_bytes key = { .data = secret.ptr, .size = secret.len };
+	return sekisho_ops->psk_mark(sekisho_ops->context, key);
+}
+
 static aead_t *aead_of(private_trial_t *this, size_t index, bool in)
 {
 	return this->keys[index]->keymat.get_aead(&this->keys[index]->keymat, in);
@@ -78,6 +96,7 @@ static bool trial_decrypt(aead_t *aead, chunk_t encrypted, chunk_t assoc, chunk_
 		if (one && one->decrypt(one, tried, assoc, iv, NULL) && begins_with_identity(tried))
 		{
 			this->chosen = this->keys[i];
+			report_used(this, i);
 			memcpy(encrypted.ptr, tried.ptr, encrypted.len);
 			chunk_clear(&tried);
 			/* its own IVs begin here */
@@ -185,6 +204,7 @@ static bool derive_another(private_trial_t *this, size_t index, proposal_t *prop
 		return FALSE;
 	}
 	key = shared_key_create(SHARED_IKE, chunk_clone(chunk_create(secret, size)));
+	this->marks[this->count] = mark_of(chunk_create(secret, size));
 	memwipe(secret, sizeof(secret));
 	made = keymat_v1_create(this->initiator);
 	if (made->create_hasher(made, proposal) &&
@@ -215,6 +235,7 @@ METHOD(keymat_v1_t, derive_ike_keys, bool,
 		this->chosen = first;
 		return TRUE;
 	}
+	this->marks[0] = shared_key ? mark_of(shared_key->get_key(shared_key)) : 0;
 	for (size_t i = 1; i < SEKISHO_PSKS_MAX &&
 		 derive_another(this, i, proposal, dh, dh_other, nonce_i, nonce_r, id, auth); i++)
 	{

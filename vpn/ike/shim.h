@@ -201,6 +201,9 @@ typedef struct {
   size_t (*secret)(void* context, const sekisho_path* path, sekisho_secret_kind kind, const char* name, uint8_t* buffer, size_t capacity);
   /// IKEv1: the `index`th pre-shared key that may be meant on this path, likeliest first; like `secret`.
   size_t (*peer_psk)(void* context, const sekisho_path* path, size_t index, uint8_t* buffer, size_t capacity);
+  /// What tells a key from others, and then which of them the peer of an IKE_SA turned out to hold.
+  uint64_t (*psk_mark)(void* context, sekisho_bytes key);
+  void (*psk_used)(void* context, uint32_t ike, uint64_t mark);
   /// The key of RFC 8784 named `ppk_id`, for the peer of `who`; like `secret`.
   size_t (*ppk)(void* context, const sekisho_event* who, const char* ppk_id, uint8_t* buffer, size_t capacity);
   /// Somebody who said he was `name` did not know that secret.

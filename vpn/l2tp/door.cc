@@ -11,13 +11,6 @@ namespace {
 
 constexpr std::size_t kDuesATurn = 1024, kPeersMax = 65536;
 
-std::vector<ppp::AuthMethod> methods_of(const L2tpPlan& plan) {
-  std::vector<ppp::AuthMethod> out;
-  if (plan.mschapv2) out.push_back(ppp::AuthMethod::kMschapV2);
-  if (plan.eap_mschapv2) out.insert(plan.eap_first ? out.begin() : out.end(), ppp::AuthMethod::kEap);
-  return out;
-}
-
 }  // namespace
 
 void L2tpDoor::follow(const std::shared_ptr<const Plan>& plan) { plan_ = plan; }
@@ -29,7 +22,8 @@ std::optional<Peer::Settings> L2tpDoor::settings_at(const Path& path) const {
   if (at == nullptr || !at->l2tp) return std::nullopt;
   Peer::Settings out;
   out.gateway = at->gateway.name;
-  out.ppp.methods = methods_of(*at->l2tp);
+  out.ppp.methods = methods_of(at->l2tp->accept);
+  if (ports_.certificates != nullptr) out.eap_tls = ports_.certificates->tls_of(path.tenant, out.gateway, Protocol::kL2tp);
   if (out.ppp.methods.empty()) return std::nullopt;
   out.ppp.header_compression = true;
   return out;
@@ -97,6 +91,15 @@ std::vector<Session> L2tpDoor::sessions() const {
   for (const auto& [carrier, entry] : peers_) entry.peer->list(out);
   std::sort(out.begin(), out.end(), [](const Session& a, const Session& b) { return a.id < b.id; });
   return out;
+}
+
+bool L2tpDoor::judged(const radius::Verdict& verdict, Time now) {
+  for (const auto& [carrier, entry] : peers_) {
+    if (!entry.peer->judged(verdict, now)) continue;
+    settle(carrier, now);
+    return true;
+  }
+  return false;
 }
 
 bool L2tpDoor::end(std::uint64_t session, Cause cause, std::string_view text) {

@@ -21,6 +21,7 @@ class L2tpDoor : public Door {
   /// An L2TP datagram of a carrier, or a DHCP question out of a session.
   void take(const Path& path, ByteSpan payload, Time now) override;
   [[nodiscard]] std::vector<Session> sessions() const override;
+  bool judged(const radius::Verdict& verdict, Time now) override;
   bool end(std::uint64_t session, Cause cause, std::string_view text) override;
   void close(Time now) override;
   /// The client's SAs are gone, and with them what rode on them.

@@ -134,6 +134,16 @@ Time Peer::due() const {
   return out;
 }
 
+bool Peer::judged(const radius::Verdict& verdict, Time now) {
+  now_ = now;
+  const auto link = std::find_if(links_.begin(), links_.end(),
+                                 [&](const auto& one) { return one.second->login().session().id == verdict.session; });
+  if (link == links_.end()) return false;
+  link->second->judged(verdict, now);
+  settle(now);
+  return true;
+}
+
 bool Peer::end(std::uint64_t session, Cause cause, std::string_view text, Time now) {
   now_ = now;
   const auto link = std::find_if(links_.begin(), links_.end(),
@@ -170,7 +180,7 @@ Peer::Link::Link(Peer& peer, Call call, Session session, Time now)
     : peer_(peer),
       call_(call),
       login_(peer.ports_, std::move(session), peer.settings_.gateway),
-      ppp_(peer.settings_.ppp, *this, fill_random),
+      ppp_(peer.settings_.ppp, *this, fill_random, peer.settings_.eap_tls),
       now_(now) {}
 
 void Peer::Link::start(Time now) {
@@ -209,7 +219,15 @@ void Peer::Link::frame(ByteSpan frame) {
   if (peer_.connection_ != nullptr) peer_.connection_->send(call_.local_session, frame);
 }
 
-void Peer::Link::authenticate(const ppp::AuthRequest& request) { ppp_.answer(request.number, login_.authenticate(request), now_); }
+void Peer::Link::authenticate(const ppp::AuthRequest& request) {
+  if (const auto answer = login_.authenticate(request)) ppp_.answer(request.number, *answer, now_);
+}
+
+void Peer::Link::judged(const radius::Verdict& verdict, Time now) {
+  now_ = now;
+  if (over_) return;
+  if (const auto judged = login_.judged(verdict)) ppp_.answer(judged->number, judged->answer, now);
+}
 
 void Peer::Link::event(const ppp::Event& event) {
   using Kind = ppp::Event::Kind;

@@ -20,6 +20,7 @@ class Peer : private Sink {
   struct Settings {
     std::string gateway;  ///< its name
     ppp::Options ppp;
+    std::shared_ptr<const ppp::EapTlsContext> eap_tls;
   };
   Peer(const PppLogin::Ports& ports, SessionIds& ids, Settings settings, const Path& path);
   ~Peer() override;
@@ -28,6 +29,8 @@ class Peer : private Sink {
   void receive(const Path& path, ByteSpan datagram, Time now);
   void tick(Time now);
   [[nodiscard]] Time due() const;
+  /// What a backend says of a session of this peer's that is on its way; false: there is none.
+  bool judged(const radius::Verdict& verdict, Time now);
   /// Ends a session of this peer's; false: there is none.
   bool end(std::uint64_t session, Cause cause, std::string_view text, Time now);
   /// Ends all, as far as it can be said at once.
@@ -47,6 +50,7 @@ class Peer : private Sink {
     void start(Time now);
     void receive(ByteSpan frame, Time now);
     void tick(Time now);
+    void judged(const radius::Verdict& verdict, Time now);
     [[nodiscard]] Time due() const { return over() ? Time::max() : ppp_.next(); }
     /// From our side: the client is told by PPP. The call is for the caller to end.
     void end(Cause cause, std::string_view text, Time now);

@@ -211,7 +211,14 @@ void Authenticator::eap_request(std::uint8_t type, ByteSpan data, Time now) {
 }
 
 bool Authenticator::receive_eap(const Packet& packet, Time now) {
-  if (packet.code != kEapResponse || packet.id != id_ || packet.data.empty()) return false;
+  if (packet.code != kEapResponse || packet.id != id_) return false;
+  if (packet.data.empty()) {
+    // RFC 9190's last word of ours: pppd 2.4.9 acknowledges it without a type.
+    if (phase_ != Phase::kPeer || eap_ != Eap::kTls || !tls_->is_accepted()) return false;
+    constexpr std::array<std::uint8_t, 1> kNoFlags{};
+    take_tls(tls_->receive(kNoFlags), now);
+    return true;
+  }
   if (phase_ == Phase::kAccepted || phase_ == Phase::kRefused) {
     owner_.transmit(last_);
     return true;

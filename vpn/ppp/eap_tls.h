@@ -52,6 +52,8 @@ class EapTls {
   What receive(ByteSpan data);
   What accept();
 
+  /// Our last word is said: what comes is its acknowledgement.
+  [[nodiscard]] bool is_accepted() const { return phase_ == Phase::kAccepted; }
   /// What stands behind the type of the next request.
   [[nodiscard]] const std::vector<std::uint8_t>& request() const { return request_; }
   [[nodiscard]] const std::vector<std::vector<std::uint8_t>>& chain() const { return chain_; }

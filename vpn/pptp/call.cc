@@ -126,7 +126,15 @@ void Call::frame(ByteSpan frame) {
   if (link_) link_->send(frame);
 }
 
-void Call::authenticate(const ppp::AuthRequest& request) { ppp_->answer(request.number, login_.authenticate(request), now_); }
+void Call::authenticate(const ppp::AuthRequest& request) {
+  if (const auto answer = login_.authenticate(request)) ppp_->answer(request.number, *answer, now_);
+}
+
+void Call::judged(const radius::Verdict& verdict, Time now) {
+  now_ = now;
+  if (over_ || !ppp_) return;
+  if (const auto judged = login_.judged(verdict)) ppp_->answer(judged->number, judged->answer, now);
+}
 
 void Call::event(const ppp::Event& event) {
   using Kind = ppp::Event::Kind;

@@ -37,6 +37,8 @@ class Call : private Control::Owner, private GreLink::Owner, private ppp::Sink {
   [[nodiscard]] Time due() const;
   /// Ends it in order; false: it is ending.
   bool end(Cause cause, std::string_view text, Time now);
+  /// What a backend says of who is on his way in.
+  void judged(const radius::Verdict& verdict, Time now);
 
   [[nodiscard]] bool finished() const { return finished_; }
   [[nodiscard]] bool is_up() const { return login_.up() && !login_.over(); }

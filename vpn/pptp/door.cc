@@ -200,6 +200,15 @@ std::vector<Session> PptpDoor::sessions() const {
   return out;
 }
 
+bool PptpDoor::judged(const radius::Verdict& verdict, Time now) {
+  const auto is_his = [&verdict](const auto& one) { return one.second.call->session().id == verdict.session; };
+  const auto found = std::find_if(calls_.begin(), calls_.end(), is_his);
+  if (found == calls_.end()) return false;
+  found->second.call->judged(verdict, now);
+  settle(found->first, now);
+  return true;
+}
+
 bool PptpDoor::end(std::uint64_t session, Cause cause, std::string_view text) {
   const Time now = std::chrono::steady_clock::now();
   for (auto& [number, entry] : calls_) {

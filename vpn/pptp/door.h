@@ -29,6 +29,7 @@ class PptpDoor : public Door {
   bool turn(Time now) override;
   void take(const Path& path, ByteSpan payload, Time now) override;
   [[nodiscard]] std::vector<Session> sessions() const override;
+  bool judged(const radius::Verdict& verdict, Time now) override;
   bool end(std::uint64_t session, Cause cause, std::string_view text) override;
   void close(Time now) override;
   /// Readable when turn() has something to do.

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "base/proto/vpn_log.pb.h"
 #include "vpn/random.h"
 
 namespace sekisho::vpn {
@@ -25,7 +26,8 @@ constexpr std::uint32_t kFramed = 2, kVirtual = 5, kByRadius = 1;
 constexpr std::uint32_t kStart = 1, kStop = 2, kInterim = 3;
 constexpr std::uint32_t kUnsupportedAttribute = 401, kNoSuchSession = 503;
 constexpr std::int64_t kClockSkew = 300;  // RFC 5176 6.3
-constexpr std::size_t kAnsweredMax = 64, kInterimsATurn = 4;
+constexpr std::size_t kAnsweredMax = 64, kInterimsATurn = 4, kUnnamedMax = 256;
+constexpr std::chrono::seconds kUnnamedWait{1};
 constexpr std::uint16_t kChangePort = 3799;
 constexpr std::uint8_t kEapResponse = 2, kEapIdentity = 1;
 constexpr std::size_t kEapTypeAt = 4;
@@ -122,6 +124,11 @@ void Backends::set_plan(const std::shared_ptr<const Plan>& plan) {
     }
   }
   std::erase_if(backends_, [&wanted](const auto& one) { return !wanted.contains(one.first); });
+  std::erase_if(asked_, [this](const auto& one) {
+    const bool gone = !backends_.contains(one.first.first);
+    if (gone) judged(one.second, Outcome::kNobody);
+    return gone;
+  });
   changed_.notify_all();
 }
 
@@ -130,8 +137,9 @@ EapBackend::Judge Backends::judge_of(const Session& session, Conversation& conve
   const TenantPlan* tenant = plan->tenant(session.path.tenant);
   const GatewayPlan* gateway = tenant == nullptr ? nullptr : tenant->gateway(gateway_name(session.gateway));
   if (gateway == nullptr) return Judge::kNobody;
-  const RadiusPlan* backend = tenant->backend_of(session.user, *gateway);
-  if (backend == nullptr) return gateway->gateway.accept_eap_mschapv2 ? Judge::kDirectory : Judge::kNobody;
+  const bool local = gateway->gateway.accept_eap_mschapv2;
+  const RadiusPlan* backend = gateway->gateway.accept_eap_radius ? tenant->backend_of(session.user, *gateway, local) : nullptr;
+  if (backend == nullptr) return local ? Judge::kDirectory : Judge::kNobody;
   conversation.backend = backend->name;
   return Judge::kBackend;
 }
@@ -143,7 +151,11 @@ void Backends::collect(const Key& key, Backend& backend) {
   auto answers = backend.client->take_answers();
   for (Answer& one : answers) {
     const std::uint64_t number = one.number;
-    answers_.insert_or_assign({key, number}, std::move(one));
+    if (asked_.contains({key, number})) {
+      judged(key, one);
+    } else {
+      answers_.insert_or_assign({key, number}, std::move(one));
+    }
   }
   if (!answers.empty()) changed_.notify_all();
 }
@@ -196,11 +208,15 @@ EapBackend::Step Backends::step(const Session& session, Conversation& conversati
 }
 
 void Backends::accept(const Session& session, Conversation& conversation, Answer& answer) {
-  const Key key{session.path.tenant, conversation.backend};
   conversation.key = *answer.key;
   conversation.has_key = true;
   ::explicit_bzero(answer.key->data(), answer.key->size());
   conversation.user = answer.grant.user;
+  admit(session, conversation, answer, method_name(conversation.method));
+}
+
+void Backends::admit(const Session& session, const Conversation& conversation, Answer& answer, std::string method) {
+  const Key key{session.path.tenant, conversation.backend};
   const RadiusPlan& plan = backends_.at(key).client->plan();
   Live live;
   live.backend = key;
@@ -210,8 +226,144 @@ void Backends::accept(const Session& session, Conversation& conversation, Answer
   live.interim_seconds = answer.grant.interim_seconds != 0 ? std::max(60U, answer.grant.interim_seconds) : plan.interim_seconds;
   live_.insert_or_assign(session.id, std::move(live));
   ports_.directory.grant(session.id, {conversation.backend, plan.group_of(answer.grant.values).id, std::move(answer.grant.addresses),
-                                      answer.grant.session_seconds, method_name(conversation.method)});
+                                      answer.grant.session_seconds, std::move(method)});
 }
+
+// Without waiting -----------------------------------------------------------------------------------------------------------------------
+
+std::string Backends::backend_of(const Session& session) const {
+  const std::shared_ptr<const Plan> plan = ports_.directory.plan();
+  const TenantPlan* tenant = plan->tenant(session.path.tenant);
+  const GatewayPlan* gateway = tenant == nullptr ? nullptr : tenant->gateway(gateway_name(session.gateway));
+  const RadiusPlan* backend = gateway == nullptr ? nullptr : tenant->backend_of(session.user, *gateway, true);
+  return backend == nullptr ? std::string() : backend->name;
+}
+
+void Backends::pose(const Session& session, const std::string& backend, const Claim& claim, Time now) {
+  const Key key{session.path.tenant, backend};
+  const bool locked = ports_.directory.locked(session.path, session.user);
+  const std::vector<std::uint8_t> identity = identity_response(session.user);
+  const std::lock_guard lock(mutex_);
+  const auto [at, fresh] = posed_.try_emplace(session.id);
+  Posed& posed = at->second;
+  if (fresh || posed.conversation.backend != backend) {
+    posed.conversation.begun = false;
+    posed.conversation.backend = backend;
+  }
+  posed.session = session;
+  posed.method = claim.method;
+  posed.kind = claim.kind;
+  const auto found = backends_.find(key);
+  if (locked) return judged(session.id, Outcome::kRejected);
+  if (found == backends_.end()) return judged(session.id, Outcome::kNobody);
+  const auto of_tenant = std::ranges::count_if(asked_, [&key](const auto& one) { return one.first.first.first == key.first; });
+  if (static_cast<std::size_t>(of_tenant) >= limits_.posed_per_tenant) return judged(session.id, Outcome::kBusy);
+  Client& client = *found->second.client;
+  Writer writer(Code::kAccessRequest, 0);
+  add_session(writer, client.plan(), session, session.user, session_name(ports_.sid_of(session.id)));
+  std::shared_ptr<const Secret> password;
+  std::optional<std::size_t> pinned;
+  switch (claim.kind) {
+    case Claim::Kind::kEap:
+      writer.add_eap(posed.conversation.begun ? claim.eap : ByteSpan(identity));
+      if (!posed.conversation.state.empty()) writer.add(Type::kState, ByteSpan(posed.conversation.state));
+      if (posed.conversation.begun) pinned = posed.conversation.server;
+      break;
+    case Claim::Kind::kPassword:
+      password = std::make_shared<const Secret>(
+          std::string_view(reinterpret_cast<const char*>(claim.password.data()), claim.password.size()));
+      break;
+    case Claim::Kind::kChap: {
+      std::vector<std::uint8_t> value{claim.identifier};
+      value.insert(value.end(), claim.response.begin(), claim.response.end());
+      writer.add(Type::kChapPassword, ByteSpan(value));
+      writer.add(Type::kChapChallenge, claim.challenge);
+      break;
+    }
+    case Claim::Kind::kMschapV2: writer.add_mschap2(claim.identifier, claim.challenge, claim.peer_challenge, claim.response); break;
+  }
+  posed.number = client.ask(writer.attributes(), pinned, now, std::move(password));
+  asked_.insert_or_assign({key, posed.number}, session.id);
+  collect(key, found->second);
+}
+
+/// A verdict without a server's answer.
+void Backends::judged(std::uint64_t session, Outcome outcome) {
+  posed_.erase(session);
+  Verdict& out = verdicts_.emplace_back();
+  out.session = session;
+  out.outcome = outcome;
+}
+
+void Backends::judged(const Key& key, Answer& answer) {
+  const auto asked = asked_.extract({key, answer.number});
+  const auto at = posed_.find(asked.mapped());
+  if (answer.key) ::explicit_bzero(answer.key->data(), answer.key->size());
+  if (at == posed_.end()) return;
+  Posed& posed = at->second;
+  Conversation& conversation = posed.conversation;
+  const bool eap = posed.kind == Claim::Kind::kEap;
+  Verdict out;
+  out.session = at->first;
+  out.outcome = Outcome::kRejected;
+  posed.number = 0;
+  switch (answer.outcome) {
+    case Answer::Outcome::kNobody: out.outcome = Outcome::kNobody; break;
+    case Answer::Outcome::kReject: break;
+    case Answer::Outcome::kChallenge:
+      if (!eap || answer.eap.empty()) break;  // nobody can be asked anything beside EAP
+      conversation.state = std::move(answer.state);
+      conversation.server = answer.server;
+      conversation.begun = true;
+      if (answer.eap.size() > kEapTypeAt) conversation.method = answer.eap[kEapTypeAt];
+      out.outcome = Outcome::kMore;
+      break;
+    case Answer::Outcome::kAccept:
+      // One that comes before any method was run would let in whoever says a name.
+      if (eap && !conversation.begun) break;
+      // What proves the server to the peer is what MSCHAPv2 is for.
+      if (posed.kind == Claim::Kind::kMschapV2 && answer.authenticator.empty()) {
+        out.outcome = Outcome::kNoKey;
+        break;
+      }
+      conversation.user = answer.grant.user;
+      out.user = conversation.user;
+      out.outcome = Outcome::kAccepted;
+      out.method = eap ? method_name(conversation.method) : posed.method;
+      out.keys = answer.mppe;
+      out.authenticator = std::move(answer.authenticator);
+      admit(posed.session, conversation, answer, out.method);
+      break;
+  }
+  out.eap = std::move(answer.eap);
+  if (out.outcome == Outcome::kRejected) ports_.directory.wrong_secret(posed.session.path, posed.session.user);
+  if (out.outcome != Outcome::kMore) posed_.erase(at);
+  verdicts_.push_back(std::move(out));
+}
+
+void Backends::forget(std::uint64_t session) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(verdicts_, [session](const Verdict& one) { return one.session == session; });
+  if (const auto live = live_.find(session); live != live_.end() && !live->second.up) {
+    live_.erase(live);
+    ports_.directory.grant(session, {});
+  }
+  const auto at = posed_.find(session);
+  if (at == posed_.end()) return;
+  const Key key{at->second.session.path.tenant, at->second.conversation.backend};
+  if (at->second.number != 0) {
+    asked_.erase({key, at->second.number});
+    if (const auto found = backends_.find(key); found != backends_.end()) found->second.client->forget(at->second.number);
+  }
+  posed_.erase(at);
+}
+
+std::vector<Verdict> Backends::take_verdicts() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(verdicts_, {});
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------------------
 
 void Backends::take(const Path& path, ByteSpan payload, Time now) {
   if (path.local.port == kChangePort) return take_request(path, payload, now);
@@ -232,6 +384,9 @@ void Backends::turn(Time now) {
       backend.client->tick(now);
       collect(key, backend);
     }
+    for (; !unnamed_.empty() && now >= unnamed_.front().at + kUnnamedWait; unnamed_.pop_front()) {
+      ports_.sender.send(unnamed_.front().path, unnamed_.front().answer);
+    }
     for (auto& [id, live] : live_) {
       if (!live.up || live.interim_seconds == 0 || now < live.next_interim || due.size() >= kInterimsATurn) continue;
       live.next_interim = now + std::chrono::seconds(live.interim_seconds);
@@ -245,16 +400,29 @@ void Backends::turn(Time now) {
   }
 }
 
-void Backends::adopt(const Session& session, const std::string& backend, std::uint64_t sid, Time begun) {
+void Backends::adopt(std::uint64_t session, std::uint32_t tenant, const ipc::VpnRecord& note, Time now) {
+  if (note.backend().empty() || note.backend() == "local") return;
+  const auto address = [](const std::string& bytes) {
+    const auto read = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+    return read ? *read : Address{};
+  };
   Live live;
-  live.backend = {session.path.tenant, backend};
-  live.session = session;
-  live.name = session_name(sid);
-  live.user = session.user;
-  live.begun = begun;
+  live.backend = {tenant, note.backend()};
+  live.session.id = session;
+  live.session.path.tenant = tenant;
+  live.session.path.remote.address = address(note.peer_address());
+  live.session.gateway = note.gateway() + " eap-radius";
+  live.session.user = note.user();
+  for (const std::string* bytes : {&note.inner_ipv4(), &note.inner_ipv6()}) {
+    if (!bytes->empty()) live.session.leases.push_back(address(*bytes));
+  }
+  live.name = session_name(note.vpn_sid());
+  live.user = note.user();
+  const auto since = std::chrono::system_clock::time_point(std::chrono::nanoseconds(note.start_ns()));
+  live.begun = now - std::chrono::duration_cast<Time::duration>(std::chrono::system_clock::now() - since);
   live.up = true;
   const std::lock_guard lock(mutex_);
-  live_.insert_or_assign(session.id, std::move(live));
+  live_.insert_or_assign(session, std::move(live));
 }
 
 void Backends::tell(const SessionEvent& event, const TunnelTotals* totals, Time now) {
@@ -301,7 +469,8 @@ void Backends::account(Live& live, std::uint32_t status, const TunnelTotals* tot
   collect(found->first, found->second);
 }
 
-/// What a backend's server asks of us (RFC 5176). What it did not sign, and what is old, gets no answer.
+/// What a backend's server asks of us (RFC 5176). What it did not sign, and what is old, gets no answer. Each daemon that has sessions of
+/// RADIUS is given it; who has those it names answers at once, the others a little later: what comes second is nobody's any more.
 void Backends::take_request(const Path& path, ByteSpan payload, Time now) {
   const auto request = parse(payload);
   if (!request || (request->code != Code::kDisconnectRequest && request->code != Code::kCoaRequest)) return;
@@ -319,29 +488,31 @@ void Backends::take_request(const Path& path, ByteSpan payload, Time now) {
     const auto again = std::ranges::find_if(answered_, [&](const Answered& one) {
       return one.backend == at->first && std::ranges::equal(one.request, request->bytes);
     });
-    if (again == answered_.end()) {
-      if (answered_.size() >= kAnsweredMax) answered_.pop_front();
-      answered_.push_back({at->first, {request->bytes.begin(), request->bytes.end()},
-                           answer_request(at->first, *request, server->secret.bytes()), now});
+    const Path back{path.tenant, plan.port, path.local, path.remote};
+    if (again != answered_.end()) return ports_.sender.send(back, again->answer);
+    bool named = false;
+    std::vector<std::uint8_t> answer = answer_request(at->first, *request, server->secret.bytes(), named);
+    if (!named) {
+      if (unnamed_.size() < kUnnamedMax) unnamed_.push_back({back, std::move(answer), now});
+      return;
     }
-    const Answered& answer = again == answered_.end() ? answered_.back() : *again;
-    ports_.sender.send({path.tenant, plan.port, path.local, path.remote}, answer.answer);
+    if (answered_.size() >= kAnsweredMax) answered_.pop_front();
+    answered_.push_back({at->first, {request->bytes.begin(), request->bytes.end()}, std::move(answer), now});
+    ports_.sender.send(back, answered_.back().answer);
     return;
   }
 }
 
-std::vector<std::uint8_t> Backends::answer_request(const Key& key, const Message& request, ByteSpan secret) {
+/// `named`: whether it is about a session of ours.
+std::vector<std::uint8_t> Backends::answer_request(const Key& key, const Message& request, ByteSpan secret, bool& named) {
   const bool disconnect = request.code == Code::kDisconnectRequest;
   const bool asks_more = std::ranges::any_of(request.attributes, [](const Attribute& one) { return !is_understood(one.type); });
   const auto seconds = request.number(Type::kSessionTimeout);
-  std::uint32_t error = 0;
-  std::vector<std::uint64_t> sessions;
-  if (!disconnect && (asks_more || !seconds)) {
-    error = kUnsupportedAttribute;
-  } else {
-    sessions = named_by(key, request);
-    error = sessions.empty() ? kNoSuchSession : 0;
-  }
+  const std::vector<std::uint64_t> found = named_by(key, request);
+  named = !found.empty();
+  const bool unsupported = !disconnect && (asks_more || !seconds);
+  const std::uint32_t error = unsupported ? kUnsupportedAttribute : named ? 0 : kNoSuchSession;
+  const std::vector<std::uint64_t> sessions = unsupported ? std::vector<std::uint64_t>() : found;
   if (disconnect) disconnects_.insert(disconnects_.end(), sessions.begin(), sessions.end());
   for (const std::uint64_t one : sessions) {
     if (!disconnect) ports_.directory.set_session_seconds(one, *seconds);

@@ -96,6 +96,7 @@ bool Client::send_to(Open& open, std::size_t server, Time now) {
   writer.add_raw(open.attributes);
   if (open.service == Service::kAccess) {
     random_(open.authenticator);
+    if (open.password) writer.add_password(open.password->bytes(), open.authenticator, secret);
     open.bytes = writer.finish_access(open.authenticator, secret);
   } else {
     open.bytes = writer.finish_request(secret);
@@ -117,11 +118,12 @@ void Client::send_again(Open& open, Time now) {
   open.next = now + std::chrono::seconds(plan_->timeout_seconds);
 }
 
-std::uint64_t Client::ask(ByteSpan attributes, std::optional<std::size_t> server, Time now) {
+std::uint64_t Client::ask(ByteSpan attributes, std::optional<std::size_t> server, Time now, std::shared_ptr<const Secret> password) {
   Open open;
   open.number = ++last_number_;
   open.attributes.assign(attributes.begin(), attributes.end());
   open.pinned = server.has_value();
+  open.password = std::move(password);
   const auto chosen = server ? server : choose(Service::kAccess, 0, now);
   if (chosen && *chosen < health_.size() && send_to(open, *chosen, now)) {
     open_.push_back(std::move(open));
@@ -259,6 +261,8 @@ void Client::answer_access(const Open& open, const Message& message) {
                                                             : Answer::Outcome::kReject;
   if (answer.outcome == Answer::Outcome::kAccept) {
     answer.key = master_key(message, open.authenticator, plan_->servers[open.server].secret.bytes());
+    if (const auto keys = mppe_keys(message, open.authenticator, plan_->servers[open.server].secret.bytes())) answer.mppe = *keys;
+    answer.authenticator = mschap2_success(message);
     answer.grant = grant_of(message, plan_->group_by_class);
   }
   answers_.push_back(std::move(answer));

@@ -46,6 +46,8 @@ struct Answer {
   std::vector<std::uint8_t> eap;
   std::vector<std::uint8_t> state;
   std::optional<MasterKey> key;  ///< wiped by whoever takes it
+  MppeKeys mppe;                 ///< the same keys apart; of size 0: there are none
+  std::string authenticator;     ///< of MS-CHAP2-Success
   Grant grant;
 
   explicit Answer(std::uint64_t of) : number(of) {}
@@ -90,7 +92,8 @@ class Client {
   [[nodiscard]] const RadiusPlan& plan() const { return *plan_; }
 
   /// `attributes` as a Writer holds them; `server`: who sent the State among them. The number its Answer will have.
-  std::uint64_t ask(ByteSpan attributes, std::optional<std::size_t> server, Time now);
+  /// `password`: hidden anew for each server that is asked, and wiped with the request.
+  std::uint64_t ask(ByteSpan attributes, std::optional<std::size_t> server, Time now, std::shared_ptr<const Secret> password = {});
   /// Nobody waits for it any more.
   void forget(std::uint64_t number);
   /// An accounting record; the time it waits is added. `replaceable`: worth nothing once a later one is there.
@@ -122,6 +125,7 @@ class Client {
     std::uint8_t id = 0;
     Authenticator authenticator{};
     std::vector<std::uint8_t> attributes;
+    std::shared_ptr<const Secret> password;
     std::vector<std::uint8_t> bytes;
     unsigned copies = 0;
     Time begun{}, next{}, end{};

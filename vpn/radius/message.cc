@@ -17,7 +17,8 @@ namespace {
 constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kWire, 0};
 constexpr std::size_t kAuthenticatorAt = 4;
 constexpr std::uint32_t kMicrosoft = 311;
-constexpr std::uint8_t kSendKey = 16, kReceiveKey = 17;
+constexpr std::uint8_t kMschapChallenge = 11, kSendKey = 16, kReceiveKey = 17, kMschap2Response = 25, kMschap2Success = 26;
+constexpr std::size_t kVendorHead = 4, kTypeHead = 2;
 constexpr Authenticator kZeros{};
 
 using Digest = std::array<std::uint8_t, 16>;
@@ -148,23 +149,68 @@ bool is_genuine_request(const Message& request, ByteSpan secret) {
   return same(expected, request.authenticator) && is_signed(request, kZeros, secret).value_or(true);
 }
 
-std::optional<MasterKey> master_key(const Message& accept, const Authenticator& request, ByteSpan secret) {
-  constexpr std::size_t kVendorHead = 4, kTypeHead = 2;
-  std::vector<std::uint8_t> send, receive;
-  for (const Attribute& one : accept.attributes) {
+namespace {
+
+/// The value of Microsoft's attribute of this type, alone in its Vendor-Specific one; nothing: there is none.
+std::optional<ByteSpan> microsoft(const Message& message, std::uint8_t type) {
+  std::optional<ByteSpan> out;
+  for (const Attribute& one : message.attributes) {
     if (one.type != Type::kVendorSpecific || one.value.size() < kVendorHead + kTypeHead) continue;
-    if (load_be<std::uint32_t>(one.value, 0) != kMicrosoft) continue;
-    const std::uint8_t type = one.value[kVendorHead];
-    if ((type != kSendKey && type != kReceiveKey) || one.value[kVendorHead + 1] != one.value.size() - kVendorHead) continue;
-    (type == kSendKey ? send : receive) = decrypt_key(one.value.subspan(kVendorHead + kTypeHead), request, secret);
+    if (load_be<std::uint32_t>(one.value, 0) != kMicrosoft || one.value[kVendorHead] != type) continue;
+    if (one.value[kVendorHead + 1] == one.value.size() - kVendorHead) out = one.value.subspan(kVendorHead + kTypeHead);
   }
-  MasterKey out{};
-  const bool whole = !send.empty() && !receive.empty() && send.size() + receive.size() <= out.size();
-  if (whole) std::copy(send.begin(), send.end(), std::copy(receive.begin(), receive.end(), out.begin()));
-  ::explicit_bzero(send.data(), send.size());
-  ::explicit_bzero(receive.data(), receive.size());
-  if (!whole) return std::nullopt;
   return out;
+}
+
+/// MS-MPPE-Recv-Key and MS-MPPE-Send-Key, whatever their lengths.
+struct KeyPair {
+  std::vector<std::uint8_t> receive, send;
+  KeyPair(const Message& accept, const Authenticator& request, ByteSpan secret) {
+    if (const auto value = microsoft(accept, kReceiveKey)) receive = decrypt_key(*value, request, secret);
+    if (const auto value = microsoft(accept, kSendKey)) send = decrypt_key(*value, request, secret);
+  }
+  KeyPair(const KeyPair&) = delete;
+  KeyPair& operator=(const KeyPair&) = delete;
+  ~KeyPair() {
+    ::explicit_bzero(send.data(), send.size());
+    ::explicit_bzero(receive.data(), receive.size());
+  }
+};
+
+}  // namespace
+
+MppeKeys::~MppeKeys() {
+  ::explicit_bzero(receive.data(), receive.size());
+  ::explicit_bzero(send.data(), send.size());
+}
+
+std::optional<MasterKey> master_key(const Message& accept, const Authenticator& request, ByteSpan secret) {
+  const KeyPair keys(accept, request, secret);
+  MasterKey out{};
+  if (keys.send.empty() || keys.receive.empty() || keys.send.size() + keys.receive.size() > out.size()) return std::nullopt;
+  std::copy(keys.send.begin(), keys.send.end(), std::copy(keys.receive.begin(), keys.receive.end(), out.begin()));
+  return out;
+}
+
+std::optional<MppeKeys> mppe_keys(const Message& accept, const Authenticator& request, ByteSpan secret) {
+  const KeyPair keys(accept, request, secret);
+  MppeKeys out;
+  const std::size_t size = keys.receive.size();
+  if (size != keys.send.size() || (size != 16 && size != 32)) return std::nullopt;
+  std::copy(keys.receive.begin(), keys.receive.end(), out.receive.begin());
+  std::copy(keys.send.begin(), keys.send.end(), out.send.begin());
+  out.size = static_cast<std::uint8_t>(size);
+  return out;
+}
+
+std::string mschap2_success(const Message& accept) {
+  constexpr std::size_t kBytes = 1 + 42;  // the identifier; S= and forty digits, behind which a message may stand
+  const auto value = microsoft(accept, kMschap2Success);
+  if (!value || value->size() < kBytes) return {};
+  std::string out(value->begin() + 1, value->begin() + kBytes);
+  const auto digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F') || (c >= 'a' && c <= 'f'); };
+  const bool sound = out.starts_with("S=") && std::all_of(out.begin() + 2, out.end(), digit);
+  return sound ? out : std::string();
 }
 
 Writer::Writer(Code code, std::uint8_t id) : bytes_(kHeaderBytes) {
@@ -191,6 +237,42 @@ void Writer::add(Type type, std::uint32_t number) {
   std::array<std::uint8_t, sizeof(number)> value{};
   store_be<std::uint32_t>(value, 0, number);
   add(type, ByteSpan(value));
+}
+
+void Writer::add_password(ByteSpan password, const Authenticator& request, ByteSpan secret) {
+  constexpr std::size_t kBlock = 16;
+  if (password.size() > kPasswordBytesMax) {
+    sound_ = false;
+    return;
+  }
+  std::vector<std::uint8_t> hidden(std::max<std::size_t>((password.size() + kBlock - 1) / kBlock, 1) * kBlock);
+  std::copy(password.begin(), password.end(), hidden.begin());
+  Digest stream = md5({secret, request});
+  for (std::size_t at = 0; at < hidden.size(); at += kBlock) {
+    for (std::size_t i = 0; i < kBlock; ++i) hidden[at + i] ^= stream[i];
+    stream = md5({secret, ByteSpan(hidden).subspan(at, kBlock)});
+  }
+  ::explicit_bzero(stream.data(), stream.size());
+  add(Type::kUserPassword, ByteSpan(hidden));
+}
+
+void Writer::add_mschap2(std::uint8_t identifier, ByteSpan challenge, ByteSpan peer_challenge, ByteSpan response) {
+  const auto add_microsoft = [this](std::uint8_t type, std::initializer_list<ByteSpan> parts) {
+    std::vector<std::uint8_t> value(kVendorHead + kTypeHead);
+    store_be<std::uint32_t>(value, 0, kMicrosoft);
+    for (const ByteSpan part : parts) value.insert(value.end(), part.begin(), part.end());
+    value[kVendorHead] = type;
+    value[kVendorHead + 1] = static_cast<std::uint8_t>(value.size() - kVendorHead);
+    add(Type::kVendorSpecific, ByteSpan(value));
+  };
+  if (challenge.size() != 16 || peer_challenge.size() != 16 || response.size() != 24) {
+    sound_ = false;
+    return;
+  }
+  const std::array<std::uint8_t, 2> head{identifier, 0};
+  constexpr std::array<std::uint8_t, 8> kReserved{};
+  add_microsoft(kMschapChallenge, {challenge});
+  add_microsoft(kMschap2Response, {head, peer_challenge, kReserved, response});
 }
 
 void Writer::add_eap(ByteSpan packet) {

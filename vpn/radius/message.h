@@ -38,6 +38,8 @@ enum class Code : std::uint8_t {
 
 enum class Type : std::uint8_t {
   kUserName = 1,
+  kUserPassword = 2,
+  kChapPassword = 3,
   kNasIpAddress = 4,
   kNasPort = 5,
   kServiceType = 6,
@@ -65,6 +67,7 @@ enum class Type : std::uint8_t {
   kAcctInputGigawords = 52,
   kAcctOutputGigawords = 53,
   kEventTimestamp = 55,
+  kChapChallenge = 60,
   kNasPortType = 61,
   kEapMessage = 79,
   kMessageAuthenticator = 80,
@@ -78,6 +81,20 @@ using Authenticator = std::array<std::uint8_t, kAuthenticatorBytes>;
 
 /// MSK out of the MS-MPPE keys, padded with zeros: 64 bytes. Wiped by whoever has it.
 using MasterKey = std::array<std::uint8_t, 64>;
+
+/// The MS-MPPE keys as a server names them: what the peer sends with, and what it receives with. Wiped by themselves.
+struct MppeKeys {
+  std::array<std::uint8_t, 32> receive{};  ///< zero behind `size`
+  std::array<std::uint8_t, 32> send{};
+  std::uint8_t size = 0;  ///< of each: 16 or 32
+  MppeKeys() = default;
+  MppeKeys(const MppeKeys&) = default;
+  MppeKeys& operator=(const MppeKeys&) = default;
+  ~MppeKeys();
+};
+
+/// The longest password RFC 2865 5.2 hides.
+inline constexpr std::size_t kPasswordBytesMax = 128;
 
 struct Attribute {
   Type type{};
@@ -110,6 +127,10 @@ bool answers(const Message& answer, const Authenticator& request, ByteSpan secre
 bool is_genuine_request(const Message& request, ByteSpan secret);
 /// Both keys of RFC 2548 2.4.2 and 2.4.3 as an MSK: what the peer sends with, then what it receives with.
 std::optional<MasterKey> master_key(const Message& accept, const Authenticator& request, ByteSpan secret);
+/// The same two as they are; nothing: not both are there, or they are not of one length that is known.
+std::optional<MppeKeys> mppe_keys(const Message& accept, const Authenticator& request, ByteSpan secret);
+/// MS-CHAP2-Success (RFC 2548 2.3.3): "S=" and 40 hex digits that prove the server to the peer; empty: there is none.
+std::string mschap2_success(const Message& accept);
 
 /// Builds one message. What does not fit makes it unsound, and finish gives nothing.
 class Writer {
@@ -118,6 +139,10 @@ class Writer {
   void add(Type type, ByteSpan value);
   void add(Type type, std::string_view text);
   void add(Type type, std::uint32_t number);
+  /// A password hidden in blocks (RFC 2865 5.2), by the Request Authenticator the message will have.
+  void add_password(ByteSpan password, const Authenticator& request, ByteSpan secret);
+  /// MS-CHAP-Challenge and MS-CHAP2-Response (RFC 2548 2.1.2, 2.3.2): challenges of 16 bytes, a response of 24.
+  void add_mschap2(std::uint8_t identifier, ByteSpan challenge, ByteSpan peer_challenge, ByteSpan response);
   /// As many EAP-Message attributes as it takes.
   void add_eap(ByteSpan packet);
   /// Attributes that were taken out of another writer, unchecked.

@@ -47,7 +47,7 @@ Connection::Connection(Fd socket, Settings settings, const PppLogin::Ports& port
       ports_(ports),
       tls_(settings_.tls, socket_.get()),
       login_(ports, std::move(session), settings_.gateway),
-      ppp_(settings_.ppp, *this, [](std::span<std::uint8_t> out) { fill_random(out); }),
+      ppp_(settings_.ppp, *this, [](std::span<std::uint8_t> out) { fill_random(out); }, settings_.eap_tls),
       now_(now),
       deadline_(now + kGreetingPatience),
       heard_(now),
@@ -251,7 +251,15 @@ void Connection::frame(ByteSpan bytes) {
   put(bytes);
 }
 
-void Connection::authenticate(const ppp::AuthRequest& request) { ppp_.answer(request.number, login_.authenticate(request), now_); }
+void Connection::authenticate(const ppp::AuthRequest& request) {
+  if (const auto answer = login_.authenticate(request)) ppp_.answer(request.number, *answer, now_);
+}
+
+void Connection::judged(const radius::Verdict& verdict, Time now) {
+  now_ = now;
+  if (ending_) return;
+  if (const auto judged = login_.judged(verdict)) ppp_.answer(judged->number, judged->answer, now);
+}
 
 void Connection::event(const ppp::Event& event) {
   using Kind = ppp::Event::Kind;

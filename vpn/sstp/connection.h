@@ -26,6 +26,7 @@ class Connection : private ppp::Sink {
     bool sha1 = false;
     ppp::Options ppp;
     std::shared_ptr<const TlsGateway> tls;
+    std::shared_ptr<const ppp::EapTlsContext> eap_tls;
   };
   /// `session`: id, path; `path` of it is the outer one, the gateway's address as the tenant knows it.
   Connection(Fd socket, Settings settings, const PppLogin::Ports& ports, Session session, Time now);
@@ -45,6 +46,8 @@ class Connection : private ppp::Sink {
   /// When tick() is due at the latest.
   [[nodiscard]] Time due() const;
 
+  /// What a backend says of who is on his way in.
+  void judged(const radius::Verdict& verdict, Time now);
   /// Ends it in order; false: it is ending.
   bool end(Cause cause, std::string_view text, Time now);
   /// The socket may be closed, and this object with it.

@@ -40,13 +40,6 @@ std::optional<Endpoint> endpoint_of(const sockaddr_storage& from) {
   return out;
 }
 
-std::vector<ppp::AuthMethod> methods_of(const SstpPlan& plan) {
-  std::vector<ppp::AuthMethod> out;
-  if (plan.mschapv2) out.push_back(ppp::AuthMethod::kMschapV2);
-  if (plan.eap_mschapv2) out.insert(plan.eap_first ? out.begin() : out.end(), ppp::AuthMethod::kEap);
-  return out;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SstpDoor>> SstpDoor::create(const PppLogin::Ports& ports, SessionIds& ids, const Limits& limits) {
@@ -111,7 +104,7 @@ void SstpDoor::follow(const std::shared_ptr<const Plan>& plan) {
       const auto tls = tls_of(*one.sstp, names.back());
       if (!tls) continue;
       for (const auto& [number, address] : one.sstp->services) {
-        services[number] = {id, one.sstp->port, address, one.gateway.name, one.sstp->sha1, methods_of(*one.sstp), tls};
+        services[number] = {id, one.sstp->port, address, one.gateway.name, one.sstp->sha1, methods_of(one.sstp->accept), tls};
       }
     }
   }
@@ -156,6 +149,7 @@ void SstpDoor::accept_one(Fd socket, const Endpoint& local, const Endpoint& remo
   settings.ppp.methods = at.methods;
   settings.ppp.echo_interval = std::chrono::seconds(0);  // SSTP has its own
   settings.tls = at.tls;
+  if (ports_.certificates != nullptr) settings.eap_tls = ports_.certificates->tls_of(at.tenant, at.gateway, Protocol::kSstp);
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.u64 = id;
@@ -257,6 +251,14 @@ std::vector<Session> SstpDoor::sessions() const {
   }
   std::sort(out.begin(), out.end(), [](const Session& a, const Session& b) { return a.id < b.id; });
   return out;
+}
+
+bool SstpDoor::judged(const radius::Verdict& verdict, Time now) {
+  const auto found = connections_.find(verdict.session);
+  if (found == connections_.end()) return false;
+  found->second.connection->judged(verdict, now);
+  settle(verdict.session, found->second, now);
+  return true;
 }
 
 bool SstpDoor::end(std::uint64_t session, Cause cause, std::string_view text) {

@@ -659,6 +659,35 @@ TEST_F(DaemonTest, AsksEveryDaemonOfRemoteAccessAndGivesOneAnswer) {
   EXPECT_THAT(cells, HasSubstr("|hana|"));
 }
 
+TEST_F(DaemonTest, TellsEachDaemonOfRemoteAccessWhatTheOthersCountedOfWrongPasswords) {
+  begin_dataplane();
+  begin();
+  ASSERT_TRUE(commit_when_connected(kRemote).ok());
+  Keying ike(client()), ppp(client(), KeyingDaemon::kPpp);
+  ipc::VpnAnswer counted;
+  auto& failures = *counted.mutable_memory()->add_failures();
+  failures.set_tenant(1), failures.set_user("ken"), failures.set_until(4'102'444'800);
+  ike.answer(ike.question(true), counted);
+  const auto told = ppp.question();
+  ASSERT_TRUE(told.has_learn());
+  EXPECT_EQ(told.learn().from(), 0U);
+  ASSERT_EQ(told.learn().failures_size(), 1);
+  EXPECT_EQ(told.learn().failures(0).user(), "ken");
+  ppp.answer(told, {});
+  // One that comes later is told as well, and all that somebody was let in again.
+  Keying pptp(client(), KeyingDaemon::kPptp);
+  const auto later = pptp.question();
+  ASSERT_TRUE(later.has_learn());
+  EXPECT_EQ(later.learn().failures(0).user(), "ken");
+  pptp.answer(later, {});
+  ipc::VpnAnswer none;
+  none.mutable_memory();
+  ike.answer(ike.question(true), none);
+  const auto taken_back = ppp.question();
+  ASSERT_TRUE(taken_back.has_learn());
+  EXPECT_EQ(taken_back.learn().failures_size(), 0);
+}
+
 TEST_F(DaemonTest, ShowsWhoIsInAndWhoIsShutOutAndSaysWhenNobodyKnows) {
   begin_dataplane();
   begin();

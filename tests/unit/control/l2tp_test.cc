@@ -31,10 +31,9 @@ class L2tpOfAGateway : public testing::Test {
 TEST_F(L2tpOfAGateway, ReachesTheKeyingDaemonsWithItsKeysInTheirOrder) {
   ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
   const ipc::VpnL2tp& l2tp = config.tenants(0).gateways(0).l2tp();
-  EXPECT_TRUE(l2tp.accept_mschapv2());
-  EXPECT_TRUE(l2tp.accept_eap_mschapv2());
-  EXPECT_TRUE(l2tp.eap_first());
-  EXPECT_FALSE(l2tp.accept_pap());
+  ASSERT_EQ(l2tp.accept_size(), 2);
+  EXPECT_EQ(l2tp.accept(0), ipc::DOOR_EAP_MSCHAPV2);
+  EXPECT_EQ(l2tp.accept(1), ipc::DOOR_MSCHAPV2);
   EXPECT_FALSE(l2tp.certificates());
   ASSERT_EQ(l2tp.keys_size(), 2);
   EXPECT_EQ(l2tp.keys(0).psk(), "sixteen letters!");
@@ -56,6 +55,23 @@ TEST_F(L2tpOfAGateway, IsRefusedWithItsPlaceAndWithoutItsKeys) {
   expect("accept: [eap-mschapv2, mschapv2], keys", "keys", ".accept", "L2TP accepts");
   expect("from: [198.51.100.0/24]", "from: [198.51.100.7/24]", ".keys[1].from[0]", "198.51.100.7/24");
   expect("name: branch", "name: people", ".keys[1].name", "used twice");
+}
+
+TEST_F(L2tpOfAGateway, AcceptsWhatSomebodyCanJudge) {
+  const auto found = [](std::string_view methods) {
+    return findings_of(with(document(), "accept: [eap-mschapv2, mschapv2], keys", "accept: [" + std::string(methods) + "], keys"));
+  };
+  EXPECT_EQ(found("pap"), "") << "there are users with passwords";
+  EXPECT_NE(found("chap").find("l2tp.accept: chap needs a backend"), std::string::npos);
+  EXPECT_NE(found("eap-radius").find("names a backend in radius"), std::string::npos);
+  EXPECT_EQ(found("eap-mschapv2, eap-tls"), "") << "there are client_cas";
+  EXPECT_NE(found("eap-tls, eap-radius").find("not for one door"), std::string::npos);
+  const auto without = [](std::string text) {
+    for (std::size_t at; (at = text.find("nt_hash: ")) != std::string::npos;) text.replace(at, 7, "memo");
+    return text;
+  };
+  EXPECT_NE(findings_of(without(with(document(), "accept: [eap-mschapv2, mschapv2], keys", "accept: [pap], keys"))).find("nobody to verify"),
+            std::string::npos);
 }
 
 TEST_F(L2tpOfAGateway, HasKeysThatNeitherDifferenceNorDocumentShows) {

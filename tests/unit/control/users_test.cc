@@ -138,7 +138,6 @@ TEST_F(RemoteUsers, AnSstpDoorGivesEachAddressANumberThatStays) {
   EXPECT_EQ(services.size(), static_cast<std::size_t>(decoded_.model.tenants(0).gateways(0).addresses_size()));
   const ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
   const auto& sstp = config.tenants(0).gateways(0).sstp();
-  EXPECT_TRUE(sstp.accept_mschapv2());
   EXPECT_EQ(sstp.keys_size(), decoded_.model.tenants(0).gateways(0).keys_size()) << "the gateway's own";
   for (const auto& service : sstp.services()) EXPECT_TRUE(services.contains(service.number()));
   load(remote());

@@ -139,6 +139,7 @@ class TlsPeer {
 struct EapWorld : PppWorld {
   std::size_t largest = 0;
   std::uint8_t end = 0;  ///< code of the last packet, 3 or 4
+  bool bare_end = false, bare_begin = false;  ///< the last word, the first request is answered without a type
   EapWorld() {
     options.methods = {AuthMethod::kEap};
     owner.method = AuthAnswer::Verdict::kTls;
@@ -154,7 +155,10 @@ struct EapWorld : PppWorld {
         const auto packet = parsed && parsed->protocol == 0xc227 ? parse_packet(parsed->payload) : Result<Packet>(Error{ErrorCode::kMalformed, ErrorSite::kNone, 0});
         if (packet && packet->code >= 3) end = packet->code;
         if (packet && packet->code == 1 && packet->data[0] == 13) {
-          peer.send(Protocol::kEap, 2, packet->id, Bytes().u8(13).append(tls_peer.answer(packet->data.subspan(1))).span());
+          const bool said = tls_peer.commitment;
+          const auto data = Bytes().u8(13).append(tls_peer.answer(packet->data.subspan(1))).take();
+          const bool bare = bare_begin || (bare_end && tls_peer.commitment && !said);
+          peer.send(Protocol::kEap, 2, packet->id, bare ? ByteSpan() : ByteSpan(data));
         } else {
           peer.take(frame);
         }
@@ -193,6 +197,26 @@ TEST(PppEap, TlsLetsTheHolderOfACertificateInAndBothEndsHaveItsKeys) {
       EXPECT_EQ(peer.commitment, version == TLS1_3_VERSION);
     }
   }
+}
+
+TEST(PppEap, TheLastWordOfTls13MayBeAcknowledgedWithoutATypeAndNothingElse) {  // as pppd 2.4.9 does
+  const Identity ca("ca"), gateway("gw", &ca), hana("hana", &ca);
+  EapWorld world;
+  world.tls = EapTlsContext::make(gateway.pem(false), gateway.pem(true), {ca.pem(false)});
+  world.bare_end = true;
+  TlsPeer peer(&hana, ca, TLS1_3_VERSION, 1300);
+  world.connect_tls(peer);
+  EXPECT_TRUE(peer.commitment);
+  EXPECT_EQ(world.end, 3);
+  EXPECT_TRUE(world.session->up(Family::kIpv4));
+  EapWorld other;
+  other.tls = world.tls;
+  other.bare_begin = true;
+  TlsPeer early(&hana, ca, TLS1_3_VERSION, 1300);
+  other.connect_tls(early);
+  EXPECT_FALSE(early.finished());
+  EXPECT_EQ(other.end, 0);
+  EXPECT_FALSE(other.session->up(Family::kIpv4));
 }
 
 TEST(PppEap, WhoeverIsAskedMayStillSayNo) {

@@ -15,8 +15,8 @@ using Verdict = ppp::AuthAnswer::Verdict;
 
 std::string text_of(const Bytes& bytes) { return {bytes.begin(), bytes.end()}; }
 
-/// The user of RFC 2759 9.2 in a group with one address.
-std::shared_ptr<const Plan> plan(bool suspended = false) {
+/// The user of RFC 2759 9.2 in a group with one address. `methods`: beside mschapv2; with a backend, it judges everybody else.
+std::shared_ptr<const Plan> plan(bool suspended = false, std::initializer_list<ipc::VpnDoorMethod> methods = {}, bool radius = false) {
   ipc::VpnConfig config;
   config.set_generation(1);
   auto& tenant = *config.add_tenants();
@@ -26,7 +26,24 @@ std::shared_ptr<const Plan> plan(bool suspended = false) {
   gateway.set_name("vpn");
   gateway.set_profile("modern");
   gateway.set_tunnel_port(9);
-  gateway.mutable_sstp()->set_accept_mschapv2(true);
+  gateway.mutable_sstp()->add_accept(ipc::DOOR_MSCHAPV2);
+  for (const auto one : methods) gateway.mutable_sstp()->add_accept(one);
+  if (radius) {
+    gateway.add_radius("campus");
+    auto& backend = *tenant.add_radius();
+    backend.set_name("campus");
+    backend.set_source(text_of(from_hex("0a000001")));
+    backend.set_timeout_seconds(3);
+    backend.set_tries(3);
+    auto& server = *backend.add_servers();
+    server.set_address(text_of(from_hex("0a000002")));
+    server.set_secret("secret");
+    server.set_port(1812);
+    server.set_accounting_port(1813);
+    auto& all = *backend.add_groups();
+    all.set_id(77);
+    all.add_groups("staff");
+  }
   auto& user = *tenant.add_users();
   user.set_id(3);
   user.set_name("User");
@@ -80,7 +97,7 @@ class PppLoginTest : public testing::Test {
     request.challenge = challenge_;
     request.peer_challenge = peer_;
     request.response = response;
-    return login.authenticate(request);
+    return login.authenticate(request).value();
   }
   using Kind = SessionEvent::Kind;
   UserDirectory directory_{[] { return std::int64_t{1'700'000'000}; }};
@@ -154,8 +171,203 @@ TEST_F(PppLoginTest, MethodsNobodyOffersAreRefused) {
     ppp::AuthRequest request;
     request.kind = kind;
     request.user = "User";
-    EXPECT_EQ(one->authenticate(request).verdict, Verdict::kReject);
+    EXPECT_EQ(one->authenticate(request)->verdict, Verdict::kReject);
   }
+}
+
+TEST_F(PppLoginTest, APasswordInClearIsHeldAgainstTheHash) {
+  directory_.set_plan(plan(false, {ipc::DOOR_PAP}));
+  const auto say = [this](std::uint64_t id, std::string_view password) {
+    auto one = login(id);
+    ppp::AuthRequest request;
+    request.kind = ppp::AuthRequest::Kind::kPassword;
+    request.user = "User";
+    request.password = {reinterpret_cast<const std::uint8_t*>(password.data()), password.size()};
+    const auto answer = one->authenticate(request).value();
+    return std::pair(answer.verdict, one->session().gateway);
+  };
+  EXPECT_EQ(say(1, "clientPass"), std::pair(Verdict::kAccept, std::string("vpn pap")));
+  EXPECT_EQ(say(2, "clientpass").first, Verdict::kReject);
+  EXPECT_EQ(say(3, "").first, Verdict::kReject);
+}
+
+/// A backend whose servers are the test.
+class PppLoginByRadius : public PppLoginTest, public DatagramSender {
+ protected:
+  PppLoginByRadius() { follow({ipc::DOOR_PAP, ipc::DOOR_CHAP, ipc::DOOR_EAP_RADIUS}); }
+  void follow(std::initializer_list<ipc::VpnDoorMethod> methods) {
+    const auto made = plan(false, methods, true);
+    directory_.set_plan(made);
+    backends_.set_plan(made);
+  }
+  void send(const Path& path, ByteSpan payload) override { sent_.emplace_back(path, Bytes(payload.begin(), payload.end())); }
+  std::unique_ptr<PppLogin> by_radius(std::uint64_t id = 1) {
+    Session session;
+    session.id = id;
+    session.protocol = Protocol::kSstp;
+    session.path.tenant = 7;
+    session.path.remote = {Address::from_v4(0xc0000202), 50000};
+    auto out = std::make_unique<PppLogin>(PppLogin::Ports{directory_, tunnels_, observer_, &backends_, nullptr}, std::move(session), "vpn");
+    out->begin();
+    return out;
+  }
+  std::optional<ppp::AuthAnswer> pap(PppLogin& login, std::string_view user, std::string_view password, std::uint32_t number) {
+    ppp::AuthRequest request;
+    request.kind = ppp::AuthRequest::Kind::kPassword;
+    request.user = user;
+    request.number = number;
+    request.password = {reinterpret_cast<const std::uint8_t*>(password.data()), password.size()};
+    return login.authenticate(request);
+  }
+  /// The server's answer to the request that was sent last.
+  void answer(radius::Code code, const std::function<void(radius::Writer&)>& fill = {}) {
+    ASSERT_FALSE(sent_.empty());
+    const auto [path, bytes] = sent_.back();
+    const auto request = radius::parse(bytes).value();
+    radius::Writer writer(code, request.id);
+    if (fill) fill(writer);
+    constexpr std::string_view kSecret = "secret";
+    const ByteSpan secret{reinterpret_cast<const std::uint8_t*>(kSecret.data()), kSecret.size()};
+    backends_.take(path, writer.finish_answer(request.authenticator, secret), std::chrono::steady_clock::now());
+  }
+  std::vector<std::pair<Path, Bytes>> sent_;
+  radius::Backends backends_{{directory_, *this, [](std::uint64_t id) { return id; }, [](std::uint64_t) { return std::nullopt; }}, {}};
+};
+
+TEST_F(PppLoginByRadius, WhoHasNoPasswordHereIsJudgedByTheServer) {
+  auto one = by_radius();
+  ASSERT_FALSE(pap(*one, "rosa", "any", 5)) << "a server thinks about it";
+  const auto request = radius::parse(sent_.back().second).value();
+  EXPECT_EQ(request.text(radius::Type::kUserName), "rosa");
+  EXPECT_EQ(request.find(radius::Type::kUserPassword)->size(), 16U);
+  EXPECT_EQ(request.text(radius::Type::kUserPassword).find("any"), std::string::npos) << "hidden";
+  answer(radius::Code::kAccessAccept);
+  const auto verdicts = backends_.take_verdicts();
+  ASSERT_EQ(verdicts.size(), 1U);
+  const auto judged = one->judged(verdicts[0]);
+  ASSERT_TRUE(judged);
+  EXPECT_EQ(judged->number, 5U);
+  EXPECT_EQ(judged->answer.verdict, Verdict::kAccept);
+  EXPECT_EQ(judged->answer.keys.size, 0U);
+  EXPECT_EQ(one->session().gateway, "vpn pap");
+  EXPECT_EQ(one->session().backend, "campus");
+  EXPECT_EQ(directory_.admitted(1)->backend, "campus");
+  EXPECT_EQ(directory_.admitted(1)->method, "pap");
+  EXPECT_FALSE(one->judged(verdicts[0])) << "once";
+}
+
+TEST_F(PppLoginByRadius, WhoHasOneIsNot) {
+  auto one = by_radius();
+  const auto answer = pap(*one, "User", "clientPass", 5);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->verdict, Verdict::kAccept);
+  EXPECT_TRUE(sent_.empty());
+  EXPECT_EQ(one->session().backend, "");
+}
+
+TEST_F(PppLoginByRadius, AnAnswerAboutOneLetsNobodyElseIn) {
+  auto one = by_radius();
+  ASSERT_FALSE(pap(*one, "rosa", "right", 5));
+  answer(radius::Code::kAccessAccept);
+  // The link began anew, and another name was said before the verdict was told.
+  ASSERT_FALSE(pap(*one, "boss", "wrong", 6));
+  EXPECT_TRUE(backends_.take_verdicts().empty());
+  EXPECT_FALSE(directory_.admitted(1));
+  answer(radius::Code::kAccessReject);
+  const auto verdicts = backends_.take_verdicts();
+  ASSERT_EQ(verdicts.size(), 1U);
+  EXPECT_EQ(one->judged(verdicts[0])->answer.verdict, Verdict::kReject);
+  // Nor does what a server granted the one serve a user of the directory.
+  auto two = by_radius(2);
+  ASSERT_FALSE(pap(*two, "rosa", "right", 5));
+  answer(radius::Code::kAccessAccept);
+  ASSERT_EQ(pap(*two, "User", "clientPass", 6)->verdict, Verdict::kAccept);
+  EXPECT_EQ(directory_.admitted(2)->backend, "");
+  EXPECT_EQ(directory_.admitted(2)->user, 3U);
+}
+
+TEST_F(PppLoginByRadius, AServerThatDoesNotProveItselfToTheClientLetsNobodyInByMschapv2) {
+  for (const bool proves : {false, true}) {
+    auto one = by_radius(proves ? 2 : 1);
+    ppp::AuthRequest request;
+    request.kind = ppp::AuthRequest::Kind::kMschapV2;
+    request.user = "rosa";
+    request.number = 9;
+    request.challenge = challenge_;
+    request.peer_challenge = peer_;
+    request.response = response_;
+    ASSERT_FALSE(one->authenticate(request));
+    answer(radius::Code::kAccessAccept, [proves](radius::Writer& writer) {
+      if (!proves) return;
+      Bytes value = from_hex("00000137 1a2d 07");
+      for (const char c : std::string_view("S=407A5589115FD0D6209F510FE9C04566932CDA56")) value.push_back(static_cast<std::uint8_t>(c));
+      writer.add(radius::Type::kVendorSpecific, ByteSpan(value));
+    });
+    const auto judged = one->judged(backends_.take_verdicts().at(0));
+    EXPECT_EQ(judged->answer.verdict, proves ? Verdict::kAccept : Verdict::kReject);
+    EXPECT_EQ(judged->answer.authenticator, proves ? "S=407A5589115FD0D6209F510FE9C04566932CDA56" : "");
+    if (proves) continue;
+    EXPECT_EQ(judged->answer.cause, Cause::kCrypto);
+  }
+}
+
+TEST_F(PppLoginByRadius, EapIsRelayedAndAnAcceptBeforeAnyMethodOpensNothing) {
+  const Bytes identity = from_hex("02 01 0009 01 726f7361");
+  const auto identify = [&](PppLogin& login) {
+    ppp::AuthRequest request;
+    request.kind = ppp::AuthRequest::Kind::kIdentity;
+    request.user = "rosa";
+    request.number = 1;
+    request.eap = identity;
+    return login.authenticate(request);
+  };
+  auto one = by_radius();
+  ASSERT_FALSE(identify(*one));
+  answer(radius::Code::kAccessAccept);
+  EXPECT_EQ(one->judged(backends_.take_verdicts().at(0))->answer.verdict, Verdict::kReject);
+  auto two = by_radius(2);
+  ASSERT_FALSE(identify(*two));
+  const Bytes next = from_hex("01 02 0006 0420");
+  answer(radius::Code::kAccessChallenge, [&next](radius::Writer& writer) {
+    writer.add(radius::Type::kState, std::string_view("state"));
+    writer.add_eap(next);
+  });
+  const auto more = two->judged(backends_.take_verdicts().at(0));
+  EXPECT_EQ(more->answer.verdict, Verdict::kRelay);
+  EXPECT_EQ(more->answer.eap, next);
+  ppp::AuthRequest request;
+  request.kind = ppp::AuthRequest::Kind::kRelay;
+  request.user = "rosa";
+  request.number = 2;
+  const Bytes said = from_hex("02 02 0006 0421");
+  request.eap = said;
+  ASSERT_FALSE(two->authenticate(request));
+  const auto sent = radius::parse(sent_.back().second).value();
+  EXPECT_EQ(sent.eap(), said);
+  EXPECT_EQ(sent.text(radius::Type::kState), "state");
+  answer(radius::Code::kAccessAccept, [](radius::Writer& writer) { writer.add_eap(from_hex("03020004")); });
+  EXPECT_EQ(two->judged(backends_.take_verdicts().at(0))->answer.verdict, Verdict::kAccept);
+}
+
+TEST_F(PppLoginByRadius, SilentServersAreOfTheBackendAndNotOfTheUser) {
+  auto one = by_radius();
+  ASSERT_FALSE(pap(*one, "rosa", "any", 5));
+  const auto now = std::chrono::steady_clock::now();
+  for (int seconds = 1; seconds < 40; ++seconds) backends_.turn(now + std::chrono::seconds(seconds));
+  const auto judged = one->judged(backends_.take_verdicts().at(0));
+  EXPECT_EQ(judged->answer.cause, Cause::kBackendDown);
+  one->end(Stage::kAuthentication, Cause::kAuth, "");
+  EXPECT_EQ(observer_.events.back().kind, Kind::kDenied);
+  EXPECT_EQ(observer_.events.back().cause, Cause::kBackendDown);
+}
+
+TEST_F(PppLoginByRadius, ABackendThatIsTakenOutAnswersNobodyAtOnce) {
+  auto one = by_radius();
+  ASSERT_FALSE(pap(*one, "rosa", "any", 5));
+  const auto without = plan();
+  directory_.set_plan(without);
+  backends_.set_plan(without);
+  EXPECT_EQ(one->judged(backends_.take_verdicts().at(0))->answer.cause, Cause::kBackendDown);
 }
 
 TEST_F(PppLoginTest, EveryAttemptEndsOnce) {

@@ -662,5 +662,98 @@ TEST(VpnLockout, RemembersNoMoreThanItsBoundAndKeepsTheNewest) {
   EXPECT_TRUE(lockout.user_locked(1, "u" + std::to_string(Lockout::kEntriesMax + 9), 18));
 }
 
+/// A session of another daemon's, whose user has that name.
+class DirectoryTestOthers : public DirectoryTest {
+ protected:
+  /// The number by which the data plane knows `user`, as a session of ours would say it.
+  std::uint64_t account_of(std::string_view user) {
+    const Session probe = in(user, kGlobex);
+    const std::uint64_t out = directory_.admitted(probe.id)->account;
+    directory_.ended(probe.id);
+    return out;
+  }
+  void elsewhere(std::uint32_t tunnel, std::string_view user, bool held = true, std::int64_t since = kMondayNoonJapan) {
+    directory_.foreign_lease({kAcme, Address::from_v4(0x0a630100 + tunnel), held, tunnel, account_of(user), staff_, since});
+  }
+  std::uint64_t staff_ = [this] {
+    const Session probe = in("bob", kGlobex);
+    const std::uint64_t out = directory_.admitted(probe.id)->account_group;
+    directory_.ended(probe.id);
+    return out;
+  }();
+};
+
+TEST_F(DirectoryTestOthers, SessionsOfOtherDaemonsCountAndAreNoLongerCountedWhenTheyEnd) {
+  staff().set_sessions_per_user(1);
+  apply();
+  elsewhere(1, "alice");
+  EXPECT_EQ(enter("ALICE"), Cause::kLimitUser);
+  EXPECT_EQ(enter("bob"), Cause::kNone);
+  elsewhere(1, "alice", false);
+  const Session alice = in("alice");
+  EXPECT_EQ(directory_.admitted(alice.id)->sessions, 1U);
+  EXPECT_EQ(directory_.admitted(alice.id)->others, 0U) << "two at once are one too many";
+}
+
+TEST_F(DirectoryTestOthers, TheOldestMakesRoomWhereverItIs) {
+  staff().set_sessions_per_user(2);
+  staff().set_replace_oldest(true);
+  apply();
+  elsewhere(1, "alice", true, kMondayNoonJapan - 60);
+  const Session first = in("alice");
+  EXPECT_TRUE(directory_.admitted(first.id)->displaced.empty());
+  EXPECT_EQ(directory_.admitted(first.id)->others, 1U);
+  now_ += 10;
+  const Session second = in("alice");
+  EXPECT_EQ(directory_.admitted(second.id)->displaced, std::vector<std::uint32_t>{1});
+  EXPECT_EQ(directory_.admitted(second.id)->others, 0U);
+  EXPECT_TRUE(endings().empty()) << "ours is younger";
+  elsewhere(1, "alice", false);
+  now_ += 10;
+  in("alice");
+  EXPECT_EQ(endings(), (Endings{{first.id, Cause::kReplaced}}));
+}
+
+TEST_F(DirectoryTestOthers, GroupAndTenantCountThemToo) {
+  staff().set_sessions_max(2);
+  apply();
+  elsewhere(1, "alice");
+  elsewhere(2, "alice");
+  EXPECT_EQ(enter("bob"), Cause::kLimitTenant);
+  EXPECT_EQ(enter("bob", kGlobex), Cause::kNone);
+  directory_.forget_foreign_leases();
+  EXPECT_EQ(enter("bob"), Cause::kNone);
+}
+
+TEST_F(DirectoryTest, AnotherPasswordEndsWhoCameInByTheOneBeforeAndNobodyElse) {
+  const Session alice_in = in("alice"), bob_in = in("bob");
+  Session by_certificate = session("alice");
+  by_certificate.gateway = "tokyo certificate";
+  EXPECT_EQ(directory_.authorize(by_certificate).cause, Cause::kNone);
+  apply();
+  EXPECT_TRUE(endings().empty()) << "nothing changed";
+  alice().set_nt_hash(std::string(16, 'z'));
+  apply();
+  EXPECT_EQ(endings(), (Endings{{alice_in.id, Cause::kAdmin}}));
+  directory_.ended(alice_in.id);
+  acme().mutable_users(1)->clear_nt_hash();
+  apply();
+  EXPECT_EQ(endings(), (Endings{{bob_in.id, Cause::kAdmin}}));
+}
+
+TEST_F(DirectoryTest, AKeyThatIsTakenAwayEndsItsSessions) {
+  alice().set_psk("a key of twenty letters");
+  apply();
+  Session by_key = session("alice");
+  by_key.gateway = "tokyo psk";
+  EXPECT_EQ(directory_.authorize(by_key).cause, Cause::kNone);
+  alice().set_nt_hash(std::string(16, 'z'));
+  apply();
+  EXPECT_TRUE(endings().empty()) << "he did not come in by his password";
+  alice().clear_psk();
+  apply();
+  EXPECT_EQ(endings(), (Endings{{by_key.id, Cause::kAdmin}}));
+}
+
 }  // namespace
 }  // namespace sekisho::vpn

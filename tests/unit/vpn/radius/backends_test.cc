@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/proto/control_vpn.pb.h"
+#include "base/proto/vpn_log.pb.h"
 
 namespace sekisho::vpn::radius {
 namespace {
@@ -195,6 +196,8 @@ class RadiusBackends : public testing::Test, public DatagramSender {
     fill(writer);
     const Path path{tenant, 7, {*parse_address("10.0.0.1"), 3799}, {*parse_address("10.0.0.2"), 40000}};
     backends_.take(path, writer.finish_request(bytes_of(secret)), Clock::now());
+    at_once_ = !silent();
+    backends_.turn(Clock::now() + 2s);  // who has no such session leaves the others a second
     return silent() ? Bytes{} : next(tenant).second;
   }
 
@@ -206,6 +209,7 @@ class RadiusBackends : public testing::Test, public DatagramSender {
   Bytes record_bytes_;
   Message record_;
   std::uint8_t request_id_ = 0;
+  bool at_once_ = false;  ///< whether the last request was answered when it came
   UserDirectory directory_{[] { return std::int64_t{0}; }};
   Backends backends_{{directory_, *this, [](std::uint64_t id) { return 0xabc000 + id; },
                       [](std::uint64_t) { return TunnelTotals{(std::uint64_t{1} << 32) + 5, 6, 7, 8}; }},
@@ -293,9 +297,20 @@ TEST_F(RadiusBackends, ASessionIsAccountedFromItsStartToItsEnd) {
 
 TEST_F(RadiusBackends, ASessionLeftByADaemonBeforeEndsInItsAccountsAndByItsServers) {
   const auto now = Clock::now();
-  Session left = session(1000);
-  left.path.port = 0;
-  backends_.adopt(left, "campus", 0xdef1, now - 30s);
+  ipc::VpnRecord note;
+  note.set_backend("campus");
+  note.set_vpn_sid(0xdef1);
+  note.set_gateway("tokyo");
+  note.set_user(session(1000).user);
+  const std::array<std::uint8_t, 16> peer = session(1000).path.remote.address.bytes;
+  note.set_peer_address(std::string(peer.begin(), peer.begin() + 4));
+  for (const Address& lease : session(1000).leases) {
+    std::string bytes(lease.wire().begin(), lease.wire().end());
+    lease.family == Family::kIpv4 ? note.set_inner_ipv4(bytes) : note.set_inner_ipv6(bytes);
+  }
+  note.set_start_ns(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>((std::chrono::system_clock::now() - 30s).time_since_epoch()).count()));
+  backends_.adopt(1000, 1, note, now);
   const auto named = [](Writer& writer) { writer.add(Type::kAcctSessionId, std::string_view("000000000000def1")); };
   EXPECT_EQ(request(Code::kDisconnectRequest, named).front(), 41);
   EXPECT_EQ(backends_.take_disconnects(), std::vector<std::uint64_t>{1000});
@@ -331,6 +346,7 @@ TEST_F(RadiusBackends, AServerEndsTheSessionItNamesAndNoOther) {
   const auto named = [](std::string_view name) { return [name](Writer& writer) { writer.add(Type::kAcctSessionId, name); }; };
   constexpr int kAck = 41, kNak = 42, kCoaNak = 45;
   EXPECT_EQ(code(request(Code::kDisconnectRequest, named("0000000000abc006"))), kNak);
+  EXPECT_FALSE(at_once_) << "another daemon may have it";
   EXPECT_EQ(code(request(Code::kDisconnectRequest, named("0000000000abc005"), "another")), 0);
   EXPECT_EQ(code(request(Code::kDisconnectRequest, named("0000000000abc005"), kSecret, kGlobex)), 0) << "its servers may not";
   EXPECT_EQ(code(request(Code::kCoaRequest, named("0000000000abc005"))), kCoaNak) << "changes nothing";
@@ -344,6 +360,7 @@ TEST_F(RadiusBackends, AServerEndsTheSessionItNamesAndNoOther) {
   EXPECT_EQ(code(request(Code::kDisconnectRequest, by_name(400))), 0) << "old";
   EXPECT_TRUE(backends_.take_disconnects().empty());
   EXPECT_EQ(code(request(Code::kDisconnectRequest, by_name(10))), kAck);
+  EXPECT_TRUE(at_once_);
   EXPECT_EQ(backends_.take_disconnects(), std::vector<std::uint64_t>{5});
   EXPECT_EQ(backends_.take_forgeries().size(), 1U);
 }

@@ -76,7 +76,8 @@ class Grants : public testing::Test {
   }
   std::string judge(std::string_view name) {
     const auto plan = directory_.plan();
-    const RadiusPlan* found = plan->tenant(1)->backend_of(name, plan->tenant(1)->gateways[0]);
+    const GatewayPlan& at = plan->tenant(1)->gateways[0];
+    const RadiusPlan* found = plan->tenant(1)->backend_of(name, at, at.gateway.accept_eap_mschapv2);
     return found == nullptr ? "" : found->name;
   }
   Session session(std::string_view user) {

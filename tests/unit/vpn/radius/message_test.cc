@@ -153,5 +153,59 @@ TEST(RadiusMessage, WhatDoesNotFitIsNotSent) {
   EXPECT_TRUE(other.finish_access(kRequest, kSecret).empty());
 }
 
+TEST(RadiusMessage, APasswordIsHiddenAsTheRfcHasIt) {  // RFC 2865 7.1
+  Writer writer(Code::kAccessRequest, 0);
+  writer.add_password(bytes("arctangent"), authenticator("0f403f9473978057bd83d5cb98f4227a"), bytes("xyzzy5461"));
+  EXPECT_EQ(Bytes(writer.attributes().begin(), writer.attributes().end()), hex("02120dbe708d93d413ce3196e43f782a0aee"));
+  Writer empty(Code::kAccessRequest, 0);
+  empty.add_password({}, kRequest, kSecret);
+  EXPECT_EQ(empty.attributes().size(), 18U);
+  Writer longest(Code::kAccessRequest, 0);
+  longest.add_password(Bytes(kPasswordBytesMax, 'p'), kRequest, kSecret);
+  EXPECT_EQ(longest.attributes().size(), 130U);
+  EXPECT_FALSE(longest.finish_access(kRequest, kSecret).empty());
+  Writer longer(Code::kAccessRequest, 0);
+  longer.add_password(Bytes(kPasswordBytesMax + 1, 'p'), kRequest, kSecret);
+  EXPECT_TRUE(longer.finish_access(kRequest, kSecret).empty());
+}
+
+TEST(RadiusMessage, MschapIsSaidInMicrosoftsAttributesAndItsSuccessIsReadOrNothing) {
+  Writer writer(Code::kAccessRequest, 0);
+  writer.add_mschap2(7, Bytes(16, 0xc1), Bytes(16, 0xc2), Bytes(24, 0xc3));
+  Bytes expected = hex("1a18000001370b12");
+  expected.insert(expected.end(), 16, 0xc1);
+  for (const auto& part : {hex("1a3a0000013719340700"), Bytes(16, 0xc2), Bytes(8, 0), Bytes(24, 0xc3)}) {
+    expected.insert(expected.end(), part.begin(), part.end());
+  }
+  EXPECT_EQ(Bytes(writer.attributes().begin(), writer.attributes().end()), expected);
+  const std::string proof = "S=407A5589115FD0D6209F510FE9C04566932CDA56";
+  const auto success = [](const std::string& said) {
+    Writer answer(Code::kAccessAccept, 0);
+    Bytes value = hex("000001371a");
+    value.push_back(static_cast<std::uint8_t>(said.size() + 3));
+    value.push_back(7);
+    value.insert(value.end(), said.begin(), said.end());
+    answer.add(Type::kVendorSpecific, ByteSpan(value));
+    const Bytes whole = answer.finish_answer(kRequest, kSecret);
+    return mschap2_success(parse(whole).value());
+  };
+  EXPECT_EQ(success(proof), proof);
+  EXPECT_EQ(success(proof + " M=welcome"), proof);
+  EXPECT_EQ(success(proof.substr(0, 41)), "");
+  EXPECT_EQ(success("S=407A5589115FD0D6209F510FE9C04566932CDA5_"), "");
+  EXPECT_EQ(success(""), "");
+}
+
+TEST(RadiusMessage, KeysAreReadApartAsTheyAreNamed) {
+  const auto message = parse(kAccept).value();
+  const auto whole = master_key(message, kRequest, kSecret);
+  const auto apart = mppe_keys(message, kRequest, kSecret);
+  ASSERT_TRUE(whole && apart);
+  EXPECT_EQ(apart->size, 32U);
+  EXPECT_TRUE(std::equal(apart->receive.begin(), apart->receive.end(), whole->begin()));
+  EXPECT_TRUE(std::equal(apart->send.begin(), apart->send.end(), whole->begin() + 32));
+  EXPECT_FALSE(mppe_keys(message, kRequest, bytes("another secret")));
+}
+
 }  // namespace
 }  // namespace sekisho::vpn::radius
