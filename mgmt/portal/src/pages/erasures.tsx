@@ -182,7 +182,7 @@ function Ending({
           hint={t("erasures.last_day_hint")}
           value={now.end}
           onChange={(end) => put({ end })}
-          maxLength={10}
+          type="date"
         />
         <TextField wide label={t("consents.reason")} value={now.reason} onChange={(reason) => put({ reason })} maxLength={256} />
         <div class="row end">
