@@ -21,17 +21,19 @@ Daemon::Daemon(Options options, Store store, Ids ids, std::function<void(const s
                  [this](std::uint32_t generation, std::int64_t moment) { committer_.connected(generation, moment); },
                  complain, options_.deadlines),
       committer_(store_, ids_, dataplane_,
-                 {.snapshot_path = options_.state_dir + "/snapshot.bin", .now_ns = unix_now_ns, .complain = complain, .at_step = {}}),
+                 {.snapshot_path = options_.state_dir + "/snapshot.bin", .now_ns = unix_now_ns, .complain = complain, .at_step = {},
+                  .amend = [this](model::Configuration& configuration) { return service_.amend(configuration); }}),
       service_(io_, store_, ids_, committer_, dataplane_, options_.run_dir + "/export.sock",
-               options_.state_dir + "/vpn-memory.bin", options_.run_dir + "/event.sock", options_.state_dir + "/audit.bin"),
+               options_.state_dir + "/vpn-memory.bin", options_.run_dir + "/event.sock",
+               options_.state_dir + "/audit.bin", options_.state_dir),
       server_(io_, options_.admission, [this](ControlRequest request, ControlServer::Reply reply) {
         service_.handle(std::move(request), std::move(reply));
       }),
       tick_timer_(io_) {}
 
 Result<void> Daemon::start() {
+  SEKISHO_CHECK_OK(service_.start());  // first: it knows what may not be in force any more
   committer_.start();
-  SEKISHO_CHECK_OK(service_.start());
   SEKISHO_CHECK_OK(server_.listen(options_.run_dir + "/control.sock"));
   dataplane_.start();
   tick_later();

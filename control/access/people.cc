@@ -59,6 +59,9 @@ std::string tenant_of(const std::string& id) {
 People::People(Store& store, Environment environment) : store_(store), environment_(std::move(environment)) {}
 
 Result<void> People::load() {
+  accounts_.clear();
+  consents_.clear();
+  sessions_.clear();
   SEKISHO_TRY(const auto accounts, store_.records(RecordKind::kAccount));
   for (const auto& record : accounts) {
     access::StoredAccount one;

@@ -64,6 +64,7 @@ class People {
   static constexpr int kAttemptsPerMinute = 20;  ///< of one source (an IPv6 /64 is one)
 
   People(Store& store, Environment environment);
+  /// Reads what is kept, also again: all sessions end then.
   Result<void> load();
 
   /// A session that has begun.

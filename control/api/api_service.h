@@ -16,14 +16,17 @@ namespace sekisho::control {
 
 /// The management API behind control.sock: finds out who asks, judges whether he may, for the tenant the request names,
 /// and only then lets a method work. What a request asks for stands in base/proto/api.proto beside the method; a method
-/// without a handler, or a handler without a method, does not start. Every change, and every look by consent, is
-/// written down before it is answered. Thread: that of `io`; passwords are hashed on one of its own.
+/// without a handler, or a handler without a method, does not start. Every change, and every look by consent, is on its
+/// way to the log before it begins, or does not happen; what came of it follows before it is answered.
+/// Thread: that of `io`; passwords are hashed on one of its own.
 class ApiService {
  public:
   struct Environment {
     std::function<InForce()> in_force;
     std::function<void(ControlRequest, ControlServer::Reply)> ask;
     std::function<std::int64_t()> now;  ///< Unix seconds
+    AuditLink* audit = nullptr;
+    Erasures* erasures = nullptr;
   };
   ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
              Environment environment);
@@ -32,6 +35,9 @@ class ApiService {
   /// Reads accounts and consents. Begins to sample.
   Result<void> start();
   void stop();
+  People& people() { return people_; }
+  /// Takes a tenant out of what is in memory alone.
+  void forget(const std::string& tenant);
   /// A request with an ApiCall.
   void handle(ControlRequest request, ControlServer::Reply reply);
   /// A request with a LocalAccount, from somebody who may ask controld anything.
@@ -48,7 +54,9 @@ class ApiService {
   Refusal identify(Call& call, const api::MethodRule& rule);
   Refusal authorise(Call& call, const api::MethodRule& rule);
   bool answered_before(const CallPtr& call, std::function<void(ControlAnswer)>& answer);
+  bool begin_acts(Call& call, const api::MethodRule& rule);
   void write_down(const Call& call, const ControlAnswer& answer);
+  [[nodiscard]] ipc::ToEventLog record_of(const Call& call, const std::string& whose) const;
   /// Whether one more refusal may be written into a log this hour: nobody pushes out of it what was done.
   bool room_for_refusal(const std::string& whose);
   void tell(const std::string& account, const Address& source, std::string_view operation, const std::string& detail);

@@ -53,6 +53,10 @@ void Call::send(ControlAnswer answer) {
   if (to) to(std::move(answer));
 }
 
+const google::protobuf::ServiceDescriptor& api_service() {
+  return *api::Error::descriptor()->file()->FindServiceByName("Api");
+}
+
 std::optional<std::string> take_blob(Fd fd) {
   constexpr std::size_t kBlobBytesMax = std::size_t{256} << 20;
   const auto blob = SealedBlob::open(std::move(fd), kBlobBytesMax);

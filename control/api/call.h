@@ -13,6 +13,8 @@
 #include "control/access/people.h"
 #include "control/config/commit.h"
 #include "control/config/store.h"
+#include "control/erasure/erasures.h"
+#include "control/links/audit_link.h"
 #include "control/links/control_server.h"
 
 namespace sekisho::control {
@@ -37,6 +39,7 @@ class Call {
   std::string tenant;  ///< of a method for a tenant: its service code
   Permit permit;
   std::string about;  ///< what the operation log says beside the method and its tenant
+  std::vector<std::uint64_t> acts;  ///< its records, which are begun
 
   void reply(const google::protobuf::Message& message, std::uint32_t etag = 0);
   void refuse(const Refusal& refusal, const api::Error& more = {});
@@ -75,6 +78,8 @@ struct ApiWorld {
   std::function<bool(std::function<void()> work, std::function<void()> then)> elsewhere;
   /// Of tenants' parts of revisions, as far as somebody asked: config_methods.cc.
   std::map<std::pair<std::uint32_t, std::string>, std::string> digests = {};
+  Erasures* erasures = nullptr;
+  AuditLink* audit = nullptr;
 };
 
 using Handlers = std::map<std::string, std::function<void(CallPtr)>>;
@@ -84,6 +89,10 @@ void add_config_methods(Handlers& out, ApiWorld& world);
 void add_log_methods(Handlers& out, ApiWorld& world);
 void add_account_methods(Handlers& out, ApiWorld& world);
 void add_platform_methods(Handlers& out, ApiWorld& world);
+void add_erasure_methods(Handlers& out, ApiWorld& world);
+
+/// The one schema: methods, what they ask for, and by which action.
+const google::protobuf::ServiceDescriptor& api_service();
 
 /// The bytes of the one sealed memfd of an answer; nothing when it is unusable.
 std::optional<std::string> take_blob(Fd fd);

@@ -12,6 +12,7 @@
 #include "control/api/sealed_secrets.h"
 #include "control/config/diff.h"
 #include "control/config/text.h"
+#include "control/erasure/purge.h"
 
 namespace sekisho::control {
 namespace {
@@ -228,6 +229,21 @@ std::optional<model::Tenant> part_of_revision(ApiWorld& world, std::uint32_t rev
   return index ? std::optional(decoded.model.tenants(*index)) : std::nullopt;
 }
 
+/// The tenant's part: what is in force, or, after the contract's end, what was.
+model::Tenant readable_part(ApiWorld& world, const std::string& tenant) {
+  if (world.erasures->ended(tenant) != nullptr) {
+    auto kept = ended_document(world.store, tenant);
+    if (kept && *kept) return std::move(**kept);
+  }
+  return *world.in_force().tenant(tenant);
+}
+
+/// After its end a contract is read alone.
+Refusal judge_end(const ApiWorld& world, const Call& call) {
+  if (call.tenant.empty() || world.erasures->ended(call.tenant) == nullptr) return {};
+  return conflict("the contract has ended: its settings are kept for reading alone");
+}
+
 void get_config(const CallPtr& call, ApiWorld& world) {
   const std::uint32_t asked = call->request<api::GetConfigRequest>().revision();
   const InForce now = world.in_force();
@@ -237,7 +253,7 @@ void get_config(const CallPtr& call, ApiWorld& world) {
   const May may = may_of(world, *call);
   api::Config out;
   out.set_revision(current ? now.revision : asked);
-  *out.mutable_document() = to_struct(visible_part(current ? *now.tenant(call->tenant) : *old, may));
+  *out.mutable_document() = to_struct(visible_part(current ? readable_part(world, call->tenant) : *old, may));
   for (auto& part : editable_parts(may)) out.add_editable(std::move(part));
   add_waiting(world, *call, out);
   call->reply(out, out.revision());
@@ -338,6 +354,7 @@ void put_in_force(const CallPtr& call, ApiWorld& world, Draft draft, const std::
 template <typename Request>
 void commit(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<Request>();
+  if (Refusal refusal = judge_end(world, *call)) return call->refuse(refusal);
   if (Refusal refusal = check_base(world, *call)) return call->refuse(refusal);
   Draft draft;
   if (Refusal refusal = make_draft(world, *call, request.document(), draft)) return refuse_draft(call, refusal, draft);
@@ -360,6 +377,7 @@ void confirm(const CallPtr& call, ApiWorld& world, std::uint32_t revision) {
 
 void roll_back(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::RollBackRequest>();
+  if (Refusal refusal = judge_end(world, *call)) return call->refuse(refusal);
   api::Config waiting;
   add_waiting(world, *call, waiting);
   if (waiting.waiting_confirmation() != 0) {  // nobody else can have changed anything meanwhile: back to what was there
@@ -402,7 +420,7 @@ void export_config(const CallPtr& call, ApiWorld& world) {
   }
   const InForce now = world.in_force();
   const auto holder = std::make_shared<model::Configuration>();
-  *holder->add_tenants() = *now.tenant(call->tenant);
+  *holder->add_tenants() = readable_part(world, call->tenant);
   call->about = "revision " + std::to_string(now.revision);
   const auto answer = [call, holder, revision = now.revision] {
     api::File out;
@@ -445,6 +463,7 @@ void put_import_in_force(const CallPtr& call, ApiWorld& world, model::Tenant sen
 
 void import_config(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::ImportRequest>();
+  if (Refusal refusal = judge_end(world, *call)) return call->refuse(refusal);
   Decoded read = decode_document(request.text());
   if (has_errors(read.findings) || read.model.tenants_size() != 1) {
     return call->refuse(

@@ -47,6 +47,8 @@ class Sampler {
   /// What was counted last, for all. `counting`: the data plane answered within the last two steps.
   [[nodiscard]] const ipc::Counters& counters() const { return counters_; }
   [[nodiscard]] bool counting() const;
+  /// Of a tenant that is gone.
+  void forget(const std::string& service_code) { tenants_.erase(service_code); }
 
   /// Adds a point for each tenant from what is counted now. Apart, for tests.
   void take(const ipc::Counters& counters, std::int64_t at);

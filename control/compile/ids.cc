@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/assert.h"
 #include "base/limits.h"
@@ -58,6 +59,38 @@ void Ids::load_number(IdKind kind, std::string key, std::uint32_t number) {
 }
 
 void Ids::load_uuid(std::string key, const Uuid& uuid) { uuids_.emplace(std::move(key), uuid); }
+
+void Ids::adopt(const std::vector<NewNumber>& numbers, const std::vector<NewUuid>& uuids) {
+  std::array<std::set<std::uint32_t>, kIdKinds> given;
+  for (std::size_t k = 0; k < kIdKinds; ++k) {
+    for (const auto& [key, number] : numbers_[k]) given[k].insert(number);
+  }
+  for (const NewNumber& one : numbers) {
+    const auto k = static_cast<std::size_t>(one.kind);
+    if (k >= kIdKinds || one.number == 0 || one.number > kMost[k] || numbers_[k].contains(one.key)) continue;
+    if (!given[k].insert(one.number).second) continue;
+    load_number(one.kind, one.key, one.number);
+    new_numbers_.push_back(one);
+  }
+  std::set<Uuid> known;
+  for (const auto& [key, uuid] : uuids_) known.insert(uuid);
+  for (const NewUuid& one : uuids) {
+    if (uuids_.contains(one.key) || !known.insert(one.uuid).second) continue;
+    load_uuid(one.key, one.uuid);
+    new_uuids_.push_back(one);
+  }
+}
+
+void Ids::forget(const std::string& service_code, bool users_alone) {
+  const std::string own = service_code + kSeparator, ports = "tenant" + std::string(1, kSeparator) + own;
+  const auto of_it = [&](const auto& entry) {
+    return entry.first == service_code || entry.first.starts_with(own) || entry.first.starts_with(ports);
+  };
+  for (std::size_t k = 0; k < numbers_.size(); ++k) {
+    if (!users_alone || k == static_cast<std::size_t>(IdKind::kUser)) std::erase_if(numbers_[k], of_it);
+  }
+  if (!users_alone) std::erase_if(uuids_, of_it);
+}
 
 void Ids::settle() {
   new_numbers_.clear();

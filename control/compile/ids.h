@@ -29,6 +29,8 @@ class Ids {
 
   void load_number(IdKind kind, std::string key, std::uint32_t number);
   void load_uuid(std::string key, const Uuid& uuid);
+  /// Forgets a tenant's keys (of its remote users alone with `users_alone`); their numbers stay given.
+  void forget(const std::string& service_code, bool users_alone);
 
   struct NewNumber {
     IdKind kind;
@@ -39,6 +41,8 @@ class Ids {
     std::string key;
     Uuid uuid;
   };
+  /// Of a backup: a key that has none yet gets this number or UUID where it is free. New to the store, as number()'s are.
+  void adopt(const std::vector<NewNumber>& numbers, const std::vector<NewUuid>& uuids);
   /// What was given since the last settle().
   [[nodiscard]] const std::vector<NewNumber>& new_numbers() const { return new_numbers_; }
   [[nodiscard]] const std::vector<NewUuid>& new_uuids() const { return new_uuids_; }

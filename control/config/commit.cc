@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/describe.h"
+#include "base/os/durable_file.h"
 #include "base/os/fd.h"
 #include "control/compile/compiler.h"
 #include "control/config/validate.h"
@@ -24,26 +25,6 @@ constexpr std::size_t kCommentCharactersMax = 256;
 constexpr std::string_view kNothing = "{}\n";  // passes nothing: what there was before the first revision
 
 using Outcome = SnapshotSink::Outcome;
-
-bool write_all(int fd, std::span<const std::uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t wrote = ::write(fd, bytes.data(), bytes.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote <= 0) return false;
-    bytes = bytes.subspan(static_cast<std::size_t>(wrote));
-  }
-  return true;
-}
-
-/// New content under the old name, or the old content: never a mixture, not even after power loss.
-bool replace_file(const std::string& path, std::span<const std::uint8_t> bytes) {
-  const std::string temporary = path + ".new";
-  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640));
-  if (!file.valid() || !write_all(file.get(), bytes) || fsync(file.get()) != 0) return false;
-  if (rename(temporary.c_str(), path.c_str()) != 0) return false;
-  const Fd directory(::open(path.substr(0, path.find_last_of('/') + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  return directory.valid() && fsync(directory.get()) == 0;
-}
 
 /// 0 when there is no sound header.
 std::uint32_t generation_of_file(const std::string& path) {
@@ -130,6 +111,7 @@ std::string Committer::why_not(const CommitRequest& request, Origin origin) {
 
 void Committer::begin(CommitRequest request, Origin origin, std::uint32_t copied_from, Done done) {
   Draft draft;
+  draft.origin = origin;
   draft.done = std::move(done);
   draft.answer.error = why_not(request, origin);
   if (!draft.answer.error.empty()) return draft.done(std::move(draft.answer));
@@ -157,6 +139,13 @@ void Committer::begin(CommitRequest request, Origin origin, std::uint32_t copied
 bool Committer::compile_into(Draft& draft) {
   const auto start = std::chrono::steady_clock::now();
   Decoded decoded = decode_document(draft.text);
+  if (!has_errors(decoded.findings) && environment_.amend) {
+    draft.answer.error = environment_.amend(decoded.model);
+    // Going back is no wish to have it again; a document is.
+    if (!draft.answer.error.empty() && draft.origin == Origin::kDocument) return false;
+    if (!draft.answer.error.empty()) draft.text = encode_document(decoded.model);
+    draft.answer.error.clear();
+  }
   draft.answer.findings = validate(decoded);
   if (!has_errors(draft.answer.findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number, now());
@@ -225,7 +214,7 @@ bool Committer::make_running(const Draft& draft) {
 }
 
 bool Committer::write_snapshot(std::span<const std::uint8_t> snapshot) {
-  if (replace_file(environment_.snapshot_path, snapshot)) return true;
+  if (replace_durably(environment_.snapshot_path, snapshot, 0640)) return true;
   complain("cannot write " + environment_.snapshot_path + ": " + std::strerror(errno));
   return false;
 }
@@ -236,7 +225,8 @@ std::optional<Committer::Recompiled> Committer::recompile(std::uint32_t number) 
     complain(number_text(number) + " cannot be read: " + describe(text.error()));
     return std::nullopt;
   }
-  const Decoded decoded = decode_document(*text);
+  Decoded decoded = decode_document(*text);
+  if (environment_.amend) (void)environment_.amend(decoded.model);
   std::vector<Finding> findings = validate(decoded);
   if (!has_errors(findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, number, now());

@@ -67,6 +67,8 @@ class Committer {
     std::function<std::uint64_t()> now_ns;             ///< Unix time
     std::function<void(const std::string&)> complain;  ///< one line for the journal
     std::function<void(Step)> at_step;                 ///< may be empty
+    /// Takes out what may not be in force any more, whatever a document says; returns why, empty when there was nothing.
+    std::function<std::string(model::Configuration&)> amend = {};  ///< may be empty
   };
   using Done = std::function<void(CommitAnswer)>;
 
@@ -90,8 +92,10 @@ class Committer {
   [[nodiscard]] std::optional<std::uint64_t> next_deadline();
 
  private:
+  enum class Origin : std::uint8_t { kDocument, kRollback };
   struct Draft {
     RevisionInfo info;
+    Origin origin = Origin::kDocument;
     std::string text;
     std::vector<std::uint8_t> snapshot;
     std::int64_t moment = 0;
@@ -99,7 +103,6 @@ class Committer {
     CommitAnswer answer;
     Done done;
   };
-  enum class Origin : std::uint8_t { kDocument, kRollback };
   void begin(CommitRequest request, Origin origin, std::uint32_t copied_from, Done done);
   [[nodiscard]] std::string why_not(const CommitRequest& request, Origin origin);
   bool compile_into(Draft& draft);

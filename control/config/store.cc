@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cstring>
+#include <map>
 
 #include "base/limits.h"
 #include "base/os/fd.h"
@@ -26,15 +27,13 @@ CREATE TABLE uuids(key TEXT PRIMARY KEY, uuid BLOB NOT NULL UNIQUE) STRICT;
 /// What is new since version 1.
 constexpr const char* kSchema2 = R"(
 CREATE TABLE records(kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(kind, key)) STRICT;
-CREATE TABLE acts(number INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, value BLOB NOT NULL) STRICT;
-CREATE INDEX acts_of_tenant ON acts(tenant, number);
 )";
-/// What is new since version 2: `text` is empty, and the document sealed.
+/// What is new since version 2: `text` is empty, and the document sealed; the operation log, which was here, is the log vault's.
 constexpr const char* kSchema3 = R"(
 ALTER TABLE revisions ADD COLUMN sealed BLOB NOT NULL DEFAULT x'';
+DROP TABLE IF EXISTS acts;
 PRAGMA user_version = 3;
 )";
-constexpr std::uint64_t kActsOfTenantMax = 200'000;
 constexpr const char* kColumns = "number, state, confirmed, created_ns, rollback_at_ns, copied_from, comment, author";
 
 Error store_error(int code) {
@@ -180,6 +179,10 @@ std::string_view to_text(RecordKind kind) {
       return "notice";
     case RecordKind::kRevisionScope:
       return "revision";
+    case RecordKind::kEndedDocument:
+      return "ended";
+    case RecordKind::kPurged:
+      return "purged";
   }
   return "unknown";
 }
@@ -189,7 +192,7 @@ std::string place_of(std::uint64_t number) { return "revision " + std::to_string
 std::string place_of(RecordKind kind, std::string_view key) { return std::string(to_text(kind)) + ' ' + std::string(key); }
 
 /// Records that hold secrets: the others are read by whoever mends a store.
-bool is_sealed(RecordKind kind) { return kind == RecordKind::kAccount; }
+bool is_sealed(RecordKind kind) { return kind == RecordKind::kAccount || kind == RecordKind::kEndedDocument; }
 
 }  // namespace
 
@@ -213,7 +216,7 @@ Result<Store> Store::open(const std::string& directory) {
   // EXCLUSIVE: a second controld on one state directory is refused at its first write.
   SEKISHO_CHECK_OK(
       execute(handle->db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
-                          "PRAGMA secure_delete = ON;"));
+                          "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY;"));
   int version = 0;
   {
     Statement query(handle->db, "PRAGMA user_version");
@@ -419,28 +422,75 @@ Result<std::vector<Store::Record>> Store::records(RecordKind kind) {
   }
 }
 
-Result<std::uint64_t> Store::add_act(std::string_view tenant, std::string_view value) {
-  Statement insert(handle_->db, "INSERT INTO acts(tenant, value) VALUES(?, ?)");
-  SEKISHO_CHECK_OK(insert.bind(tenant).bind_bytes(value).run());
-  const auto number = static_cast<std::uint64_t>(sqlite3_last_insert_rowid(handle_->db));
-  if (number % 256 == 0) {
-    Statement prune(handle_->db,
-                    "DELETE FROM acts WHERE tenant = ?1 AND number <= (SELECT number FROM acts WHERE tenant = ?1 "
-                    "ORDER BY number DESC LIMIT 1 OFFSET ?2)");
-    SEKISHO_CHECK_OK(prune.bind(tenant).bind(kActsOfTenantMax).run());
+Result<std::uint64_t> Store::rewrite(
+    const std::function<std::optional<std::string>(std::uint32_t number, const std::string& text)>& change) {
+  std::map<std::uint32_t, std::string> fresh;
+  Statement query(handle_->db, "SELECT number, sealed FROM revisions");
+  for (;;) {
+    SEKISHO_TRY(const bool row, query.step());
+    if (!row) break;
+    const auto number = static_cast<std::uint32_t>(query.number(0));
+    SEKISHO_TRY(const std::string text, handle_->key->open(place_of(number), query.text(1)));
+    if (auto other = change(number, text)) fresh[number] = std::move(*other);
   }
-  return number;
+  Transaction transaction(handle_->db);
+  SEKISHO_CHECK_OK(transaction.begun());
+  Statement update(handle_->db, "UPDATE revisions SET sealed = ? WHERE number = ?");
+  for (const auto& [number, text] : fresh) {
+    update.again();
+    SEKISHO_CHECK_OK(update.bind_bytes(handle_->key->seal(place_of(number), text)).bind(number).run());
+  }
+  SEKISHO_CHECK_OK(transaction.commit());
+  return fresh.size();
 }
 
-Result<std::vector<Store::Act>> Store::acts(std::string_view tenant, std::uint64_t before, std::uint32_t limit) {
-  Statement query(handle_->db, "SELECT number, value FROM acts WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?");
-  constexpr std::uint64_t kAll = std::uint64_t{1} << 62;
-  query.bind(tenant).bind(before == 0 ? kAll : before).bind(limit);
-  std::vector<Act> out;
+Result<void> Store::forget_author(std::uint32_t number) {
+  Statement update(handle_->db, "UPDATE revisions SET comment = '', author = '' WHERE number = ?");
+  return update.bind(number).run();
+}
+
+Result<std::uint64_t> Store::forget_names(const std::string& service_code, bool users_alone) {
+  constexpr const char* kOf = " WHERE (key = ?1 OR key LIKE ?1 || char(31) || '%' "
+                              "OR key LIKE 'tenant' || char(31) || ?1 || char(31) || '%')";
+  std::uint64_t gone = 0;
+  Statement names(handle_->db, std::string("UPDATE numbers SET key = 'erased' || char(31) || kind || char(31) || number") + kOf +
+                                   (users_alone ? " AND kind = ?2" : ""));
+  names.bind(service_code);
+  if (users_alone) names.bind(static_cast<std::uint64_t>(IdKind::kUser));
+  SEKISHO_CHECK_OK(names.run());
+  gone += static_cast<std::uint64_t>(sqlite3_changes(handle_->db));
+  if (users_alone) return gone;
+  Statement uuids(handle_->db, std::string("DELETE FROM uuids") + kOf);
+  SEKISHO_CHECK_OK(uuids.bind(service_code).run());
+  return gone + static_cast<std::uint64_t>(sqlite3_changes(handle_->db));
+}
+
+Result<void> Store::compact() {
+  SEKISHO_CHECK_OK(execute(handle_->db, "VACUUM"));
+  return execute(handle_->db, "PRAGMA wal_checkpoint(TRUNCATE)");
+}
+
+Result<std::vector<Ids::NewNumber>> Store::numbers() {
+  Statement query(handle_->db, "SELECT kind, key, number FROM numbers");
+  std::vector<Ids::NewNumber> out;
   for (;;) {
     SEKISHO_TRY(const bool row, query.step());
     if (!row) return out;
-    out.push_back({query.number(0), query.text(1)});
+    out.push_back({static_cast<IdKind>(query.number(0)), query.text(1), static_cast<std::uint32_t>(query.number(2))});
+  }
+}
+
+Result<std::vector<Ids::NewUuid>> Store::uuids() {
+  Statement query(handle_->db, "SELECT key, uuid FROM uuids");
+  std::vector<Ids::NewUuid> out;
+  for (;;) {
+    SEKISHO_TRY(const bool row, query.step());
+    if (!row) return out;
+    Ids::NewUuid next{query.text(0), {}};
+    const std::string bytes = query.text(1);
+    if (bytes.size() != next.uuid.size()) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+    std::memcpy(next.uuid.data(), bytes.data(), next.uuid.size());
+    out.push_back(std::move(next));
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,7 +35,14 @@ struct RevisionInfo {
 };
 
 /// What else is kept: one protobuf message each (base/proto/access.proto, api.Notice), by its key.
-enum class RecordKind : std::uint8_t { kAccount, kConsent, kNotice, kRevisionScope };
+enum class RecordKind : std::uint8_t {
+  kAccount,
+  kConsent,
+  kNotice,
+  kRevisionScope,
+  kEndedDocument,  ///< what the owner of an ended contract may still read, by service code
+  kPurged,         ///< empty; by the id of an erasure that was carried out in this store
+};
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
 /// from survives kill -9 and power loss. Documents and accounts, with the secrets in them, are sealed under the unit's
@@ -78,14 +86,18 @@ class Store {
   /// By key.
   Result<std::vector<Record>> records(RecordKind kind);
 
-  struct Act {
-    std::uint64_t number = 0;
-    std::string value;
-  };
-  /// What somebody did, for the tenant it concerns (empty: the unit); the newest 20,000 of each stay. Returns its number.
-  Result<std::uint64_t> add_act(std::string_view tenant, std::string_view value);
-  /// Newest first, below `before` (0: all).
-  Result<std::vector<Act>> acts(std::string_view tenant, std::uint64_t before, std::uint32_t limit);
+  /// Puts another text in the place of a revision's, where `change` gives one. Returns how many.
+  Result<std::uint64_t> rewrite(
+      const std::function<std::optional<std::string>(std::uint32_t number, const std::string& text)>& change);
+  /// Takes comment and author off a revision.
+  Result<void> forget_author(std::uint32_t number);
+  /// Takes a tenant's names out of numbers and UUIDs (of its remote users alone with `users_alone`); the numbers stay given.
+  Result<std::uint64_t> forget_names(const std::string& service_code, bool users_alone);
+  /// Leaves nothing of what was taken out in the file.
+  Result<void> compact();
+  /// All numbers and UUIDs ever given.
+  Result<std::vector<Ids::NewNumber>> numbers();
+  Result<std::vector<Ids::NewUuid>> uuids();
 
  private:
   struct Handle;

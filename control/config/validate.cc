@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/limits.h"
+#include "base/service_code.h"
 #include "base/net/address.h"
 #include "control/config/text.h"
 #include "control/config/validate_parts.h"
@@ -138,6 +139,8 @@ class Document {
       if (!is_service_code(tenant.service_code())) {
         reporter_.error(code, "a service code is three letters a-z and eight digits, like acm00000001");
       }
+      if (tenant.service_code() == kProviderStream)
+        reporter_.error(code, "the service code " + tenant.service_code() + " is the provider's own");
       if (!codes.emplace(tenant.service_code(), i).second) {
         reporter_.error(code, "the service code " + tenant.service_code() + " is used twice");
       }

@@ -6,6 +6,7 @@
 #include <google/protobuf/util/delimited_message_util.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -14,6 +15,7 @@
 #include <sstream>
 
 #include "base/crypto/aead.h"
+#include "base/os/durable_file.h"
 #include "control/config/diff.h"
 
 namespace sekisho::control {
@@ -22,7 +24,7 @@ namespace {
 using boost::asio::posix::stream_descriptor;
 using namespace std::chrono_literals;
 
-constexpr auto kRetry = 500ms;
+constexpr auto kRetry = 500ms, kPatience = 2000ms;
 constexpr std::size_t kRecordMax = 60'000;
 
 std::uint64_t now_ns() {
@@ -52,7 +54,7 @@ AuditLink::AuditLink(boost::asio::io_context& io, std::string socket, std::strin
 
 void AuditLink::start() {
   read_left();
-  fd_ = Fd(::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  rewrite();
   pump();
 }
 
@@ -65,32 +67,122 @@ void AuditLink::stop() {
 void AuditLink::read_left() {
   std::ifstream in(file_, std::ios::binary);
   google::protobuf::io::IstreamInputStream stream(&in);
+  std::map<std::string, std::size_t> places;  // by eid: an act is there twice, the second time with its result
   // What a crash tore was never answered.
   for (ipc::ToEventLog record; google::protobuf::util::ParseDelimitedFromZeroCopyStream(&record, &stream, nullptr);
        record.Clear()) {
+    const auto [at, fresh] = places.try_emplace(record.eid(), queue_.size());
+    if (fresh) {
+      queue_.push_back(record);
+    } else {
+      queue_[at->second] = record;
+    }
+  }
+  for (ipc::ToEventLog& record : queue_) {
     record.set_number(++last_number_);
-    queue_.push_back(record);
+    if (!record.audit().result().empty()) continue;
+    record.mutable_audit()->set_result("fail");
+    record.mutable_audit()->set_cause("interrupted");
   }
 }
 
-void AuditLink::save(const ipc::ToEventLog& record) {
+/// The file anew, with what has to be in it.
+void AuditLink::rewrite() {
+  std::ostringstream bytes;
+  for (const ipc::ToEventLog& record : queue_) google::protobuf::util::SerializeDelimitedToOstream(record, &bytes);
+  for (const auto& [number, record] : open_) google::protobuf::util::SerializeDelimitedToOstream(record, &bytes);
+  const std::string text = bytes.str();
+  const bool done = replace_durably(file_, span_of(text), 0640);
+  fd_ = Fd(::open(file_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  if (done) file_bytes_ = text.size();
+}
+
+bool AuditLink::save(const ipc::ToEventLog& record) {
   std::ostringstream bytes;
   google::protobuf::util::SerializeDelimitedToOstream(record, &bytes);
   const std::string text = bytes.str();
-  // A disk that takes nothing keeps nobody from governing the gateway: the record is still in memory, and sent.
-  if (::write(fd_.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) (void)::fdatasync(fd_.get());
+  const bool whole = ::write(fd_.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (whole && ::fdatasync(fd_.get()) == 0) return file_bytes_ += text.size(), true;
+  // Half a record would hide all that follow it.
+  if (::ftruncate(fd_.get(), static_cast<off_t>(file_bytes_)) != 0) fd_.reset();
+  return false;
 }
 
-void AuditLink::add(ipc::ToEventLog record) {
+void AuditLink::prepare(ipc::ToEventLog& record) {
   const std::uint64_t now = now_ns();
   record.set_number(++last_number_);
   record.set_timestamp_ns(now);
   record.set_eid(new_id(now));
   if (record.audit().request_id().empty()) record.mutable_audit()->set_request_id(new_id(now));
   if (record.ByteSizeLong() > kRecordMax) record.mutable_audit()->clear_before(), record.mutable_audit()->clear_after();
-  save(record);
+}
+
+bool AuditLink::takes() const {
+  return fd_.valid() && queue_.size() + open_.size() < kWaitingMax && file_bytes_ < kFileBytesMax;
+}
+
+std::optional<std::uint64_t> AuditLink::begin(ipc::ToEventLog record) {
+  if (!takes()) return std::nullopt;
+  prepare(record);
+  record.mutable_audit()->clear_result();
+  if (!save(record)) return std::nullopt;
+  const std::uint64_t number = record.number();
+  open_.emplace(number, std::move(record));
+  return number;
+}
+
+void AuditLink::finish(std::uint64_t number, const std::function<void(ipc::AuditRecord&)>& outcome) {
+  const auto at = open_.find(number);
+  if (at == open_.end()) return;
+  ipc::ToEventLog record = std::move(at->second);
+  open_.erase(at);
+  outcome(*record.mutable_audit());
+  record.set_number(++last_number_);  // they are sent in the order they ended
+  (void)save(record);                 // that it began is on the disk
   queue_.push_back(std::move(record));
   pump();
+}
+
+bool AuditLink::add(ipc::ToEventLog record) {
+  prepare(record);
+  const bool saved = save(record);
+  queue_.push_back(std::move(record));
+  pump();
+  return saved;
+}
+
+std::uint64_t AuditLink::forget(const std::string& service_code) {
+  const std::size_t before = queue_.size() + open_.size();
+  drop_connection();  // what was sent and not acknowledged is sent again, but for these
+  std::erase_if(queue_, [&](const auto& record) { return record.service_code() == service_code; });
+  std::erase_if(open_, [&](const auto& entry) { return entry.second.service_code() == service_code; });
+  rewrite();
+  pump();
+  return before - queue_.size() - open_.size();
+}
+
+void AuditLink::when_stored(std::function<void()> then) {
+  if (queue_.empty()) return then();
+  auto timer = std::make_shared<boost::asio::steady_timer>(io_, kPatience);
+  const std::uint64_t number = queue_.back().number();
+  waiters_.push_back({number, std::move(then), timer});
+  timer->async_wait([this, timer](const boost::system::error_code& failed) {
+    if (failed) return;
+    const auto at = std::find_if(waiters_.begin(), waiters_.end(), [&](const Waiter& one) { return one.timer == timer; });
+    if (at == waiters_.end()) return;
+    const auto over = std::move(at->then);
+    waiters_.erase(at);
+    over();
+  });
+}
+
+void AuditLink::tell_waiters() {
+  while (!waiters_.empty() && (queue_.empty() || queue_.front().number() > waiters_.front().number)) {
+    const Waiter first = std::move(waiters_.front());
+    waiters_.pop_front();
+    first.timer->cancel();
+    first.then();
+  }
 }
 
 /// Sends what may be under way; comes again when logd is not there.
@@ -142,7 +234,9 @@ bool AuditLink::take_answers() {
       --sent_;
       break;
     }
-    if (queue_.empty() && ::ftruncate(fd_.get(), 0) == 0) (void)::fdatasync(fd_.get());
+    if (queue_.empty() && open_.empty() && ::ftruncate(fd_.get(), 0) == 0) file_bytes_ = 0, (void)::fdatasync(fd_.get());
+    if (file_bytes_ > kRewriteBytes && queue_.size() < kUnderWayMax) rewrite();
+    tell_waiters();
   }
 }
 

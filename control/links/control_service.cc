@@ -10,6 +10,8 @@
 #include "base/describe.h"
 #include "base/ipc/sealed_blob.h"
 #include "base/limits.h"
+#include "base/service_code.h"
+#include "control/api/acts.h"
 #include "control/compile/compiler.h"
 #include "control/compile/vpn_config.h"
 #include "control/config/diff.h"
@@ -27,6 +29,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kQueryDeadline = 3s;
+constexpr const char* kNoLog = "the operation log cannot be written: nothing was done";
 constexpr std::uint32_t kSessionsShownMax = 100'000;
 void add_changes(google::protobuf::RepeatedPtrField<ipc::Change>& out, const std::vector<Change>& changes) {
   constexpr std::size_t kShown = 400;  // characters of one side
@@ -114,7 +117,7 @@ struct ControlService::Running {
 
 ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
                                DataplaneLink& dataplane, std::string export_socket, std::string vpn_memory, std::string event_socket,
-                               std::string audit_file)
+                               std::string audit_file, std::string state_dir)
     : io_(io),
       store_(store),
       ids_(ids),
@@ -124,13 +127,21 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       explain_(ids, dataplane, [&committer] { return committer.now(); }),
       audit_(io, std::move(event_socket), std::move(audit_file)),
       vpn_(io, std::move(vpn_memory)),
+      erasure_({io, store, ids, committer, vpn_, audit_, std::move(state_dir), export_socket_,
+                [this] {
+                  const Running* now = running();
+                  return now == nullptr ? InForce() : InForce{now->revision, &now->model};
+                },
+                [this]() -> People& { return api_.people(); }, [this](const std::string& tenant) { api_.forget(tenant); }}),
       api_(io, store, ids, committer, dataplane,
            {.in_force = [this] {
               const Running* now = running();
               return now == nullptr ? InForce() : InForce{now->revision, &now->model};
             },
             .ask = [this](ControlRequest request, ControlServer::Reply reply) { handle(std::move(request), std::move(reply)); },
-            .now = [&committer] { return committer.now(); }}) {}
+            .now = [&committer] { return committer.now(); },
+            .audit = &audit_,
+            .erasures = &erasure_.erasures()}) {}
 
 ControlService::~ControlService() = default;
 
@@ -172,6 +183,10 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return api_.handle(std::move(request), std::move(reply));
     case ipc::ToControl::kLocalAccount:
       return api_.handle_local(request, reply);
+    case ipc::ToControl::kLocalErasure:
+    case ipc::ToControl::kMakeBackup:
+    case ipc::ToControl::kRestoreBackup:
+      return erasure_.handle(std::move(request), std::move(reply));
     case ipc::ToControl::kLog:
       return ask_log(io_, export_socket_, request.message.log(), [reply = std::move(reply)](LogAnswer answer) {
         if (!answer.refusal.empty()) return reply(failure(answer.refusal));
@@ -276,10 +291,13 @@ void ControlService::commit(const ControlRequest& request, std::string text, std
                        .author = user_name(request.uid),
                        .confirm_seconds = question.confirm_seconds(),
                        .base_revision = question.base_revision()};
+  const auto act = begin_act("commit", request.uid, question.comment());
+  if (!act) return reply(failure(kNoLog));
   const Running* now = running();
-  committer_.commit(std::move(commit), [this, reply = std::move(reply), unused = std::move(unused), file = question.file_name(),
+  committer_.commit(std::move(commit), [this, act, reply = std::move(reply), unused = std::move(unused), file = question.file_name(),
                                         uid = request.uid, comment = question.comment(), waits = question.confirm_seconds() > 0,
                                         before = now != nullptr ? now->model : model::Configuration()](CommitAnswer answer) {
+    finish_act(*act, answer);
     if (answer.ok) audit("commit", uid, comment, answer.revision, before, waits);
     add_unused(answer.findings, unused);
     reply(commit_answer(answer, file));
@@ -287,7 +305,10 @@ void ControlService::commit(const ControlRequest& request, std::string text, std
 }
 
 void ControlService::confirm(const ControlRequest& request, ControlServer::Reply& reply) {
+  const auto act = begin_act("confirm", request.uid, "");
+  if (!act) return reply(failure(kNoLog));
   const CommitAnswer answer = committer_.confirm(request.message.confirm_commit().revision());
+  finish_act(*act, answer);
   if (answer.ok) {
     for (const std::string& code : unconfirmed_) audit_one("confirm", code, request.uid, "", answer.revision, answer.revision);
     unconfirmed_.clear();
@@ -307,11 +328,14 @@ void ControlService::rollback(const ControlRequest& request, ControlServer::Repl
                        .author = user_name(request.uid),
                        .confirm_seconds = question.confirm_seconds(),
                        .base_revision = 0};
+  const auto act = begin_act("rollback", request.uid, question.comment());
+  if (!act) return reply(failure(kNoLog));
   const Running* now = running();
   committer_.rollback(question.revision(), std::move(commit),
-                      [this, reply = std::move(reply), uid = request.uid, comment = question.comment(),
+                      [this, act, reply = std::move(reply), uid = request.uid, comment = question.comment(),
                        waits = question.confirm_seconds() > 0,
                        before = now != nullptr ? now->model : model::Configuration()](const CommitAnswer& answer) {
+                        finish_act(*act, answer);
                         if (answer.ok) audit("rollback", uid, comment, answer.revision, before, waits);
                         reply(commit_answer(answer, ""));
                       });
@@ -327,20 +351,38 @@ void ControlService::audit(const std::string& operation, uid_t uid, const std::s
   if (waits) unconfirmed_ = codes;
 }
 
-void ControlService::audit_one(const std::string& operation, const std::string& code, uid_t uid, const std::string& comment,
-                               std::uint32_t from, std::uint32_t to) {
-  const ipc::NameTable* names = running_names();
-  ipc::ToEventLog record;
-  record.set_service_code(code);
-  record.set_node(names != nullptr && !names->node().empty() ? names->node() : "u0");
-  record.set_revision(to);
+/// On its way to the provider's log before it is done; nothing: it cannot be written.
+std::optional<std::uint64_t> ControlService::begin_act(const std::string& operation, uid_t uid, const std::string& comment) {
+  return audit_.begin(act_of(std::string(kProviderStream), operation, uid, comment));
+}
+
+void ControlService::finish_act(std::uint64_t act, const CommitAnswer& answer) {
+  audit_.finish(act, [&answer](ipc::AuditRecord& record) {
+    record.set_result(answer.ok ? "ok" : "fail");
+    record.set_cause(answer.error);
+    if (answer.revision != 0) record.set_revision_to(answer.revision);
+  });
+}
+
+ipc::ToEventLog ControlService::act_of(std::string stream, const std::string& operation, uid_t uid, const std::string& comment) {
+  const Running* now = running();
+  ipc::ToEventLog record = act_record(std::move(stream), now == nullptr ? InForce() : InForce{now->revision, &now->model});
   auto& what = *record.mutable_audit();
   what.set_actor_kind("provider"), what.set_actor(user_name(uid)), what.set_auth("uid"), what.set_channel("agent");
-  what.set_operation(operation), what.set_object_type("configuration"), what.set_result("ok");
+  what.set_operation(operation), what.set_object_type("configuration");
+  what.set_comment(comment);
+  return record;
+}
+
+void ControlService::audit_one(const std::string& operation, const std::string& code, uid_t uid, const std::string& comment,
+                               std::uint32_t from, std::uint32_t to) {
+  ipc::ToEventLog record = act_of(code, operation, uid, comment);
+  record.set_revision(to);
+  auto& what = *record.mutable_audit();
+  what.set_result("ok");
   if (from != to) what.set_revision_from(from);
   what.set_revision_to(to);
-  what.set_comment(comment);
-  audit_.add(std::move(record));
+  (void)audit_.add(std::move(record));
 }
 
 void ControlService::list(const ControlRequest& request, ControlServer::Reply& reply) {
@@ -479,6 +521,7 @@ ControlService::Running* ControlService::running() {
   running_ = std::make_unique<Running>();
   running_->revision = (*now)->number;
   running_->model = decode_document(*text).model;
+  (void)amend(running_->model);
   running_->names = make_name_table(running_->model, ids_, running_->revision);
   return running_.get();
 }

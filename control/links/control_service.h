@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "control/links/audit_link.h"
 #include "control/links/control_server.h"
 #include "control/links/dataplane_link.h"
+#include "control/links/erasure_service.h"
 #include "control/links/explain_service.h"
 #include "control/links/vpn_link.h"
 
@@ -24,16 +26,21 @@ namespace sekisho::control {
 class ControlService {
  public:
   ControlService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
-                 std::string export_socket, std::string vpn_memory, std::string event_socket, std::string audit_file);
+                 std::string export_socket, std::string vpn_memory, std::string event_socket, std::string audit_file,
+                 std::string state_dir);
   ~ControlService();
   void handle(ControlRequest request, ControlServer::Reply reply);
   /// Reads what is kept of people.
   Result<void> start() {
     audit_.start();
-    return api_.start();
+    SEKISHO_CHECK_OK(api_.start());
+    return erasure_.start();
   }
+  /// Takes out of a configuration what has ended; returns why.
+  [[nodiscard]] std::string amend(model::Configuration& configuration) { return erasure_.erasures().amend(configuration); }
   void stop() {
     audit_.stop();
+    erasure_.stop();
     api_.stop();
   }
 
@@ -62,6 +69,9 @@ class ControlService {
              const model::Configuration& before, bool waits);
   void audit_one(const std::string& operation, const std::string& code, uid_t uid, const std::string& comment, std::uint32_t from,
                  std::uint32_t to);
+  std::optional<std::uint64_t> begin_act(const std::string& operation, uid_t uid, const std::string& comment);
+  void finish_act(std::uint64_t act, const CommitAnswer& answer);
+  ipc::ToEventLog act_of(std::string stream, const std::string& operation, uid_t uid, const std::string& comment);
   Running* running();
   [[nodiscard]] const ipc::NameTable* running_names();
 
@@ -75,6 +85,7 @@ class ControlService {
   AuditLink audit_;
   std::vector<std::string> unconfirmed_;  ///< tenants of a commit that waits for its confirmation
   VpnLink vpn_;
+  ErasureService erasure_;
   ApiService api_;
   std::unique_ptr<Running> running_;
 };

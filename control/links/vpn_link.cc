@@ -191,6 +191,23 @@ bool VpnLink::save(std::size_t number, const ipc::VpnMemory& memory) const {
          std::rename(temporary.c_str(), path.c_str()) == 0;
 }
 
+std::uint64_t VpnLink::forget(std::uint32_t tenant) {
+  std::uint64_t gone = 0;
+  for (std::uint32_t number = 0; number < daemons_.size(); ++number) {
+    ipc::VpnMemory held = memory(number);
+    const auto take = [&gone, tenant](auto& list) {
+      const auto end = std::remove_if(list.begin(), list.end(), [tenant](const auto& one) { return one.tenant() == tenant; });
+      gone += static_cast<std::uint64_t>(list.end() - end);
+      const bool any = end != list.end();
+      list.erase(end, list.end());
+      return any;
+    };
+    const bool failures = take(*held.mutable_failures()), addresses = take(*held.mutable_addresses());
+    if ((failures || addresses) && !save(number, held)) std::fprintf(stderr, "controld: cannot write %s\n", path_of(number).c_str());
+  }
+  return gone;
+}
+
 ipc::VpnMemory VpnLink::memory(std::uint32_t daemon) const {
   std::ifstream file(path_of(daemon), std::ios::binary);
   std::ostringstream text;

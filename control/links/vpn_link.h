@@ -33,6 +33,8 @@ class VpnLink {
   void ask(const ipc::VpnQuestion& question, Answer answer);
   /// What a daemon saved last; empty when it saved nothing, or it cannot be read.
   [[nodiscard]] ipc::VpnMemory memory(std::uint32_t daemon) const;
+  /// Takes a tenant out of what daemons saved; returns how much there was.
+  std::uint64_t forget(std::uint32_t tenant);
 
  private:
   struct Asked {

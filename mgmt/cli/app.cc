@@ -7,6 +7,7 @@
 
 #include "mgmt/cli/accounts.h"
 #include "mgmt/cli/commands.h"
+#include "mgmt/cli/erasure.h"
 #include "mgmt/cli/explain.h"
 #include "mgmt/cli/log_commands.h"
 
@@ -70,6 +71,10 @@ struct Choice {
   LogDownloadRequest log_download;
   LogVerifyRequest log_verify;
   LogEraseRequest log_erase;
+  ErasureRequest erasure;
+  ReportRequest report;
+  BackupRequest backup;
+  WipeRequest wipe;
   ExplainRequest explain;
   std::function<ExitStatus(Session&)> action;
 };
@@ -250,6 +255,65 @@ void add_account(CLI::App& app, Choice& choice) {
   add("remove", "remove an account and end its sessions", ipc::LocalAccount::REMOVE);
 }
 
+void add_erasure(CLI::App& app, Choice& choice) {
+  CLI::App* erasure = app.add_subcommand("erasure", "ends of contracts: what they leave is erased at its day");
+  erasure->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, ipc::LocalErasure::What asked) {
+    CLI::App* command = erasure->add_subcommand(name, what);
+    CLI::Option* tenant = command->add_option("--tenant", choice.erasure.tenant, "service code or name");
+    if (asked != ipc::LocalErasure::LIST) {
+      tenant->required();
+      command->add_option("--what", choice.erasure.scope, "contract (default) or remote-access, which is an option of it")
+          ->check(CLI::IsMember({"contract", "remote-access"}));
+    }
+    if (asked == ipc::LocalErasure::END) {
+      command->add_option("--contract", choice.erasure.contract, "firewall, remote-access or other: gone in 90, 45 or 30 days")
+          ->check(CLI::IsMember({"firewall", "remote-access", "other"}));
+      command->add_option("--end", choice.erasure.end, "the last day, like 2026-11-30 (default: it ends now)");
+      command->add_option("--reason", choice.erasure.reason, "stands in the report");
+    }
+    command->callback([&choice, asked] {
+      choice.erasure.what = asked;
+      choice.action = [&choice](Session& s) { return manage_erasures(s, choice.erasure); };
+    });
+  };
+  add("list", "what ends, has ended and was erased", ipc::LocalErasure::LIST);
+  add("end", "end a contract or an option", ipc::LocalErasure::END);
+  add("withdraw", "take that back before its day", ipc::LocalErasure::WITHDRAW);
+  add("early", "erase now what has ended", ipc::LocalErasure::EARLY);
+  CLI::App* key = erasure->add_subcommand("key", "the unit's public key, to keep elsewhere: reports are verified with it");
+  key->add_option("-o,--output", choice.file, "write to FILE")->required();
+  key->callback([&] { choice.action = [&](Session& s) { return write_unit_key(s, choice.file); }; });
+  CLI::App* verify = erasure->add_subcommand("verify", "is this report as the unit signed it? asks no daemon");
+  verify->add_option("REPORT", choice.report.file, "of an erasure or a factory wipe")->required();
+  verify->add_option("--key", choice.report.key, "the unit's public key")->required();
+  verify->add_option("--log-key", choice.report.log_key, "the log's public key: its part is verified too");
+  verify->callback([&] { choice.action = [&](Session& s) { return verify_report(s, choice.report); }; });
+}
+
+void add_backup(CLI::App& app, Choice& choice) {
+  CLI::App* backup = app.add_subcommand("backup", "settings, accounts and numbers of the unit, sealed by a passphrase");
+  backup->require_subcommand(1);
+  const auto add = [&](const char* name, const char* what, ExitStatus (*act)(Session&, const BackupRequest&)) {
+    CLI::App* command = backup->add_subcommand(name, what);
+    command->add_option("FILE", choice.backup.file, "the backup")->required();
+    command->add_option("--passphrase-file", choice.backup.passphrase_file, "its first line is the passphrase")->required();
+    command->callback([&choice, act] { choice.action = [&choice, act](Session& s) { return act(s, choice.backup); }; });
+    return command;
+  };
+  add("create", "into FILE; records and keys of the unit are not in it", make_backup);
+  CLI::App* restore = add("restore", "put FILE in force; what was erased since stays away", restore_backup);
+  restore->add_option("-m,--comment", choice.backup.comment, "stands in the list of revisions");
+}
+
+void add_wipe(CLI::App& app, Choice& choice) {
+  CLI::App* wipe = app.add_subcommand("factory-wipe", "destroy all keys, then all data; every daemon has to be stopped");
+  wipe->add_option("--state-dir", choice.wipe.state_dir, "folder of all state (default: /var/lib/sekisho)");
+  wipe->add_option("-o,--report", choice.wipe.file, "write the signed report to FILE")->required();
+  wipe->add_flag("--yes-destroy-everything", choice.wipe.confirmed, "without this nothing happens");
+  wipe->callback([&] { choice.action = [&](Session& s) { return factory_wipe(s, choice.wipe); }; });
+}
+
 void add_log_options(CLI::App& command, Choice& choice) {
   command.add_option("--tenant", choice.log.tenant, "service code or name")->required();
   command.add_option("--type", choice.log.types, "comm, sec, vpn, acl, devauth, audit, loss, separated by commas (default: all)")
@@ -416,6 +480,9 @@ int run_sekishoctl(const std::vector<std::string>& arguments, const CliEnvironme
   add_binding(app, choice);
   add_vpn(app, choice);
   add_account(app, choice);
+  add_erasure(app, choice);
+  add_backup(app, choice);
+  add_wipe(app, choice);
   add_log(app, choice);
   add_explain(app, choice);
   add_completion(app, choice);

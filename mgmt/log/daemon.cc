@@ -7,7 +7,6 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/timex.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -46,12 +45,6 @@ Timestamp wall_clock() {
           .count())};
 }
 
-/// An outer source holds the kernel's clock in step.
-bool clock_in_step() {
-  timex state{};
-  return ::adjtimex(&state) != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
-}
-
 class Daemon final : public LogDaemon {
  public:
   explicit Daemon(const LogdOptions& options)
@@ -82,6 +75,7 @@ class Daemon final : public LogDaemon {
     const auto days = [kept = options.days_kept](const StreamName&) { return kept; };
     keeping_.emplace(store_, erasures_, days, note);
     questions_.set_kept(days);
+    journal_.set_over([this](const std::string& service_code) { return erasures_.is_over(service_code); });
     journal_.set_gate([this](const LogEntry& entry) { return takes(pressure_, entry); });
     load_names();
     SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, questions_, note));

@@ -42,6 +42,7 @@ Journal::Journal(LogStore& store, Random random) : store_(store), random_(std::m
 void Journal::write(std::vector<LogEntry> entries, Timestamp now) {
   std::map<Key, std::vector<LogEntry>> runs;
   for (LogEntry& entry : entries) {
+    if (over_ && over_(entry.svc)) continue;
     if (entry.type == LogKind::kLoss) {
       cover_loss(entry, now);
       continue;
@@ -64,6 +65,7 @@ void Journal::write(std::vector<LogEntry> entries, Timestamp now) {
 }
 
 void Journal::retry(Timestamp now) {
+  if (over_) std::erase_if(states_, [this](const auto& entry) { return over_(entry.first.stream.service_code); });
   for (auto& [key, state] : states_) {
     if (!state_of(key).recovered) continue;
     number_missed(key, state);

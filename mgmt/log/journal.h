@@ -28,6 +28,9 @@ class Journal {
   /// Asked of every record: what it does not let in is lost, and a loss record says so (disk_full).
   using Gate = std::function<bool(const LogEntry&)>;
   void set_gate(Gate gate) { gate_ = std::move(gate); }
+  /// Tenants that are gone for good: what still comes of them is dropped without a trace.
+  using Over = std::function<bool(const std::string& service_code)>;
+  void set_over(Over over) { over_ = std::move(over); }
   /// Tries again to store the loss records that the store refused.
   void retry(Timestamp now);
   Result<void> sync() { return store_.sync(); }
@@ -67,6 +70,7 @@ class Journal {
   LogStore& store_;
   Random random_;
   Gate gate_;
+  Over over_;
   std::map<Key, State> states_;
   std::uint64_t stored_ = 0, refused_ = 0;
   std::optional<Error> trouble_;

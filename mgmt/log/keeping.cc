@@ -60,7 +60,7 @@ Keeping::Keeping(Vault& vault, Erasures& erasures, DaysKept days, Note note)
       guard_(day_left(vault.keyring().folder())) {}
 
 void Keeping::see(Timestamp wall, std::chrono::nanoseconds monotonic, bool synchronised) {
-  guard_.see(wall, monotonic, synchronised);
+  guard_.see(wall.ns, monotonic, synchronised);
   if (guard_.steps() != steps_) {
     steps_ = guard_.steps();
     note_("the clock was set: nothing is removed by its day until it has been in step for ten minutes");

@@ -11,6 +11,8 @@ const TYPES = { html: "text/html; charset=utf-8", js: "text/javascript", css: "t
 const TENANT = "mfw00001234";
 const ALL = [
   "contract_view",
+  "erasure_view",
+  "erase",
   "accounts_manage",
   "rules_view",
   "rules_edit",
@@ -36,9 +38,42 @@ const OPERATOR = [
   "contract_view",
   "bindings_view",
   "quarantine_end",
+  "erasure_view",
+  "erase",
 ];
 export const NOW = Date.parse("2026-11-27T04:30:00Z");
 const at = (minutes) => new Date(NOW + minutes * 60_000).toISOString();
+
+const erasures = () => [
+  {
+    id: "e1",
+    tenant: "mfw00001234",
+    scope: "remote_access",
+    contract: "remote_access",
+    state: "requested",
+    end: at(3 * 24 * 60),
+    requested: at(-60),
+    requested_by: "yamada@mfw00001234",
+    reason: "拠点の統合",
+    readable_until: "2026-12-30",
+    planned: "2027-01-06",
+    limit: "2027-01-14",
+  },
+  {
+    id: "e2",
+    tenant: "mfw00001234",
+    scope: "remote_access",
+    contract: "remote_access",
+    state: "erased",
+    end: at(-60 * 24 * 60),
+    requested_by: "ops",
+    readable_until: "2026-10-28",
+    planned: "2026-11-04",
+    limit: "2026-11-12",
+    erased: at(-23 * 24 * 60),
+    report: '{"report":"erasure"}',
+  },
+];
 
 export function world() {
   const rule = (name, action, source, destination, service, rest = {}) => ({
@@ -558,6 +593,9 @@ const methods = {
     ],
   }),
   "POST T/consents": () => ({ id: "c2" }),
+  "GET T/erasures": () => ({ erasures: erasures() }),
+  "POST T/erasures": () => erasures()[0],
+  "GET platform/erasures": () => ({ erasures: erasures() }),
   "GET T/notices": () => notices(),
   "GET platform/notices": () => notices(),
   "POST platform/notices": (state, { body }) => ({ ...body.notice, id: "n9" }),

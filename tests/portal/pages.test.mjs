@@ -24,10 +24,11 @@ const TENANT_PAGES = [
   "notices",
   "accounts",
   "consents",
+  "erasures",
   "draft",
   "mine",
 ];
-const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-audit"];
+const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-erasures", "platform-audit"];
 const LOOKS = [
   { language: "ja", theme: "light", width: 1360 },
   { language: "en", theme: "dark", width: 390 },

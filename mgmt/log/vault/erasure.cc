@@ -20,7 +20,8 @@ namespace {
 
 constexpr Error kBad{ErrorCode::kMalformed, ErrorSite::kStore, 6};
 constexpr std::size_t kFileBytesMax = 64U << 20, kReasonMax = 1024;
-constexpr std::size_t kFields = 8;
+constexpr std::size_t kFields = 9, kFieldsBefore = 8;  // lines of before have no last word
+constexpr std::string_view kLast = "last";
 
 std::string hex_text(std::string_view text) {
   return text.empty() ? "-" : hex({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
@@ -71,7 +72,7 @@ std::string to_line(const Erasures::Order& order) {
   return order.service_code + ' ' + (types.empty() ? "all" : types) + ' ' +
          std::to_string(static_cast<int>(order.contract)) + ' ' + std::to_string(order.end.ns) + ' ' +
          std::string(text_of(order.state)) + ' ' + std::to_string(order.erased.ns) + ' ' + hex_text(order.reason) +
-         ' ' + hex_text(order.report);
+         ' ' + hex_text(order.report) + (order.last ? " " + std::string(kLast) : "");
 }
 
 Result<Erasures::Order> parse_order(std::string_view line) {
@@ -81,7 +82,7 @@ Result<Erasures::Order> parse_order(std::string_view line) {
     fields.push_back(line.substr(0, end));
   }
   fields.push_back(line);
-  if (fields.size() != kFields || !is_service_code(fields[0])) return kBad;
+  if (fields.size() < kFieldsBefore || fields.size() > kFields || !is_service_code(fields[0])) return kBad;
   Erasures::Order out;
   out.service_code = fields[0];
   for (std::string_view left = fields[1] == "all" ? std::string_view() : fields[1]; !left.empty();) {
@@ -100,6 +101,8 @@ Result<Erasures::Order> parse_order(std::string_view line) {
   }
   out.contract = static_cast<ipc::EraseLog::Contract>(contract);
   out.state = *state;
+  out.last = fields.size() == kFields;
+  if (out.last && fields[kFieldsBefore] != kLast) return kBad;
   return out;
 }
 
@@ -143,6 +146,12 @@ Result<void> Erasures::save() {
   return replace_for_good(vault_.disk(), vault_.keyring().folder() + "/erasures", text);
 }
 
+bool Erasures::is_over(const std::string& service_code) const {
+  return std::any_of(orders_.begin(), orders_.end(), [&](const Order& one) {
+    return one.last && one.state != State::kScheduled && one.service_code == service_code;
+  });
+}
+
 Erasures::Order* Erasures::find(const std::string& service_code, const std::vector<LogKind>& types) {
   const auto found = std::find_if(orders_.rbegin(), orders_.rend(), [&](const Order& one) {
     return one.service_code == service_code && one.types == types;
@@ -180,6 +189,10 @@ ipc::LogErasure Erasures::act(const ipc::EraseLog& request, Timestamp now) {
   if (!ipc::EraseLog::Contract_IsValid(request.contract())) return refuse("unknown contract");
   Order* order = find(request.service_code(), types);
   const bool open = order != nullptr && order->state == State::kScheduled;
+  // Asked again by one that did not hear the answer.
+  if (request.what() == ipc::EraseLog::NOW && request.last() && order != nullptr && order->last &&
+      order->state == State::kErased)
+    return answer(order);
   if (request.what() == ipc::EraseLog::REPORT) return answer(order);
   if (request.what() == ipc::EraseLog::WITHDRAW) {
     if (!open) return refuse("no erasure is scheduled");
@@ -199,9 +212,11 @@ ipc::LogErasure Erasures::act(const ipc::EraseLog& request, Timestamp now) {
                        State::kScheduled,
                        {},
                        request.reason(),
-                       {}});
+                       {},
+                       false});
     order = &orders_.back();
   }
+  order->last = request.what() == ipc::EraseLog::NOW && request.last() && types.empty();
   if (!save()) return refuse("the order cannot be written");
   if (request.what() == ipc::EraseLog::NOW && !erase(*order, now))
     return refuse("it was begun and could not be finished: it is tried again at the next start");

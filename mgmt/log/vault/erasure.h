@@ -25,6 +25,7 @@ class Erasures {
     State state{};
     Timestamp erased;
     std::string reason, report;
+    bool last = false;  ///< nothing of the tenant is stored any more, whatever still comes
   };
 
   explicit Erasures(Vault& vault) : vault_(vault) {}
@@ -34,6 +35,8 @@ class Erasures {
   /// Erases what is due on `today`, a day that is believed. Returns how many orders.
   Result<std::size_t> run(Day today, Timestamp now);
   [[nodiscard]] const std::vector<Order>& orders() const { return orders_; }
+  /// Whether the tenant is gone for good.
+  [[nodiscard]] bool is_over(const std::string& service_code) const;
 
   /// Days after the end: planned, and at the latest.
   static std::int64_t planned_days(ipc::EraseLog::Contract contract);

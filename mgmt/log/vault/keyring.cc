@@ -8,9 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <chrono>
-#include <cstdio>
 
 #include "mgmt/log/files.h"
 #include "mgmt/log/time_text.h"
@@ -22,7 +19,6 @@ constexpr std::string_view kMagic = "SKKEYS01", kBoxMagic = "SKBOXK01";
 constexpr std::size_t kFileBytesMax = 4U << 20, kKeyBytes = 32, kEntryBytes = 1 + 4 + kKeyBytes,
                       kSealedMin = 8 + 12 + kAeadTagBytes;
 constexpr Error kBadFile{ErrorCode::kMalformed, ErrorSite::kStore, 1};
-constexpr std::int64_t kJapanSeconds = std::int64_t{9} * 3600, kDaySeconds = 86'400;
 
 ByteSpan span_of(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -44,39 +40,11 @@ std::string open_text(const TenantKeys& keys) {
 }  // namespace
 
 Day day_of(Timestamp time) {
-  return day_numbered((static_cast<std::int64_t>(time.ns / 1'000'000'000) + kJapanSeconds) / kDaySeconds);
-}
-
-std::int64_t number_of(Day day) {
-  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(day / 10000)),
-                                         std::chrono::month(day / 100 % 100), std::chrono::day(day % 100)};
-  return std::chrono::sys_days(date).time_since_epoch().count();
-}
-
-Day day_numbered(std::int64_t number) {
-  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(number))};
-  return static_cast<Day>(static_cast<int>(date.year())) * 10000 + static_cast<unsigned>(date.month()) * 100 +
-         static_cast<unsigned>(date.day());
+  return day_at(static_cast<std::int64_t>(time.ns / 1'000'000'000));
 }
 
 Timestamp start_of(Day day) {
-  return {static_cast<std::uint64_t>(number_of(day) * kDaySeconds - kJapanSeconds) * 1'000'000'000};
-}
-
-std::string day_text(Day day) {
-  char out[16];
-  std::snprintf(out, sizeof(out), "%04u-%02u-%02u", day / 10000 % 10000, day / 100 % 100, day % 100);
-  return out;
-}
-
-std::optional<Day> parse_day(std::string_view text) {
-  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
-  const std::string digits =
-      std::string(text.substr(0, 4)) + std::string(text.substr(5, 2)) + std::string(text.substr(8, 2));
-  Day day = 0;
-  const auto [end, status] = std::from_chars(digits.data(), digits.data() + digits.size(), day);
-  if (status != std::errc{} || end != digits.data() + digits.size() || day < 1970'01'01) return std::nullopt;
-  return day_numbered(number_of(day)) == day ? std::optional(day) : std::nullopt;
+  return {static_cast<std::uint64_t>(begin_of(day)) * 1'000'000'000};
 }
 
 Result<TenantKeys> parse_keys(std::string_view text) {

@@ -8,22 +8,14 @@
 
 #include "base/crypto/aead.h"
 #include "base/crypto/signature.h"
+#include "base/time/civil_day.h"
 #include "mgmt/log/store.h"
 #include "mgmt/log/vault/disk.h"
 
 namespace sekisho::mgmt {
 
-/// A civil day in Japan: 20241128.
-using Day = std::uint32_t;
-inline constexpr Day kDayMost = 9999'12'31;
+/// The civil day of a record's time, and midnight at its beginning.
 Day day_of(Timestamp time);
-/// "2024-11-28".
-std::string day_text(Day day);
-std::optional<Day> parse_day(std::string_view text);
-/// Days since 1970 and back: what days are counted with.
-std::int64_t number_of(Day day);
-Day day_numbered(std::int64_t number);
-/// Midnight in Japan at the day's beginning.
 Timestamp start_of(Day day);
 
 /// Which keys a tenant has: one for each stream and day.

@@ -24,6 +24,7 @@ import { Logs } from "./pages/logs";
 import { Audit } from "./pages/audit";
 import { Accounts } from "./pages/accounts";
 import { Consents } from "./pages/consents";
+import { Erasures } from "./pages/erasures";
 import { Notices } from "./pages/notices";
 import { Revisions } from "./pages/revisions";
 import { Platform, Staff } from "./pages/platform";
@@ -59,6 +60,14 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
         icon: "notices",
         view: Notices,
         action: "platform_edit",
+        provider: true,
+      },
+      {
+        path: "platform-erasures",
+        title: "page.erasures",
+        icon: "trash",
+        view: Erasures,
+        action: "platform_view",
         provider: true,
       },
       { path: "platform-audit", title: "page.audit", icon: "audit", view: Audit, action: "platform_audit", provider: true },
@@ -98,6 +107,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
       { path: "notices", title: "page.notices", icon: "notices", view: Notices, action: "contract_view" },
       { path: "accounts", title: "page.accounts", icon: "accounts", view: Accounts, action: "accounts_manage" },
       { path: "consents", title: "page.consents", icon: "consent", view: Consents, action: "contract_view" },
+      { path: "erasures", title: "page.erasures", icon: "trash", view: Erasures, action: "erasure_view" },
     ],
   },
 ];

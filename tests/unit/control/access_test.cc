@@ -95,6 +95,15 @@ TEST(Roles, ThePageInTheDocumentationIsTheMatrix) {
   EXPECT_EQ(text.str(), permissions_page()) << "controld --permissions >docs/permissions.md";
 }
 
+TEST(Roles, EveryActionHasItsRow) {
+  for (int i = 0; i < api::Action_descriptor()->value_count(); ++i) {
+    const auto action = static_cast<api::Action>(api::Action_descriptor()->value(i)->number());
+    bool any = false;
+    for (std::size_t role = 0; role < kRoles; ++role) any = any || grant_of(static_cast<Role>(role), action) != Grant::kNo;
+    EXPECT_TRUE(any) << to_text(action);
+  }
+}
+
 TEST(Roles, NoRoleOfATenantMayAnythingOfThePlatformAndNoProviderAnythingInsideATenantWithoutLeave) {
   for (std::size_t i = 0; i < kRoles; ++i) {
     const auto role = static_cast<Role>(i);

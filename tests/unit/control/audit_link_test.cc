@@ -2,9 +2,13 @@
 // Goal: what controld did reaches logd, whoever of the two dies in between, and each tenant hears of its own part
 // alone.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <string>
 
 #include "control/links/audit_link.h"
@@ -26,7 +30,7 @@ class AuditLinkTest : public testing::Test {
   static ipc::ToEventLog record(const std::string& comment) {
     ipc::ToEventLog out;
     out.set_service_code("acm00000001"), out.set_node("u0");
-    out.mutable_audit()->set_comment(comment);
+    out.mutable_audit()->set_comment(comment), out.mutable_audit()->set_result("ok");
     return out;
   }
   void turn() {
@@ -89,6 +93,96 @@ TEST_F(AuditLinkTest, KeepsARecordUntilItIsAcknowledgedOverRestartsOfBoth) {
   while (link.waiting() > 0) turn();
   EXPECT_EQ(std::filesystem::file_size(file), 0U);
   link.stop();
+}
+
+TEST_F(AuditLinkTest, AnActIsOnTheDiskBeforeItBeginsAndSaysWhenNobodyLivedToFinishIt) {
+  const std::string socket = folder_ + "/event.sock", file = folder_ + "/audit.bin";
+  {
+    AuditLink link(io_, socket, file);
+    link.start();
+    const auto first = link.begin(record("finished")), second = link.begin(record("broken off")), third = link.begin(record("nothing"));
+    ASSERT_TRUE(first && second && third);
+    EXPECT_EQ(link.waiting(), 0U) << "not sent before it is known what came of it";
+    link.finish(*first, [](ipc::AuditRecord& act) { act.set_result("ok"); });
+    EXPECT_EQ(link.waiting(), 1U);
+    link.stop();
+  }  // killed
+  auto listener = std::move(IpcListener::listen(socket, 0600)).value();
+  AuditLink link(io_, socket, file);
+  link.start();
+  IpcConnection logd = accept(listener);
+  std::map<std::string, std::string> results;
+  for (int i = 0; i < 3; ++i) {
+    const ipc::ToEventLog act = next(logd);
+    results[act.audit().comment()] = act.audit().result() + ' ' + act.audit().cause();
+  }
+  EXPECT_EQ(results["finished"], "ok ");
+  EXPECT_EQ(results["broken off"], "fail interrupted");
+  link.stop();
+}
+
+TEST_F(AuditLinkTest, NobodyActsWhereItCannotBeWritten) {
+  AuditLink nowhere(io_, folder_ + "/event.sock", folder_ + "/no/such/folder/audit.bin");
+  nowhere.start();
+  EXPECT_FALSE(nowhere.takes());
+  EXPECT_FALSE(nowhere.begin(record("x")));
+  nowhere.stop();
+  AuditLink full(io_, folder_ + "/event.sock", folder_ + "/audit.bin");
+  full.start();
+  const auto size = [this] { return std::filesystem::file_size(folder_ + "/audit.bin"); };
+  ASSERT_TRUE(full.begin(record("fits")));
+  const auto before = size();
+  rlimit held{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &held), 0);
+  const rlimit small{before + 10, held.rlim_max};  // half a record fits
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const bool begun = full.begin(record("does not fit")).has_value();
+  const bool takes = full.takes();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &held), 0);
+  std::signal(SIGXFSZ, ignored);
+  EXPECT_FALSE(begun);
+  EXPECT_TRUE(takes) << "it may fit later";
+  EXPECT_EQ(size(), before) << "half a record would hide all that follow it";
+  EXPECT_TRUE(full.begin(record("fits again")));
+  full.stop();
+}
+
+TEST_F(AuditLinkTest, SomebodyWhoReadsWaitsForWhatHeDid) {
+  const std::string socket = folder_ + "/event.sock";
+  auto listener = std::move(IpcListener::listen(socket, 0600)).value();
+  AuditLink link(io_, socket, folder_ + "/audit.bin");
+  link.start();
+  int told = 0;
+  link.when_stored([&told] { ++told; });
+  EXPECT_EQ(told, 1) << "nothing waits";
+  link.add(record("mine"));
+  link.when_stored([&told] { ++told; });
+  IpcConnection logd = accept(listener);
+  const ipc::ToEventLog act = next(logd);
+  EXPECT_EQ(told, 1);
+  acknowledge(logd, act.number());
+  while (told < 2) turn();
+  link.stop();
+}
+
+TEST_F(AuditLinkTest, ATenantIsForgottenAndTheOthersRecordsStay) {
+  const std::string socket = folder_ + "/event.sock", file = folder_ + "/audit.bin";
+  AuditLink link(io_, socket, file);
+  link.start();
+  link.add(record("gone"));
+  ipc::ToEventLog other = record("stays");
+  other.set_service_code("glx00000001");
+  link.add(other);
+  EXPECT_EQ(link.forget("acm00000001"), 1U);
+  link.stop();
+  AuditLink again(io_, socket, file);
+  again.start();
+  EXPECT_EQ(again.waiting(), 1U);
+  std::ifstream in(file, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  EXPECT_EQ(bytes.find("acm00000001"), std::string::npos);
+  again.stop();
 }
 
 TEST(AuditLinkTenants, HearOfTheirOwnPart) {

@@ -12,6 +12,7 @@
 
 #include "mgmt/log/keeping.h"
 #include "mgmt/log/time_text.h"
+#include "mgmt/log/journal.h"
 #include "mgmt/log/vault/download.h"
 #include "mgmt/log/vault/search.h"
 #include "mgmt/log/vault/verify.h"
@@ -641,6 +642,37 @@ TEST(VaultErasure, DeadlinesAreCivilDaysAfterTheEnd) {
     request.set_what(ipc::EraseLog::WITHDRAW);
     EXPECT_FALSE(next.act(request, {kNoon}).ok());
   }
+}
+
+TEST(VaultErasure, AfterALastOneNothingOfTheTenantIsStoredAndAskedAgainItSaysTheSame) {
+  Filled f(3);
+  f.seal();
+  Erasures erasures(*f.vault);
+  ASSERT_TRUE(erasures.open({kNoon}));
+  Journal journal(*f.vault, kernel_random());
+  journal.set_over([&erasures](const std::string& code) { return erasures.is_over(code); });
+  const auto late = [](const char* code) {
+    LogEntry entry = make_entry(LogKind::kSec);
+    entry.svc = code, entry.node = "u0", entry.ts = Timestamp{kNoon};
+    return entry;
+  };
+  journal.write({late(kAcmeCode)}, {kNoon});
+  EXPECT_EQ(all_of(*f.vault, kAcmeSec).size(), 1U);
+  ipc::EraseLog request;
+  request.set_service_code(kAcmeCode), request.set_what(ipc::EraseLog::NOW), request.set_last(true);
+  const auto said = erasures.act(request, {kNoon});
+  ASSERT_TRUE(said.ok()) << said.error();
+  EXPECT_TRUE(erasures.is_over(kAcmeCode));
+  EXPECT_FALSE(erasures.is_over("glx00000001"));
+  EXPECT_EQ(erasures.act(request, {kNoon + kDay}).report(), said.report());
+  journal.write({late(kAcmeCode), late("glx00000001")}, {kNoon});
+  journal.retry({kNoon});
+  EXPECT_TRUE(all_of(*f.vault, kAcmeSec).empty());
+  EXPECT_EQ(all_of(*f.vault, {"glx00000001", LogKind::kSec}).size(), 1U);
+  EXPECT_TRUE(journal.settled());
+  Erasures next(*f.vault);
+  ASSERT_TRUE(next.open({kNoon}));
+  EXPECT_TRUE(next.is_over(kAcmeCode)) << "after a restart too";
 }
 
 TEST(VaultErasure, IsWithdrawnBeforeTheEndOnly) {

@@ -85,6 +85,13 @@ export const api = {
   end_consent: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `consents/${word(id)}`)),
   notices: (tenant: string) => ask<T.NoticeList>("GET", of(tenant, "notices")),
 
+  erasures: (tenant: string) => ask<T.ErasureList>("GET", of(tenant, "erasures")),
+  all_erasures: () => ask<T.ErasureList>("GET", "platform/erasures"),
+  end_contract: (tenant: string, body: { scope: string; contract: string; end: string; reason: string }) =>
+    ask<T.Erasure>("POST", of(tenant, "erasures"), { body, key: once() }),
+  withdraw_erasure: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `erasures/${word(id)}`)),
+  erase_early: (tenant: string, id: string) => ask<T.Erasure>("POST", of(tenant, `erasures/${word(id)}/early`), { body: {} }),
+
   status: () => rows("platform/status"),
   tenant_use: () => rows("platform/tenants"),
   platform_config: () => ask<T.Config>("GET", "platform/config"),

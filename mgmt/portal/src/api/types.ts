@@ -260,6 +260,26 @@ export interface Consent {
   uses?: number;
   last_use?: string;
 }
+export interface Erasure {
+  id: string;
+  tenant: string;
+  scope: string;
+  contract?: string;
+  state: string;
+  end?: string;
+  requested?: string;
+  requested_by?: string;
+  reason?: string;
+  readable_until?: string;
+  planned?: string;
+  limit?: string;
+  erased?: string;
+  report?: string;
+  late?: boolean;
+}
+export interface ErasureList {
+  erasures?: Erasure[];
+}
 export interface ConsentList {
   consents?: Consent[];
 }
