@@ -392,7 +392,8 @@ const RadiusGroupPlan* TenantPlan::radius_group(std::uint32_t wanted) const {
   if (wanted == 0) return nullptr;
   for (const RadiusPlan& one : radius) {
     const auto found = std::ranges::find_if(one.groups, [wanted](const RadiusGroupPlan& group) {
-      return group.id == wanted || std::ranges::any_of(group.rights.with_device, [wanted](const auto& each) { return each.second.id == wanted; });
+      const auto is = [wanted](const auto& each) { return each.second.id == wanted; };
+      return group.id == wanted || std::ranges::any_of(group.rights.with_device, is);
     });
     if (found != one.groups.end()) return &*found;
   }

@@ -278,8 +278,8 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person};
 }
 
-void SessionRecorder::forged(std::uint32_t tenant, const std::string& backend, std::uint64_t count, std::chrono::steady_clock::time_point first,
-                             std::chrono::steady_clock::time_point last) {
+void SessionRecorder::forged(std::uint32_t tenant, const std::string& backend, std::uint64_t count,
+                             std::chrono::steady_clock::time_point first, std::chrono::steady_clock::time_point last) {
   const std::uint64_t now = now_ns();
   const auto ago = [](std::chrono::steady_clock::time_point when) {
     const auto age = std::chrono::steady_clock::now() - when;

@@ -81,7 +81,8 @@ std::string user_key(std::string_view service_code, std::string_view user) { ret
 std::string device_user_key(std::string_view service_code, std::string_view user, std::string_view device_group) {
   return id_key({service_code, "device", user, device_group});
 }
-std::string device_radius_key(std::string_view service_code, std::string_view backend, std::string_view value, std::string_view device_group) {
+std::string device_radius_key(std::string_view service_code, std::string_view backend, std::string_view value,
+                              std::string_view device_group) {
   return id_key({service_code, "device", backend, value, device_group});
 }
 std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value) {

@@ -44,8 +44,8 @@ void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& report
   const auto first = static_cast<std::ptrdiff_t>(builder.users.size());
   const DeviceConditions devices(tenant);
   if (!devices.fit()) {
-    reporter.error(Path(), "tenant " + tenant.service_code() + ": its user groups, and the different devices that rules ask of them, are more than " +
-                               std::to_string(limits::kUserGroupsPerTenantMax) + " together");
+    reporter.error(Path(), "tenant " + tenant.service_code() + ": its user groups, and the different devices that rules ask of them, are" +
+                               " more than " + std::to_string(limits::kUserGroupsPerTenantMax) + " together");
   }
   std::uint64_t everyone = 0;
   for (int i = 0; i < tenant.user_groups_size(); ++i) everyone |= std::uint64_t{tenant.user_groups(i).everyone() ? 1U : 0U} << i;

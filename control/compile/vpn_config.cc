@@ -175,7 +175,8 @@ void fill(ipc::VpnPool& out, const model::Pool& pool) {
 
 /// What rules make of somebody in these groups, without a device and with each kind of it; `key`: of its number.
 template <typename Out, typename Key>
-void fill_rights(Out& out, const DeviceConditions& devices, std::uint64_t groups, const std::set<std::string>& kinds, Ids& ids, const Key& key) {
+void fill_rights(Out& out, const DeviceConditions& devices, std::uint64_t groups, const std::set<std::string>& kinds, Ids& ids,
+                 const Key& key) {
   out.set_permitted(devices.permits(groups));
   for (const std::string& kind : kinds) {
     auto& one = *out.add_with_device();
@@ -199,7 +200,8 @@ void add_users(ipc::VpnTenant& out, const model::Tenant& tenant, const DeviceCon
   }
 }
 
-void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const model::Tenant& tenant, const DeviceConditions& devices, Ids& ids) {
+void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const model::Tenant& tenant, const DeviceConditions& devices,
+          Ids& ids) {
   const std::string& service_code = tenant.service_code();
   out.set_name(backend.name());
   out.set_port(ids.number(IdKind::kPort, port_key(service_code, backend.port())));

@@ -205,7 +205,8 @@ class PolicyCheck {
     for (int i = 0; i < rule.device_groups_size(); ++i) {
       const std::string& name = rule.device_groups(i);
       const auto& devices = tenant_.devices();
-      if (std::any_of(devices.begin(), devices.end(), [&](const auto& device) { return device.group() == name && !name.empty(); })) continue;
+      const auto in_it = [&name](const auto& device) { return device.group() == name && !name.empty(); };
+      if (std::any_of(devices.begin(), devices.end(), in_it)) continue;
       reporter_.no_such_name(Path(here, "device_groups", i), {".devices"}, "there is no device in a group named \"" + name + '"');
     }
   }

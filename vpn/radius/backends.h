@@ -51,7 +51,8 @@ class Backends : public EapBackend {
   /// Everybody who waits goes on, unanswered.
   void stop();
 
-  /// Answers and requests that were not what they claimed to be, by tenant and backend: the first at once, those of the next minute together.
+  /// Answers and requests that were not what they claimed to be, by tenant and backend: the first at once, those of the next minute
+  /// together.
   struct Forgery {
     std::uint32_t tenant = 0;
     std::string backend;
