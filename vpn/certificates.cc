@@ -123,7 +123,9 @@ std::string hex_of(const ASN1_INTEGER* number) {
     out += kDigits[bytes[i] >> 4U];
     out += kDigits[bytes[i] & 15U];
   }
-  return out;
+  // As the configuration names them: a number has no leading zeros.
+  const std::size_t first = out.find_first_not_of('0');
+  return first == std::string::npos ? "0" : out.substr(first);
 }
 
 Fingerprint fingerprint(X509* certificate) {

@@ -34,6 +34,8 @@ bool may_come_from(const TenantPlan& tenant, const GroupPlan& group, const Addre
          std::find(group.source_countries.begin(), group.source_countries.end(), country) != group.source_countries.end();
 }
 
+constexpr std::string_view kNothingToReach = "no rule would let the user reach anything, and the gateway refuses such users";
+
 bool may_not_come_in(const DeviceVerdict& device) {
   return device.result == DeviceVerdict::Result::kFail || device.result == DeviceVerdict::Result::kPending;
 }
@@ -88,6 +90,21 @@ struct UserDirectory::Found {
   const RadiusGroupPlan* granted = nullptr;   ///< by a backend's word
   const GroupPlan* group = nullptr;
 
+  [[nodiscard]] const DevicePlan* device(const std::optional<std::string>& serial) const {
+    const auto registered = serial ? tenant->devices.find(*serial) : tenant->devices.end();
+    return registered == tenant->devices.end() ? nullptr : registered->second.get();
+  }
+  [[nodiscard]] UnknownDevice unknown_device() const {
+    const auto rule = tenant->device_policies.find(group->device_policy);
+    return rule == tenant->device_policies.end() ? UnknownDevice::kDeny : rule->second;
+  }
+  /// True: rules may know him by this number, with one of his devices or without.
+  [[nodiscard]] bool goes_by(std::uint32_t user_id) const {
+    const RightsPlan* rights = granted != nullptr ? &granted->rights : user != nullptr ? &user->rights : nullptr;
+    return user_id == id() || (rights != nullptr && std::ranges::any_of(rights->with_device, [user_id](const auto& one) {
+                                 return one.second.id == user_id;
+                               }));
+  }
   [[nodiscard]] std::uint32_t id() const { return granted != nullptr ? granted->id : user != nullptr ? user->id : 0; }
   [[nodiscard]] std::span<const std::string> groups() const {
     if (granted != nullptr) return granted->groups;
@@ -114,48 +131,79 @@ Cause UserDirectory::judge(const Found& found, const Address& source) const {
   return may_come_from(*found.tenant, *found.group, source) ? Cause::kNone : Cause::kSourceAddress;
 }
 
+/// Why a device that somebody registered will not do for this user now.
+DeviceVerdict::Why UserDirectory::fault_of(const Found& found, const DevicePlan& device) const {
+  using Why = DeviceVerdict::Why;
+  if (device.state == DevicePlan::State::kRequested) return Why::kNotApproved;
+  if (device.state == DevicePlan::State::kDisabled) return Why::kDisabled;
+  if (device.valid_until != 0 && device.valid_until <= clock_()) return Why::kExpired;
+  if (!device.owner.empty() && (found.user == nullptr || folded(found.user->name) != device.owner)) return Why::kUserMismatch;
+  return device.owner_group.empty() || std::ranges::count(found.groups(), device.owner_group) != 0 ? Why::kNone : Why::kGroup;
+}
+
 DeviceVerdict UserDirectory::judge_device(const Found& found, const std::optional<std::string>& serial) const {
   using Result = DeviceVerdict::Result;
   using Why = DeviceVerdict::Why;
   DeviceVerdict out;
   const std::string& policy = found.group->device_policy;
   out.policy = policy.empty() ? "none" : policy;
-  const auto registered = serial ? found.tenant->devices.find(*serial) : found.tenant->devices.end();
-  const DevicePlan* device = registered == found.tenant->devices.end() ? nullptr : registered->second.get();
+  const DevicePlan* device = found.device(serial);
   if (device != nullptr) out.id = device->id, out.name = device->label, out.group = device->group, out.os = device->os;
   const auto say = [&out](Result result, Why why) { return out.result = result, out.why = why, out; };
   if (policy.empty()) return say(Result::kSkipped, Why::kNone);
   if (device == nullptr) {
-    const auto rule = found.tenant->device_policies.find(policy);
-    const bool allowed = serial && rule != found.tenant->device_policies.end() && rule->second;
-    return allowed ? say(Result::kOk, Why::kNone) : say(Result::kFail, Why::kUnregistered);
+    // Without a certificate there is nothing that could be approved.
+    const UnknownDevice unknown = serial ? found.unknown_device() : UnknownDevice::kDeny;
+    if (unknown == UnknownDevice::kRequest) return say(Result::kPending, Why::kNotApproved);
+    return unknown == UnknownDevice::kAllow ? say(Result::kOk, Why::kNone) : say(Result::kFail, Why::kUnregistered);
   }
-  if (device->state == DevicePlan::State::kRequested) return say(Result::kPending, Why::kNotApproved);
-  if (device->state == DevicePlan::State::kDisabled) return say(Result::kFail, Why::kDisabled);
-  if (device->valid_until != 0 && device->valid_until <= clock_()) return say(Result::kFail, Why::kExpired);
-  if (!device->owner.empty() && (found.user == nullptr || folded(found.user->name) != device->owner)) {
-    return say(Result::kFail, Why::kUserMismatch);
-  }
-  if (!device->owner_group.empty() &&
-      std::ranges::count(found.groups(), device->owner_group) == 0) {
-    return say(Result::kFail, Why::kGroup);
-  }
-  return say(Result::kOk, Why::kNone);
+  const Why fault = fault_of(found, *device);
+  return say(fault == Why::kNone ? Result::kOk : fault == Why::kNotApproved ? Result::kPending : Result::kFail, fault);
+}
+
+/// How rules know him. A device counts that somebody registered and that will do, or that his group's policy lets in unregistered.
+DeviceIdPlan UserDirectory::rights(const Found& found, const std::optional<std::string>& serial) const {
+  const RightsPlan* all = found.granted != nullptr ? &found.granted->rights : found.user != nullptr ? &found.user->rights : nullptr;
+  if (all == nullptr) return {found.id(), found.tenant != nullptr && found.tenant->stranger_permitted};
+  const DevicePlan* device = found.device(serial);
+  const bool proven = serial && (device != nullptr ? fault_of(found, *device) == DeviceVerdict::Why::kNone
+                                                   : found.unknown_device() == UnknownDevice::kAllow);
+  if (!proven) return {found.id(), all->permitted};
+  auto known = all->with_device.find(device != nullptr ? device->group : std::string());
+  if (known == all->with_device.end()) known = all->with_device.find(std::string());
+  return known == all->with_device.end() ? DeviceIdPlan{found.id(), all->permitted} : known->second;
+}
+
+UserDirectory::Found UserDirectory::find(const Entry& entry) const {
+  return find(entry.tenant, entry.gateway, entry.user, entry.grant.backend.empty() ? entry.user_id : entry.grant.user_id);
 }
 
 Cause UserDirectory::judge_again(const Entry& entry) const {
-  const Found found = find(entry.tenant, entry.gateway, entry.user, entry.user_id);
+  const Found found = find(entry);
   const bool removed = found.user == nullptr && found.granted == nullptr && entry.user_id != 0 && entry.grant.backend.empty();
   if (found.gateway != nullptr && removed) return Cause::kAdmin;
   const Cause cause = judge(found, entry.source);
   if (cause != Cause::kNone) return cause;
   // Who has another password now may be somebody else than who came in by the old one.
   if (entry.secret != 0 && (found.user == nullptr || !has_secret(*found.user, entry.secret))) return Cause::kAdmin;
-  // One that a daemon before left has no certificate any more: its client comes again and shows it.
-  if (!entry.left && may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
-  // The data plane was told another user or Port: he has to come in again.
+  const bool ungranted = !entry.grant.backend.empty() && found.granted == nullptr;  // its backend has no such group any more
+  // The data plane was told another Port: he has to come in again.
   const bool same_port = entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port;
-  return found.id() == entry.user_id && same_port ? Cause::kNone : Cause::kConfig;
+  if (ungranted || !same_port) return Cause::kConfig;
+  // One that a daemon before left has no certificate any more: its client comes again and shows it.
+  if (entry.left) return found.goes_by(entry.user_id) ? Cause::kNone : Cause::kConfig;
+  if (may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
+  return found.gateway->refuse_if_no_permit && !rights(found, entry.device).permitted ? Cause::kConfig : Cause::kNone;
+}
+
+/// Ends a session that may not stay; one that stays may have become another user for rules.
+void UserDirectory::review(std::uint64_t session, Entry& entry) {
+  if (const Cause cause = judge_again(entry); cause != Cause::kNone) return end(session, entry, cause);
+  if (entry.left || entry.ending) return;
+  const std::uint32_t now = rights(find(entry), entry.device).id;
+  if (now == entry.user_id) return;
+  entry.user_id = now;
+  renamed_.push_back({session, now});
 }
 
 void UserDirectory::end(std::uint64_t session, Entry& entry, Cause cause) {
@@ -178,9 +226,7 @@ void UserDirectory::judge_live() {
 
 void UserDirectory::end_unwelcome() {
   if (plan_->generation == 0) return;  // nobody has said yet who may be in: what a daemon before left stays
-  for (auto& [session, entry] : entries_) {
-    if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
-  }
+  for (auto& [session, entry] : entries_) review(session, entry);
 }
 
 std::shared_ptr<const Plan> UserDirectory::plan() const {
@@ -333,10 +379,12 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   if (const ProvenCertificate* device = session.certificate(true)) serial = device->facts.serial;
   const DeviceVerdict device = judge_device(found, serial);
   if (may_not_come_in(device)) return {Cause::kDevice, device};
+  const DeviceIdPlan known = rights(found, serial);
+  if (found.gateway->refuse_if_no_permit && !known.permitted) return {Cause::kConfig, device, kNothingToReach};
   const std::int64_t now = clock_();
   if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
-  Entry entry{session.path.tenant, std::string(gateway), user, found.id(), found.group->name, found.group->pool,
+  Entry entry{session.path.tenant, std::string(gateway), user, known.id, found.group->name, found.group->pool,
               found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant), {}, {}, 0};
   if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, device};
   if (entry.grant.backend.empty() && found.user != nullptr) entry.secret = secret_mark(*found.user, session);
@@ -404,7 +452,7 @@ std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t ses
   Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since, entry.grant.backend,
                entry.grant.session_seconds, 0, entry.grant.method, person_of(entry.user), person_of(entry.group), entry.others,
                entry.displaced};
-  const Found who = find(entry.tenant, entry.gateway, entry.user, entry.user_id);
+  const Found who = find(entry);
   if (who.tenant != nullptr) out.groups = who.tenant->groups_of(who.groups());
   if (!entry.grant.backend.empty()) out.person = person_of(entry.user);
   out.sessions = static_cast<std::uint32_t>(counted(entry.tenant, entry.user).size() + foreign_of(entry.tenant, out.account).size());
@@ -428,7 +476,7 @@ void UserDirectory::moved(const Session& session) {
   const auto found = entries_.find(session.id);
   if (found == entries_.end()) return;
   found->second.source = session.path.remote.address;
-  if (const Cause cause = judge_again(found->second); cause != Cause::kNone) end(session.id, found->second, cause);
+  review(session.id, found->second);
 }
 
 void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user,
@@ -438,8 +486,7 @@ void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::stri
   for (const Address& address : leases) leases_.adopt(tenant, address, session, name);
   add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true, {}, {}, {}, 0});
   if (plan_->generation == 0) return;
-  Entry& entry = entries_.at(session);
-  if (const Cause cause = judge_again(entry); cause != Cause::kNone) end(session, entry, cause);
+  review(session, entries_.at(session));
 }
 
 bool UserDirectory::unlock(std::uint32_t tenant, std::string_view user) {
@@ -477,6 +524,21 @@ void UserDirectory::restore(const ipc::VpnMemory& memory) {
 void UserDirectory::learn(const ipc::LearnVpnFailures& told) {
   const std::lock_guard lock(mutex_);
   if (lockout_.learn(told, clock_())) ++failures_;
+}
+
+void UserDirectory::set_group(std::uint64_t session, std::uint32_t user_id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(session);
+  if (found == entries_.end()) return;
+  if (found->second.left) return end(session, found->second, Cause::kConfig);  // who comes again is in the new groups
+  if (found->second.grant.backend.empty()) return;
+  found->second.grant.user_id = user_id;
+  review(session, found->second);
+}
+
+std::vector<UserDirectory::Renamed> UserDirectory::take_renamed() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(renamed_, {});
 }
 
 std::vector<UserDirectory::Ending> UserDirectory::take_endings() {

@@ -57,6 +57,8 @@ class UserDirectory : public Directory {
   void grant(std::uint64_t session, Grant grant);
   /// The backend changes its mind about how long, counted from the beginning.
   void set_session_seconds(std::uint64_t session, std::uint32_t seconds);
+  /// The backend changes its mind about his groups: `user_id` of another of its RadiusGroupPlans.
+  void set_group(std::uint64_t session, std::uint32_t user_id);
 
   /// A session that was authorized, as its records show it.
   struct Admitted {
@@ -108,6 +110,12 @@ class UserDirectory : public Directory {
   void learn(const ipc::LearnVpnFailures& told);
   /// Sessions that have to go since the last call.
   std::vector<Ending> take_endings();
+  /// A session stays and rules know its user by another UserId: the data plane has to be told.
+  struct Renamed {
+    std::uint64_t session = 0;
+    std::uint32_t user_id = 0;
+  };
+  std::vector<Renamed> take_renamed();
 
  private:
   struct Entry {
@@ -139,6 +147,10 @@ class UserDirectory : public Directory {
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
   [[nodiscard]] DeviceVerdict judge_device(const Found& found, const std::optional<std::string>& serial) const;
+  [[nodiscard]] DeviceVerdict::Why fault_of(const Found& found, const DevicePlan& device) const;
+  [[nodiscard]] DeviceIdPlan rights(const Found& found, const std::optional<std::string>& serial) const;
+  [[nodiscard]] Found find(const Entry& entry) const;
+  void review(std::uint64_t session, Entry& entry);
   /// Room for one more session of the user's: whom it costs his is noted in `entry`, or ended.
   Cause make_room(const Found& found, const std::string& user, Entry& entry);
   [[nodiscard]] std::vector<std::uint32_t> foreign_of(std::uint32_t tenant, std::uint64_t account) const;
@@ -160,6 +172,7 @@ class UserDirectory : public Directory {
   std::map<std::uint32_t, Foreign> foreign_;  ///< by tunnel
   Lockout lockout_;
   std::vector<Ending> endings_;
+  std::vector<Renamed> renamed_;
   std::uint64_t failures_ = 0;  ///< changes of lockout_
   std::uint64_t saved_ = 0;     ///< changes of both when they were saved
 };

@@ -136,6 +136,7 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.idle_seconds = from.idle_seconds();
   out.session_seconds_max = from.session_seconds_max();
   out.default_group = from.default_group();
+  out.refuse_if_no_permit = from.refuse_if_no_permit();
   gateway.accept_eap_radius = from.accept_eap_radius();
   out.radius = texts_of(from.radius());
   if (from.has_pptp()) {
@@ -150,12 +151,22 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   return out;
 }
 
+template <typename T>
+Result<RightsPlan> rights_of(const T& from) {
+  RightsPlan out{from.permitted(), {}};
+  for (const ipc::VpnDeviceId& one : from.with_device()) {
+    if (one.id() == 0 || !out.with_device.emplace(one.group(), DeviceIdPlan{one.id(), one.permitted()}).second) return kBad;
+  }
+  return out;
+}
+
 Result<UserPlan> user_of(const ipc::VpnUser& from) {
   UserPlan out;
   if (from.name().empty() || from.id() == 0 || (!from.nt_hash().empty() && from.nt_hash().size() != kNtHashBytes)) return kBad;
   SEKISHO_TRY(std::vector<Address> own, addresses_of(from.static_addresses()));
+  SEKISHO_TRY(RightsPlan rights, rights_of(from));
   return UserPlan{from.id(), from.name(), Secret(from.nt_hash()), Secret(from.psk()), from.suspended(), texts_of(from.groups()),
-                  std::move(own), from.ppk_id(), Secret(from.ppk())};
+                  std::move(own), from.ppk_id(), Secret(from.ppk()), std::move(rights)};
 }
 
 Result<GroupPlan> group_of(const ipc::VpnGroup& from) {
@@ -191,7 +202,11 @@ Result<void> take_devices(const ipc::VpnTenant& from, TenantPlan& out) {
       if (!out.devices.emplace(serial, device).second) return kBad;
     }
   }
-  for (const ipc::VpnDevicePolicy& one : from.device_policies()) out.device_policies.emplace(one.name(), one.allow_unknown());
+  for (const ipc::VpnDevicePolicy& one : from.device_policies()) {
+    out.device_policies.emplace(one.name(), one.allow_unknown() ? UnknownDevice::kAllow
+                                            : one.request()     ? UnknownDevice::kRequest
+                                                                : UnknownDevice::kDeny);
+  }
   return {};
 }
 
@@ -215,7 +230,8 @@ Result<RadiusPlan> radius_of(const ipc::VpnRadius& from) {
   out.group_by_class = from.group_by_class();
   for (const ipc::VpnRadiusGroup& one : from.groups()) {
     if (one.id() == 0) return kBad;
-    out.groups.push_back({one.value(), one.id(), texts_of(one.groups())});
+    SEKISHO_TRY(RightsPlan rights, rights_of(one));
+    out.groups.push_back({one.value(), one.id(), texts_of(one.groups()), std::move(rights)});
   }
   if (!out.groups.back().value.empty()) return kBad;
   out.accounting = from.accounting();
@@ -230,6 +246,7 @@ Result<TenantPlan> tenant_of(const ipc::VpnTenant& from) {
   out.id = from.id();
   out.service_code = from.service_code();
   out.sessions_max = from.sessions_max();
+  out.stranger_permitted = from.stranger_permitted();
   for (const ipc::VpnCountry& one : from.countries()) {
     SEKISHO_TRY(out.countries[one.code()], prefixes_of(one.prefixes()));
   }
@@ -389,7 +406,10 @@ const RadiusPlan* TenantPlan::backend(std::string_view name) const {
 const RadiusGroupPlan* TenantPlan::radius_group(std::uint32_t wanted) const {
   if (wanted == 0) return nullptr;
   for (const RadiusPlan& one : radius) {
-    const auto found = std::ranges::find(one.groups, wanted, &RadiusGroupPlan::id);
+    const auto found = std::ranges::find_if(one.groups, [wanted](const RadiusGroupPlan& group) {
+      const auto is = [wanted](const auto& each) { return each.second.id == wanted; };
+      return group.id == wanted || std::ranges::any_of(group.rights.with_device, is);
+    });
     if (found != one.groups.end()) return &*found;
   }
   return nullptr;

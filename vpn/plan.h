@@ -56,6 +56,18 @@ struct AddressRange {
   Address last;  ///< included, of the same family
 };
 
+/// How rules know somebody who comes with a device that has proven itself.
+struct DeviceIdPlan {
+  std::uint32_t id = 0;
+  bool permitted = false;
+};
+
+/// What rules make of somebody.
+struct RightsPlan {
+  bool permitted = false;  ///< one lets him reach something
+  std::map<std::string, DeviceIdPlan> with_device;  ///< by the device's group; "": any that has no entry
+};
+
 struct UserPlan {
   std::uint32_t id = 0;
   std::string name;
@@ -66,6 +78,7 @@ struct UserPlan {
   std::vector<Address> static_addresses;
   std::string ppk_id;
   Secret ppk;
+  RightsPlan rights;
 };
 
 struct GroupPlan {
@@ -81,6 +94,9 @@ struct GroupPlan {
   std::vector<std::string> source_countries;  ///< beside source_prefixes
   std::string device_policy;  ///< empty: any device
 };
+
+/// What becomes of a device nobody registered, whose certificate is good.
+enum class UnknownDevice : std::uint8_t { kDeny, kAllow, kRequest };
 
 /// A device the tenant has registered.
 struct DevicePlan {
@@ -138,6 +154,7 @@ struct GatewayPlan {
   std::uint32_t idle_seconds = 0;
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
+  bool refuse_if_no_permit = false;  ///< whom no rule lets reach anything
   std::vector<std::string> radius;  ///< backends, in order, of eap-radius and of PPP's doors
   std::optional<PptpPlan> pptp;
   std::unique_ptr<const SstpPlan> sstp;
@@ -161,6 +178,7 @@ struct RadiusGroupPlan {
   std::string value;  ///< empty: whoever has no other
   std::uint32_t id = 0;
   std::vector<std::string> groups;
+  RightsPlan rights;
 };
 
 /// RADIUS servers of a tenant, and how they are asked.
@@ -190,7 +208,8 @@ struct TenantPlan {
   std::map<std::string, GroupPlan> groups;
   std::map<std::string, std::vector<AddressRange>> pools;
   std::map<std::string, std::shared_ptr<const DevicePlan>> devices;  ///< by the serial number of a certificate
-  std::map<std::string, bool> device_policies;  ///< by name: whether a device nobody registered will do
+  std::map<std::string, UnknownDevice> device_policies;  ///< by name
+  bool stranger_permitted = false;  ///< some rule lets those reach something whom `users` does not name
   std::map<std::string, std::string> ppk_owners;  ///< by ppk_id: folded name of the user
   std::set<Address> reserved;  ///< addresses some user has for himself
   std::uint32_t sessions_max = 0;  ///< of all users; 0: no limit
@@ -208,7 +227,7 @@ struct TenantPlan {
   /// Code of the country the tenant says the address is in: that of the longest prefix; empty when none says so.
   [[nodiscard]] std::string country_of(const Address& address) const;
   [[nodiscard]] const RadiusPlan* backend(std::string_view name) const;
-  /// Who has this UserId by a backend's word.
+  /// Who has this UserId by a backend's word, with or without a device.
   [[nodiscard]] const RadiusGroupPlan* radius_group(std::uint32_t wanted) const;
   /// The backend that judges this name at the gateway; nothing: the tenant's own directory does, or nobody. `local`: whether users with a
   /// password of the directory's come in by it there.

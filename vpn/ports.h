@@ -99,6 +99,7 @@ class Directory {
   struct Admission {
     Cause cause = Cause::kNone;
     DeviceVerdict device;
+    std::string_view text = {};  ///< why not, in words that do not go away; empty: the cause says it
   };
   virtual Admission authorize(const Session& session) = 0;
   virtual std::optional<Address> lease(const Session& session, Family family) = 0;

@@ -236,7 +236,8 @@ ppp::AuthAnswer PppLogin::admit(ppp::AuthAnswer accept, std::string_view way) {
   tell(SessionEvent::Kind::kAuthOk);
   const Directory::Admission admission = ports_.directory.authorize(session_);
   session_.device = admission.device;
-  if (admission.cause != Cause::kNone) return refuse(Stage::kAdmission, admission.cause, sentence_of(admission.cause, false));
+  if (admission.cause != Cause::kNone) return refuse(Stage::kAdmission, admission.cause,
+                                                    admission.text.empty() ? sentence_of(admission.cause, false) : admission.text);
   refusal_ = {};  // of a password he has typed anew
   return accept;
 }

@@ -21,6 +21,7 @@
 #include "vpn/dhcp_inform.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
+#include "vpn/renamed_users.h"
 #include "vpn/sandbox.h"
 #include "vpn/session_keeper.h"
 #include "vpn/pptp/door.h"
@@ -95,6 +96,7 @@ class Daemon {
     if (const auto plan = plans_.poll(now)) follow(plan);
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
+    renamed_.tell(directory_, tunnels_);
     keeper_.turn(now);
     return worked;
   }
@@ -177,6 +179,7 @@ class Daemon {
     note("follows revision " + std::to_string(plan->generation));
   }
 
+  RenamedUsers renamed_;
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;

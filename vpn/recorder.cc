@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 #include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
@@ -280,6 +281,24 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   }
   return TunnelOwner{admitted->tunnel_port, admitted->user, write_note(std::move(note)), admitted->person,
                      admitted->account, admitted->account_group, admitted->since, admitted->others, admitted->displaced};
+}
+
+void SessionRecorder::forged(std::uint32_t tenant, const std::string& backend, std::uint64_t count,
+                             std::chrono::steady_clock::time_point first, std::chrono::steady_clock::time_point last) {
+  const std::uint64_t now = now_ns();
+  const auto ago = [](std::chrono::steady_clock::time_point when) {
+    const auto age = std::chrono::steady_clock::now() - when;
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::nanoseconds>(age).count()));
+  };
+  ipc::ToEventLog out;
+  if (!envelope(out, tenant, now)) return;
+  ipc::SecurityRecord& record = *out.mutable_security();
+  record.set_event("AUTH_BACKEND_FORGED");
+  record.set_count(std::min<std::uint64_t>(count, std::numeric_limits<std::uint32_t>::max()));
+  record.set_first_ns(now - ago(first));
+  record.set_last_ns(std::max(record.first_ns(), now - ago(last)));
+  record.set_subject(backend);
+  log_.add(std::move(out));
 }
 
 void SessionRecorder::usage(const Session& session) {

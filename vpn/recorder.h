@@ -41,6 +41,9 @@ class SessionRecorder : public SessionObserver {
   [[nodiscard]] std::uint64_t sid_of(std::uint64_t session) const { return first_sid_ + session; }
   /// What the data plane must know before a session's first SA: see TunnelClient.
   std::optional<TunnelOwner> owner_of(const Session& session);
+  /// Writes down a security event: messages in the name of a backend's servers that they did not sign.
+  void forged(std::uint32_t tenant, const std::string& backend, std::uint64_t count, std::chrono::steady_clock::time_point first,
+              std::chrono::steady_clock::time_point last);
   /// Writes down what the session carried until now.
   void usage(const Session& session);
 

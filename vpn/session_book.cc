@@ -149,6 +149,7 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
     if (signal.kind != Signal::kAttempt) return std::nullopt;  // an IKE_SA that was rekeyed away, or never was an attempt
     found = entries_.emplace(signal.ike, Entry{}).first;
     found->second.session.id = next_id_++;
+    ikes_.emplace(found->second.session.id, signal.ike);
   }
   Entry& entry = found->second;
   const Endpoint before = entry.session.path.remote;
@@ -164,7 +165,7 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
       event.session = entry.session;
       return event;
     case Signal::kRetry:
-      if (!entry.up) entries_.erase(found);
+      if (!entry.up) forget(found);
       return std::nullopt;
     case Signal::kCause:
       if (entry.why == Why::kNone || (meaning(entry.why).general && !meaning(signal.why).general)) {
@@ -196,7 +197,9 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
       event.kind = Kind::kRekeyed;
       Entry moved = std::move(entry);
       entries_.erase(found);
-      found = entries_.insert_or_assign(signal.new_ike, std::move(moved)).first;
+      if (const auto taken = entries_.find(signal.new_ike); taken != entries_.end()) forget(taken);
+      ikes_[moved.session.id] = signal.new_ike;
+      found = entries_.emplace(signal.new_ike, std::move(moved)).first;
       break;
     }
     case Signal::kMoved:
@@ -205,7 +208,7 @@ std::optional<SessionEvent> SessionBook::handle(const IkeSignal& signal) {
       break;
     case Signal::kGone:
       event = ended(entry);
-      entries_.erase(found);
+      forget(found);
       return event;
   }
   if (!found->second.up) return std::nullopt;
@@ -222,11 +225,29 @@ std::vector<Session> SessionBook::sessions() const {
   return out;
 }
 
-std::optional<std::uint32_t> SessionBook::ike_of(std::uint64_t session) const {
+std::vector<std::uint64_t> SessionBook::numbers(bool proven) const {
+  std::vector<std::uint64_t> out;
   for (const auto& [ike, entry] : entries_) {
-    if (entry.up && entry.session.id == session) return ike;
+    if (entry.up && (!proven || entry.session.certificates)) out.push_back(entry.session.id);
   }
-  return std::nullopt;
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+const Session* SessionBook::find(std::uint64_t session) const {
+  const auto ike = ike_of(session);
+  return ike ? &entries_.at(*ike).session : nullptr;
+}
+
+std::optional<std::uint32_t> SessionBook::ike_of(std::uint64_t session) const {
+  const auto found = ikes_.find(session);
+  if (found == ikes_.end() || !entries_.at(found->second).up) return std::nullopt;
+  return found->second;
+}
+
+void SessionBook::forget(std::unordered_map<std::uint32_t, Entry>::iterator entry) {
+  ikes_.erase(entry->second.session.id);
+  entries_.erase(entry);
 }
 
 std::optional<std::uint32_t> SessionBook::end(std::uint64_t session, Cause cause, std::string_view text) {

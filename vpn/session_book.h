@@ -50,6 +50,10 @@ class SessionBook {
   void begin_shutdown() { shutting_down_ = true; }
   /// Sessions that are up, oldest first.
   [[nodiscard]] std::vector<Session> sessions() const;
+  /// Their numbers alone, oldest first; `proven`: of those that came in by a certificate.
+  [[nodiscard]] std::vector<std::uint64_t> numbers(bool proven = false) const;
+  /// The one of this number; nothing: none that is up has it.
+  [[nodiscard]] const Session* find(std::uint64_t session) const;
   /// The IKE_SA a session runs in now.
   [[nodiscard]] std::optional<std::uint32_t> ike_of(std::uint64_t session) const;
   /// The same, and from now on its end has this cause.
@@ -84,8 +88,10 @@ class SessionBook {
     std::string_view text;           ///< and in which words
   };
   SessionEvent ended(const Entry& entry) const;
+  void forget(std::unordered_map<std::uint32_t, Entry>::iterator entry);
 
   std::unordered_map<std::uint32_t, Entry> entries_;  ///< by charon's number of the IKE_SA
+  std::unordered_map<std::uint64_t, std::uint32_t> ikes_;  ///< the key of each entry, by its session's number
   std::uint64_t next_id_ = 1;
   bool shutting_down_ = false;
 };

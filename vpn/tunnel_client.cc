@@ -599,6 +599,19 @@ std::optional<TunnelTotals> TunnelClient::end(std::uint32_t tunnel) {
   return totals_of(ask(request));
 }
 
+bool TunnelClient::change_user(std::uint64_t session, std::uint32_t user) {
+  ipc::ToTunnels request;
+  {
+    const std::lock_guard lock(state_);
+    const auto found = tunnels_.find(session);
+    if (found == tunnels_.end() || !found->second.open) return false;
+    request.mutable_change_user()->set_tunnel(found->second.number);
+  }
+  request.mutable_change_user()->set_user(user);
+  static_cast<void>(done(request));  // no: the tunnel has ended
+  return true;
+}
+
 void TunnelClient::cut(std::uint64_t session) {
   std::uint32_t number = 0;
   {

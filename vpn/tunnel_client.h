@@ -133,6 +133,8 @@ class TunnelClient : public SaSink, public DatagramSender {
   void count(std::uint64_t session, const TunnelTotals& totals, std::chrono::steady_clock::time_point last_in);
   /// What the session's tunnel carried so far. Nothing: it has none, or nobody knows.
   std::optional<TunnelTotals> totals(std::uint64_t session);
+  /// From now on rules know the session's user by this UserId. False: its tunnel is not open (yet).
+  bool change_user(std::uint64_t session, std::uint32_t user);
   /// Nothing passes through the session's tunnel from here on; what it carried is kept for close().
   void cut(std::uint64_t session);
   struct Closed {

@@ -24,6 +24,7 @@
 #include "vpn/l2tp/door.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
+#include "vpn/renamed_users.h"
 #include "vpn/sandbox.h"
 #include "vpn/session_keeper.h"
 #include "vpn/sstp/door.h"
@@ -111,6 +112,7 @@ class Daemon {
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
     const auto live = [this] { return sessions(); };
     for (const auto& [session, cause] : certificates_.expired(live, static_cast<std::int64_t>(std::time(nullptr)))) end(session, cause);
+    renamed_.tell(directory_, tunnels_);
     keeper_.turn(now);
     return worked;
   }
@@ -206,6 +208,7 @@ class Daemon {
     note("follows revision " + std::to_string(plan->generation));
   }
 
+  RenamedUsers renamed_;
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;

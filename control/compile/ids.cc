@@ -111,6 +111,13 @@ std::string port_key(std::string_view service_code, std::string_view port) { ret
 std::string uplink_key(std::string_view uplink) { return id_key({"uplink", uplink}); }
 std::string binding_key(std::string_view service_code, std::string_view binding) { return id_key({service_code, binding}); }
 std::string user_key(std::string_view service_code, std::string_view user) { return id_key({service_code, user}); }
+std::string device_user_key(std::string_view service_code, std::string_view user, std::string_view device_group) {
+  return id_key({service_code, "device", user, device_group});
+}
+std::string device_radius_key(std::string_view service_code, std::string_view backend, std::string_view value,
+                              std::string_view device_group) {
+  return id_key({service_code, "device", backend, value, device_group});
+}
 std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value) {
   return id_key({service_code, "radius", backend, value});
 }

@@ -66,6 +66,10 @@ std::string binding_key(std::string_view service_code, std::string_view binding)
 std::string user_key(std::string_view service_code, std::string_view user);
 /// Whoever a backend puts into the groups of a value; an empty one: of those no value does.
 std::string radius_group_key(std::string_view service_code, std::string_view backend, std::string_view value);
+/// A user, or whoever a backend puts into the groups of a value, who comes with a device of this group (DeviceConditions).
+std::string device_user_key(std::string_view service_code, std::string_view user, std::string_view device_group);
+std::string device_radius_key(std::string_view service_code, std::string_view backend, std::string_view value,
+                              std::string_view device_group);
 /// A gateway's address in the service network.
 std::string service_key(std::string_view service_code, std::string_view address);
 /// Rules are known by their UUID: a renamed rule that states its id stays itself.

@@ -4,6 +4,7 @@
 
 #include "control/compile/compiler.h"
 #include "control/compile/coverage.h"
+#include "control/compile/device_conditions.h"
 #include "filters/policy/snapshot_view.h"
 
 namespace sekisho::control {
@@ -119,6 +120,12 @@ class Remarks {
     const auto& groups = model_.tenants(place.tenant).user_groups();
     for (int i = 0; i < groups.size(); ++i) {
       if ((packet.user_groups >> i & 1U) != 0) out += (out.empty() ? "" : ", ") + groups[i].name();
+    }
+    const std::uint64_t own = groups.size() < 64 ? (std::uint64_t{1} << groups.size()) - 1 : ~std::uint64_t{0};
+    if ((packet.user_groups & ~own) == 0) return " of a user in " + out;
+    const DeviceConditions devices(model_.tenants(place.tenant));
+    for (int bit = groups.size(); bit < 64; ++bit) {
+      if ((packet.user_groups >> bit & 1U) != 0) out += (out.empty() ? "" : ", ") + devices.name(bit);
     }
     return " of a user in " + out;
   }

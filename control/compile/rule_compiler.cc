@@ -89,6 +89,7 @@ RuleCompiler::RuleCompiler(filters::SnapshotBuilder& builder, Ids& ids, Reporter
       reporter_(reporter),
       tenant_(tenant),
       around_(around),
+      devices_(tenant),
       places_(places) {
   for (int i = 0; i < tenant.zones_size(); ++i) zones_.emplace(tenant.zones(i), std::uint64_t{1} << i);
   for (const auto& object : tenant.addresses()) address_objects_.emplace(object.name(), &object);
@@ -125,7 +126,7 @@ void RuleCompiler::compile_rule(const Path& here, const model::Policy& policy, c
   out.id = rule_number(here, out.uuid);
   out.source_zones = zone_mask(policy.from()) & zone_mask(rule.source_zones());
   out.destination_zones = zone_mask(policy.to()) & zone_mask(rule.destination_zones());
-  out.user_groups = group_mask(tenant_, rule.users());
+  out.user_groups = devices_.mask(rule);
   const Match source = addresses(Path(here, "source"), rule.source(), Negate{rule.source_not()});
   const Match destination = addresses(Path(here, "destination"), rule.destination(), Negate{rule.destination_not()});
   const std::optional<Match> service = services(Path(here, "service"), rule.service(), Negate{rule.service_not()});

@@ -9,6 +9,7 @@
 #include "base/proto/model.pb.h"
 #include "control/compile/address_set.h"
 #include "control/compile/compiler.h"
+#include "control/compile/device_conditions.h"
 #include "control/compile/ids.h"
 #include "control/compile/service_set.h"
 #include "control/config/finding.h"
@@ -72,6 +73,7 @@ class RuleCompiler {
   Reporter& reporter_;
   const model::Tenant& tenant_;
   const Surroundings around_;
+  DeviceConditions devices_;
   std::vector<RulePlace>& places_;
   int policy_place_ = -1;  ///< of the policy being compiled
   std::map<std::string_view, std::uint64_t> zones_;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "base/limits.h"
+#include "control/compile/device_conditions.h"
 #include "control/config/text.h"
 
 namespace sekisho::control {
@@ -40,18 +42,33 @@ std::vector<Prefix> pool_prefixes(const model::Pool& pool) {
 
 void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index) {
   const auto first = static_cast<std::ptrdiff_t>(builder.users.size());
+  const DeviceConditions devices(tenant);
+  if (!devices.fit()) {
+    reporter.error(Path(), "tenant " + tenant.service_code() + ": its user groups, and the different devices that rules ask of them, are" +
+                               " more than " + std::to_string(limits::kUserGroupsPerTenantMax) + " together");
+  }
   std::uint64_t everyone = 0;
   for (int i = 0; i < tenant.user_groups_size(); ++i) everyone |= std::uint64_t{tenant.user_groups(i).everyone() ? 1U : 0U} << i;
-  for (const auto& user : tenant.users()) {
-    const std::uint32_t id = ids.number(IdKind::kUser, user_key(tenant.service_code(), user.name()));
+  const auto add = [&](const std::string& key, std::uint64_t groups) {
+    const std::uint32_t id = ids.number(IdKind::kUser, key);
     if (id == 0) reporter.error(Path(), "every number for a user was given out; this unit cannot take new ones");
-    builder.users.push_back({id, index, user.suspended() ? 0 : group_mask(tenant, user.groups()) | everyone});
+    builder.users.push_back({id, index, groups});
+  };
+  const std::string& code = tenant.service_code();
+  for (const auto& user : tenant.users()) {
+    const std::uint64_t groups = user.suspended() ? 0 : group_mask(tenant, user.groups()) | everyone;
+    add(user_key(code, user.name()), groups);
+    for (const std::string& one : devices.devices_of(user)) {
+      add(device_user_key(code, user.name(), one), user.suspended() ? 0 : devices.groups_with(groups, one));
+    }
   }
   if (everyone != 0) builder.users.push_back({0, index, everyone});  // whom the configuration does not name
   const auto add_group = [&](const std::string& backend, const std::string& value, const auto& groups) {
-    const std::uint32_t id = ids.number(IdKind::kUser, radius_group_key(tenant.service_code(), backend, value));
-    if (id == 0) reporter.error(Path(), "every number for a user was given out; this unit cannot take new ones");
-    builder.users.push_back({id, index, group_mask(tenant, groups)});
+    const std::uint64_t mask = group_mask(tenant, groups);
+    add(radius_group_key(code, backend, value), mask);
+    for (const std::string& one : devices.devices_of(groups)) {
+      add(device_radius_key(code, backend, value, one), devices.groups_with(mask, one));
+    }
   };
   for (const auto& backend : tenant.radius()) {
     for (const auto& group : backend.groups()) add_group(backend.name(), group.value(), group.groups());

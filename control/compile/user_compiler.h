@@ -19,7 +19,8 @@ std::uint64_t group_mask(const model::Tenant& tenant, const google::protobuf::Re
 /// The prefixes of a pool, largest first inside each range.
 std::vector<Prefix> pool_prefixes(const model::Pool& pool);
 
-/// Appends the users of a tenant (index in the snapshot) and, as users of their own, its RADIUS backends' groups, sorted by id.
+/// Appends the users of a tenant (index in the snapshot) and, as users of their own, its RADIUS backends' groups and whoever comes with a
+/// device that rules ask for, sorted by id.
 /// What cannot be numbered is reported.
 void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& reporter, const model::Tenant& tenant, std::uint32_t index);
 

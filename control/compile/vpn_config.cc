@@ -7,6 +7,8 @@
 #include <set>
 
 #include "base/net/address.h"
+#include "control/compile/device_conditions.h"
+#include "control/compile/user_compiler.h"
 #include "control/config/codec.h"
 #include "control/config/text.h"
 #include "control/config/timetable.h"
@@ -84,6 +86,7 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   out.set_idle_seconds(gateway.idle_seconds());
   out.set_session_seconds_max(gateway.session_seconds_max());
   out.set_default_group(gateway.default_group());
+  out.set_refuse_if_no_permit(gateway.refuse_if_no_permit());
   *out.mutable_radius() = gateway.radius();
 }
 
@@ -161,6 +164,7 @@ void fill(ipc::VpnDevice& out, const model::Device& device) {
 void fill(ipc::VpnDevicePolicy& out, const model::DevicePolicy& policy) {
   out.set_name(policy.name());
   out.set_allow_unknown(policy.unknown() == model::DevicePolicy::ALLOW);
+  out.set_request(policy.unknown() == model::DevicePolicy::REQUEST);
 }
 
 void fill(ipc::VpnPool& out, const model::Pool& pool) {
@@ -173,7 +177,36 @@ void fill(ipc::VpnPool& out, const model::Pool& pool) {
   }
 }
 
-void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const std::string& service_code, Ids& ids) {
+/// What rules make of somebody in these groups, without a device and with each kind of it; `key`: of its number.
+template <typename Out, typename Key>
+void fill_rights(Out& out, const DeviceConditions& devices, std::uint64_t groups, const std::set<std::string>& kinds, Ids& ids,
+                 const Key& key) {
+  out.set_permitted(devices.permits(groups));
+  for (const std::string& kind : kinds) {
+    auto& one = *out.add_with_device();
+    one.set_group(kind);
+    one.set_id(ids.number(IdKind::kUser, key(kind)));
+    one.set_permitted(devices.permits(devices.groups_with(groups, kind)));
+  }
+}
+
+void add_users(ipc::VpnTenant& out, const model::Tenant& tenant, const DeviceConditions& devices, Ids& ids) {
+  const std::string& code = tenant.service_code();
+  std::uint64_t everyone = 0;
+  for (int i = 0; i < tenant.user_groups_size(); ++i) everyone |= std::uint64_t{tenant.user_groups(i).everyone() ? 1U : 0U} << i;
+  out.set_stranger_permitted(devices.permits(everyone));
+  for (const auto& user : tenant.users()) {
+    ipc::VpnUser& one = *out.add_users();
+    fill(one, user);
+    one.set_id(ids.number(IdKind::kUser, user_key(code, user.name())));
+    fill_rights(one, devices, group_mask(tenant, user.groups()) | everyone, devices.devices_of(user), ids,
+                [&](const std::string& kind) { return device_user_key(code, user.name(), kind); });
+  }
+}
+
+void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const model::Tenant& tenant, const DeviceConditions& devices,
+          Ids& ids) {
+  const std::string& service_code = tenant.service_code();
   out.set_name(backend.name());
   out.set_port(ids.number(IdKind::kPort, port_key(service_code, backend.port())));
   out.set_source(wire_of(backend.source()));
@@ -193,6 +226,8 @@ void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const std::s
     to.set_value(value);
     to.set_id(ids.number(IdKind::kUser, radius_group_key(service_code, backend.name(), value)));
     *to.mutable_groups() = groups;
+    fill_rights(to, devices, group_mask(tenant, groups), devices.devices_of(groups), ids,
+                [&](const std::string& kind) { return device_radius_key(service_code, backend.name(), value, kind); });
   };
   for (const auto& group : backend.groups()) add_group(group.value(), group.groups());
   add_group("", backend.default_groups());
@@ -244,10 +279,8 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
       if (gateway.has_pptp()) add_pptp(*of.mutable_gateways()->rbegin()->mutable_pptp(), gateway, code, ids);
       if (gateway.has_sstp()) add_sstp(*of.mutable_gateways()->rbegin()->mutable_sstp(), gateway, code, ids);
     }
-    for (const auto& user : tenant.users()) {
-      fill(*of.add_users(), user);
-      of.mutable_users()->rbegin()->set_id(ids.number(IdKind::kUser, user_key(code, user.name())));
-    }
+    const DeviceConditions devices(tenant);
+    add_users(of, tenant, devices, ids);
     for (const auto& group : tenant.user_groups()) fill(*of.add_groups(), group);
     for (const auto& pool : tenant.pools()) fill(*of.add_pools(), pool);
     of.set_sessions_max(tenant.remote_sessions_max());
@@ -258,7 +291,7 @@ ipc::VpnConfig make_vpn_config(const model::Configuration& model, Ids& ids, std:
     }
     for (const auto& device : tenant.devices()) fill(*of.add_devices(), device);
     for (const auto& policy : tenant.device_policies()) fill(*of.add_device_policies(), policy);
-    for (const auto& backend : tenant.radius()) fill(*of.add_radius(), backend, code, ids);
+    for (const auto& backend : tenant.radius()) fill(*of.add_radius(), backend, tenant, devices, ids);
   }
   return out;
 }

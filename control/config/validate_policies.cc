@@ -201,8 +201,17 @@ class PolicyCheck {
       const std::string hint = rule.users(i) == "any" ? "; leave the list empty to mean anyone" : "";
       reporter_.no_such_name(Path(here, "users", i), {".user_groups"}, "there is no user group named \"" + rule.users(i) + '"' + hint);
     }
+    check_count(reporter_, Path(here, "device_groups"), static_cast<std::size_t>(rule.device_groups_size()), kDeviceGroupsMax, "groups");
+    for (int i = 0; i < rule.device_groups_size(); ++i) {
+      const std::string& name = rule.device_groups(i);
+      const auto& devices = tenant_.devices();
+      const auto in_it = [&name](const auto& device) { return device.group() == name && !name.empty(); };
+      if (std::any_of(devices.begin(), devices.end(), in_it)) continue;
+      reporter_.no_such_name(Path(here, "device_groups", i), {".devices"}, "there is no device in a group named \"" + name + '"');
+    }
   }
 
+  static constexpr std::size_t kDeviceGroupsMax = 64;
   static constexpr int kPoliciesCompared = 1000;  // keeps a document of only policies from costing their square
   Reporter& reporter_;
   const model::Tenant& tenant_;

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/describe.h"
+#include "dataplane/path/record.h"
 
 namespace sekisho::dataplane {
 namespace {
@@ -84,6 +85,7 @@ std::uint32_t tunnel_of(const ipc::ToTunnels& request) {
     case ipc::ToTunnels::kOpenTunnel: return request.open_tunnel().tunnel();
     case ipc::ToTunnels::kCloseTunnel: return request.close_tunnel().tunnel();
     case ipc::ToTunnels::kQueryTunnel: return request.query_tunnel().tunnel();
+    case ipc::ToTunnels::kChangeUser: return request.change_user().tunnel();
     case ipc::ToTunnels::kHello:
     case ipc::ToTunnels::kAllocateSpi:
     case ipc::ToTunnels::BODY_NOT_SET: break;
@@ -174,6 +176,7 @@ std::string TunnelService::act(KeyingDaemon from, ipc::ToTunnels& request, ipc::
     case ipc::ToTunnels::kOpenTunnel: return open(from, request.open_tunnel(), answer);
     case ipc::ToTunnels::kCloseTunnel: return close(from, request.close_tunnel(), answer);
     case ipc::ToTunnels::kQueryTunnel: return query(request.query_tunnel(), answer);
+    case ipc::ToTunnels::kChangeUser: return change_user(request.change_user());
     case ipc::ToTunnels::kHello:
     case ipc::ToTunnels::BODY_NOT_SET: break;
   }
@@ -409,6 +412,28 @@ std::string TunnelService::query(const ipc::QueryTunnel& request, ipc::FromTunne
   use.set_bytes_out(sum.bytes_out);
   use.set_packets_in(sum.packets_in);
   use.set_packets_out(sum.packets_out);
+  return {};
+}
+
+std::string TunnelService::change_user(const ipc::ChangeUser& request) {
+  const auto at = tunnels_.find(request.tunnel());
+  if (at == tunnels_.end() || at->second.carrier) return "no such tunnel";
+  Tunnel& tunnel = at->second;
+  tunnel.user = request.user();
+  for (const Address& address : tunnel.leases) {
+    auto lease = engine_.shared().leases->find(tunnel.tenant, address);
+    if (!lease || lease->tunnel != request.tunnel()) continue;
+    lease->user = request.user();
+    engine_.leases().set(tunnel.tenant, address, *lease);
+  }
+  // Judged under no generation that ever is: their next packet asks the rules.
+  engine_.for_each_session([&tunnel](Shard& shard, std::uint32_t index) {
+    if (tenant_of(shard.sessions.at(index).key) != tunnel.tenant) return true;
+    const path::SessionEnds ends = path::judged_ends(shard, index);
+    const bool its = std::ranges::any_of(tunnel.leases, [&](const Address& one) { return one == ends.source || one == ends.destination; });
+    if (its) shard.sessions.at(index).generation = 0;
+    return true;
+  });
   return {};
 }
 

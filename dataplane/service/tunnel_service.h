@@ -89,6 +89,7 @@ class TunnelService {
   void tell_untold(KeyingDaemon daemon);
   std::string open(KeyingDaemon from, const ipc::OpenTunnel& request, ipc::FromTunnels& answer);
   std::string close(KeyingDaemon from, const ipc::CloseTunnel& request, ipc::FromTunnels& answer);
+  std::string change_user(const ipc::ChangeUser& request);
   std::string query(const ipc::QueryTunnel& request, ipc::FromTunnels& answer);
   std::string allocate(KeyingDaemon from, const ipc::AllocateSpi& request, ipc::FromTunnels& answer);
   std::string install(KeyingDaemon from, const ipc::InstallSa& request);

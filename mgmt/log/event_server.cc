@@ -5,8 +5,10 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
+#include <limits>
 
 #include "base/describe.h"
+#include "mgmt/log/events.h"
 #include "mgmt/log/record.h"
 
 namespace sekisho::mgmt {
@@ -194,6 +196,22 @@ std::uint8_t severity_of(const AuditFields& body) {
   return body.result == AuditResult::kOk && body.op != AuditOperation::kLoginFail ? kSeverityNotice : kSeverityWarning;
 }
 
+std::string take(const ipc::SecurityRecord& from, SecFields& out) {
+  constexpr std::size_t kSubjectBytesMax = 128;
+  if (from.event() != kBackendForged) return "event";  // all else is the data plane's to say
+  const EventInfo& info = *find_event(from.event());
+  if (from.count() == 0 || from.count() > std::numeric_limits<std::uint32_t>::max()) return "count";
+  if (from.first_ns() < kTimestampMin || from.last_ns() < from.first_ns()) return "first_ns";
+  if (from.subject().size() > kSubjectBytesMax) return "subject";
+  out.event = from.event();
+  out.cat = info.category;
+  out.action = SecAction::kDropped;
+  out.first_ts = Timestamp{from.first_ns()}, out.last_ts = Timestamp{from.last_ns()};
+  out.count = static_cast<std::uint32_t>(from.count());
+  out.msg = std::string(info.sentence) + (from.subject().empty() ? "" : ": " + from.subject());
+  return {};
+}
+
 std::string take(const ipc::EventsLost& from, LossFields& out) {
   const std::optional<LogKind> of = from.of().empty() ? LogKind::kVpn : enum_from<LogKind>(from.of());
   if (!of || *of == LogKind::kLoss) return "of";
@@ -212,10 +230,12 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   const bool lost = message.has_lost();
   const bool device = message.has_device();
   const bool audit = message.has_audit();
-  EventEntry out{make_entry(lost ? LogKind::kLoss : device ? LogKind::kDevauth : audit ? LogKind::kAudit : LogKind::kVpn), {}};
+  const bool security = message.has_security();
+  EventEntry out{make_entry(lost ? LogKind::kLoss : device ? LogKind::kDevauth : audit ? LogKind::kAudit : security ? LogKind::kSec
+                                                                                                          : LogKind::kVpn), {}};
   LogEntry& entry = out.entry;
   const auto refuse = [&out](const std::string& field) { return out.refusal = "field " + field, out; };
-  if (!lost && !device && !audit && !message.has_vpn()) return refuse("body");
+  if (!lost && !device && !audit && !security && !message.has_vpn()) return refuse("body");
   if (message.eid().size() != entry.eid.bytes.size()) return refuse("eid");
   std::copy(message.eid().begin(), message.eid().end(), entry.eid.bytes.begin());
   if (entry.eid == Uuid{}) return refuse("eid");
@@ -229,9 +249,11 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body))
                        : device ? take(message.device(), std::get<DevauthFields>(entry.body))
                        : audit  ? take(message.audit(), std::get<AuditFields>(entry.body))
+                       : security ? take(message.security(), std::get<SecFields>(entry.body))
                                 : take(message.vpn(), std::get<VpnFields>(entry.body));
   if (!wrong.empty()) return refuse(wrong);
   if (device) entry.sev = severity_of(std::get<DevauthFields>(entry.body));
+  if (security) entry.sev = find_event(message.security().event())->severity;
   if (audit) entry.sev = severity_of(std::get<AuditFields>(entry.body));
   if (message.has_vpn()) entry.sev = severity_of(std::get<VpnFields>(entry.body));
   return out;

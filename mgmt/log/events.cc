@@ -85,6 +85,7 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     tunnel("VPN_REPLAY", "Encrypted packet that was seen before, or is older than its tunnel remembers"),
     tunnel("VPN_ESP_AUTH", "Encrypted packet that its tunnel's key does not prove genuine"),
     tunnel("VPN_MALFORMED", "Encrypted packet, or what it holds, is malformed"),
+    EventInfo{kBackendForged, SecCategory::kAuth, kVpnSeverity, "Messages to a RADIUS backend that its servers' secrets did not sign"},
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 

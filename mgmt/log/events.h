@@ -13,6 +13,9 @@ struct EventInfo {
   std::string_view sentence;
 };
 
+/// What a keying daemon reports.
+inline constexpr std::string_view kBackendForged = "AUTH_BACKEND_FORGED";
+
 /// The table's row for `code`; nullptr when it is not a code the data plane can report.
 const EventInfo* find_event(std::string_view code);
 

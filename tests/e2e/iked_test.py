@@ -471,6 +471,21 @@ def test_a_group_that_asks_for_a_device_gets_one_and_writes_it_down(site, world,
     stay_out(site, client, rounds("both", "alice-acme", "alice"), name="both", cause="device")
 
 
+def test_a_device_nobody_registered_waits_for_approval_where_the_policy_says_so(site, world, client):
+    tenant = site.plan["tenants"][0]
+    tenant["gateways"][0]["deviceCas"] = [world.pki.path("acme-ecdsa.pem").read_text()]
+    tenant["devicePolicies"] = [{"name": "standard", "request": True}]
+    site.group["devicePolicy"] = "standard"
+    site.apply()
+    out = stay_out(site, client, rounds("both", "alice-acme", "alice"), name="both", cause="device")
+    asked = site.device(out)
+    assert (asked["result"], asked["cause"], asked["user"]) == ("pending", "not_approved", "alice") and "device_id" not in asked
+    tenant["devices"] = [{"name": "dev-1", "owner": "alice", "serials": [asked["cert_serial"]]}]  # as the record has it
+    site.apply()
+    up = come_in(site, client, rounds("both", "alice-acme", "alice"), name="both", device_id="dev-1")
+    go(site, client, up, "both")
+
+
 def test_removed_gateway_ends_its_sessions_and_answers_nobody(site, client):
     up = come_in(site, client, eap("eap", "alice", gateway=OSAKA))
     stays = connection("cert", certificate="alice-acme")

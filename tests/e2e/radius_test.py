@@ -14,7 +14,7 @@ from lab.system import wait_until
 from ike_test import connection, document
 from ike_world import PLUGINS, Client, Pki, nt_hash
 from radius_world import FREERADIUS, SECRET, Forger, FreeRadius
-from remote_access_test import DATABASE, GATEWAYS, LOGIN, WEB, Site
+from remote_access_test import DATABASE, GATEWAYS, LOGIN, SERVICE_CODES, WEB, Site
 
 USERS = """
 alice Cleartext-Password := "alice-radius"
@@ -107,7 +107,7 @@ def server(site, tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(site, tmp_path_factory):
     folder = tmp_path_factory.mktemp("client")
-    made = Client(site.lab["outside"].namespace, folder / "charon", extra=f"load = {PLUGINS} eap-tls")
+    made = Client(site.lab["outside"].namespace, folder / "charon", extra=f"load = {PLUGINS} eap-tls eap-ttls")
     for authority in GATEWAYS:
         (folder / "charon" / "x509ca" / f"{authority}.pem").write_text(site.pki.path(f"{authority}.pem").read_text())
     yield made
@@ -224,7 +224,7 @@ def test_server_ends_a_session_and_a_stranger_does_not(site, server, client):
     assert "Disconnect-NAK" in server.ask("disconnect", "Acct-Session-Id = 0000000000000000")
     assert "Disconnect-NAK" in server.ask("disconnect", "User-Name = alice"), "without a time a name does not do"
     assert "CoA-NAK" in server.ask("coa", name)
-    assert "CoA-NAK" in server.ask("coa", name, "Session-Timeout = 100", "Filter-Id = chiefs")
+    assert "CoA-NAK" in server.ask("coa", name, "Session-Timeout = 100", "Service-Type = Login-User"), "what is not known changes nothing"
     assert "CoA-ACK" in server.ask("coa", name, "Session-Timeout = 100")
     old = f"Event-Timestamp = {int(time.time()) - 3600}"
     assert "No reply" in server.ask("disconnect", name, old)
@@ -233,6 +233,19 @@ def test_server_ends_a_session_and_a_stranger_does_not(site, server, client):
     site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
     assert outside(site).curl(WEB, 1)[0] != 0
     assert accounted(server, up, "Stop")["Acct-Terminate-Cause"] == "Admin-Reset"
+
+
+def test_a_change_of_groups_acts_on_the_live_session_within_ten_seconds(site, server, client):
+    up = come_in(site, client, "alice")
+    name = f"Acct-Session-Id = {up['vpn_sid']}"
+    assert outside(site).curl(WEB) == (0, "acme web1") and outside(site).curl(LOGIN, 1)[0] != 0
+    assert "CoA-ACK" in server.ask("coa", name, "Filter-Id = chiefs")
+    wait_until(lambda: outside(site).curl(LOGIN, 1) == (0, "acme login"), 10, "the rules of chiefs")
+    assert "CoA-ACK" in server.ask("coa", name, "Filter-Id = people")
+    wait_until(lambda: outside(site).curl(LOGIN, 1)[0] != 0, 10, "the rules of people")
+    assert outside(site).curl(WEB) == (0, "acme web1"), "the session itself went on"
+    assert "Disconnect-ACK" in server.ask("disconnect", name)
+    site.expect("down", seconds=10, vpn_sid=up["vpn_sid"], cause="admin")
 
 
 def believed(site, client):
@@ -270,6 +283,9 @@ def test_accept_without_its_signature_lets_nobody_in(site, server, client, how):
         client.forget("vpn")
         site.expect("denied", seconds=20, user="alice", cause="backend_down")
         assert site.lab.appliance.output("iked").count("did not sign") > told
+        event = wait_until(lambda: next((one for one in site.lab.appliance.records(SERVICE_CODES["acme"]) if one["type"] == "sec" and
+                                         one["event"] == "AUTH_BACKEND_FORGED"), None), 20, "the security event")
+        assert event["cat"] == "auth" and event["count"] >= 1 and event["msg"].endswith(": campus") and event["first_ts"] <= event["last_ts"]
     finally:
         forger.stop()
         server.start()
@@ -292,6 +308,28 @@ def test_second_server_takes_over_and_records_wait_for_it(site, server, client, 
         second.stop()
         server.start()
     client.forget("vpn")
+    believed(site, client)
+
+
+def test_a_tunnelled_method_passes_between_the_client_and_its_server(site, server, client, tmp_path_factory):
+    """EAP-TTLS: what the gateway carries it need not know, and cannot read."""
+    server.stop()
+    ttls = FreeRadius(site.lab["acme-web1"], tmp_path_factory.mktemp("server") / "ttls", USERS, method="ttls", pki=site.pki, ca="acme", certificate="radius")
+    try:
+        (client.folder / "x509ca" / "acme.pem").write_text(site.pki.path("acme.pem").read_text())
+        way = eap("alice").replace("auth = eap-mschapv2", "auth = eap-ttls\n    aaa_id = radius.acme.test")
+        for password, may in (("alice-wrong", False), ("alice-radius", True)):
+            client.load(document([way], [("alice", password)]))
+            assert client.connect("vpn", seconds=12) == may, client.last + client.log() + ttls.output()
+            if may:
+                site.expect("up", user="alice", auth="eap-ttls", backend="campus")
+                assert outside(site).curl(WEB) == (0, "acme web1")
+            else:
+                site.expect("auth_fail", user="alice", cause="auth")
+            client.forget("vpn")
+    finally:
+        ttls.stop()
+        server.start()
     believed(site, client)
 
 

@@ -19,7 +19,7 @@ from scapy.layers.inet import IP, UDP
 
 from ike_initiator import IkeError, Initiator, families
 from ike_test import connection, document
-from ike_world import Client, Pki, nt_hash
+from ike_world import Client, Pki, nt_hash, run
 
 SERVICE_CODES = {"acme": "acm00000001", "globex": "glx00000001"}
 GATEWAYS = {"acme": ("203.0.113.21", "2001:db8:a::21"), "globex": ("203.0.113.37", "2001:db8:b::37")}
@@ -45,7 +45,7 @@ class Site:
         self.lab, self.pki, self.path = lab, pki, folder / "remote.yaml"
         self.users = {"alice": ["staff"], "bob": ["staff", "admins"], "mallory": ["staff", "leaving"], "alice@example.test": ["staff"]}
         self.suspended = []
-        self.policy = POLICY
+        self.policy, self.devices, self.gateway = POLICY, "", ""
 
     def _remote(self, tenant):
         def pem(name):
@@ -63,8 +63,8 @@ class Site:
       - {{ name: leaving }}
       - {{ name: everybody, everyone: true, pool: people, priority: 200 }}
     users:
-{users}    gateways:
-      - {{ name: vpn, addresses: [{four}, "{six}"], port: net, tunnel: users, identity: gw.{tenant}.test, accept: [certificate, eap-mschapv2],
+{users}{self.devices}    gateways:
+      - {{ name: vpn,{self.gateway} device_cas: {pem(f'{tenant}.pem')}, addresses: [{four}, "{six}"], port: net, tunnel: users, identity: gw.{tenant}.test, accept: [certificate, eap-mschapv2],
           certificates: {pem(f'gw-{tenant}.pem')}, keys: {pem(f'gw-{tenant}.key')}, gateway_cas: {pem(f'{tenant}.pem')},
           client_cas: {pem(f'{tenant}.pem')}, networks: [10.0.0.0/24, "fd00:10::/32"] }}
 """
@@ -192,6 +192,58 @@ def test_another_group_opens_another_door(site, client):
 def test_who_is_leaving_is_in_and_reaches_nothing(site, client):
     come_in(site, client, eap("mallory"), user="mallory")
     assert outside(site).curl(WEB, 1)[0] != 0
+
+
+def test_a_rule_that_asks_for_a_proven_device_takes_who_came_with_one(site, client):
+    serial = run("openssl", "x509", "-in", site.pki.path("alice.pem"), "-noout", "-serial").stdout.strip().split("=")[1]
+    by_certificate = connection("vpn", certificate="alice", gateway=GATEWAYS["acme"][0], server="gw.acme.test", remote="10.0.0.0/24")
+    before = site.policy
+
+    def registered(state):
+        site.devices = f"    devices:\n      - {{ name: nb-1, owner: \"alice@example.test\", certificates: [\"{serial}\"], group: laptops, state: {state} }}\n"
+        site.commit()
+
+    try:
+        site.policy = POLICY.replace("users: [admins], service: [ssh]", "users: [staff], device_groups: [laptops], service: [ssh]")
+        registered("approved")
+        come_in(site, client, eap("alice"), user="alice")
+        assert outside(site).curl(WEB) == (0, "acme web1")
+        assert outside(site).curl(LOGIN, 1)[0] == 28, "of the same group, without a device"
+        client.forget("vpn")
+        up = come_in(site, client, by_certificate, user="alice@example.test")
+        assert outside(site).curl(LOGIN) == (0, "acme login")
+        assert site.acl(up, phase="start", action="permit", rule_name="admins login", dst_port=22)["user"] == "alice@example.test"
+        registered("disabled")
+        wait_until(lambda: outside(site).curl(LOGIN, 1)[0] != 0, 10, "the rules without the device")
+        assert outside(site).curl(WEB) == (0, "acme web1"), "its group asks for none: the session stays"
+        registered("approved")
+        wait_until(lambda: outside(site).curl(LOGIN, 1) == (0, "acme login"), 10, "the rules with the device")
+    finally:
+        client.forget("vpn")
+        site.policy, site.devices = before, ""
+        site.commit()
+
+
+def test_whom_no_rule_lets_reach_anything_is_refused_where_the_gateway_says_so(site, client):
+    before, site.policy = site.policy, POLICY.replace("users: [everybody]", "users: [admins]")
+    try:
+        site.users["lonely"], site.gateway = [], " refuse_if_no_permit: true, default_group: staff,"
+        site.commit()
+        come_in(site, client, eap("alice"), user="alice")
+        client.forget("vpn")
+        client.load(document([eap("lonely")], [("lonely", "lonely-acme")]))
+        assert not client.connect("vpn", seconds=8)
+        denied = site.expect("denied", user="lonely", cause="config")
+        assert "no rule would let the user reach anything" in denied["msg"]
+        site.gateway = " default_group: staff,"
+        site.commit()
+        assert client.connect("vpn"), client.last
+        site.expect("up", user="lonely")
+    finally:
+        client.forget("vpn")
+        del site.users["lonely"]
+        site.policy, site.gateway = before, ""
+        site.commit()
 
 
 def test_certificate_brings_in_with_ipv6_inside(site, client):

@@ -62,6 +62,50 @@ TEST_P(TunnelLife, SessionsEndWithTheirTunnelWithARecordAndOthersStay) {
   EXPECT_EQ(world_.sessions(), 1U) << "the neighbour's goes on";
 }
 
+TEST_P(TunnelLife, AUserWhoBecomesAnotherMidwayIsJudgedByItsGroupsFromTheNextPacketOn) {
+  constexpr std::uint32_t kOther = 777;
+  const auto edit = [](filters::SnapshotBuilder& builder) {
+    add_tunnels(builder);
+    builder.users.insert(builder.users.begin() + 1, {kOther, 0, 2});  // kUserA's groups are 1
+    for (filters::snapshot::Rule& rule : builder.rules) rule.user_groups = rule.id == kVpnToServers.id ? 1U : rule.user_groups;
+  };
+  world_.apply(2, {kVpnToServers}, {.rules_b = {{.id = 201}}, .edit = edit});
+  const Making setup;
+  User user(setup);
+  up(setup, user);
+  Making neighbour{.tunnel = 2, .user = kUserA, .peer = "198.51.100.88", .lease4 = "10.9.0.6", .lease6 = false, .key = 0x11};
+  User other(neighbour);
+  up(neighbour, other);
+  const auto become = [this](std::uint32_t tunnel, std::uint32_t who) {
+    ipc::ToTunnels request;
+    request.mutable_change_user()->set_tunnel(tunnel);
+    request.mutable_change_user()->set_user(who);
+    return refusal(request);
+  };
+  from_user(user, question());
+  from_user(user, question(kLease6, "fd00:0:0:1::2"));
+  from_user(other, question("10.9.0.6", "10.0.0.2"));
+  ASSERT_EQ(world_.collect(kServerNic).size(), 3U);
+  EXPECT_EQ(become(1, kUserA), "");
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U) << "who stays who he is goes on";
+  EXPECT_EQ(become(1, kOther), "");
+  from_user(user, question());
+  from_user(user, question(kLease6, "fd00:0:0:1::2"));
+  EXPECT_TRUE(world_.collect(kServerNic).empty());
+  EXPECT_EQ(world_.sessions(), 1U) << "both ended";
+  EXPECT_EQ(world_.drops(filters::DropReason::kPolicyChanged), 2U);
+  from_user(user, question(kLease4, "10.0.0.2", 54));
+  from_user(other, question("10.9.0.6", "10.0.0.2"));
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U) << "the neighbour's alone";
+  EXPECT_EQ(become(1, kUserA), "");
+  from_user(user, question());
+  EXPECT_EQ(world_.collect(kServerNic).size(), 1U);
+  key(setup, user);  // new SAs carry who he is now
+  EXPECT_EQ(world_.engine().leases().find(kTenantA, address(kLease4))->user, kUserA);
+  EXPECT_NE(become(99, kOther), "");
+}
+
 TEST_P(TunnelLife, ASessionGoesOnInTheSameUsersNextTunnelAndIsNeverInheritedByAnother) {
   const Making setup;
   User user(setup);

@@ -95,6 +95,7 @@ class Dataplane {
     answer.set_correlation(request.correlation());
     send(answer, fds);
     if (!request.has_hello()) return;
+    tell_left();
     for (const auto& [number, gone] : kept_) {
       ipc::FromTunnels event;
       *event.mutable_event()->mutable_gone() = gone;
@@ -200,11 +201,16 @@ class Dataplane {
     fds.push_back(inject_->duplicate_cursor_fd().value());
     answer.mutable_welcome()->set_shards(1);
     answer.mutable_welcome()->set_punt_rings(1);
+  }
+  /// Behind the welcome, one at a time: thousands would be more than a message holds.
+  void tell_left() {
     for (const auto& [number, tunnel] : tunnels_) {
-      auto& left = *answer.mutable_welcome()->add_left();
+      ipc::FromTunnels out;
+      auto& left = *out.mutable_event()->mutable_left();
       left.set_tunnel(number);
       left.set_tenant(tunnel.tenant);
       left.set_note(tunnel.note);
+      send(out, {});
     }
   }
   bool change(const ipc::ToTunnels& request) {

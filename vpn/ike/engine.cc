@@ -329,6 +329,7 @@ struct Engine::Thunks {
     const Directory::Admission admission = engine(context).ports_.directory.authorize(signal.session);
     signal.session.device = admission.device;
     signal.forbidden = admission.cause;
+    signal.text = admission.text;
     if (admission.cause == Cause::kDevice) signal.text = sentence_of(admission.device.why);
     if (admission.cause == Cause::kAuth) signal.text = "the post-quantum preshared key (RFC 8784) is another user's";
     if (admission.cause != Cause::kNone) return refuse(context, who, std::move(signal));
@@ -519,21 +520,24 @@ std::vector<Engine::Ending> Engine::expired(std::int64_t now) {
   if (to_judge_.empty()) {
     if (now < next_judgement_) return out;
     next_judgement_ = now + kJudgementSeconds;
-    to_judge_ = sessions();
-    std::erase_if(to_judge_, [](const Session& one) { return !one.certificates; });
+    {
+      const std::lock_guard lock(book_mutex_);
+      to_judge_ = book_.numbers(true);
+    }
     const std::unique_lock lock(judges_mutex_);
     for (auto& [name, judges] : judges_) judges.due = std::exchange(judges.fresh, false);
   }
   for (std::size_t judged = 0; judged < kJudgedACall && !to_judge_.empty(); to_judge_.pop_back()) {
-    const Session& session = to_judge_.back();
-    const Judges judges = judges_of(session);
-    for (ProvenCertificate one : *session.certificates) {
+    const auto session = this->session(to_judge_.back());
+    if (!session || !session->certificates) continue;
+    const Judges judges = judges_of(*session);
+    for (ProvenCertificate one : *session->certificates) {
       const auto& judge_of_it = one.device ? judges.devices : judges.users;
       const bool due = judges.due || !judge_of_it || now >= one.facts.not_after || now > judge_of_it->lists_end();
       const CertificateFault fault = due ? judge(one, judges, now) : CertificateFault::kNone;
       judged += due ? 1 : 0;
       if (fault == CertificateFault::kNone) continue;
-      out.push_back({session.id, one.device ? Cause::kDevice : cause_of(fault), sentence_of(fault)});
+      out.push_back({session->id, one.device ? Cause::kDevice : cause_of(fault), sentence_of(fault)});
       break;
     }
   }
@@ -588,6 +592,17 @@ void Engine::receive(const Path& path, ByteSpan payload) {
 std::vector<Session> Engine::sessions() const {
   const std::lock_guard lock(book_mutex_);
   return book_.sessions();
+}
+
+std::vector<std::uint64_t> Engine::session_numbers() const {
+  const std::lock_guard lock(book_mutex_);
+  return book_.numbers();
+}
+
+std::optional<Session> Engine::session(std::uint64_t number) const {
+  const std::lock_guard lock(book_mutex_);
+  const Session* found = book_.find(number);
+  return found == nullptr ? std::nullopt : std::optional(*found);
 }
 
 bool Engine::terminate(std::uint64_t session, Cause cause, std::string_view text) {

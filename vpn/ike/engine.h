@@ -63,6 +63,9 @@ class Engine {
   /// One datagram for UDP 500 or 4500, marker included. What is not IKE, or belongs to an IKE_SA of another tenant, ends here.
   void receive(const Path& path, ByteSpan payload);
   [[nodiscard]] std::vector<Session> sessions() const;
+  /// Their numbers; whoever walks through many over time asks for one at a time.
+  [[nodiscard]] std::vector<std::uint64_t> session_numbers() const;
+  [[nodiscard]] std::optional<Session> session(std::uint64_t number) const;
   /// False: there is no such session. It ends a little later, with a down event of that cause.
   bool terminate(std::uint64_t session, Cause cause = Cause::kAdmin, std::string_view text = {});
   struct Ending {
@@ -117,7 +120,7 @@ class Engine {
   mutable std::shared_mutex owners_mutex_;
   mutable std::shared_mutex judges_mutex_;
   std::map<GatewayName, Judges> judges_;
-  std::vector<Session> to_judge_;
+  std::vector<std::uint64_t> to_judge_;
   std::int64_t next_judgement_ = 0;
   std::unordered_map<std::uint64_t, std::uint32_t> owners_;  ///< own SPI of an IKE_SA -> tenant
   std::atomic<std::uint64_t> malformed_{0}, foreign_tenant_{0}, overload_{0}, budget_{0}, exchange_{0}, out_of_turn_{0};

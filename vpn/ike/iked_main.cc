@@ -28,6 +28,7 @@
 #include "vpn/plan_client.h"
 #include "vpn/radius/backends.h"
 #include "vpn/recorder.h"
+#include "vpn/renamed_users.h"
 #include "vpn/sandbox.h"
 
 namespace sekisho::vpn {
@@ -96,7 +97,8 @@ class Daemon {
         });
     backends_.turn(now);
     for (const std::uint64_t session : backends_.take_disconnects()) end(session, Cause::kAdmin);
-    for (const auto& one : backends_.take_forgeries()) {
+    for (const auto& one : backends_.take_forgeries(now)) {
+      recorder_.forged(one.tenant, one.backend, one.count, one.first, one.last);
       note("backend " + one.backend + " of tenant " + std::to_string(one.tenant) + ": " + std::to_string(one.count) +
            " messages that its servers' secrets did not sign");
     }
@@ -104,6 +106,7 @@ class Daemon {
     if (const auto plan = plans_.poll(now)) follow(*plan, plan);
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
+    renamed_.tell(directory_, tunnels_);
     check(now);
     report_usage(now);
     return datagrams > 0;
@@ -222,10 +225,10 @@ class Daemon {
     if (!plan_ || !limits_) return;
     if (to_check_.empty() && now >= next_check_) {
       next_check_ = now + kCheckInterval;
-      to_check_ = engine_->sessions();
+      to_check_ = engine_->session_numbers();
     }
     for (std::size_t i = 0; i < kChecksATurn && !to_check_.empty(); ++i) {
-      check(to_check_.back());
+      if (const auto session = engine_->session(to_check_.back())) check(*session);
       to_check_.pop_back();
     }
   }
@@ -247,24 +250,25 @@ class Daemon {
   void report_usage(Clock::time_point now) {
     if (to_report_.empty() && now >= next_report_) {
       next_report_ = now + std::min(usage_ / 4 + 1s, std::chrono::seconds(60));
-      to_report_ = engine_->sessions();
+      to_report_ = engine_->session_numbers();
       std::unordered_map<std::uint64_t, Clock::time_point> live;
-      for (const Session& session : to_report_) {
-        const auto known = due_.find(session.id);
-        live.emplace(session.id, known == due_.end() ? now + usage_ : known->second);
+      for (const std::uint64_t number : to_report_) {
+        const auto known = due_.find(number);
+        live.emplace(number, known == due_.end() ? now + usage_ : known->second);
       }
       due_ = std::move(live);
     }
     for (std::size_t i = 0; i < kChecksATurn && !to_report_.empty(); ++i) {
-      Clock::time_point& due = due_[to_report_.back().id];
-      if (now >= due) {
-        recorder_.usage(to_report_.back());
-        due += usage_;
-      }
+      const std::uint64_t number = to_report_.back();
       to_report_.pop_back();
+      Clock::time_point& due = due_[number];
+      if (now < due) continue;
+      if (const auto session = engine_->session(number)) recorder_.usage(*session);
+      due += usage_;
     }
   }
 
+  RenamedUsers renamed_;
   UserDirectory directory_;
   TunnelClient tunnels_;
   EventLog log_;
@@ -275,10 +279,10 @@ class Daemon {
   std::unique_ptr<Engine> engine_;  ///< ends first: its threads use all the others
   std::shared_ptr<const Plan> plan_;
   std::vector<UserDirectory::Ending> unfinished_;  ///< not up yet when they had to go
-  std::vector<Session> to_check_;
+  std::vector<std::uint64_t> to_check_;
   Clock::time_point next_check_{}, next_devices_{};
   std::chrono::seconds usage_;
-  std::vector<Session> to_report_;
+  std::vector<std::uint64_t> to_report_;
   std::unordered_map<std::uint64_t, Clock::time_point> due_;  ///< the next usage record of a session
   Clock::time_point next_report_{};
   bool limits_ = false;

@@ -81,12 +81,12 @@ void add_session(Writer& writer, const RadiusPlan& plan, const Session& session,
   writer.add(Type::kAcctSessionId, name);
 }
 
-/// What names a session in a request, and the one thing that can be changed of it. A change of groups is a new login.
-bool is_understood(Type type) {
+/// What names a session in a request, and what can be changed of it: how long it lasts, and (`groups`) the groups of its user.
+bool is_understood(Type type, Type groups) {
   constexpr std::array kUnderstood{Type::kUserName,      Type::kNasIpAddress,     Type::kNasIpv6Address,  Type::kNasIdentifier,
                                    Type::kAcctSessionId, Type::kCallingStationId, Type::kFramedIpAddress, Type::kEventTimestamp,
                                    Type::kProxyState,    Type::kSessionTimeout,   Type::kMessageAuthenticator};
-  return std::ranges::find(kUnderstood, type) != kUnderstood.end();
+  return type == groups || std::ranges::find(kUnderstood, type) != kUnderstood.end();
 }
 
 /// As the log writes it.
@@ -506,16 +506,25 @@ void Backends::take_request(const Path& path, ByteSpan payload, Time now) {
 /// `named`: whether it is about a session of ours.
 std::vector<std::uint8_t> Backends::answer_request(const Key& key, const Message& request, ByteSpan secret, bool& named) {
   const bool disconnect = request.code == Code::kDisconnectRequest;
-  const bool asks_more = std::ranges::any_of(request.attributes, [](const Attribute& one) { return !is_understood(one.type); });
+  const RadiusPlan& plan = backends_.at(key).client->plan();
+  const Type groups = plan.group_by_class ? Type::kClass : Type::kFilterId;
+  const bool asks_more =
+      std::ranges::any_of(request.attributes, [groups](const Attribute& one) { return !is_understood(one.type, groups); });
+  std::vector<std::string> values;
+  for (const Attribute& one : request.attributes) {
+    if (one.type == groups) values.emplace_back(one.value.begin(), one.value.end());
+  }
   const auto seconds = request.number(Type::kSessionTimeout);
   const std::vector<std::uint64_t> found = named_by(key, request);
   named = !found.empty();
-  const bool unsupported = !disconnect && (asks_more || !seconds);
+  const bool unsupported = !disconnect && (asks_more || (!seconds && values.empty()));
   const std::uint32_t error = unsupported ? kUnsupportedAttribute : named ? 0 : kNoSuchSession;
   const std::vector<std::uint64_t> sessions = unsupported ? std::vector<std::uint64_t>() : found;
   if (disconnect) disconnects_.insert(disconnects_.end(), sessions.begin(), sessions.end());
   for (const std::uint64_t one : sessions) {
-    if (!disconnect) ports_.directory.set_session_seconds(one, *seconds);
+    if (disconnect) continue;
+    if (seconds) ports_.directory.set_session_seconds(one, *seconds);
+    if (!values.empty()) ports_.directory.set_group(one, plan.group_of(values).id);
   }
   const Code done = disconnect ? Code::kDisconnectAck : Code::kCoaAck, refused = disconnect ? Code::kDisconnectNak : Code::kCoaNak;
   Writer writer(error == 0 ? done : refused, request.id);
@@ -551,13 +560,21 @@ std::vector<std::uint64_t> Backends::take_disconnects() {
   return std::exchange(disconnects_, {});
 }
 
-std::vector<Backends::Forgery> Backends::take_forgeries() {
+std::vector<Backends::Forgery> Backends::take_forgeries(Time now) {
+  constexpr std::chrono::seconds kFold{60};
   const std::lock_guard lock(mutex_);
   std::vector<Forgery> out;
   for (auto& [key, backend] : backends_) {
-    const std::uint64_t now = backend.client->counters().forged + backend.forged_requests;
-    if (now != backend.forged_told) out.push_back({key.first, key.second, now - backend.forged_told});
-    backend.forged_told = now;
+    const std::uint64_t all = backend.client->counters().forged + backend.forged_requests;
+    if (all != backend.forged_seen) {
+      if (backend.forged_seen == backend.forged_told) backend.forged_first = now;
+      backend.forged_last = now;
+      backend.forged_seen = all;
+    }
+    if (all == backend.forged_told || now < backend.forged_next) continue;
+    out.push_back({key.first, key.second, all - backend.forged_told, backend.forged_first, backend.forged_last});
+    backend.forged_told = all;
+    backend.forged_next = now + kFold;
   }
   return out;
 }

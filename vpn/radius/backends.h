@@ -90,19 +90,23 @@ class Backends : public EapBackend {
   /// Everybody who waits goes on, unanswered.
   void stop();
 
-  /// Answers and requests that were not what they claimed to be, since the last call, by tenant and backend.
+  /// Answers and requests that were not what they claimed to be, by tenant and backend: the first at once, those of the next minute
+  /// together.
   struct Forgery {
     std::uint32_t tenant = 0;
     std::string backend;
     std::uint64_t count = 0;
+    Time first{}, last{};
   };
-  std::vector<Forgery> take_forgeries();
+  /// Called often: what came since the last call came now.
+  std::vector<Forgery> take_forgeries(Time now);
 
  private:
   using Key = std::pair<std::uint32_t, std::string>;
   struct Backend {
     std::unique_ptr<Client> client;
-    std::uint64_t forged_told = 0;
+    std::uint64_t forged_told = 0, forged_seen = 0;
+    Time forged_first{}, forged_last{}, forged_next{};  ///< of those not told; when they may be
     std::uint64_t forged_requests = 0;
   };
   /// A session of a backend's.

@@ -75,7 +75,6 @@ TEST_F(RemoteUsers, GiveTheirPortsAndRulesTheNamesThatRecordsNeed) {
   }
 }
 
-// The device that rule 1 of the example also asks for is not known to rules yet.
 TEST_F(RemoteUsers, AreJudgedAsTheWorkedExampleSays) {
   const std::uint64_t sales = groups("hana");
   const std::uint64_t leaving = groups("taro");
@@ -94,6 +93,67 @@ TEST_F(RemoteUsers, AreJudgedAsTheWorkedExampleSays) {
   EXPECT_EQ(verdict(sales | systems, "10.20.9.1", 3389), "情シス→管理 permit");
   EXPECT_EQ(verdict(leaving | systems, "10.20.9.1", 3389), "情シス→管理 permit") << "first match: above the one who leaves";
   EXPECT_EQ(verdict(0, "10.20.8.15", 443), "既定拒否 deny") << "of nobody known";
+}
+
+/// The document whose rule 1 asks for a proven device, and, where `groups` says so, for one of a group.
+std::string asking(std::string_view groups = "") {
+  const std::string rule = with(remote(), "action: allow, users: [\"情シス\"],", "action: allow, users: [\"情シス\"], device: proven," + std::string(groups));
+  return with(rule, "    gateways:\n", "    devices:\n"
+      "      - { name: nb-1, owner: ken, certificates: [a1], group: laptops }\n"
+      "      - { name: nb-2, owner_group: \"情シス\", certificates: [a2], group: kiosks }\n"
+      "      - { name: nb-3, owner: hana, certificates: [a3], group: laptops }\n    gateways:\n");
+}
+
+TEST_F(RemoteUsers, NeedADeviceThatProvedItselfWhereTheWorkedExampleAsksForIt) {
+  load(asking());
+  const auto with_device = [this](std::string_view user, std::string_view group) {
+    const std::uint32_t id = ids_.find(IdKind::kUser, device_user_key("acm00000001", user, group));
+    for (const auto& each : view().users()) {
+      if (id != 0 && each.id == id) return each.groups;
+    }
+    ADD_FAILURE() << user << " has no such device in the snapshot";
+    return std::uint64_t{0};
+  };
+  EXPECT_EQ(verdict(groups("ken"), "10.20.9.1", 22), "既定拒否 deny") << "a device that only says what it is";
+  EXPECT_EQ(verdict(with_device("ken", ""), "10.20.9.1", 22), "情シス→管理 permit");
+  EXPECT_EQ(verdict(with_device("ken", ""), "10.20.9.1", 23), "既定拒否 deny");
+  EXPECT_EQ(verdict(with_device("hana", ""), "10.20.9.1", 22), "既定拒否 deny") << "the device alone opens nothing";
+  EXPECT_EQ(verdict(with_device("hana", ""), "10.20.8.15", 443), "営業→基幹 permit");
+  EXPECT_EQ(verdict(groups("hana"), "10.20.8.15", 443), "営業→基幹 permit") << "whom no rule asks for one needs none";
+  EXPECT_EQ(ids_.find(IdKind::kUser, device_user_key("acm00000001", "taro", "")), 0U) << "who has no device";
+  EXPECT_EQ(remark_on_rules(decoded_.model, decoded_.positions, compiled_).size(), 0U);
+  // Rules that tell groups of devices apart.
+  load(asking(" device_groups: [laptops],"));
+  EXPECT_EQ(verdict(with_device("ken", "laptops"), "10.20.9.1", 22), "情シス→管理 permit");
+  EXPECT_EQ(verdict(with_device("ken", ""), "10.20.9.1", 22), "既定拒否 deny") << "the kiosk's";
+  EXPECT_EQ(verdict(with_device("hana", "laptops"), "10.20.9.1", 22), "既定拒否 deny");
+  EXPECT_NE(findings_of(asking(" device_groups: [phones],")).find("policies[0].rules[0].device_groups[0]"), std::string::npos);
+  load(with(asking(), "name: ken, groups", "name: ken, suspended: true, groups"));
+  EXPECT_EQ(with_device("ken", ""), 0U);
+}
+
+TEST_F(RemoteUsers, TellTheKeyingDaemonByWhichNumberRulesKnowThem) {
+  load(with(asking(" device_groups: [laptops],"), "default_group:", "refuse_if_no_permit: true\n        default_group:"));
+  const ipc::VpnConfig config = make_vpn_config(decoded_.model, ids_, 7);
+  const ipc::VpnTenant& tenant = config.tenants(0);
+  EXPECT_TRUE(tenant.gateways(0).refuse_if_no_permit());
+  const ipc::VpnUser& ken = tenant.users(2);
+  ASSERT_EQ(ken.with_device_size(), 2);
+  EXPECT_EQ(ken.with_device(0).group(), "");
+  EXPECT_EQ(ken.with_device(1).group(), "laptops");
+  EXPECT_EQ(ken.with_device(1).id(), ids_.find(IdKind::kUser, device_user_key("acm00000001", "ken", "laptops")));
+  EXPECT_NE(ken.with_device(0).id(), ken.with_device(1).id());
+  EXPECT_EQ(tenant.users(1).with_device_size(), 0);
+  // "rest" lets anyone, from wherever, ping: everybody reaches something.
+  EXPECT_TRUE(ken.permitted());
+  load(with(asking(" device_groups: [laptops],"), "      - name: rest\n", "      - name: rest\n        from: [servers]\n"));
+  const ipc::VpnConfig narrow = make_vpn_config(decoded_.model, ids_, 8);
+  const ipc::VpnUser& again = narrow.tenants(0).users(2);
+  EXPECT_FALSE(again.permitted());
+  EXPECT_FALSE(again.with_device(0).permitted());
+  EXPECT_TRUE(again.with_device(1).permitted());
+  EXPECT_TRUE(narrow.tenants(0).users(0).permitted()) << "hana's rule asks for no device";
+  EXPECT_FALSE(narrow.tenants(0).stranger_permitted());
 }
 
 TEST_F(RemoteUsers, OfNoGroupAreThoseSuspended) {

@@ -295,6 +295,44 @@ TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
   EXPECT_EQ(log.stored({kAcmeVpn.service_code, LogKind::kDevauth}).size(), 1U);
 }
 
+TEST(EventServer, ADaemonsSecurityEventIsStoredInTheWordsOfItsCodeOrRefusedByItsField) {
+  const auto record = [](std::uint64_t number) {
+    ipc::ToEventLog out = up(number);
+    ipc::SecurityRecord& event = *out.mutable_security();
+    event.set_event("AUTH_BACKEND_FORGED");
+    event.set_count(3);
+    event.set_first_ns(kNoon);
+    event.set_last_ns(kNoon + 1'000'000'000);
+    event.set_subject("campus");
+    return out;
+  };
+  const TempDir dir;
+  EventLog log(dir.path());
+  IpcConnection daemon = log.connect();
+  log.send(daemon, record(1));
+  const auto stored = log.stored({kAcmeVpn.service_code, LogKind::kSec});
+  ASSERT_EQ(stored.size(), 1U);
+  std::string text;
+  append_json(text, stored[0], Audience::kTenant);
+  EXPECT_NE(text.find(R"("sev":4,"event":"AUTH_BACKEND_FORGED","cat":"auth","action":"dropped",)"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("count":3,)"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"(did not sign: campus")"), std::string::npos) << text;
+  const std::vector<std::pair<const char*, void (*)(ipc::SecurityRecord&)>> breakages{
+      {"field event", [](auto& e) { e.set_event("AE_MAC"); }},  // the data plane's own
+      {"field event", [](auto& e) { e.clear_event(); }},
+      {"field count", [](auto& e) { e.clear_count(); }},
+      {"field first_ns", [](auto& e) { e.clear_first_ns(); }},
+      {"field first_ns", [](auto& e) { e.set_last_ns(kNoon - 1); }},
+      {"field subject", [](auto& e) { e.set_subject(std::string(129, 'x')); }},
+  };
+  std::uint64_t number = 1;
+  for (const auto& [field, breakage] : breakages) {
+    ipc::ToEventLog broken = record(++number);
+    breakage(*broken.mutable_security());
+    EXPECT_EQ(entry_of(broken).refusal, field);
+  }
+}
+
 TEST(EventServer, WritesAnEndAndAFailureAsTheyArePublished) {
   const auto text_of = [](const ipc::ToEventLog& message, std::uint64_t seq, const char* eid) {
     EventEntry made = entry_of(message);

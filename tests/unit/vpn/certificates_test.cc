@@ -341,6 +341,15 @@ TEST(Certificates, RecordsSayWhoseItIs) {
   EXPECT_EQ(verdict.revocation, Revocation::kGood);
 }
 
+TEST(Certificates, ASerialNumberHasNoLeadingZerosAsTheRegisterOfDevicesHasNone) {
+  Wish wish;
+  for (const auto& [serial, text] : {std::pair{0x0a77L, "a77"}, {0x8001L, "8001"}, {0x7001L, "7001"}, {0x1000L, "1000"}, {0L, "0"}}) {
+    wish.serial = serial;
+    const std::vector<std::vector<std::uint8_t>> chain{make(wish, &root()).der()};
+    EXPECT_EQ(judge_of({.cas = {root().pem()}, .lists = {}})->judge(chain, kNow).facts.serial, text);
+  }
+}
+
 TEST(Certificates, AJudgeIsAskedByManyAtOnce) {
   const auto judge = judge_of({.cas = {root().pem()}, .lists = {list(root(), {0x5})}});
   const std::vector<Made> good{make(Wish{}, &root())};

@@ -568,6 +568,89 @@ TEST_F(DirectoryTestDevices, ADevicesStateAndEndActAtTheDoorAndInside) {
   expect(with("alice", "a1"), Result::kFail, Why::kExpired, "nb-1", Cause::kDevice);
 }
 
+TEST_F(DirectoryTestDevices, ADeviceNobodyRegisteredWaitsForApprovalWhereThePolicySaysSo) {
+  acme().mutable_device_policies(0)->set_request(true);
+  apply();
+  expect(with("bob", "ff"), Result::kPending, Why::kNotApproved, "", Cause::kDevice);
+  expect(session("bob"), Result::kFail, Why::kUnregistered, "", Cause::kDevice);  // without any certificate there is nothing to approve
+  expect(with("bob", "a1"), Result::kFail, Why::kUserMismatch, "nb-1", Cause::kDevice);
+  device("nb-9", "bob", "", "ff");
+  apply();
+  expect(with("bob", "ff"), Result::kOk, Why::kNone, "nb-9", Cause::kNone);
+}
+
+class DirectoryTestRights : public DirectoryTestDevices {
+ protected:
+  DirectoryTestRights() {
+    staff().clear_device_policy();
+    acme().mutable_devices(0)->set_group("laptops");
+    grow("laptops", 901);
+    grow("", 902);
+    apply();
+  }
+  void grow(const char* group, std::uint32_t id) {
+    auto& one = *alice().add_with_device();
+    one.set_group(group);
+    one.set_id(id);
+  }
+  /// The UserId rules know somebody by.
+  std::uint32_t known(const Session& who) {
+    EXPECT_EQ(directory_.authorize(who).cause, Cause::kNone);
+    const std::uint32_t out = directory_.admitted(who.id)->user;
+    directory_.ended(who.id);
+    return out;
+  }
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> renamed() {
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> out;
+    for (const auto& one : directory_.take_renamed()) out.emplace_back(one.session, one.user_id);
+    return out;
+  }
+};
+
+TEST_F(DirectoryTestRights, RulesKnowWhoComesWithADeviceThatWillDoByANumberOfItsOwn) {
+  const std::uint32_t plain = alice().id();
+  EXPECT_EQ(known(session("alice")), plain);
+  EXPECT_EQ(known(with("alice", "a1")), 901U);
+  EXPECT_EQ(known(with("alice", "a2")), 902U) << "of the group's, in no group that rules tell apart";
+  EXPECT_EQ(known(with("alice", "a3")), plain) << "another group's";
+  EXPECT_EQ(known(with("alice", "ff")), plain) << "nobody registered it";
+  acme().mutable_devices(0)->set_state(ipc::VpnDevice::DISABLED);
+  apply();
+  EXPECT_EQ(known(with("alice", "a1")), plain);
+}
+
+TEST_F(DirectoryTestRights, ADeviceThatWillNoLongerDoChangesWhatRulesMakeOfALiveSession) {
+  const Session in = with("alice", "a1");
+  ASSERT_EQ(directory_.authorize(in).cause, Cause::kNone);
+  EXPECT_TRUE(renamed().empty());
+  acme().mutable_devices(0)->set_state(ipc::VpnDevice::DISABLED);
+  apply();
+  EXPECT_EQ(endings(), Endings{}) << "its group asks for no device";
+  EXPECT_EQ(renamed(), (std::vector<std::pair<std::uint64_t, std::uint32_t>>{{in.id, alice().id()}}));
+  EXPECT_EQ(directory_.admitted(in.id)->user, alice().id());
+  apply();
+  EXPECT_TRUE(renamed().empty()) << "said once";
+  acme().mutable_devices(0)->set_state(ipc::VpnDevice::APPROVED);
+  apply();
+  EXPECT_EQ(renamed().size(), 1U);
+  EXPECT_EQ(directory_.admitted(in.id)->user, 901U);
+}
+
+TEST_F(DirectoryTestRights, WhomNoRuleLetsReachAnythingIsRefusedWhereTheGatewaySaysSo) {
+  EXPECT_EQ(known(session("alice")), alice().id());
+  acme().mutable_gateways(0)->set_refuse_if_no_permit(true);
+  alice().mutable_with_device(0)->set_permitted(true);
+  apply();
+  const auto refused = directory_.authorize(session("alice"));
+  EXPECT_EQ(refused.cause, Cause::kConfig);
+  EXPECT_NE(refused.text.find("no rule"), std::string_view::npos);
+  const Session in = with("alice", "a1");
+  EXPECT_EQ(directory_.authorize(in).cause, Cause::kNone);
+  alice().mutable_with_device(0)->set_permitted(false);
+  apply();
+  EXPECT_EQ(endings(), (Endings{{in.id, Cause::kConfig}}));
+}
+
 TEST_F(DirectoryTest, AKeyAgainstQuantumComputersIsOneUsersAlone) {
   alice().set_ppk_id("quantum");
   alice().set_ppk(std::string(32, 'q'));

@@ -60,6 +60,10 @@ ipc::VpnConfig config() {
     server.set_secret(std::string(kSecret));
     server.set_port(1812);
     server.set_accounting_port(1813);
+    auto& chiefs = *backend.add_groups();
+    chiefs.set_value("chiefs");
+    chiefs.set_id(170 + id);
+    chiefs.add_groups("staff");
     auto& all = *backend.add_groups();
     all.set_id(70 + id);
     all.add_groups("staff");
@@ -362,16 +366,28 @@ TEST_F(RadiusBackends, AServerEndsTheSessionItNamesAndNoOther) {
   EXPECT_EQ(code(request(Code::kDisconnectRequest, by_name(10))), kAck);
   EXPECT_TRUE(at_once_);
   EXPECT_EQ(backends_.take_disconnects(), std::vector<std::uint64_t>{5});
-  EXPECT_EQ(backends_.take_forgeries().size(), 1U);
+  const auto begun = Clock::now();
+  const auto forged = backends_.take_forgeries(begun);
+  ASSERT_EQ(forged.size(), 1U);
+  EXPECT_EQ(forged[0].count, 2U) << "another secret, and an old one";
+  EXPECT_EQ(code(request(Code::kDisconnectRequest, named("0000000000abc005"), "another")), 0);
+  EXPECT_EQ(code(request(Code::kDisconnectRequest, named("0000000000abc005"), "another")), 0);
+  EXPECT_TRUE(backends_.take_forgeries(begun + std::chrono::seconds(2)).empty()) << "those of a minute together";
+  EXPECT_TRUE(backends_.take_forgeries(begun + std::chrono::seconds(59)).empty());
+  const auto more = backends_.take_forgeries(begun + std::chrono::seconds(60));
+  ASSERT_EQ(more.size(), 1U);
+  EXPECT_EQ(more[0].count, 2U);
+  EXPECT_EQ(more[0].last, begun + std::chrono::seconds(2));
+  EXPECT_TRUE(backends_.take_forgeries(begun + std::chrono::hours(1)).empty());
 }
 
-TEST_F(RadiusBackends, AServerChangesHowLongASessionMayLastAndNothingElse) {
+TEST_F(RadiusBackends, AServerChangesHowLongASessionMayLastAndWhatItDoesNotKnowNothing) {
   up(5, Clock::now());
-  const auto change = [this](std::uint32_t seconds, bool groups) {
+  const auto change = [this](std::uint32_t seconds, bool more) {
     const Bytes answer = request(Code::kCoaRequest, [&](Writer& writer) {
       writer.add(Type::kAcctSessionId, std::string_view("0000000000abc005"));
       writer.add(Type::kSessionTimeout, seconds);
-      if (groups) writer.add(Type::kFilterId, std::string_view("chiefs"));
+      if (more) writer.add(Type::kServiceType, 1U);
     });
     return int{answer.front()};
   };
@@ -381,6 +397,29 @@ TEST_F(RadiusBackends, AServerChangesHowLongASessionMayLastAndNothingElse) {
   EXPECT_EQ(change(70, false), kCoaAck);
   EXPECT_EQ(directory_.admitted(5)->session_seconds, 70U);
   EXPECT_TRUE(backends_.take_disconnects().empty());
+}
+
+TEST_F(RadiusBackends, AServerChangesTheGroupsOfTheSessionItNames) {
+  up(5, Clock::now());
+  const std::uint32_t before = directory_.admitted(5)->user;
+  const auto change = [this](std::string_view name, std::string_view value) {
+    return int{request(Code::kCoaRequest, [&](Writer& writer) {
+                 writer.add(Type::kAcctSessionId, name);
+                 writer.add(Type::kFilterId, value);
+               }).front()};
+  };
+  constexpr int kCoaAck = 44, kCoaNak = 45;
+  EXPECT_EQ(change("0000000000abc006", "chiefs"), kCoaNak);
+  EXPECT_TRUE(directory_.take_renamed().empty());
+  EXPECT_EQ(change("0000000000abc005", "chiefs"), kCoaAck);
+  const auto renamed = directory_.take_renamed();
+  ASSERT_EQ(renamed.size(), 1U);
+  EXPECT_EQ(renamed[0].session, 5U);
+  EXPECT_NE(renamed[0].user_id, before);
+  EXPECT_EQ(directory_.admitted(5)->user, renamed[0].user_id);
+  EXPECT_EQ(change("0000000000abc005", "chiefs"), kCoaAck);
+  EXPECT_TRUE(directory_.take_renamed().empty()) << "it is so already";
+  EXPECT_TRUE(directory_.take_endings().empty());
 }
 
 TEST_F(RadiusBackends, ARequestThatComesTwiceIsAnsweredAlikeAndActsOnce) {

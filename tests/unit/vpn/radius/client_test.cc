@@ -24,8 +24,8 @@ class RadiusClient : public testing::Test {
     for (int i = 0; i < servers; ++i) {
       out->servers.push_back({*parse_address("10.0.0." + std::to_string(10 + i)), Secret(std::string(secret) + std::to_string(i)), 1812, 1813});
     }
-    out->groups.push_back({"staff", 7, {"staff"}});
-    out->groups.push_back({"", 8, {}});
+    out->groups.push_back({"staff", 7, {"staff"}, {}});
+    out->groups.push_back({"", 8, {}, {}});
     return out;
   }
   void make(int servers) {
