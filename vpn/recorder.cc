@@ -17,7 +17,7 @@ namespace sekisho::vpn {
 namespace {
 
 /// Sessions a daemon before left have this bit and their tunnel's number.
-constexpr std::uint64_t kLeftBit = std::uint64_t{1} << 63;
+constexpr std::uint64_t kLeftBit = left_session(0);
 constexpr std::uint64_t kSecond = 1'000'000'000;
 /// An up younger than this when its daemon died may not have been stored: it is written again, and stored once.
 constexpr std::uint64_t kFreshNs = 60 * kSecond;
@@ -367,7 +367,7 @@ std::vector<std::uint64_t> SessionRecorder::sessions_of(std::uint64_t vpn_sid, s
   const std::lock_guard lock(mutex_);
   for (const auto& [number, tunnel] : left_) {
     const auto note = read_note(tunnel.note);
-    if (note && is(note->down.vpn().vpn_sid(), tunnel.tenant, note->down.vpn().user())) out.push_back(kLeftBit | number);
+    if (note && is(note->down.vpn().vpn_sid(), tunnel.tenant, note->down.vpn().user())) out.push_back(left_session(number));
   }
   return out;
 }
@@ -384,12 +384,12 @@ void SessionRecorder::left(const LeftTunnel& tunnel) {
     const auto address = Address::from_wire({reinterpret_cast<const std::uint8_t*>(bytes->data()), bytes->size()});
     if (address) leases.push_back(*address);
   }
-  if (told_left_) told_left_(kLeftBit | tunnel.tunnel, tunnel.tenant, note->down.vpn());
-  directory_.adopt(kLeftBit | tunnel.tunnel, tunnel.tenant, note->down.vpn().gateway(), note->down.vpn().user(), note->user, leases);
+  if (told_left_) told_left_(left_session(tunnel.tunnel), tunnel.tenant, note->down.vpn());
+  directory_.adopt(left_session(tunnel.tunnel), tunnel.tenant, note->down.vpn().gateway(), note->down.vpn().user(), note->user, leases);
 }
 
 void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals) {
-  directory_.ended(kLeftBit | tunnel.tunnel);
+  directory_.ended(left_session(tunnel.tunnel));
   {
     const std::lock_guard lock(mutex_);
     left_.erase(tunnel.tunnel);
@@ -406,7 +406,7 @@ void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, std::str
   record.set_message(std::string(text));
   if (told_) {
     SessionEvent event{.kind = SessionEvent::Kind::kDown, .session = {}, .stage = Stage::kAdmission, .cause = cause, .text = {}};
-    event.session.id = kLeftBit | tunnel.tunnel;
+    event.session.id = left_session(tunnel.tunnel);
     told_(event, record.vpn_sid(), std::nullopt, totals);
   }
   log_.add(std::move(note->down), [&tunnels = tunnels_, number = tunnel.tunnel] { tunnels.forget(number); });

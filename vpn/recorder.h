@@ -14,6 +14,9 @@ class VpnRecord;
 
 namespace sekisho::vpn {
 
+/// The number a session has that a daemon before left with this tunnel.
+constexpr std::uint64_t left_session(std::uint32_t tunnel) { return std::uint64_t{1} << 63 | tunnel; }
+
 /// Why a session ends whose tunnel the data plane ended.
 Cause cause_of(SessionTunnelGone::Why why);
 

@@ -91,6 +91,14 @@ void fill(ipc::L2tpSession& out, const L2tpRide& ride) {
   out.set_mtu(ride.mtu);
 }
 
+std::optional<L2tpRide> ride_of(const ipc::TunnelLeft& left) {
+  if (!left.has_l2tp()) return std::nullopt;
+  const ipc::L2tpSession& of = left.l2tp();
+  const auto number = [](std::uint32_t value) { return static_cast<std::uint16_t>(value); };
+  return L2tpRide{of.carrier(),           number(of.peer_port()),    number(of.local_tunnel()), number(of.local_session()),
+                  number(of.peer_tunnel()), number(of.peer_session()), of.sequenced(),            number(of.mtu())};
+}
+
 SessionTunnelGone::Why why_of(ipc::TunnelGone::Why why) {
   return why == ipc::TunnelGone::LIMITS      ? SessionTunnelGone::Why::kLimits
          : why == ipc::TunnelGone::PORT_GONE ? SessionTunnelGone::Why::kPortGone
@@ -210,7 +218,7 @@ void TunnelClient::welcome(const ipc::TunnelWelcome& message, std::vector<Fd> fd
 /// Takes note of a tunnel of a daemon before. False: it is one of this process's own, which nobody needs any more.
 bool TunnelClient::take_left(const ipc::TunnelLeft& one) {
   if (before_.contains(one.tunnel())) return false;
-  LeftTunnel left{one.tunnel(), one.tenant(), bytes_of(one.note())};
+  LeftTunnel left{one.tunnel(), one.tenant(), bytes_of(one.note()), ride_of(one)};
   if (left_.insert_or_assign(one.tunnel(), left).second) signals_.emplace_back(std::move(left));
   return true;
 }
@@ -572,7 +580,7 @@ namespace {
 std::optional<TunnelTotals> totals_of(const std::optional<ipc::FromTunnels>& answer) {
   if (!answer || !answer->has_tunnel_use()) return std::nullopt;
   const ipc::TunnelUse& use = answer->tunnel_use();
-  return TunnelTotals{use.bytes_in(), use.bytes_out(), use.packets_in(), use.packets_out()};
+  return TunnelTotals{use.bytes_in(), use.bytes_out(), use.packets_in(), use.packets_out(), use.riders()};
 }
 }  // namespace
 

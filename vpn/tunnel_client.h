@@ -31,6 +31,7 @@ namespace sekisho::vpn {
 /// What a session's tunnel carried.
 struct TunnelTotals {
   std::uint64_t bytes_in = 0, bytes_out = 0, packets_in = 0, packets_out = 0;
+  std::uint32_t riders = 0;  ///< of a carrier: sessions on it
 };
 
 /// What the data plane must know of a session besides its path and addresses.
@@ -75,6 +76,7 @@ struct LeftTunnel {
   std::uint32_t tunnel = 0;
   std::uint32_t tenant = 0;
   std::vector<std::uint8_t> note;
+  std::optional<L2tpRide> ride{};  ///< of a session of L2TP whose carrier is there
 };
 struct LeftTunnelGone {
   LeftTunnel tunnel;

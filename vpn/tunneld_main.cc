@@ -88,6 +88,7 @@ class Daemon {
       if (::ppoll(watched.data(), watched.size(), &wait, nullptr) > 0 && watched[0].revents != 0) break;
     }
     for (Door* door : doors_) door->close(Clock::now());
+    end_left_over();
   }
 
  private:
@@ -106,6 +107,7 @@ class Daemon {
     bool worked = packets > 0;
     ask_backends(now);
     for (Door* door : doors_) worked = door->turn(now) || worked;
+    end_left_over();
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(plan);
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
@@ -150,8 +152,14 @@ class Daemon {
   void take(const SaLimitReached&) {}
   void take(const PeerMovedTo&) {}
   void take(const SessionTunnelGone& gone) { end(gone.session, cause_of(gone.why)); }
-  void take(const LeftTunnel& tunnel) { recorder_.left(tunnel); }
-  void take(const LeftTunnelGone& gone) { recorder_.left_gone(gone); }
+  void take(const LeftTunnel& tunnel) {
+    recorder_.left(tunnel);
+    l2tp_->adopt(tunnel);
+  }
+  void take(const LeftTunnelGone& gone) {
+    recorder_.left_gone(gone);
+    l2tp_->end_left(gone.tunnel.tunnel, sentence_of(cause_of(gone.why), true));
+  }
   void take(const ForeignLease& lease) { directory_.foreign_lease(lease); }
   void take(const CarrierLost& lost) { l2tp_->carrier_gone(lost.carrier); }
   void take(const DataplaneFound&) { note("connected to the data plane"); }
@@ -170,8 +178,16 @@ class Daemon {
     return out;
   }
 
+  /// Sessions of a process before, whose clients have ended them.
+  void end_left_over() {
+    for (const auto& [tunnel, cause] : l2tp_->take_left_over()) recorder_.end_left(left_session(tunnel), cause);
+  }
+
   void end(std::uint64_t session, Cause cause) {
-    if (recorder_.end_left(session, cause)) return;
+    if (recorder_.end_left(session, cause)) {
+      if (cause != Cause::kReplaced) l2tp_->end_left(static_cast<std::uint32_t>(session), sentence_of(cause, true));
+      return;
+    }
     if (cause != Cause::kReplaced) tunnels_.cut(session);
     for (Door* door : doors_) {
       if (door->end(session, cause, sentence_of(cause, true))) return;

@@ -62,6 +62,7 @@ std::string TunnelService::make_session(KeyingDaemon from, const ipc::OpenTunnel
                                               static_cast<std::uint16_t>(asked.peer_session()), asked.sequenced());
   for (const Address& address : out.leases) session->leases.add({address, static_cast<std::uint8_t>(address.bits())});
   out.over = asked.carrier();
+  out.asked = asked;
   out.session = std::move(session);
   return {};
 }

@@ -235,6 +235,7 @@ void TunnelService::welcome(KeyingDaemon kind, ipc::TunnelWelcome& out) {
     left.set_tunnel(number);
     left.set_tenant(tunnel.tenant);
     left.set_note(tunnel.note);
+    if (tunnel.over != 0) *left.mutable_l2tp() = tunnel.asked;
     bytes += event.ByteSizeLong();
     if (bytes <= kWelcomeBytes) {
       *out.add_left() = left;
@@ -412,6 +413,7 @@ std::string TunnelService::query(const ipc::QueryTunnel& request, ipc::FromTunne
   use.set_bytes_out(sum.bytes_out);
   use.set_packets_in(sum.packets_in);
   use.set_packets_out(sum.packets_out);
+  use.set_riders(static_cast<std::uint32_t>(at->second.riders.size()));
   return {};
 }
 

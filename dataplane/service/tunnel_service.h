@@ -65,6 +65,7 @@ class TunnelService {
     std::vector<std::uint32_t> riders;     ///< of a carrier
     std::uint32_t over = 0;                ///< the carrier a session rides on; 0: none, or it is gone
     std::shared_ptr<L2tpSession> session;  ///< of a session
+    ipc::L2tpSession asked;                ///< of a session: as its daemon said it
     bool ring = false;        ///< it has no SAs: its packets cross the daemon's rings
     Address path_peer;        ///< who was asked for less than our own way to him carries: path_mtu until path_until
     std::uint16_t path_mtu = 0;

@@ -28,7 +28,7 @@ struct Checks : Sink {
     SEKISHO_ASSERT(up.size() <= Connection::kCallsMax);
   }
   void frame(std::uint16_t session, ByteSpan frame) override { SEKISHO_ASSERT(up.contains(session) && !frame.empty()); }
-  void call_down(std::uint16_t session, bool, std::string_view text) override { SEKISHO_ASSERT(up.erase(session) == 1 && !text.empty()); }
+  void call_down(std::uint16_t session, Ended, std::string_view text) override { SEKISHO_ASSERT(up.erase(session) == 1 && !text.empty()); }
 };
 
 void read(ByteSpan bytes) {
@@ -65,7 +65,7 @@ void tell(ByteSpan bytes) {
     SEKISHO_ASSERT(connection.calls() <= Connection::kCallsMax);
     bytes = bytes.subspan(2 + length);
   }
-  connection.lost("the end");
+  connection.lost("the end", Ended::kByUs);
   SEKISHO_ASSERT(sink.up.empty());
 }
 

@@ -420,6 +420,8 @@ TEST_P(PathL2tp, WithoutItsDaemonControlEndsByItsNameAndSessionsGoOn) {
   next.hello(ipc::TunnelHello::PPP);
   ASSERT_EQ(next.welcome.left_size(), 1);
   EXPECT_EQ(next.welcome.left(0).tunnel(), session_number(1));
+  EXPECT_EQ(next.welcome.left(0).l2tp().carrier(), carrier_number(1)) << "and may speak for it";
+  EXPECT_NE(next.welcome.left(0).l2tp().peer_session(), 0U);
   from_client(end, kLcp);
   EXPECT_EQ(next.punted().size(), 1U);
 }
@@ -576,6 +578,56 @@ TEST_P(PathL2tp, DhcpInsideReachesTheDaemonOfTheSession) {
   ASSERT_TRUE(lns_.inject->push(head, std::array{ByteSpan(kScccn)}));
   world_.settle();
   EXPECT_FALSE(ip_for_client(end, client).empty());
+}
+
+TEST_P(PathL2tp, CarriersNobodyIsLoggedInOnAreBoundedForEachTenantAndThoseInUseAreNot) {
+  const Client used{.number = 100};
+  ClientEnd end(used);
+  up(used, end);
+  constexpr std::uint32_t kMost = 16;
+  for (std::uint32_t number = 1; number <= kMost; ++number) EXPECT_EQ(refusal(ike_, carrier_of({.number = number})), "") << number;
+  EXPECT_EQ(refusal(ike_, carrier_of({.number = kMost + 1})), "as many carriers of the tenant wait for a login as may");
+  EXPECT_EQ(refusal(ike_, carrier_of({.number = kMost + 2, .tenant = kTenantB})), "") << "another's";
+  EXPECT_EQ(refusal(lns_, session_of({.number = 1, .lease = "10.9.0.6"})), "") << "somebody has logged in";
+  EXPECT_EQ(refusal(ike_, carrier_of({.number = kMost + 1})), "");
+  ipc::ToTunnels query;
+  query.mutable_query_tunnel()->set_tunnel(carrier_number(1));
+  EXPECT_EQ(ike_.ask(query).tunnel_use().riders(), 1U);
+  query.mutable_query_tunnel()->set_tunnel(carrier_number(2));
+  EXPECT_EQ(ike_.ask(query).tunnel_use().riders(), 0U);
+}
+
+TEST_P(PathL2tp, ATunnelHasNoMoreSasThanItsRekeyingsOverlap) {
+  const Client client;
+  EXPECT_EQ(refusal(ike_, carrier_of(client)), "");
+  std::vector<std::unique_ptr<ClientEnd>> ends;
+  std::uint32_t ours = 0;
+  for (int pair = 0; pair < 16; ++pair) ours = key(client, *ends.emplace_back(std::make_unique<ClientEnd>(client)));
+  ClientEnd more(client);
+  ipc::ToTunnels request;
+  fill_path(*request.mutable_allocate_spi()->mutable_path(), client);
+  const std::uint32_t next = ike_.ask(request).spi_allocated().spi();
+  EXPECT_EQ(refusal(ike_, sa_of(client, more, next, true, 0)), "as many SAs as a tunnel may have");
+  request.mutable_remove_sa()->set_tunnel(carrier_number(client.number));
+  request.mutable_remove_sa()->set_spi(ours);
+  request.mutable_remove_sa()->set_inbound(true);
+  EXPECT_EQ(refusal(ike_, request), "");
+  EXPECT_EQ(refusal(ike_, sa_of(client, more, next, true, 0)), "") << "one that is gone makes room";
+}
+
+TEST_P(PathL2tp, NoDaemonAnswersDhcpInASessionOfAnothers) {
+  const Client client;
+  ClientEnd end(client);
+  up(client, end);
+  const DatagramHead head{.tenant = kTenantA, .port = kTunnelPortA, .local = address("192.0.0.8"), .remote = address(kLease4), .local_port = 67, .remote_port = 68};
+  for (Daemon* daemon : {&ike_, daemon_.get()}) {
+    ASSERT_TRUE(daemon->inject->push(head, std::array{ByteSpan(kScccn)}));
+    world_.settle();
+    EXPECT_TRUE(to_uplink().empty());
+  }
+  ASSERT_TRUE(lns_.inject->push(head, std::array{ByteSpan(kScccn)}));
+  world_.settle();
+  EXPECT_EQ(to_uplink().size(), 1U) << "its own may";
 }
 
 }  // namespace

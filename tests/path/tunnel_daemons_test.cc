@@ -86,6 +86,26 @@ TEST_P(PathDaemons, EachDaemonSaysItsOwnThroughItsOwnRing) {
   EXPECT_EQ(said(*first), 1U);
 }
 
+TEST_P(PathDaemons, WhoDoesNotSpeakIkeSaysNothingFromItsPorts) {
+  const auto first = connect(ipc::TunnelHello::IKE_V1);
+  const auto ppp = connect(ipc::TunnelHello::PPP);
+  const auto pptp = connect(ipc::TunnelHello::PPTP);
+  for (const std::uint16_t port : {std::uint16_t{500}, std::uint16_t{4500}}) {
+    const DatagramHead head{.tenant = kTenantA, .port = kShare, .local = address(kGatewayA4), .remote = address(kPeer4), .local_port = port, .remote_port = 500};
+    const Frame text(60, 0x61);
+    const auto said = [&](Daemon& daemon) {
+      EXPECT_TRUE(daemon.inject->push(head, std::array{ByteSpan(text)}));
+      world_.settle();
+      world_.turn(0);
+      return to_uplink().size();
+    };
+    EXPECT_EQ(said(*ppp), 0U);
+    EXPECT_EQ(said(*pptp), 0U);
+    EXPECT_EQ(said(*first), 1U);
+    EXPECT_EQ(said(*daemon_), 1U);
+  }
+}
+
 TEST_P(PathDaemons, OneOfAKindAndOnlyAKindItsUserMayBe) {
   Daemon second(service_);
   ipc::ToTunnels hello;

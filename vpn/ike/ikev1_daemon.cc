@@ -12,7 +12,7 @@ namespace sekisho::vpn {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr std::size_t kDatagramsATurn = 256;
+constexpr std::size_t kDatagramsATurn = 256, kCarriersATurn = 16;
 /// A carrier of a daemon before lives as long as something passes: L2TP says hello once a minute.
 constexpr std::chrono::seconds kLookInterval{10}, kSilence{180};
 /// Clients renew their SAs by themselves (Windows each hour or 250 MB); one that does not is cut off after a day.
@@ -82,6 +82,7 @@ bool IkeV1Daemon::turn() {
     engine_->terminate(session, cause, text);
   }
   look_at_left(now);
+  look_at_carriers(now);
   return datagrams > 0;
 }
 
@@ -187,6 +188,23 @@ void IkeV1Daemon::write(const SessionEvent& event) {
   record.set_cause(std::string(name_of(event.cause)));
   record.set_message(("IKE: " + event.text).substr(0, kMessageMax));
   log_.add(std::move(out));
+}
+
+/// A few a turn.
+void IkeV1Daemon::look_at_carriers(Clock::time_point now) {
+  if (to_look_at_.empty() && now >= next_watch_) {
+    next_watch_ = now + kLookInterval;
+    to_look_at_ = engine_->sessions();
+    watch_.keep(to_look_at_);
+  }
+  for (std::size_t i = 0; i < kCarriersATurn && !to_look_at_.empty(); ++i) {
+    const std::uint64_t session = to_look_at_.back().id;
+    to_look_at_.pop_back();
+    const auto seen = tunnels_.totals(session);
+    if (!seen || !watch_.look(session, *seen, now)) continue;
+    tunnels_.cut(session);
+    engine_->terminate(session, Cause::kIdle);
+  }
 }
 
 void IkeV1Daemon::look_at_left(Clock::time_point now) {

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 
+#include "vpn/carrier_watch.h"
 #include "vpn/event_log.h"
 #include "vpn/ike/engine.h"
 #include "vpn/peer_directory.h"
@@ -17,8 +18,8 @@
 namespace sekisho::vpn {
 
 /// iked of version 1: keys the SAs that carry L2TP, and knows nobody by name. Each IKE_SA with an SA is a carrier in the data plane,
-/// through which tunneld and the peer speak L2TP; it goes with its IKE_SA. Attempts that fail are written down here; who comes in, by
-/// tunneld. One thread, but for what the engine calls.
+/// through which tunneld and the peer speak L2TP; it goes with its IKE_SA, and when nobody uses it.
+/// Attempts that fail are written down here; who comes in, by tunneld. One thread, but for what the engine calls.
 class IkeV1Daemon : public SessionObserver {
  public:
   IkeV1Daemon(const std::string& run_dir, std::uint32_t threads, bool verbose);
@@ -42,6 +43,7 @@ class IkeV1Daemon : public SessionObserver {
   void work_off(const SessionEvent& event);
   void write(const SessionEvent& event);
   void look_at_left(Clock::time_point now);
+  void look_at_carriers(Clock::time_point now);
 
   std::uint32_t threads_;
   bool verbose_;
@@ -53,7 +55,9 @@ class IkeV1Daemon : public SessionObserver {
   std::deque<SessionEvent> events_;                                   ///< to be worked off
   std::map<std::pair<std::uint32_t, std::string>, Gateway> gateways_;  ///< as the engine has them
   std::map<std::uint32_t, Left> left_;
-  Clock::time_point next_look_{};
+  CarrierWatch watch_;
+  std::vector<Session> to_look_at_;
+  Clock::time_point next_look_{}, next_watch_{};
   std::uint64_t first_sid_ = 0;
   bool lost_ = false;
   std::unique_ptr<Engine> engine_;  ///< ends first: its threads use all the others

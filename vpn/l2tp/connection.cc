@@ -32,6 +32,31 @@ Connection::Connection(Options options, std::uint16_t local_tunnel, Sink& sink, 
   SEKISHO_ASSERT(local_tunnel != 0);
 }
 
+void Connection::adopt(std::uint16_t peer_tunnel, Time now) {
+  SEKISHO_ASSERT(state_ == State::kIdle && peer_tunnel != 0);
+  peer_tunnel_ = peer_tunnel;
+  state_ = State::kEstablished;
+  heard_ = idle_since_ = now;
+  learning_ = true;
+  queue(ControlWriter(MessageType::kHello, peer_tunnel_, 0).take(), now);
+}
+
+void Connection::adopt_call(const Call& call, Time now) {
+  if (state_ == State::kEstablished) calls_.insert_or_assign(call.local_session, Held{call, true, now});
+}
+
+/// The peer's first message says what it waits for, and which of its own is next.
+void Connection::learn(const ControlHeader& header, Time now) {
+  learning_ = false;
+  nr_ = header.ns;
+  ns_ = header.nr;
+  outgoing_.pop_front();  // the question
+  in_flight_ = 0;
+  resend_at_ = Time::max();
+  for (Outgoing& one : outgoing_) one.ns = ns_++;
+  push(now);
+}
+
 void Connection::receive(ByteSpan datagram, Time now) {
   if (state_ == State::kOver) return;
   if (!is_control(datagram)) {
@@ -49,6 +74,7 @@ void Connection::receive(ByteSpan datagram, Time now) {
   if (message->header.tunnel != local_tunnel_ && !begins) return;
   if (state_ == State::kIdle && !begins) return;
   heard_ = now;
+  if (learning_) learn(message->header, now);
   acknowledge(message->header.nr, now);
   if (!message->type) return;  // a ZLB's Ns is not a number of its own
   take_in_order(std::move(*message), now);
@@ -118,7 +144,7 @@ void Connection::offended(const ControlMessage& message, Time now) {
   if (call != calls_.end()) {
     const auto [number, held] = *call;
     end_call(number, {kCdnError, code.error, code.text}, now);
-    if (held.up) sink_.call_down(number, true, "an AVP that must be understood was not: " + code.text);
+    if (held.up) sink_.call_down(number, Ended::kByPeer, "an AVP that must be understood was not: " + code.text);
   } else if (message.type == MessageType::kIcrq && message.assigned_session.value_or(0) != 0) {
     queue(ControlWriter(MessageType::kCdn, peer_tunnel_, *message.assigned_session)
               .result({kCdnError, code.error, code.text})
@@ -177,7 +203,7 @@ void Connection::on_stop(const ControlMessage& message, Time now) {
   outgoing_.clear();
   in_flight_ = 0;
   resend_at_ = Time::max();
-  end_all(true, text);
+  end_all(Ended::kByPeer, text);
   state_ = State::kStopping;
   over_at_ = now + options_.linger;
 }
@@ -207,7 +233,7 @@ void Connection::on_iccn(const ControlMessage& message, Time now) {
   if (call->second.up) {
     const std::uint16_t number = call->first;
     end_call(number, {kCdnError, kErrorOutOfRange, "ICCN twice"}, now);
-    sink_.call_down(number, true, "the client connected the same call twice");
+    sink_.call_down(number, Ended::kByPeer, "the client connected the same call twice");
     return;
   }
   call->second.up = true;
@@ -221,7 +247,8 @@ void Connection::on_cdn(const ControlMessage& message, Time now) {
   const auto [number, held] = *call;
   calls_.erase(call);
   if (calls_.empty()) idle_since_ = now;
-  if (held.up) sink_.call_down(number, true, message.result ? describe(MessageType::kCdn, *message.result) : "CDN without a reason");
+  if (held.up)
+    sink_.call_down(number, Ended::kByPeer, message.result ? describe(MessageType::kCdn, *message.result) : "CDN without a reason");
 }
 
 std::map<std::uint16_t, Connection::Held>::iterator Connection::by_peer_session(std::uint16_t peer_session) {
@@ -239,7 +266,7 @@ std::map<std::uint16_t, Connection::Held>::iterator Connection::call_of(const Co
 
 void Connection::queue(std::vector<std::uint8_t> message, Time now) {
   if (state_ == State::kOver) return;
-  if (outgoing_.size() >= kOutgoingMax) return lost("the client asks and does not acknowledge");
+  if (outgoing_.size() >= kOutgoingMax) return lost("the client asks and does not acknowledge", Ended::kSilent);
   outgoing_.push_back({std::move(message), ns_++});
   push(now);
 }
@@ -295,7 +322,7 @@ void Connection::acknowledge(std::uint16_t nr, Time now) {
 
 void Connection::resend(Time now) {
   if (tries_ >= options_.tries) {
-    end_all(true, "the client does not acknowledge");
+    end_all(Ended::kSilent, "the client does not acknowledge");
     end_text_ = "the client does not acknowledge";
     state_ = State::kOver;
     return;
@@ -306,6 +333,8 @@ void Connection::resend(Time now) {
   const auto wait = std::min<std::chrono::seconds>(options_.resend * (1U << std::min(tries_, 10U)), options_.resend_max);
   ++tries_;
   resend_at_ = now + wait;
+  // Of the two numbers one lies behind what the peer waits for, and is acknowledged as a copy.
+  if (learning_) outgoing_.front().ns = static_cast<std::uint16_t>(outgoing_.front().ns + 0x8000U);
   stamp(outgoing_.front().bytes, outgoing_.front().ns, nr_);
   transmit(outgoing_.front().bytes);
 }
@@ -371,7 +400,7 @@ void Connection::stop(const ResultCode& code, Time now) {
     return;
   }
   state_ = State::kStopping;
-  end_all(false, text);
+  end_all(Ended::kByUs, text);
   while (outgoing_.size() > in_flight_) {  // nobody needs them any more
     outgoing_.pop_back();
     --ns_;
@@ -380,17 +409,17 @@ void Connection::stop(const ResultCode& code, Time now) {
   queue(ControlWriter(MessageType::kStopCcn, peer_tunnel_, 0).u16(AvpType::kAssignedTunnel, local_tunnel_).result(code).take(), now);
 }
 
-void Connection::lost(std::string_view text) {
+void Connection::lost(std::string_view text, Ended how) {
   if (state_ == State::kOver) return;
-  end_all(true, text);
+  end_all(how, text);
   state_ = State::kOver;
 }
 
-void Connection::end_all(bool by_peer, std::string_view text) {
+void Connection::end_all(Ended how, std::string_view text) {
   if (end_text_.empty()) end_text_ = text;
   const auto calls = std::exchange(calls_, {});
   for (const auto& [number, held] : calls) {
-    if (held.up) sink_.call_down(number, by_peer, text);
+    if (held.up) sink_.call_down(number, how, text);
   }
 }
 

@@ -39,6 +39,13 @@ struct Call {
   bool sequenced = false;  ///< the peer wants sequence numbers on data
 };
 
+/// Who ended a call.
+enum class Ended : std::uint8_t {
+  kByUs,
+  kByPeer,
+  kSilent,  ///< the peer, or the way to him, was gone without a word
+};
+
 /// Takes what a connection gives. Called inside its functions; may call send(), end_call() and stop(), never receive().
 class Sink {
  public:
@@ -48,8 +55,8 @@ class Sink {
   virtual void call_up(const Call& call) = 0;
   /// A PPP frame of a call that is up; borrowed.
   virtual void frame(std::uint16_t local_session, ByteSpan frame) = 0;
-  /// Once for each call that was up. `by_peer`: he or his silence ended it. `text`: why, in words.
-  virtual void call_down(std::uint16_t local_session, bool by_peer, std::string_view text) = 0;
+  /// Once for each call that was up. `text`: why, in words.
+  virtual void call_down(std::uint16_t local_session, Ended how, std::string_view text) = 0;
 };
 
 class Connection {
@@ -58,6 +65,13 @@ class Connection {
 
   /// For a peer that has sent nothing yet. `local_tunnel`: our id, not 0. `next_session`: gives a session id, not 0, not in use.
   Connection(Options options, std::uint16_t local_tunnel, Sink& sink, std::function<std::uint16_t()> next_session);
+
+  /// In place of all messages until now: the connection stands, and the process that made it has died with its numbers. The peer is asked
+  /// (HELLO) with a number it must know already: what it answers says which numbers it waits for. It may stay silent for as long
+  /// as to any other message.
+  void adopt(std::uint16_t peer_tunnel, Time now);
+  /// A call of an adopted one, up.
+  void adopt_call(const Call& call, Time now);
 
   /// A datagram that bears our tunnel id, or the SCCRQ that begins it all.
   void receive(ByteSpan datagram, Time now);
@@ -71,8 +85,8 @@ class Connection {
   void end_call(std::uint16_t local_session, const ResultCode& code, Time now);
   /// Ends all: StopCCN with this result. call_down() is said of each call.
   void stop(const ResultCode& code, Time now);
-  /// The way to the peer is gone: nothing is sent any more.
-  void lost(std::string_view text);
+  /// The way to the peer is gone, or it began anew: nothing is sent any more.
+  void lost(std::string_view text, Ended how);
 
   /// Over, and nothing left to acknowledge: may be destroyed.
   [[nodiscard]] bool over() const { return state_ == State::kOver; }
@@ -94,6 +108,7 @@ class Connection {
     Time since;
   };
 
+  void learn(const ControlHeader& header, Time now);
   void acknowledge(std::uint16_t nr, Time now);
   void deliver(const ControlMessage& message, Time now);
   void take_in_order(ControlMessage message, Time now);
@@ -109,7 +124,7 @@ class Connection {
   void transmit(std::vector<std::uint8_t>& message);
   void resend(Time now);
   void say_zlb();
-  void end_all(bool by_peer, std::string_view text);
+  void end_all(Ended how, std::string_view text);
   std::map<std::uint16_t, Held>::iterator by_peer_session(std::uint16_t peer_session);
   std::map<std::uint16_t, Held>::iterator call_of(const ControlMessage& message);
 
@@ -132,6 +147,7 @@ class Connection {
   std::deque<Outgoing> outgoing_;
   std::size_t in_flight_ = 0;
   std::uint16_t ns_ = 0;         ///< of the next new message
+  bool learning_ = false;        ///< adopted, and the peer has not been heard: nobody knows which numbers are next
   unsigned tries_ = 0;           ///< of the oldest in flight
   Time resend_at_ = Time::max();
   // Slow start and congestion avoidance (RFC 2661 appendix A)

@@ -5,20 +5,73 @@
 
 #include "base/net/tunnel_dhcp.h"
 #include "vpn/dhcp_inform.h"
+#include "vpn/note.h"
+#include "vpn/random.h"
 
 namespace sekisho::vpn::l2tp {
 namespace {
 
+constexpr std::uint16_t kL2tpPort = 1701;
 constexpr std::size_t kDuesATurn = 1024, kPeersMax = 65536;
 
 }  // namespace
 
-void L2tpDoor::follow(const std::shared_ptr<const Plan>& plan) { plan_ = plan; }
+void L2tpDoor::follow(const std::shared_ptr<const Plan>& plan) {
+  plan_ = plan;
+  take_over();
+}
+
+void L2tpDoor::adopt(const LeftTunnel& left) {
+  if (!left.ride) return;
+  left_.insert_or_assign(left.tunnel, left);
+  take_over();
+}
+
+/// One whose gateway speaks L2TP no more waits: the directory ends it.
+void L2tpDoor::take_over() {
+  const Time now = std::chrono::steady_clock::now();
+  for (auto at = left_.begin(); at != left_.end();) {
+    const auto here = at++;
+    const LeftTunnel left = here->second;
+    const auto note = read_note(left.note);
+    const auto settings = note ? settings_of(left.tenant, note->down.vpn().gateway()) : std::nullopt;
+    if (!settings) continue;
+    left_.erase(here);
+    const std::string& inner = note->down.vpn().inner_ipv6();
+    const auto ipv6 = Address::from_wire({reinterpret_cast<const std::uint8_t*>(inner.data()), inner.size()});
+    std::uint32_t magic = 0;
+    make_random(magic);
+    const Gateway& gateway = plan_->tenant(left.tenant)->gateway(note->down.vpn().gateway())->gateway;
+    ppp::OrphanLink link(ipv6 ? std::optional(*ipv6) : std::nullopt, gateway.dns, left.ride->mtu, magic | 1);
+    const std::uint32_t carrier = left.ride->carrier;
+    const Endpoint nobody{Address::from_v4(0), kL2tpPort}, peer{Address::from_v4(0), left.ride->peer_port};
+    auto found = peers_.find(carrier);
+    if (found == peers_.end()) {
+      const Path path{left.tenant, 0, nobody, peer, carrier};
+      found = peers_.emplace(carrier, Entry{std::make_unique<Peer>(ports_, ids_, *settings, path)}).first;
+    }
+    found->second.peer->adopt({left.tunnel, *left.ride, std::move(link)}, now);
+    settle(carrier, now);
+  }
+}
+
+void L2tpDoor::end_left(std::uint32_t tunnel, std::string_view text) {
+  left_.erase(tunnel);
+  const Time now = std::chrono::steady_clock::now();
+  for (const auto& [carrier, entry] : peers_) {
+    if (entry.peer->end_left(tunnel, text, now)) return settle(carrier, now);
+  }
+}
 
 /// Of the tenant's gateway at the address a client came to; nothing: none there speaks L2TP.
 std::optional<Peer::Settings> L2tpDoor::settings_at(const Path& path) const {
   const TenantPlan* tenant = plan_ ? plan_->tenant(path.tenant) : nullptr;
-  const GatewayPlan* at = tenant == nullptr ? nullptr : tenant->gateway(tenant->gateway_at(path.local.address));
+  return tenant == nullptr ? std::nullopt : settings_of(path.tenant, tenant->gateway_at(path.local.address));
+}
+
+std::optional<Peer::Settings> L2tpDoor::settings_of(std::uint32_t of, std::string_view gateway) const {
+  const TenantPlan* tenant = plan_ ? plan_->tenant(of) : nullptr;
+  const GatewayPlan* at = tenant == nullptr ? nullptr : tenant->gateway(gateway);
   if (at == nullptr || !at->l2tp) return std::nullopt;
   Peer::Settings out;
   out.gateway = at->gateway.name;
@@ -61,6 +114,7 @@ void L2tpDoor::answer_dhcp(const Path& path, ByteSpan payload) {
 void L2tpDoor::settle(std::uint32_t carrier, Time now) {
   const auto found = peers_.find(carrier);
   if (found == peers_.end()) return;
+  for (const Peer::LeftOver& one : found->second.peer->take_left_over()) left_over_.push_back(one);
   if (found->second.peer->finished()) {
     peers_.erase(found);
     return;
@@ -115,12 +169,17 @@ bool L2tpDoor::end(std::uint64_t session, Cause cause, std::string_view text) {
 void L2tpDoor::carrier_gone(std::uint32_t carrier) {
   const auto found = peers_.find(carrier);
   if (found == peers_.end()) return;
-  found->second.peer->lost("its IPsec ended", std::chrono::steady_clock::now());
-  peers_.erase(found);
+  const Time now = std::chrono::steady_clock::now();
+  found->second.peer->lost("its IPsec ended", now);
+  settle(carrier, now);
+  peers_.erase(carrier);
 }
 
 void L2tpDoor::close(Time now) {
-  for (const auto& [carrier, entry] : peers_) entry.peer->close(Cause::kMaintenance, now);
+  for (const auto& [carrier, entry] : peers_) {
+    entry.peer->close(Cause::kMaintenance, now);
+    for (const Peer::LeftOver& one : entry.peer->take_left_over()) left_over_.push_back(one);
+  }
   peers_.clear();
 }
 

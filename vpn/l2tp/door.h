@@ -26,6 +26,13 @@ class L2tpDoor : public Door {
   void close(Time now) override;
   /// The client's SAs are gone, and with them what rode on them.
   void carrier_gone(std::uint32_t carrier);
+  /// A session of a process before, with what it rides on: taken over as soon as a Plan says how its gateway speaks. Its record stays
+  /// with whoever keeps its note.
+  void adopt(const LeftTunnel& left);
+  /// It has ended in the data plane, or by an operator: its client is told.
+  void end_left(std::uint32_t tunnel, std::string_view text);
+  /// Those whose clients ended them, or are gone, since this was asked last.
+  [[nodiscard]] std::vector<Peer::LeftOver> take_left_over() { return std::exchange(left_over_, {}); }
   [[nodiscard]] std::size_t peers() const { return peers_.size(); }
 
  private:
@@ -34,6 +41,8 @@ class L2tpDoor : public Door {
     Time scheduled = Time::max();
   };
   [[nodiscard]] std::optional<Peer::Settings> settings_at(const Path& path) const;
+  [[nodiscard]] std::optional<Peer::Settings> settings_of(std::uint32_t tenant, std::string_view gateway) const;
+  void take_over();
   void answer_dhcp(const Path& path, ByteSpan payload);
   void settle(std::uint32_t carrier, Time now);
 
@@ -41,6 +50,8 @@ class L2tpDoor : public Door {
   SessionIds& ids_;
   std::shared_ptr<const Plan> plan_;
   std::unordered_map<std::uint32_t, Entry> peers_;  ///< by carrier
+  std::map<std::uint32_t, LeftTunnel> left_;        ///< by tunnel: not taken over yet
+  std::vector<Peer::LeftOver> left_over_;
   using Due = std::pair<Time, std::uint32_t>;
   std::priority_queue<Due, std::vector<Due>, std::greater<>> dues_;
 };

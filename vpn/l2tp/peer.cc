@@ -12,6 +12,7 @@ namespace sekisho::vpn::l2tp {
 namespace {
 
 constexpr std::uint16_t kCdnAdministrative = 3, kStopShutDown = 6;
+constexpr std::chrono::seconds kAdvertiseEvery{600};
 constexpr std::uint16_t kSessionMtuMax = 1400;  // what every underlay of 1428 bytes and more carries in AES-CBC
 
 std::string hex(std::uint32_t number) {
@@ -49,14 +50,58 @@ void Peer::begin(ByteSpan datagram, Time now) {
                      connection_->peer_tunnel() == message->assigned_tunnel.value_or(0);
   if (again) return connection_->receive(datagram, now);
   if (connection_ != nullptr) {
-    connection_->lost("the client began anew");
+    connection_->lost("the client began anew", Ended::kByPeer);
     connection_.reset();
   }
-  Options options;
-  options.host_name = settings_.gateway;
-  connection_ = std::make_unique<Connection>(std::move(options), free_id(), static_cast<Sink&>(*this), [this] { return free_id(); });
+  make_connection(free_id());
   connection_->receive(datagram, now);
   if (connection_->peer_tunnel() == 0) connection_.reset();  // nothing that could be answered
+}
+
+void Peer::make_connection(std::uint16_t local_tunnel) {
+  Options options;
+  options.host_name = settings_.gateway;
+  connection_ = std::make_unique<Connection>(std::move(options), local_tunnel, static_cast<Sink&>(*this), [this] { return free_id(); });
+}
+
+void Peer::adopt(Left left, Time now) {
+  now_ = now;
+  const L2tpRide ride = left.ride;
+  const std::uint32_t tunnel = left.tunnel;
+  if (connection_ == nullptr) {
+    make_connection(ride.local_tunnel);
+    connection_->adopt(ride.peer_tunnel, now);
+  }
+  const bool theirs = connection_->local_tunnel() == ride.local_tunnel && connection_->peer_tunnel() == ride.peer_tunnel;
+  if (!theirs || !left_.emplace(ride.local_session, std::move(left)).second) {  // he has begun anew already
+    left_over_.push_back({tunnel, Cause::kUser});
+    return;
+  }
+  connection_->adopt_call({ride.local_session, ride.peer_session, ride.sequenced}, now);
+  advertise_at_ = now;
+}
+
+bool Peer::end_left(std::uint32_t tunnel, std::string_view text, Time now) {
+  now_ = now;
+  const auto left = std::find_if(left_.begin(), left_.end(), [tunnel](const auto& one) { return one.second.tunnel == tunnel; });
+  if (left == left_.end()) return false;
+  const std::uint16_t session = left->first;
+  left_.erase(left);
+  if (connection_ != nullptr) {
+    connection_->send(session, ppp::OrphanLink::terminate(text));
+    connection_->end_call(session, {kCdnAdministrative, 0, std::string(text)}, now);
+  }
+  settle(now);
+  return true;
+}
+
+/// A peer that came by IPv6 keeps its router.
+void Peer::advertise(Time now) {
+  advertise_at_ = left_.empty() ? Time::max() : now + kAdvertiseEvery;
+  for (const auto& [session, left] : left_) {
+    const std::vector<std::uint8_t> frame = left.link.advertise();
+    if (!frame.empty() && connection_ != nullptr) connection_->send(session, frame);
+  }
 }
 
 /// Not in use by this peer, as tunnel or session.
@@ -66,7 +111,7 @@ std::uint16_t Peer::free_id() {
     make_random(id);
     const bool tunnel = connection_ != nullptr && connection_->local_tunnel() == id;
     const bool old = std::any_of(ending_.begin(), ending_.end(), [id](const auto& one) { return one->local_tunnel() == id; });
-    if (id != 0 && !tunnel && !old && !links_.contains(id)) return id;
+    if (id != 0 && !tunnel && !old && !links_.contains(id) && !left_.contains(id)) return id;
   }
 }
 
@@ -85,13 +130,27 @@ void Peer::call_up(const Call& call) {
 
 void Peer::frame(std::uint16_t local_session, ByteSpan frame) {
   const auto link = links_.find(local_session);
-  if (link != links_.end()) link->second->receive(frame, now_);
+  if (link != links_.end()) return link->second->receive(frame, now_);
+  const auto left = left_.find(local_session);
+  if (left == left_.end()) return;
+  const ppp::OrphanLink::Answer answer = left->second.link.receive(frame);
+  if (!answer.frame.empty()) connection_->send(local_session, answer.frame);
+  if (answer.over.empty()) return;
+  left_over_.push_back({left->second.tunnel, Cause::kUser});
+  left_.erase(left);
+  connection_->end_call(local_session, {kCdnAdministrative, 0, std::string(answer.over)}, now_);
 }
 
-void Peer::call_down(std::uint16_t local_session, bool, std::string_view text) {
+void Peer::call_down(std::uint16_t local_session, Ended how, std::string_view text) {
+  const Cause cause = how == Ended::kSilent ? Cause::kPeerLost : Cause::kUser;
+  if (const auto left = left_.find(local_session); left != left_.end()) {
+    left_over_.push_back({left->second.tunnel, cause});
+    left_.erase(left);
+    return;
+  }
   const auto link = links_.find(local_session);
   if (link == links_.end()) return;
-  link->second->lost(text, now_);
+  link->second->lost(cause, text, now_);
   done_.push_back(std::move(link->second));
   links_.erase(link);
 }
@@ -124,6 +183,7 @@ void Peer::tick(Time now) {
   for (const auto& [id, link] : links_) {
     if (link->due() <= now) link->tick(now);
   }
+  if (advertise_at_ <= now) advertise(now);
   settle(now);
 }
 
@@ -131,7 +191,7 @@ Time Peer::due() const {
   Time out = connection_ == nullptr ? Time::max() : connection_->next();
   for (const auto& one : ending_) out = std::min(out, one->next());
   for (const auto& [id, link] : links_) out = std::min(out, link->due());
-  return out;
+  return left_.empty() ? out : std::min(out, advertise_at_);
 }
 
 bool Peer::judged(const radius::Verdict& verdict, Time now) {
@@ -157,13 +217,18 @@ bool Peer::end(std::uint64_t session, Cause cause, std::string_view text, Time n
 void Peer::close(Cause cause, Time now) {
   now_ = now;
   for (const auto& [id, link] : links_) link->end(cause, sentence_of(cause, true), now);
+  for (const auto& [id, left] : left_) {
+    if (connection_ != nullptr) connection_->send(id, ppp::OrphanLink::terminate(sentence_of(cause, true)));
+    left_over_.push_back({left.tunnel, cause});
+  }
+  left_.clear();
   if (connection_ != nullptr) connection_->stop({kStopShutDown, 0, std::string(sentence_of(cause, true))}, now);
   settle(now);
 }
 
 void Peer::lost(std::string_view text, Time now) {
   now_ = now;
-  if (connection_ != nullptr) connection_->lost(text);
+  if (connection_ != nullptr) connection_->lost(text, Ended::kSilent);
   ending_.clear();
   settle(now);
 }
@@ -208,11 +273,11 @@ void Peer::Link::end(Cause cause, std::string_view text, Time now) {
   ppp_.close(cause, text, now);
 }
 
-void Peer::Link::lost(std::string_view text, Time now) {
+void Peer::Link::lost(Cause cause, std::string_view text, Time now) {
   now_ = now;
   if (std::exchange(over_, true)) return;
   last_.text = text;
-  login_.end(stage(), Cause::kUser, text);
+  login_.end(stage(), cause, text);
 }
 
 void Peer::Link::frame(ByteSpan frame) {

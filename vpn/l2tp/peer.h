@@ -4,10 +4,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "vpn/door.h"
 #include "vpn/l2tp/connection.h"
+#include "vpn/ppp/orphan.h"
 #include "vpn/ppp/session.h"
 #include "vpn/ppp_login.h"
 
@@ -31,11 +33,30 @@ class Peer : private Sink {
   [[nodiscard]] Time due() const;
   /// What a backend says of a session of this peer's that is on its way; false: there is none.
   bool judged(const radius::Verdict& verdict, Time now);
+
+  /// A session that a process before left here: `tunnel` is its number in the data plane.
+  struct Left {
+    std::uint32_t tunnel = 0;
+    L2tpRide ride;
+    ppp::OrphanLink link;
+  };
+  /// Takes it over. The peer is asked whether it is still there; take_left_over() tells when it is not, or ends it.
+  void adopt(Left left, Time now);
+  /// Tells the peer that such a session is over; false: it is not this peer's.
+  bool end_left(std::uint32_t tunnel, std::string_view text, Time now);
+  /// Such a session has ended.
+  struct LeftOver {
+    std::uint32_t tunnel = 0;
+    Cause cause = Cause::kUser;
+  };
+  /// Since this was asked last.
+  [[nodiscard]] std::vector<LeftOver> take_left_over() { return std::exchange(left_over_, {}); }
+
   /// Ends a session of this peer's; false: there is none.
   bool end(std::uint64_t session, Cause cause, std::string_view text, Time now);
   /// Ends all, as far as it can be said at once.
   void close(Cause cause, Time now);
-  /// The way to it is gone.
+  /// The way to it is gone, without a word of its own.
   void lost(std::string_view text, Time now);
   void list(std::vector<Session>& out) const;
   /// Nothing is left of it.
@@ -55,7 +76,7 @@ class Peer : private Sink {
     /// From our side: the client is told by PPP. The call is for the caller to end.
     void end(Cause cause, std::string_view text, Time now);
     /// The call is gone.
-    void lost(std::string_view text, Time now);
+    void lost(Cause cause, std::string_view text, Time now);
     [[nodiscard]] bool over() const { return over_; }
     [[nodiscard]] const PppLogin& login() const { return login_; }
     [[nodiscard]] const ppp::Event& last() const { return last_; }
@@ -79,9 +100,11 @@ class Peer : private Sink {
   void datagram(ByteSpan datagram) override;
   void call_up(const Call& call) override;
   void frame(std::uint16_t local_session, ByteSpan frame) override;
-  void call_down(std::uint16_t local_session, bool by_peer, std::string_view text) override;
+  void call_down(std::uint16_t local_session, Ended how, std::string_view text) override;
 
   void begin(ByteSpan datagram, Time now);
+  void make_connection(std::uint16_t local_tunnel);
+  void advertise(Time now);
   std::uint16_t free_id();
   /// Calls whose PPP is over are ended, connections that are over forgotten.
   void settle(Time now);
@@ -96,6 +119,9 @@ class Peer : private Sink {
   std::map<std::uint16_t, std::unique_ptr<Link>> links_;  ///< by our session id
   std::vector<std::unique_ptr<Link>> done_;               ///< over: destroyed when nothing of them is being called
   std::vector<std::uint16_t> fresh_;                      ///< calls that came up and whose PPP has not begun
+  std::map<std::uint16_t, Left> left_;                    ///< by our session id
+  std::vector<LeftOver> left_over_;
+  Time advertise_at_ = Time::max();                       ///< to those that were left
 };
 
 }  // namespace sekisho::vpn::l2tp

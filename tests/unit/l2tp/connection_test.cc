@@ -24,10 +24,10 @@ struct Recorder : Sink {
   void datagram(ByteSpan datagram) override { sent.emplace_back(datagram.begin(), datagram.end()); }
   void call_up(const Call& call) override { up.push_back(call); }
   void frame(std::uint16_t session, ByteSpan frame) override { frames.emplace_back(session, Bytes(frame.begin(), frame.end())); }
-  void call_down(std::uint16_t session, bool by_peer, std::string_view text) override { down.push_back({session, by_peer, std::string(text)}); }
+  void call_down(std::uint16_t session, Ended how, std::string_view text) override { down.push_back({session, how, std::string(text)}); }
   struct Down {
     std::uint16_t session;
-    bool by_peer;
+    Ended how;
     std::string text;
   };
   std::vector<Bytes> sent;
@@ -134,7 +134,7 @@ TEST(L2tpConnection, ComesUpCarriesFramesAndEndsByTheClient) {
   EXPECT_FALSE(world.heard_one().type) << "a ZLB acknowledges it";
   ASSERT_EQ(world.sink.down.size(), 1U);
   EXPECT_EQ(world.sink.down[0].text, "administrative reasons (bye)");
-  EXPECT_TRUE(world.sink.down[0].by_peer);
+  EXPECT_EQ(world.sink.down[0].how, Ended::kByPeer);
   world.say(ControlWriter(MessageType::kStopCcn, kOurs, 0).u16(AvpType::kAssignedTunnel, kTheirs).result({1, 0, ""}).take());
   EXPECT_TRUE(world.connection().ending());
   world.heard();
@@ -204,7 +204,75 @@ TEST(L2tpConnection, ASilentClientIsAskedAndThenLost) {
   world.pass(60s);
   EXPECT_TRUE(world.connection().over());
   ASSERT_EQ(world.sink.down.size(), 1U);
-  EXPECT_TRUE(world.sink.down[0].by_peer);
+  EXPECT_EQ(world.sink.down[0].how, Ended::kSilent);
+}
+
+/// One that was adopted, with a call; the client waits for `client_wants` and says `client_says` next.
+struct AdoptedWorld : World {
+  static constexpr std::uint16_t kCall = 0x5555;
+  AdoptedWorld() {
+    connection().adopt(kTheirs, now);
+    connection().adopt_call({kCall, kTheirCall, false}, now);
+  }
+  /// Acknowledges as a client does that waits for `wanted`: what lies behind it is a copy; what lies ahead gets no answer.
+  void answer(std::uint16_t wanted, std::uint16_t says) {
+    for (const Bytes& bytes : std::exchange(sink.sent, {})) {
+      const auto message = parse_control(bytes, {});
+      ASSERT_TRUE(message);
+      if (!message->type) continue;
+      const auto behind = static_cast<std::uint16_t>(wanted - message->header.ns);
+      if (behind == 0 || behind > 0x8000) continue;
+      connection().receive(write_zlb({kOurs, 0, says, wanted}), now);
+    }
+  }
+};
+
+TEST(L2tpConnection, OneThatWasAdoptedLearnsItsNumbersFromTheClientAndGoesOn) {
+  for (const std::uint16_t wanted : std::initializer_list<std::uint16_t>{2, 77, 0x7fff, 0x8000, 0x8001, 0xfff0}) {
+    AdoptedWorld world;
+    const auto asked = world.sink.sent;
+    ASSERT_EQ(asked.size(), 1U);
+    EXPECT_EQ(parse_control(asked[0], {})->type, MessageType::kHello);
+    world.answer(wanted, 9);
+    world.pass(1s);
+    world.answer(wanted, 9);
+    world.pass(3s);
+    EXPECT_TRUE(world.sink.sent.empty()) << wanted << ": he has answered, and is not asked again";
+    world.connection().receive(write_data(kOurs, AdoptedWorld::kCall, kLcp), world.now);
+    EXPECT_EQ(world.sink.frames.size(), 1U);
+    // His next message is acted on once, and ours bears the number he waits for.
+    world.raw(ControlWriter(MessageType::kHello, kOurs, 0).take(), 9, wanted);
+    const auto zlb = parse_control(world.sink.sent.at(0), {});
+    EXPECT_EQ(zlb->header.nr, 10) << wanted;
+    world.sink.sent.clear();
+    world.connection().end_call(AdoptedWorld::kCall, {3, 0, "over"}, world.now);
+    const auto cdn = parse_control(world.sink.sent.at(0), {});
+    EXPECT_EQ(cdn->type, MessageType::kCdn);
+    EXPECT_EQ(cdn->header.ns, wanted);
+    EXPECT_EQ(cdn->header.session, kTheirCall);
+  }
+}
+
+TEST(L2tpConnection, OneThatWasAdoptedLearnsFromTheClientsOwnWordsToo) {
+  AdoptedWorld world;
+  world.sink.sent.clear();
+  world.connection().end_call(AdoptedWorld::kCall, {3, 0, "over"}, world.now);
+  EXPECT_TRUE(world.sink.sent.empty()) << "nobody knows its number yet";
+  world.raw(ControlWriter(MessageType::kHello, kOurs + 1, 0).take(), 40, 30);
+  EXPECT_TRUE(world.sink.sent.empty()) << "another connection's";
+  world.raw(ControlWriter(MessageType::kHello, kOurs, 0).take(), 41, 31);
+  ASSERT_FALSE(world.sink.sent.empty());
+  const auto cdn = parse_control(world.sink.sent.at(0), {});
+  EXPECT_EQ(cdn->type, MessageType::kCdn);
+  EXPECT_EQ(cdn->header.ns, 31);
+}
+
+TEST(L2tpConnection, OneThatWasAdoptedAndIsNotAnsweredIsLost) {
+  AdoptedWorld world;
+  world.pass(24s);
+  EXPECT_TRUE(world.connection().over());
+  ASSERT_EQ(world.sink.down.size(), 1U);
+  EXPECT_EQ(world.sink.down[0].how, Ended::kSilent);
 }
 
 TEST(L2tpConnection, SlowStartKeepsToTheWindowTheClientGave) {
@@ -333,7 +401,7 @@ TEST(L2tpConnection, WeEndACallOrAllInWords) {
   all.connection().stop({6, 0, "maintenance"}, all.now);
   EXPECT_EQ(all.heard().back().type, MessageType::kStopCcn);
   ASSERT_EQ(all.sink.down.size(), 1U);
-  EXPECT_FALSE(all.sink.down[0].by_peer);
+  EXPECT_EQ(all.sink.down[0].how, Ended::kByUs);
   all.raw(write_zlb({kOurs, 0, 0, 0}), all.ns, all.nr);
   all.pass(16s);
   EXPECT_TRUE(all.connection().over());
