@@ -3,17 +3,23 @@
 // search, CSV out of it. Beside it in the same run, on the same records: SQLite (a row a record, indexes on addresses
 // and user) and JSON lines under zstd -3.
 //
-//   vault_bench FOLDER RECORDS     one thread but for the search; the folder is removed before and kept afterwards
+//   vault_bench FOLDER RECORDS [keep|search]     the records are those of ten days; the folder is made anew and removed afterwards,
+//   unless it is to be kept, or only searched. One thread, but for search and download.
 #include <sqlite3.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <random>
+#include <string>
+#include <string_view>
 
 #include "mgmt/log/format.h"
 #include "mgmt/log/time_text.h"
@@ -27,6 +33,7 @@ using namespace sekisho::mgmt;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kBegin = 1'732'762'800'000'000'000;  // 2024-11-28T12:00:00+09:00
+constexpr std::uint64_t kDays = 10;
 constexpr std::size_t kBatch = 4096;
 constexpr std::size_t kPeerRecordsMax =
     2'000'000;  // what SQLite and zstd get: their figures are rates and bytes a record
@@ -35,12 +42,13 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-/// Ends of sessions as a gateway of a few thousand hosts logs them.
+/// Ends of sessions as a gateway of a few thousand hosts logs them, in ten days. One host and one user are met seven times in them.
 class Records {
  public:
+  explicit Records(std::size_t count) : count_(count), step_(kDays * 86'400'000'000'000ULL / std::max<std::size_t>(count, 1)) {}
   LogEntry next() {
     LogEntry entry = make_entry(LogKind::kComm);
-    time_ += 1 + random_() % 6'000'000;
+    time_ += 1 + random_() % (2 * step_);
     entry.ts = Timestamp{kBegin + time_};
     entry.svc = "acm00000001", entry.node = "u0", entry.rev = 7, entry.seq = ++sequence_;
     std::array<std::uint8_t, 10> bits;
@@ -69,6 +77,7 @@ class Records {
     comm.start_ts = Timestamp{entry.ts.ns - 1'000'000 - random_() % 20'000'000'000},
     comm.dur_ms = (entry.ts.ns - comm.start_ts.ns) / 1'000'000;
     comm.end_reason = EndReason::kTcpFin;
+    if (sequence_ % (count_ / 7 + 1) == count_ / 14) comm.src_ip = address(10, 77, 1), comm.user = "auditor@example.co.jp";
     return entry;
   }
 
@@ -85,6 +94,8 @@ class Records {
     const double chance = static_cast<double>(random_() >> 11) / 9007199254740992.0;
     return static_cast<std::size_t>(chance * chance * chance * static_cast<double>(most));
   }
+  std::size_t count_;
+  std::uint64_t step_;
   std::mt19937_64 random_{42};
   std::uint64_t time_ = 0, sequence_ = 0;
 };
@@ -141,12 +152,14 @@ void search(Vault& vault, const char* what, const char* field, const char* value
               static_cast<unsigned long long>(page.blocks_passed()));
 }
 
-void download(Vault& vault, std::size_t count) {
+/// One whole day.
+void download(Vault& vault) {
   ipc::DownloadLog request;
   request.set_service_code("acm00000001");
   request.add_types("comm");
   request.set_format(ipc::OpenLogStream::CSV);
-  request.set_window(ipc::DownloadLog::MONTH);
+  request.set_window(ipc::DownloadLog::DAYS);
+  request.set_first_day("2024-11-30"), request.set_last_day("2024-11-30");
   std::shared_ptr<Download> made;
   const auto newest = vault.newest({"acm00000001", LogKind::kComm});
   const std::string refused = Download::prepare(
@@ -157,15 +170,18 @@ void download(Vault& vault, std::size_t count) {
   const auto begin = Clock::now();
   made->start(Fd(fds[1]));
   std::vector<char> piece(1U << 20);
-  std::uint64_t bytes = 0;
-  for (ssize_t n; (n = ::read(read_end.get(), piece.data(), piece.size())) > 0;) bytes += static_cast<std::uint64_t>(n);
+  std::uint64_t bytes = 0, lines = 0;
+  for (ssize_t n; (n = ::read(read_end.get(), piece.data(), piece.size())) > 0;) {
+    bytes += static_cast<std::uint64_t>(n);
+    lines += static_cast<std::uint64_t>(std::count(piece.begin(), piece.begin() + n, '\n'));
+  }
   const double took = seconds_since(begin);
-  std::printf("vault CSV        %12.0f records/s, %.0f MB/s\n", static_cast<double>(count) / took,
-              static_cast<double>(bytes) / took / 1e6);
+  std::printf("vault CSV        %12.0f records/s, %.0f MB/s: one day, %llu lines in %.1f s\n", static_cast<double>(lines) / took,
+              static_cast<double>(bytes) / took / 1e6, static_cast<unsigned long long>(lines), took);
 }
 
 void lines_under_zstd(std::size_t count) {
-  Records records;
+  Records records(count);
   ZSTD_CCtx* context = ZSTD_createCCtx();
   std::string text, packed;
   double processor = 0;
@@ -188,7 +204,7 @@ void lines_under_zstd(std::size_t count) {
 }
 
 void sqlite(const std::string& path, std::size_t count) {
-  Records records;
+  Records records(count);
   sqlite3* database = nullptr;
   if (sqlite3_open(path.c_str(), &database) != SQLITE_OK) std::exit(1);
   const auto run = [&](const char* sql) { sqlite3_exec(database, sql, nullptr, nullptr, nullptr); };
@@ -246,28 +262,59 @@ void sqlite(const std::string& path, std::size_t count) {
       static_cast<double>(std::filesystem::file_size(path)) / static_cast<double>(count), page);
 }
 
+/// Resident memory of this process: what it is now, and the most since the last call.
+struct Memory {
+  std::size_t now_mib = 0, most_mib = 0;
+};
+Memory memory() {
+  Memory out;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) out.now_mib = std::strtoul(line.c_str() + 6, nullptr, 10) >> 10;
+    if (line.starts_with("VmHWM:")) out.most_mib = std::strtoul(line.c_str() + 6, nullptr, 10) >> 10;
+  }
+  std::ofstream("/proc/self/clear_refs") << "5";
+  return out;
+}
+
+void ask(Vault& vault) {
+  search(vault, "an address met often", "address", "10.0.0.1");
+  search(vault, "an address met seldom", "address", "10.0.15.159");
+  search(vault, "an address met seven times", "address", "10.77.0.1");
+  search(vault, "an address never met", "address", "192.0.2.1");
+  search(vault, "a user met seldom", "user", "user1999@example.co.jp");
+  search(vault, "a user met seven times", "user", "auditor@example.co.jp");
+  search(vault, "a user never met", "user", "nobody@example.co.jp");
+  search(vault, "a port (no index)", "nat_src_port", "1");
+  std::printf("memory of searching    %6zu MiB at most\n", memory().most_mib);
+  download(vault);
+  std::printf("memory of downloading  %6zu MiB at most\n", memory().most_mib);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return std::fputs("usage: vault_bench FOLDER RECORDS\n", stderr), 2;
+  const std::string_view how = argc == 4 ? argv[3] : "";
+  if (argc < 3 || argc > 4 || (argc == 4 && how != "keep" && how != "search")) {
+    return std::fputs("usage: vault_bench FOLDER RECORDS [keep|search]\n", stderr), 2;
+  }
   std::signal(SIGPIPE, SIG_IGN);
   const std::string folder = argv[1];
   const auto count = static_cast<std::size_t>(std::strtoull(argv[2], nullptr, 10));
-  std::filesystem::remove_all(folder);
+  if (how != "search") std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder + "/vault");
-  Vault vault(folder + "/vault");
-  Records records;
-  ingest(vault, records, count);
-  search(vault, "an address met often", "address", "10.0.0.1");
-  search(vault, "an address met seldom", "address", "10.0.15.159");
-  search(vault, "an address never met", "address", "192.0.2.1");
-  search(vault, "a user met seldom", "user", "user1999@example.co.jp");
-  search(vault, "a port (no index)", "nat_src_port", "1");
-  download(vault, count);
+  {
+    Vault vault(folder + "/vault");
+    Records records(count);
+    if (how != "search") {
+      ingest(vault, records, count);
+      std::printf("memory of ingesting    %6zu MiB at most\n", memory().most_mib);
+    }
+    ask(vault);
+  }
+  if (how == "search") return 0;
   lines_under_zstd(std::min(count, kPeerRecordsMax));
   sqlite(folder + "/peer.sqlite", std::min(count, kPeerRecordsMax));
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  std::printf("most memory      %12ld MiB\n", used.ru_maxrss >> 10);
+  if (how != "keep") std::filesystem::remove_all(folder);
   return 0;
 }
