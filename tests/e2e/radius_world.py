@@ -111,6 +111,17 @@ server default {{
   accounting {{
     detail
   }}
+  # Servers of before 3.2.5 sign EAP alone, unless they are told to.
+  post-auth {{
+    update reply {{
+      Message-Authenticator := 0x00
+    }}
+    Post-Auth-Type REJECT {{
+      update reply {{
+        Message-Authenticator := 0x00
+      }}
+    }}
+  }}
 }}
 server inner {{
   authorize {{

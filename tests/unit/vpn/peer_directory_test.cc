@@ -91,6 +91,19 @@ TEST_F(VpnPeerDirectory, APeerIsAGatewaysWhileThereIsOne) {
   EXPECT_TRUE(keys(session.path).empty());
 }
 
+TEST_F(VpnPeerDirectory, AKeyIsKnownByItsMarkToWhoMayMeanItUntilItIsTakenAway) {
+  const auto mark = [](std::string_view psk) { return mark_of({reinterpret_cast<const std::uint8_t*>(psk.data()), psk.size()}); };
+  EXPECT_TRUE(directory_.has_psk(path("198.51.100.9"), mark("for one branch")));
+  EXPECT_FALSE(directory_.has_psk(path("192.0.2.77"), mark("for one branch"))) << "another's address";
+  EXPECT_FALSE(directory_.has_psk(path("198.51.100.9", 2), mark("for one branch"))) << "another's tenant";
+  EXPECT_FALSE(directory_.has_psk(path("198.51.100.9"), mark("for one brancH")));
+  EXPECT_FALSE(directory_.has_psk(path("198.51.100.9"), 0));
+  config_.mutable_tenants(0)->mutable_gateways(0)->mutable_l2tp()->mutable_keys(1)->set_psk("another one now");
+  follow();
+  EXPECT_FALSE(directory_.has_psk(path("198.51.100.9"), mark("for one branch")));
+  EXPECT_TRUE(directory_.has_psk(path("198.51.100.9"), mark("for anybody at acme"))) << "whoever means another key stays";
+}
+
 TEST_F(VpnPeerDirectory, NoMoreThanSixteenAreTried) {
   for (int i = 0; i < 20; ++i) add_key(*config_.mutable_tenants(1)->mutable_gateways(0), "one more", nullptr);
   follow();
