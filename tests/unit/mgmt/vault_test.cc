@@ -651,7 +651,7 @@ TEST(VaultErasure, AfterALastOneNothingOfTheTenantIsStoredAndAskedAgainItSaysThe
   ASSERT_TRUE(erasures.open({kNoon}));
   Journal journal(*f.vault, kernel_random());
   journal.set_over([&erasures](const std::string& code) { return erasures.is_over(code); });
-  const auto late = [](const char* code) {
+  const auto late = [](const std::string& code) {
     LogEntry entry = make_entry(LogKind::kSec);
     entry.svc = code, entry.node = "u0", entry.ts = Timestamp{kNoon};
     return entry;
