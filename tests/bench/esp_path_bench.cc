@@ -135,7 +135,7 @@ class Bench {
     world_.engine().on_shard(0, [&](dataplane::Shard& shard) {
       handle_ = std::move(shard.tunnels_here.sas->install(ours, 0)).value();
       inner_mtu = shard.tunnels_here.sas->find(handle_)->inner_mtu;
-      if (l2tp) inner_mtu -= filters::L2tpHeader::kPlainBytes;
+      if (l2tp) inner_mtu = static_cast<std::uint16_t>(inner_mtu - filters::L2tpHeader::kPlainBytes);
       if (l2tp) ride(*shard.tunnels_here.sas, {spi_, handle_}, lease);
     });
     if (l2tp) ride(*user_->table, {user_->inbound, user_->outbound}, any);
