@@ -355,7 +355,8 @@ namespace {
   filters::packet_detail::Decoded other;
   if (!filters::packet_detail::decode_plain(frame_of(packet), packet->pkt_len, {.ip = true, .l4 = true}, other)) return false;
   const auto facts = [](const filters::packet_detail::Decoded& of) {
-    return std::tuple(of.l3_offset, of.l4_offset, of.payload_offset, of.l3_length, of.ports, of.vlans, of.protocol, of.proof, of.tcp_flags, of.ttl);
+    return std::tuple(of.l3_offset, of.l4_offset, of.payload_offset, of.l3_length, of.ports, of.vlans, of.protocol, of.proof,
+                      of.tcp_flags, of.ttl);
   };
   return facts(d) == facts(other);
 }
@@ -372,7 +373,8 @@ void write_record(const Runtime& config, rte_mbuf* packet, Flight& flight) noexc
   d.l4_offset = l3 + (ipv4 ? 20U : 40U);
   d.l3_length = load_be<std::uint16_t>(frame, l3 + (ipv4 ? 2U : 4U)) + (ipv4 ? 0U : 40U);
   d.protocol = flight.protocol();
-  d.payload_offset = d.l4_offset + (d.protocol == filters::kProtocolTcp ? std::size_t{frame[d.l4_offset + 12]} >> 4 << 2 : filters::kUdpHeaderBytes);
+  const bool tcp = d.protocol == filters::kProtocolTcp;
+  d.payload_offset = d.l4_offset + (tcp ? std::size_t{frame[d.l4_offset + 12]} >> 4 << 2 : filters::kUdpHeaderBytes);
   d.ports = load_be<std::uint32_t>(frame, d.l4_offset);
   d.vlans = l3 == filters::kEthernetHeaderBytes ? 0 : load_be<std::uint16_t>(frame, filters::kEthernetHeaderBytes) & 0xfffU;
   d.proof = filters::kProofL4 | (ipv4 ? filters::kProofIpv4 : filters::kProofIpv6);

@@ -147,7 +147,8 @@ struct Swift {
     return Outcome::kSent;
   }
   /// track_plain() for a packet that changes no state. False: it may.
-  [[gnu::always_inline]] static bool track(Session& session, const Flight& flight, std::size_t way, const std::uint8_t* l4, std::uint32_t room) {
+  [[gnu::always_inline]] static bool track(Session& session, const Flight& flight, std::size_t way, const std::uint8_t* l4,
+                                           std::uint32_t room) {
     if (flight.protocol() == filters::kProtocolUdp) return way == 0 || (session.flags & kSessionReplied) != 0;
     const auto direction = static_cast<Direction>(way);
     if (session.tcp.state != filters::TcpState::kEstablished || !filters::is_plain_segment(flight.tcp_flags)) [[unlikely]] return false;

@@ -50,7 +50,8 @@ std::uint32_t owner_of(const Shared& shared, const Runtime& config, const HashSe
   std::uint32_t fold = 0;
   const std::size_t addresses = l3 + (flight.ipv6() ? 8U : 12U);
   for (std::size_t at = addresses; at < l4; at += 4) fold ^= load_be<std::uint32_t>(frame, at);
-  const std::uint32_t steered = dataplane::steer(fold, load_be<std::uint16_t>(frame, l4), load_be<std::uint16_t>(frame, l4 + 2), shared.shards);
+  const auto from = load_be<std::uint16_t>(frame, l4), to = load_be<std::uint16_t>(frame, l4 + 2);
+  const std::uint32_t steered = dataplane::steer(fold, from, to, shared.shards);
   return config.ports[flight.ingress].nat != 0 && shared.shards > 1 ? noted_owner(shared, flight.hash, steered) : steered;
 }
 

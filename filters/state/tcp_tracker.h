@@ -148,7 +148,8 @@ inline void tcp_advance(TcpTrack& track, Direction direction, const TcpSegment& 
 /// a challenge ACK unless it is exact (RFC 5961 3.2), but only an exact one closes the track. A SYN inside the window of
 /// a synchronised connection passes for the same reason (RFC 5961 4.2) and changes nothing.
 [[nodiscard]] inline DropReason tcp_next(TcpTrack& track, Direction direction, const TcpSegment& segment) {
-  if (track.state != TcpState::kEstablished || !is_plain_segment(segment.flags)) [[unlikely]] return tcp_next_slow(track, direction, segment);
+  const bool plain = track.state == TcpState::kEstablished && is_plain_segment(segment.flags);
+  if (!plain) [[unlikely]] return tcp_next_slow(track, direction, segment);
   if (!tcp_fits(track, direction, segment)) [[unlikely]] return DropReason::kTcpWindow;
   tcp_advance(track, direction, segment);
   return DropReason::kNone;
