@@ -88,6 +88,10 @@ void Shard::drop(rte_mbuf* packet, DropReason reason, std::uint32_t tenant_slot)
     });
     return;
   }
+  drop_whole(packet, reason, tenant_slot);
+}
+
+void Shard::drop_whole(rte_mbuf* packet, DropReason reason, std::uint32_t tenant_slot) noexcept {
   tenants[tenant_slot].drops[static_cast<std::size_t>(reason)].add(1);
   packets.dropped.add(1);
   if (trace != nullptr) [[unlikely]] trace->ended(packet, Trace::End::kDropped, reason);
@@ -131,14 +135,14 @@ void Shard::add_traffic(std::uint32_t index) noexcept {
   Accounted before{};
   if ((session.traits & kSessionAccounted) != 0) before = accounted[index];
   RuleCounters& rule = rules[session.rule_slot];
-  rule.packets.add(session.packets[0] + session.packets[1] - before.packets);
-  rule.bytes.add(session.bytes[0] + session.bytes[1] - before.bytes);
+  rule.packets.add(session.packets(0) + session.packets(1) - before.packets);
+  rule.bytes.add(session.bytes(0) + session.bytes(1) - before.bytes);
 }
 
 void Shard::account(std::uint32_t index, bool counted) noexcept {
   if (counted) add_traffic(index);
   Session& session = sessions.at(index);
-  accounted[index] = {session.packets[0] + session.packets[1], session.bytes[0] + session.bytes[1]};
+  accounted[index] = {session.packets(0) + session.packets(1), session.bytes(0) + session.bytes(1)};
   session.traits |= kSessionAccounted;
 }
 

@@ -148,6 +148,8 @@ class Shard {
   /// Ends a packet, a train with all its pieces. The only function that frees one for a reason. Counts per tenant;
   /// `tenant_slot` of the "no tenant" place before the tenant is known.
   void drop(rte_mbuf* packet, filters::DropReason reason, std::uint32_t tenant_slot) noexcept;
+  /// The same for a packet that is no train, whatever its record says: it may never have had one (path/express.h).
+  void drop_whole(rte_mbuf* packet, filters::DropReason reason, std::uint32_t tenant_slot) noexcept;
   /// Ends a packet that was meant for the gateway and has been understood.
   void consume(rte_mbuf* packet) noexcept;
   /// An empty packet of this shard's pool, counted as generated; nullptr when there is none.

@@ -34,8 +34,9 @@ unsigned serve(Shard& shard, const Runtime& config, Inlet& inlet, std::uint32_t 
     const bool full = burst.count == kBurstMax;
     if (burst.count > 0) {
       plain = path::enter_plain(shard, config, burst, flights);
-      if (full) path::observe(shard, config, inlet.backlog, source, burst);
+      if (full) path::observe(shard, config, inlet.backlog, source, burst, flights, plain);
       if (inlet.backlog.fair) [[unlikely]] {
+        path::write_records(config, burst, flights, plain);
         path::fair_share(shard, config, inlet.backlog, burst);
         plain = 0;
       }
@@ -63,11 +64,11 @@ unsigned serve_handed(Shard& shard, const Runtime& config) {
     const unsigned taken = path::receive_handed(shard, config, handed);
     packets += taken;
     const bool full = taken == kBurstMax;
-    if (full) path::observe(shard, config, backlog, kSource, handed);
+    path::Flights flights;
+    if (full) path::observe(shard, config, backlog, kSource, handed, flights, 0);
     if (backlog.fair) [[unlikely]] path::fair_share(shard, config, backlog, handed);
     const unsigned carried = handed.count;
     const std::uint64_t cheap = cheaply_done(shard) - before;
-    path::Flights flights;
     const std::uint16_t plain = path::survey(shard, handed, flights, 0);
     path::carry_plain(shard, config, handed, flights, plain);
     if (shard.tunnels_here.waiting()) [[unlikely]] path::tunnel::serve(shard, config);

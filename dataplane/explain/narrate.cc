@@ -146,8 +146,8 @@ class Narrator {
     if (trace_.local) return add("session", "none", "", "", "to an address of the gateway itself");
     if (!out_.before) return add("session", "none", "", "", "a first packet: policy decides");
     const Session& session = *out_.before;
-    const std::string state = session_state(session) + ", packets " + text(session.packets[0]) + " forward, " +
-                              text(session.packets[1]) + " back";
+    const std::string state = session_state(session) + ", packets " + text(session.packets(0)) + " forward, " +
+                              text(session.packets(1)) + " back";
     const std::string way = trace_.related ? ", this error belongs to it"
                             : is_error()   ? ""
                             : out_.meta.reverse != 0 ? ", travels back" : ", travels forward";

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "filters/link/binding_guard.h"
+#include "filters/link/plain_look.h"
 
 #include <array>
 #include <cstring>
+#include <tuple>
 
 #include "dataplane/path/express.h"
 #include "dataplane/path/local.h"
+#include "dataplane/path/lookup.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/quarantine.h"
 #include "dataplane/path/record.h"
@@ -183,24 +186,14 @@ struct PlainRun {
   [[gnu::always_inline]] bool takes(std::span<const std::uint8_t> frame, const filters::packet_detail::Decoded& d) const {
     return port != nullptr && raw_mac_at(frame) == port->raw_mac && filters::link_detail::is_plain_from_port(*hot, frame, d);
   }
-  [[gnu::always_inline]] void place(const Runtime& config, PacketMeta& meta, std::uint32_t length) {
-    meta.tenant = port->tenant;
-    meta.ingress = at;
-    meta.generation = config.generation;
-    meta.session = kNoIndex;
-    meta.binding = kNoIndex;
+  /// The flight of a packet it takes, whose bucket is asked for.
+  [[gnu::always_inline]] void depart(const SessionTable& table, const HashSeed& seed, std::span<const std::uint8_t> frame,
+                                     const filters::packet_detail::Decoded& d, std::uint32_t length, Flight& flight) {
     packets += 1;
     bytes += length;
-  }
-  [[gnu::always_inline]] FlowLookup lookup(std::span<const std::uint8_t> frame, const filters::packet_detail::Decoded& d,
-                                           const HashSeed& seed) const {
-    const auto from = static_cast<std::uint16_t>(d.ports >> 16), to = static_cast<std::uint16_t>(d.ports);
-    const std::size_t l3 = d.l3_offset;
-    if ((d.proof & filters::kProofIpv4) != 0) {
-      return make_key4(load_be<std::uint32_t>(frame, l3 + 12), load_be<std::uint32_t>(frame, l3 + 16), from, to, d.protocol,
-                       port->tenant, seed);
-    }
-    return make_key6(load_words6(frame, l3 + 8), load_words6(frame, l3 + 24), from, to, d.protocol, port->tenant, seed);
+    const FlowLookup found = lookup_of(frame, d, port->tenant, seed);
+    table.prefetch_bucket(found.hash);
+    flight.depart(found, at, d.l3_offset, d.tcp_flags);
   }
   void flush(Shard& shard) {
     if (packets == 0) return;
@@ -208,6 +201,60 @@ struct PlainRun {
     counters.rx_packets.add(packets);
     counters.rx_bytes.add(bytes);
     packets = bytes = 0;
+  }
+};
+
+/// The Port of untagged frames of a run, with what its plain ones look like.
+struct Sight {
+  PlainRun run;
+  std::uint32_t nic = kNoIndex;
+  filters::PlainLook look4, look6;
+
+  void seek(Shard& shard, const Runtime& config, std::uint16_t wanted) {
+    if (wanted == nic) [[likely]] return;
+    nic = wanted;
+    run.seek(shard, config, wanted, 0);
+    look4 = look6 = filters::PlainLook();
+    if (run.port == nullptr) return;
+    look4 = filters::PlainLook::ipv4(*run.hot, run.port->raw_mac);
+    look6 = filters::PlainLook::ipv6(*run.hot, run.port->raw_mac);
+  }
+  /// True when the frame's card has summed it, and nothing is wrong with it, nor with who sent it and to whom.
+  [[gnu::always_inline]] bool takes(const rte_mbuf* packet, std::span<const std::uint8_t> frame, filters::packet_detail::Decoded& d) const {
+    if (frame.size() < filters::PlainLook::kLeastBytes || frame.size() != packet->pkt_len) [[unlikely]] return false;
+    constexpr std::uint64_t kGood4 = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    if (look4.fits4(frame.data())) {
+      if ((packet->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)) != kGood4) return false;
+      return filters::decode_fitting<filters::kEtherTypeIpv4>(frame, d);
+    }
+    if (!look6.fits6(frame.data())) return false;
+    if ((packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_GOOD) return false;
+    return filters::decode_fitting<filters::kEtherTypeIpv6>(frame, d);
+  }
+};
+
+/// Frames of a burst whose look says nothing: tagged, or not summed by the card, or not plain.
+struct Entrance {
+  PlainRun run;
+  Burst rest;   ///< not decoded
+  Burst bound;  ///< decoded, to be bound
+
+  /// False: the packet is in one of the two.
+  [[gnu::noinline]] bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, Flight& flight) {
+    const auto frame = frame_of(packet);
+    filters::packet_detail::Decoded d;
+    if (!filters::packet_detail::decode_plain(frame, packet->pkt_len, trust_of(packet), d)) {
+      rest.packets[rest.count++] = packet;
+      return false;
+    }
+    run.seek(shard, config, packet->port, d.vlans);
+    if (run.takes(frame, d)) {
+      run.depart(shard.sessions, shard.sessions.seed(), frame, d, packet->pkt_len, flight);
+      return true;
+    }
+    store_decoded(meta_of(packet), d);
+    bound.packets[bound.count++] = packet;
+    return false;
   }
 };
 
@@ -301,37 +348,68 @@ DropReason unbound(const Runtime& config, const PortEntry& port, rte_mbuf* packe
   return filters::from_stranger(config.segments[port.segment]->strangers, frame_of(packet), meta_of(packet), refused);
 }
 
+namespace {
+
+/// Whether decode() says the same of a packet that was proved before.
+[[maybe_unused]] bool is_as_decoded(rte_mbuf* packet, const filters::packet_detail::Decoded& d) {
+  filters::packet_detail::Decoded other;
+  if (!filters::packet_detail::decode_plain(frame_of(packet), packet->pkt_len, {.ip = true, .l4 = true}, other)) return false;
+  const auto facts = [](const filters::packet_detail::Decoded& of) {
+    return std::tuple(of.l3_offset, of.l4_offset, of.payload_offset, of.l3_length, of.ports, of.vlans, of.protocol, of.proof,
+                      of.tcp_flags, of.ttl);
+  };
+  return facts(d) == facts(other);
+}
+
+}  // namespace
+
+void write_record(const Runtime& config, rte_mbuf* packet, Flight& flight) noexcept {
+  if (flight.l3_offset == 0) return;
+  const auto frame = frame_of(packet);
+  const std::size_t l3 = flight.l3_offset;
+  const bool ipv4 = !flight.ipv6();
+  filters::packet_detail::Decoded d;  // everything was proved when the packet got its flight
+  d.l3_offset = l3;
+  d.l4_offset = l3 + (ipv4 ? 20U : 40U);
+  d.l3_length = load_be<std::uint16_t>(frame, l3 + (ipv4 ? 2U : 4U)) + (ipv4 ? 0U : 40U);
+  d.protocol = flight.protocol();
+  const bool tcp = d.protocol == filters::kProtocolTcp;
+  d.payload_offset = d.l4_offset + (tcp ? std::size_t{frame[d.l4_offset + 12]} >> 4 << 2 : filters::kUdpHeaderBytes);
+  d.ports = load_be<std::uint32_t>(frame, d.l4_offset);
+  d.vlans = l3 == filters::kEthernetHeaderBytes ? 0 : load_be<std::uint16_t>(frame, filters::kEthernetHeaderBytes) & 0xfffU;
+  d.proof = filters::kProofL4 | (ipv4 ? filters::kProofIpv4 : filters::kProofIpv6);
+  d.tcp_flags = flight.tcp_flags;
+  d.ttl = frame[l3 + (ipv4 ? 8U : 7U)];
+  SEKISHO_DCHECK(is_as_decoded(packet, d));
+  store_decoded(meta_of(packet), d);
+  place(config, meta_of(packet), flight.ingress);
+  flight.l3_offset = 0;
+}
+
 std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights) noexcept {
-  Burst rest;   // not decoded
-  Burst bound;  // decoded, and then bound
+  Entrance entrance;
   std::uint16_t kept = 0;
-  PlainRun run;
+  Sight sight;
   const HashSeed seed = shard.sessions.seed();
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     const auto frame = frame_of(packet);
     filters::packet_detail::Decoded d;
-    if (filters::packet_detail::decode_plain(frame, packet->pkt_len, trust_of(packet), d)) [[likely]] {
-      PacketMeta& meta = meta_of(packet);
-      store_decoded(meta, d);
-      run.seek(shard, config, packet->port, d.vlans);
-      if (run.takes(frame, d)) [[likely]] {
-        run.place(config, meta, packet->pkt_len);
-        flights[kept] = run.lookup(frame, d, seed);
-        shard.sessions.prefetch_bucket(flights[kept].hash);
-        burst.packets[kept++] = packet;
-      } else {
-        bound.packets[bound.count++] = packet;
-      }
+    sight.seek(shard, config, packet->port);
+    if (sight.takes(packet, frame, d)) [[likely]] {
+      sight.run.depart(shard.sessions, seed, frame, d, packet->pkt_len, flights[kept]);
+    } else if (!entrance.takes(shard, config, packet, flights[kept])) {
       continue;
     }
-    rest.packets[rest.count++] = packet;
+    burst.packets[kept++] = packet;
   }
-  run.flush(shard);
+  sight.run.flush(shard);
+  entrance.run.flush(shard);
   burst.count = kept;
-  if (rest.count > 0) [[unlikely]] {
-    decode(shard, config, rest);
-    for (rte_mbuf* packet : rest.live()) bound.packets[bound.count++] = packet;
+  Burst& bound = entrance.bound;
+  if (entrance.rest.count > 0) [[unlikely]] {
+    decode(shard, config, entrance.rest);
+    for (rte_mbuf* packet : entrance.rest.live()) bound.packets[bound.count++] = packet;
   }
   if (bound.count == 0) return kept;
   bind(shard, config, bound, Count::kYes);

@@ -23,14 +23,16 @@ std::uint32_t units(const Backlog& backlog) {
 
 }  // namespace
 
-void observe(Shard& shard, const Runtime& config, Backlog& backlog, std::uint32_t source, const Burst& burst) noexcept {
+void observe(Shard& shard, const Runtime& config, Backlog& backlog, std::uint32_t source, const Burst& burst, const Flights& flights,
+             std::uint16_t plain) noexcept {
   if (backlog.tick != shard.now_tick) {
     backlog.active_before = shard.now_tick - backlog.tick == 1 ? backlog.active : 0;
     backlog.active = 0;
     backlog.tick = shard.now_tick;
   }
   for (std::uint32_t i = first_sample(shard.visit); i < burst.count; i += kSampled) {
-    TenantShare& share = shard.shares[config.ports[meta_of(burst.packets[i]).ingress].tenant_slot];
+    const std::uint32_t ingress = i < plain ? flights[i].ingress : meta_of(burst.packets[i]).ingress;
+    TenantShare& share = shard.shares[config.ports[ingress].tenant_slot];
     if (share.seen_tick != shard.now_tick + 1) {
       share.seen_tick = shard.now_tick + 1;
       share.seen_inlets = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "dataplane/shard.h"
+#include "dataplane/path/express.h"
 
 /// Fairness between tenants that share a source of packets: a receive queue, or the ring from other shards (ADR 17).
 ///
@@ -16,7 +16,9 @@ inline constexpr unsigned kCalmVisits = 64;
 inline constexpr unsigned kRoundsMax = 16;
 
 /// Notes which tenants use this source, one packet in four. `source`: a bit that stands for it in this shard.
-void observe(Shard& shard, const Runtime& config, Backlog& backlog, std::uint32_t source, const Burst& burst) noexcept;
+/// The first `plain` packets have their flights.
+void observe(Shard& shard, const Runtime& config, Backlog& backlog, std::uint32_t source, const Burst& burst, const Flights& flights,
+             std::uint16_t plain) noexcept;
 /// Ends what is beyond its tenant's share of this visit.
 void fair_share(Shard& shard, const Runtime& config, const Backlog& backlog, Burst& burst) noexcept;
 /// True when the visit should take another burst: the last one was full and little of it was worth carrying.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "dataplane/path/express.h"
 #include "dataplane/path/lookup.h"
 #include "dataplane/path/path.h"
 #include "dataplane/path/record.h"
@@ -40,6 +41,18 @@ std::uint32_t owner_of(const Shared& shared, const Runtime& config, const HashSe
   const std::uint32_t steered = steered_shard(filters::ip_source(frame, meta), filters::ip_destination(frame, meta), meta.source_port,
                                               meta.destination_port, shared.shards);
   return nat ? noted_owner(shared, lookup_of(packet, seed).hash, steered) : steered;
+}
+
+std::uint32_t owner_of(const Shared& shared, const Runtime& config, const HashSeed& seed, rte_mbuf* packet, const Flight& flight) noexcept {
+  if (flight.l3_offset == 0) return owner_of(shared, config, seed, packet);
+  const auto frame = frame_of(packet);
+  const std::size_t l3 = flight.l3_offset, l4 = l3 + (flight.ipv6() ? 40U : 20U);
+  std::uint32_t fold = 0;
+  const std::size_t addresses = l3 + (flight.ipv6() ? 8U : 12U);
+  for (std::size_t at = addresses; at < l4; at += 4) fold ^= load_be<std::uint32_t>(frame, at);
+  const auto from = load_be<std::uint16_t>(frame, l4), to = load_be<std::uint16_t>(frame, l4 + 2);
+  const std::uint32_t steered = dataplane::steer(fold, from, to, shared.shards);
+  return config.ports[flight.ingress].nat != 0 && shared.shards > 1 ? noted_owner(shared, flight.hash, steered) : steered;
 }
 
 void steer(Shard& shard, const Runtime& config, Burst& burst) noexcept {

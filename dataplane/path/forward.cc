@@ -117,7 +117,7 @@ void in_pieces(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint3
 /// A packet whose neighbour had to be asked for. What resolve() knows decides. `send` sends it to a MAC.
 template <typename Send>
 void send_resolved(Shard& shard, const Runtime& config, rte_mbuf* packet, Send send) {
-  const NeighbourTable::Reading neighbour = resolve(shard, config, meta_of(packet));
+  const NeighbourTable::Reading neighbour = resolve(shard, config, meta_of(packet).egress, meta_of(packet).next_hop);
   if (neighbour.state == NeighbourState::kReachable) {
     send(raw_mac(neighbour.mac));
   } else if (neighbour.state == NeighbourState::kIncomplete) {
@@ -148,11 +148,9 @@ bool fits(rte_mbuf* packet, std::uint32_t mtu) {
 void count_pieces(Shard& shard, rte_mbuf* train) {
   const PacketMeta& meta = meta_of(train);
   if (meta.session == kNoIndex || !shard.sessions.live(meta.session)) return;
-  std::uint64_t bytes = 0;
+  std::uint32_t bytes = 0;
   for_each_piece(train, [&](rte_mbuf* piece) { bytes += piece_length(piece); });
-  Session& session = shard.sessions.at(meta.session);
-  session.packets[meta.reverse] += pieces_of(train) - 1;
-  session.bytes[meta.reverse] += bytes - meta.l3_length;
+  shard.sessions.at(meta.session).count(meta.reverse, pieces_of(train) - 1, bytes - meta.l3_length);
 }
 
 /// A packet to a virtual address leaves to the host that has it now, whoever had it when its session began.
@@ -177,7 +175,9 @@ bool refuse_to_quarantined(Shard& shard, const Runtime& config, rte_mbuf* packet
 void forward_into_tunnel(Shard& shard, const Runtime& config, rte_mbuf* packet) {
   PacketMeta& meta = meta_of(packet);
   const PortEntry& port = config.ports[meta.egress];
-  const auto lease = shard.shared.leases->find(meta.tenant, filters::ip_destination(frame_of(packet), meta));
+  const bool ipv4 = (meta.proof & filters::kProofIpv4) != 0;
+  const std::uint8_t* const destination = frame_of(packet).data() + meta.l3_offset + (ipv4 ? 16 : 24);
+  const auto lease = shard.shared.leases->find(meta.tenant, ipv4 ? Family::kIpv4 : Family::kIpv6, destination);
   const bool here = lease && lease->port == port.id;  // policy has judged the way into this Port's zone, no other
   if (!here || lease->outbound == 0) {
     if (is_translated(shard, meta)) translate_back(shard, packet);
@@ -188,12 +188,11 @@ void forward_into_tunnel(Shard& shard, const Runtime& config, rte_mbuf* packet) 
   if (refuse_unforwardable(shard, config, packet, lease->inner_mtu)) return;
   constexpr std::uint8_t kSyn = 2;
   if (meta.protocol == filters::kProtocolTcp && (meta.tcp_flags & kSyn) != 0) {
-    const std::uint32_t headers = (meta.proof & filters::kProofIpv4) != 0 ? 40 : 60;
-    filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(lease->inner_mtu - headers));
+    filters::clamp_mss(frame_of(packet), meta, static_cast<std::uint16_t>(lease->inner_mtu - (ipv4 ? 40 : 60)));
   }
   PortCounters& counters = shard.ports[port.slot];
   in_pieces(shard, config, packet, lease->inner_mtu, [&](rte_mbuf* piece) {
-    count_hop(frame_of(piece), meta_of(piece));
+    count_hop(frame_of(piece).data() + meta_of(piece).l3_offset, (meta_of(piece).proof & filters::kProofIpv4) != 0);
     counters.tx_packets.add(1);
     counters.tx_bytes.add(meta_of(piece).l3_length);
     tunnel::into(shard, config, piece, *lease);
@@ -225,11 +224,11 @@ void forward_special(Shard& shard, const Runtime& config, rte_mbuf* packet, Exit
 
 }  // namespace
 
-NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, const PacketMeta& meta) noexcept {
+NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, std::uint32_t egress, std::uint32_t hop) noexcept {
   NeighbourTable& table = shard.shared.neighbours;
-  const NeighbourTable::Handle handle = meta.next_hop & ~kDynamicHop;
+  const NeighbourTable::Handle handle = hop & ~kDynamicHop;
   if (table.should_ask(handle, shard.now_tick)) {
-    local::ask_neighbour(shard, config, config.ports[meta.egress].wire, table.list(NeighbourTable::place_of(handle)).address);
+    local::ask_neighbour(shard, config, config.ports[egress].wire, table.list(NeighbourTable::place_of(handle)).address);
   }
   return table.read(handle);
 }
@@ -296,7 +295,7 @@ void release_held(Shard& shard, const Runtime& config, Burst& stale) noexcept {
       }
       continue;
     }
-    const NeighbourTable::Reading neighbour = resolve(shard, config, meta);
+    const NeighbourTable::Reading neighbour = resolve(shard, config, meta.egress, meta.next_hop);
     if (neighbour.state == NeighbourState::kIncomplete && !late) {
       shard.held[kept++] = held;
       continue;

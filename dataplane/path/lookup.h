@@ -3,6 +3,7 @@
 
 #include "dataplane/burst.h"
 #include "dataplane/session/flow_key.h"
+#include "filters/packet/decode.h"
 #include "filters/state/icmp_error.h"
 
 namespace sekisho::dataplane::path {
@@ -21,6 +22,17 @@ inline FlowLookup lookup_of(rte_mbuf* packet, const HashSeed& seed) {
                    meta.protocol, meta.tenant, seed);
 }
 
+/// The same for a packet as decode_plain() found it, of a tenant.
+[[gnu::always_inline]] inline FlowLookup lookup_of(std::span<const std::uint8_t> frame, const filters::packet_detail::Decoded& d,
+                                                   std::uint32_t tenant, const HashSeed& seed) {
+  const auto from = static_cast<std::uint16_t>(d.ports >> 16), to = static_cast<std::uint16_t>(d.ports);
+  const std::size_t l3 = d.l3_offset;
+  if ((d.proof & filters::kProofIpv4) != 0) {
+    return make_key4(load_be<std::uint32_t>(frame, l3 + 12), load_be<std::uint32_t>(frame, l3 + 16), from, to, d.protocol, tenant, seed);
+  }
+  return make_key6(load_words6(frame, l3 + 8), load_words6(frame, l3 + 24), from, to, d.protocol, tenant, seed);
+}
+
 /// The shard that packets between these ends steer to.
 inline std::uint32_t steered_shard(const Address& source, const Address& destination, std::uint16_t source_port,
                                    std::uint16_t destination_port, std::uint32_t shards) {
@@ -32,12 +44,15 @@ inline std::uint32_t steered_shard(const Address& source, const Address& destina
 }
 
 /// The IPv6 addresses of a packet as {low, high} end.
-inline std::array<Words6, 2> ends_of(rte_mbuf* packet, bool from_high) {
+inline std::array<Words6, 2> ends_of(rte_mbuf* packet, std::size_t l3, bool from_high) {
   const auto frame = frame_of(packet);
-  const std::size_t l3 = meta_of(packet).l3_offset;
   const Words6 source = load_words6(frame, l3 + 8);
   const Words6 destination = load_words6(frame, l3 + 24);
   return from_high ? std::array<Words6, 2>{destination, source} : std::array<Words6, 2>{source, destination};
+}
+
+inline std::array<Words6, 2> ends_of(rte_mbuf* packet, bool from_high) {
+  return ends_of(packet, meta_of(packet).l3_offset, from_high);
 }
 
 /// The flow an ICMP error complains about.

@@ -25,10 +25,7 @@ void wait(Shard& shard, Burst& waiting, rte_mbuf* packet) {
 void receive(Shard& shard, const Inlet& inlet, Burst& burst) noexcept {
   burst.count = rte_eth_rx_burst(inlet.nic, inlet.queue, burst.packets.data(), kBurstMax);
   shard.packets.received.add(burst.count);
-  for (rte_mbuf* packet : burst.live()) {
-    rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
-    __builtin_prefetch(&meta_of(packet), 1);
-  }
+  for (rte_mbuf* packet : burst.live()) rte_prefetch0(rte_pktmbuf_mtod(packet, void*));
 }
 
 unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexcept {

@@ -112,10 +112,10 @@ void record_session(Shard& shard, const Session& session, std::uint32_t index, C
   body.destination = ends.destination.bytes;
   body.flow_id = flow_id(shard, session, index);
   body.start_timestamp = phase == CommPhase::kStart ? 0 : session.start_ns;
-  body.bytes_forward = session.bytes[0];
-  body.bytes_reverse = session.bytes[1];
-  body.packets_forward = saturate(session.packets[0]);
-  body.packets_reverse = saturate(session.packets[1]);
+  body.bytes_forward = session.bytes(0);
+  body.bytes_reverse = session.bytes(1);
+  body.packets_forward = saturate(session.packets(0));
+  body.packets_reverse = saturate(session.packets(1));
   body.rule = session.rule;
   body.in_port = session.in_port;
   body.out_port = session.out_port;

@@ -21,8 +21,7 @@ void settle_tcp(Shard& shard, Session& session, std::uint32_t index, filters::Tc
 
 /// Counts a packet for its session and reads from there where it goes (meta.egress, meta.next_hop).
 [[gnu::always_inline]] inline void count_packet(Shard& shard, Session& session, PacketMeta& meta) noexcept {
-  session.packets[meta.reverse] += 1;
-  session.bytes[meta.reverse] += meta.l3_length;
+  session.count(meta.reverse, 1, meta.l3_length);
   if (session.last_seen != shard.now_tick) session.last_seen = shard.now_tick;
   meta.egress = session.port[meta.reverse ^ 1U];
   meta.next_hop = session.next_hop[meta.reverse];

@@ -13,7 +13,7 @@ void transmit(Shard& shard) noexcept {
         outlet.usable ? rte_eth_tx_burst(nic, outlet.queue, outlet.packets.data(), outlet.count) : std::uint16_t{0};
     shard.packets.sent.add(sent);
     for (std::uint16_t i = sent; i < outlet.count; ++i) {
-      shard.drop(outlet.packets[i], filters::DropReason::kTxQueueFull, shard.no_tenant());
+      shard.drop_whole(outlet.packets[i], filters::DropReason::kTxQueueFull, shard.no_tenant());
     }
     outlet.count = 0;
   }

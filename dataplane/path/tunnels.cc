@@ -11,6 +11,7 @@
 #include "base/net/tunnel_dhcp.h"
 #include "dataplane/path/carry.h"
 #include "dataplane/path/express.h"
+#include "dataplane/path/lookup.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/service.h"
 #include "dataplane/train.h"
@@ -285,6 +286,48 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Es
   return true;
 }
 
+/// Opened packets of a burst that raise no question get their flights at once, as enter_plain() gives them to those of a wire.
+struct InnerRun {
+  std::uint32_t port_id = 0, tenant = 0;
+  std::uint32_t at = kNoIndex;  ///< port index; kNoIndex: packets there are not plain
+  std::uint64_t packets = 0, bytes = 0;
+
+  void seek(Shard& shard, const Runtime& config, std::uint32_t wanted, std::uint32_t of_tenant) {
+    if (wanted == port_id && of_tenant == tenant) [[likely]] return;
+    flush(shard, config);
+    port_id = wanted;
+    tenant = of_tenant;
+    at = tunnel_port(shard.tunnels_here, config, wanted, of_tenant);
+    if (at != kNoIndex && (config.ports[at].has_gateways != 0 || config.ports[at].raw_mac != 0)) at = kNoIndex;
+  }
+  void flush(Shard& shard, const Runtime& config) {
+    if (packets == 0) return;
+    PortCounters& counters = shard.ports[config.ports[at].slot];
+    counters.rx_packets.add(packets);
+    counters.rx_bytes.add(bytes);
+    packets = bytes = 0;
+  }
+  /// False: enter_inner() and bind() decide; nothing has been done.
+  bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const EspOutcome& opened, Flight& flight) {
+    const PacketMeta& meta = meta_of(packet);
+    if (meta.generation != config.generation) [[unlikely]] return false;
+    seek(shard, config, opened.session != nullptr ? opened.session->port : opened.sa->port, meta.tenant);
+    if (at == kNoIndex) [[unlikely]] return false;
+    const auto frame = frame_of(packet);
+    filters::packet_detail::Decoded d;
+    if (!filters::packet_detail::decode_plain(frame, packet->pkt_len, {.ip = false, .l4 = false}, d)) return false;
+    const bool tcp = d.protocol == filters::kProtocolTcp && (d.tcp_flags & kTcpSyn) == 0;
+    const bool udp = d.protocol == filters::kProtocolUdp && (d.ports & 0xffffU) != kDhcpServerPort;
+    if (!tcp && !udp) return false;
+    packet->port = kNoNic;
+    packets += 1;
+    bytes += packet->pkt_len;
+    flight.depart(lookup_of(frame, d, meta.tenant, shard.sessions.seed()), at, d.l3_offset, d.tcp_flags);
+    shard.sessions.prefetch_bucket(flight.hash);
+    return true;
+  }
+};
+
 void open_waiting(Shard& shard, const Runtime& config) {
   WorkerTunnels& here = shard.tunnels_here;
   Burst burst = here.opening;
@@ -295,21 +338,29 @@ void open_waiting(Shard& shard, const Runtime& config) {
   } else {
     open_burst(*here.sas, burst.live(), seconds_of(shard), outcomes);
   }
-  std::uint16_t kept = 0;
+  std::uint16_t plain = 0;
+  Burst others;
+  Flights flights;
+  InnerRun run;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
       refuse_closed(shard, config, packet, outcomes[i].fault);
     } else if (outcomes[i].for_daemon) [[unlikely]] {
       punt_l2tp(shard, config, packet, *outcomes[i].sa);
+    } else if (run.takes(shard, config, packet, outcomes[i], flights[plain])) [[likely]] {
+      burst.packets[plain++] = packet;
     } else if (enter_inner(shard, config, packet, outcomes[i])) {
-      burst.packets[kept++] = packet;
+      others.packets[others.count++] = packet;
     }
   }
-  burst.count = kept;
-  bind(shard, config, burst, Count::kYes);
-  Flights flights;
-  const std::uint16_t plain = survey(shard, burst, flights, 0);
+  run.flush(shard, config);
+  burst.count = plain;
+  if (others.count > 0) {
+    bind(shard, config, others, Count::kYes);
+    for (rte_mbuf* packet : others.live()) burst.packets[burst.count++] = packet;
+    plain = survey(shard, burst, flights, plain);
+  }
   proceed_plain(shard, config, burst, flights, plain);
 }
 

@@ -195,10 +195,10 @@ void fill_sessions(Engine& engine, std::optional<std::uint32_t> tenant, std::uin
     entry->set_in_port(session.in_port);
     entry->set_out_port(session.out_port);
     entry->set_state(state_of(session));
-    entry->set_packets_forward(session.packets[0]);
-    entry->set_packets_reverse(session.packets[1]);
-    entry->set_bytes_forward(session.bytes[0]);
-    entry->set_bytes_reverse(session.bytes[1]);
+    entry->set_packets_forward(session.packets(0));
+    entry->set_packets_reverse(session.packets(1));
+    entry->set_bytes_forward(session.bytes(0));
+    entry->set_bytes_reverse(session.bytes(1));
     entry->set_age_ms((copy.now_ns - session.start_ns) / 1'000'000);
     const std::uint32_t idle = copy.now_tick - session.last_seen;
     entry->set_idle_ms(ticks_to_ms(idle));

@@ -39,7 +39,7 @@ enum SessionTrait : std::uint16_t {
   kSessionNoted = 8,      ///< its own key stands in FlowOwners
 };
 
-/// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads, line 1 what every packet writes,
+/// Two flows and what we know of them; 192 bytes. Line 0 is what every packet reads and writes, line 1 what TCP needs besides,
 /// line 2 is cold (IPv6 packets compare their addresses there).
 /// Thread: the shard that owns it. Indices into runtime tables hold while `generation` is the one in force.
 struct alignas(64) Session {
@@ -49,24 +49,25 @@ struct alignas(64) Session {
   std::uint32_t last_seen;                ///< ticks (kTicksPerSecond)
   std::array<std::uint32_t, 2> port;      ///< by direction: where its packets come in; the other one is where they leave
   std::array<std::uint32_t, 2> next_hop;  ///< by direction: where its packets go
-  std::uint32_t rule_slot;                ///< hit counters of the rule that admitted it
+  std::array<std::uint32_t, 2> packets_low;  ///< by direction: packets() without its upper half
+  std::array<std::uint32_t, 2> bytes_low;    ///< likewise bytes()
   std::uint32_t timeout;                  ///< ticks of silence that end it
   std::uint8_t flags;                     ///< SessionFlag
   std::uint8_t protocol;
   std::uint8_t tcp_flags;                 ///< OR of all seen
   std::uint8_t reserved0;
-  std::uint16_t wheel_slot;               ///< where it hangs in the expiry wheel
-  std::uint16_t traits;                   ///< SessionTrait
-  std::uint32_t in_port;                  ///< PortId value, for the log, whatever the generation
-  std::uint32_t reported;                 ///< tick of its start, or of its last update record
 
   // line 1
-  std::array<std::uint64_t, 2> bytes;     ///< by direction, L3 bytes
-  std::array<std::uint64_t, 2> packets;
   union {
     filters::TcpTrack tcp;
     filters::SctpTrack sctp;              ///< of protocol 132
   };
+  std::array<std::uint32_t, 2> packets_high, bytes_high;  ///< what has overflowed the lower halves
+  std::uint32_t rule_slot;                ///< hit counters of the rule that admitted it
+  std::uint32_t in_port;                  ///< PortId value, for the log, whatever the generation
+  std::uint32_t reported;                 ///< tick of its start, or of its last update record
+  std::uint16_t wheel_slot;               ///< where it hangs in the expiry wheel
+  std::uint16_t traits;                   ///< SessionTrait
 
   // line 2
   alignas(64) std::array<Words6, 2> ends; ///< IPv6: addresses of the low and the high end
@@ -81,9 +82,19 @@ struct alignas(64) Session {
   [[nodiscard]] Direction direction(bool from_high) const {
     return from_high == ((flags & kSessionForwardFromHigh) != 0) ? Direction::kForward : Direction::kReverse;
   }
+  /// Packets and L3 bytes of one direction.
+  [[nodiscard]] std::uint64_t packets(std::size_t way) const { return std::uint64_t{packets_high[way]} << 32 | packets_low[way]; }
+  [[nodiscard]] std::uint64_t bytes(std::size_t way) const { return std::uint64_t{bytes_high[way]} << 32 | bytes_low[way]; }
+  /// Adds to them. Line 1 is touched once in four thousand million.
+  void count(std::size_t way, std::uint32_t more_packets, std::uint32_t more_bytes) {
+    packets_low[way] += more_packets;
+    if (packets_low[way] < more_packets) [[unlikely]] ++packets_high[way];
+    bytes_low[way] += more_bytes;
+    if (bytes_low[way] < more_bytes) [[unlikely]] ++bytes_high[way];
+  }
 };
 static_assert(sizeof(Session) == 192 && std::is_trivially_copyable_v<Session>);
-static_assert(offsetof(Session, bytes) == 64 && offsetof(Session, ends) == 128);
+static_assert(offsetof(Session, tcp) == 64 && offsetof(Session, ends) == 128);
 
 /// What a session of kSessionProxied needs besides: in an array of its own beside the sessions, cold for all others.
 struct ProxiedSession {

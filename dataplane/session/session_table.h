@@ -37,6 +37,8 @@ class SessionTable {
   [[nodiscard]] std::uint32_t capacity() const { return static_cast<std::uint32_t>(sessions_.size()); }
   [[nodiscard]] Session& at(std::uint32_t index) { return sessions_[index]; }
   [[nodiscard]] const Session& at(std::uint32_t index) const { return sessions_[index]; }
+  /// at() the other way round.
+  [[nodiscard]] std::uint32_t index_of(const Session& session) const { return static_cast<std::uint32_t>(&session - &sessions_[0]); }
   /// One past the highest index ever used: bounds a walk over all sessions.
   [[nodiscard]] std::uint32_t used_end() const { return fresh_; }
   /// False for a slot of the free list.

@@ -43,7 +43,33 @@ class LeaseTable {
 
   /// Any thread.
   [[nodiscard]] std::optional<Lease> find(std::uint32_t tenant, const Address& address) const noexcept {
-    const Key key = key_of(tenant, address);
+    return find(key_of(tenant, address));
+  }
+  /// The same for an address as it lies in a packet: an Address made of it would be read back before it is written.
+  [[nodiscard]] std::optional<Lease> find(std::uint32_t tenant, Family family, const std::uint8_t* wire) const noexcept {
+    Key key{0, 0, std::uint64_t{tenant} << 8 | static_cast<std::uint8_t>(family)};
+    if (family == Family::kIpv4) {
+      std::uint32_t word;
+      std::memcpy(&word, wire, sizeof(word));
+      key.high = word;
+    } else {
+      std::memcpy(&key.high, wire, 8);
+      std::memcpy(&key.low, wire + 8, 8);
+    }
+    return find(key);
+  }
+
+  // The control thread only.
+  /// Enters or replaces; of a lease whose tunnel, user and Port stay, only the way out. False: full.
+  bool set(std::uint32_t tenant, const Address& address, const Lease& lease) noexcept;
+  void erase(std::uint32_t tenant, const Address& address) noexcept;
+  [[nodiscard]] std::uint32_t size() const noexcept { return used_; }
+
+ private:
+  struct Key {
+    std::uint64_t high, low, owner;
+  };
+  [[nodiscard]] std::optional<Lease> find(const Key& key) const noexcept {
     for (std::uint32_t at = hash(key) & mask_, left = mask_ + 1; left > 0; at = (at + 1) & mask_, --left) {
       Lease lease;
       switch (read(entries_[at], key, lease)) {
@@ -55,20 +81,10 @@ class LeaseTable {
     return std::nullopt;
   }
 
-  // The control thread only.
-  /// Enters or replaces; of a lease whose tunnel, user and Port stay, only the way out. False: full.
-  bool set(std::uint32_t tenant, const Address& address, const Lease& lease) noexcept;
-  void erase(std::uint32_t tenant, const Address& address) noexcept;
-  [[nodiscard]] std::uint32_t size() const noexcept { return used_; }
-
- private:
   static constexpr unsigned kTriesMax = 64;
   static constexpr std::uint64_t kEmpty = 0, kUsed = 1, kGone = 2, kStates = 3;  // low bits of `head`
   static constexpr std::uint64_t kWriting = 4, kVersion = 8;
 
-  struct Key {
-    std::uint64_t high, low, owner;
-  };
   struct alignas(64) Entry {
     std::atomic<std::uint64_t> head{0};  // state, writing, version
     std::atomic<std::uint64_t> high{0}, low{0}, owner{0};

@@ -57,6 +57,12 @@ namespace link_detail {
   return is_plain_protocol(meta);
 }
 
+/// TCP, or UDP that is not from a DHCP port, as decode_plain() found it.
+[[nodiscard, gnu::always_inline]] inline bool is_plain_sender(const packet_detail::Decoded& d) {
+  const std::uint32_t source = d.ports >> 16;
+  return d.protocol == kProtocolTcp || (d.protocol == kProtocolUdp && source - 67 > 1 && source - 546 > 1);
+}
+
 /// The same for a frame that is not to a group, as decode_plain() found it: one tag at most.
 [[nodiscard, gnu::always_inline]] inline bool is_plain_from_port(const BindingRules::Hot& hot, ByteSpan frame,
                                                                  const packet_detail::Decoded& d) {
@@ -68,8 +74,7 @@ namespace link_detail {
     const auto high = load_be<std::uint64_t>(frame, d.l3_offset + 8), low = load_be<std::uint64_t>(frame, d.l3_offset + 16);
     if (link != hot.link6 || (((high & hot.mask_high) ^ hot.high) | ((low & hot.mask_low) ^ hot.low)) != 0) return false;
   }
-  const std::uint32_t source = d.ports >> 16;
-  return d.protocol == kProtocolTcp || (d.protocol == kProtocolUdp && source - 67 > 1 && source - 546 > 1);
+  return is_plain_sender(d);
 }
 
 }  // namespace link_detail

@@ -138,8 +138,9 @@ inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
   return l4 + summed <= bytes.size() && l4_checksum_good(bytes, addresses, l4, summed, d.protocol);
 }
 
-/// The IP packet at kL3, a constant so that the offsets need no arithmetic. `type` is the EtherType before it.
-template <std::size_t kL3>
+/// The IP packet at kL3, a constant so that the offsets need no arithmetic. `type` is the EtherType before it. kSeen: the version and,
+/// over IPv4, that there are no options and that it is no fragment are known (PlainLook).
+template <std::size_t kL3, bool kSeen = false>
 [[gnu::always_inline]] inline bool decode_plain_ip(ByteSpan bytes, std::uint32_t frame_bytes, ChecksumTrust trust,
                                                    unsigned type, std::uint32_t vlans, Decoded& d) {
   d.l3_offset = kL3;
@@ -147,7 +148,7 @@ template <std::size_t kL3>
   const auto first = load_be<std::uint64_t>(bytes, kL3);
   if (type == kEtherTypeIpv4) {
     const auto second = load_be<std::uint32_t>(bytes, kL3 + 8);
-    if ((first & 0xff0000000000bfffU) != 0x4500000000000000U) return false;
+    if (!kSeen && (first & 0xff0000000000bfffU) != 0x4500000000000000U) return false;
     d.l3_length = static_cast<std::uint16_t>(first >> 32);
     if (d.l3_length < kIpv4HeaderBytes || kL3 + d.l3_length > frame_bytes) return false;
     if (!trust.ip && !ipv4_header_sum_good(bytes, kL3)) return false;
@@ -160,7 +161,7 @@ template <std::size_t kL3>
     if (bytes.size() < kL3 + kIpv6HeaderBytes) return false;
     const std::size_t room = first >> 16 & 0xffffU;
     d.l3_length = kIpv6HeaderBytes + room;
-    if (first >> 60 != 6 || d.l3_length > 0xffff || kL3 + d.l3_length > frame_bytes) return false;
+    if ((!kSeen && first >> 60 != 6) || d.l3_length > 0xffff || kL3 + d.l3_length > frame_bytes) return false;
     d.ttl = static_cast<std::uint8_t>(first);
     d.protocol = static_cast<std::uint8_t>(first >> 8);
     d.proof = kProofIpv6 | kProofL4;

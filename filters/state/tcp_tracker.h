@@ -82,6 +82,21 @@ static_assert(sizeof(TcpTrack) == 28 && std::is_trivially_copyable_v<TcpTrack>);
   return out;
 }
 
+inline constexpr std::uint8_t kTcpStateFlags = kTcpFin | kTcpSyn | kTcpRst | kTcpAck;
+/// ACK without SYN, FIN and RST: what nearly all segments of a connection are.
+[[nodiscard]] constexpr bool is_plain_segment(std::uint8_t flags) { return (flags & kTcpStateFlags) == kTcpAck; }
+
+/// Reads such a segment: its header, proved, at `tcp`, `room` bytes from there to the end of the packet.
+[[nodiscard, gnu::always_inline]] inline TcpSegment parse_plain_segment(const std::uint8_t* tcp, std::uint32_t room, std::uint8_t flags) {
+  const std::span<const std::uint8_t> header(tcp, 20);
+  return {.sequence = load_be<std::uint32_t>(header, 4),
+          .acknowledgement = load_be<std::uint32_t>(header, 8),
+          .payload_bytes = room - (std::uint32_t{header[12]} >> 4 << 2),
+          .window = load_be<std::uint16_t>(header, 14),
+          .flags = flags,
+          .window_scale_option = kNoWindowScale};
+}
+
 /// Starts a track from the first segment of a flow. Only a SYN without ACK, FIN and RST opens one, else kNotFirst and
 /// `track` is left as it was.
 [[nodiscard]] DropReason tcp_first(TcpTrack& track, const TcpSegment& segment);
@@ -133,8 +148,8 @@ inline void tcp_advance(TcpTrack& track, Direction direction, const TcpSegment& 
 /// a challenge ACK unless it is exact (RFC 5961 3.2), but only an exact one closes the track. A SYN inside the window of
 /// a synchronised connection passes for the same reason (RFC 5961 4.2) and changes nothing.
 [[nodiscard]] inline DropReason tcp_next(TcpTrack& track, Direction direction, const TcpSegment& segment) {
-  const bool plain = (segment.flags & (kTcpFin | kTcpSyn | kTcpRst | kTcpAck)) == kTcpAck;
-  if (track.state != TcpState::kEstablished || !plain) [[unlikely]] return tcp_next_slow(track, direction, segment);
+  const bool plain = track.state == TcpState::kEstablished && is_plain_segment(segment.flags);
+  if (!plain) [[unlikely]] return tcp_next_slow(track, direction, segment);
   if (!tcp_fits(track, direction, segment)) [[unlikely]] return DropReason::kTcpWindow;
   tcp_advance(track, direction, segment);
   return DropReason::kNone;

@@ -36,6 +36,21 @@ SessionTable make(std::uint32_t capacity) {
   return std::move(SessionTable::create(capacity, kSeed)).value();
 }
 
+TEST(Session, CountsOnBeyondTheLowerHalves) {
+  Session session{};
+  session.count(0, 0xffff'fffeU, 0xffff'ff00U);
+  session.count(0, 1, 0xff);
+  EXPECT_EQ(session.packets(0), 0xffff'ffffU);
+  EXPECT_EQ(session.bytes(0), 0xffff'ffffU);
+  session.count(0, 1, 1);
+  EXPECT_EQ(session.packets(0), 0x1'0000'0000U);
+  EXPECT_EQ(session.bytes(0), 0x1'0000'0000U);
+  session.count(0, 1, 1500);
+  EXPECT_EQ(session.packets(0), 0x1'0000'0001U);
+  EXPECT_EQ(session.bytes(0), 0x1'0000'05dcU);
+  EXPECT_EQ(session.packets(1) + session.bytes(1), 0U) << "the other direction";
+}
+
 TEST(SessionTable, AgreesWithAMapOverAMillionOperations) {
   SessionTable table = make(2048);
   std::map<Flow, std::uint32_t> oracle;

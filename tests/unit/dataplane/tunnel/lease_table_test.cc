@@ -26,6 +26,12 @@ void expect_lease(const LeaseTable& leases, std::uint32_t tenant, const Address&
   EXPECT_EQ(found->port, number + 2);
   EXPECT_EQ(found->outbound, number + 3);
   EXPECT_EQ(found->inner_mtu, static_cast<std::uint16_t>(number + 4));
+  const auto in_packet = leases.find(tenant, who.family, who.wire().data());
+  ASSERT_TRUE(in_packet.has_value());
+  EXPECT_EQ(in_packet->outbound, number + 3);
+}
+bool nobody(const LeaseTable& leases, std::uint32_t tenant, const Address& who) {
+  return !leases.find(tenant, who) && !leases.find(tenant, who.family, who.wire().data());
 }
 
 TEST(LeaseTable, FindsByTenantAndAddressAndNothingNear) {
@@ -36,10 +42,10 @@ TEST(LeaseTable, FindsByTenantAndAddressAndNothingNear) {
   expect_lease(leases, 1, address("10.9.0.1"), 10);
   expect_lease(leases, 2, address("10.9.0.1"), 20);
   expect_lease(leases, 1, address("fd00::1"), 30);
-  EXPECT_FALSE(leases.find(3, address("10.9.0.1")));
-  EXPECT_FALSE(leases.find(1, address("10.9.0.2")));
-  EXPECT_FALSE(leases.find(2, address("fd00::1")));
-  EXPECT_FALSE(leases.find(1, address("a09:1::")));  // the IPv4 address's bytes
+  EXPECT_TRUE(nobody(leases, 3, address("10.9.0.1")));
+  EXPECT_TRUE(nobody(leases, 1, address("10.9.0.2")));
+  EXPECT_TRUE(nobody(leases, 2, address("fd00::1")));
+  EXPECT_TRUE(nobody(leases, 1, address("a09:1::")));  // the IPv4 address's bytes
   EXPECT_FALSE(LeaseTable().find(1, address("10.9.0.1")));
 }
 

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace sekisho::filters {
@@ -465,6 +466,14 @@ TEST(TcpSegment, IsReadFromProvedBytes) {
 
   meta.tcp_flags = A;
   EXPECT_EQ(parse_tcp_segment(frame, meta).window_scale_option, kNoWindowScale) << "options count in SYNs alone";
+
+  const TcpSegment whole = parse_tcp_segment(frame, meta), plain = parse_plain_segment(frame.data() + 34, 29, A);
+  EXPECT_EQ(std::tuple(plain.sequence, plain.acknowledgement, plain.payload_bytes, plain.window, plain.flags, plain.window_scale_option),
+            std::tuple(whole.sequence, whole.acknowledgement, whole.payload_bytes, whole.window, whole.flags, whole.window_scale_option));
+  for (unsigned flags = 0; flags < 64; ++flags) {
+    const bool expected = (flags & A) != 0 && (flags & (S | 1U | 4U)) == 0;
+    EXPECT_EQ(is_plain_segment(static_cast<std::uint8_t>(flags)), expected) << flags;
+  }
 }
 
 }  // namespace
