@@ -7,6 +7,7 @@
 
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <fstream>
 
 #include "base/assert.h"
 #include "base/crypto/sha256.h"
@@ -70,6 +71,20 @@ std::string tenant_of(const std::string& account) {
   return at == std::string::npos ? "" : account.substr(at + 1);
 }
 
+/// Another one after each start of the machine.
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string out;
+  std::getline(file, out);
+  return out;
+}
+
+std::int64_t steady_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+constexpr const char* kByCertificate = "certificate";  // what X-Sekisho-Csrf says without a session: no form of a browser can
+
 }  // namespace
 
 ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
@@ -78,18 +93,29 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
       store_(store),
       environment_(std::move(environment)),
       people_(store, people_environment()),
+      keys_(store, {.now = environment_.now, .tenant_rules = people_environment().tenant_rules, .rules = people_environment().rules}),
+      approvals_(store, environment_.now),
+      notifier_(store, notifier_environment()),
       sampler_(io, dataplane, ids, environment_.in_force, environment_.ask, environment_.now),
+      dataplane_(dataplane),
+      ids_(ids),
+      timer_(io),
       world_{store, committer, people_, sampler_, ids, environment_.in_force, environment_.ask, environment_.now,
              // Sign-ins come first: documents leave most of the queue to them.
              [this, run = people_environment().elsewhere](std::function<void()> work, std::function<void()> then) {
                return hashing_waits_ < kHashingWaitsMax / 4 && run(std::move(work), std::move(then));
-             }} {
+             },
+             keys_, approvals_, notifier_, [this] { return clock_; },
+             [this](const CallPtr& call, const std::string& id) { approve(call, id); }} {
   add_session_methods(handlers_, world_);
   add_table_methods(handlers_, world_);
   add_config_methods(handlers_, world_);
   add_log_methods(handlers_, world_);
   add_account_methods(handlers_, world_);
   add_platform_methods(handlers_, world_);
+  add_key_methods(handlers_, world_);
+  add_approval_methods(handlers_, world_);
+  add_notify_methods(handlers_, world_);
   SEKISHO_ASSERT(handlers_.size() == static_cast<std::size_t>(service().method_count()));
   for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(service().FindMethodByName(name) != nullptr);
 }
@@ -100,11 +126,16 @@ ApiService::~ApiService() {
 
 Result<void> ApiService::start() {
   SEKISHO_CHECK_OK(people_.load());
+  SEKISHO_CHECK_OK(keys_.load());
+  SEKISHO_CHECK_OK(approvals_.load());
+  SEKISHO_CHECK_OK(notifier_.load());
   sampler_.start();
+  look();
   return {};
 }
 
 void ApiService::stop() {
+  timer_.cancel();
   sampler_.stop();
 }
 
@@ -115,6 +146,7 @@ People::Environment ApiService::people_environment() {
     return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
   };
+  out.boot = boot_id();
   out.elsewhere = [this](std::function<void()> work, std::function<void()> then) {
     if (hashing_waits_ >= kHashingWaitsMax) return false;
     ++hashing_waits_;
@@ -157,11 +189,8 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
   const api::MethodRule& rule = method->options().GetExtension(api::method);
   // Who is nobody gets no large request read.
   const ipc::ApiCall& asked = request.message.api_call();
-  const auto source =
-      Address::from_wire({reinterpret_cast<const std::uint8_t*>(asked.source().data()), asked.source().size()});
-  const bool nobody =
-      !source || (rule.access() != api::MethodRule::EVERYBODY && !people_.find(asked.token(), *source, true));
-  if (nobody && asked.in_fd()) {  // identify() refuses it as it would the whole
+  Identity identity = who_asks(asked, rule);
+  if (identity.refusal && asked.in_fd()) {  // identify() refuses it as it would the whole
     request.message.mutable_api_call()->set_in_fd(false);
     request.message.mutable_api_call()->clear_request();
   }
@@ -172,7 +201,7 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
   const auto call = std::make_shared<Call>(*method, request.message.api_call(), std::move(message),
                                            [sent](ControlAnswer out) { (*sent)(std::move(out)); });
   *sent = answer;
-  if (Refusal refusal = identify(*call, rule)) return call->refuse(refusal);
+  if (Refusal refusal = identify(*call, rule, std::move(identity))) return call->refuse(refusal);
   if (Refusal refusal = authorise(*call, rule)) {
     *sent = [this, call = call.get(), answer](ControlAnswer out) {
       write_down(*call, out);
@@ -186,18 +215,60 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
     if (const auto still = call.lock()) write_down(*still, out);
     answer(std::move(out));
   };
+  if (rule.four_eyes()) {
+    const InForce now = environment_.in_force();
+    const auto* tenant = call->tenant.empty() ? nullptr : now.tenant(call->tenant);
+    const bool two = now.model != nullptr && (tenant == nullptr ? now.model->sign_in().four_eyes() : tenant->sign_in().four_eyes());
+    Preview preview_of_it;
+    if (two) {
+      if (Refusal refusal = preview(*call, world_, preview_of_it)) return call->refuse(refusal);
+      if (!preview_of_it.undoes) return ask_for_approval(call, preview_of_it);
+    }
+  }
   handlers_.at(method->name())(call);
 }
 
-Refusal ApiService::identify(Call& call, const api::MethodRule& rule) {
-  const std::string& wire = call.asked().source();
+ApiService::Identity ApiService::who_asks(const ipc::ApiCall& asked, const api::MethodRule& rule) {
+  Identity out;
+  const std::string& wire = asked.source();
   const auto source = Address::from_wire({reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size()});
-  if (!source) return {400, "malformed", "a call without a source"};
-  call.who.source = *source;
-  if (rule.access() == api::MethodRule::EVERYBODY) return {};
-  auto who = people_.find(call.asked().token(), *source, call.asked().live());
-  if (!who) return not_signed_in();
-  call.who = std::move(*who);
+  if (!source) {
+    out.refusal = {400, "malformed", "a call without a source"};
+    return out;
+  }
+  out.who.source = *source;
+  out.who.certificate = asked.certificate();
+  if (rule.access() == api::MethodRule::EVERYBODY) return out;
+  if (!asked.key().empty() || (asked.token().empty() && !asked.certificate().empty())) {
+    auto found = keys_.find({asked.key(), asked.certificate()}, *source, static_cast<double>(steady_seconds()));
+    if (auto* refusal = std::get_if<Refusal>(&found)) {
+      out.refusal = std::move(*refusal);
+      return out;
+    }
+    out.who = std::move(std::get<ApiKeys::Found>(found).who);
+    out.read_only = std::get<ApiKeys::Found>(found).read_only;
+    return out;
+  }
+  auto who = people_.find(asked.token(), *source, asked.live(), asked.certificate());
+  if (who) {
+    out.who = std::move(*who);
+  } else {
+    out.refusal = not_signed_in();
+  }
+  return out;
+}
+
+Refusal ApiService::identify(Call& call, const api::MethodRule& rule, Identity identity) {
+  call.who = std::move(identity.who);
+  if (identity.refusal || rule.access() == api::MethodRule::EVERYBODY) return identity.refusal;
+  if (call.who.program) {
+    if (rule.access() == api::MethodRule::SETUP || rule.people()) return denied("this is for people, not for programs");
+    if (identity.read_only && changes(rule) && !rule.reads()) return denied("this key only reads");
+    // A browser shows its certificate to whoever makes it ask; a header of its own it sends to nobody else's site.
+    if (changes(rule) && call.asked().key().empty() && call.asked().csrf() != kByCertificate)
+      return {403, "csrf", "the header X-Sekisho-Csrf has to say \"certificate\""};
+    return {};
+  }
   if (changes(rule) && !same(call.asked().csrf(), call.who.csrf))
     return {403, "csrf", "the header X-Sekisho-Csrf is missing or wrong"};
   if (rule.access() == api::MethodRule::LOGIN && !call.who.must.empty()) {
@@ -278,6 +349,7 @@ bool ApiService::answered_before(const CallPtr& call, std::function<void(Control
 void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   const api::MethodRule& rule = call.method().options().GetExtension(api::method);
   const std::uint32_t status = answer.message.api_answer().status();
+  for (const Happening& one : happenings_of(call, status)) notifier_.tell(one);
   const bool consent = !call.permit.consent.empty();
   const bool astray = !call.tenant.empty() && !call.who.tenant.empty() && call.tenant != call.who.tenant;
   if ((!changes(rule) && !consent && !astray && status != 403 && !rule.download()) || call.who.account.empty()) return;
@@ -286,7 +358,7 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   entry.mutable_at()->set_seconds(environment_.now());
   entry.set_actor(call.who.account);
   entry.set_role(std::string(to_text(call.who.role)));
-  entry.set_actor_kind(is_provider(call.who.role) ? "provider" : "tenant");
+  entry.set_actor_kind(call.who.program ? "api" : is_provider(call.who.role) ? "provider" : "tenant");
   entry.set_source(to_string(call.who.source));
   entry.set_operation(call.method().name());
   entry.set_object(cut(call.about, 256));
@@ -294,6 +366,8 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   entry.set_request_id(call.asked().request_id());
   entry.set_tenant(cut(call.tenant, 32));
   if (consent) entry.set_detail("by consent " + call.permit.consent);
+  if (!call.approved_by.empty())
+    entry.set_detail(entry.detail() + (entry.detail().empty() ? "" : "; ") + "approved by " + call.approved_by);
   const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
   // What a tenant's people try at another's stands in their own tenant's log.
   const std::string whose = !call.who.tenant.empty() ? call.who.tenant : known ? call.tenant : "";
@@ -314,6 +388,9 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
   entry.set_result(operation == "login_fail" ? "fail" : "ok");
   entry.set_detail(detail);
   const bool known = !tenant.empty() && environment_.in_force().tenant(tenant) != nullptr;
+  if (operation == "lock" && (known || tenant.empty()))
+    notifier_.tell({.tenant = tenant, .event = "account", .object = account, .state = "locked",
+                    .title = "アカウントがロックされました / an account was locked", .memo = {}});
   if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
   (void)store_.add_act(known ? tenant : "", entry.SerializeAsString());
 }

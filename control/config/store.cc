@@ -175,6 +175,14 @@ std::string_view to_text(RecordKind kind) {
       return "notice";
     case RecordKind::kRevisionScope:
       return "revision";
+    case RecordKind::kSession:
+      return "session";
+    case RecordKind::kApiKey:
+      return "key";
+    case RecordKind::kApproval:
+      return "approval";
+    case RecordKind::kDelivery:
+      return "delivery";
   }
   return "unknown";
 }
@@ -369,6 +377,14 @@ Result<std::vector<Store::Record>> Store::records(RecordKind kind) {
     if (!row) return out;
     out.push_back({query.text(0), query.text(1)});
   }
+}
+
+Result<std::string> Store::get(RecordKind kind, std::string_view key) {
+  Statement query(handle_->db, "SELECT value FROM records WHERE kind = ? AND key = ?");
+  query.bind(to_text(kind)).bind(key);
+  SEKISHO_TRY(const bool row, query.step());
+  if (!row) return Error{ErrorCode::kNotFound, ErrorSite::kStore, 0};
+  return query.text(0);
 }
 
 Result<std::uint64_t> Store::add_act(std::string_view tenant, std::string_view value) {

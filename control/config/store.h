@@ -33,7 +33,7 @@ struct RevisionInfo {
 };
 
 /// What else is kept: one protobuf message each (base/proto/access.proto, api.Notice), by its key.
-enum class RecordKind : std::uint8_t { kAccount, kConsent, kNotice, kRevisionScope };
+enum class RecordKind : std::uint8_t { kAccount, kConsent, kNotice, kRevisionScope, kSession, kApiKey, kApproval, kDelivery };
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned
 /// from survives kill -9 and power loss. Keeps limits::kRevisionsKeptMax revisions. One thread; one process (the file is
@@ -75,6 +75,8 @@ class Store {
   Result<void> remove(RecordKind kind, std::string_view key);
   /// By key.
   Result<std::vector<Record>> records(RecordKind kind);
+  /// kNotFound: there is no such record.
+  Result<std::string> get(RecordKind kind, std::string_view key);
 
   struct Act {
     std::uint64_t number = 0;

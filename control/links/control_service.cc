@@ -172,6 +172,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return api_.handle(std::move(request), std::move(reply));
     case ipc::ToControl::kLocalAccount:
       return api_.handle_local(request, reply);
+    case ipc::ToControl::kDeliveryWork:
+      return api_.exchange(request, reply);
     case ipc::ToControl::kLog:
       return ask_log(io_, export_socket_, request.message.log(), [reply = std::move(reply)](LogAnswer answer) {
         if (!answer.refusal.empty()) return reply(failure(answer.refusal));
