@@ -24,10 +24,13 @@ const TENANT_PAGES = [
   "notices",
   "accounts",
   "consents",
+  "keys",
+  "notifications",
+  "approvals",
   "draft",
   "mine",
 ];
-const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-audit"];
+const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-audit", "platform-keys", "platform-approvals"];
 const LOOKS = [
   { language: "ja", theme: "light", width: 1360 },
   { language: "en", theme: "dark", width: 390 },
