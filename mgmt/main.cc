@@ -10,9 +10,11 @@
 #include <cstdio>
 #include <cstring>
 #include <optional>
+#include <string_view>
 
 #include "mgmt/api/gateway.h"
 #include "mgmt/http/server.h"
+#include "mgmt/outbound/courier.h"
 
 namespace sekisho::mgmt {
 namespace {
@@ -21,11 +23,28 @@ struct Options {
   std::string run_dir = "/run/sekisho";
   std::string portal_dir;
   HttpServer::Options http;
+  HttpServer::CallHome home;  ///< host empty: it calls nobody
 };
 
 constexpr const char* kUsage =
     "usage: mgmtd --listen ADDRESS [--port N] --certificate FILE --key FILE --portal DIR [--run-dir DIR]\n"
-    "             [--tls12] [--client-ca FILE [--require-certificate]]\n";
+    "             [--tls12] [--client-ca FILE [--require-certificate]]\n"
+    "             [--call-home HOST[:PORT] --call-home-ca FILE]\n";
+
+/// "host", "host:port", "[address]:port".
+bool read_home(std::string_view text, HttpServer::CallHome& out) {
+  const bool bracket = text.starts_with('[');
+  const std::size_t end = bracket ? text.find(']') : text.find(':');
+  if (bracket && end == std::string_view::npos) return false;
+  out.host = text.substr(bracket ? 1 : 0, bracket ? end - 1 : end);
+  std::string_view rest = end == std::string_view::npos ? std::string_view() : text.substr(bracket ? end + 1 : end);
+  if (out.host.empty()) return false;
+  if (rest.empty()) return true;
+  if (rest[0] != ':') return false;
+  rest.remove_prefix(1);
+  const auto [stop, status] = std::from_chars(rest.data(), rest.data() + rest.size(), out.port);
+  return status == std::errc{} && stop == rest.data() + rest.size() && out.port != 0;
+}
 
 void complain(const std::string& line) {
   std::fprintf(stderr, "mgmtd: %s\n", line.c_str());
@@ -41,6 +60,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
                           {"portal", required_argument, nullptr, 'a'},
                           {"client-ca", required_argument, nullptr, 'C'},
                           {"require-certificate", no_argument, nullptr, 'R'},
+                          {"call-home", required_argument, nullptr, 'H'},
+                          {"call-home-ca", required_argument, nullptr, 'A'},
                           {"tls12", no_argument, nullptr, '2'},
                           {"help", no_argument, nullptr, 'h'},
                           {nullptr, 0, nullptr, 0}};
@@ -68,6 +89,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
       out.http.client_ca_file = optarg;
     } else if (letter == 'R') {
       out.http.require_certificate = true;
+    } else if (letter == 'H') {
+      if (!read_home(optarg, out.home)) return std::nullopt;
+    } else if (letter == 'A') {
+      out.home.ca_file = optarg;
     } else if (letter == '2') {
       out.http.tls12 = true;
     } else if (letter == 'h') {
@@ -78,7 +103,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
     }
   }
   if (optind != argc || !address || out.http.certificate_file.empty() || out.http.key_file.empty() ||
-      out.portal_dir.empty())
+      out.portal_dir.empty() || out.home.host.empty() != out.home.ca_file.empty())
     return std::nullopt;
   return out;
 }
@@ -94,6 +119,11 @@ int run_daemon(const Options& options) {
   Gateway gateway(io, {.run_dir = options.run_dir}, std::move(assets));
   HttpServer server(io, options.http, gateway, complain);
   if (const std::string why = server.listen(); !why.empty()) return complain(why), 1;
+  if (!options.home.host.empty()) {
+    if (const std::string why = server.call_home(options.home); !why.empty()) return complain(why), 1;
+  }
+  Courier courier(io, options.run_dir, complain);
+  courier.start();
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&io, &server](const boost::system::error_code& failed, int) {
     if (failed) return;

@@ -3,6 +3,7 @@
 
 #include "base/crypto/sha256.h"
 #include "base/describe.h"
+#include "control/access/fingerprint.h"
 #include "control/access/password.h"
 #include "control/access/people.h"
 #include "control/access/rfc3339.h"
@@ -58,6 +59,7 @@ api::Account People::shown(const access::StoredAccount& account) const {
   out.set_invited(account.password().empty());
   if (account.last_login() != 0) out.mutable_last_login()->set_seconds(account.last_login());
   out.set_mail(account.mail());
+  for (const auto& one : account.certificates()) out.add_certificates(write_fingerprint(one));
   out.set_sessions(static_cast<std::uint32_t>(std::count_if(
       sessions_.begin(), sessions_.end(), [&](const auto& entry) { return entry.second.account == account.id(); })));
   return out;
@@ -78,7 +80,7 @@ Refusal People::set_fields(access::StoredAccount& out, const std::string& tenant
   const auto role = role_named(account.role());
   if (!role || is_provider(*role) != tenant.empty()) return invalid("account.role", "there is no such role here");
   if (!is_line(account.display_name(), 64)) return invalid("account.display_name", "a name has at most 64 characters");
-  if (!is_line(account.mail(), 254)) return invalid("account.mail", "this is no mail address");
+  if (!account.mail().empty() && !is_mail_address(account.mail())) return invalid("account.mail", "this is no mail address");
   if (account.sources_size() > kAccountSourcesMax)
     return invalid("account.sources", "at most 64 prefixes are accepted");
   for (int i = 0; i < account.sources_size(); ++i) {
@@ -90,6 +92,16 @@ Refusal People::set_fields(access::StoredAccount& out, const std::string& tenant
     const auto parsed = parse_rfc3339(account.valid_until());
     if (!parsed) return invalid("account.valid_until", "times are written as in RFC 3339");
     until = *parsed;
+  }
+  constexpr int kCertificatesMax = 8;
+  if (account.certificates_size() > kCertificatesMax)
+    return invalid("account.certificates", "at most 8 certificates are accepted");
+  out.clear_certificates();
+  for (int i = 0; i < account.certificates_size(); ++i) {
+    auto fingerprint = read_fingerprint(account.certificates(i));
+    if (!fingerprint)
+      return invalid("account.certificates[" + std::to_string(i) + ']', "this is no SHA-256 in hexadecimal");
+    out.add_certificates(std::move(*fingerprint));
   }
   out.set_role(account.role());
   out.set_display_name(account.display_name());
@@ -148,6 +160,11 @@ std::variant<api::Account, Refusal> People::change(const std::string& tenant, co
       std::none_of(changed.sources().begin(), changed.sources().end(), contains)) {
     return invalid("account.sources", "where you are now would be shut out");
   }
+  if (id == who.account && changed.certificates_size() > 0 &&
+      std::find(changed.certificates().begin(), changed.certificates().end(), who.certificate) ==
+          changed.certificates().end()) {
+    return invalid("account.certificates", "this connection has shown none of these: you would be shut out");
+  }
   if (const auto saved = save(changed); !saved) return store_failed(saved.error());
   *one = std::move(changed);
   if (one->disabled()) end_sessions(id);
@@ -194,6 +211,32 @@ std::variant<api::Account, Refusal> People::unlock(const std::string& tenant, co
   if (const auto saved = save(changed); !saved) return store_failed(saved.error());
   *one = std::move(changed);
   return shown(*one);
+}
+
+std::vector<std::string> People::managers(const std::string& tenant) const {
+  const std::string wanted(to_text(tenant.empty() ? Role::kPlatform : Role::kOwner));
+  std::vector<std::string> out;
+  for (const auto& [id, one] : accounts_) {
+    if (tenant_of(id) == tenant && one.role() == wanted && !one.disabled() && is_mail_address(one.mail()))
+      out.push_back(one.mail());
+  }
+  return out;
+}
+
+std::optional<Role> People::role_now(const std::string& id) const {
+  const auto* one = account(id);
+  const std::int64_t now = environment_.now();
+  if (one == nullptr || one->disabled() || one->password().empty() || one->locked_until() > now ||
+      (one->valid_until() != 0 && one->valid_until() <= now))
+    return std::nullopt;
+  return role_named(one->role());
+}
+
+bool People::another_may(api::Action action, const std::string& tenant, const std::string& but) const {
+  return std::any_of(accounts_.begin(), accounts_.end(), [&](const auto& entry) {
+    const auto role = role_now(entry.first);
+    return entry.first != but && tenant_of(entry.first) == tenant && role && grant_of(*role, action) == Grant::kYes;
+  });
 }
 
 api::ConsentList People::consents(const std::string& tenant) const {

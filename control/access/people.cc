@@ -6,6 +6,7 @@
 
 #include "base/crypto/sha256.h"
 #include "base/describe.h"
+#include "control/access/fingerprint.h"
 #include "control/access/password.h"
 #include "control/access/totp.h"
 
@@ -54,6 +55,12 @@ std::string tenant_of(const std::string& id) {
   return at == std::string::npos ? "" : id.substr(at + 1);
 }
 
+/// Whether a connection that has shown `certificate` will do for an account.
+bool has_shown(const access::StoredAccount& account, const std::string& certificate) {
+  const auto& wanted = account.certificates();
+  return wanted.empty() || std::find(wanted.begin(), wanted.end(), certificate) != wanted.end();
+}
+
 }  // namespace
 
 People::People(Store& store, Environment environment) : store_(store), environment_(std::move(environment)) {}
@@ -74,7 +81,66 @@ Result<void> People::load() {
     if (!one.ParseFromString(record.value)) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
     consents_[one.id()] = std::move(one);
   }
+  return load_sessions();
+}
+
+Result<void> People::load_sessions() {
+  SEKISHO_TRY(const auto records, store_.records(RecordKind::kSession));
+  for (const auto& record : records) {
+    access::StoredSession one;
+    const auto key = read_fingerprint(record.key);
+    const bool read = one.ParseFromString(record.value) && key;
+    const auto source = Address::from_wire({reinterpret_cast<const std::uint8_t*>(one.source().data()), one.source().size()});
+    // Its time cannot be told any more, or its clock has not come so far yet.
+    if (!read || !source || one.boot() != environment_.boot || one.last() > environment_.steady() || account(one.account()) == nullptr) {
+      SEKISHO_CHECK_OK(store_.remove(RecordKind::kSession, record.key));
+      continue;
+    }
+    sessions_[*key] = {.account = one.account(),
+                       .source = *source,
+                       .begun = one.begun(),
+                       .last = one.last(),
+                       .begun_unix = one.begun_unix(),
+                       .last_unix = one.last_unix(),
+                       .csrf = one.csrf(),
+                       .by_link = one.by_link(),
+                       .before_login = one.before_login(),
+                       .before_source = one.before_source(),
+                       .before_failures = one.before_failures(),
+                       .totp_offered = {},
+                       .totp_tries = 0,
+                       .noted = one.last()};
+  }
   return {};
+}
+
+Result<void> People::note(const std::string& key, Session& session) {
+  access::StoredSession out;
+  out.set_account(session.account);
+  out.set_source(std::string(session.source.wire().begin(), session.source.wire().end()));
+  out.set_boot(environment_.boot);
+  out.set_begun(session.begun);
+  out.set_last(session.last);
+  out.set_begun_unix(session.begun_unix);
+  out.set_last_unix(session.last_unix);
+  out.set_csrf(session.csrf);
+  out.set_by_link(session.by_link);
+  out.set_before_login(session.before_login);
+  out.set_before_source(session.before_source);
+  out.set_before_failures(session.before_failures);
+  SEKISHO_CHECK_OK(store_.put(RecordKind::kSession, write_fingerprint(key), out.SerializeAsString()));
+  session.noted = session.last;
+  return {};
+}
+
+/// A store that cannot be written loses no session's end while the daemon lives.
+People::Sessions::iterator People::forget(Sessions::iterator at) {
+  (void)store_.remove(RecordKind::kSession, write_fingerprint(at->first));
+  return sessions_.erase(at);
+}
+
+void People::forget_if(const std::function<bool(const std::string& key, const Session& session)>& which) {
+  for (auto at = sessions_.begin(); at != sessions_.end();) at = which(at->first, at->second) ? forget(at) : std::next(at);
 }
 
 access::StoredAccount* People::account(const std::string& id) {
@@ -185,19 +251,23 @@ Refusal People::note_failure(access::StoredAccount& account, const Address& sour
   return refused();
 }
 
-void People::sign_in(const api::LoginRequest& request, const Address& source, SignInDone done) {
+void People::sign_in(const api::LoginRequest& request, const Address& source, SignInDone done,
+                     const std::string& certificate) {
   if (!throttle(source)) return done(busy());
   const auto* known = account(request.account());
   const std::string hash = known == nullptr ? "" : known->password();
   const auto right = std::make_shared<bool>(false);
   const bool taken = environment_.elsewhere(
       [right, hash, password = request.password()] { *right = verify_password(password, hash); },
-      [this, right, hash, request, source, done] { done(judge(request, source, *right, hash)); });
+      [this, right, hash, request, source, done, certificate] {
+        done(judge(request, source, *right, hash, certificate));
+      });
   if (!taken) done(busy());
 }
 
 std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& request, const Address& source,
-                                                      bool password_right, const std::string& hash) {
+                                                      bool password_right, const std::string& hash,
+                                                      const std::string& certificate) {
   auto* who = account(request.account());  // anew: it may have gone or changed while its password was looked at
   const auto refuse = [&](const char* why) {
     environment_.tell(request.account(), source, "login_fail", why);
@@ -206,6 +276,7 @@ std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& r
   if (who == nullptr) return refuse("no such account");
   if (is_locked(*who, source)) return refuse("locked");
   if (!may_enter(*who, source)) return refuse("disabled, expired, or not from this source");
+  if (!has_shown(*who, certificate)) return refuse("without its certificate");
   if (who->password().empty() || who->password() != hash) return refuse("no password");
   if (!password_right) {
     (void)refuse("wrong password");
@@ -223,12 +294,13 @@ std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& r
   return begin_session(*who, source, false);
 }
 
-std::variant<People::SignedIn, Refusal> People::sign_in_by_link(const std::string& link, const Address& source) {
+std::variant<People::SignedIn, Refusal> People::sign_in_by_link(const std::string& link, const Address& source,
+                                                                const std::string& certificate) {
   if (!throttle(source)) return busy();
   const std::string wanted = digest(link);
   for (auto& [id, one] : accounts_) {
     if (link.empty() || one.link() != wanted) continue;
-    if (one.link_until() <= environment_.now() || !may_enter(one, source)) break;
+    if (one.link_until() <= environment_.now() || !may_enter(one, source) || !has_shown(one, certificate)) break;
     one.clear_link();
     return begin_session(one, source, true);
   }
@@ -250,23 +322,26 @@ std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAcco
                 .before_login = account.last_login(),
                 .before_source = account.last_source(),
                 .before_failures = account.failures_since(),
-                .totp_offered = {}};
+                .totp_offered = {},
+                .totp_tries = 0,
+                .noted = 0};
   if (!by_link) account.clear_failures();
   account.set_last_login(now);
   account.set_last_source(std::string(source.wire().begin(), source.wire().end()));
   account.set_failures_since(0);
   if (const auto saved = save(account); !saved)
     return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
-  std::vector<std::map<std::string, Session>::iterator> own;
+  std::vector<Sessions::iterator> own;
   for (auto at = sessions_.begin(); at != sessions_.end(); ++at) {
     if (at->second.account == account.id()) own.push_back(at);
   }
   if (own.size() >= kSessionsOfAccountMax) {
-    sessions_.erase(
-        *std::min_element(own.begin(), own.end(), [](auto a, auto b) { return a->second.last < b->second.last; }));
+    forget(*std::min_element(own.begin(), own.end(), [](auto a, auto b) { return a->second.last < b->second.last; }));
   }
   if (auto& recent = attempts_[source_key(source)]; !recent.empty()) recent.pop_back();  // who comes in was no attacker
   const std::string token = random_token(kTokenBytes);
+  if (const auto noted = note(digest(token), fresh); !noted)
+    return unavailable("the store cannot be written: " + sekisho::describe(noted.error()));
   const auto at = sessions_.emplace(digest(token), std::move(fresh)).first;
   environment_.tell(account.id(), source, "login", by_link ? "link" : account.totp_secret().empty() ? "pw" : "pw+totp");
   return SignedIn{token, principal(account, at->second)};
@@ -276,11 +351,18 @@ Principal People::principal(const access::StoredAccount& account, const Session&
   std::string first = must(account);
   if (first.empty() && session.by_link)
     first = "password";  // a link was given because the old one is not to be trusted
-  return {account.id(),  role_named(account.role()).value_or(Role::kRead), tenant_of(account.id()), first, session.csrf,
-          session.source};
+  Principal out;
+  out.account = account.id();
+  out.role = role_named(account.role()).value_or(Role::kRead);
+  out.tenant = tenant_of(account.id());
+  out.must = first;
+  out.csrf = session.csrf;
+  out.source = session.source;
+  return out;
 }
 
-std::optional<Principal> People::find(const std::string& token, const Address& source, bool live) {
+std::optional<Principal> People::find(const std::string& token, const Address& source, bool live,
+                                      const std::string& certificate) {
   const auto at = token.empty() ? sessions_.end() : sessions_.find(digest(token));
   if (at == sessions_.end()) return std::nullopt;
   Session& session = at->second;
@@ -291,22 +373,27 @@ std::optional<Principal> People::find(const std::string& token, const Address& s
                     now - session.begun >= std::int64_t{60} * rules.session_minutes_max();
   if (over || who == nullptr || !may_enter(*who, source)) {
     environment_.tell(session.account, source, "logout", over ? "its time was over" : "the account may no longer");
-    sessions_.erase(at);
+    forget(at);
     return std::nullopt;
   }
+  if (!has_shown(*who, certificate)) return std::nullopt;  // the session stays: who holds a cookie alone ends nobody's
   if (!live) {
     session.last = now;
     session.last_unix = environment_.now();
   }
   session.source = source;
-  return principal(*who, session);
+  constexpr std::int64_t kNoteSeconds = 60;
+  if (session.last - session.noted >= kNoteSeconds) (void)note(at->first, session);
+  Principal out = principal(*who, session);
+  out.certificate = certificate;
+  return out;
 }
 
 void People::sign_out(const std::string& token) {
   const auto at = sessions_.find(digest(token));
   if (at == sessions_.end()) return;
   environment_.tell(at->second.account, at->second.source, "logout", "");
-  sessions_.erase(at);
+  forget(at);
 }
 
 api::Me People::describe(const Principal& who, const std::string& token) {
@@ -355,7 +442,7 @@ api::LoginSessionList People::sessions_of(const std::string& id, const std::stri
 
 void People::end_sessions(const std::string& id, const std::string& but_token) {
   const std::string kept = but_token.empty() ? "" : digest(but_token);
-  std::erase_if(sessions_, [&](const auto& entry) { return entry.second.account == id && entry.first != kept; });
+  forget_if([&](const std::string& key, const Session& one) { return one.account == id && key != kept; });
 }
 
 void People::set_password(const Principal& who, const std::string& token, const api::SetPasswordRequest& request,
@@ -395,6 +482,7 @@ void People::set_password(const Principal& who, const std::string& token, const 
         if (const auto saved = save(*changed); !saved)
           return done(unavailable("the store cannot be written: " + sekisho::describe(saved.error())));
         still->by_link = false;
+        (void)note(digest(token), *still);
         end_sessions(id, token);
         done({});
       });

@@ -29,6 +29,8 @@ struct Principal {
   std::string must;    ///< what this session has to do before anything else: "password", "totp"; empty: nothing
   std::string csrf;
   Address source;
+  std::string certificate = {};  ///< SHA-256 of the one its connection has shown; empty: none
+  bool program = false;          ///< by a key or a certificate: nobody is there to read or to decide
 };
 
 /// Whether somebody may do something for a tenant, and by whose leave.
@@ -37,8 +39,9 @@ struct Permit {
   std::string consent;  ///< the one it rests on; empty: none is needed
 };
 
-/// Accounts, sign-ins, sessions and consents. Accounts and consents are in the store before a call returns; sessions
-/// are in memory alone and end with the daemon. An attempt that was refused is counted before it is answered, so that
+/// Accounts, sign-ins, sessions and consents. Accounts and consents are in the store before a call returns; so are
+/// sessions, by the SHA-256 of their tokens: they outlive the daemon, not the machine's boot (their ends are told by a clock
+/// that only rises), and what was asked last is noted once a minute. An attempt that was refused is counted before it is answered, so that
 /// no crash gives another one. Unknown, locked and disabled accounts, wrong passwords and wrong codes are refused in
 /// the same words and the same time. Thread: one.
 class People {
@@ -46,6 +49,7 @@ class People {
   struct Environment {
     std::function<std::int64_t()> now;     ///< Unix seconds
     std::function<std::int64_t()> steady;  ///< seconds that only rise: what sessions live by
+    std::string boot;                      ///< while which `steady` rises: another one, and old sessions are none
     /// Does `work` somewhere else, then `then` here. False: too much waits already, and neither is called.
     std::function<bool(std::function<void()> work, std::function<void()> then)> elsewhere;
     /// The rules of the configuration in force; tenant: nothing when there is no such tenant.
@@ -73,10 +77,14 @@ class People {
     Principal who;
   };
   using SignInDone = std::function<void(std::variant<SignedIn, Refusal>)>;
-  void sign_in(const api::LoginRequest& request, const Address& source, SignInDone done);
-  std::variant<SignedIn, Refusal> sign_in_by_link(const std::string& link, const Address& source);
+  /// certificate: SHA-256 of what the client's connection has shown; an account may ask for it.
+  void sign_in(const api::LoginRequest& request, const Address& source, SignInDone done,
+               const std::string& certificate = {});
+  std::variant<SignedIn, Refusal> sign_in_by_link(const std::string& link, const Address& source,
+                                                  const std::string& certificate = {});
   /// Whose token it is. live: keeps no session from its idle end.
-  std::optional<Principal> find(const std::string& token, const Address& source, bool live);
+  std::optional<Principal> find(const std::string& token, const Address& source, bool live,
+                                const std::string& certificate = {});
   void sign_out(const std::string& token);
   [[nodiscard]] api::Me describe(const Principal& who, const std::string& token);
   [[nodiscard]] api::LoginSessionList sessions_of(const std::string& account, const std::string& token);
@@ -105,6 +113,13 @@ class People {
                                                  bool rescue = false);
   std::variant<api::Account, Refusal> unlock(const std::string& tenant, const std::string& id);
 
+  /// Mail addresses of who manages a tenant's accounts.
+  [[nodiscard]] std::vector<std::string> managers(const std::string& tenant) const;
+  /// Whether another account than `but` may do an action for `tenant` (empty: for the provider) and could sign in.
+  [[nodiscard]] bool another_may(api::Action action, const std::string& tenant, const std::string& but) const;
+  /// The role an account has now; nothing when it may not sign in any more.
+  [[nodiscard]] std::optional<Role> role_now(const std::string& id) const;
+
   [[nodiscard]] api::ConsentList consents(const std::string& tenant) const;
   std::variant<api::Consent, Refusal> grant(const Principal& who, const api::ConsentRequest& request);
   Refusal end_consent(const std::string& tenant, const std::string& id);
@@ -128,14 +143,20 @@ class People {
         0;  ///< of the account when the session began: who reads it can tell that somebody else was here
     std::string before_source;
     std::uint32_t before_failures = 0;
-    std::string totp_offered;  ///< secret, until its first code
+    std::string totp_offered;  ///< secret, until its first code; in memory alone
     int totp_tries = 0;
+    std::int64_t noted = 0;  ///< `last` as the store has it
   };
+  using Sessions = std::map<std::string, Session>;
   access::StoredAccount* account(const std::string& id);
   [[nodiscard]] const access::StoredAccount* account(const std::string& id) const;
   access::StoredAccount* account_of(const std::string& tenant, const std::string& id);
   Result<void> save(const access::StoredAccount& account);
   Session* session(const std::string& token);
+  Result<void> load_sessions();
+  Result<void> note(const std::string& key, Session& session);
+  Sessions::iterator forget(Sessions::iterator at);
+  void forget_if(const std::function<bool(const std::string& key, const Session& session)>& which);
   [[nodiscard]] bool may_enter(const access::StoredAccount& account, const Address& source) const;
   [[nodiscard]] bool is_locked(const access::StoredAccount& account, const Address& source) const;
   [[nodiscard]] bool is_last_administrator(const access::StoredAccount& account) const;
@@ -144,7 +165,7 @@ class People {
   bool throttle(const Address& source);
   Refusal note_failure(access::StoredAccount& account, const Address& source);
   std::variant<SignedIn, Refusal> judge(const api::LoginRequest& request, const Address& source, bool password_right,
-                                        const std::string& hash);
+                                        const std::string& hash, const std::string& certificate);
   std::variant<SignedIn, Refusal> begin_session(access::StoredAccount& account, const Address& source, bool by_link);
   Principal principal(const access::StoredAccount& account, const Session& session) const;
   std::variant<api::Invitation, Refusal> invite(access::StoredAccount& account);
@@ -155,7 +176,7 @@ class People {
   Environment environment_;
   std::map<std::string, access::StoredAccount> accounts_;
   std::map<std::string, access::StoredConsent> consents_;
-  std::map<std::string, Session> sessions_;                   ///< by SHA-256 of the token
+  Sessions sessions_;                                         ///< by SHA-256 of the token
   std::map<std::string, std::deque<std::int64_t>> attempts_;  ///< by source
 };
 

@@ -28,7 +28,10 @@ constexpr auto kWords = std::to_array<Word>({
     {"SetPassword", "setting"},     {"BeginTotp", "setting"},          {"ConfirmTotp", "setting"},
     {"UnlockAccount", "unlock"},    {"UnlockStaff", "unlock"},         {"UnlockVpnUser", "unlock"},
     {"WithdrawErasure", "revoke"},  {"AddAccount", "create"},          {"AddNotice", "create"},
-    {"AddStaff", "create"},
+    {"AddStaff", "create"},         {"AddApiKey", "create"},           {"AddStaffKey", "create"},
+    {"RevokeApiKey", "revoke"},     {"RevokeStaffKey", "revoke"},      {"Approve", "approve"},
+    {"ApprovePlatform", "approve"}, {"RefuseApproval", "refuse"},      {"RefusePlatformApproval", "refuse"},
+    {"TestNotification", "access"},
 });
 
 using Fields = google::protobuf::Map<std::string, google::protobuf::Value>;

@@ -7,6 +7,7 @@
 
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <fstream>
 
 #include "base/assert.h"
 #include "base/crypto/sha256.h"
@@ -67,6 +68,20 @@ std::string tenant_of(const std::string& account) {
   return at == std::string::npos ? "" : account.substr(at + 1);
 }
 
+/// Another one after each start of the machine.
+std::string boot_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string out;
+  std::getline(file, out);
+  return out;
+}
+
+std::int64_t steady_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+constexpr const char* kByCertificate = "certificate";  // what X-Sekisho-Csrf says without a session: no form of a browser can
+
 }  // namespace
 
 ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer,
@@ -75,12 +90,20 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
       store_(store),
       environment_(std::move(environment)),
       people_(store, people_environment()),
+      keys_(store, {.now = environment_.now, .tenant_rules = people_environment().tenant_rules, .rules = people_environment().rules}),
+      approvals_(store, environment_.now),
+      notifier_(store, notifier_environment()),
       sampler_(io, dataplane, ids, environment_.in_force, environment_.ask, environment_.now),
+      dataplane_(dataplane),
+      ids_(ids),
+      timer_(io),
       world_{store, committer, people_, sampler_, ids, environment_.in_force, environment_.ask, environment_.now,
              // Sign-ins come first: documents leave most of the queue to them.
              [this, run = people_environment().elsewhere](std::function<void()> work, std::function<void()> then) {
                return hashing_waits_ < kHashingWaitsMax / 4 && run(std::move(work), std::move(then));
-             }} {
+             },
+             keys_, approvals_, notifier_, [this] { return clock_; },
+             [this](const CallPtr& call, const std::string& id) { approve(call, id); }} {
   world_.erasures = environment_.erasures;
   world_.audit = environment_.audit;
   add_session_methods(handlers_, world_);
@@ -90,6 +113,9 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
   add_account_methods(handlers_, world_);
   add_platform_methods(handlers_, world_);
   add_erasure_methods(handlers_, world_);
+  add_key_methods(handlers_, world_);
+  add_approval_methods(handlers_, world_);
+  add_notify_methods(handlers_, world_);
   SEKISHO_ASSERT(handlers_.size() == static_cast<std::size_t>(api_service().method_count()));
   for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(api_service().FindMethodByName(name) != nullptr);
 }
@@ -100,11 +126,16 @@ ApiService::~ApiService() {
 
 Result<void> ApiService::start() {
   SEKISHO_CHECK_OK(people_.load());
+  SEKISHO_CHECK_OK(keys_.load());
+  SEKISHO_CHECK_OK(approvals_.load());
+  SEKISHO_CHECK_OK(notifier_.load());
   sampler_.start();
+  look();
   return {};
 }
 
 void ApiService::stop() {
+  timer_.cancel();
   sampler_.stop();
 }
 
@@ -115,6 +146,7 @@ People::Environment ApiService::people_environment() {
     return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
   };
+  out.boot = boot_id();
   out.elsewhere = [this](std::function<void()> work, std::function<void()> then) {
     if (hashing_waits_ >= kHashingWaitsMax) return false;
     ++hashing_waits_;
@@ -157,11 +189,8 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
   const api::MethodRule& rule = method->options().GetExtension(api::method);
   // Who is nobody gets no large request read.
   const ipc::ApiCall& asked = request.message.api_call();
-  const auto source =
-      Address::from_wire({reinterpret_cast<const std::uint8_t*>(asked.source().data()), asked.source().size()});
-  const bool nobody =
-      !source || (rule.access() != api::MethodRule::EVERYBODY && !people_.find(asked.token(), *source, true));
-  if (nobody && asked.in_fd()) {  // identify() refuses it as it would the whole
+  Identity identity = who_asks(asked, rule);
+  if (identity.refusal && asked.in_fd()) {  // identify() refuses it as it would the whole
     request.message.mutable_api_call()->set_in_fd(false);
     request.message.mutable_api_call()->clear_request();
   }
@@ -172,7 +201,7 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
   const auto call = std::make_shared<Call>(*method, request.message.api_call(), std::move(message),
                                            [sent](ControlAnswer out) { (*sent)(std::move(out)); });
   *sent = answer;
-  if (Refusal refusal = identify(*call, rule)) return call->refuse(refusal);
+  if (Refusal refusal = identify(*call, rule, std::move(identity))) return call->refuse(refusal);
   if (Refusal refusal = authorise(*call, rule)) {
     *sent = [this, call = call.get(), answer](ControlAnswer out) {
       write_down(*call, out);
@@ -187,18 +216,60 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
     answer(std::move(out));
   };
   if (!begin_acts(*call, rule)) return call->refuse(unavailable("the operation log cannot be written: nothing was done"));
+  if (rule.four_eyes()) {
+    const InForce now = environment_.in_force();
+    const auto* tenant = call->tenant.empty() ? nullptr : now.tenant(call->tenant);
+    const bool two = now.model != nullptr && (tenant == nullptr ? now.model->sign_in().four_eyes() : tenant->sign_in().four_eyes());
+    Preview preview_of_it;
+    if (two) {
+      if (Refusal refusal = preview(*call, world_, preview_of_it)) return call->refuse(refusal);
+      if (!preview_of_it.undoes) return ask_for_approval(call, preview_of_it);
+    }
+  }
   handlers_.at(method->name())(call);
 }
 
-Refusal ApiService::identify(Call& call, const api::MethodRule& rule) {
-  const std::string& wire = call.asked().source();
+ApiService::Identity ApiService::who_asks(const ipc::ApiCall& asked, const api::MethodRule& rule) {
+  Identity out;
+  const std::string& wire = asked.source();
   const auto source = Address::from_wire({reinterpret_cast<const std::uint8_t*>(wire.data()), wire.size()});
-  if (!source) return {400, "malformed", "a call without a source"};
-  call.who.source = *source;
-  if (rule.access() == api::MethodRule::EVERYBODY) return {};
-  auto who = people_.find(call.asked().token(), *source, call.asked().live());
-  if (!who) return not_signed_in();
-  call.who = std::move(*who);
+  if (!source) {
+    out.refusal = {400, "malformed", "a call without a source"};
+    return out;
+  }
+  out.who.source = *source;
+  out.who.certificate = asked.certificate();
+  if (rule.access() == api::MethodRule::EVERYBODY) return out;
+  if (!asked.key().empty() || (asked.token().empty() && !asked.certificate().empty())) {
+    auto found = keys_.find({asked.key(), asked.certificate()}, *source, static_cast<double>(steady_seconds()));
+    if (auto* refusal = std::get_if<Refusal>(&found)) {
+      out.refusal = std::move(*refusal);
+      return out;
+    }
+    out.who = std::move(std::get<ApiKeys::Found>(found).who);
+    out.read_only = std::get<ApiKeys::Found>(found).read_only;
+    return out;
+  }
+  auto who = people_.find(asked.token(), *source, asked.live(), asked.certificate());
+  if (who) {
+    out.who = std::move(*who);
+  } else {
+    out.refusal = not_signed_in();
+  }
+  return out;
+}
+
+Refusal ApiService::identify(Call& call, const api::MethodRule& rule, Identity identity) {
+  call.who = std::move(identity.who);
+  if (identity.refusal || rule.access() == api::MethodRule::EVERYBODY) return identity.refusal;
+  if (call.who.program) {
+    if (rule.access() == api::MethodRule::SETUP || rule.people()) return denied("this is for people, not for programs");
+    if (identity.read_only && changes(rule) && !rule.reads()) return denied("this key only reads");
+    // A browser shows its certificate to whoever makes it ask; a header of its own it sends to nobody else's site.
+    if (changes(rule) && call.asked().key().empty() && call.asked().csrf() != kByCertificate)
+      return {403, "csrf", "the header X-Sekisho-Csrf has to say \"certificate\""};
+    return {};
+  }
   if (changes(rule) && !same(call.asked().csrf(), call.who.csrf))
     return {403, "csrf", "the header X-Sekisho-Csrf is missing or wrong"};
   if (rule.access() == api::MethodRule::LOGIN && !call.who.must.empty()) {
@@ -281,7 +352,7 @@ bool ApiService::answered_before(const CallPtr& call, std::function<void(Control
 ipc::ToEventLog ApiService::record_of(const Call& call, const std::string& whose) const {
   ipc::ToEventLog out = act_record(whose.empty() ? std::string(kProviderStream) : whose, environment_.in_force());
   auto& act = *out.mutable_audit();
-  act.set_actor_kind(is_provider(call.who.role) ? "provider" : "tenant");
+  act.set_actor_kind(call.who.program ? "api" : is_provider(call.who.role) ? "provider" : "tenant");
   act.set_actor(call.who.account);
   act.set_role(std::string(to_text(call.who.role)));
   const auto source = call.who.source.wire();
@@ -312,10 +383,12 @@ bool ApiService::begin_acts(Call& call, const api::MethodRule& rule) {
 
 void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   const std::uint32_t status = answer.message.api_answer().status();
+  for (const Happening& one : happenings_of(call, status)) notifier_.tell(one);
   const auto outcome = [&](ipc::AuditRecord& act) {
     act.set_object_name(cut(call.about, kObjectShown));
     act.set_result(status < 400 ? "ok" : status == 403 || status == 404 ? "denied" : "fail");
     if (status >= 400) act.set_cause(std::to_string(status));
+    if (!call.approved_by.empty()) act.set_comment("approved by " + call.approved_by);
   };
   // What a tenant's people try at another's stands in their own tenant's log.
   const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
@@ -337,6 +410,9 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
                       const std::string& detail) {
   const std::string tenant = tenant_of(account);
   const bool known = !tenant.empty() && environment_.in_force().tenant(tenant) != nullptr;
+  if (operation == "lock" && (known || tenant.empty()))
+    notifier_.tell({.tenant = tenant, .event = "account", .object = account, .state = "locked",
+                    .title = "アカウントがロックされました / an account was locked", .memo = {}});
   if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
   ipc::ToEventLog record = act_record(known ? tenant : std::string(kProviderStream), environment_.in_force());
   auto& act = *record.mutable_audit();
@@ -352,12 +428,15 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
   (void)environment_.audit->add(std::move(record));
 }
 
-void ApiService::forget(const std::string& tenant) {
+Result<void> ApiService::forget(const std::string& tenant) {
   const std::string of_it = '@' + tenant + '\n';
   std::erase_if(remembered_, [&](const auto& entry) { return entry.first.find(of_it) != std::string::npos; });
   std::erase_if(world_.digests, [&](const auto& entry) { return entry.first.second == tenant; });
   refusals_.erase(tenant);
   sampler_.forget(tenant);
+  SEKISHO_CHECK_OK(keys_.erase_tenant(tenant));
+  SEKISHO_CHECK_OK(approvals_.erase_tenant(tenant));
+  return notifier_.erase_tenant(tenant);
 }
 
 bool ApiService::room_for_refusal(const std::string& whose) {

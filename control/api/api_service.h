@@ -2,14 +2,20 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
+#include "control/access/api_keys.h"
+#include "control/access/approvals.h"
 #include "control/api/call.h"
+#include "control/api/happenings.h"
 #include "control/api/sampler.h"
+#include "control/clock_watch.h"
 #include "control/compile/ids.h"
 
 namespace sekisho::control {
@@ -37,9 +43,11 @@ class ApiService {
   void stop();
   People& people() { return people_; }
   /// Takes a tenant out of what is in memory alone.
-  void forget(const std::string& tenant);
+  Result<void> forget(const std::string& tenant);
   /// A request with an ApiCall.
   void handle(ControlRequest request, ControlServer::Reply reply);
+  /// A request with DeliveryWork, from who sends messages.
+  void exchange(const ControlRequest& request, ControlServer::Reply& reply);
   /// A request with a LocalAccount, from somebody who may ask controld anything.
   void handle_local(const ControlRequest& request, ControlServer::Reply& reply);
 
@@ -49,9 +57,26 @@ class ApiService {
     std::optional<ipc::ApiAnswer> answer;
     std::int64_t at = 0;
   };
+  /// Who a call comes from; with a refusal nobody.
+  struct Identity {
+    Refusal refusal;
+    Principal who;
+    bool read_only = false;
+  };
+  Identity who_asks(const ipc::ApiCall& asked, const api::MethodRule& rule);
+  void ask_for_approval(const CallPtr& call, const Preview& preview);
+  void approve(const CallPtr& call, const std::string& id);
+  void carry_out(const CallPtr& by, const access::StoredApproval& approval);
+  void look_later();
+  void look();
+  void look_at_counters();
+  void tell_of_the_unit(const std::string& tenant, std::string_view type, const std::string& name, std::string_view result,
+                        const std::string& detail);
+  void look_at_revisions();
+  Notifier::Environment notifier_environment();
   std::unique_ptr<google::protobuf::Message> read_request(const google::protobuf::MethodDescriptor& method,
                                                           ControlRequest& request);
-  Refusal identify(Call& call, const api::MethodRule& rule);
+  Refusal identify(Call& call, const api::MethodRule& rule, Identity identity);
   Refusal authorise(Call& call, const api::MethodRule& rule);
   bool answered_before(const CallPtr& call, std::function<void(ControlAnswer)>& answer);
   bool begin_acts(Call& call, const api::MethodRule& rule);
@@ -68,7 +93,19 @@ class ApiService {
   boost::asio::thread_pool hashing_{1};
   int hashing_waits_ = 0;
   People people_;
+  ApiKeys keys_;
+  Approvals approvals_;
+  Notifier notifier_;
   Sampler sampler_;
+  DataplaneLink& dataplane_;
+  Ids& ids_;
+  boost::asio::steady_timer timer_;
+  ClockWatch clock_watch_;
+  api::Clock clock_;
+  CounterWatch counter_watch_;
+  unsigned turns_ = 0;
+  std::uint32_t seen_running_ = 0;  ///< the revision in force when it was looked at last
+  std::set<std::string> being_approved_;
   ApiWorld world_;
   Handlers handlers_;
   std::map<std::string, std::pair<std::int64_t, int>> refusals_;  ///< by log: hour, and how many in it

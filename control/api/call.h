@@ -40,6 +40,7 @@ class Call {
   Permit permit;
   std::string about;  ///< what the operation log says beside the method and its tenant
   std::vector<std::uint64_t> acts;  ///< its records, which are begun
+  std::string approved_by = {};  ///< the second person, where one was asked for
 
   void reply(const google::protobuf::Message& message, std::uint32_t etag = 0);
   void refuse(const Refusal& refusal, const api::Error& more = {});
@@ -61,6 +62,9 @@ struct InForce {
   [[nodiscard]] const model::Tenant* tenant(const std::string& service_code) const;
 };
 
+class ApiKeys;
+class Approvals;
+class Notifier;
 class Sampler;
 
 /// What the methods are made of. Everything in it outlives them; one thread.
@@ -76,6 +80,12 @@ struct ApiWorld {
   std::function<std::int64_t()> now;  ///< Unix seconds
   /// Does `work` on another thread, then `then` here. False: too much waits already, and neither is called.
   std::function<bool(std::function<void()> work, std::function<void()> then)> elsewhere;
+  ApiKeys& keys;
+  Approvals& approvals;
+  Notifier& notifier;
+  std::function<api::Clock()> clock;
+  /// Does what waits under `id`, for whoever asked for it, and answers `call` with what came of it.
+  std::function<void(const CallPtr& call, const std::string& id)> approve;
   /// Of tenants' parts of revisions, as far as somebody asked: config_methods.cc.
   std::map<std::pair<std::uint32_t, std::string>, std::string> digests = {};
   Erasures* erasures = nullptr;
@@ -90,9 +100,21 @@ void add_log_methods(Handlers& out, ApiWorld& world);
 void add_account_methods(Handlers& out, ApiWorld& world);
 void add_platform_methods(Handlers& out, ApiWorld& world);
 void add_erasure_methods(Handlers& out, ApiWorld& world);
+void add_key_methods(Handlers& out, ApiWorld& world);
+void add_approval_methods(Handlers& out, ApiWorld& world);
+void add_notify_methods(Handlers& out, ApiWorld& world);
 
 /// The one schema: methods, what they ask for, and by which action.
 const google::protobuf::ServiceDescriptor& api_service();
+
+/// What a call that is to wait for a second person would change.
+struct Preview {
+  bool undoes = false;  ///< it takes back what waits for its confirmation: that needs nobody's leave
+  std::vector<std::string> changes;   ///< a line each
+  std::vector<api::Action> actions;   ///< of the parts it changes
+};
+/// Judges a method with four_eyes as if it were done now. Refused as it would be then.
+Refusal preview(const Call& call, ApiWorld& world, Preview& out);
 
 /// The bytes of the one sealed memfd of an answer; nothing when it is unusable.
 std::optional<std::string> take_blob(Fd fd);

@@ -265,7 +265,7 @@ void get_platform_config(const CallPtr& call, ApiWorld& world) {
   out.set_revision(now.revision);
   if (now.model != nullptr) *out.mutable_document() = to_struct(platform_part(*now.model, may_of_platform(*call)));
   if (grant_of(call->who.role, api::PLATFORM_EDIT) == Grant::kYes) {
-    for (const char* part : {"node", "nics", "uplinks", "guards", "sign_in", "tenants"}) out.add_editable(part);
+    for (const char* part : {"node", "nics", "uplinks", "guards", "sign_in", "notify", "tenants"}) out.add_editable(part);
   }
   add_waiting(world, *call, out);
   call->reply(out, out.revision());
@@ -567,7 +567,83 @@ void diff_revisions(const CallPtr& call, ApiWorld& world) {
   call->reply(out);
 }
 
+/// Lines for a second person, and which parts they speak of.
+void add_preview(ApiWorld& world, const Draft& draft, Preview& out) {
+  const InForce now = world.in_force();
+  google::protobuf::RepeatedPtrField<api::Change> changes;
+  add_changes(changes, draft.scope, diff_models(now.model == nullptr ? model::Configuration() : *now.model, draft.whole));
+  constexpr int kLinesMax = 200;
+  constexpr std::size_t kSideCharactersMax = 120;
+  for (int i = 0; i < changes.size(); ++i) {
+    const api::Change& one = changes[i];
+    if (!draft.scope.platform) {
+      const auto action = action_to_change(std::string_view(one.path()).substr(0, one.path().find_first_of(".[")));
+      if (action && std::find(out.actions.begin(), out.actions.end(), *action) == out.actions.end())
+        out.actions.push_back(*action);
+    }
+    if (i == kLinesMax) out.changes.push_back("and " + std::to_string(changes.size() - i) + " more");
+    if (i >= kLinesMax) continue;
+    std::string line = one.kind() + ' ' + one.path();
+    if (!one.before().empty()) line += ": " + std::string(cut_characters(one.before(), kSideCharactersMax));
+    if (!one.after().empty())
+      line += (one.before().empty() ? ": " : " -> ") + std::string(cut_characters(one.after(), kSideCharactersMax));
+    out.changes.push_back(std::move(line));
+  }
+}
+
+Refusal preview_document(const Call& call, ApiWorld& world, const google::protobuf::Struct& document, Preview& out) {
+  if (Refusal refusal = check_base(world, call)) return refusal;
+  Draft draft;
+  if (Refusal refusal = make_draft(world, call, document, draft)) return refusal;
+  for (const Finding& finding : judge(world, draft.whole)) {
+    if (finding.severity != Severity::kError) continue;
+    const auto path = own_path(draft.scope, finding.path);
+    return invalid(path.value_or("document"), path ? finding.sentence : "this does not fit what else is configured on the unit");
+  }
+  add_preview(world, draft, out);
+  return {};
+}
+
+/// `wanted` in the tenant's place, as far as the role may change it.
+Refusal preview_tenant(const Call& call, ApiWorld& world, model::Tenant wanted, Preview& out) {
+  const InForce now = world.in_force();
+  const auto* running = now.tenant(call.tenant);
+  const auto index = now.model == nullptr ? std::nullopt : index_of(*now.model, call.tenant);
+  if (running == nullptr || !index) return not_found();
+  Draft draft;
+  draft.whole = *now.model;
+  draft.scope = {false, *index, call.tenant, {running->name()}};
+  model::Tenant& part = *draft.whole.mutable_tenants(*index);
+  for (const std::string& name : editable_parts(may_of(world, call)))
+    part.GetReflection()->SwapFields(&part, &wanted, {model::Tenant::descriptor()->FindFieldByName(name)});
+  draft.scope.names.push_back(part.name());
+  add_preview(world, draft, out);
+  return {};
+}
+
 }  // namespace
+
+Refusal preview(const Call& call, ApiWorld& world, Preview& out) {
+  const std::string& method = call.method().name();
+  if (method == "CommitConfig") return preview_document(call, world, call.request<api::CommitRequest>().document(), out);
+  if (method == "CommitPlatformConfig")
+    return preview_document(call, world, call.request<api::PlatformCommitRequest>().document(), out);
+  if (method == "RollBack") {
+    api::Config waiting;
+    add_waiting(world, call, waiting);
+    out.undoes = waiting.waiting_confirmation() != 0;
+    if (out.undoes) return {};
+    auto old = part_of_revision(world, call.request<api::RollBackRequest>().revision(), call.tenant);
+    return old ? preview_tenant(call, world, std::move(*old), out) : not_found();
+  }
+  if (method == "ImportConfig") {
+    Decoded read = decode_document(call.request<api::ImportRequest>().text());
+    if (has_errors(read.findings) || read.model.tenants_size() != 1)
+      return invalid("text", read.findings.empty() ? "this is no exported document" : read.findings[0].sentence);
+    return preview_tenant(call, world, std::move(*read.model.mutable_tenants(0)), out);  // secrets: sealed ones, another text
+  }
+  return {};
+}
 
 void add_config_methods(Handlers& out, ApiWorld& world) {
   out["GetConfig"] = [&world](const CallPtr& call) { get_config(call, world); };

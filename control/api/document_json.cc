@@ -52,6 +52,7 @@ constexpr std::array kParts{
     Part{"pools", api::USERS_VIEW, api::ACCESS_EDIT},
     Part{"radius", api::USERS_VIEW, api::ACCESS_EDIT},
     Part{"remote_sessions_max", api::USERS_VIEW, api::ACCESS_EDIT},
+    Part{"notifications", api::ACCESS_EDIT, api::ACCESS_EDIT},
 };
 
 const Part* part_of(const FieldDescriptor& field) {
@@ -243,6 +244,11 @@ std::vector<std::string> editable_parts(const May& may) {
   return out;
 }
 
+std::optional<api::Action> action_to_change(std::string_view part) {
+  const auto* at = std::find_if(kParts.begin(), kParts.end(), [&](const Part& one) { return one.field == part; });
+  return at == kParts.end() ? std::nullopt : std::optional(at->change);
+}
+
 Refusal merge_tenant(const model::Tenant& running, model::Tenant sent, const May& may, model::Tenant& out) {
   if (const std::string bad = restore_secrets(sent, &running, "document"); !bad.empty()) {
     return invalid(bad, "\"(set)\" stands for a secret that is not there: an element with another name is a new one");
@@ -287,6 +293,11 @@ Refusal merge_platform(const model::Configuration& running, model::Configuration
     }
     *sent.mutable_tenants(i) = std::move(merged);
     if (at != before.end()) before.erase(at);
+  }
+  if (sent.has_notify()) {
+    const std::string bad =
+        restore_secrets(*sent.mutable_notify(), running.has_notify() ? &running.notify() : nullptr, "document.notify");
+    if (!bad.empty()) return invalid(bad, "\"(set)\" stands for a secret that is not there");
   }
   if (!before.empty())
     return invalid("document.tenants",

@@ -4,6 +4,7 @@
 #include <google/protobuf/struct.pb.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ using May = std::function<bool(api::Action)>;
 model::Tenant visible_part(const model::Tenant& tenant, const May& may);
 /// Names of the parts `may` may change.
 std::vector<std::string> editable_parts(const May& may);
+/// What one has to be allowed to change a part (a field of a tenant); nothing for what is none.
+std::optional<api::Action> action_to_change(std::string_view part);
 /// `running` with what `sent` says in its place. Refused: a part that may be seen and differs, but may not be changed;
 /// one that may not even be seen and is sent; a kMasked that stands for nothing.
 Refusal merge_tenant(const model::Tenant& running, model::Tenant sent, const May& may, model::Tenant& out);

@@ -9,6 +9,7 @@
 #include "control/access/password.h"
 #include "control/access/rfc3339.h"
 #include "control/api/call.h"
+#include "control/api/happenings.h"
 #include "control/api/sampler.h"
 #include "control/config/text.h"
 
@@ -166,6 +167,7 @@ void put_notice(const CallPtr& call, ApiWorld& world, bool fresh) {
   call->about = notice.title_en();
   if (!world.store.put(RecordKind::kNotice, notice.id(), notice.SerializeAsString()))
     return call->refuse(unavailable("the store cannot be written"));
+  for (const Happening& one : happenings_of(notice, world.in_force())) world.notifier.tell(one);
   call->reply(notice);
 }
 

@@ -22,7 +22,7 @@ void answer_sign_in(const CallPtr& call, ApiWorld& world, const std::variant<Peo
 }
 
 void reply_me(const CallPtr& call, ApiWorld& world) {
-  const auto who = world.people.find(call->asked().token(), call->who.source, true);
+  const auto who = world.people.find(call->asked().token(), call->who.source, true, call->who.certificate);
   if (!who) return call->refuse(not_signed_in());
   call->reply(world.people.describe(*who, call->asked().token()));
 }
@@ -54,11 +54,13 @@ void add_session_methods(Handlers& out, ApiWorld& world) {
     world.people.sign_in(call->request<api::LoginRequest>(), call->who.source,
                          [call, &world](const std::variant<People::SignedIn, Refusal>& outcome) {
                            answer_sign_in(call, world, outcome);
-                         });
+                         },
+                         call->who.certificate);
   };
   out["LoginByLink"] = [&world](const CallPtr& call) {
     answer_sign_in(call, world,
-                   world.people.sign_in_by_link(call->request<api::LinkRequest>().link(), call->who.source));
+                   world.people.sign_in_by_link(call->request<api::LinkRequest>().link(), call->who.source,
+                                                call->who.certificate));
   };
   out["Logout"] = [&world](const CallPtr& call) { logout(call, world); };
   out["WhoAmI"] = [&world](const CallPtr& call) { reply_me(call, world); };

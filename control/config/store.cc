@@ -183,6 +183,14 @@ std::string_view to_text(RecordKind kind) {
       return "ended";
     case RecordKind::kPurged:
       return "purged";
+    case RecordKind::kSession:
+      return "session";
+    case RecordKind::kApiKey:
+      return "key";
+    case RecordKind::kApproval:
+      return "approval";
+    case RecordKind::kDelivery:
+      return "delivery";
   }
   return "unknown";
 }
@@ -192,7 +200,9 @@ std::string place_of(std::uint64_t number) { return "revision " + std::to_string
 std::string place_of(RecordKind kind, std::string_view key) { return std::string(to_text(kind)) + ' ' + std::string(key); }
 
 /// Records that hold secrets: the others are read by whoever mends a store.
-bool is_sealed(RecordKind kind) { return kind == RecordKind::kAccount || kind == RecordKind::kEndedDocument; }
+bool is_sealed(RecordKind kind) {
+  return kind != RecordKind::kConsent && kind != RecordKind::kNotice && kind != RecordKind::kRevisionScope && kind != RecordKind::kPurged;
+}
 
 }  // namespace
 
@@ -420,6 +430,16 @@ Result<std::vector<Store::Record>> Store::records(RecordKind kind) {
     if (!is_sealed(kind)) continue;
     SEKISHO_TRY(one.value, handle_->key->open(place_of(kind, one.key), one.value));
   }
+}
+
+Result<std::string> Store::get(RecordKind kind, std::string_view key) {
+  Statement query(handle_->db, "SELECT value FROM records WHERE kind = ? AND key = ?");
+  query.bind(to_text(kind)).bind(key);
+  SEKISHO_TRY(const bool row, query.step());
+  if (!row) return Error{ErrorCode::kNotFound, ErrorSite::kStore, 0};
+  std::string value = query.text(0);
+  if (is_sealed(kind)) return handle_->key->open(place_of(kind, key), value);
+  return value;
 }
 
 Result<std::uint64_t> Store::rewrite(

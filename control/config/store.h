@@ -40,6 +40,10 @@ enum class RecordKind : std::uint8_t {
   kConsent,
   kNotice,
   kRevisionScope,
+  kSession,
+  kApiKey,
+  kApproval,
+  kDelivery,
   kEndedDocument,  ///< what the owner of an ended contract may still read, by service code
   kPurged,         ///< empty; by the id of an erasure that was carried out in this store
 };
@@ -85,6 +89,8 @@ class Store {
   Result<void> remove(RecordKind kind, std::string_view key);
   /// By key.
   Result<std::vector<Record>> records(RecordKind kind);
+  /// kNotFound: there is no such record.
+  Result<std::string> get(RecordKind kind, std::string_view key);
 
   /// Puts another text in the place of a revision's, where `change` gives one. Returns how many.
   Result<std::uint64_t> rewrite(

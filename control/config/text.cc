@@ -162,4 +162,17 @@ bool is_service_code(std::string_view text) {
          std::all_of(text.begin() + 3, text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+bool is_mail_address(std::string_view text) {
+  constexpr std::size_t kBytesMax = 254;
+  constexpr std::string_view kMarks = "!#$%&'*+-/=?^_`{|}~.";
+  const std::size_t at = text.find('@');
+  if (text.size() > kBytesMax || at == 0 || at == std::string_view::npos) return false;
+  const std::string_view domain = text.substr(at + 1);
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+  return !domain.empty() && domain.front() != '.' && domain.back() != '.' && text.front() != '.' && text[at - 1] != '.' &&
+         std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                     [&](char c) { return plain(c) || kMarks.find(c) != std::string_view::npos; }) &&
+         std::all_of(domain.begin(), domain.end(), [&](char c) { return plain(c) || c == '-' || c == '.'; });
+}
+
 }  // namespace sekisho::control

@@ -59,4 +59,7 @@ std::string to_string(const Uuid& uuid);
 /// "[a-z]{3}[0-9]{8}"
 bool is_service_code(std::string_view text);
 
+/// One mail address as SMTP takes it between < and >: at most 254 bytes of ASCII, without quotes, spaces or brackets.
+bool is_mail_address(std::string_view text);
+
 }  // namespace sekisho::control

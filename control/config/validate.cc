@@ -44,6 +44,7 @@ class Document {
     check_shares();
     check_guards();
     validate_sign_in(reporter_, model_.sign_in(), Path(root_, "sign_in"));
+    validate_notify(reporter_, model_.notify(), Path(root_, "notify"));
   }
 
  private:

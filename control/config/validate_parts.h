@@ -65,6 +65,11 @@ void validate_radius(Reporter& reporter, const model::Tenant& tenant, const Path
 void validate_sign_in(Reporter& reporter, const model::SignIn& sign_in, const Path& path);
 void validate_sign_in(Reporter& reporter, const model::TenantSignIn& sign_in, const Path& path);
 
+/// How messages leave the unit, and who is told of what.
+void validate_notify(Reporter& reporter, const model::Notify& notify, const Path& path);
+void validate_targets(Reporter& reporter, const google::protobuf::RepeatedPtrField<model::NotificationTarget>& targets,
+                      const Path& path, std::string_view field);
+
 /// Reports a number outside least..most.
 void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
                   std::uint32_t most);

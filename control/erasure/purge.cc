@@ -105,7 +105,7 @@ Result<std::vector<Purged>> purge(const PurgeWorld& world, const StoredErasure& 
     SEKISHO_CHECK_OK(take(purge_notices(world.store, tenant)));
     SEKISHO_CHECK_OK(world.store.remove(RecordKind::kEndedDocument, tenant));
     out.push_back(world.undelivered(tenant));
-    world.caches(tenant);
+    SEKISHO_CHECK_OK(world.caches(tenant));
   }
   Purged names{"names", 0, 0};
   SEKISHO_TRY(names.erased, world.store.forget_names(tenant, !whole));

@@ -35,7 +35,7 @@ struct ControlAnswer {
 struct Admission {
   std::vector<uid_t> everything;  ///< may ask anything
   std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
-  std::vector<uid_t> mgmt = {};   ///< may call the API for people who are signed in, and nothing else: mgmtd
+  std::vector<uid_t> mgmt = {};   ///< may call the API for people who are signed in, send messages, and nothing else: mgmtd
   std::vector<uid_t> vpn = {};    ///< may ask for the configuration of remote access, and for operators' questions: iked
 };
 

@@ -132,7 +132,7 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
                   const Running* now = running();
                   return now == nullptr ? InForce() : InForce{now->revision, &now->model};
                 },
-                [this]() -> People& { return api_.people(); }, [this](const std::string& tenant) { api_.forget(tenant); }}),
+                [this]() -> People& { return api_.people(); }, [this](const std::string& tenant) { return api_.forget(tenant); }}),
       api_(io, store, ids, committer, dataplane,
            {.in_force = [this] {
               const Running* now = running();
@@ -187,6 +187,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
     case ipc::ToControl::kMakeBackup:
     case ipc::ToControl::kRestoreBackup:
       return erasure_.handle(std::move(request), std::move(reply));
+    case ipc::ToControl::kDeliveryWork:
+      return api_.exchange(request, reply);
     case ipc::ToControl::kLog:
       return ask_log(io_, export_socket_, request.message.log(), [reply = std::move(reply)](LogAnswer answer) {
         if (!answer.refusal.empty()) return reply(failure(answer.refusal));

@@ -31,7 +31,7 @@ class ErasureService {
     std::string export_socket;  ///< logd
     std::function<InForce()> in_force;
     std::function<People&()> people;
-    std::function<void(const std::string& tenant)> forget;  ///< what is in memory alone
+    std::function<Result<void>(const std::string& tenant)> forget;  ///< keys, what waits for approval, messages, and what is in memory alone
   };
   explicit ErasureService(World world);
 

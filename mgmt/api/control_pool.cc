@@ -50,6 +50,27 @@ asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::call(ipc::ApiCa
   ipc::ToControl message;
   message.set_correlation(1);  // one call a connection
   *message.mutable_api_call() = std::move(call);
+  auto received = co_await send(message, blob);
+  if (!received || !received->message.has_api_answer()) co_return std::nullopt;
+  Answer out;
+  out.body = std::move(*received->message.mutable_api_answer());
+  if (received->fds.size() == 1) out.fd = std::move(received->fds[0]);
+  if (out.body.in_fd()) {
+    const auto opened = SealedBlob::open(std::move(out.fd), kAnswerBytesMax);
+    if (!opened) co_return std::nullopt;
+    out.body.set_reply(std::string(opened->bytes().begin(), opened->bytes().end()));
+  }
+  co_return out;
+}
+
+asio::awaitable<std::optional<ipc::FromControl>> ControlPool::ask(ipc::ToControl question) {
+  question.set_correlation(1);
+  auto received = co_await send(question, Fd());
+  if (!received) co_return std::nullopt;
+  co_return std::move(received->message);
+}
+
+asio::awaitable<std::optional<ControlPool::Received>> ControlPool::send(const ipc::ToControl& message, const Fd& blob) {
   const std::string bytes = message.SerializeAsString();
   // A connection that was kept may be of a controld that has ended since: then one that is new is tried, before
   // anything was asked.
@@ -68,7 +89,7 @@ asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::call(ipc::ApiCa
     const int number = blob.get();
     const auto fds = blob.valid() ? std::span<const int>(&number, 1) : std::span<const int>();
     const bool sent = connection->ipc.send(bytes_of(bytes), fds, 0ms).has_value();
-    std::optional<Answer> answer;  // no conditional expression: GCC 12 makes wrong code of one with co_await inside
+    std::optional<Received> answer;  // no conditional expression: GCC 12 makes wrong code of one with co_await inside
     if (sent) answer = co_await exchange(*connection);
     if (answer) {
       idle_.push_back(std::move(connection));
@@ -80,25 +101,17 @@ asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::call(ipc::ApiCa
   co_return std::nullopt;
 }
 
-asio::awaitable<std::optional<ControlPool::Answer>> ControlPool::exchange(Connection& connection) {
+asio::awaitable<std::optional<ControlPool::Received>> ControlPool::exchange(Connection& connection) {
   using namespace asio::experimental::awaitable_operators;
   asio::steady_timer timer(io_, kPatience);
   const auto first = co_await (connection.readable.async_wait(asio::posix::stream_descriptor::wait_read, kTuple) ||
                                timer.async_wait(kTuple));
   if (first.index() == 1) co_return std::nullopt;
   auto received = connection.ipc.receive(0ms);
-  ipc::FromControl message;
-  if (!received || !message.ParseFromArray(received->bytes.data(), static_cast<int>(received->bytes.size())))
+  Received out;
+  if (!received || !out.message.ParseFromArray(received->bytes.data(), static_cast<int>(received->bytes.size())))
     co_return std::nullopt;
-  if (!message.has_api_answer()) co_return std::nullopt;
-  Answer out;
-  out.body = std::move(*message.mutable_api_answer());
-  if (received->fds.size() == 1) out.fd = std::move(received->fds[0]);
-  if (out.body.in_fd()) {
-    const auto blob = SealedBlob::open(std::move(out.fd), kAnswerBytesMax);
-    if (!blob) co_return std::nullopt;
-    out.body.set_reply(std::string(blob->bytes().begin(), blob->bytes().end()));
-  }
+  out.fds = std::move(received->fds);
   co_return out;
 }
 

@@ -29,6 +29,8 @@ class ControlPool {
   /// `body` is the method's request; large ones travel as a sealed memfd, as large answers do (unpacked here). Nothing:
   /// controld does not answer, or not within two minutes (a commit compiles and builds).
   boost::asio::awaitable<std::optional<Answer>> call(ipc::ApiCall call, std::string body);
+  /// Any other question, small as its answer. Nothing: as with call().
+  boost::asio::awaitable<std::optional<ipc::FromControl>> ask(ipc::ToControl question);
 
  private:
   struct Connection {
@@ -36,8 +38,13 @@ class ControlPool {
     IpcConnection ipc;
     boost::asio::posix::stream_descriptor readable;
   };
+  struct Received {
+    ipc::FromControl message;
+    std::vector<Fd> fds;
+  };
   std::unique_ptr<Connection> connect();
-  boost::asio::awaitable<std::optional<Answer>> exchange(Connection& connection);
+  boost::asio::awaitable<std::optional<Received>> send(const ipc::ToControl& message, const Fd& blob);
+  boost::asio::awaitable<std::optional<Received>> exchange(Connection& connection);
 
   boost::asio::io_context& io_;
   std::string path_;

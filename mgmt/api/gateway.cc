@@ -94,10 +94,20 @@ std::string plain_name(const std::string& name) {
   return out;
 }
 
+/// What a program shows as "Authorization: Bearer KEY"; empty for anything else.
+std::string bearer_key(std::string_view header) {
+  constexpr std::string_view kScheme = "Bearer ";
+  constexpr std::size_t kKeyBytesMax = 128;
+  if (!header.starts_with(kScheme) || header.size() > kScheme.size() + kKeyBytesMax) return {};
+  return std::string(header.substr(kScheme.size()));
+}
+
 ipc::ApiCall call_of(const HttpRequest& request, const Route& route) {
   ipc::ApiCall out;
   out.set_method(route.method->name());
   out.set_token(cookie_value(request.header("cookie"), kCookieName));
+  out.set_key(bearer_key(request.header("authorization")));
+  out.set_certificate(request.certificate);
   out.set_csrf(std::string(request.header("x-sekisho-csrf")));
   out.set_source(std::string(request.source.wire().begin(), request.source.wire().end()));
   out.set_idempotency_key(std::string(request.header("idempotency-key")));
@@ -217,7 +227,10 @@ asio::awaitable<HttpResponse> Gateway::call(std::shared_ptr<const HttpRequest> g
 HttpResponse Gateway::respond(const HttpRequest& request, const Route& route, ControlPool::Answer answer) const {
   const ipc::ApiAnswer& said = answer.body;
   const bool refused = said.status() >= 400;
-  const auto message = make(refused ? *api::Error::descriptor() : *route.method->output_type());
+  const bool waits = said.status() == 202;  // for a second person
+  const auto message = make(refused ? *api::Error::descriptor()
+                            : waits ? *api::Approval::descriptor()
+                                    : *route.method->output_type());
   if (!message->ParseFromString(said.reply()))
     return refuse(request, 503, "unavailable", "the control daemon speaks another version");
   HttpResponse out;

@@ -93,7 +93,10 @@ std::string operation(const Route& route, std::set<const Descriptor*>& used) {
                             : route.rule.events() ? R"({"text/event-stream": {}})"
                                                   : content(of_message(*route.method->output_type(), used));
   out += ", \"responses\": {\"200\": {\"description\": \"done\", \"content\": " + reply +
-         "}, \"default\": {\"description\": \"refused\", \"content\": " +
+         "}" + (route.rule.four_eyes() ? ", \"202\": {\"description\": \"waits for a second person\", \"content\": " +
+                                           content(of_message(*api::Approval::descriptor(), used)) + "}"
+                                     : "") +
+         ", \"default\": {\"description\": \"refused\", \"content\": " +
          content(of_message(*api::Error::descriptor(), used)) + "}}}";
   return out;
 }
@@ -111,7 +114,8 @@ std::string openapi_document(const Router& router) {
     paths[path][verb] = operation(route, used);
   }
   std::string out =
-      R"({"openapi": "3.1.0", "info": {"title": "Sekisho management API", "version": "1"}, "security": [{"cookie": []}], "paths": {)";
+      R"({"openapi": "3.1.0", "info": {"title": "Sekisho management API", "version": "1"},)"
+      R"( "security": [{"cookie": []}, {"key": []}], "paths": {)";
   const char* between = "";
   for (const auto& [path, verbs] : paths) {
     out += between + quoted(path) + ": {";
@@ -124,7 +128,8 @@ std::string openapi_document(const Router& router) {
     out += "}";
   }
   out +=
-      R"(}, "components": {"securitySchemes": {"cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-sekisho"}}, "schemas": {)";
+      R"(}, "components": {"securitySchemes": {"cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-sekisho"},)"
+      R"( "key": {"type": "http", "scheme": "bearer"}}, "schemas": {)";
   std::map<std::string, std::string> schemas;
   while (schemas.size() < used.size()) {
     const std::set<const Descriptor*> now = used;

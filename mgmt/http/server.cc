@@ -105,6 +105,7 @@ struct HttpServer::Inside : std::enable_shared_from_this<HttpServer::Inside> {
         application(answers),
         complain(std::move(say)),
         tls(asio::ssl::context::tls_server),
+        home_tls(asio::ssl::context::tls_server),
         acceptor(context),
         pause(context) {}
 
@@ -113,17 +114,23 @@ struct HttpServer::Inside : std::enable_shared_from_this<HttpServer::Inside> {
   Application& application;
   std::function<void(const std::string&)> complain;
   asio::ssl::context tls;
+  asio::ssl::context home_tls;  ///< of connections that call home
   tcp::acceptor acceptor;
   asio::steady_timer pause;
   std::size_t connections = 0;
   std::size_t large_bodies = 0;  ///< bytes
   std::map<std::string, Share> sources;
 
-  std::string prepare_tls();
+  bool stopped = false;
+
+  std::string prepare_tls(asio::ssl::context& filled, const std::string& ca_file, bool require) const;
+  asio::awaitable<void> keep_calling(CallHome home, unsigned number);
   asio::awaitable<void> accept_all();
-  asio::awaitable<void> serve(tcp::socket socket, Address source);
+  /// False: no handshake came about. idle: between requests.
+  asio::awaitable<bool> serve(tcp::socket socket, Address source, asio::ssl::context& keys,
+                              std::chrono::milliseconds handshake, std::chrono::milliseconds idle);
   asio::awaitable<bool> serve_one(Stream& stream, beast::flat_buffer& buffer, const Address& source,
-                                  const std::string& certificate);
+                                  const std::string& certificate, std::chrono::milliseconds idle);
   asio::awaitable<bool> write(Stream& stream, const http::request<http::string_body>& request, HttpResponse response,
                               bool keep);
   asio::awaitable<bool> write_pieces(Stream& stream, http::response<http::empty_body> head, HttpResponse& response);
@@ -132,8 +139,8 @@ struct HttpServer::Inside : std::enable_shared_from_this<HttpServer::Inside> {
   Share* share(const std::string& key);
 };
 
-std::string HttpServer::Inside::prepare_tls() {
-  SSL_CTX* context = tls.native_handle();
+std::string HttpServer::Inside::prepare_tls(asio::ssl::context& filled, const std::string& ca_file, bool require) const {
+  SSL_CTX* context = filled.native_handle();
   SSL_CTX_set_min_proto_version(context, options.tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_options(
       context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_TICKET);
@@ -148,19 +155,19 @@ std::string HttpServer::Inside::prepare_tls() {
       SSL_CTX_set1_groups_list(context, "X25519:P-256:P-384") == 1;
   if (!ciphers) return "this OpenSSL lacks what TLS needs here";
   Error failed;
-  tls.use_certificate_chain_file(options.certificate_file, failed);
+  filled.use_certificate_chain_file(options.certificate_file, failed);
   if (failed) return "the certificate " + options.certificate_file + " cannot be used: " + failed.message();
-  tls.use_private_key_file(options.key_file, asio::ssl::context::pem, failed);
+  filled.use_private_key_file(options.key_file, asio::ssl::context::pem, failed);
   if (failed || SSL_CTX_check_private_key(context) != 1)
     return "the key " + options.key_file + " cannot be used with the certificate";
-  if (options.client_ca_file.empty())
-    return options.require_certificate ? "no CA is given for the certificates that clients have to show" : "";
-  tls.load_verify_file(options.client_ca_file, failed);
-  STACK_OF(X509_NAME)* names = failed ? nullptr : SSL_load_client_CA_file(options.client_ca_file.c_str());
-  if (names == nullptr) return "the CA " + options.client_ca_file + " cannot be used";
+  if (ca_file.empty())
+    return require ? "no CA is given for the certificates that clients have to show" : "";
+  filled.load_verify_file(ca_file, failed);
+  STACK_OF(X509_NAME)* names = failed ? nullptr : SSL_load_client_CA_file(ca_file.c_str());
+  if (names == nullptr) return "the CA " + ca_file + " cannot be used";
   SSL_CTX_set_client_CA_list(context, names);
   SSL_CTX_set_purpose(context, X509_PURPOSE_SSL_CLIENT);
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (options.require_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (require ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                      nullptr);
   return "";
 }
@@ -217,7 +224,7 @@ asio::awaitable<void> HttpServer::Inside::accept_all() {
         io,
         [self = shared_from_this(), moved = std::move(socket), source]() mutable -> asio::awaitable<void> {
           try {
-            co_await self->serve(std::move(moved), source);
+            (void)co_await self->serve(std::move(moved), source, self->tls, self->options.handshake, self->options.idle);
           } catch (const std::exception&
                        error) {  // out of memory, or a stream that cannot be made: this connection ends, no other
             self->complain(std::string("a connection ended: ") + error.what());
@@ -230,13 +237,14 @@ asio::awaitable<void> HttpServer::Inside::accept_all() {
   }
 }
 
-asio::awaitable<void> HttpServer::Inside::serve(tcp::socket socket, Address source) {
+asio::awaitable<bool> HttpServer::Inside::serve(tcp::socket socket, Address source, asio::ssl::context& keys,
+                                                std::chrono::milliseconds handshake, std::chrono::milliseconds idle) {
   Error ignored;
   socket.set_option(tcp::no_delay(true), ignored);
-  Stream stream(std::move(socket), tls);
-  beast::get_lowest_layer(stream).expires_after(options.handshake);
+  Stream stream(std::move(socket), keys);
+  beast::get_lowest_layer(stream).expires_after(handshake);
   const auto [failed] = co_await stream.async_handshake(asio::ssl::stream_base::server, kTuple);
-  if (failed) co_return;
+  if (failed) co_return false;
   std::string certificate;
   if (X509* shown = SSL_get1_peer_certificate(stream.native_handle()); shown != nullptr) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -247,17 +255,56 @@ asio::awaitable<void> HttpServer::Inside::serve(tcp::socket socket, Address sour
   }
   beast::flat_buffer buffer(kHeadBytesMax + kPieceBytes);
   for (unsigned requests = 0; requests < kRequestsOfConnectionMax; ++requests) {
-    if (!co_await serve_one(stream, buffer, source, certificate)) break;
+    if (!co_await serve_one(stream, buffer, source, certificate, idle)) break;
   }
   beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
   co_await stream.async_shutdown(kTuple);
+  co_return true;
+}
+
+/// One of the connections to the rendezvous, for ever.
+asio::awaitable<void> HttpServer::Inside::keep_calling(CallHome home, unsigned number) {
+  auto pause_for = home.pause_min;
+  std::string said;
+  while (!stopped) {
+    bool served = false;
+    std::string why;
+    try {
+      tcp::resolver resolver(io);
+      const auto [unknown, ends] =
+          co_await resolver.async_resolve(home.host, std::to_string(home.port), tcp::resolver::numeric_service, kTuple);
+      beast::tcp_stream stream(io);
+      stream.expires_after(options.head);
+      Error failed = unknown;
+      if (!failed) {
+        const auto [refused, end] = co_await stream.async_connect(ends, kTuple);
+        (void)end;
+        failed = refused;
+      }
+      Error gone;
+      const auto peer = failed ? tcp::endpoint() : stream.socket().remote_endpoint(gone);
+      why = failed ? failed.message() : gone ? gone.message() : "it does not speak TLS with us";
+      stream.expires_never();
+      // Who is called may take its time: it has to be told of by us before anybody asks.
+      if (!failed && !gone)
+        served = co_await serve(stream.release_socket(), to_address(peer.address()), home_tls, home.idle, home.idle);
+    } catch (const std::exception& error) {
+      why = error.what();
+    }
+    if (stopped) co_return;
+    if (!served && number == 0 && why != said) complain("cannot be reached at home, " + home.host + ": " + why);
+    said = served ? std::string() : why;
+    asio::steady_timer wait(io, served ? home.pause_min : pause_for);
+    pause_for = served ? home.pause_min : std::min(pause_for * 2, home.pause_max);
+    co_await wait.async_wait(kTuple);
+  }
 }
 
 /// False: the connection ends.
 asio::awaitable<bool> HttpServer::Inside::serve_one(Stream& stream, beast::flat_buffer& buffer, const Address& source,
-                                                    const std::string& certificate) {
+                                                    const std::string& certificate, std::chrono::milliseconds idle) {
   if (buffer.size() == 0) {  // a request may be long in coming; once its first byte is there it has to hurry
-    beast::get_lowest_layer(stream).expires_after(options.idle);
+    beast::get_lowest_layer(stream).expires_after(idle);
     const auto [failed, size] = co_await stream.async_read_some(buffer.prepare(kPieceBytes), kTuple);
     if (failed) co_return false;
     buffer.commit(size);
@@ -426,8 +473,9 @@ HttpServer::~HttpServer() {
 }
 
 std::string HttpServer::listen() {
-  if (std::string why = inside_->prepare_tls(); !why.empty()) return why;
   const Options& options = inside_->options;
+  if (std::string why = inside_->prepare_tls(inside_->tls, options.client_ca_file, options.require_certificate); !why.empty())
+    return why;
   Error failed;
   const auto address = asio::ip::make_address(to_string(options.address), failed);
   const tcp::endpoint endpoint(address, options.port);
@@ -444,12 +492,22 @@ std::string HttpServer::listen() {
   return "";
 }
 
+std::string HttpServer::call_home(CallHome home) {
+  if (std::string why = inside_->prepare_tls(inside_->home_tls, home.ca_file, true); !why.empty()) return why;
+  for (unsigned number = 0; number < home.connections; ++number) {
+    asio::co_spawn(
+        inside_->io, [inside = inside_, home, number] { return inside->keep_calling(home, number); }, asio::detached);
+  }
+  return "";
+}
+
 std::uint16_t HttpServer::port() const {
   Error ignored;
   return inside_->acceptor.local_endpoint(ignored).port();
 }
 
 void HttpServer::stop() {
+  inside_->stopped = true;
   Error ignored;
   inside_->acceptor.close(ignored);
   inside_->pause.cancel(ignored);

@@ -41,6 +41,19 @@ class HttpServer {
   ~HttpServer();
   /// Empty, or why not.
   std::string listen();
+  /// Outwards: keeps a few connections to a rendezvous on which the other side then speaks TLS as a client, as who
+  /// calls a listener does (RFC 8071): it is shown the same certificate, has to show one by `ca_file`, and asks the same API.
+  struct CallHome {
+    std::string host;  ///< a name or an address
+    std::uint16_t port = 4335;
+    std::string ca_file;  ///< PEM: who vouches for the rendezvous's client certificate
+    unsigned connections = 2;
+    std::chrono::milliseconds pause_min = std::chrono::seconds(1);   ///< after a failure; doubled up to the next
+    std::chrono::milliseconds pause_max = std::chrono::seconds(60);
+    std::chrono::milliseconds idle = std::chrono::minutes(10);       ///< between requests; then it calls anew
+  };
+  /// Empty, or why not. Call it when the keys can be read.
+  std::string call_home(CallHome options);
   /// Where it listens: the port that was given for port 0.
   [[nodiscard]] std::uint16_t port() const;
   void stop();

@@ -320,6 +320,39 @@ def test_foreign_scanners_find_tls13_alone_and_one_port(lab):
     assert [line.split("/")[0] for line in ports.splitlines() if "/tcp" in line and "open" in line] == [str(port)]
 
 
+def test_testssl_finds_nothing_that_needs_mending(lab, tmp_path):
+    address, port = lab.appliance.portal
+    report = tmp_path / "report.json"
+    # Protocols, server's defaults, preference, vulnerabilities, forward secrecy; it exits with how much it found. Names are not looked up: there is no resolver.
+    run(["ip", "netns", "exec", lab.topology.office, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "-p", "-P", "-U", "-f",
+         "--jsonfile", report, f"{address}:{port}"], check=False, timeout=400)
+    found = json.loads(report.read_text())
+    assert len(found) > 20, "it has looked"
+    # The certificate of this run is self-signed, for an hour's use; what is said about it is not looked at.
+    bad = [one for one in found if one["severity"] in ("LOW", "MEDIUM", "HIGH", "CRITICAL", "FATAL")]
+    assert not bad, bad
+    assert next(one for one in found if one["id"] == "TLS1_3")["severity"] == "OK"
+
+
+def test_one_source_that_guesses_is_slowed_and_a_code_is_taken_once(lab):
+    name = f"guessed@{ACME}"
+    victim = browser(lab)
+    victim.welcome(invite(lab.appliance, name, "read"), PASSWORD)
+    step = max(int(time.time() // 30), victim.last_step + 1)
+    wait_until(lambda: time.time() // 30 + 1 >= step, 40, "a code that is taken", every=0.2)
+    login = {"account": name, "password": PASSWORD, "code": totp(victim.secret, step * 30)}
+    assert browser(lab).post("/login", login)["me"]["account"] == name
+    with pytest.raises(Refused, match="unauthenticated"):  # somebody who has watched sends the same again
+        browser(lab).post("/login", login)
+    statuses = []
+    for number in range(25):
+        with pytest.raises(Refused) as refused:
+            browser(lab).post("/login", {"account": f"nobody{number}@{ACME}", "password": "a guess of twelve"})
+        statuses.append(refused.value.status)
+    assert statuses[0] == 401 and statuses[-1] == 429
+    assert victim.get("/me")["account"] == name, "who is in stays in"
+
+
 def test_who_sends_slowly_is_cut_off_and_holds_up_nobody(lab):
     context = ssl._create_unverified_context()
 

@@ -596,6 +596,21 @@ const methods = {
   "GET T/erasures": () => ({ erasures: erasures() }),
   "POST T/erasures": () => erasures()[0],
   "GET platform/erasures": () => ({ erasures: erasures() }),
+  "GET T/keys": () => keys("read"),
+  "POST T/keys": (state, { body }) => ({ key: { id: "k2", ...body.key }, secret: "sk.k2.Zm9vYmFy" }),
+  "GET platform/keys": () => keys("p-audit"),
+  "GET T/approvals": () => approvals(),
+  "GET platform/approvals": () => approvals(),
+  "GET T/notifications": () => ({
+    deliveries: [
+      { id: "d1", target: "ops", webhook: false, event: "incident", at: at(-3), tries: 2, next: at(1), last_error: "no TLS with mail.example" },
+    ],
+    events: ["incident", "commit"],
+    relay: true,
+    webhooks: false,
+  }),
+  "POST T/notifications/test": () => ({ count: 1 }),
+  "GET platform/clock": () => ({ synchronised: true, error_milliseconds: 1.25 }),
   "GET T/notices": () => notices(),
   "GET platform/notices": () => notices(),
   "POST platform/notices": (state, { body }) => ({ ...body.notice, id: "n9" }),
@@ -672,6 +687,21 @@ const audit = () => ({
     detail,
     tenant: TENANT,
   })),
+});
+const keys = (role) => ({
+  keys: [
+    { id: "k1", name: "backup", role, read_only: true, sources: ["198.51.100.0/24"], valid_until: at(60 * 24 * 30), created_by: "yamada", last_use: at(-5),
+      last_source: "198.51.100.7", certificate: "ab".repeat(32) },
+  ],
+  roles: [role],
+});
+const approvals = () => ({
+  four_eyes: true,
+  approvals: [
+    { id: "a1", method: "CommitConfig", asked_by: "suzuki", asked: at(-10), state: "waiting", comment: "web を許可", own: false,
+      changes: ["changed policies[inet-in].rules[web].action: drop -> allow"] },
+    { id: "a2", method: "RollBack", asked_by: "yamada", asked: at(-90), state: "refused", decided_by: "suzuki", decided: at(-80), reason: "late", own: true, changes: [] },
+  ],
 });
 const notices = () => ({
   notices: [

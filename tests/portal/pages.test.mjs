@@ -25,10 +25,13 @@ const TENANT_PAGES = [
   "accounts",
   "consents",
   "erasures",
+  "keys",
+  "notifications",
+  "approvals",
   "draft",
   "mine",
 ];
-const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-erasures", "platform-audit"];
+const PROVIDER_PAGES = ["platform", "unit-settings", "staff", "platform-notices", "platform-erasures", "platform-audit", "platform-keys", "platform-approvals"];
 const LOOKS = [
   { language: "ja", theme: "light", width: 1360 },
   { language: "en", theme: "dark", width: 390 },

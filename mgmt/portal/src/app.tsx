@@ -23,8 +23,11 @@ import { Explain } from "./pages/explain";
 import { Logs } from "./pages/logs";
 import { Audit } from "./pages/audit";
 import { Accounts } from "./pages/accounts";
+import { Approvals } from "./pages/approvals";
 import { Consents } from "./pages/consents";
 import { Erasures } from "./pages/erasures";
+import { Keys } from "./pages/keys";
+import { Notifications } from "./pages/notifications";
 import { Notices } from "./pages/notices";
 import { Revisions } from "./pages/revisions";
 import { Platform, Staff } from "./pages/platform";
@@ -70,6 +73,15 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
         action: "platform_view",
         provider: true,
       },
+      { path: "platform-keys", title: "page.keys", icon: "devices", view: Keys, action: "staff_manage", provider: true },
+      {
+        path: "platform-approvals",
+        title: "page.approvals",
+        icon: "check",
+        view: Approvals,
+        action: "platform_edit",
+        provider: true,
+      },
       { path: "platform-audit", title: "page.audit", icon: "audit", view: Audit, action: "platform_audit", provider: true },
     ],
   },
@@ -98,6 +110,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
     pages: [
       { path: "logs", title: "page.logs", icon: "logs", view: Logs, action: "logs_read" },
       { path: "audit", title: "page.audit", icon: "audit", view: Audit, action: "audit_read" },
+      { path: "approvals", title: "page.approvals", icon: "check", view: Approvals, action: "commit" },
       { path: "revisions", title: "page.revisions", icon: "revisions", view: Revisions, action: "contract_view" },
     ],
   },
@@ -106,6 +119,8 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
     pages: [
       { path: "notices", title: "page.notices", icon: "notices", view: Notices, action: "contract_view" },
       { path: "accounts", title: "page.accounts", icon: "accounts", view: Accounts, action: "accounts_manage" },
+      { path: "keys", title: "page.keys", icon: "devices", view: Keys, action: "accounts_manage" },
+      { path: "notifications", title: "page.notifications", icon: "notices", view: Notifications, action: "access_edit" },
       { path: "consents", title: "page.consents", icon: "consent", view: Consents, action: "contract_view" },
       { path: "erasures", title: "page.erasures", icon: "trash", view: Erasures, action: "erasure_view" },
     ],
@@ -116,7 +131,7 @@ const HIDDEN: Page[] = [
   { path: "mine", title: "page.mine", icon: "accounts", view: Mine },
 ];
 /** Pages that show or change the tenant's document. */
-const DRAFT_PAGES = new Set(["rules", "objects", "nat", "bindings", "gateways", "users", "devices", "draft", "explain"]);
+const DRAFT_PAGES = new Set(["rules", "objects", "nat", "bindings", "gateways", "users", "devices", "notifications", "draft", "explain"]);
 
 export function App() {
   const now = useStore(session);

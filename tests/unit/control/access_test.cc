@@ -144,6 +144,7 @@ class PeopleTest : public testing::Test {
     People::Environment environment;
     environment.now = [this] { return now_; };
     environment.steady = [this] { return now_; };
+    environment.boot = boot_;
     environment.elsewhere = [](const std::function<void()>& work, const std::function<void()>& then) {
       return work(), then(), true;
     };
@@ -203,6 +204,7 @@ class PeopleTest : public testing::Test {
 
   std::filesystem::path folder_;
   std::int64_t now_ = 1'800'000'000;
+  std::string boot_ = "one";
   model::SignIn rules_;
   model::TenantSignIn tenant_rules_;
   Address source_ = *parse_address("192.0.2.1");
@@ -361,6 +363,77 @@ TEST_F(PeopleTest, OneSourceMayNotTryWithoutEnd) {
   EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", *parse_address("192.0.2.2"))).status, 401U);
   now_ += 61;
   EXPECT_EQ(std::get<Refusal>(sign_in("nobody", "x", "", source_)).status, 401U);
+}
+
+TEST_F(PeopleTest, ASessionOutlivesTheDaemonButNotItsEndItsAccountOrTheMachine) {
+  const std::string secret = enrol(invite("owner", "owner"));
+  const std::string reader = enrol(invite("reader", "read"));
+  const auto begin = [&](const std::string& account, const std::string& with) {
+    now_ += 30;
+    return std::get<People::SignedIn>(sign_in(account, kPassword, with, source_)).token;
+  };
+  const auto token = begin("owner@acm00000001", secret);
+  const auto before = people_->find(token, source_, false);
+  start();
+  const auto after = people_->find(token, source_, false);
+  ASSERT_TRUE(after);
+  EXPECT_EQ(after->account, "owner@acm00000001");
+  EXPECT_EQ(after->csrf, before->csrf);
+  EXPECT_FALSE(people_->find(token + "x", source_, false));
+  const auto other = begin("owner@acm00000001", secret);
+  people_->sign_out(other);
+  const auto gone = begin("reader@acm00000001", reader);
+  EXPECT_FALSE(people_->remove(kTenant, "reader@acm00000001"));
+  start();
+  EXPECT_FALSE(people_->find(other, source_, false)) << "it was ended before";
+  EXPECT_FALSE(people_->find(gone, source_, false));
+  for (const auto& record : *store_->records(RecordKind::kSession)) {
+    EXPECT_EQ((record.key + record.value).find(token), std::string::npos) << "the token itself is nowhere";
+  }
+  now_ += 14 * 60 + 59 - 60;  // idle since it was last noted, at least
+  EXPECT_TRUE(people_->find(token, source_, true));
+  now_ += 61;
+  start();
+  EXPECT_FALSE(people_->find(token, source_, false)) << "its idle time ran while nobody was there";
+  const auto last = begin("owner@acm00000001", secret);
+  boot_ = "two";
+  start();
+  EXPECT_FALSE(people_->find(last, source_, false)) << "after a start of the machine nobody knows how old it is";
+  EXPECT_TRUE(store_->records(RecordKind::kSession)->empty());
+}
+
+TEST_F(PeopleTest, AnAccountThatAsksForACertificateIsNotEnteredWithoutItAndNobodyShutsHimselfOut) {
+  const std::string secret = enrol(invite("owner", "owner"));
+  const std::string certificate(32, '\x5a');
+  std::string text;
+  for (int i = 0; i < 32; ++i) text += "5a";
+  api::Account account;
+  account.set_role("owner");
+  account.add_certificates(text);
+  Principal own{.account = "owner@acm00000001", .role = Role::kOwner, .tenant = kTenant, .must = "", .csrf = "", .source = source_};
+  EXPECT_EQ(std::get<Refusal>(people_->change(kTenant, "owner@acm00000001", account, own)).path, "account.certificates");
+  own.certificate = certificate;
+  ASSERT_TRUE(std::holds_alternative<api::Account>(people_->change(kTenant, "owner@acm00000001", account, own)));
+  now_ += 30;
+  EXPECT_FALSE(enters("owner@acm00000001", secret));
+  now_ += 30;
+  api::LoginRequest request;
+  request.set_account("owner@acm00000001");
+  request.set_password(kPassword);
+  request.set_code(totp_code(secret, static_cast<std::uint64_t>(now_ / 30)));
+  std::string token;
+  people_->sign_in(
+      request, source_,
+      [&](const std::variant<People::SignedIn, Refusal>& outcome) {
+        if (const auto* in = std::get_if<People::SignedIn>(&outcome)) token = in->token;
+      },
+      certificate);
+  ASSERT_FALSE(token.empty());
+  EXPECT_FALSE(people_->find(token, source_, false)) << "a stolen cookie over another connection";
+  EXPECT_FALSE(people_->find(token, source_, false, std::string(32, 'x')));
+  EXPECT_TRUE(people_->find(token, source_, false, certificate)) << "and it has ended nothing";
+  account.set_certificates(0, "5a5a");
+  EXPECT_EQ(std::get<Refusal>(people_->change(kTenant, "owner@acm00000001", account, own)).path, "account.certificates[0]");
 }
 
 }  // namespace

@@ -41,21 +41,21 @@ export const api = {
     ask<T.Config>("GET", of(tenant, "config"), { query: { revision: revision || undefined } }),
   check: (tenant: string, document: T.Document) => ask<T.CheckReply>("POST", of(tenant, "config/check"), { body: { document } }),
   commit: (tenant: string, document: T.Document, base: number, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", of(tenant, "config/commit"), {
+    ask<T.CommitReply | T.Approval>("POST", of(tenant, "config/commit"), {
       body: { document, comment, confirm_seconds },
       match: base,
       key: once(),
     }),
   confirm: (tenant: string, revision: number) => ask<T.CommitReply>("POST", of(tenant, "config/confirm"), { body: { revision } }),
   roll_back: (tenant: string, revision: number, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", of(tenant, "config/rollback"), { body: { revision, comment, confirm_seconds }, key: once() }),
+    ask<T.CommitReply | T.Approval>("POST", of(tenant, "config/rollback"), { body: { revision, comment, confirm_seconds }, key: once() }),
   revisions: (tenant: string) => ask<T.RevisionList>("GET", of(tenant, "config/revisions"), { query: { limit: 100 } }),
   diff: (tenant: string, from: number, to: number) =>
     ask<T.DiffReply>("GET", of(tenant, "config/diff"), { query: { from, to: to || undefined } }),
   export_config: (tenant: string, passphrase: string) =>
     ask<T.File>("POST", of(tenant, "config/export"), { body: { passphrase } }),
   import_config: (tenant: string, text: string, passphrase: string, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", of(tenant, "config/import"), {
+    ask<T.CommitReply | T.Approval>("POST", of(tenant, "config/import"), {
       body: { text, passphrase, comment, confirm_seconds },
       key: once(),
     }),
@@ -91,13 +91,23 @@ export const api = {
     ask<T.Erasure>("POST", of(tenant, "erasures"), { body, key: once() }),
   withdraw_erasure: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `erasures/${word(id)}`)),
   erase_early: (tenant: string, id: string) => ask<T.Erasure>("POST", of(tenant, `erasures/${word(id)}/early`), { body: {} }),
+  keys: (tenant: string) => ask<T.ApiKeyList>("GET", of(tenant, "keys")),
+  add_key: (tenant: string, key: Partial<T.ApiKey>) => ask<T.ApiKeySecret>("POST", of(tenant, "keys"), { body: { key } }),
+  revoke_key: (tenant: string, id: string) => ask<unknown>("DELETE", of(tenant, `keys/${word(id)}`)),
+  approvals: (tenant: string) => ask<T.ApprovalList>("GET", of(tenant, "approvals")),
+  approve: (tenant: string, id: string) => ask<T.Approval>("POST", of(tenant, `approvals/${word(id)}/approve`), { body: {} }),
+  refuse_approval: (tenant: string, id: string, reason: string) =>
+    ask<T.Approval>("POST", of(tenant, `approvals/${word(id)}/refuse`), { body: { reason } }),
+  deliveries: (tenant: string) => ask<T.DeliveryList>("GET", of(tenant, "notifications")),
+  test_notification: (tenant: string, target: string) =>
+    ask<T.Counted>("POST", of(tenant, "notifications/test"), { body: { target } }),
 
   status: () => rows("platform/status"),
   tenant_use: () => rows("platform/tenants"),
   platform_config: () => ask<T.Config>("GET", "platform/config"),
   platform_check: (document: unknown) => ask<T.CheckReply>("POST", "platform/config/check", { body: { document } }),
   platform_commit: (document: unknown, base: number, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply>("POST", "platform/config/commit", {
+    ask<T.CommitReply | T.Approval>("POST", "platform/config/commit", {
       body: { document, comment, confirm_seconds },
       match: base,
       key: once(),
@@ -112,5 +122,16 @@ export const api = {
   all_notices: () => ask<T.NoticeList>("GET", "platform/notices"),
   add_notice: (notice: T.Notice) => ask<T.Notice>("POST", "platform/notices", { body: { notice } }),
   change_notice: (id: string, notice: T.Notice) => ask<T.Notice>("PUT", `platform/notices/${word(id)}`, { body: { notice } }),
+  platform_keys: () => ask<T.ApiKeyList>("GET", "platform/keys"),
+  add_platform_key: (key: Partial<T.ApiKey>) => ask<T.ApiKeySecret>("POST", "platform/keys", { body: { key } }),
+  revoke_platform_key: (id: string) => ask<unknown>("DELETE", `platform/keys/${word(id)}`),
+  platform_approvals: () => ask<T.ApprovalList>("GET", "platform/approvals"),
+  approve_platform: (id: string) => ask<T.Approval>("POST", `platform/approvals/${word(id)}/approve`, { body: {} }),
+  refuse_platform_approval: (id: string, reason: string) =>
+    ask<T.Approval>("POST", `platform/approvals/${word(id)}/refuse`, { body: { reason } }),
+  clock: () => ask<T.Clock>("GET", "platform/clock"),
   platform_audit: (before = "") => ask<T.AuditList>("GET", "platform/audit", { query: { limit: 100, before } }),
 };
+
+/** Not done but kept: a second person has to let it happen. */
+export const waits_for_approval = (reply: T.CommitReply | T.Approval): reply is T.Approval => "state" in reply;

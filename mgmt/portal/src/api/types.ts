@@ -238,6 +238,7 @@ export interface Account {
   last_login?: string;
   mail?: string;
   sessions?: number;
+  certificates?: string[];
 }
 export interface AccountList {
   accounts?: Account[];
@@ -352,6 +353,7 @@ export interface Document {
   devices?: NamedItem[];
   device_policies?: NamedItem[];
   radius?: NamedItem[];
+  notifications?: NamedItem[];
   [field: string]: unknown;
 }
 export type ListName =
@@ -369,4 +371,68 @@ export type ListName =
   | "devices"
   | "device_policies"
   | "ports"
-  | "radius";
+  | "radius"
+  | "notifications";
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  role: string;
+  read_only?: boolean;
+  sources?: string[];
+  valid_until: string;
+  certificate?: string;
+  certificate_alone?: boolean;
+  created_by?: string;
+  created?: string;
+  last_use?: string;
+  last_source?: string;
+  expired?: boolean;
+}
+export interface ApiKeyList {
+  keys?: ApiKey[];
+  roles?: string[];
+}
+export interface ApiKeySecret {
+  key: ApiKey;
+  secret?: string;
+}
+export interface Approval {
+  id: string;
+  method: string;
+  asked_by: string;
+  asked: string;
+  state: string;
+  decided_by?: string;
+  decided?: string;
+  comment?: string;
+  reason?: string;
+  changes?: string[];
+  own?: boolean;
+}
+export interface ApprovalList {
+  approvals?: Approval[];
+  four_eyes?: boolean;
+}
+export interface DeliveryState {
+  id: string;
+  target?: string;
+  webhook?: boolean;
+  event: string;
+  at: string;
+  tries?: number;
+  next?: string;
+  last_error?: string;
+}
+export interface DeliveryList {
+  deliveries?: DeliveryState[];
+  events?: string[];
+  relay?: boolean;
+  webhooks?: boolean;
+}
+export interface Clock {
+  synchronised?: boolean;
+  error_milliseconds?: number;
+  last_step?: string;
+  last_step_seconds?: number;
+}

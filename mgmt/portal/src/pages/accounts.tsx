@@ -205,7 +205,7 @@ function AccountForm({
   const put = (values: Partial<Account>) => set((old) => ({ ...old, ...values }));
   const role = (value: string) => ({ value, text: `${t_or(`role.${value}`, value)}` });
   async function save() {
-    const { role: as, display_name, sources, valid_until, disabled, mail } = now;
+    const { role: as, display_name, sources, valid_until, disabled, mail, certificates } = now;
     const body = {
       role: as ?? "",
       display_name: display_name ?? "",
@@ -213,6 +213,7 @@ function AccountForm({
       valid_until: valid_until ?? "",
       disabled: !!disabled,
       mail: mail ?? "",
+      certificates: certificates ?? [],
     };
     if (account) {
       await acts.change!(account.id, body);
@@ -264,6 +265,15 @@ function AccountForm({
           onChange={(sources) => put({ sources })}
           placeholder="198.51.100.0/24"
         />
+        {account && (
+          <ListField
+            wide
+            label={t("accounts.certificates")}
+            hint={t("accounts.certificates_hint")}
+            value={now.certificates ?? []}
+            onChange={(certificates) => put({ certificates })}
+          />
+        )}
         {account && (
           <CheckField wide label={t("accounts.disabled")} value={!!now.disabled} onChange={(disabled) => put({ disabled })} />
         )}

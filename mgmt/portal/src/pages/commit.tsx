@@ -3,7 +3,7 @@
 import { FindingPlace } from "./finding";
 import { useEffect, useState } from "preact/hooks";
 import { Refusal } from "../api/http";
-import { api } from "../api/methods";
+import { api, waits_for_approval } from "../api/methods";
 import type { Change, CheckReply, Finding } from "../api/types";
 import { changed, discard_draft, draft, open_draft, see_waiting, waiting } from "../state/draft";
 import { go } from "../state/route";
@@ -80,6 +80,10 @@ function CommitForm({ reply }: { reply: CheckReply }) {
       sessionStorage.removeItem(`draft:${one.tenant}`);
       draft.set(null);
       await open_draft(one.tenant);
+      if (waits_for_approval(done)) {
+        say(t("approvals.asked"), "warn");
+        return go("approvals");
+      }
       say(
         t(done.confirm_seconds ? "draft.waits" : "draft.done", {
           revision: done.revision,

@@ -224,3 +224,34 @@ export function words_of(document: Document, from: ListName[] | "zones"): string
       .map((item) => item.name),
   );
 }
+export const NOTIFICATIONS: ItemKind = {
+  list: "notifications",
+  title: "page.notifications",
+  lead: "notify.lead",
+  columns: ["mail", "webhook", "events"],
+  fresh: { name: "" },
+  action: "access_edit",
+  fields: [
+    named,
+    { key: "mail", label: "notify.mail", kind: "words", wide: true, example: "ops@example.com" },
+    {
+      key: "webhook",
+      label: "notify.webhook",
+      hint: "notify.webhook_hint",
+      kind: "text",
+      wide: true,
+      example: "https://hook.example.com/unit",
+    },
+    { key: "signing_key", label: "notify.key", hint: "notify.key_hint", kind: "text" },
+    { key: "ca", label: "notify.ca", kind: "area", wide: true },
+    {
+      key: "events",
+      label: "notify.events",
+      hint: "notify.events_hint",
+      kind: "words",
+      wide: true,
+      example: "incident, commit, quarantine",
+    },
+    { key: "details", label: "notify.details", hint: "notify.details_hint", kind: "flag" },
+  ],
+};

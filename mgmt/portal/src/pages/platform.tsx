@@ -18,11 +18,17 @@ export function Platform() {
   useLanguage();
   const status = useLoad(api.status, [], 5000);
   const tenants = useLoad(api.tenant_use, [], 10_000);
+  const clock = useLoad(api.clock, [], 10_000);
   const { tenants: open } = useStore(session)!;
   return (
     <>
       <PageHead title={t("page.platform")} lead={t("platform.lead")} />
       <div class="stack">
+        {clock.value && (
+          <Note tone={clock.value.synchronised ? "good" : "warn"}>
+            {t(clock.value.synchronised ? "clock.kept" : "clock.free", { ms: number(Math.ceil(clock.value.error_milliseconds ?? 0)) })}
+          </Note>
+        )}
         <Loaded from={status}>
           {({ rows, note }) => {
             const value = (item: string) => rows.find((row) => row["item"] === item)?.["value"] ?? "–";

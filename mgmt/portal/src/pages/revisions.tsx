@@ -2,7 +2,7 @@
 // What was in force, what changed from one revision to the next, the way back, and the tenant's own copy.
 import { useState } from "preact/hooks";
 import { save_blob } from "../api/http";
-import { api } from "../api/methods";
+import { api, waits_for_approval } from "../api/methods";
 import type { Revision } from "../api/types";
 import { draft, see_waiting } from "../state/draft";
 import { may, session } from "../state/session";
@@ -171,6 +171,10 @@ function BackDialog({
             icon="undo"
             run={async () => {
               const done = await api.roll_back(tenant, revision.number, comment, 120);
+              if (waits_for_approval(done)) {
+                say(t("approvals.asked"), "warn");
+                return onDone();
+              }
               draft.set(null);
               see_waiting(tenant, {
                 waiting_confirmation: done.confirm_seconds ? done.revision : 0,
@@ -243,6 +247,7 @@ function Backup({ tenant, again }: { tenant: string; again: () => void }) {
             disabled={!file || !may("commit")}
             run={async () => {
               const done = await api.import_config(tenant, file!.text, phrase, t("backup.comment", { name: file!.name }), 120);
+              if (waits_for_approval(done)) return say(t("approvals.asked"), "warn");
               draft.set(null);
               say(t("draft.waits", { revision: done.revision }), "warn");
               again();

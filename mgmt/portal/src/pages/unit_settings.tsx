@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The unit's own document: cards, uplinks, guards, and of the tenants what the provider assigns (Ports, Bindings, routes, quotas).
 import { useEffect, useState } from "preact/hooks";
-import { api } from "../api/methods";
+import { api, waits_for_approval } from "../api/methods";
 import type { CheckReply, Config } from "../api/types";
 import { say } from "../state/toasts";
 import { t, useLanguage } from "../text/text";
@@ -68,6 +68,7 @@ function Editor({ config, onDone }: { config: Config; onDone: (wait: Wait | null
   }
   async function commit() {
     const done = await api.platform_commit(JSON.parse(text), config.revision, comment, Number(seconds));
+    if (waits_for_approval(done)) return say(t("approvals.asked"), "warn");
     const whole = done.confirm_seconds ?? 0;
     say(
       t(whole ? "draft.waits" : "draft.done", { revision: done.revision, ms: Math.round(done.milliseconds ?? 0) }),
