@@ -28,7 +28,7 @@ struct Options {
 
 constexpr const char* kUsage =
     "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]... [--vpn-uid UID]...\n"
-    "                [--mgmt-uid UID]...\n"
+    "                [--mgmt-uid UID]... [--export-uid UID]...\n"
     "       controld --check FILE    check a document, print what is wrong, change nothing\n"
     "       controld --permissions   print docs/permissions.md\n";
 
@@ -44,6 +44,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
                           {"log-uid", required_argument, nullptr, 'l'},
                           {"vpn-uid", required_argument, nullptr, 'v'},
                           {"mgmt-uid", required_argument, nullptr, 'm'},
+                          {"export-uid", required_argument, nullptr, 'x'},
                           {"permissions", no_argument, nullptr, 'p'},
                           {"check", required_argument, nullptr, 'c'},
                           {"help", no_argument, nullptr, 'h'},
@@ -56,7 +57,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
       out.state_dir = optarg;
     } else if (letter == 'c') {
       out.check_file = optarg;
-    } else if (letter == 'u' || letter == 'l' || letter == 'v' || letter == 'm') {
+    } else if (letter == 'u' || letter == 'l' || letter == 'v' || letter == 'm' || letter == 'x') {
       uid_t uid = 0;
       const char* end = optarg + std::strlen(optarg);
       const auto [stop, status] = std::from_chars(static_cast<const char*>(optarg), end, uid);
@@ -64,6 +65,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
       auto& list = letter == 'u'   ? out.admission.everything
                    : letter == 'l' ? out.admission.names
                    : letter == 'm' ? out.admission.mgmt
+                   : letter == 'x' ? out.admission.exports
                                    : out.admission.vpn;
       list.push_back(uid);
     } else if (letter == 'p') {

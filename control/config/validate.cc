@@ -43,6 +43,7 @@ class Document {
     check_shares();
     check_guards();
     validate_sign_in(reporter_, model_.sign_in(), Path(root_, "sign_in"));
+    validate_exports(reporter_, model_, nullptr, Path(root_, "log_exports"));
   }
 
  private:

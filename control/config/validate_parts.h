@@ -65,6 +65,9 @@ void validate_radius(Reporter& reporter, const model::Tenant& tenant, const Path
 void validate_sign_in(Reporter& reporter, const model::SignIn& sign_in, const Path& path);
 void validate_sign_in(Reporter& reporter, const model::TenantSignIn& sign_in, const Path& path);
 
+/// Collectors of records, a tenant's or the provider's own (`tenant` is nullptr then).
+void validate_exports(Reporter& reporter, const model::Configuration& model, const model::Tenant* tenant, const Path& path);
+
 /// Reports a number outside least..most.
 void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
                   std::uint32_t most);

@@ -598,6 +598,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_devices(reporter, tenant, path);
   validate_radius(reporter, tenant, path, ports);
   validate_sign_in(reporter, tenant.sign_in(), Path(path, "sign_in"));
+  validate_exports(reporter, model, &tenant, path);
 }
 
 }  // namespace sekisho::control

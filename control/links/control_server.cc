@@ -68,6 +68,7 @@ void ControlServer::admit(IpcConnection connection) {
     if (listed(admission_.names)) questions.push_back(ipc::ToControl::kGetNames);
     if (listed(admission_.vpn)) questions.insert(questions.end(), {ipc::ToControl::kGetVpnConfig, ipc::ToControl::kVpnReady});
     if (listed(admission_.mgmt)) questions.push_back(ipc::ToControl::kApiCall);
+    if (listed(admission_.exports)) questions.push_back(ipc::ToControl::kGetExportPlan);
     if (questions.empty()) return;
   }
   auto client = std::make_unique<Client>(io_, std::move(connection), *uid, std::move(questions));

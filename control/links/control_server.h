@@ -37,6 +37,7 @@ struct Admission {
   std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
   std::vector<uid_t> mgmt = {};   ///< may call the API for people who are signed in, and nothing else: mgmtd
   std::vector<uid_t> vpn = {};    ///< may ask for the configuration of remote access, and for operators' questions: iked
+  std::vector<uid_t> exports = {};  ///< may ask where records go, and nothing else: exportd
 };
 
 /// control.sock: admits peers by uid, reads one request at a time from each, writes one answer. A client that sends what
