@@ -11,8 +11,10 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string_view>
 
 #include "base/describe.h"
+#include "base/ipc/keying_daemon.h"
 #include "control/access/roles.h"
 #include "control/daemon.h"
 
@@ -27,8 +29,9 @@ struct Options {
 };
 
 constexpr const char* kUsage =
-    "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]... [--vpn-uid UID]...\n"
-    "                [--mgmt-uid UID]...\n"
+    "usage: controld [--run-dir DIR] [--state-dir DIR] [--allow-uid UID]... [--log-uid UID]... [--vpn-uid [KIND=]UID]...\n"
+    "                [--mgmt-uid UID]... [--export-uid UID]...\n"
+    "                KIND: ike (without), ikev1, ppp or pptp\n"
     "       controld --check FILE    check a document, print what is wrong, change nothing\n"
     "       controld --permissions   print docs/permissions.md\n";
 
@@ -44,6 +47,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
                           {"log-uid", required_argument, nullptr, 'l'},
                           {"vpn-uid", required_argument, nullptr, 'v'},
                           {"mgmt-uid", required_argument, nullptr, 'm'},
+                          {"export-uid", required_argument, nullptr, 'x'},
                           {"permissions", no_argument, nullptr, 'p'},
                           {"check", required_argument, nullptr, 'c'},
                           {"help", no_argument, nullptr, 'h'},
@@ -56,15 +60,22 @@ std::optional<Options> parse_options(int argc, char** argv) {
       out.state_dir = optarg;
     } else if (letter == 'c') {
       out.check_file = optarg;
-    } else if (letter == 'u' || letter == 'l' || letter == 'v' || letter == 'm') {
+    } else if (letter == 'u' || letter == 'l' || letter == 'v' || letter == 'm' || letter == 'x') {
       uid_t uid = 0;
-      const char* end = optarg + std::strlen(optarg);
-      const auto [stop, status] = std::from_chars(static_cast<const char*>(optarg), end, uid);
-      if (status != std::errc{} || stop != end) return std::nullopt;
+      const std::string_view value = optarg;
+      const std::size_t equals = letter == 'v' ? value.find('=') : std::string_view::npos;
+      const auto daemon = equals == std::string_view::npos ? std::optional(KeyingDaemon::kIkeV2) : keying_daemon_named(value.substr(0, equals));
+      const std::string_view digits = equals == std::string_view::npos ? value : value.substr(equals + 1);
+      const auto [stop, status] = std::from_chars(digits.data(), digits.data() + digits.size(), uid);
+      if (!daemon || status != std::errc{} || stop != digits.data() + digits.size()) return std::nullopt;
+      if (letter == 'v') {
+        out.admission.vpn.emplace_back(uid, *daemon);
+        continue;
+      }
       auto& list = letter == 'u'   ? out.admission.everything
                    : letter == 'l' ? out.admission.names
                    : letter == 'm' ? out.admission.mgmt
-                                   : out.admission.vpn;
+                                   : out.admission.exports;
       list.push_back(uid);
     } else if (letter == 'p') {
       std::fputs(permissions_page().c_str(), stdout);

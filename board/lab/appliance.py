@@ -16,10 +16,10 @@ from .topology import SERVICE_WIRE, TREE, gateway_interfaces
 
 _SOCKET_PATH_MAX = 107  # sun_path without its terminating zero
 _USERS = {"dataplaned": "sekisho-dp", "controld": "sekisho-ctl", "logd": "sekisho-log", "iked": "sekisho-ike", "iked1": "sekisho-ike1", "tunneld": "sekisho-tun",
-          "pptpd": "sekisho-pptp", "mgmtd": "sekisho-mgmt"}
+          "pptpd": "sekisho-pptp", "mgmtd": "sekisho-mgmt", "exportd": "sekisho-exp"}
 _KINDS = {"iked": "ike", "iked1": "ikev1", "tunneld": "ppp", "pptpd": "pptp"}  # of tunnel.sock
 _SOCKETS = {"dataplaned": ("dataplane.sock", "rings.sock"), "controld": ("control.sock",), "logd": ("export.sock", "event.sock"), "iked": (), "iked1": (), "tunneld": (),
-            "pptpd": (), "mgmtd": ()}
+            "pptpd": (), "mgmtd": (), "exportd": ()}
 
 
 def default_binaries():
@@ -135,7 +135,7 @@ class Appliance:
     def _listens(self, name):
         if self.processes[name].poll() is not None:
             raise LabError(f"{name} ended with {self.processes[name].returncode}:\n{self.output(name)[-2000:]}")
-        if name in ("iked", "iked1", "tunneld", "pptpd", "mgmtd"):  # they make no socket here
+        if name in ("iked", "iked1", "tunneld", "pptpd", "mgmtd", "exportd"):  # they make no socket here
             return f"{name.rstrip('1')}: ready" in self.output(name)[self._said:]
         return all((self.run_dir / sock).is_socket() for sock in _SOCKETS[name])
 
@@ -158,11 +158,14 @@ class Appliance:
 
     def _controld_argv(self):
         return [str(self.binaries / "controld"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root / "config"),
-                "--log-uid", self._uid("logd"), "--mgmt-uid", self._uid("mgmtd"), *self._for_keying("--vpn-uid")]
+                "--log-uid", self._uid("logd"), "--mgmt-uid", self._uid("mgmtd"), "--export-uid", self._uid("exportd"), *[word for name in self.keying for word in ("--vpn-uid", f"{_KINDS[name]}={self._uid(name)}")]]
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
-                "--allow-uid", self._uid("controld"), "--event-uid", self._uid("controld"), *self._for_keying("--event-uid")]
+                "--allow-uid", self._uid("controld"), "--event-uid", self._uid("controld"), "--exporter-uid", self._uid("exportd"), *self._for_keying("--event-uid")]
+
+    def _exportd_argv(self):
+        return [str(self.binaries / "exportd"), "--run-dir", str(self.run_dir), "--prove-after-ms", "2000"]
 
     def _iked_argv(self):
         return [str(self.binaries / "iked"), "--run-dir", str(self.run_dir)]
@@ -187,7 +190,7 @@ class Appliance:
     def stop(self):
         """Ends all daemons the polite way, then the other way; returns the exit statuses of those that were running."""
         statuses = {}
-        for name in ("mgmtd", "pptpd", "tunneld", "iked1", "iked", "logd", "controld", "dataplaned"):
+        for name in ("exportd", "mgmtd", "pptpd", "tunneld", "iked1", "iked", "logd", "controld", "dataplaned"):
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 continue

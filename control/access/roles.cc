@@ -28,7 +28,7 @@ constexpr std::array kMatrix{
     Line{api::COMMIT,           "YYYY---C--", "put changes in force"},
     Line{api::USERS_VIEW,       "YY-Y-Y-c--", "users, groups, devices, gateways, who is in: see"},
     Line{api::USERS_EDIT,       "YY-Y---C--", "users, groups, devices: change"},
-    Line{api::ACCESS_EDIT,      "YY-----C--", "gateways, pools, RADIUS: change"},
+    Line{api::ACCESS_EDIT,      "YY-----C--", "gateways, pools, RADIUS, collectors of records: change"},
     Line{api::BINDINGS_VIEW,    "YYY--YYc--", "Ports, Bindings, violations: see"},
     Line{api::BINDINGS_ASSIGN,  "------Y---", "Ports, Bindings, routes, quotas: assign"},
     Line{api::QUARANTINE_END,   "YYY---YC--", "end a quarantine"},

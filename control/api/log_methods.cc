@@ -166,11 +166,37 @@ void download_state(const CallPtr& call, ApiWorld& world) {
   });
 }
 
+void list_exports(const CallPtr& call, ApiWorld& world) {
+  ControlRequest asked;
+  asked.message.mutable_log()->mutable_get_status()->set_service_code(call->tenant);
+  world.ask(std::move(asked), [call](ControlAnswer answer) {
+    ipc::LogStatus status = answer.message.log().status();
+    if (status.in_fd()) {
+      const auto blob = take_blob(std::move(answer.fd));
+      if (!blob || !status.ParseFromString(*blob)) return call->refuse(unavailable("the state of the log cannot be read"));
+    }
+    if (Refusal refusal = refusal_of(answer, "", answer.message.log().has_status())) return call->refuse(refusal);
+    api::LogExportStates out;
+    for (const ipc::LogTargetStatus& target : status.targets()) {
+      if (target.service_code() != call->tenant) continue;
+      auto& one = *out.add_exports();
+      one.set_name(target.name()), one.set_kind(target.kind()), one.set_up(target.up()), one.set_error(target.error());
+      if (target.since_ns() != 0) one.mutable_since()->set_seconds(static_cast<std::int64_t>(target.since_ns() / kSecondNs));
+      one.set_sent(static_cast<double>(target.sent()));
+      one.set_waiting(static_cast<double>(target.waiting()));
+      one.set_lost(static_cast<double>(target.lost()));
+      one.set_duplicated(static_cast<double>(target.duplicated()));
+    }
+    call->reply(out);
+  });
+}
+
 }  // namespace
 
 void add_log_methods(Handlers& out, ApiWorld& world) {
   out["SearchLogs"] = [&world](const CallPtr& call) { search(call, world); };
   out["DownloadLogs"] = [&world](const CallPtr& call) { download(call, world); };
+  out["ListLogExports"] = [&world](const CallPtr& call) { list_exports(call, world); };
   out["GetDownload"] = [&world](const CallPtr& call) { download_state(call, world); };
 }
 

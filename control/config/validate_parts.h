@@ -70,6 +70,9 @@ void validate_notify(Reporter& reporter, const model::Notify& notify, const Path
 void validate_targets(Reporter& reporter, const google::protobuf::RepeatedPtrField<model::NotificationTarget>& targets,
                       const Path& path, std::string_view field);
 
+/// Collectors of records, a tenant's or the provider's own (`tenant` is nullptr then).
+void validate_exports(Reporter& reporter, const model::Configuration& model, const model::Tenant* tenant, const Path& path);
+
 /// Reports a number outside least..most.
 void check_within(Reporter& reporter, const Path& path, const std::string& field, std::uint32_t value, std::uint32_t least,
                   std::uint32_t most);

@@ -599,6 +599,7 @@ void validate_tenant(Reporter& reporter, const model::Configuration& model, cons
   validate_radius(reporter, tenant, path, ports);
   validate_sign_in(reporter, tenant.sign_in(), Path(path, "sign_in"));
   validate_targets(reporter, tenant.notifications(), path, "notifications");
+  validate_exports(reporter, model, &tenant, path);
 }
 
 }  // namespace sekisho::control

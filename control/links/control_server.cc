@@ -15,6 +15,13 @@ using boost::asio::posix::stream_descriptor;
 constexpr mode_t kSocketMode = 0660;
 constexpr auto kPauseAfterAccept = 100ms;  // after a failing accept, such as out of descriptors
 
+/// Which keying daemon the sender says it is, of messages that say so.
+std::optional<std::uint32_t> daemon_of(const ipc::ToControl& message) {
+  if (message.has_get_vpn_config()) return message.get_vpn_config().daemon();
+  if (message.has_vpn_ready()) return message.vpn_ready().daemon();
+  return std::nullopt;
+}
+
 }  // namespace
 
 ControlServer::ControlServer(boost::asio::io_context& io, Admission admission, Handler handler)
@@ -64,13 +71,17 @@ void ControlServer::admit(IpcConnection connection) {
   if (!uid || clients_.size() >= kClientsMax) return;
   const auto listed = [&uid](const std::vector<uid_t>& uids) { return std::find(uids.begin(), uids.end(), *uid) != uids.end(); };
   std::vector<ipc::ToControl::BodyCase> questions;
+  std::uint32_t daemons = kAllKeyingDaemons;
   if (*uid != 0 && !listed(admission_.everything)) {
     if (listed(admission_.names)) questions.push_back(ipc::ToControl::kGetNames);
-    if (listed(admission_.vpn)) questions.insert(questions.end(), {ipc::ToControl::kGetVpnConfig, ipc::ToControl::kVpnReady});
+    daemons = 0;
+    for (const auto& [keyer, daemon] : admission_.vpn) daemons |= keyer == *uid ? bit_of(daemon) : 0U;
+    if (daemons != 0) questions.insert(questions.end(), {ipc::ToControl::kGetVpnConfig, ipc::ToControl::kVpnReady});
     if (listed(admission_.mgmt)) questions.insert(questions.end(), {ipc::ToControl::kApiCall, ipc::ToControl::kDeliveryWork});
+    if (listed(admission_.exports)) questions.push_back(ipc::ToControl::kGetExportPlan);
     if (questions.empty()) return;
   }
-  auto client = std::make_unique<Client>(io_, std::move(connection), *uid, std::move(questions));
+  auto client = std::make_unique<Client>(io_, std::move(connection), *uid, std::move(questions), daemons);
   boost::system::error_code failed;
   client->readable.assign(::dup(client->connection.fd()), failed);
   if (failed) return;
@@ -95,7 +106,9 @@ void ControlServer::read_request(std::uint64_t client) {
     return;
   }
   const auto& may = from.questions;
-  if (!may.empty() && std::find(may.begin(), may.end(), request.message.body_case()) == may.end()) {
+  const bool admitted = may.empty() || std::find(may.begin(), may.end(), request.message.body_case()) != may.end();
+  const auto daemon = daemon_of(request.message);
+  if (!admitted || (daemon && (*daemon >= kKeyingDaemons || (from.daemons >> *daemon & 1) == 0))) {
     clients_.erase(client);
     return;
   }

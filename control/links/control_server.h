@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/ipc/keying_daemon.h"
 #include "base/ipc/seqpacket.h"
 #include "base/proto/control_mgmt.pb.h"
 
@@ -36,7 +37,8 @@ struct Admission {
   std::vector<uid_t> everything;  ///< may ask anything
   std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
   std::vector<uid_t> mgmt = {};   ///< may call the API for people who are signed in, send messages, and nothing else: mgmtd
-  std::vector<uid_t> vpn = {};    ///< may ask for the configuration of remote access, and for operators' questions: iked
+  std::vector<std::pair<uid_t, KeyingDaemon>> vpn = {};  ///< may ask for the configuration of remote access, and for operators' questions, as this daemon
+  std::vector<uid_t> exports = {};  ///< may ask where records go, and nothing else: exportd
 };
 
 /// control.sock: admits peers by uid, reads one request at a time from each, writes one answer. A client that sends what
@@ -55,12 +57,13 @@ class ControlServer {
 
  private:
   struct Client {
-    Client(boost::asio::io_context& io, IpcConnection c, uid_t u, std::vector<ipc::ToControl::BodyCase> q)
-        : connection(std::move(c)), readable(io), uid(u), questions(std::move(q)) {}
+    Client(boost::asio::io_context& io, IpcConnection c, uid_t u, std::vector<ipc::ToControl::BodyCase> q, std::uint32_t d)
+        : connection(std::move(c)), readable(io), uid(u), questions(std::move(q)), daemons(d) {}
     IpcConnection connection;
     boost::asio::posix::stream_descriptor readable;
     uid_t uid;
     std::vector<ipc::ToControl::BodyCase> questions;  ///< it may ask; empty: all
+    std::uint32_t daemons;  ///< it may say it is, a bit each (bit_of)
   };
   void wait_accept();
   void accept_all();

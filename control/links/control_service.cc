@@ -13,6 +13,7 @@
 #include "base/service_code.h"
 #include "control/api/acts.h"
 #include "control/compile/compiler.h"
+#include "control/compile/export_plan.h"
 #include "control/compile/vpn_config.h"
 #include "control/config/diff.h"
 #include "control/links/answer.h"
@@ -173,6 +174,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return write_vpn_profile(request, reply);
     case ipc::ToControl::kGetVpnConfig:
       return get_vpn_config(request, reply);
+    case ipc::ToControl::kGetExportPlan:
+      return get_export_plan(request, reply);
     case ipc::ToControl::kVpnReady:
       return vpn_.ready(request, std::move(reply));
     case ipc::ToControl::kChangeVpn:
@@ -510,6 +513,24 @@ void ControlService::get_vpn_config(const ControlRequest& request, ControlServer
   body.set_size(bytes.size());
   wipe(bytes);
   if (!blob) return reply(failure("the configuration of remote access cannot be handed over: " + describe(blob.error())));
+  out.fd = std::move(*blob);
+  reply(std::move(out));
+}
+
+void ControlService::get_export_plan(const ControlRequest& request, ControlServer::Reply& reply) {
+  ControlAnswer out;
+  auto& body = *out.message.mutable_export_plan();
+  const Running* now = running();
+  if (now == nullptr) return reply(std::move(out));
+  body.set_generation(now->revision);
+  if (now->revision == request.message.get_export_plan().known()) return reply(std::move(out));
+  ipc::ExportPlan plan = make_export_plan(now->model, now->revision);
+  std::string bytes = plan.SerializeAsString();
+  wipe_secrets(plan);
+  auto blob = make_sealed_blob("sekisho-exports", as_bytes(bytes));
+  body.set_size(bytes.size());
+  wipe(bytes);
+  if (!blob) return reply(failure("the collectors cannot be handed over: " + describe(blob.error())));
   out.fd = std::move(*blob);
   reply(std::move(out));
 }

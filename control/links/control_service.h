@@ -63,6 +63,7 @@ class ControlService {
   void with_document(ControlRequest request, ControlServer::Reply reply);
   void write_vpn_profile(const ControlRequest& request, ControlServer::Reply& reply);
   void get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply);
+  void get_export_plan(const ControlRequest& request, ControlServer::Reply& reply);
   void change_vpn(const ControlRequest& request, ControlServer::Reply reply);
   void show_vpn(const ipc::Show& question, ControlServer::Reply reply);
   void audit(const std::string& operation, uid_t uid, const std::string& comment, std::uint32_t revision,

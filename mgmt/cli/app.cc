@@ -370,6 +370,10 @@ void add_log_care(CLI::App& log, Choice& choice) {
   status->add_option("--tenant", choice.tenant, "service code or name (default: all)");
   status->callback([&] { choice.action = [&](Session& s) { return show_log_status(s, choice.tenant); }; });
 
+  CLI::App* exports = log.add_subcommand("exports", "who gets records as they are stored, and how far behind each is");
+  exports->add_option("--tenant", choice.tenant, "service code or name; without: everybody's");
+  exports->callback([&] { choice.action = [&](Session& s) { return show_log_exports(s, choice.tenant); }; });
+
   CLI::App* erase = log.add_subcommand("erase", "make records unreadable for ever when a contract ends");
   erase->add_option("what", choice.log_erase.what, "schedule, withdraw, now or report")
       ->required()

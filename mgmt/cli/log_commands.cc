@@ -252,26 +252,60 @@ ExitStatus erase_log(Session& session, const LogEraseRequest& request) {
   return ExitStatus::kOk;
 }
 
-ExitStatus show_log_status(Session& session, const std::string& tenant) {
+namespace {
+
+/// What logd says of a tenant, or of all when the text is empty; else why it says nothing.
+std::variant<ipc::LogStatus, ControlError> ask_log_status(Session& session, const std::string& tenant) {
   ipc::ToLog question;
   auto& get = *question.mutable_get_status();
   if (!tenant.empty()) {
     const auto code = service_code_of(session, tenant);
-    if (const auto* error = std::get_if<ControlError>(&code)) return fail(session, *error);
+    if (const auto* error = std::get_if<ControlError>(&code)) return *error;
     get.set_service_code(std::get<std::string>(code));
   }
   auto asked = ask_log(session, std::move(question));
-  if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
+  if (const auto* error = std::get_if<ControlError>(&asked)) return *error;
   auto& answer = std::get<ControlAnswer>(asked);
   ipc::LogStatus status;
   const auto blob = take_blob(answer);
   if (!std::holds_alternative<std::string>(blob) || !status.ParseFromString(std::get<std::string>(blob)))
-    return fail(session, {true, "the state cannot be read"});
+    return ControlError{true, "the state cannot be read"};
+  return status;
+}
+
+void add_column(ipc::Table& table, const char* key, const char* title, bool number) {
+  auto& one = *table.add_columns();
+  one.set_key(key), one.set_title(title), one.set_right(number), one.set_number(number);
+}
+
+}  // namespace
+
+ExitStatus show_log_exports(Session& session, const std::string& tenant) {
+  const auto asked = ask_log_status(session, tenant);
+  if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
   ipc::Table table;
-  const auto column = [&table](const char* key, const char* title, bool number) {
-    auto& one = *table.add_columns();
-    one.set_key(key), one.set_title(title), one.set_right(number), one.set_number(number);
-  };
+  add_column(table, "service_code", "SERVICE CODE", false), add_column(table, "name", "NAME", false);
+  add_column(table, "kind", "KIND", false), add_column(table, "state", "STATE", false), add_column(table, "since", "SINCE", false);
+  add_column(table, "sent", "SENT", true), add_column(table, "waiting", "WAITING", true), add_column(table, "lost", "LOST", true);
+  add_column(table, "again", "AGAIN", true), add_column(table, "error", "ERROR", false);
+  for (const ipc::LogTargetStatus& one : std::get<ipc::LogStatus>(asked).targets()) {
+    auto& row = *table.add_rows();
+    row.add_cells(one.service_code().empty() ? "(provider)" : one.service_code()), row.add_cells(one.name());
+    row.add_cells(one.kind()), row.add_cells(one.up() ? "up" : "down");
+    row.add_cells(one.since_ns() == 0 ? "" : to_text(Timestamp{one.since_ns()}));
+    row.add_cells(std::to_string(one.sent())), row.add_cells(std::to_string(one.waiting()));
+    row.add_cells(std::to_string(one.lost())), row.add_cells(std::to_string(one.duplicated())), row.add_cells(one.error());
+  }
+  session.out << (session.json ? render_table_json(table) : render_table(table, session.colour));
+  return ExitStatus::kOk;
+}
+
+ExitStatus show_log_status(Session& session, const std::string& tenant) {
+  const auto asked = ask_log_status(session, tenant);
+  if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
+  const auto& status = std::get<ipc::LogStatus>(asked);
+  ipc::Table table;
+  const auto column = [&table](const char* key, const char* title, bool number) { add_column(table, key, title, number); };
   column("service_code", "SERVICE CODE", false), column("type", "TYPE", false), column("records", "RECORDS", true),
       column("bytes", "BYTES", true);
   column("first_day", "FIRST DAY", false), column("last_day", "LAST DAY", false),

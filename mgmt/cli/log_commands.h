@@ -48,5 +48,7 @@ ExitStatus download_log(Session& session, const LogDownloadRequest& request);
 ExitStatus verify_log(Session& session, const LogVerifyRequest& request);
 ExitStatus erase_log(Session& session, const LogEraseRequest& request);
 ExitStatus show_log_status(Session& session, const std::string& tenant);
+/// Collectors of records, a tenant's or everybody's: who is up, how far behind each is.
+ExitStatus show_log_exports(Session& session, const std::string& tenant);
 
 }  // namespace sekisho::mgmt

@@ -220,7 +220,7 @@ std::string log_text(const LogEntry& entry, const AuditFields& body, Colour colo
 std::string log_text(const LogEntry& entry, const LossFields& body, Colour colour) {
   return log_columns(entry, "loss", text_of(body.why), Paint::kRed, "-", colour) + std::to_string(body.count) + " " +
          std::string(text_of(body.of)) + " records lost, seq " + std::to_string(body.seq_from) + " to " +
-         std::to_string(body.seq_to);
+         std::to_string(body.seq_to) + (body.export_name.empty() ? std::string() : ", to " + clean(body.export_name) + " alone");
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "mgmt/log/files.h"
 #include "mgmt/log/intake.h"
 #include "mgmt/log/keeping.h"
+#include "mgmt/log/log_exports.h"
 #include "mgmt/log/vault/vault.h"
 #include "mgmt/log/names_client.h"
 #include "mgmt/log/ring_source.h"
@@ -62,6 +63,7 @@ class Daemon final : public LogDaemon {
         intake_(names_, journal_, spill_, users_, [this](std::uint32_t generation) { names_client_.request(generation); }),
         source_(options.run_dir + "/rings.sock"),
         erasures_(store_),
+        collectors_(store_, journal_, wall_clock, note),
         questions_(loop_, store_, erasures_, wall_clock),
         timer_(loop_),
         signals_(loop_, SIGTERM, SIGINT) {}
@@ -76,9 +78,12 @@ class Daemon final : public LogDaemon {
     keeping_.emplace(store_, erasures_, days, note);
     questions_.set_kept(days);
     journal_.set_over([this](const std::string& service_code) { return erasures_.is_over(service_code); });
+    SEKISHO_CHECK_OK(collectors_.open());
+    questions_.set_exports(&collectors_);
     journal_.set_gate([this](const LogEntry& entry) { return takes(pressure_, entry); });
     load_names();
     SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, questions_, note));
+    exports_->admit_exporters(options.exporter_uids);
     SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", options.event_uids, store_, journal_,
                                               users_, wall_clock, note));
     return {};
@@ -162,11 +167,16 @@ class Daemon final : public LogDaemon {
       journal_.retry(wall_clock());
       store_.seal_hours(wall_clock());
       settle();
-      if (make_safe() && !spool_.dirty()) sign(false);
+      if (make_safe() && !spool_.dirty()) {
+        sign(false);
+        collectors_.take_safe();
+      }
+      collectors_.save();
     }
     if (now >= next_report_) {
       next_report_ = now + kReportInterval;
       look_at_disk();
+      collectors_.give_up_old();
       // Files go only when no spool would cut one back.
       if (!spool_.dirty()) keeping_->see(wall_clock(), now.time_since_epoch(), clock_in_step());
       report();
@@ -234,6 +244,7 @@ class Daemon final : public LogDaemon {
     settle();
     const bool synced = make_safe();
     if (synced && !spool_.dirty()) sign(true);
+    collectors_.save();
     report();
     if (!synced || !journal_.settled()) {
       note("stopped with records that could not be stored");
@@ -259,6 +270,7 @@ class Daemon final : public LogDaemon {
   Intake intake_;
   RingSource source_;
   Erasures erasures_;
+  LogExports collectors_;
   Questions questions_;
   std::optional<Keeping> keeping_;
   Pressure pressure_{};

@@ -15,6 +15,7 @@ struct LogdOptions {
   std::set<unsigned> allowed_uids;  ///< may open export.sock, besides root and logd itself
   unsigned days_kept = 91;          ///< records of so many civil days, today among them
   std::set<unsigned> event_uids;    ///< may send records to event.sock, besides those
+  std::set<unsigned> exporter_uids; ///< may read for collectors, and nothing else
 };
 
 /// logd: rings -> names -> numbered records -> store -> readers, on one loop.

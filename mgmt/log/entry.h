@@ -220,6 +220,7 @@ struct LossFields {
   std::uint64_t seq_from = 0, seq_to = 0, count = 0;
   LossCause why{};
   Timestamp from_ts, to_ts;
+  std::string export_name{};  ///< lost to this collector alone, not to the log
   bool operator==(const LossFields&) const = default;
 };
 

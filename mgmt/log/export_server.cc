@@ -77,6 +77,7 @@ struct ExportServer::Watch {
 struct ExportServer::Peer {
   IpcConnection connection;
   stream_descriptor watch;
+  bool exporter = false;  ///< and nothing more
 };
 
 class ExportServer::Stream {
@@ -187,11 +188,12 @@ void ExportServer::accept() {
   auto connection = listener_.accept();
   if (!connection) return;
   const auto uid = connection->peer_uid();
-  if (!uid || !allowed_.contains(*uid))
+  if (!uid || (!allowed_.contains(*uid) && !exporters_.contains(*uid)))
     return note_("export: a peer of uid " + (uid ? std::to_string(*uid) : "?") + " was refused");
   if (peers_.size() >= kConnectionsMax) return note_("export: too many connections, one was refused");
   const int watched = ::dup(connection->fd());
-  peers_.push_back(std::make_shared<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched)}));
+  peers_.push_back(
+      std::make_shared<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched), !allowed_.contains(*uid)}));
   wait_for_request(peers_.back());
 }
 
@@ -211,6 +213,7 @@ bool ExportServer::serve(const std::shared_ptr<Peer>& peer) {
   if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
   ipc::ToLog request;
   const bool whole = request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()));
+  if (peer->exporter && !(whole && (request.has_read_export() || request.has_set_exports()))) return false;
   if (whole && !request.has_open_stream()) {
     questions_.ask(request, [this, waiting = std::weak_ptr<Peer>(peer)](const ipc::FromLog& out, const Fd& fd) {
       const auto there = waiting.lock();

@@ -35,6 +35,8 @@ class ExportServer {
   ExportServer(const ExportServer&) = delete;
   ExportServer& operator=(const ExportServer&) = delete;
 
+  /// Besides those allowed: may read for collectors (ReadLogExport, SetLogExports), and ask nothing else.
+  void admit_exporters(std::set<uid_t> uids) { exporters_ = std::move(uids); }
   /// Records were appended: followers go on.
   void wake();
   /// Closes everything; the loop can end.
@@ -59,7 +61,7 @@ class ExportServer {
   boost::asio::io_context& loop_;
   IpcListener listener_;
   std::unique_ptr<Watch> watch_;
-  std::set<uid_t> allowed_;
+  std::set<uid_t> allowed_, exporters_;
   LogStore& store_;
   Questions& questions_;
   Note note_;

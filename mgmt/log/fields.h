@@ -12,6 +12,7 @@ struct Field {
   std::string_view name;
   std::uint16_t characters_max = 0;  ///< texts only: longer ones are cut
   FieldClass field_class = FieldClass::kTenant;
+  bool later = false;  ///< records were stored before it was there: they end before it
 };
 
 // A field whose name is its member's.
@@ -125,6 +126,7 @@ void for_each_field_of(auto& body, Visitor& visit) requires requires {
 {
   SEKISHO_FIELD(of), SEKISHO_FIELD(seq_from), SEKISHO_FIELD(seq_to), SEKISHO_FIELD(count), SEKISHO_FIELD(why);
   SEKISHO_FIELD(from_ts), SEKISHO_FIELD(to_ts);
+  visit(Field{"export", 64, FieldClass::kTenant, true}, body.export_name);
 }
 #undef SEKISHO_FIELD
 #undef SEKISHO_TEXT

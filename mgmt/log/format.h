@@ -19,6 +19,9 @@ enum class Audience : std::uint8_t { kTenant, kProvider };
 /// are not UTF-8 become U+FFFD, texts are cut at their field's length between characters.
 void append_json(std::string& out, const LogEntry& entry, Audience audience);
 
+/// The same, but for the envelope's fields: an object of the fields of the record's type.
+void append_json_body(std::string& out, const LogEntry& entry, Audience audience);
+
 /// Reads one line as append_json writes it. Unknown names are skipped (fields may be added); a wrong type, a broken
 /// text or a missing v, type, ts, svc, node or seq is kMalformed with the byte offset, or 0 when a field is at fault.
 Result<LogEntry> parse_json(std::string_view line);

@@ -22,6 +22,7 @@ class JsonWriter {
     out_ += "\":";
     write(field, value);
   }
+  [[nodiscard]] bool empty() const { return first_; }
 
  private:
   template <Number T>
@@ -81,6 +82,12 @@ void append_escaped(std::string& out, std::string_view text, Quote quote) {
     }
     offset += character.bytes;
   }
+}
+
+void append_json_body(std::string& out, const LogEntry& entry, Audience audience) {
+  JsonWriter writer(out, audience);
+  std::visit([&writer](const auto& body) { for_each_field_of(body, writer); }, entry.body);
+  out += writer.empty() ? "{}" : "}";
 }
 
 void append_json(std::string& out, const LogEntry& entry, Audience audience) {

@@ -116,7 +116,8 @@ Result<void> Journal::recover(const Key& key, State& state) {
     SEKISHO_TRY(const auto entry, cursor->next());
     if (!entry) return {};
     const auto& loss = std::get<LossFields>(entry->body);
-    if (loss.of == key.stream.type && entry->node == key.node) state.next = std::max(state.next, loss.seq_to + 1);
+    const bool ours = loss.export_name.empty() && loss.of == key.stream.type && entry->node == key.node;
+    if (ours) state.next = std::max(state.next, loss.seq_to + 1);
   }
 }
 
@@ -152,27 +153,38 @@ void Journal::take_range(State& state, LossFields loss) {
 
 /// Stores the losses that are owed; false when the store still refuses.
 bool Journal::pay(const Key& key, State& state, Timestamp now) {
-  const Key losses{{key.stream.service_code, LogKind::kLoss}, key.node};
   while (!state.owed.empty()) {
-    State& of_losses = state_of(losses);
-    if (!of_losses.recovered) return false;
-    LogEntry entry = make_entry(LogKind::kLoss);
-    entry.svc = key.stream.service_code;
-    entry.node = key.node;
-    entry.rev = state.rev;
-    entry.sev = kSeverityLoss;
-    entry.ts = now;
-    entry.body = state.owed.front();
-    stamp(entry, of_losses, now);
-    entry.seq = of_losses.next;
-    const auto appended = store_.append(losses.stream, std::span(&entry, 1));
-    trouble_ = appended.error;
-    if (appended.stored == 0) return false;
-    ++of_losses.next;
-    ++stored_;
+    if (!store_loss(key, state.rev, state.owed.front(), now)) return false;
     state.owed.erase(state.owed.begin());
   }
   return true;
+}
+
+/// A record of the tenant's and node's losses; `key`: of the stream that lost.
+bool Journal::store_loss(const Key& key, std::uint32_t rev, const LossFields& loss, Timestamp now) {
+  const Key losses{{key.stream.service_code, LogKind::kLoss}, key.node};
+  State& of_losses = state_of(losses);
+  if (!of_losses.recovered) return false;
+  LogEntry entry = make_entry(LogKind::kLoss);
+  entry.svc = key.stream.service_code;
+  entry.node = key.node;
+  entry.rev = rev;
+  entry.sev = kSeverityLoss;
+  entry.ts = now;
+  entry.body = loss;
+  stamp(entry, of_losses, now);
+  entry.seq = of_losses.next;
+  const auto appended = store_.append(losses.stream, std::span(&entry, 1));
+  trouble_ = appended.error;
+  if (appended.stored == 0) return false;
+  ++of_losses.next;
+  ++stored_;
+  return true;
+}
+
+bool Journal::tell_export_loss(const std::string& service_code, const std::string& node, std::uint32_t rev, const LossFields& loss,
+                               Timestamp now) {
+  return store_loss({{service_code, loss.of}, node}, rev, loss, now);
 }
 
 /// Notes a loss that adjoins the one before when nothing was stored between them.

@@ -33,6 +33,9 @@ class Journal {
   void set_over(Over over) { over_ = std::move(over); }
   /// Tries again to store the loss records that the store refused.
   void retry(Timestamp now);
+  /// Stores a loss of one collector's (export_name): the log itself has all. False: the store refuses, and nothing was said.
+  bool tell_export_loss(const std::string& service_code, const std::string& node, std::uint32_t rev, const LossFields& loss,
+                        Timestamp now);
   Result<void> sync() { return store_.sync(); }
 
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
@@ -63,6 +66,7 @@ class Journal {
   void take_range(State& state, LossFields loss);
   void cover_loss(const LogEntry& entry, Timestamp now);
   bool pay(const Key& key, State& state, Timestamp now);
+  bool store_loss(const Key& key, std::uint32_t rev, const LossFields& loss, Timestamp now);
   static void owe(State& state, const LossFields& loss);
   void append(const Key& key, std::vector<LogEntry>& run, Timestamp now);
   void stamp(LogEntry& entry, State& state, Timestamp now);

@@ -9,6 +9,7 @@
 
 #include "base/describe.h"
 #include "base/ipc/sealed_blob.h"
+#include "mgmt/log/log_exports.h"
 #include "mgmt/log/vault/search.h"
 #include "mgmt/log/vault/verify.h"
 
@@ -80,6 +81,11 @@ void Questions::ask(const ipc::ToLog& question, Done done) {
       return done(std::move(out), {});
     case ipc::ToLog::kGetStatus:
       return status(question.get_status(), done);
+    case ipc::ToLog::kReadExport:
+      return read_export(question.read_export(), done);
+    case ipc::ToLog::kSetExports:
+      *out.mutable_exports_set() = exports_ == nullptr ? ipc::LogExportsSet() : exports_->set(question.set_exports());
+      return done(std::move(out), {});
     case ipc::ToLog::kOpenStream:
     case ipc::ToLog::BODY_NOT_SET:
       break;
@@ -177,6 +183,21 @@ void Questions::download_state(const ipc::GetLogDownload& question, const Done& 
   done(std::move(out), {});
 }
 
+void Questions::read_export(const ipc::ReadLogExport& question, const Done& done) {
+  ipc::FromLog out;
+  if (exports_ == nullptr) return done(std::move(out), {});
+  ipc::LogExportBatch batch = exports_->read(question);
+  Fd fd;
+  if (batch.records_size() > 0) {
+    fd = blob_of(batch);
+    if (!fd.valid()) batch.set_ok(false), batch.set_error("the records cannot be handed over");
+    batch.clear_records();
+    batch.set_in_fd(fd.valid());
+  }
+  *out.mutable_export_batch() = std::move(batch);
+  done(std::move(out), std::move(fd));
+}
+
 void Questions::status(const ipc::GetLogStatus& question, const Done& done) {
   ipc::FromLog out;
   ipc::LogStatus full;
@@ -198,6 +219,7 @@ void Questions::status(const ipc::GetLogStatus& question, const Done& done) {
     full.set_disk_free_bytes(disk.f_bavail * disk.f_frsize);
   }
   full.set_pressure(pressure_);
+  if (exports_ != nullptr) exports_->tell(question.service_code(), full);
   Fd fd = blob_of(full);
   if (!fd.valid())
     full.clear_streams(), full.set_in_fd(false);

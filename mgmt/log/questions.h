@@ -38,6 +38,8 @@ class Questions {
   /// How many days each stream is kept, and how the disk is: for the state.
   void set_kept(std::function<unsigned(const StreamName&)> days) { days_ = std::move(days); }
   void set_pressure(std::string pressure) { pressure_ = std::move(pressure); }
+  /// Who knows the collectors.
+  void set_exports(class LogExports* exports) { exports_ = exports; }
 
  private:
   void search(const ipc::SearchLog& question, const Done& done);
@@ -45,6 +47,7 @@ class Questions {
   void download(const ipc::DownloadLog& question, const Done& done);
   void download_state(const ipc::GetLogDownload& question, const Done& done);
   void status(const ipc::GetLogStatus& question, const Done& done);
+  void read_export(const ipc::ReadLogExport& question, const Done& done);
   /// Runs `work` on another thread and `then` on the loop's; false: too many.
   bool run(const std::string& service_code, std::function<void()> work, std::function<void()> then);
 
@@ -54,6 +57,7 @@ class Questions {
   Clock wall_;
   std::function<unsigned(const StreamName&)> days_;
   std::string pressure_ = "none";
+  class LogExports* exports_ = nullptr;
   std::map<std::string, std::size_t> running_;
   std::size_t running_all_ = 0;
   std::map<std::string, std::shared_ptr<Download>> downloads_;  ///< by token

@@ -20,9 +20,10 @@ struct StreamName {
 
 /// Where a reader begins.
 struct StartAt {
-  enum class Kind : std::uint8_t { kOldest, kLast, kEnd, kDay } kind = Kind::kOldest;
+  enum class Kind : std::uint8_t { kOldest, kLast, kEnd, kDay, kAfter } kind = Kind::kOldest;
   std::size_t last = 0;  ///< kLast: so many of the newest records
-  Timestamp day;         ///< kDay: the civil day in Japan that holds this time, and later ones
+  Timestamp day;         ///< kDay: the civil day in Japan that holds this time, and later ones; kAfter: a record's time
+  std::uint64_t sequence = 0;  ///< kAfter: its number; begins at most a block before what follows that record
 };
 
 /// A reader of one stream, oldest record first. Survives appends, new files and the end of the stream.

@@ -565,6 +565,12 @@ const methods = {
     partial: false,
   }),
   "GET T/logs/downloads/tk": () => ({ records: 1, records_read: 1, finished: true, manifest: "{}" }),
+  "GET T/logs/exports": () => ({
+    exports: [
+      { name: "siem", kind: "syslog", up: true, waiting: 0, lost: 0, error: "" },
+      { name: "archive", kind: "https", up: false, waiting: 1834, lost: 12, error: "the collector answered 503" },
+    ],
+  }),
   "GET T/audit": () => audit(),
   "GET platform/audit": () => audit(),
   "GET T/accounts": () => ({ accounts: ACCOUNTS, roles: ["owner", "admin", "rule", "user", "log", "read"] }),

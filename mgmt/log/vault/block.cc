@@ -310,6 +310,11 @@ Result<void> Block::read_places() {
   rows_ = rows;
   std::size_t offset = 0;
   for (std::size_t i = 0; i < columns_of(type_).size(); ++i) {
+    // Of a block that was written before the column was there, the columns' bytes are all that is left.
+    if (columns_of(type_)[i].later && left.size() == offset) {
+      places_.push_back({kNone, 0, 0, 0});
+      continue;
+    }
     if (left.empty()) return kBad;
     const auto form = static_cast<std::uint8_t>(left.front());
     left.remove_prefix(1);

@@ -19,6 +19,8 @@ class VaultCursor final : public LogCursor {
       row_ = state->row_ends.size();
     } else if (start.kind == StartAt::Kind::kLast) {
       return start_back(*state, names, start.last);
+    } else if (start.kind == StartAt::Kind::kAfter) {
+      start_after(*state, names, start);
     } else {
       const Day day = start.kind == StartAt::Kind::kDay ? day_of(start.day) : 0;
       if (state->day < day) row_ = state->row_ends.size();
@@ -96,6 +98,36 @@ class VaultCursor final : public LogCursor {
       }
     }
     return {};
+  }
+
+  /// The first block that ends later than that record: heads tell, and nothing is unsealed.
+  void start_after(const Vault::State& state, const std::vector<SegmentName>& names, const StartAt& start) {
+    for (const SegmentName& name : names) {
+      if (name.day < day_of(start.day)) continue;
+      const auto reader = open(state, name);
+      if (!reader) continue;
+      for (std::uint64_t offset = kSegmentHeadBytes;;) {
+        const auto head = reader->at(offset);
+        if (!head || !*head) break;
+        if (std::pair((**head).last, (**head).last_sequence) > std::pair(start.day, start.sequence)) {
+          block_ = (**head).number;
+          return;
+        }
+        offset += (**head).bytes();
+      }
+    }
+    // Among those that are in no block yet.
+    std::size_t low = 0;
+    for (std::size_t high = state.row_ends.size(); low < high;) {
+      const std::size_t middle = low + (high - low) / 2;
+      const auto entry = row_of(state, middle);
+      if (!entry || !*entry) return;
+      if (std::pair((**entry).ts, (**entry).seq) > std::pair(start.day, start.sequence))
+        high = middle;
+      else
+        low = middle + 1;
+    }
+    row_ = low;
   }
 
   /// The block we want, or, when it cannot be read, `block_` moved to the next that may be.

@@ -41,7 +41,7 @@ struct Lister {
   std::vector<Column> columns;
   template <typename T>
   void operator()(const Field& field, const T&) {
-    Column column{field.name, kind_of<T>(), field.characters_max, field.field_class == FieldClass::kProvider, {}};
+    Column column{field.name, kind_of<T>(), field.characters_max, field.field_class == FieldClass::kProvider, {}, field.later};
     if constexpr (Enumeration<T>) column.words = EnumText<T>::kNames;
     columns.push_back(column);
   }
@@ -67,7 +67,8 @@ struct RowReader {
   std::string_view bytes;
   bool ok = true;
   template <typename T>
-  void operator()(const Field&, T& value) {
+  void operator()(const Field& field, T& value) {
+    if (field.later && bytes.empty()) return;
     std::uint64_t number = 0;
     ok = ok && take_varint(bytes, number);
     if constexpr (NumberField<T>) {

@@ -36,6 +36,7 @@ struct Column {
   std::uint16_t characters_max = 0;
   bool provider = false;
   std::span<const std::string_view> words{};  ///< kWord: text of each number
+  bool later = false;  ///< as of the field
   [[nodiscard]] bool is_number() const { return kind <= ColumnKind::kTime; }
 };
 

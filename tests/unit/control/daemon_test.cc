@@ -160,7 +160,7 @@ class DaemonTest : public testing::Test {
     Ids ids;
     EXPECT_TRUE(store.load_ids(ids).has_value());
     daemon_ = std::make_unique<Daemon>(
-        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}, .mgmt = {kMgmtUid}, .vpn = {kVpnUid}},
+        Daemon::Options{.run_dir = directory_, .state_dir = directory_, .admission = {.everything = {getuid()}, .names = {kLogUid}, .mgmt = {kMgmtUid}, .vpn = {{kVpnUid, KeyingDaemon::kIkeV2}}},
                         .deadlines = {.greet = 2s, .apply = 300ms, .retry = 10ms}},
         std::move(store), std::move(ids), [](const std::string&) {});
     ASSERT_TRUE(daemon_->start().has_value());
@@ -857,6 +857,12 @@ TEST_F(DaemonTest, GivesTheLogReaderNamesAndNothingElse) {
   ipc::ToControl change;
   change.set_correlation(4);
   change.mutable_change_vpn()->set_user("ken");
+  ipc::ToControl as_another = vpn;
+  as_another.mutable_get_vpn_config()->set_daemon(3);
+  EXPECT_EQ(ask_as(kVpnUid, directory_, as_another), 1) << "it is not the daemon it says it is";
+  ipc::ToControl ready_as_another;
+  ready_as_another.mutable_vpn_ready()->set_daemon(1);
+  EXPECT_EQ(ask_as(kVpnUid, directory_, ready_as_another), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, change), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, names), 1);
   EXPECT_EQ(ask_as(kVpnUid, directory_, rollback), 1);

@@ -7,12 +7,14 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 
 #include "base/proto/control_log.pb.h"
 #include "mgmt/log/export_stream.h"
+#include "mgmt/log/log_exports.h"
 #include "mgmt/log/vault/vault.h"
 #include "tests/unit/mgmt/support.h"
 
@@ -157,6 +159,32 @@ class ExportServerTest : public testing::Test {
   std::string notes_;
   std::unique_ptr<ExportServer> server_;
 };
+
+TEST_F(ExportServerTest, AnswersTheExporterWhatIsForCollectorsAndNothingElse) {
+  constexpr uid_t kNobody = 65534;
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root: a peer of another uid";
+  LogExports exports(f_.store, f_.journal, [] { return kNow; }, [](const std::string&) {});
+  ASSERT_TRUE(exports.open());
+  questions_.set_exports(&exports);
+  ASSERT_EQ(::chmod(f_.dir.path().c_str(), 0755), 0);
+  ASSERT_EQ(::chmod(path_.c_str(), 0666), 0);
+  const auto asked = [&](const ipc::ToLog& question) -> Result<IpcMessage> {
+    EXPECT_EQ(::seteuid(kNobody), 0);
+    auto connection = IpcConnection::connect(path_);
+    EXPECT_EQ(::seteuid(0), 0);
+    const std::string bytes = question.SerializeAsString();
+    (void)connection->send({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()});
+    for (int i = 0; i < 10; ++i) loop_.poll();
+    return connection->receive(std::chrono::milliseconds(0));
+  };
+  ipc::ToLog mine, other;
+  mine.mutable_set_exports();
+  other.mutable_get_status();
+  EXPECT_FALSE(asked(mine)) << "nobody admitted it";
+  server_->admit_exporters({kNobody});
+  EXPECT_TRUE(asked(mine));
+  EXPECT_FALSE(asked(other));
+}
 
 TEST_F(ExportServerTest, WritesTheSelectionAndCloses) {
   f_.add(3);

@@ -67,6 +67,7 @@ export const api = {
 
   search: (tenant: string, body: T.SearchRequest) => ask<T.SearchReply>("POST", of(tenant, "logs/search"), { body }),
   download_path: (tenant: string) => of(tenant, "logs/download"),
+  log_exports: (tenant: string) => ask<{ exports?: T.LogExportState[] }>("GET", of(tenant, "logs/exports")),
   download_state: (tenant: string, token: string) => ask<T.DownloadState>("GET", of(tenant, `logs/downloads/${word(token)}`)),
   audit: (tenant: string, before = "") => ask<T.AuditList>("GET", of(tenant, "audit"), { query: { limit: 100, before } }),
 

@@ -193,6 +193,14 @@ export interface DownloadState {
   finished?: boolean;
   manifest?: string;
 }
+export interface LogExportState {
+  name?: string;
+  kind?: string;
+  up?: boolean;
+  waiting?: number;
+  lost?: number;
+  error?: string;
+}
 export interface SearchRequest {
   types: string[];
   from?: string;

@@ -12,6 +12,7 @@ import { bytes, moment, number, t, t_or, useLanguage, type Key } from "../text/t
 import { Badge, Button, Card, Dialog, Note, PageHead, type Tone } from "../ui/basics";
 import { CheckField, SelectField, TextField } from "../ui/fields";
 import { Table, type Column } from "../ui/table";
+import { Collectors } from "./collectors";
 import { kept_filters, parse_query, type Kept } from "./log_query";
 
 const TYPES = ["comm", "sec", "vpn", "acl", "devauth", "audit", "loss"] as const;
@@ -145,6 +146,7 @@ export function Logs() {
             </p>
           )}
         </Card>
+        <Collectors tenant={tenant} />
       </div>
       {opened && <RecordDialog record={opened} onClose={() => set_opened(null)} />}
       {downloading && <DownloadDialog tenant={tenant} onClose={() => set_downloading(false)} />}
