@@ -156,7 +156,7 @@ TEST(FormatCsv, IsThePublishedExampleByteForByte) {
             "src_port,dst_ip,dst_port,proto,sig_id,sig_name,sig_cat,sig_sev,rule_id,rule_name,flow_id,user,vpn_sid,msg,"
             "dir,app,url,file_name,file_hash");
   EXPECT_EQ(csv_header(LogKind::kLoss),
-            "v,type,ts,svc,gw,node,seq,eid,rev,sev,of,seq_from,seq_to,count,why,from_ts,to_ts");
+            "v,type,ts,svc,gw,node,seq,eid,rev,sev,of,seq_from,seq_to,count,why,from_ts,to_ts,export");
   EXPECT_EQ(
       csv(allowed_flow()),
       "1,comm,2024-11-28T10:15:02.318+09:00,mfw00001234,,u0,884213,01937055-f72e-7d02-9a51-3f6f0c6b8e10,1842,6,end,"
@@ -177,7 +177,7 @@ TEST(FormatCsv, IsThePublishedExampleByteForByte) {
   EXPECT_EQ(
       csv(loss()),
       "1,loss,2024-11-28T10:25:08.608+09:00,mfw00001234,,u0,12,0193705f-3780-7abc-8def-0123456789ab,1842,3,comm,885000,"
-      "885511,512,rate_limit,2024-11-28T10:25:07.000+09:00,2024-11-28T10:25:08.000+09:00");
+      "885511,512,rate_limit,2024-11-28T10:25:07.000+09:00,2024-11-28T10:25:08.000+09:00,");
 }
 
 TEST(FormatJson, ReadsBackWhatItWrote) {

@@ -141,7 +141,7 @@ TEST_F(LogExportsTest, GiveTheProviderEverybodysOrThoseItNames) {
       if (!only.empty()) request.add_service_codes(only);
     };
     (void)read(prepare);
-    return read(prepare);
+    return read([&](auto& request) { prepare(request), request.set_restart(true); });
   };
   EXPECT_EQ(ask("soc", "").records_size(), 2);
   const auto few = ask("few", kGlobex2);
