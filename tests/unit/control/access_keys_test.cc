@@ -105,7 +105,8 @@ TEST_F(ApiKeysTest, AKeyIsItsTenantsRoleAndLivesThroughARestartAndItsSecretIsNow
   EXPECT_EQ(found.who.role, Role::kLog);
   EXPECT_TRUE(found.who.program);
   const std::string secret = key.substr(key.rfind('.') + 1);
-  for (const auto& record : *store_->records(RecordKind::kApiKey)) EXPECT_EQ(record.value.find(secret), std::string::npos);
+  const auto kept = store_->records(RecordKind::kApiKey);
+  for (const auto& record : *kept) EXPECT_EQ(record.value.find(secret), std::string::npos);
   EXPECT_EQ(keys_->list(kTenant).keys_size(), 1);
   EXPECT_EQ(keys_->list(kOther).keys_size(), 0);
 }
@@ -260,7 +261,8 @@ TEST_F(ApprovalsTest, IsDecidedOnceAndWhatWasAskedIsKeptNoLonger) {
   EXPECT_EQ(std::get<api::Approval>(approvals_->decide(kTenant, id, "ben", "refused", "not today")).state(), "refused");
   EXPECT_EQ(std::get<Refusal>(approvals_->decide(kTenant, id, "cat", "done", "")).status, 409U);
   EXPECT_EQ(std::get<Refusal>(approvals_->to_approve(kTenant, id, "cat")).status, 409U);
-  for (const auto& record : *store_->records(RecordKind::kApproval)) EXPECT_EQ(record.value.find("what is asked"), std::string::npos);
+  const auto kept = store_->records(RecordKind::kApproval);
+  for (const auto& record : *kept) EXPECT_EQ(record.value.find("what is asked"), std::string::npos);
   const std::string own = ask();
   EXPECT_EQ(std::get<api::Approval>(approvals_->decide(kTenant, own, "ann", "refused", "")).state(), "withdrawn");
 }

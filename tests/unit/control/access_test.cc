@@ -387,7 +387,8 @@ TEST_F(PeopleTest, ASessionOutlivesTheDaemonButNotItsEndItsAccountOrTheMachine) 
   start();
   EXPECT_FALSE(people_->find(other, source_, false)) << "it was ended before";
   EXPECT_FALSE(people_->find(gone, source_, false));
-  for (const auto& record : *store_->records(RecordKind::kSession)) {
+  const auto kept = store_->records(RecordKind::kSession);
+  for (const auto& record : *kept) {
     EXPECT_EQ((record.key + record.value).find(token), std::string::npos) << "the token itself is nowhere";
   }
   now_ += 14 * 60 + 59 - 60;  // idle since it was last noted, at least
