@@ -2,8 +2,6 @@
 """Both versions of IKE in the whole appliance, each a process of its own: who comes by IKEv1 is let in by the tenant's pre-shared keys or has
 one record that says why not, and what becomes of one process the other's users do not notice."""
 
-import time
-
 import pytest
 from lab.appliance import default_binaries
 from lab.lab import Lab
@@ -121,8 +119,9 @@ def test_kill_of_one_leaves_the_others_users(site, client, peer):
     assert outside(site).curl(WEB) == (0, "acme web1"), "the data plane has what it needs"
     peer().main_mode().notify(0, delete_ike=True)
     site.expect("denied", proto="l2tp")
+    followed = appliance.output("iked").count("follows revision")
     appliance.start_daemon("iked")
-    time.sleep(0.2)
+    wait_until(lambda: appliance.output("iked").count("follows revision") > followed, 20, "the next iked, which knows by then whom it would end")
     assert outside(site).curl(WEB) == (0, "acme web1")
     assert not [one for one in site.records("acme") if one["event"] == "down" and one["vpn_sid"] == up["vpn_sid"]]
 

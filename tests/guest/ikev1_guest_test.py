@@ -120,6 +120,13 @@ def test_strongswan_keys_transport_mode_and_the_kernel_has_its_sas(site, guest):
     assert status == 0 and "TRANSPORT" in said and said.strip().endswith("2"), said
 
 
+def test_sas_that_carry_nothing_are_ended(site, guest):
+    assert key(guest)[0] == 0
+    status, said = guest.run("for i in $(seq 1200); do [ -z \"$(ip xfrm state)\" ] && exit 0; sleep 0.1; done; ip xfrm state; exit 1", 150)
+    assert status == 0, said
+    assert "received DELETE for IKE_SA" in (guest.folder / "charon.log").read_text(errors="replace")
+
+
 def test_a_wrong_key_is_refused_and_has_a_record(site, guest):
     assert key(guest, BRANCH)[0] != 0
     assert "pre-shared key" in site.expect("auth_fail", proto="l2tp", seconds=40)["msg"]

@@ -174,6 +174,11 @@ def test_the_exception_ends_and_whoever_is_in_with_it(site, guest):
         pass
 
 
+def test_a_connection_without_a_call_is_ended(site, guest):
+    status, said = guest.run(f"python3 -c \"import socket; s = socket.create_connection(('{GATEWAYS['globex'][0]}', 1723), 5); s.settimeout(60); print(s.recv(10))\"", 80)
+    assert status == 0 and said.strip() == "b''", said
+
+
 def test_where_nobody_asked_for_pptp_nothing_answers(site, guest):
     site.left["acme"] = datetime.timedelta(days=30)
     site._remote_of, site._remote = site._remote, lambda tenant: re.sub(r"profile: legacy, pptp: \{.*?\} \}", "accept: [eap-mschapv2], certificates: %s, keys: %s }" % pems(site, tenant), site._remote_of(tenant)) if tenant == "acme" else site._remote_of(tenant)

@@ -6,6 +6,7 @@
 #include <encoding/payloads/encodings.h>
 #include <sa/ikev1/keymat_v1.h>
 
+#include "vpn/ike/identity_chain.h"
 #include "vpn/ike/internal.h"
 
 typedef struct private_trial_t private_trial_t;
@@ -26,36 +27,6 @@ struct private_trial_t {
 static keymat_v1_t *current(private_trial_t *this)
 {
 	return this->chosen ?: this->keys[0];
-}
-
-/** Whether `plain` is what the first encrypted message of a main mode begins with: a chain of payloads, an identity first, with
- * nothing behind it but less than a block of padding. By chance a wrong key does that once in 2^30. */
-static bool begins_with_identity(chunk_t plain)
-{
-	enum { HEADER = 4, ID_TYPES_END = 12, PADDING_MAX = 32 };
-	size_t at = 0, payloads = 0;
-	uint8_t next = 1;
-
-	if (plain.len < HEADER + 4 || !plain.ptr[HEADER] || plain.ptr[HEADER] >= ID_TYPES_END)
-	{
-		return FALSE;
-	}
-	while (next)
-	{
-		size_t length;
-		if (plain.len - at < HEADER)
-		{
-			return FALSE;
-		}
-		next = plain.ptr[at];
-		length = untoh16(plain.ptr + at + 2);
-		if (plain.ptr[at + 1] || length < HEADER || length > plain.len - at || ++payloads > 32)
-		{
-			return FALSE;
-		}
-		at += length;
-	}
-	return payloads > 1 && plain.len - at < PADDING_MAX;
 }
 
 /** The peer holds the key it was tried with: told, so that its sessions end with that key. */
@@ -93,7 +64,7 @@ static bool trial_decrypt(aead_t *aead, chunk_t encrypted, chunk_t assoc, chunk_
 	{
 		aead_t *one = aead_of(this, i, TRUE);
 		tried = chunk_clone(encrypted);
-		if (one && one->decrypt(one, tried, assoc, iv, NULL) && begins_with_identity(tried))
+		if (one && one->decrypt(one, tried, assoc, iv, NULL) && begins_with_identity(tried.ptr, tried.len))
 		{
 			this->chosen = this->keys[i];
 			report_used(this, i);
