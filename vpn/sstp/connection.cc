@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Overview. Bytes of TLS are collected in in_ and taken packet by packet; whatever leaves is collected in out_ and encrypted in records
-// as large as they get. Limits: in_ holds what one read brought, and is read no further while the ring to the data plane is full;
-// out_ takes no IP packet beyond kOutMax, and beyond kChokeAt nothing is read whose answer it would have to take. Every step consumes
-// bytes, waits or ends the connection.
+// Overview. Bytes of TLS are collected in a buffer all connections of a thread share and taken packet by packet; what is no whole packet
+// yet, or finds no room in the ring to the data plane, waits in in_, and while that ring is full nothing more is read. Whatever leaves is
+// collected in out_ and encrypted in records as large as they get. Limits: in_ holds what one turn brought; out_ takes no IP packet
+// beyond kOutMax, and beyond kChokeAt nothing is read whose answer it would have to take. Every step consumes bytes, waits or ends
+// the connection.
 #include "vpn/sstp/connection.h"
 
 #include <algorithm>
+#include <array>
 
 #include "vpn/random.h"
 #include "vpn/sstp/http.h"
@@ -21,8 +23,10 @@ constexpr auto kHello = 60s;                // without a packet; then an Echo-Re
 constexpr auto kAbortPatience = 1s, kDisconnectPatience = 5s, kAnswerPatience = 3s;
 constexpr auto kCountInterval = 1s;
 constexpr unsigned kNaksMax = 3;
-constexpr std::size_t kReadBytes = 16384, kReadsATurn = 4;
+constexpr std::size_t kReadBytes = 64U << 10;  // a turn: some fifty records of clients that put a packet into each
+constexpr std::size_t kHeldMax = 16U << 10;    // more than any packet or greeting that is not whole
 constexpr std::size_t kRecordBytes = 16384;
+constexpr std::size_t kWriteAt = 4 * kRecordBytes;  // so much is not kept until the turn's end: the turn may bring more than kOutMax
 constexpr std::size_t kOutMax = 256U << 10;  // bytes that wait for the client; IP packets beyond are dropped, as by any full link
 constexpr std::size_t kChokeAt = 2 * kOutMax;
 constexpr std::uint16_t kPpp = 1;
@@ -37,6 +41,12 @@ std::string hex_of(std::string_view text) {
     if (digit && out.size() < kDigitsMax) out += lower;
   }
   return out;
+}
+
+/// Where a connection's bytes are while it is its turn: ten thousand that wait need none.
+std::span<std::uint8_t> desk() {
+  thread_local std::array<std::uint8_t, kHeldMax + kReadBytes> bytes;
+  return bytes;
 }
 
 }  // namespace
@@ -72,24 +82,28 @@ bool Connection::read(Time now) {
   now_ = now;
   if (state_ == State::kHandshake) shake_hands(now);
   if (state_ == State::kHandshake || state_ == State::kFinished) return false;
-  if (!take_stream(now)) return state_ != State::kFinished;  // the ring is full: what is here comes first
-  for (std::size_t reads = 0; reads < kReadsATurn && state_ != State::kFinished; ++reads) {
-    choked_ = out_.size() - out_at_ > kChokeAt;  // who asks and does not read the answers is not listened to
-    if (choked_) return false;
-    const std::size_t before = in_.size();
-    in_.resize(before + kReadBytes);
+  if (stalled_ && !take_stream(std::exchange(in_, {}), now)) return state_ != State::kFinished;
+  choked_ = waiting() > kChokeAt;  // who asks and does not read the answers is not listened to
+  if (choked_) return false;
+  const std::span<std::uint8_t> bytes = desk();
+  std::size_t have = in_.size();
+  std::copy(in_.begin(), in_.end(), bytes.begin());
+  const std::size_t enough = have + kReadBytes;
+  auto outcome = TlsStream::Outcome::kDone;
+  while (have < enough) {
     std::size_t count = 0;
-    const auto outcome = tls_.read(std::span(in_).subspan(before), count);
-    in_.resize(before + (outcome == TlsStream::Outcome::kDone ? count : 0));
-    switch (outcome) {
-      case TlsStream::Outcome::kDone: break;
-      case TlsStream::Outcome::kWait: return false;
-      case TlsStream::Outcome::kClosed: lost(Cause::kUser, "ended by the client", now); return false;
-      case TlsStream::Outcome::kFailed: lost(Cause::kPeerLost, "the connection broke", now); return false;
-    }
-    if (!take_stream(now)) return true;
+    outcome = tls_.read(bytes.subspan(have, enough - have), count);
+    if (outcome != TlsStream::Outcome::kDone) break;
+    have += count;
   }
-  return state_ != State::kFinished;
+  if (!take_stream(ByteSpan(bytes).first(have), now) || state_ == State::kFinished) return state_ != State::kFinished;
+  switch (outcome) {
+    case TlsStream::Outcome::kDone: return true;
+    case TlsStream::Outcome::kWait: break;
+    case TlsStream::Outcome::kClosed: lost(Cause::kUser, "ended by the client", now); break;
+    case TlsStream::Outcome::kFailed: lost(Cause::kPeerLost, "the connection broke", now); break;
+  }
+  return false;
 }
 
 void Connection::shake_hands(Time now) {
@@ -104,16 +118,18 @@ void Connection::shake_hands(Time now) {
   }
 }
 
-/// Takes all whole packets. False: one waits for room in the ring.
-bool Connection::take_stream(Time now) {
+/// Takes all whole packets and keeps the rest. False: one waits for room in the ring. `stream` is not in_'s own.
+bool Connection::take_stream(ByteSpan stream, Time now) {
+  stalled_ = false;
+  std::size_t at = 0;
   while (state_ != State::kFinished) {
     if (state_ == State::kGreeting) {
-      const std::size_t before = in_at_;
-      greet(now);
-      if (in_at_ == before) break;
+      const std::size_t took = greet(stream.subspan(at), now);
+      if (took == 0) break;
+      at += took;
       continue;
     }
-    const Framed framed = next_packet(ByteSpan(in_).subspan(in_at_));
+    const Framed framed = next_packet(stream.subspan(at));
     if (framed.state == Framed::State::kMore) break;
     if (framed.state == Framed::State::kBad) {  // [MS-SSTP] 3.1.5.1: without a message
       lost(Cause::kPeerLost, "the client sent what is not SSTP", now);
@@ -121,21 +137,22 @@ bool Connection::take_stream(Time now) {
     }
     heard_ = now;
     asked_ = false;
-    const ByteSpan whole = ByteSpan(in_).subspan(in_at_, framed.bytes);
-    if (!framed.packet.control && !take_data(framed.packet.body, now)) return false;
-    if (framed.packet.control) take_control(framed.packet.body, whole, now);
-    in_at_ += framed.bytes;
+    stalled_ = !framed.packet.control && !take_data(framed.packet.body, now);
+    if (stalled_) break;
+    if (framed.packet.control) take_control(framed.packet.body, stream.subspan(at, framed.bytes), now);
+    at += framed.bytes;
   }
-  in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(std::min(in_at_, in_.size())));
-  in_at_ = 0;
-  return true;
+  const ByteSpan rest = stream.subspan(std::min(at, stream.size()));
+  if (!in_.empty() || !rest.empty()) in_.assign(rest.begin(), rest.end());
+  return !stalled_;
 }
 
-void Connection::greet(Time now) {
-  const Greeting greeting = read_greeting(ByteSpan(in_).subspan(in_at_));
+/// How many bytes it took.
+std::size_t Connection::greet(ByteSpan stream, Time now) {
+  const Greeting greeting = read_greeting(stream);
   std::string answer;
   switch (greeting.state) {
-    case Greeting::State::kMore: return;
+    case Greeting::State::kMore: return 0;
     case Greeting::State::kSstp:
       answer = accept_answer();
       state_ = State::kRequest;
@@ -146,13 +163,13 @@ void Connection::greet(Time now) {
     case Greeting::State::kBad: answer = bad_answer(); break;
   }
   put({reinterpret_cast<const std::uint8_t*>(answer.data()), answer.size()});
-  in_at_ = greeting.state == Greeting::State::kSstp ? in_at_ + greeting.bytes : in_.size();
   if (greeting.state == Greeting::State::kSstp) {
     write(now);  // alone in its record: clients read until its last line end
-  } else {
-    polite_ = true;
-    linger(kAnswerPatience, now);
+    return greeting.bytes;
   }
+  polite_ = true;
+  linger(kAnswerPatience, now);
+  return stream.size();
 }
 
 void Connection::take_control(ByteSpan body, ByteSpan whole, Time now) {
@@ -293,9 +310,10 @@ void Connection::open_when_complete() {
 
 // --- out -----------------------------------------------------------------------------------------------------------------
 
-void Connection::send(ByteSpan packet) {
+void Connection::send(ByteSpan packet, Time now) {
+  if (waiting() >= kWriteAt && !full_) write(now);
   const Family family = !packet.empty() && packet[0] >> 4 == 6 ? Family::kIpv6 : Family::kIpv4;
-  const bool room = out_.size() - out_at_ < kOutMax;
+  const bool room = waiting() < kOutMax;
   if (!tunnel_ || state_ != State::kConnected || !room || !ppp_.up(family)) {
     dropped_ += 1;
     return;
@@ -311,10 +329,12 @@ void Connection::send(ByteSpan packet) {
 
 void Connection::write(Time now) {
   if (state_ == State::kHandshake || state_ == State::kFinished) return;
-  while (out_at_ < out_.size()) {
+  full_ = false;
+  while (waiting() > 0) {
     std::size_t count = 0;
-    const auto outcome = tls_.write(ByteSpan(out_).subspan(out_at_, std::min(kRecordBytes, out_.size() - out_at_)), count);
-    if (outcome == TlsStream::Outcome::kWait) break;
+    const auto outcome = tls_.write(ByteSpan(out_).subspan(out_at_, std::min(kRecordBytes, waiting())), count);
+    full_ = outcome == TlsStream::Outcome::kWait;
+    if (full_) break;
     if (outcome != TlsStream::Outcome::kDone) return lost(Cause::kPeerLost, "the connection broke", now);
     out_at_ += count;
   }
@@ -331,7 +351,7 @@ void Connection::write(Time now) {
 // --- time ----------------------------------------------------------------------------------------------------------------
 
 bool Connection::unchoke() {
-  if (!choked_ || out_.size() - out_at_ > kChokeAt) return false;
+  if (!choked_ || waiting() > kChokeAt) return false;
   choked_ = false;
   return true;
 }
@@ -364,6 +384,9 @@ void Connection::tick(Time now) {
 }
 
 void Connection::count_use(Time now) {
+  // Who was silent for a while keeps no buffers.
+  if (totals_.packets_in + totals_.packets_out == counted_packets_ && waiting() == 0) out_.shrink_to_fit();
+  counted_packets_ = totals_.packets_in + totals_.packets_out;
   counted_ = now;
   if (login_.up() && !login_.over()) ports_.tunnels.count(session().id, totals_, last_in_);
 }

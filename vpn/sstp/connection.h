@@ -40,8 +40,8 @@ class Connection : private ppp::Sink {
   void write(Time now);
   /// True, once, when read() had stopped because too much waited to be written, and now may go on.
   bool unchoke();
-  /// An IP packet for the user, dropped when too much waits already.
-  void send(ByteSpan packet);
+  /// An IP packet for the user, dropped when too much waits already. Leaves by the next write(), or sooner when much waits.
+  void send(ByteSpan packet, Time now);
   void tick(Time now);
   /// When tick() is due at the latest.
   [[nodiscard]] Time due() const;
@@ -69,10 +69,9 @@ class Connection : private ppp::Sink {
   void authenticate(const ppp::AuthRequest& request) override;
   void event(const ppp::Event& event) override;
 
-  bool take_stream(Time now);
+  bool take_stream(ByteSpan stream, Time now);
   void shake_hands(Time now);
-  void greet(Time now);
-  void take_packet(const Packet& packet, ByteSpan whole, Time now);
+  std::size_t greet(ByteSpan stream, Time now);
   void take_control(ByteSpan body, ByteSpan whole, Time now);
   void take_connect_request(const ReadControl& read, Time now);
   void take_connected(const Binding& binding, ByteSpan whole, Time now);
@@ -88,6 +87,7 @@ class Connection : private ppp::Sink {
   void finish();
   void put(ByteSpan bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   void count_use(Time now);
+  [[nodiscard]] std::size_t waiting() const { return out_.size() - out_at_; }
   [[nodiscard]] Stage stage() const;
   [[nodiscard]] std::uint8_t offered_hashes() const;
 
@@ -111,11 +111,13 @@ class Connection : private ppp::Sink {
   bool ending_ = false;            ///< goodbye is said; what PPP still says changes nothing
   std::vector<std::uint8_t> held_; ///< a CONNECTED that came before the login was through
   std::optional<Path> tunnel_;
-  std::vector<std::uint8_t> in_;   ///< bytes of the stream without meaning yet, from in_at_ on
-  std::size_t in_at_ = 0;
+  std::vector<std::uint8_t> in_;   ///< bytes of the stream that make no whole packet yet, or wait for room in the ring
+  bool stalled_ = false;           ///< the latter
   std::vector<std::uint8_t> out_;  ///< from out_at_ on
   std::size_t out_at_ = 0;
   bool choked_ = false;            ///< nothing is read until out_ is shorter
+  bool full_ = false;              ///< TCP took no more
+  std::uint64_t counted_packets_ = 0;
   TunnelTotals totals_;
   Time last_in_, counted_;
   std::uint64_t dropped_ = 0;

@@ -237,10 +237,10 @@ bool SstpDoor::turn(Time now) {
   return count > 0 || !active.empty();
 }
 
-void SstpDoor::take(const Path& path, ByteSpan payload, Time) {
+void SstpDoor::take(const Path& path, ByteSpan payload, Time now) {
   const auto found = tunnels_.find(path.tunnel);
   if (found == tunnels_.end()) return;
-  connections_.at(found->second).connection->send(payload);
+  connections_.at(found->second).connection->send(payload, now);
   activate(found->second);
 }
 

@@ -20,6 +20,8 @@ constexpr const char* kWide12 =
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
 constexpr const char* kStrong13 = "TLS_AES_256_GCM_SHA384";
 constexpr const char* kWide13 = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256";
+/// What is read of a socket at once: many records of clients that put one packet into each. Given back when it is empty.
+constexpr std::size_t kReadAhead = 64U << 10;
 constexpr const char* kGroups = "X25519:P-256:P-384:P-521";
 
 struct Free {
@@ -102,6 +104,7 @@ bool set_up(SSL_CTX* context, const SstpPlan& plan) {
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_read_ahead(context, 1);
+  SSL_CTX_set_default_read_buffer_len(context, kReadAhead);
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
   return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1 &&
          SSL_CTX_set_cipher_list(context, plan.aes128 ? kWide12 : kStrong12) == 1 &&
