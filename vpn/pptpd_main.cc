@@ -106,7 +106,8 @@ class Daemon {
     backends_.turn(now);
     for (const radius::Verdict& verdict : backends_.take_verdicts()) door_->judged(verdict, now);
     for (const std::uint64_t session : backends_.take_disconnects()) end(session, Cause::kAdmin);
-    for (const auto& one : backends_.take_forgeries()) {
+    for (const auto& one : backends_.take_forgeries(now)) {
+      recorder_.forged(one.tenant, one.backend, one.count, one.first, one.last);
       note("backend " + one.backend + " of tenant " + std::to_string(one.tenant) + ": " + std::to_string(one.count) +
            " messages that its servers' secrets did not sign");
     }

@@ -99,7 +99,7 @@ class Backends : public EapBackend {
     Time first{}, last{};
   };
   /// Called often: what came since the last call came now.
-  std::vector<Forgery> take_forgeries(Time now = std::chrono::steady_clock::now());
+  std::vector<Forgery> take_forgeries(Time now);
 
  private:
   using Key = std::pair<std::uint32_t, std::string>;
