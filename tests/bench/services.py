@@ -37,12 +37,11 @@ def doors(bench):
         names = {"in": "in, a packet a record", "in_together": "in, 11 packets a record", "out": "out", "through": "in and out again, a packet a record"}
         rows = []
         for key, name in names.items():
-            ours, limit, peer = (sstp.get(f"{key}_{who}") for who in ("ours", "limit", "softether"))
+            ours, limit = sstp[f"{key}_ours"], sstp[f"{key}_limit"]
             rows.append([name, f"{ours['gbit_per_core']:.2f}", f"{limit['gbit_per_core']:.2f}", f"{ours['gbit_per_core'] / limit['gbit_per_core']:.0%}",
-                         f"{peer['gbit_per_core']:.2f}" if peer else "-", f"{ours['gbit_per_core'] / peer['gbit_per_core']:.1f}x" if peer else "-",
                          f"{ours['record']:,}" if ours["record"] else "-"])
         report.section("SSTP: users' packets of 1400 bytes, TLS 1.3 AES-256-GCM over loopback; Gbit/s a core (of processor time), best of the rounds")
-        report.table(["", "ours", "plain TLS", "of it", "SoftEther", "ours:SoftEther", "bytes a record out"], rows)
+        report.table(["", "ours", "plain TLS", "of it", "bytes a record out"], rows)
         report.notes(["plain TLS: the same bytes by OpenSSL alone in records of the same sizes, and nothing done with them: the limit"])
     rows = []
     if ppp:

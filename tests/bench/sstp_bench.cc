@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SSTP through a real tunneld, beside the same bytes through plain TLS 1.3 with AES-256-GCM (the limit) and SoftEther's server (the peer).
-//   sstp_bench TUNNELD FOLDER [--softether PID PORT] [--rounds N] [--seconds N] [--sessions N]
+// SSTP through a real tunneld, beside the same bytes through plain TLS 1.3 with AES-256-GCM (the limit).
+//   sstp_bench TUNNELD FOLDER [--rounds N] [--seconds N] [--sessions N]
 // FOLDER holds gateway.pem and gateway.key. Runs in a network namespace of its own whose loopback has the service network's addresses
 // (tests/bench/sstp.py makes one). A figure is user data carried by one second of processor time of whoever is measured, all its
 // threads; packets are 1400 bytes inside. Who is measured has core 0, everything else has core 1. One line of JSON.
@@ -33,8 +33,6 @@ constexpr const char* kPassword = "a measurer's";
 
 struct Options {
   std::string tunneld, folder;
-  pid_t softether = 0;
-  std::uint16_t softether_port = 0;
   int rounds = 3;
   double seconds = 2;
   std::size_t sessions = 0;
@@ -243,15 +241,6 @@ Figure ours(const Options& options, Way way, const Edge& edge, pid_t tunneld, st
                  [&] { return way == Way::kIn ? static_cast<double>(edge.bytes_in()) : packets_in(traffic.read()); });
 }
 
-/// From one client to another through SoftEther's hub.
-Figure peer(const Options& options, std::size_t together) {
-  const auto first = enter("127.0.0.1", options.softether_port), second = enter("127.0.0.1", options.softether_port, "user1");
-  Traffic traffic;
-  traffic.read(second->tls());
-  traffic.write(first->tls(), repeated(first->packet(kPacket, second->address()), together));
-  return measure(options, options.softether, traffic, [&] { return packets_in(traffic.read()); });
-}
-
 // --- sessions --------------------------------------------------------------------------------------------------------------
 
 /// Logs in as many users as asked and holds them.
@@ -351,7 +340,6 @@ std::string rows(const Options& options, const Edge& edge, pid_t tunneld) {
       const Figure one = ours(options, row.way, edge, tunneld, row.together);
       keep_best(best[name + "_ours"], one);
       keep_best(best[name + "_limit"], raw(options, row.way, row.together * kWhole, one.record));
-      if (row.way == Way::kThrough && options.softether != 0) keep_best(best[name + "_softether"], peer(options, row.together));
     }
   }
   std::string out;
@@ -385,7 +373,7 @@ int main(int argc, char** argv) {
   using namespace sekisho::bench;
   Options options;
   if (argc < 3) {
-    std::fputs("usage: sstp_bench TUNNELD FOLDER [--softether PID PORT] [--rounds N] [--seconds N] [--sessions N]\n", stderr);
+    std::fputs("usage: sstp_bench TUNNELD FOLDER [--rounds N] [--seconds N] [--sessions N]\n", stderr);
     return 2;
   }
   options.tunneld = argv[1], options.folder = argv[2];
@@ -395,11 +383,6 @@ int main(int argc, char** argv) {
     if (word == "--rounds") options.rounds = static_cast<int>(value);
     if (word == "--seconds") options.seconds = static_cast<double>(value);
     if (word == "--sessions") options.sessions = static_cast<std::size_t>(value);
-    if (word == "--softether" && i + 2 < argc) {
-      options.softether = static_cast<pid_t>(value);
-      options.softether_port = static_cast<std::uint16_t>(std::strtol(argv[i + 2], nullptr, 10));
-      ++i;
-    }
   }
   return run(options);
 }
