@@ -28,7 +28,10 @@ using asio::ip::udp;
 using boost::system::error_code;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-constexpr auto kConnectMax = 10s, kStepMax = 30s, kFinishMax = 10s;
+constexpr auto kConnectMax = 10s, kStepMax = 30s, kFinishMax = 30s;
+// A slow collector has to take a piece in kStepMax, and what waits in our system when the connection ends in kFinishMax.
+constexpr std::size_t kPieceBytes = 64U << 10;
+constexpr int kSendBytes = 256 << 10;
 
 /// Closes a socket, or ends what it waits for, when its time is over. Nobody is called once this is gone.
 enum class Then : std::uint8_t { kClose, kCancel };
@@ -144,6 +147,7 @@ asio::awaitable<std::string> Connection::open() {
   if (refused) co_return "connecting: " + refused.message();
   in.tcp_socket.set_option(tcp::no_delay(true), failed);
   in.tcp_socket.set_option(asio::socket_base::keep_alive(true), failed);
+  in.tcp_socket.set_option(asio::socket_base::send_buffer_size(kSendBytes), failed);
   std::string wrong;
   if (in.options.transport == Transport::kTls) wrong = co_await in.handshake();
   if (deadline.over()) wrong = "TLS: no end of the handshake within ten seconds";
@@ -158,13 +162,19 @@ asio::awaitable<bool> Connection::write(std::string_view bytes) {
     in.udp_socket.send(asio::buffer(bytes.data(), bytes.size()), 0, failed);
     co_return !failed;
   }
-  Deadline deadline(in.io, in.tcp_socket, kStepMax);
-  if (in.tls) {
-    const auto [broken, n] = co_await asio::async_write(*in.tls, asio::buffer(bytes.data(), bytes.size()), kTuple);
-    co_return !broken;
+  while (!bytes.empty()) {
+    const std::string_view piece = bytes.substr(0, kPieceBytes);
+    Deadline deadline(in.io, in.tcp_socket, kStepMax);
+    if (in.tls) {
+      const auto [broken, n] = co_await asio::async_write(*in.tls, asio::buffer(piece.data(), piece.size()), kTuple);
+      if (broken) co_return false;
+    } else {
+      const auto [broken, n] = co_await asio::async_write(in.tcp_socket, asio::buffer(piece.data(), piece.size()), kTuple);
+      if (broken) co_return false;
+    }
+    bytes.remove_prefix(piece.size());
   }
-  const auto [broken, n] = co_await asio::async_write(in.tcp_socket, asio::buffer(bytes.data(), bytes.size()), kTuple);
-  co_return !broken;
+  co_return true;
 }
 
 asio::awaitable<std::string> Connection::read() {

@@ -36,7 +36,7 @@ class Connection {
   boost::asio::awaitable<bool> write(std::string_view bytes);
   /// What came; empty: the connection has ended.
   boost::asio::awaitable<std::string> read();
-  /// Says that nothing more comes, and waits for the other side to say the same: it has then read all. When it says nothing for ten
+  /// Says that nothing more comes, and waits for the other side to say the same: it has then read all. When it says nothing for thirty
   /// seconds, what its system acknowledged counts. False: nobody knows. The connection is closed either way.
   boost::asio::awaitable<bool> finish();
   /// The other side has ended it, or it is broken; known without asking.

@@ -81,7 +81,7 @@ class Exports:
             wait_until(lambda name=name: self.state(name).get("state") == "up", 40, f"{name} up: {self.state(name)}", every=0.2)
 
     def wait_for_error(self, name, words):
-        wait_until(lambda: words in self.state(name).get("error", ""), 40, f"{words} of {name}: {self.state(name)}", every=0.2)
+        wait_until(lambda: words in (self.state(name).get("error") or ""), 40, f"{words} of {name}: {self.state(name)}", every=0.2)
 
 
 class Rsyslog:
