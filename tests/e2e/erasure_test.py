@@ -57,8 +57,11 @@ def left_in(lab):
     found = set()
     for folder in ("config", "log"):
         for path in (lab.root / folder).rglob("*"):
-            if path.is_file() and ACME.encode() in path.read_bytes():
-                found.add(path.name)
+            try:
+                if path.is_file() and ACME.encode() in path.read_bytes():
+                    found.add(path.name)
+            except FileNotFoundError:  # replaced or removed meanwhile
+                continue
     return found
 
 
