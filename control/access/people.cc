@@ -440,6 +440,10 @@ api::LoginSessionList People::sessions_of(const std::string& id, const std::stri
   return out;
 }
 
+void People::end_all_sessions() {
+  for (const auto& [id, one] : accounts_) end_sessions(id);
+}
+
 void People::end_sessions(const std::string& id, const std::string& but_token) {
   const std::string kept = but_token.empty() ? "" : digest(but_token);
   forget_if([&](const std::string& key, const Session& one) { return one.account == id && key != kept; });

@@ -90,6 +90,8 @@ class People {
   [[nodiscard]] api::LoginSessionList sessions_of(const std::string& account, const std::string& token);
   /// All but `token`'s; 5 s are allowed for that, it is at once.
   void end_sessions(const std::string& account, const std::string& but_token = {});
+  /// Of everybody: who has accounts is about to be another matter.
+  void end_all_sessions();
 
   void set_password(const Principal& who, const std::string& token, const api::SetPasswordRequest& request,
                     std::function<void(Refusal)> done);

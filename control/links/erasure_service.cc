@@ -232,6 +232,7 @@ void ErasureService::restore_backup(ControlRequest request, ControlServer::Reply
     add_findings(*body.mutable_findings(), answer.findings, "the backup");
     body.set_error(answer.ok ? "" : answer.error);
     if (answer.ok) {
+      world_.people().end_all_sessions();
       const auto kept = put_records(*plan, world_.store);
       const auto loaded = kept ? world_.people().load() : Result<void>(kept.error());
       if (!loaded) body.set_error("the configuration is in force, but accounts cannot be written: " + describe(loaded.error()));

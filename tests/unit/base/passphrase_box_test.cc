@@ -24,7 +24,8 @@ TEST(PassphraseBox, RefusesOtherKindsOtherVersionsAndEveryCut) {
   EXPECT_EQ(open_with_passphrase("SKTEST02", kPassphrase, sealed).error().code, ErrorCode::kMalformed);
   std::string other = sealed;
   other[8] = 2;
-  EXPECT_EQ(open_with_passphrase(kKind, kPassphrase, other).error(), (Error{ErrorCode::kUnsupported, ErrorSite::kStore, 2}));
+  EXPECT_EQ(open_with_passphrase(kKind, kPassphrase, other).error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(open_with_passphrase(kKind, kPassphrase, other).error().detail, 2U) << "which one";
   for (const std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{8}, std::size_t{9}, std::size_t{36}, std::size_t{52}})
     EXPECT_EQ(open_with_passphrase(kKind, kPassphrase, std::string_view(sealed).substr(0, size)).error().code, ErrorCode::kMalformed) << size;
   for (const std::size_t at : {std::size_t{9}, std::size_t{25}, std::size_t{37}, sealed.size() - 1}) {
