@@ -76,7 +76,7 @@ std::optional<Peer::Settings> L2tpDoor::settings_of(std::uint32_t of, std::strin
   Peer::Settings out;
   out.gateway = at->gateway.name;
   out.ppp.methods = methods_of(at->l2tp->accept);
-  if (ports_.certificates != nullptr) out.eap_tls = ports_.certificates->tls_of(path.tenant, out.gateway, Protocol::kL2tp);
+  if (ports_.certificates != nullptr) out.eap_tls = ports_.certificates->tls_of(of, out.gateway, Protocol::kL2tp);
   if (out.ppp.methods.empty()) return std::nullopt;
   out.ppp.header_compression = true;
   return out;
