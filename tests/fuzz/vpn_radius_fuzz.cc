@@ -32,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto plan = std::make_shared<sekisho::vpn::RadiusPlan>();
   plan->source = *sekisho::parse_address("10.0.0.1");
   plan->servers.push_back({*sekisho::parse_address("10.0.0.2"), sekisho::vpn::Secret("a secret nobody knows"), 1812, 1813});
-  plan->groups.push_back({"", 1, {}});
+  plan->groups.push_back({"", 1, {}, {}});
   radius::Client client(plan, 50000, [](std::span<std::uint8_t> out) { std::fill(out.begin(), out.end(), std::uint8_t{7}); });
   const radius::Client::Time now{};
   client.ask({}, std::nullopt, now);
