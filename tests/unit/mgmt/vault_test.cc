@@ -115,7 +115,9 @@ TEST(VaultBlock, HoldsRecordsOfBeforeAFieldWasThere) {
   for (std::size_t i = 0; i + 1 < columns_of(LogKind::kLoss).size(); ++i) {
     const bool none = left.front() == 0;
     left.remove_prefix(1);
-    if (!none) ASSERT_TRUE(take_varint(left, number) && take_varint(left, number));
+    if (!none) {
+      ASSERT_TRUE(take_varint(left, number) && take_varint(left, number));
+    }
   }
   ASSERT_EQ(left.front(), 0);
   body.erase(body.size() - left.size(), 1);
@@ -137,7 +139,9 @@ TEST(VaultBlock, GivesBackEveryFieldOfEveryType) {
       EXPECT_EQ(must(read_row(type, row)), entries[0]);
       const std::size_t older = type == LogKind::kLoss ? older_row(entries[0]).size() : row.size();
       for (std::size_t cut = 0; cut < row.size(); ++cut) {
-        if (cut != older) ASSERT_FALSE(read_row(type, std::string_view(row).substr(0, cut)));
+        if (cut != older) {
+          ASSERT_FALSE(read_row(type, std::string_view(row).substr(0, cut)));
+        }
       }
     }
   }
