@@ -64,7 +64,8 @@ std::optional<Options> parse_options(int argc, char** argv) {
       uid_t uid = 0;
       const std::string_view value = optarg;
       const std::size_t equals = letter == 'v' ? value.find('=') : std::string_view::npos;
-      const auto daemon = equals == std::string_view::npos ? std::optional(KeyingDaemon::kIkeV2) : keying_daemon_named(value.substr(0, equals));
+      const auto daemon =
+          equals == std::string_view::npos ? std::optional(KeyingDaemon::kIkeV2) : keying_daemon_named(value.substr(0, equals));
       const std::string_view digits = equals == std::string_view::npos ? value : value.substr(equals + 1);
       const auto [stop, status] = std::from_chars(digits.data(), digits.data() + digits.size(), uid);
       if (!daemon || status != std::errc{} || stop != digits.data() + digits.size()) return std::nullopt;

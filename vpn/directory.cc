@@ -12,6 +12,9 @@
 namespace sekisho::vpn {
 namespace {
 
+/// How long one that a daemon before left may stay without proving himself anew, where the gateway does not say less.
+constexpr std::int64_t kLeftSecondsMax = std::int64_t{8} * 3600;
+
 constexpr std::int64_t kJapanSeconds = 9 * 3600, kDaySeconds = 86400;
 
 /// True when one of the windows is open; without any it always is.
@@ -191,7 +194,11 @@ Cause UserDirectory::judge_again(const Entry& entry) const {
   const bool same_port = entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port;
   if (ungranted || !same_port) return Cause::kConfig;
   // One that a daemon before left has no certificate any more: its client comes again and shows it.
-  if (entry.left) return found.goes_by(entry.user_id) ? Cause::kNone : Cause::kConfig;
+  if (entry.left) {
+    const std::int64_t said = found.gateway->session_seconds_max;
+    if (clock_() - entry.since >= (said != 0 ? std::min(said, kLeftSecondsMax) : kLeftSecondsMax)) return Cause::kMaxTime;
+    return found.goes_by(entry.user_id) ? Cause::kNone : Cause::kConfig;
+  }
   if (may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
   return found.gateway->refuse_if_no_permit && !rights(found, entry.device).permitted ? Cause::kConfig : Cause::kNone;
 }
@@ -517,7 +524,7 @@ void UserDirectory::save_again() {
 
 void UserDirectory::restore(const ipc::VpnMemory& memory) {
   const std::lock_guard lock(mutex_);
-  lockout_.restore(memory);
+  lockout_.restore(memory, clock_());
   leases_.restore(memory);
 }
 

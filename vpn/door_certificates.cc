@@ -113,16 +113,21 @@ CertificateFault DoorCertificates::judge(ProvenCertificate& certificate, const J
 
 std::vector<DoorCertificates::Ending> DoorCertificates::expired(const std::function<std::vector<Session>()>& sessions, std::int64_t now) {
   std::vector<Ending> out;
-  if (now < next_ && !fresh_) return out;
-  next_ = now + 1;
-  if (gateways_.empty() && !fresh_) return out;
-  const bool all = std::exchange(fresh_, false);
-  for (const Session& session : sessions()) {
-    if (!session.certificates) continue;
+  constexpr std::size_t kJudgedACall = 8;  // who else waits for this thread is served in between
+  if (to_judge_.empty()) {
+    if ((now < next_ || gateways_.empty()) && !fresh_) return out;
+    next_ = now + 1;
+    all_ = std::exchange(fresh_, false);
+    to_judge_ = sessions();
+    std::erase_if(to_judge_, [](const Session& one) { return !one.certificates; });
+  }
+  for (std::size_t judged = 0; judged < kJudgedACall && !to_judge_.empty(); to_judge_.pop_back()) {
+    const Session& session = to_judge_.back();
     const Judges judges = judges_of(session.path.tenant, session.gateway.substr(0, session.gateway.rfind(' ')));
     for (ProvenCertificate one : *session.certificates) {
       const auto& judge_of_it = one.device ? judges.devices : judges.users;
-      const bool due = all || !judge_of_it || now >= one.facts.not_after || now > judge_of_it->lists_end();
+      const bool due = all_ || !judge_of_it || now >= one.facts.not_after || now > judge_of_it->lists_end();
+      judged += due ? 1 : 0;
       const CertificateFault fault = due ? judge(one, judges, now) : CertificateFault::kNone;
       if (fault == CertificateFault::kNone) continue;
       out.push_back({session.id, one.device ? Cause::kDevice : cause_of(fault)});

@@ -45,7 +45,8 @@ class DoorCertificates {
     std::shared_ptr<const ppp::EapTlsContext> sstp, l2tp;
   };
   std::map<Key, Gateway> gateways_;
-  bool fresh_ = false;
+  bool fresh_ = false, all_ = false;
+  std::vector<Session> to_judge_;
   std::int64_t next_ = 0;
 };
 

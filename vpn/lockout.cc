@@ -85,9 +85,10 @@ bool Lockout::learn(const ipc::LearnVpnFailures& told, std::int64_t now) {
       if (!one.user().empty() || !source || one.until() <= now) continue;
       make_room(sources_, now);
       Source& shut = sources_[{one.tenant(), source_of(*source)}];
-      changed = changed || shut.until < one.until();
-      shut.until = std::max(shut.until, one.until());
-      shut.last = std::max(shut.last, one.until() - kLockSeconds);
+      const std::int64_t until = std::min<std::int64_t>(one.until(), now + kLockSeconds);
+      changed = changed || shut.until < until;
+      shut.until = std::max(shut.until, until);
+      shut.last = std::max(shut.last, until - kLockSeconds);
       continue;
     }
     const UserKey key{one.tenant(), one.user()};
@@ -142,7 +143,7 @@ void Lockout::save(ipc::VpnMemory& out, std::int64_t now) const {
   }
 }
 
-void Lockout::restore(const ipc::VpnMemory& memory) {
+void Lockout::restore(const ipc::VpnMemory& memory, std::int64_t now) {
   for (const auto& one : memory.failures()) {
     const auto source = Address::from_wire({reinterpret_cast<const std::uint8_t*>(one.source().data()), one.source().size()});
     std::int64_t last = one.until() - kLockSeconds;
@@ -150,12 +151,12 @@ void Lockout::restore(const ipc::VpnMemory& memory) {
     if (!one.user().empty() && users_.size() < kEntriesMax && static_cast<std::size_t>(one.each_size()) < kUserFailures) {
       User& user = users_[{one.tenant(), one.user()}];
       for (const auto& each : one.each()) user.failures.push_back(each.at());
-      user.until = one.until();
+      user.until = std::min<std::int64_t>(one.until(), now + kLockSeconds);
       user.last = last;
     } else if (one.user().empty() && source && sources_.size() < kEntriesMax && static_cast<std::size_t>(one.each_size()) < kSourceUsers) {
       Source& from = sources_[{one.tenant(), source_of(*source)}];
       for (const auto& each : one.each()) from.users[each.user()] = each.at();
-      from.until = one.until();
+      from.until = std::min<std::int64_t>(one.until(), now + kLockSeconds);
       from.last = last;
     }
   }

@@ -43,7 +43,7 @@ class Lockout {
 
   void save(ipc::VpnMemory& out, std::int64_t now) const;
   /// Takes what was saved, as far as it makes sense.
-  void restore(const ipc::VpnMemory& memory);
+  void restore(const ipc::VpnMemory& memory, std::int64_t now);
   void list(ipc::VpnAnswer& out, std::int64_t now) const;
   /// What another daemon has counted, in place of what it had said before. True: that shut somebody out here.
   bool learn(const ipc::LearnVpnFailures& told, std::int64_t now);

@@ -160,7 +160,8 @@ ppp::AuthAnswer PppLogin::check_certificate(const ppp::AuthRequest& request) {
   if (const CertificateFault fault = DoorCertificates::judge(shown, judges, now); fault != CertificateFault::kNone) {
     return refuse(Stage::kAuthentication, cause_of(fault), sentence_of(fault));
   }
-  if (!is_certificate_of(shown.chain.front(), session_.user) && session_.user != shown.facts.subject) {
+  const bool named = is_certificate_of(shown.chain.front(), session_.user) || session_.user == shown.facts.subject;
+  if (session_.user.empty() || !named) {
     return refuse(Stage::kAuthentication, Cause::kAuth, "the certificate is not of who said so",
                   "use a certificate with the user's name in it");
   }

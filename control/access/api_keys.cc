@@ -127,9 +127,10 @@ void ApiKeys::note_use(const std::string& id, const Address& source) {
   access::StoredApiKey& one = keys_.at(id);
   const std::int64_t now = environment_.now();
   const std::string from(source.wire().begin(), source.wire().end());
-  if (now - one.last_use() < kNoteUseSeconds && one.last_use() <= now && one.last_source() == from) return;
-  one.set_last_use(now);
+  const bool noted = now - one.last_use() < kNoteUseSeconds && one.last_use() <= now;
   one.set_last_source(from);
+  if (noted) return;
+  one.set_last_use(now);
   (void)store_.put(RecordKind::kApiKey, id, one.SerializeAsString());
 }
 
@@ -256,6 +257,13 @@ Refusal ApiKeys::revoke(const std::string& tenant, const std::string& id) {
   buckets_.erase(id);
   keys_.erase(at);
   return {};
+}
+
+std::string ApiKeys::maker_of(const std::string& account) const {
+  for (const auto& [id, one] : keys_) {
+    if (account_of(one) == account) return one.created_by();
+  }
+  return account;
 }
 
 Result<void> ApiKeys::erase_tenant(const std::string& tenant) {

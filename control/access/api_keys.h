@@ -58,6 +58,8 @@ class ApiKeys {
                                                const std::string& by);
   Refusal revoke(const std::string& tenant, const std::string& id);
   Result<void> erase_tenant(const std::string& tenant);
+  /// Who made the key an account stands for; of any other account that account.
+  [[nodiscard]] std::string maker_of(const std::string& account) const;
 
  private:
   struct Bucket {

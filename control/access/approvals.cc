@@ -24,7 +24,7 @@ Result<void> Approvals::load() {
   for (const auto& record : records) {
     access::StoredApproval one;
     if (!one.ParseFromString(record.value)) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
-    one.clear_request();
+    std::string().swap(*one.mutable_request());  // clear_request() would keep its room
     all_[one.id()] = std::move(one);
   }
   return {};
@@ -37,7 +37,7 @@ Result<void> Approvals::save(const access::StoredApproval& one) {
 
 void Approvals::let_expire() {
   for (auto& [id, one] : all_) {
-    if (one.state() != kWaiting || now_() - one.asked() < kWaitSeconds) continue;
+    if (one.state() != kWaiting || under_way_.contains(id) || now_() - one.asked() < kWaitSeconds) continue;
     one.set_state("refused");
     one.set_decided(now_());
     one.set_reason("nobody decided within seven days");
@@ -57,6 +57,7 @@ std::variant<api::Approval, Refusal> Approvals::ask(access::StoredApproval reque
     waiting += waits ? 1U : 0U;
     if (!waits && oldest == all_.end()) oldest = at;
   }
+  if (request.request().size() > kRequestBytesMax) return conflict("a change that waits for approval has at most 2 MiB");
   if (waiting >= kWaitingOfTenantMax) return conflict("too much waits for approval: decide about some of it first");
   if (kept >= kKeptOfTenantMax && oldest != all_.end()) {
     if (const auto removed = store_.remove(RecordKind::kApproval, oldest->first); !removed)
@@ -70,7 +71,7 @@ std::variant<api::Approval, Refusal> Approvals::ask(access::StoredApproval reque
   request.set_asked(now_());
   request.set_state(kWaiting);
   if (const auto saved = save(request); !saved) return store_failed(saved.error());
-  request.clear_request();
+  std::string().swap(*request.mutable_request());
   const api::Approval out = shown(request, request.asked_by(), true);
   all_[request.id()] = std::move(request);
   return out;
@@ -108,6 +109,7 @@ Refusal Approvals::find(const std::string& tenant, const std::string& id, access
   const auto at = all_.find(id);
   if (at == all_.end() || at->second.tenant() != tenant) return not_found();
   if (at->second.state() != kWaiting) return conflict("this was decided already");
+  if (under_way_.contains(id)) return conflict("this is under way");
   out = &at->second;
   return {};
 }
@@ -136,12 +138,12 @@ std::variant<api::Approval, Refusal> Approvals::decide(const std::string& tenant
   if (reason.size() <= kReasonBytesMax) decided.set_reason(reason);
   if (const auto saved = save(decided); !saved) return store_failed(saved.error());
   *one = std::move(decided);
-  return shown(*one, who, true);
+  return shown(*one, who, state != "refused" || one->asked_by() == who);
 }
 
 Result<void> Approvals::erase_tenant(const std::string& tenant) {
   for (auto at = all_.begin(); at != all_.end();) {
-    if (at->second.tenant() != tenant) {
+    if (at->second.tenant() != tenant && !at->second.tenant().empty()) {  // the provider's speak of it too
       ++at;
       continue;
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 
@@ -21,6 +22,7 @@ class Approvals {
  public:
   static constexpr std::size_t kWaitingOfTenantMax = 20;
   static constexpr std::size_t kKeptOfTenantMax = 200;
+  static constexpr std::size_t kRequestBytesMax = 2U << 20;
   static constexpr std::int64_t kWaitSeconds = 7 * 86'400;
 
   Approvals(Store& store, std::function<std::int64_t()> now) : store_(store), now_(std::move(now)) {}
@@ -37,6 +39,9 @@ class Approvals {
   /// Its end; state: done, failed, refused, or withdrawn where `who` asked for it himself.
   std::variant<api::Approval, Refusal> decide(const std::string& tenant, const std::string& id, const std::string& who,
                                               const std::string& state, const std::string& reason);
+  /// It is being carried out: nobody decides about it until it is over().
+  void begin(const std::string& id) { under_way_.insert(id); }
+  void over(const std::string& id) { under_way_.erase(id); }
   Result<void> erase_tenant(const std::string& tenant);
 
  private:
@@ -48,6 +53,7 @@ class Approvals {
   Store& store_;
   std::function<std::int64_t()> now_;
   std::map<std::string, access::StoredApproval> all_;  ///< without what was asked
+  std::set<std::string> under_way_;
   std::uint64_t last_id_ = 0;
 };
 

@@ -393,7 +393,7 @@ void ApiService::write_down(const Call& call, const ControlAnswer& answer) {
   // What a tenant's people try at another's stands in their own tenant's log.
   const bool known = !call.tenant.empty() && environment_.in_force().tenant(call.tenant) != nullptr;
   const std::string whose = !call.who.tenant.empty() ? call.who.tenant : known ? call.tenant : "";
-  const bool room = status < 400 || room_for_refusal(whose);
+  const bool room = status < 400 || call.may_have_changed || room_for_refusal(whose);
   for (const std::uint64_t number : call.acts) room ? environment_.audit->finish(number, outcome) : environment_.audit->drop(number);
   const bool astray = !call.tenant.empty() && !call.who.tenant.empty() && call.tenant != call.who.tenant;
   if (!call.acts.empty() || (!astray && status != 403) || call.who.account.empty() || !room) return;
@@ -428,14 +428,15 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
   (void)environment_.audit->add(std::move(record));
 }
 
-Result<void> ApiService::forget(const std::string& tenant) {
+Result<void> ApiService::forget(const std::string& tenant, bool whole) {
+  SEKISHO_CHECK_OK(approvals_.erase_tenant(tenant));
+  if (!whole) return {};
   const std::string of_it = '@' + tenant + '\n';
   std::erase_if(remembered_, [&](const auto& entry) { return entry.first.find(of_it) != std::string::npos; });
   std::erase_if(world_.digests, [&](const auto& entry) { return entry.first.second == tenant; });
   refusals_.erase(tenant);
   sampler_.forget(tenant);
   SEKISHO_CHECK_OK(keys_.erase_tenant(tenant));
-  SEKISHO_CHECK_OK(approvals_.erase_tenant(tenant));
   return notifier_.erase_tenant(tenant);
 }
 

@@ -42,8 +42,9 @@ class ApiService {
   Result<void> start();
   void stop();
   People& people() { return people_; }
-  /// Takes a tenant out of what is in memory alone.
-  Result<void> forget(const std::string& tenant);
+  /// Takes a tenant out of what waits for approval or delivery, of keys, and of what is in memory alone; not `whole`: out of
+  /// approvals, which hold what its remote users are called.
+  Result<void> forget(const std::string& tenant, bool whole);
   /// A request with an ApiCall.
   void handle(ControlRequest request, ControlServer::Reply reply);
   /// A request with DeliveryWork, from who sends messages.
@@ -105,7 +106,6 @@ class ApiService {
   CounterWatch counter_watch_;
   unsigned turns_ = 0;
   std::uint32_t seen_running_ = 0;  ///< the revision in force when it was looked at last
-  std::set<std::string> being_approved_;
   ApiWorld world_;
   Handlers handlers_;
   std::map<std::string, std::pair<std::int64_t, int>> refusals_;  ///< by log: hour, and how many in it

@@ -34,13 +34,13 @@ std::string comment_of(const google::protobuf::Message& message) {
 
 void ApiService::ask_for_approval(const CallPtr& call, const Preview& preview) {
   const api::MethodRule& rule = call->method().options().GetExtension(api::method);
-  if (!people_.another_may(rule.action(), call->tenant, call->who.account))
+  if (!people_.another_may(rule.action(), call->tenant, keys_.maker_of(call->who.account)))
     return call->refuse(conflict("two people are asked for, and nobody else here may approve this"));
   access::StoredApproval fresh;
   fresh.set_tenant(call->tenant);
   fresh.set_method(call->method().name());
   fresh.set_request(call->message().SerializeAsString());
-  fresh.set_if_match(call->asked().if_match());
+  fresh.set_if_match(call->asked().if_match() != 0 ? call->asked().if_match() : environment_.in_force().revision);
   fresh.set_asked_by(call->who.account);
   fresh.set_source(call->asked().source());
   constexpr std::size_t kCommentBytesMax = 1024;
@@ -65,6 +65,8 @@ void ApiService::approve(const CallPtr& call, const std::string& id) {
   const auto& approval = std::get<access::StoredApproval>(found);
   // The tenant's own people decide about what is the tenant's, whoever else was let in.
   if (call->who.tenant != call->tenant) return call->refuse(denied("the tenant's own people approve"));
+  if (keys_.maker_of(approval.asked_by()) == call->who.account)
+    return call->refuse(denied("somebody else has to approve what your key asked for"));
   const auto* method = api::Error::descriptor()->file()->FindServiceByName("Api")->FindMethodByName(approval.method());
   if (method == nullptr) return call->refuse(conflict("this cannot be done any more"));
   std::vector<int> needed(approval.actions().begin(), approval.actions().end());
@@ -73,7 +75,7 @@ void ApiService::approve(const CallPtr& call, const std::string& id) {
     if (!people_.may(call->who, static_cast<api::Action>(action), call->tenant).allowed)
       return call->refuse(denied("it changes what your role may not change"));
   }
-  if (!being_approved_.insert(id).second) return call->refuse(conflict("this is under way"));
+  approvals_.begin(id);
   carry_out(call, approval);
 }
 
@@ -90,7 +92,7 @@ void ApiService::carry_out(const CallPtr& by, const access::StoredApproval& appr
   *holder.message.mutable_api_call() = asked;
   auto message = read_request(*method, holder);
   const auto end = [this, by, id = approval.id()](const std::string& state, const std::string& reason) {
-    being_approved_.erase(id);
+    approvals_.over(id);
     const auto decided = approvals_.decide(by->tenant, id, by->who.account, state, reason);
     const auto* refusal = std::get_if<Refusal>(&decided);
     refusal != nullptr ? by->refuse(*refusal) : by->reply(std::get<api::Approval>(decided));
@@ -122,7 +124,8 @@ void ApiService::carry_out(const CallPtr& by, const access::StoredApproval& appr
     if (failed) (void)error.ParseFromString(said.reply());
     end(failed ? "failed" : "done", failed ? error.message() : still ? still->about : "");
   };
-  if (!begin_acts(*call, method->options().GetExtension(api::method))) return call->refuse(unavailable("the operation log cannot be written: nothing was done"));
+  if (!begin_acts(*call, method->options().GetExtension(api::method)))
+    return call->refuse(unavailable("the operation log cannot be written: nothing was done"));
   handlers_.at(approval.method())(call);
 }
 
@@ -138,7 +141,8 @@ Notifier::Environment ApiService::notifier_environment() {
   out.model = [this] { return environment_.in_force().model; };
   out.managers = [this](const std::string& tenant) { return people_.managers(tenant); };
   out.audit = [this](const access::StoredDelivery& delivery, const char* result, const std::string& detail) {
-    const std::string where = (delivery.target().empty() ? "the managers" : delivery.target()) + (delivery.webhook() ? " by webhook" : " by mail");
+    const std::string where =
+        (delivery.target().empty() ? "the managers" : delivery.target()) + (delivery.webhook() ? " by webhook" : " by mail");
     tell_of_the_unit(delivery.tenant(), "notification", delivery.event() + " to " + where, result, detail);
   };
   return out;

@@ -40,6 +40,7 @@ class Call {
   Permit permit;
   std::string about;  ///< what the operation log says beside the method and its tenant
   std::vector<std::uint64_t> acts;  ///< its records, which are begun
+  bool may_have_changed = false;  ///< refused, and yet something may come of it
   std::string approved_by = {};  ///< the second person, where one was asked for
 
   void reply(const google::protobuf::Message& message, std::uint32_t etag = 0);

@@ -309,6 +309,11 @@ Refusal check_base(ApiWorld& world, const Call& call) {
   return then && current != nullptr && text_of(*then) == text_of(*current) ? Refusal() : stale;
 }
 
+/// What two people let happen is what one of them saw.
+Refusal check_approved(ApiWorld& world, const Call& call) {
+  return call.approved_by.empty() ? Refusal() : check_base(world, call);
+}
+
 CommitRequest commit_request(ApiWorld& world, const Call& call, const std::string& comment,
                              std::uint32_t confirm_seconds) {
   return {.text = {},
@@ -320,6 +325,7 @@ CommitRequest commit_request(ApiWorld& world, const Call& call, const std::strin
 
 Committer::Done commit_done(const CallPtr& call, ApiWorld& world, const Scope& scope) {
   return [call, &world, scope](const CommitAnswer& answer) {
+    call->may_have_changed = !answer.ok && answer.revision != 0;
     if (!answer.ok && has_errors(answer.findings)) return refuse_findings(call, scope, answer.findings, answer.error);
     if (!answer.ok) {
       const bool absent = answer.error.find("data plane is not there") != std::string::npos;
@@ -378,6 +384,7 @@ void confirm(const CallPtr& call, ApiWorld& world, std::uint32_t revision) {
 void roll_back(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::RollBackRequest>();
   if (Refusal refusal = judge_end(world, *call)) return call->refuse(refusal);
+  if (Refusal refusal = check_approved(world, *call)) return call->refuse(refusal);
   api::Config waiting;
   add_waiting(world, *call, waiting);
   if (waiting.waiting_confirmation() != 0) {  // nobody else can have changed anything meanwhile: back to what was there
@@ -447,6 +454,7 @@ void put_import_in_force(const CallPtr& call, ApiWorld& world, model::Tenant sen
   const auto& request = call->request<api::ImportRequest>();
   const InForce running = world.in_force();
   if (running.tenant(call->tenant) == nullptr) return call->refuse(not_found());  // gone meanwhile
+  if (Refusal refusal = check_approved(world, *call)) return call->refuse(refusal);
   const std::vector<std::string> editable = editable_parts(may_of(world, *call));
   model::Tenant now = *running.tenant(call->tenant);
   for (int i = 0; i < model::Tenant::descriptor()->field_count(); ++i) {

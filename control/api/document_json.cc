@@ -300,6 +300,11 @@ Refusal merge_platform(const model::Configuration& running, model::Configuration
         restore_secrets(*sent.mutable_notify(), running.has_notify() ? &running.notify() : nullptr, "document.notify");
     if (!bad.empty()) return invalid(bad, "\"(set)\" stands for a secret that is not there");
   }
+  if (sent.has_log_exports()) {
+    const std::string bad = restore_secrets(*sent.mutable_log_exports(), running.has_log_exports() ? &running.log_exports() : nullptr,
+                                            "document.log_exports");
+    if (!bad.empty()) return invalid(bad, "\"(set)\" stands for a secret that is not there");
+  }
   if (!before.empty())
     return invalid("document.tenants",
                    "the tenant " + before.begin()->first + " is missing: tenants go by their erasure");

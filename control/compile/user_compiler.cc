@@ -47,6 +47,21 @@ void compile_users(filters::SnapshotBuilder& builder, Ids& ids, Reporter& report
     reporter.error(Path(), "tenant " + tenant.service_code() + ": its user groups, and the different devices that rules ask of them, are" +
                                " more than " + std::to_string(limits::kUserGroupsPerTenantMax) + " together");
   }
+  // Numbers are the unit's, and are given once.
+  std::size_t with_devices = 0;
+  for (const auto& user : tenant.users()) {
+    with_devices += devices.devices_of(user).size();
+    if (with_devices > limits::kUsersPerTenantMax) break;
+  }
+  for (const auto& backend : tenant.radius()) {
+    for (const auto& group : backend.groups()) with_devices += devices.devices_of(group.groups()).size();
+    with_devices += devices.devices_of(backend.default_groups()).size();
+  }
+  if (with_devices > limits::kUsersPerTenantMax) {
+    reporter.error(Path(), "tenant " + tenant.service_code() + ": its users, each with every group of devices that rules ask of him," +
+                               " are more than " + std::to_string(limits::kUsersPerTenantMax));
+    return;
+  }
   std::uint64_t everyone = 0;
   for (int i = 0; i < tenant.user_groups_size(); ++i) everyone |= std::uint64_t{tenant.user_groups(i).everyone() ? 1U : 0U} << i;
   const auto add = [&](const std::string& key, std::uint64_t groups) {

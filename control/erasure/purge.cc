@@ -105,8 +105,8 @@ Result<std::vector<Purged>> purge(const PurgeWorld& world, const StoredErasure& 
     SEKISHO_CHECK_OK(take(purge_notices(world.store, tenant)));
     SEKISHO_CHECK_OK(world.store.remove(RecordKind::kEndedDocument, tenant));
     out.push_back(world.undelivered(tenant));
-    SEKISHO_CHECK_OK(world.caches(tenant));
   }
+  SEKISHO_CHECK_OK(world.caches(tenant, whole));
   Purged names{"names", 0, 0};
   SEKISHO_TRY(names.erased, world.store.forget_names(tenant, !whole));
   world.ids.forget(tenant, !whole);

@@ -21,7 +21,7 @@ struct PurgeWorld {
   /// Records on their way to the log, by service code.
   std::function<Purged(const std::string& tenant)> undelivered;
   /// What is in memory alone: answers that are remembered, points of charts.
-  std::function<Result<void>(const std::string& tenant)> caches;
+  std::function<Result<void>(const std::string& tenant, bool whole)> caches;
 };
 
 /// Takes what `ending` speaks of out of everything controld keeps, and looks what is left. May be done again.

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -115,6 +116,13 @@ void AuditLink::prepare(ipc::ToEventLog& record) {
   record.set_eid(new_id(now));
   if (record.audit().request_id().empty()) record.mutable_audit()->set_request_id(new_id(now));
   if (record.ByteSizeLong() > kRecordMax) record.mutable_audit()->clear_before(), record.mutable_audit()->clear_after();
+  if (record.ByteSizeLong() > kRecordMax) record.mutable_audit()->clear_comment();
+}
+
+void AuditLink::drop(std::uint64_t number) {
+  open_.erase(number);
+  if (queue_.empty() && open_.empty() && ::ftruncate(fd_.get(), 0) == 0) file_bytes_ = 0;
+  if (file_bytes_ > kRewriteBytes && queue_.size() < kUnderWayMax) rewrite();
 }
 
 bool AuditLink::takes() const {
@@ -227,6 +235,7 @@ bool AuditLink::take_answers() {
     if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
     ipc::FromEventLog answer;
     if (!answer.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return false;
+    if (!answer.refused().empty()) std::fprintf(stderr, "controld: logd refuses a record of an act: %s\n", answer.refused().c_str());
     // Answers come in order, but for refusals.
     for (std::size_t i = 0; i < sent_; ++i) {
       if (queue_[i].number() != answer.stored()) continue;

@@ -41,7 +41,7 @@ class AuditLink {
   /// What came of it; `outcome` sets at least its result. Only then it is sent.
   void finish(std::uint64_t number, const std::function<void(ipc::AuditRecord& record)>& outcome);
   /// It was nothing to write down after all.
-  void drop(std::uint64_t number) { open_.erase(number); }
+  void drop(std::uint64_t number);
   /// Both in one; false: it could not be written, and is sent all the same.
   bool add(ipc::ToEventLog record);
   /// Takes away what waits of a tenant; returns how many.

@@ -37,7 +37,8 @@ struct Admission {
   std::vector<uid_t> everything;  ///< may ask anything
   std::vector<uid_t> names;       ///< may ask for names only: logd, which never changes a configuration
   std::vector<uid_t> mgmt = {};   ///< may call the API for people who are signed in, send messages, and nothing else: mgmtd
-  std::vector<std::pair<uid_t, KeyingDaemon>> vpn = {};  ///< may ask for the configuration of remote access, and for operators' questions, as this daemon
+  /// May ask for the configuration of remote access, and for operators' questions, as this daemon.
+  std::vector<std::pair<uid_t, KeyingDaemon>> vpn = {};
   std::vector<uid_t> exports = {};  ///< may ask where records go, and nothing else: exportd
 };
 

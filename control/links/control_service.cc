@@ -133,7 +133,8 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
                   const Running* now = running();
                   return now == nullptr ? InForce() : InForce{now->revision, &now->model};
                 },
-                [this]() -> People& { return api_.people(); }, [this](const std::string& tenant) { return api_.forget(tenant); }}),
+                [this]() -> People& { return api_.people(); },
+                [this](const std::string& tenant, bool whole) { return api_.forget(tenant, whole); }}),
       api_(io, store, ids, committer, dataplane,
            {.in_force = [this] {
               const Running* now = running();
@@ -145,6 +146,14 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
             .erasures = &erasure_.erasures()}) {}
 
 ControlService::~ControlService() = default;
+
+Result<void> ControlService::start() {
+  audit_.start();
+  SEKISHO_CHECK_OK(api_.start());
+  SEKISHO_CHECK_OK(erasure_.start());
+  running_.reset();  // it was read before anybody knew what has ended
+  return {};
+}
 
 void ControlService::handle(ControlRequest request, ControlServer::Reply reply) {
   switch (request.message.body_case()) {

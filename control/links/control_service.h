@@ -31,11 +31,7 @@ class ControlService {
   ~ControlService();
   void handle(ControlRequest request, ControlServer::Reply reply);
   /// Reads what is kept of people.
-  Result<void> start() {
-    audit_.start();
-    SEKISHO_CHECK_OK(api_.start());
-    return erasure_.start();
-  }
+  Result<void> start();
   /// Takes out of a configuration what has ended; returns why.
   [[nodiscard]] std::string amend(model::Configuration& configuration) { return erasure_.erasures().amend(configuration); }
   void stop() {

@@ -31,7 +31,8 @@ class ErasureService {
     std::string export_socket;  ///< logd
     std::function<InForce()> in_force;
     std::function<People&()> people;
-    std::function<Result<void>(const std::string& tenant)> forget;  ///< keys, what waits for approval, messages, and what is in memory alone
+    /// Keys, what waits for approval, messages, and what is in memory alone.
+    std::function<Result<void>(const std::string& tenant, bool whole)> forget;
   };
   explicit ErasureService(World world);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <sstream>
 #include <utility>
@@ -115,10 +116,12 @@ void VpnLink::learn(Daemon& daemon, std::size_t from, const ipc::VpnMemory& memo
   ipc::VpnQuestion question;
   ipc::LearnVpnFailures& told = *question.mutable_learn();
   told.set_from(static_cast<std::uint32_t>(from));
-  std::size_t bytes = 0;
+  std::map<std::uint32_t, std::size_t> bytes;  // of each tenant: nobody takes the room of others
+  for (const auto* one : all) bytes[one->tenant()] = 0;
   for (const auto* one : all) {
-    bytes += one->ByteSizeLong() + 4;
-    if (bytes > kBytesMax) break;
+    const std::size_t size = one->ByteSizeLong() + 4;
+    if (bytes[one->tenant()] + size > kBytesMax / bytes.size()) continue;
+    bytes[one->tenant()] += size;
     *told.add_failures() = *one;
   }
   ask(daemon, std::move(question), [](const ipc::VpnAnswer&, const std::string&) {});

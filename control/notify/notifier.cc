@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "control/access/password.h"
+#include "control/config/text.h"
 #include "control/notify/events.h"
 #include "control/notify/message.h"
 
@@ -43,7 +44,10 @@ Result<void> Notifier::load() {
   SEKISHO_TRY(const auto records, store_.records(RecordKind::kDelivery));
   for (const auto& record : records) {
     access::StoredDelivery one;
-    if (!one.ParseFromString(record.value)) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+    if (!one.ParseFromString(record.value)) {  // a message lost is less than a gateway that does not start
+      SEKISHO_CHECK_OK(store_.remove(RecordKind::kDelivery, record.key));
+      continue;
+    }
     waiting_[record.key] = std::move(one);
   }
   return {};
@@ -233,11 +237,12 @@ void Notifier::take(const ipc::DeliveryResult& result) {
   const auto at = waiting_.find(result.id());
   // What was not asked for is not believed: a result belongs to a message that was handed out.
   if (at == waiting_.end() || under_way_.erase(result.id()) == 0) return;
-  if (result.ok()) return drop(result.id(), "ok", result.detail());
+  constexpr std::size_t kDetailCharactersMax = 200;
+  const std::string detail(cut_characters(result.detail(), kDetailCharactersMax));
+  if (result.ok()) return drop(result.id(), "ok", detail);
   access::StoredDelivery& one = at->second;
   one.set_tries(one.tries() + 1);
-  constexpr std::size_t kDetailBytesMax = 200;
-  one.set_last_error(result.detail().substr(0, kDetailBytesMax));
+  one.set_last_error(detail);
   const std::int64_t now = environment_.now();
   if (result.permanent() || now - one.at() >= kGiveUpSeconds)
     return drop(result.id(), "fail", one.last_error() + (result.permanent() ? "" : "; given up"));

@@ -303,7 +303,7 @@ bool TunnelService::has_room(const ipc::OpenTunnel& request) const {
 void TunnelService::end_displaced(const ipc::OpenTunnel& request) {
   for (const std::uint32_t number : request.displaced()) {
     const auto at = tunnels_.find(number);
-    if (at == tunnels_.end() || request.account() == 0) continue;
+    if (at == tunnels_.end() || request.account() == 0 || owner_of(number) == owner_of(request.tunnel())) continue;
     if (at->second.tenant == request.tenant() && at->second.account == request.account()) end(at, ipc::TunnelGone::REPLACED);
   }
 }
@@ -316,6 +316,7 @@ std::string TunnelService::open(KeyingDaemon from, const ipc::OpenTunnel& reques
   if (tenant == kNoIndex) return "no such tenant";
   if (request.note().size() > kNoteBytesMax) return "the note is too long";
   if (request.carrier()) return open_carrier(from, request);
+  if (from == KeyingDaemon::kIkeV1 && request.account() != 0) return "who knows nobody by name ends nobody's sessions";
   const std::uint32_t port = config.find_port(request.tunnel_port());
   if (port == kNoIndex || config.ports[port].kind != snapshot::PortKind::kTunnel || config.ports[port].tenant != request.tenant()) {
     return "no such tunnel Port of this tenant";
@@ -427,16 +428,29 @@ std::string TunnelService::change_user(const ipc::ChangeUser& request) {
     if (!lease || lease->tunnel != request.tunnel()) continue;
     lease->user = request.user();
     engine_.leases().set(tunnel.tenant, address, *lease);
+    renamed_.emplace(tunnel.tenant, address);
   }
+  judge_renamed();
+  return {};
+}
+
+void TunnelService::judge_renamed() {
+  const auto begin = std::chrono::steady_clock::now();
+  if (renamed_.empty() || begin < renamed_not_before_) return;
   // Judged under no generation that ever is: their next packet asks the rules.
-  engine_.for_each_session([&tunnel](Shard& shard, std::uint32_t index) {
-    if (tenant_of(shard.sessions.at(index).key) != tunnel.tenant) return true;
+  engine_.for_each_session([this](Shard& shard, std::uint32_t index) {
+    Session& session = shard.sessions.at(index);
+    const std::uint32_t tenant = tenant_of(session.key);
     const path::SessionEnds ends = path::judged_ends(shard, index);
-    const bool its = std::ranges::any_of(tunnel.leases, [&](const Address& one) { return one == ends.source || one == ends.destination; });
-    if (its) shard.sessions.at(index).generation = 0;
+    if (renamed_.contains({tenant, ends.source}) || renamed_.contains({tenant, ends.destination})) session.generation = 0;
     return true;
   });
-  return {};
+  renamed_.clear();
+  // A long walk is followed by a longer pause, in which what is renamed is gathered: control has others to serve.
+  constexpr auto kShort = std::chrono::milliseconds(20);
+  constexpr int kPauses = 11;
+  const auto took = std::chrono::steady_clock::now() - begin;
+  if (took > kShort) renamed_not_before_ = begin + kPauses * took;
 }
 
 /// Ends a tunnel: leases first, so that nothing more enters its SAs. `why`: told to the daemon, and kept until it closes it.
@@ -679,6 +693,7 @@ void TunnelService::tick() {
   if (narrow_ > 0) forget_paths();
   end_gone();
   ended_.tick(engine_);
+  judge_renamed();
   tell_leases();
 }
 

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ipc/keying_daemon.h"
@@ -91,6 +94,8 @@ class TunnelService {
   std::string open(KeyingDaemon from, const ipc::OpenTunnel& request, ipc::FromTunnels& answer);
   std::string close(KeyingDaemon from, const ipc::CloseTunnel& request, ipc::FromTunnels& answer);
   std::string change_user(const ipc::ChangeUser& request);
+  /// Sessions of leases whose user is another now ask the rules with their next packet. Many changes are one walk.
+  void judge_renamed();
   std::string query(const ipc::QueryTunnel& request, ipc::FromTunnels& answer);
   std::string allocate(KeyingDaemon from, const ipc::AllocateSpi& request, ipc::FromTunnels& answer);
   std::string install(KeyingDaemon from, const ipc::InstallSa& request);
@@ -141,6 +146,8 @@ class TunnelService {
   std::array<Daemon, kKeyingDaemons> daemons_;
   Tunnels tunnels_;
   EndedLeases ended_;
+  std::set<std::pair<std::uint32_t, Address>> renamed_;  ///< leases whose user is another now, by tenant
+  std::chrono::steady_clock::time_point renamed_not_before_{};
   struct LeaseNews {
     std::uint32_t tunnel;
     std::uint32_t tenant;

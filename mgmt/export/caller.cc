@@ -21,10 +21,7 @@ constexpr std::size_t kBlobBytesMax = 64U << 20;
 }  // namespace
 
 asio::awaitable<std::optional<Caller::Answer>> Caller::ask(std::string question) {
-  while (busy_) {
-    gate_.expires_at(asio::steady_timer::time_point::max());
-    (void)co_await gate_.async_wait(kTuple);
-  }
+  while (busy_) (void)co_await gate_.async_wait(kTuple);  // setting its time here would wake all who wait
   busy_ = true;
   auto answer = co_await exchange(question);
   if (!answer) readable_.reset(), connection_.reset();

@@ -17,7 +17,8 @@ namespace sekisho::mgmt {
 /// Thread: that of `io`.
 class Caller {
  public:
-  Caller(boost::asio::io_context& io, std::string path) : io_(io), path_(std::move(path)), gate_(io) {}
+  Caller(boost::asio::io_context& io, std::string path)
+      : io_(io), path_(std::move(path)), gate_(io, boost::asio::steady_timer::time_point::max()) {}
 
   struct Answer {
     std::string bytes;

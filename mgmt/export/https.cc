@@ -52,6 +52,7 @@ Result<void> HttpReply::put(std::string_view bytes) {
 
 Result<void> HttpReply::put_end() {
   if (whole()) return {};
+  if (!inside_->parser.got_some()) return kBad;  // of nothing at all the parser may not be told the end
   boost::system::error_code failed;
   inside_->parser.put_eof(failed);
   return failed || !whole() ? Result<void>(kBad) : Result<void>();

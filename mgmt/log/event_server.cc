@@ -187,8 +187,9 @@ std::string take(const ipc::AuditRecord& from, AuditFields& out) {
   if (!take(from.cause(), out.cause)) return "cause";
   if (!take(from.ticket(), out.ticket)) return "ticket";
   if (!take(from.comment(), out.comment)) return "comment";
-  // Whoever is let in to see a tenant's own has a reason that the tenant can ask about.
-  if (out.actor_kind == AuditActor::kProvider && out.op == AuditOperation::kAccess && out.ticket.empty()) return "ticket";
+  // Whoever is let in to see a tenant's own has a reason that the tenant can ask about; who was refused has none.
+  const bool let_in = out.actor_kind == AuditActor::kProvider && out.op == AuditOperation::kAccess && out.result != AuditResult::kDenied;
+  if (let_in && out.ticket.empty()) return "ticket";
   return take(from.staff_id(), out.staff_id) ? "" : "staff_id";
 }
 

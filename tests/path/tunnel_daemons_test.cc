@@ -69,21 +69,22 @@ TEST_P(PathDaemons, EachDaemonHearsTheRadiusServersAtItsOwnPorts) {
 
 TEST_P(PathDaemons, EachDaemonSaysItsOwnThroughItsOwnRing) {
   const auto first = connect(ipc::TunnelHello::IKE_V1);
-  const DatagramHead head{.tenant = kTenantA, .port = kServerPort, .local = address("10.0.0.1"), .remote = address("10.0.0.2"),
-                          .local_port = 50000, .remote_port = 1812};
   const Frame text(60, 0x61);
   const std::array<ByteSpan, 1> pieces{ByteSpan(text)};
-  const auto said = [&](Daemon& daemon) {
+  const auto said = [&](Daemon& daemon, KeyingDaemon from) {
+    const DatagramHead head{.tenant = kTenantA, .port = kServerPort, .local = address("10.0.0.1"), .remote = address("10.0.0.2"),
+                            .local_port = radius_ports_first(from), .remote_port = 1812};
     EXPECT_TRUE(daemon.inject->push(head, pieces));
     world_.settle();
     world_.turn(0);
     world_.settle();
     return world_.collect(kServerNic).size();
   };
-  EXPECT_EQ(said(*daemon_), 1U);
-  EXPECT_EQ(said(*first), 1U);
+  EXPECT_EQ(said(*daemon_, KeyingDaemon::kIkeV2), 1U);
+  EXPECT_EQ(said(*first, KeyingDaemon::kIkeV1), 1U);
+  EXPECT_EQ(said(*first, KeyingDaemon::kIkeV2), 0U) << "from another's ports";
   daemon_->leave();
-  EXPECT_EQ(said(*first), 1U);
+  EXPECT_EQ(said(*first, KeyingDaemon::kIkeV1), 1U);
 }
 
 TEST_P(PathDaemons, WhoDoesNotSpeakIkeSaysNothingFromItsPorts) {

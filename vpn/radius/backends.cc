@@ -352,6 +352,8 @@ void Backends::forget(std::uint64_t session) {
   if (at == posed_.end()) return;
   const Key key{at->second.session.path.tenant, at->second.conversation.backend};
   if (at->second.number != 0) {
+    // Who leaves before he is judged has tried all the same. EAP's peers may wait for somebody's finger, and leave.
+    if (at->second.kind != Claim::Kind::kEap) ports_.directory.wrong_secret(at->second.session.path, at->second.session.user);
     asked_.erase({key, at->second.number});
     if (const auto found = backends_.find(key); found != backends_.end()) found->second.client->forget(at->second.number);
   }

@@ -285,6 +285,10 @@ void Connection::event(const ppp::Event& event) {
     case Kind::kIdentified: return login_.describe(event.text);
     case Kind::kAuthenticated: {
       authenticated_ = true;
+      const std::string_view way = way_in(session().gateway);
+      if (ppp_.keys().size == 0 && way != "pap" && way != "chap") {
+        return ppp_.close(Cause::kCrypto, "the RADIUS server gave no keys for the binding to TLS", now_);
+      }
       const auto network = login_.network();
       if (!network) return ppp_.close(Cause::kPoolEmpty, "no inner address is left", now_);
       ppp_.open_network(*network, now_);

@@ -101,7 +101,7 @@ TEST_F(RadiusBackends, AreRefusedWithTheirPlaceAndWithoutTheirSecret) {
   expect("name: other, port", "name: campus, port", "radius[1].name", "used twice");
   expect("radius: [other, campus]", "radius: [other, nowhere]", "gateways[0].radius[1]", "no backend named");
   expect("        radius: [other, campus]\n", "", "gateways[0].radius", "names a backend");
-  expect("accept: [eap-radius, certificate]", "accept: [certificate]", "gateways[0].accept", "for eap-radius only");
+  expect("accept: [eap-radius, certificate]", "accept: [certificate]", "gateways[0].accept", "a backend is asked for eap-radius");
   expect("accept: [eap-radius, certificate]", "accept: [eap-radius, eap-tls]", "gateways[0].accept", "are not for one gateway");
 }
 

@@ -349,7 +349,7 @@ std::string offered(const TempDir& dir, const std::string& words) {
 
 TEST(Sekishoctl, BashCompletionOffersCommandsAndOptions) {
   const TempDir dir;
-  EXPECT_EQ(offered(dir, "sekishoctl \"\""), "config show binding vpn account log explain completion\n");
+  EXPECT_EQ(offered(dir, "sekishoctl \"\""), "config show binding vpn account erasure backup factory-wipe log explain completion\n");
   EXPECT_EQ(offered(dir, "sekishoctl config c"), "check commit confirm\n");
   EXPECT_EQ(offered(dir, "sekishoctl --json show s"), "sessions status\n");
   EXPECT_EQ(offered(dir, "sekishoctl show na"), "nat\n");

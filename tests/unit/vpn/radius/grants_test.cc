@@ -108,9 +108,6 @@ TEST_F(Grants, TheRealmChoosesThenTheDirectoryThenWhoeverHasNoRealms) {
   model_.mutable_tenants(0)->mutable_gateways(0)->set_accept_eap_mschapv2(false);
   apply();
   EXPECT_EQ(judge("own"), "any");
-  model_.mutable_tenants(0)->mutable_gateways(0)->set_accept_eap_radius(false);
-  apply();
-  EXPECT_EQ(judge("hana@example.jp"), "");
 }
 
 TEST_F(Grants, AGrantAdmitsWhomTheDirectoryDoesNotKnowIntoItsGroups) {
