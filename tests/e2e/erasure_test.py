@@ -2,6 +2,7 @@
 """The end of a contract from outside: traffic stops, its owner reads for a while, then nothing of it is left anywhere, and the
 other tenant with the same addresses notices nothing. Backups bring nothing back, a factory wipe leaves nothing."""
 
+import copy
 import json
 import os
 import shutil
@@ -117,7 +118,7 @@ def test_a_backup_is_sealed_and_only_its_own_bytes_and_passphrase_open_it(lab):
 def test_a_restored_backup_brings_settings_and_accounts_back(lab):
     owner = person(lab, f"owner@{ACME}", "owner")
     config = owner.get(f"/tenants/{ACME}/config")
-    document = config["document"]
+    document = copy.deepcopy(config["document"])
     document["policies"][0]["rules"] = document["policies"][0]["rules"][:-1]
     owner.post(f"/tenants/{ACME}/config/commit", {"document": document, "comment": "one fewer"}, If_Match=config["revision"])
     invite(lab.appliance, f"late@{ACME}", "read")
