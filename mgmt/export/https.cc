@@ -52,6 +52,7 @@ Result<void> HttpReply::put(std::string_view bytes) {
 
 Result<void> HttpReply::put_end() {
   if (whole()) return {};
+  if (!inside_->parser.got_some()) return kBad;  // Beast asserts that there was a beginning
   boost::system::error_code failed;
   inside_->parser.put_eof(failed);
   return failed || !whole() ? Result<void>(kBad) : Result<void>();
