@@ -36,6 +36,11 @@ TEST(ExportReply, IsNotWholeWhenTheConnectionEndsInsideIt) {
   EXPECT_FALSE(reply.put_end());
 }
 
+TEST(ExportReply, IsNoneWhenTheConnectionEndsBeforeIt) {
+  HttpReply reply;
+  EXPECT_FALSE(reply.put_end());
+}
+
 TEST(ExportReply, MayEndWithTheConnection) {
   HttpReply reply;
   ASSERT_TRUE(reply.put("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok"));
