@@ -398,7 +398,7 @@ class PurgeTest : public testing::Test {
   std::vector<Purged> purge_it(const StoredErasure& what) {
     const PurgeWorld world{*store_, ids_, *people_, [](std::uint32_t) { return Purged{"vpn_memory", 0, 0}; },
                            [](const std::string&) { return Purged{"undelivered_records", 0, 0}; },
-                           [](const std::string&) { return Result<void>(); }};
+                           [](const std::string&, bool) { return Result<void>(); }};
     auto done = purge(world, what);
     EXPECT_TRUE(done);
     return done ? *done : std::vector<Purged>();
