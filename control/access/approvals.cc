@@ -104,12 +104,12 @@ api::ApprovalList Approvals::list(const std::string& tenant, const std::string& 
   return out;
 }
 
-Refusal Approvals::find(const std::string& tenant, const std::string& id, access::StoredApproval*& out) {
+Refusal Approvals::find(const std::string& tenant, const std::string& id, bool carried_out, access::StoredApproval*& out) {
   let_expire();
   const auto at = all_.find(id);
   if (at == all_.end() || at->second.tenant() != tenant) return not_found();
   if (at->second.state() != kWaiting) return conflict("this was decided already");
-  if (under_way_.contains(id)) return conflict("this is under way");
+  if (under_way_.contains(id) && !carried_out) return conflict("this is under way");
   out = &at->second;
   return {};
 }
@@ -117,7 +117,7 @@ Refusal Approvals::find(const std::string& tenant, const std::string& id, access
 std::variant<access::StoredApproval, Refusal> Approvals::to_approve(const std::string& tenant, const std::string& id,
                                                                     const std::string& who) {
   access::StoredApproval* one = nullptr;
-  if (Refusal refusal = find(tenant, id, one)) return refusal;
+  if (Refusal refusal = find(tenant, id, false, one)) return refusal;
   if (one->asked_by() == who) return denied("somebody else has to approve what you asked for");
   const auto bytes = store_.get(RecordKind::kApproval, id);
   access::StoredApproval out;
@@ -129,7 +129,7 @@ std::variant<api::Approval, Refusal> Approvals::decide(const std::string& tenant
                                                        const std::string& who, const std::string& state,
                                                        const std::string& reason) {
   access::StoredApproval* one = nullptr;
-  if (Refusal refusal = find(tenant, id, one)) return refusal;
+  if (Refusal refusal = find(tenant, id, state == "done" || state == "failed", one)) return refusal;
   access::StoredApproval decided = *one;
   decided.set_state(one->asked_by() == who ? "withdrawn" : state);
   decided.set_decided_by(who);

@@ -39,7 +39,7 @@ class Approvals {
   /// Its end; state: done, failed, refused, or withdrawn where `who` asked for it himself.
   std::variant<api::Approval, Refusal> decide(const std::string& tenant, const std::string& id, const std::string& who,
                                               const std::string& state, const std::string& reason);
-  /// It is being carried out: nobody decides about it until it is over().
+  /// It is being carried out: until it is over(), nobody decides about it but by "done" or "failed", what came of it.
   void begin(const std::string& id) { under_way_.insert(id); }
   void over(const std::string& id) { under_way_.erase(id); }
   Result<void> erase_tenant(const std::string& tenant);
@@ -47,7 +47,7 @@ class Approvals {
  private:
   void let_expire();
   Result<void> save(const access::StoredApproval& one);
-  Refusal find(const std::string& tenant, const std::string& id, access::StoredApproval*& out);
+  Refusal find(const std::string& tenant, const std::string& id, bool carried_out, access::StoredApproval*& out);
   [[nodiscard]] static api::Approval shown(const access::StoredApproval& one, const std::string& reader, bool changes);
 
   Store& store_;

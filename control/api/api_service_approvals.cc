@@ -92,8 +92,8 @@ void ApiService::carry_out(const CallPtr& by, const access::StoredApproval& appr
   *holder.message.mutable_api_call() = asked;
   auto message = read_request(*method, holder);
   const auto end = [this, by, id = approval.id()](const std::string& state, const std::string& reason) {
-    approvals_.over(id);
     const auto decided = approvals_.decide(by->tenant, id, by->who.account, state, reason);
+    approvals_.over(id);
     const auto* refusal = std::get_if<Refusal>(&decided);
     refusal != nullptr ? by->refuse(*refusal) : by->reply(std::get<api::Approval>(decided));
   };

@@ -285,6 +285,36 @@ TEST_F(ApprovalsTest, ATenantsWaitingOnesAreBoundedAndNoOtherTenantsAreHeldUp) {
   EXPECT_EQ(approvals_->list(kOther, "zoe", [](const auto&) { return false; }).approvals_size(), 1);
 }
 
+TEST_F(ApprovalsTest, NobodyDecidesAboutWhatIsBeingCarriedOutAndItsTimeDoesNotEndIt) {
+  const std::string id = ask();
+  approvals_->begin(id);
+  EXPECT_EQ(std::get<Refusal>(approvals_->decide(kTenant, id, "ann", "refused", "")).status, 409U) << "its asker withdraws it";
+  EXPECT_EQ(std::get<Refusal>(approvals_->to_approve(kTenant, id, "cat")).status, 409U);
+  now_ += Approvals::kWaitSeconds;
+  EXPECT_EQ(state(id), "waiting");
+  EXPECT_EQ(std::get<api::Approval>(approvals_->decide(kTenant, id, "ben", "done", "")).state(), "done");
+  approvals_->over(id);
+}
+
+TEST_F(ApprovalsTest, WhoMayNotSeeWhatChangesIsNotToldByRefusingIt) {
+  EXPECT_EQ(std::get<api::Approval>(approvals_->decide(kTenant, ask(), "ben", "refused", "")).changes_size(), 0);
+  EXPECT_EQ(std::get<api::Approval>(approvals_->decide(kTenant, ask(), "ann", "refused", "")).changes_size(), 1) << "his own";
+}
+
+TEST_F(ApprovalsTest, HaveABoundOfTheirBytesAndTheProvidersGoWithATenant) {
+  access::StoredApproval large;
+  large.set_tenant(kTenant);
+  large.set_asked_by("ann");
+  large.set_request(std::string(Approvals::kRequestBytesMax + 1, 'x'));
+  EXPECT_TRUE(std::holds_alternative<Refusal>(approvals_->ask(large)));
+  large.set_request(std::string(Approvals::kRequestBytesMax, 'x'));
+  EXPECT_TRUE(std::holds_alternative<api::Approval>(approvals_->ask(std::move(large))));
+  ASSERT_NE(ask("p-ops", ""), "");
+  ASSERT_NE(ask("zoe", kOther), "");
+  ASSERT_TRUE(approvals_->erase_tenant(kTenant));
+  EXPECT_EQ(store_->records(RecordKind::kApproval)->size(), 1U) << "another tenant's alone";
+}
+
 TEST_F(ApprovalsTest, WhatChangesIsShownToWhoMaySeeItAndToWhoAsked) {
   ask();
   const auto see = [&](const std::string& reader, bool may) {

@@ -121,6 +121,19 @@ TEST_F(AuditLinkTest, AnActIsOnTheDiskBeforeItBeginsAndSaysWhenNobodyLivedToFini
   link.stop();
 }
 
+TEST_F(AuditLinkTest, WhatIsDroppedTakesNoRoom) {
+  const std::string file = folder_ + "/audit.bin";
+  AuditLink link(io_, folder_ + "/event.sock", file);
+  link.start();
+  const auto first = link.begin(record("nothing")), second = link.begin(record("nothing either"));
+  ASSERT_TRUE(first && second);
+  link.drop(*first);
+  EXPECT_GT(std::filesystem::file_size(file), 0U) << "the other may still happen";
+  link.drop(*second);
+  EXPECT_EQ(std::filesystem::file_size(file), 0U);
+  link.stop();
+}
+
 TEST_F(AuditLinkTest, NobodyActsWhereItCannotBeWritten) {
   AuditLink nowhere(io_, folder_ + "/event.sock", folder_ + "/no/such/folder/audit.bin");
   nowhere.start();

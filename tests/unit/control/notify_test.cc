@@ -140,6 +140,21 @@ TEST_F(NotifierTest, IsTriedAgainLaterAndLaterAndGivenUpAfterADay) {
   EXPECT_EQ(audited_[0], "commit fail said so; given up");
 }
 
+TEST_F(NotifierTest, WhatASenderSaysIsCutBetweenCharacters) {
+  tell("commit");
+  auto work = take();
+  auto said = result(work[0], false);
+  said.set_detail(std::string(199, 'x') + "\u3042\u3042");
+  auto done = result(work[1], true);
+  done.set_detail(std::string(60'000, 'y'));
+  (void)take(32, {said, done});
+  EXPECT_EQ(notifier_->list(kTenant).deliveries(0).last_error(), std::string(199, 'x') + "\u3042");
+  ASSERT_EQ(audited_.size(), 1U);
+  EXPECT_LT(audited_[0].size(), 300U);
+  start();  // and what was kept can be read
+  EXPECT_EQ(notifier_->list(kTenant).deliveries_size(), 1);
+}
+
 TEST_F(NotifierTest, APermanentRefusalIsNotTriedAgainAndAResultNobodyAskedForIsNotBelieved) {
   tell("commit");
   auto work = take();

@@ -87,7 +87,14 @@ TEST(LockoutOfSeveral, ATimeToComeShutsNobodyOutForLonger) {
   one.set_tenant(1);
   one.set_user("alice");
   one.set_until(kNow + 1'000'000);
+  auto& from = *told.add_failures();
+  from.set_tenant(1);
+  const auto wire = kSource.wire();
+  from.set_source(std::string(wire.begin(), wire.end()));
+  from.set_until(kNow + 1'000'000);
   there.learn(told, kNow);
+  EXPECT_TRUE(there.source_locked(1, kSource, kNow));
+  EXPECT_FALSE(there.source_locked(1, kSource, kNow + Lockout::kLockSeconds));
   EXPECT_FALSE(there.user_locked(1, "alice", kNow + Lockout::kLockSeconds));
 }
 
