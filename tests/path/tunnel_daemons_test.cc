@@ -247,6 +247,11 @@ TEST_P(PathDaemons, AnAccountIsCountedOverAllDaemonsAndMakesRoomForItselfAlone) 
     return std::count_if(daemon_->events.begin(), daemon_->events.end(), [](const ipc::TunnelEvent& one) { return one.has_gone(); });
   };
   EXPECT_EQ(gone(), 0) << "nobody ends another account's";
+  const auto first = connect(ipc::TunnelHello::IKE_V1);
+  same.tunnel = tunnel_number(KeyingDaemon::kIkeV1, 1), same.lease4 = "10.9.0.9";
+  EXPECT_EQ(first->ask(open(same, 77, 0, {setup.tunnel})).refused().reason(), "who knows nobody by name ends nobody's sessions");
+  daemon_->read_events();
+  EXPECT_EQ(gone(), 0);
   same.tunnel = kPppOne + 2, same.lease4 = "10.9.0.8";
   EXPECT_EQ(ppp->ask(open(same, 77, 0, {setup.tunnel})).refused().reason(), "");
   daemon_->read_events();
