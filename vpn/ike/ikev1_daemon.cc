@@ -51,7 +51,7 @@ IkeV1Daemon::IkeV1Daemon(const std::string& run_dir, std::uint32_t threads, bool
                  return TunnelOwner{.tunnel_port = 0, .user = 0, .note = {session.correlation.begin(), session.correlation.end()}};
                }),
       log_(run_dir + "/event.sock"),
-      plans_(run_dir + "/control.sock") {
+      plans_(run_dir + "/control.sock", KeyingDaemon::kIkeV1) {
   make_random(first_sid_);
 }
 
