@@ -83,9 +83,11 @@ def test_attempts_of_an_address_are_bounded_until_its_users_are_known(world, gat
     assert int(gateway.ask("refused")[0].split()[3]) == first + 1
     initiator("windows-hardened", source=SOURCES[1]).log_in("alice", "acme-pw")
     gateway.event("up")
+    begun = len(lurking)
     lurking += [initiator("android", source=SOURCES[1]).negotiate() for _ in range(36)]
     with pytest.raises(IkeError, match="does not answer"):
-        initiator("android", source=SOURCES[1]).negotiate(seconds=0.5)
+        while len(lurking) < begun + 72:  # on a slow machine the first have ended meanwhile, and leave their places to others
+            lurking.append(initiator("android", source=SOURCES[1]).negotiate(seconds=0.5))
     initiator("android", "windows-default", source=SOURCES[0]).negotiate()  # another tenant's gateway
     for _ in range(len(lurking) + 1):
         assert gateway.event("denied", seconds=20)["cause"] == "peer_lost"

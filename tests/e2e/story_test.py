@@ -63,7 +63,7 @@ def test_a_demo_ended_half_way_leaves_nothing_behind(sign):
     wait_until(lambda: _mine(demo), 20, "namespaces of the demo")
     folders = _folders(demo)
     demo.send_signal(sign)
-    demo.wait(30)
+    demo.wait(120)
 
     assert folders and not any(folder.exists() for folder in folders)
     assert not _mine(demo)
