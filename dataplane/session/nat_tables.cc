@@ -123,11 +123,12 @@ bool PortClaims::insert(std::uint64_t hash, std::uint16_t endpoint) noexcept {
   return insert_word(sets_.set(hash), kTagMask, tag_of(hash) | endpoint_bits(endpoint) | 1);
 }
 
-/// Somebody passed this port. False: it is free by now, or bears as many marks as it can.
-bool PortClaims::mark(std::uint64_t hash) noexcept {
+/// The endpoint passed this port. False: it is free by now, is the endpoint's own by now, or bears as many marks as it can.
+bool PortClaims::mark(std::uint64_t hash, std::uint16_t endpoint) noexcept {
   std::uint64_t value = 0;
   AtomicSets::Word* word = find_word(sets_.set(hash), kTagMask, tag_of(hash), value);
   while (word != nullptr && (value & kTagMask) == tag_of(hash) && (value & kMarkMask) != kMarkMask) {
+    if ((value & kEndpointMask) == endpoint_bits(endpoint)) return false;
     if (word->compare_exchange_strong(value, value + kMark, std::memory_order_acq_rel)) return true;
   }
   return false;
@@ -169,12 +170,11 @@ std::optional<PortClaims::Claim> PortClaims::take(const ClaimSpace& space, const
     if (found == Found::kTaken || found == Found::kFull) return std::nullopt;
     const Claim claim{block.candidate(inside_port, probe), static_cast<std::uint8_t>(probe)};
     if (found == Found::kMine) return claim;
-    if (!insert(space.hash(claim.port), endpoint)) continue;  // another shard was faster, or the set is full
+    // Marks come first: whoever joins a claim relies on them.
     std::uint32_t marked = 0;
-    while (marked < probe && mark(space.hash(block.candidate(inside_port, marked)))) ++marked;
-    if (marked == probe) return claim;
-    while (marked > 0) unmark(space.hash(block.candidate(inside_port, --marked)));
-    (void)leave(space.hash(claim.port), endpoint);
+    while (marked < probe && mark(space.hash(block.candidate(inside_port, marked)), endpoint)) ++marked;
+    if (marked == probe && insert(space.hash(claim.port), endpoint)) return claim;
+    while (marked > 0) unmark(space.hash(block.candidate(inside_port, --marked)));  // another shard was faster, or the set is full
   }
   return std::nullopt;
 }

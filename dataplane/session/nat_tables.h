@@ -85,7 +85,7 @@ class PortClaims {
   enum class Found : std::uint8_t { kMine, kTaken, kFree, kFull };
   Found join(std::uint64_t hash, std::uint16_t endpoint) noexcept;
   bool insert(std::uint64_t hash, std::uint16_t endpoint) noexcept;
-  bool mark(std::uint64_t hash) noexcept;
+  bool mark(std::uint64_t hash, std::uint16_t endpoint) noexcept;
   void unmark(std::uint64_t hash) noexcept;
   bool leave(std::uint64_t hash, std::uint16_t endpoint) noexcept;
 
