@@ -16,7 +16,7 @@ export CCACHE_NOHASHDIR := 1
 help:
 	@echo "make run [ONCE=1]   install what is missing, build, and watch the gateway work (root)"
 	@echo "make test           install what is missing, build, and run all tests (root)"
-	@echo "make test-all       the same, the data plane under the address sanitizer, clients in a guest kernel, every fuzz target for a minute"
+	@echo "make test-all       the same, clients in a guest kernel, every fuzz target for a minute"
 	@echo "make check-NAME     one part of the tests: lint unit path fuzz asan tsan e2e firewall bindings isolation restart"
 	@echo "make check-differential  the data path against a plain reference, over a million random pairs (PAIRS=, SEED=)"
 	@echo "make check-firewall every requirement of tests/check/firewall.table, one line each; make check-ikev2, check-l2tp, check-sstp, check-pptp, check-mgmt, check-portal, check-logs likewise"

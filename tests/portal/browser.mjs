@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const tree = join(dirname(fileURLToPath(import.meta.url)), "../..");
-export const portal = process.env.SEKISHO_PORTAL ?? join(tree, "build/dev/portal");
+export const portal = process.env.SEKISHO_PORTAL ?? join(tree, "build/release/portal");
 export const pictures = join(tree, "build/portal/pictures");
 const require = createRequire(join(tree, "build/portal/package.json"));
 export const { chromium } = require("playwright-core");
