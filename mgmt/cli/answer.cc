@@ -18,6 +18,11 @@ ExitStatus fail(Session& session, const ControlError& error) {
   return error.unreachable ? ExitStatus::kUnreachable : ExitStatus::kRefused;
 }
 
+ExitStatus done(Session& session, JsonObject fields, const std::string& sentence) {
+  session.out << (session.json ? fields.flag("ok", true).take() : sentence) << '\n';
+  return ExitStatus::kOk;
+}
+
 ExitStatus unexpected(Session& session) {
   return fail(session, {true, "controld gave an answer to another question"});
 }

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "mgmt/cli/commands.h"
+#include "mgmt/cli/json_object.h"
 #include "mgmt/cli/render.h"
 
 /// How every command ends.
@@ -13,6 +14,8 @@ namespace sekisho::mgmt {
 
 /// Says why there is no answer, on standard error or as JSON.
 ExitStatus fail(Session& session, const ControlError& error);
+/// Says what was done: `fields` with --json, else `sentence`, a line.
+ExitStatus done(Session& session, JsonObject fields, const std::string& sentence);
 /// controld answered, but not this question.
 ExitStatus unexpected(Session& session);
 /// The whole of a file; "-" is standard input.

@@ -3,6 +3,7 @@
 #include "mgmt/cli/app.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <ostream>
 
 #include "mgmt/cli/accounts.h"
@@ -79,9 +80,34 @@ struct Choice {
   std::function<ExitStatus(Session&)> action;
 };
 
+/// The values an option is checked against, as its help says them, {a,b,c}; nothing: any.
+std::string values_of(const CLI::Option& option) {
+  const std::string text = option.get_type_name();
+  const std::size_t begin = text.find('{'), end = text.find('}');
+  if (begin == std::string::npos || end == std::string::npos || end < begin) return {};
+  std::string out = text.substr(begin + 1, end - begin - 1);
+  std::replace(out.begin(), out.end(), ',', ' ');
+  return out;
+}
+
+/// Values of all options with known ones, by path and option, so that the same name may mean something else elsewhere.
+void write_value_cases(std::ostream& out, const CLI::App& command, const std::string& path) {
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string values = values_of(*option);
+    if (values.empty()) continue;
+    for (const std::string& name : option->get_lnames()) {
+      out << "    '" << path << " --" << name << "') COMPREPLY=($(compgen -W '" << values << "' -- \"$current\")); return ;;\n";
+    }
+  }
+  for (const CLI::App* child : command.get_subcommands({})) write_value_cases(out, *child, path + "/" + child->get_name());
+}
+
 /// Every word the shell may offer after one path of commands.
 void write_completion_case(std::ostream& out, const CLI::App& command, const std::string& path) {
   std::string words, options;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->get_positional()) words += (words.empty() ? "" : " ") + values_of(*option);
+  }
   for (const CLI::App* child : command.get_subcommands({})) words += (words.empty() ? "" : " ") + child->get_name();
   for (const CLI::App* level = &command; level != nullptr; level = level->get_parent()) {
     for (const CLI::Option* option : level->get_options()) {
@@ -117,12 +143,14 @@ void write_bash_completion(std::ostream& out, const CLI::App& app) {
          "    esac\n"
          "  done\n"
          "  case $previous in\n"
-         "    --format) COMPREPLY=($(compgen -W 'json csv' -- \"$current\")); return ;;\n"
-         "    --type) COMPREPLY=($(compgen -W 'comm sec loss' -- \"$current\")); return ;;\n"
+         "    --run-dir|-o|--output|--pcap|--replay|--candidate|--key|--log-key|--passphrase-file|--report) return ;;\n"
+         "    --tenant) COMPREPLY=($(compgen -W \"$(sekishoctl show tenants --json 2>/dev/null | grep -o '\"service_code\": *\"[^\"]*\"' | cut -d'\"' -f4)\" -- \"$current\")); return ;;\n"
          "    --protocol) COMPREPLY=($(compgen -W 'tcp udp icmp icmpv6' -- \"$current\")); return ;;\n"
          "    --flags) COMPREPLY=($(compgen -W 'syn ack syn,ack fin,ack rst' -- \"$current\")); return ;;\n"
-         "    --run-dir|-o|--output|--pcap|--replay|--candidate) return ;;\n"
          "  esac\n"
+         "  case \"$path $previous\" in\n";
+  write_value_cases(out, app, "");
+  out << "  esac\n"
          "  case $path in\n";
   write_completion_case(out, app, "");
   out << "  esac\n"
@@ -241,7 +269,8 @@ void add_account(CLI::App& app, Choice& choice) {
       command->add_option("NAME", choice.account.id, "name@servicecode; the provider's have no @")->required();
     }
     if (asked == ipc::LocalAccount::ADD) {
-      command->add_option("--role", choice.account.role, "owner admin rule user log read; p-ops p-support p-audit p-sec")->required();
+      command->add_option("--role", choice.account.role, "a tenant's, or p-... of the provider")->required()
+          ->check(CLI::IsMember({"owner", "admin", "rule", "user", "log", "read", "p-ops", "p-support", "p-audit", "p-sec"}));
     }
     command->callback([&choice, asked] {
       choice.account.what = asked;

@@ -133,8 +133,7 @@ ExitStatus write_unit_key(Session& session, const std::string& file) {
   if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
   if (!replace_durably(file, span_of(std::get<ipc::LocalErasureDone>(asked).public_key()), 0644))
     return fail(session, {false, file + ": could not be written"});
-  session.out << file << ": the unit's public key\n";
-  return ExitStatus::kOk;
+  return done(session, JsonObject().text("file", file), file + ": the unit's public key");
 }
 
 ExitStatus verify_report(Session& session, const ReportRequest& request) {
@@ -149,8 +148,7 @@ ExitStatus verify_report(Session& session, const ReportRequest& request) {
     if (!log) return fail(session, {false, "the report has no part of the log's, or " + request.log_key + " is no key"});
     if (!*log) return fail(session, {false, "the log's part of the report was changed, or is another log's"});
   }
-  session.out << "The report is as this unit signed it.\n";
-  return ExitStatus::kOk;
+  return done(session, JsonObject().text("file", request.file), "The report is as this unit signed it.");
 }
 
 ExitStatus make_backup(Session& session, const BackupRequest& request) {
@@ -168,8 +166,8 @@ ExitStatus make_backup(Session& session, const BackupRequest& request) {
   const auto sealed = seal_with_passphrase(kBackupKind, std::get<std::string>(passphrase), std::get<std::string>(blob));
   if (!sealed) return fail(session, {false, "the backup cannot be sealed: " + describe(sealed.error())});
   if (!replace_durably(request.file, span_of(*sealed), 0600)) return fail(session, {false, request.file + ": could not be written"});
-  session.out << request.file << ": " << sealed->size() << " bytes, sealed\n";
-  return ExitStatus::kOk;
+  return done(session, JsonObject().text("file", request.file).number("bytes", sealed->size()),
+              request.file + ": " + std::to_string(sealed->size()) + " bytes, sealed");
 }
 
 ExitStatus restore_backup(Session& session, const BackupRequest& request) {
@@ -188,12 +186,16 @@ ExitStatus restore_backup(Session& session, const BackupRequest& request) {
   if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
   const auto& message = std::get<ControlAnswer>(asked).message;
   if (!message.has_backup_restored()) return unexpected(session);
-  const auto& done = message.backup_restored();
-  for (const auto& finding : done.findings()) session.err << finding.path() << ": " << finding.sentence() << '\n';
-  if (!done.error().empty()) return fail(session, {false, done.error()});
-  for (const std::string& one : done.left_out()) session.out << "left out: " << one << '\n';
-  session.out << "Revision " << done.revision() << " is in force; " << done.accounts() << " accounts.\n";
-  return ExitStatus::kOk;
+  const auto& restored = message.backup_restored();
+  for (const auto& finding : restored.findings()) session.err << finding.path() << ": " << finding.sentence() << '\n';
+  if (!restored.error().empty()) return fail(session, {false, restored.error()});
+  std::string left_out, told;
+  for (const std::string& one : restored.left_out()) {
+    left_out += (left_out.empty() ? "" : ",") + json_text(one);
+    told += "left out: " + one + '\n';
+  }
+  return done(session, JsonObject().number("revision", restored.revision()).number("accounts", restored.accounts()).raw("left_out", '[' + left_out + ']'),
+              told + "Revision " + std::to_string(restored.revision()) + " is in force; " + std::to_string(restored.accounts()) + " accounts.");
 }
 
 }  // namespace sekisho::mgmt

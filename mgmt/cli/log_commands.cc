@@ -63,6 +63,16 @@ std::string faults_text(const ipc::LogVerified& result, Colour colour) {
   return out + '\n';
 }
 
+std::string faults_json(const ipc::LogVerified& result) {
+  std::string faults;
+  for (const ipc::LogFault& fault : result.faults()) {
+    faults += (faults.empty() ? "" : ",") + JsonObject().text("type", fault.type()).text("file", fault.file()).number("block", fault.block())
+                                                .text("sentence", fault.sentence()).take();
+  }
+  return JsonObject().number("blocks", result.blocks()).number("records", result.records()).number("unsigned_blocks", result.unsigned_blocks())
+             .raw("faults", '[' + faults + ']').flag("ok", result.ok()).take() + '\n';
+}
+
 /// A pipe into a file that grows; false: the file cannot be written.
 bool drain(int fd, std::ofstream& file, std::uint64_t& bytes) {
   std::array<char, 65536> piece;
@@ -197,9 +207,10 @@ ExitStatus download_log(Session& session, const LogDownloadRequest& request) {
   std::filesystem::rename(part, request.file, none);
   if (none) return fail(session, {false, request.file + ": could not be written"});
   std::filesystem::remove(token_file, none);
-  session.out << request.file << ": " << done.records_written() << " records of " << said.first_day() << " to "
-              << said.last_day() << ", " << bytes << " bytes\n";
-  return ExitStatus::kOk;
+  return mgmt::done(session, JsonObject().text("file", request.file).number("records", done.records_written()).text("first_day", said.first_day())
+                                 .text("last_day", said.last_day()).number("bytes", bytes),
+                    request.file + ": " + std::to_string(done.records_written()) + " records of " + said.first_day() + " to " + said.last_day() +
+                        ", " + std::to_string(bytes) + " bytes");
 }
 
 ExitStatus verify_log(Session& session, const LogVerifyRequest& request) {
@@ -217,7 +228,7 @@ ExitStatus verify_log(Session& session, const LogVerifyRequest& request) {
     result = std::get<ControlAnswer>(asked).message.log().verified();
   }
   if (!result.error().empty()) return fail(session, {false, result.error()});
-  session.out << faults_text(result, session.colour);
+  session.out << (session.json ? faults_json(result) : faults_text(result, session.colour));
   return result.ok() ? ExitStatus::kOk : ExitStatus::kRefused;
 }
 
@@ -243,13 +254,16 @@ ExitStatus erase_log(Session& session, const LogEraseRequest& request) {
   if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
   const ipc::LogErasure said = std::get<ControlAnswer>(asked).message.log().erasure();
   if (!said.ok()) return fail(session, {false, said.error()});
-  session.out << said.state();
-  if (said.state() == "scheduled")
-    session.out << ": planned for " << day_text(day_of({said.planned_ns()})) << ", at the latest "
-                << day_text(day_of({said.limit_ns()}));
-  session.out << '\n';
-  if (!said.report().empty()) session.out << said.report() << '\n';
-  return ExitStatus::kOk;
+  JsonObject fields;
+  std::string sentence = said.state();
+  fields.text("state", said.state());
+  if (said.state() == "scheduled") {
+    const std::string planned = day_text(day_of({said.planned_ns()})), limit = day_text(day_of({said.limit_ns()}));
+    sentence += ": planned for " + planned + ", at the latest " + limit;
+    fields.text("planned", planned).text("limit", limit);
+  }
+  if (!said.report().empty()) sentence += '\n' + said.report(), fields.text("report", said.report());
+  return done(session, std::move(fields), sentence);
 }
 
 namespace {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mgmt/cli/render.h"
 
+#include "mgmt/cli/json_object.h"
 #include "mgmt/log/format.h"
 #include "mgmt/log/time_text.h"
 #include "mgmt/log/utf8.h"
@@ -27,24 +28,6 @@ std::string_view kind_text(ipc::Change::Kind kind) {
   if (kind == ipc::Change::MOVED) return "moved";
   return "changed";
 }
-
-/// Builds one JSON object; values are already JSON.
-class JsonObject {
- public:
-  JsonObject& raw(std::string_view key, std::string_view value) {
-    out_ += out_.empty() ? "{" : ",";
-    out_ += json_text(key) + ":";
-    out_ += value;
-    return *this;
-  }
-  JsonObject& text(std::string_view key, std::string_view value) { return raw(key, json_text(value)); }
-  JsonObject& number(std::string_view key, std::uint64_t value) { return raw(key, std::to_string(value)); }
-  JsonObject& flag(std::string_view key, bool value) { return raw(key, value ? "true" : "false"); }
-  [[nodiscard]] std::string take() { return out_.empty() ? "{}" : out_ + "}"; }
-
- private:
-  std::string out_;
-};
 
 template <typename List, typename One>
 std::string json_array(const List& list, One one) {

@@ -2,7 +2,9 @@
 """sekishoctl as a person and a program meet it: help, JSON everywhere, tab completion, errors that say what to do."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,36 @@ def test_tab_completion_offers_commands_and_what_can_be_shown(lab):
     assert {"config", "show", "log"} <= _complete(lab, "sekishoctl ")
     assert {"rules", "sessions"} <= _complete(lab, "sekishoctl show ")
     assert "rollback" in _complete(lab, "sekishoctl config ro")
+
+
+def test_tab_completion_offers_an_options_values(lab):
+    assert _complete(lab, "sekishoctl log download --window ") == {"month", "thirty-days", "days"}
+    assert _complete(lab, "sekishoctl vpn profile alice --for a") == {"apple", "android"}
+    assert {"audit", "vpn", "loss"} <= _complete(lab, "sekishoctl log search --type ")
+    assert _complete(lab, "sekishoctl log erase ") >= {"schedule", "withdraw"}
+    assert "acm00000001" in _complete(lab, "sekishoctl show rules --tenant ")
+    assert "month" not in _complete(lab, "sekishoctl show rules --limit ")
+
+
+def test_every_command_has_help_and_every_answer_is_json_when_asked(lab, tmp_path):
+    """Commands are found as a person finds them, by the help of what stands above."""
+    def leaves(path):
+        said = lab.appliance.ctl(*path, "--help").stdout
+        below = said.partition("Subcommands:\n")[2]
+        names = re.findall(r"^  ([a-z][a-z-]*) ", below, flags=re.M)
+        assert "Usage:" in said, path
+        return [path] if not names else [leaf for name in names for leaf in leaves([*path, name])]
+
+    found = {" ".join(path) for path in leaves([])}
+    page = (Path(__file__).resolve().parents[2] / "docs/sekishoctl.md").read_text()
+    assert [leaf for leaf in found if leaf not in page and not leaf.startswith("show ")] == [], "commands the page does not know"
+    assert {"show rules", "config commit", "log verify", "erasure key", "backup create", "factory-wipe", "explain"} <= found
+    key, backup, secret = tmp_path / "unit.pub", tmp_path / "unit.backup", tmp_path / "passphrase"
+    secret.write_text("twelve characters at least\n")
+    for command in (["erasure", "key", "-o", key], ["erasure", "list"], ["backup", "create", backup, "--passphrase-file", secret],
+                    ["log", "status"], ["log", "exports"], ["log", "verify", "--tenant", "acm00000001"],
+                    ["log", "erase", "report", "--tenant", "acm00000001"], ["account", "list"], ["config", "revisions"],
+                    ["log", "download", "--tenant", "acm00000001", "--window", "month", "-o", tmp_path / "month.json"]):
+        answer = json.loads(lab.appliance.ctl("--json", *map(str, command), check=False).stdout)
+        assert isinstance(answer, list) or answer.get("ok", True) is True or "error" in answer, command
+    assert json.loads(lab.appliance.ctl("--json", "backup", "restore", str(backup), "--passphrase-file", str(key), check=False).stdout)["ok"] is False
