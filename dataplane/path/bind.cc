@@ -164,6 +164,7 @@ struct PlainRun {
   std::uint32_t at = kNoIndex;                          ///< port index
   const PortEntry* port = nullptr;                      ///< nullptr: packets there are not plain
   const filters::BindingRules::Hot* hot = nullptr;
+  std::uint32_t uplink = kNoIndex;                      ///< port index when it is one
   std::uint64_t packets = 0, bytes = 0;
 
   void seek(Shard& shard, const Runtime& config, std::uint16_t wanted_nic, std::uint32_t wanted_tags) {
@@ -172,10 +173,12 @@ struct PlainRun {
     tags = wanted_tags;
     nic = wanted_nic;
     port = nullptr;
+    uplink = kNoIndex;
     if (wanted_nic == kNoNic) return;
     at = config.wires.find(wanted_nic, static_cast<std::uint16_t>(tags), static_cast<std::uint16_t>(tags >> 16));
     if (at == kNoIndex) return;
     const PortEntry& found = config.ports[at];
+    if (found.kind == snapshot::PortKind::kUplink) uplink = at;
     const bool plain = found.kind == snapshot::PortKind::kSegment && found.binding != kNoIndex &&
                        (found.policed | found.has_gateways) == 0;
     if (!plain || config.bindings[found.binding].rules.hot().watched) return;
@@ -193,7 +196,7 @@ struct PlainRun {
     bytes += length;
     const FlowLookup found = lookup_of(frame, d, port->tenant, seed);
     table.prefetch_bucket(found.hash);
-    flight.depart(found, at, d.l3_offset, d.tcp_flags);
+    flight.depart(found, Flight::common(at, d.l3_offset, form_of((d.proof & filters::kProofIpv4) != 0, d.protocol)), d.tcp_flags);
   }
   void flush(Shard& shard) {
     if (packets == 0) return;
@@ -209,37 +212,79 @@ struct Sight {
   PlainRun run;
   std::uint32_t nic = kNoIndex;
   filters::PlainLook look4, look6;
+  KeyTags tenant{};
+  std::size_t least = SIZE_MAX;  ///< bytes of a frame worth looking at
 
-  void seek(Shard& shard, const Runtime& config, std::uint16_t wanted) {
-    if (wanted == nic) [[likely]] return;
+  [[gnu::always_inline]] void seek(Shard& shard, const Runtime& config, std::uint16_t wanted) {
+    if (wanted != nic) look_again(shard, config, wanted);
+  }
+  [[gnu::noinline]] void look_again(Shard& shard, const Runtime& config, std::uint16_t wanted) {
     nic = wanted;
     run.seek(shard, config, wanted, 0);
     look4 = look6 = filters::PlainLook();
+    least = run.port == nullptr ? SIZE_MAX : filters::PlainLook::kLeastBytes;
     if (run.port == nullptr) return;
+    tenant = key_tags(0, run.port->tenant);
     look4 = filters::PlainLook::ipv4(*run.hot, run.port->raw_mac);
     look6 = filters::PlainLook::ipv6(*run.hot, run.port->raw_mac);
   }
-  /// True when the frame's card has summed it, and nothing is wrong with it, nor with who sent it and to whom.
-  [[gnu::always_inline]] bool takes(const rte_mbuf* packet, std::span<const std::uint8_t> frame, filters::packet_detail::Decoded& d) const {
-    if (frame.size() < filters::PlainLook::kLeastBytes || frame.size() != packet->pkt_len) [[unlikely]] return false;
+  /// True when the frame's card has summed it, and nothing is wrong with it, nor with who sent it and to whom: it has its flight.
+  [[gnu::always_inline]] bool takes(const SessionTable& table, const HashSeed& seed, rte_mbuf* packet, Flight& flight) {
     constexpr std::uint64_t kGood4 = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    constexpr std::uint64_t kMask4 = RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    const auto frame = frame_of(packet);
+    if (frame.size() < least || frame.size() != packet->pkt_len) [[unlikely]] return false;
+    filters::packet_detail::Decoded d;
     if (look4.fits4(frame.data())) {
-      if ((packet->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)) != kGood4) return false;
-      return filters::decode_fitting<filters::kEtherTypeIpv4>(frame, d);
+      if ((packet->ol_flags & kMask4) != kGood4 || !filters::decode_fitting<filters::kEtherTypeIpv4>(frame, d)) return false;
+      if (d.protocol == filters::kProtocolUdp) {
+        depart<Form::kUdp4>(table, seed, frame, d, flight);
+      } else {
+        depart<Form::kTcp4>(table, seed, frame, d, flight);
+      }
+      return true;
     }
     if (!look6.fits6(frame.data())) return false;
     if ((packet->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_GOOD) return false;
-    return filters::decode_fitting<filters::kEtherTypeIpv6>(frame, d);
+    if (!filters::decode_fitting<filters::kEtherTypeIpv6>(frame, d)) return false;
+    if (d.protocol == filters::kProtocolUdp) {
+      depart<Form::kUdp6>(table, seed, frame, d, flight);
+    } else {
+      depart<Form::kTcp6>(table, seed, frame, d, flight);
+    }
+    return true;
+  }
+
+ private:
+  template <Form kForm>
+  [[gnu::always_inline]] void depart(const SessionTable& table, const HashSeed& seed, std::span<const std::uint8_t> frame,
+                                     const filters::packet_detail::Decoded& d, Flight& flight) {
+    constexpr std::size_t kL3 = filters::kEthernetHeaderBytes;
+    constexpr bool kUdp = kForm == Form::kUdp4 || kForm == Form::kUdp6;
+    constexpr std::uint64_t kProtocol = kUdp ? filters::kProtocolUdp : filters::kProtocolTcp;
+    run.packets += 1;
+    run.bytes += frame.size();
+    const KeyTags tags{tenant.low | kProtocol << 48, tenant.high};
+    FlowLookup found;
+    if constexpr (kForm == Form::kUdp4 || kForm == Form::kTcp4) {
+      found = make_key4(frame.data() + kL3 + 12, tags, seed);
+    } else {
+      const auto from = static_cast<std::uint16_t>(d.ports >> 16), to = static_cast<std::uint16_t>(d.ports);
+      found = make_key6(load_words6(frame, kL3 + 8), load_words6(frame, kL3 + 24), from, to, tags, seed);
+    }
+    table.prefetch_bucket(found.hash);
+    flight.depart(found, Flight::common(run.at, kL3, kForm), kUdp ? std::uint8_t{0} : d.tcp_flags);
   }
 };
 
 /// Frames of a burst whose look says nothing: tagged, or not summed by the card, or not plain.
 struct Entrance {
   PlainRun run;
+  tunnel::PeerRun peers;
   Burst rest;   ///< not decoded
   Burst bound;  ///< decoded, to be bound
 
-  /// False: the packet is in one of the two.
+  /// False: the packet is in one of the two, or waits to be opened.
   [[gnu::noinline]] bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, Flight& flight) {
     const auto frame = frame_of(packet);
     filters::packet_detail::Decoded d;
@@ -247,7 +292,11 @@ struct Entrance {
       rest.packets[rest.count++] = packet;
       return false;
     }
-    run.seek(shard, config, packet->port, d.vlans);
+    if (packet->port != run.nic || d.vlans != run.tags) {
+      peers.flush(shard, config);
+      run.seek(shard, config, packet->port, d.vlans);
+    }
+    if (run.uplink != kNoIndex && peers.takes(shard, config, packet, d, run.uplink)) return false;
     if (run.takes(frame, d)) {
       run.depart(shard.sessions, shard.sessions.seed(), frame, d, packet->pkt_len, flight);
       return true;
@@ -384,6 +433,7 @@ void write_record(const Runtime& config, rte_mbuf* packet, Flight& flight) noexc
   store_decoded(meta_of(packet), d);
   place(config, meta_of(packet), flight.ingress);
   flight.l3_offset = 0;
+  flight.form = Form::kRecorded;
 }
 
 std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights) noexcept {
@@ -393,18 +443,14 @@ std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Fli
   const HashSeed seed = shard.sessions.seed();
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     rte_mbuf* packet = burst.packets[i];
-    const auto frame = frame_of(packet);
-    filters::packet_detail::Decoded d;
     sight.seek(shard, config, packet->port);
-    if (sight.takes(packet, frame, d)) [[likely]] {
-      sight.run.depart(shard.sessions, seed, frame, d, packet->pkt_len, flights[kept]);
-    } else if (!entrance.takes(shard, config, packet, flights[kept])) {
-      continue;
-    }
+    const bool taken = sight.takes(shard.sessions, seed, packet, flights[kept]);
+    if (!taken && !entrance.takes(shard, config, packet, flights[kept])) continue;
     burst.packets[kept++] = packet;
   }
   sight.run.flush(shard);
   entrance.run.flush(shard);
+  entrance.peers.flush(shard, config);
   burst.count = kept;
   Burst& bound = entrance.bound;
   if (entrance.rest.count > 0) [[unlikely]] {

@@ -64,11 +64,34 @@ struct Headers {
 /// Asks for the neighbour `hop` (kDynamicHop) on the way out by port `egress` when it is time, and learns whether its address is known now.
 NeighbourTable::Reading resolve(Shard& shard, const Runtime& config, std::uint32_t egress, std::uint32_t hop) noexcept;
 
+/// A neighbour this burst has asked for, and its MAC.
+struct KnownHop {
+  std::uint32_t hop = kNoIndex;
+  std::uint64_t mac = 0;
+
+  /// The MAC of a next hop; false: forward() decides.
+  [[gnu::always_inline]] bool find(Shard& shard, const Runtime& config, std::uint32_t egress, std::uint32_t next_hop, std::uint64_t& out) {
+    if ((next_hop & kDynamicHop) == 0) {
+      out = config.static_hops[next_hop];
+      return (out & kWatchedHop) == 0;
+    }
+    if (next_hop != hop) [[unlikely]] {
+      const NeighbourTable::Reading neighbour = resolve(shard, config, egress, next_hop);
+      if (neighbour.state != NeighbourState::kReachable) return false;
+      hop = next_hop;
+      mac = raw_mac(neighbour.mac);
+    }
+    out = mac;
+    return true;
+  }
+};
+
 /// The wire port of the packets of a run: most of a burst leave by the same one.
 struct Exit {
   std::uint32_t egress = kNoIndex;
   const PortEntry* wire = nullptr;
   Outlet* outlet = nullptr;  ///< of its NIC, when this shard owns the queue
+  std::uint32_t mtu = 0;     ///< what an IP packet may have that put() may take; 0: without `outlet`
   std::uint64_t packets = 0, bytes = 0;
 
   void seek(Shard& shard, const Runtime& config, std::uint32_t wanted) {
@@ -78,6 +101,7 @@ struct Exit {
     wire = &config.ports[config.ports[wanted].wire];
     outlet = wire->nic == kNoNic ? nullptr : &shard.outlets[wire->nic];
     if (outlet != nullptr && outlet->owner != shard.number) outlet = nullptr;
+    mtu = outlet == nullptr ? 0 : wire->mtu;
   }
   void flush(Shard& shard) {
     if (packets == 0) return;
@@ -87,18 +111,23 @@ struct Exit {
     packets = bytes = 0;
   }
   [[gnu::always_inline]] void send(Shard& shard, rte_mbuf* packet, std::uint64_t destination) {
-    if (finish(shard, packet, *wire, destination)) put(shard, packet);
-  }
-  /// Puts a finished packet into the outlet.
-  [[gnu::always_inline]] void put(Shard& shard, rte_mbuf* packet) {
+    if (!finish(shard, packet, *wire, destination)) return;
+    if (outlet != nullptr) [[likely]] return put(shard, packet, packet->pkt_len);
     packets += 1;
     bytes += packet->pkt_len;
-    if (outlet == nullptr || outlet->count == outlet->packets.size()) [[unlikely]] {
+    to_queue(shard, packet, *wire);
+  }
+  /// Puts a finished packet of `length` bytes into the outlet, which there is.
+  [[gnu::always_inline]] void put(Shard& shard, rte_mbuf* packet, std::uint32_t length) {
+    packets += 1;
+    bytes += length;
+    const std::uint16_t place = outlet->count;
+    if (place == outlet->packets.size()) [[unlikely]] {
       to_queue(shard, packet, *wire);
       return;
     }
-    packet->port = wire->nic;
-    outlet->packets[outlet->count++] = packet;
+    outlet->packets[place] = packet;
+    outlet->count = static_cast<std::uint16_t>(place + 1);
   }
 };
 

@@ -5,6 +5,7 @@
 #include "dataplane/path/exit.h"
 #include "dataplane/path/lookup.h"
 #include "dataplane/path/track.h"
+#include "dataplane/path/tunnels.h"
 
 namespace sekisho::dataplane::path {
 namespace {
@@ -13,21 +14,19 @@ using filters::DropReason;
 
 constexpr auto kUnwatched = [](Stage, Burst&) {};
 
-/// By position: the sessions that packets may belong to, nullptr where there is none.
-using Candidates = std::array<Session*, kBurstMax>;
-
-/// Asks for the lines of the sessions that the packets may belong to.
-void seek_candidates(SessionTable& table, std::span<const Flight> flights, Candidates& candidates) {
-  for (std::size_t i = 0; i < flights.size(); ++i) {
-    const Flight& flight = flights[i];
+/// Finds the sessions that the packets may belong to, and asks for their lines.
+void seek_sessions(SessionTable& table, std::span<Flight> flights) {
+  Session* const first = &table.at(0);
+  for (Flight& flight : flights) {
     const std::uint32_t candidate = table.candidate(flight.hash);
     if (candidate >= SessionTable::kOtherKey) [[unlikely]] {
-      candidates[i] = nullptr;
+      flight.session = nullptr;
       continue;
     }
-    candidates[i] = &table.at(candidate);
-    const auto* line = reinterpret_cast<const std::uint8_t*>(candidates[i]);
+    flight.session = first + candidate;
+    const auto* line = reinterpret_cast<const std::uint8_t*>(first + candidate);
     rte_prefetch0(line);
+    if (flight.form == Form::kUdp4) continue;
     if (flight.protocol() != filters::kProtocolUdp) rte_prefetch0(line + 64);
     if (flight.ipv6()) rte_prefetch0(line + 128);
   }
@@ -40,34 +39,23 @@ enum class Outcome : std::uint8_t {
   kForward,  ///< tracked; forward() decides
 };
 
-/// A neighbour this burst has asked for, and its MAC.
-struct KnownHop {
-  std::uint32_t hop = kNoIndex;
-  std::uint64_t mac = 0;
-
-  /// The MAC of a next hop; false: forward() decides.
-  [[gnu::always_inline]] bool find(Shard& shard, const Runtime& config, std::uint32_t egress, std::uint32_t next_hop, std::uint64_t& out) {
-    if ((next_hop & kDynamicHop) == 0) {
-      out = config.static_hops[next_hop];
-      return (out & kWatchedHop) == 0;
-    }
-    if (next_hop != hop) [[unlikely]] {
-      const NeighbourTable::Reading neighbour = resolve(shard, config, egress, next_hop);
-      if (neighbour.state != NeighbourState::kReachable) return false;
-      hop = next_hop;
-      mac = raw_mac(neighbour.mac);
-    }
-    out = mac;
-    return true;
-  }
-};
-
-/// Whether the session is plainly the packet's, of this generation, and may be followed as it is. `l3`: where its addresses are.
+/// Whether the session is plainly the packet's, of this generation (one that has ended is of none), and may be followed as it is. `l3`:
+/// where its addresses are.
 [[gnu::always_inline]] inline bool belongs(const Session* session, std::uint32_t generation, rte_mbuf* packet, const Flight& flight,
-                                           std::size_t l3) {
+                                           std::size_t l3, bool ipv4) {
   if (session == nullptr || !(session->key == flight.key) || session->generation != generation) [[unlikely]] return false;
-  if (session->timeout == 0 || (session->flags & kSessionSpecial) != 0) [[unlikely]] return false;
-  return !flight.ipv6() || session->ends == ends_of(packet, l3, flight.from_high);
+  if ((session->flags & kSessionSpecial) != 0) [[unlikely]] return false;
+  return ipv4 || session->ends == ends_of(packet, l3, flight.from_high);
+}
+
+/// A packet that was tracked without a record gets one for forward().
+void describe(const Shard& shard, const Runtime& config, rte_mbuf* packet, Flight& flight, const Session& session, std::size_t way) {
+  write_record(config, packet, flight);
+  PacketMeta& meta = meta_of(packet);
+  meta.session = shard.sessions.index_of(session);
+  meta.reverse = static_cast<std::uint8_t>(way);
+  meta.egress = session.port[way ^ 1U];
+  meta.next_hop = session.next_hop[way];
 }
 
 /// Finds, tracks and sends on packets that raise no question: those with a record.
@@ -76,35 +64,38 @@ struct Carrier {
   const Runtime& config;
   Exit exit{};
   KnownHop known{};
+  tunnel::SealRun sealing{};
+  bool in_order = true;  ///< nothing of this burst is left to forward(): what goes into a tunnel at once passes nobody
 
-  [[gnu::noinline]] Outcome carry(rte_mbuf* packet, const Flight& flight, Session* session) {
+  [[gnu::noinline]] Outcome carry(rte_mbuf* packet, const Flight& flight) {
     PacketMeta& meta = meta_of(packet);
-    if (!belongs(session, config.generation, packet, flight, meta.l3_offset)) [[unlikely]] return Outcome::kAsk;
+    Session* const session = flight.session;
+    if (!belongs(session, config.generation, packet, flight, meta.l3_offset, !flight.ipv6())) [[unlikely]] return Outcome::kAsk;
     meta.session = shard.sessions.index_of(*session);
     meta.reverse = static_cast<std::uint8_t>(session->direction(flight.from_high));
     if (session->port[meta.reverse] != meta.ingress) [[unlikely]] return Outcome::kAsk;
     if (track_plain(shard, *session, packet) != DropReason::kNone) [[unlikely]] return Outcome::kAsk;
     count_packet(shard, *session, meta);
     exit.seek(shard, config, meta.egress);
-    if (meta.ttl <= 1 || meta.l3_length > exit.wire->mtu) [[unlikely]] return Outcome::kForward;
     std::uint64_t mac = 0;
-    if (!known.find(shard, config, meta.egress, meta.next_hop, mac)) [[unlikely]] return Outcome::kForward;
+    const bool plain = meta.ttl > 1 && meta.l3_length <= exit.wire->mtu;
+    if (!plain || !known.find(shard, config, meta.egress, meta.next_hop, mac)) [[unlikely]] {
+      in_order = false;
+      return Outcome::kForward;
+    }
     exit.send(shard, packet, mac);
     return Outcome::kSent;
   }
+  /// What was tracked without a record and does not simply leave by a wire.
+  [[gnu::noinline]] Outcome leave(rte_mbuf* packet, Flight& flight, const Session& session, std::size_t way) {
+    const std::uint32_t hop = session.next_hop[way];
+    const bool tunnel = (hop & kDynamicHop) == 0 && (config.static_hops[hop] & kTunnelHop) != 0;
+    if (tunnel && in_order && sealing.takes(shard, config, packet, flight, session.port[way ^ 1U])) return Outcome::kSent;
+    in_order = false;
+    describe(shard, config, packet, flight, session, way);
+    return Outcome::kForward;
+  }
 };
-
-/// A packet that was tracked without a record gets one for forward().
-[[gnu::noinline]] Outcome leave(const Shard& shard, const Runtime& config, rte_mbuf* packet, Flight& flight, const Session& session,
-                                std::size_t way) {
-  write_record(config, packet, flight);
-  PacketMeta& meta = meta_of(packet);
-  meta.session = shard.sessions.index_of(session);
-  meta.reverse = static_cast<std::uint8_t>(way);
-  meta.egress = session.port[way ^ 1U];
-  meta.next_hop = session.next_hop[way];
-  return Outcome::kForward;
-}
 
 /// The same steps for packets without: TCP or UDP, whole, without options or extension headers. Its address stays here, so that the
 /// compiler may keep its members in registers.
@@ -115,20 +106,33 @@ struct Swift {
   Exit exit{};
   KnownHop known{};
 
-  /// `slow` takes those that may change a state.
-  [[gnu::always_inline]] Outcome carry(rte_mbuf* packet, Flight& flight, Session* found, Carrier& slow) {
+  /// `slow` takes those that have a record, or may change a state.
+  [[gnu::always_inline]] Outcome carry(rte_mbuf* packet, Flight& flight, Carrier& slow) {
+    switch (flight.form) {
+      case Form::kUdp4: return carry<true, false>(packet, flight, slow);
+      case Form::kTcp4: return carry<true, true>(packet, flight, slow);
+      case Form::kUdp6: return carry<false, false>(packet, flight, slow);
+      case Form::kTcp6: return carry<false, true>(packet, flight, slow);
+      case Form::kRecorded: break;
+    }
+    return slow.carry(packet, flight);
+  }
+
+ private:
+  template <bool kIpv4, bool kTcp>
+  [[gnu::always_inline]] Outcome carry(rte_mbuf* packet, Flight& flight, Carrier& slow) {
+    constexpr bool ipv4 = kIpv4;
     const std::size_t l3 = flight.l3_offset;
-    if (!belongs(found, generation, packet, flight, l3)) [[unlikely]] return Outcome::kAsk;
-    Session& session = *found;
+    if (!belongs(flight.session, generation, packet, flight, l3, ipv4)) [[unlikely]] return Outcome::kAsk;
+    Session& session = *flight.session;
     const auto way = static_cast<std::size_t>(session.direction(flight.from_high));
     if (session.port[way] != flight.ingress) [[unlikely]] return Outcome::kAsk;
 
-    const bool ipv4 = !flight.ipv6();
     std::uint8_t* const ip = rte_pktmbuf_mtod(packet, std::uint8_t*) + l3;
-    const std::uint32_t length = load_be<std::uint16_t>({ip, 20}, ipv4 ? 2 : 4) + (ipv4 ? 0U : 40U);
-    if (!track(session, flight, way, ip + (ipv4 ? 20 : 40), length - (ipv4 ? 20U : 40U))) [[unlikely]] {
+    const std::uint32_t length = ipv4 ? load_be<std::uint32_t>({ip, 20}, 0) & 0xffffU : (load_be<std::uint32_t>({ip, 20}, 4) >> 16) + 40U;
+    if (!track<kTcp>(session, flight, way, ip + (ipv4 ? 20 : 40), length - (ipv4 ? 20U : 40U))) [[unlikely]] {
       write_record(config, packet, flight);
-      return slow.carry(packet, flight, found);
+      return slow.carry(packet, flight);
     }
     session.count(way, 1, length);
     session.last_seen = now;
@@ -136,20 +140,21 @@ struct Swift {
     const std::uint32_t egress = session.port[way ^ 1U], next_hop = session.next_hop[way];
     exit.seek(shard, config, egress);
     std::uint64_t mac = 0;
-    const bool plain = ip[ipv4 ? 8 : 7] > 1 && length <= exit.wire->mtu && exit.outlet != nullptr;
-    if (!plain || !known.find(shard, config, egress, next_hop, mac)) [[unlikely]] return leave(shard, config, packet, flight, session, way);
+    const bool plain = ip[ipv4 ? 8 : 7] > 1 && length <= exit.mtu;
+    if (!plain || !known.find(shard, config, egress, next_hop, mac)) [[unlikely]] return slow.leave(packet, flight, session, way);
     count_hop(ip, ipv4);
     if (!write_link(packet, {l3, length, ipv4}, *exit.wire, mac)) [[unlikely]] {
       shard.drop_whole(packet, DropReason::kNoMemory, exit.wire->tenant_slot);
       return Outcome::kSent;
     }
-    exit.put(shard, packet);
+    exit.put(shard, packet, exit.wire->l2_bytes + length);
     return Outcome::kSent;
   }
   /// track_plain() for a packet that changes no state. False: it may.
+  template <bool kTcp>
   [[gnu::always_inline]] static bool track(Session& session, const Flight& flight, std::size_t way, const std::uint8_t* l4,
                                            std::uint32_t room) {
-    if (flight.protocol() == filters::kProtocolUdp) return way == 0 || (session.flags & kSessionReplied) != 0;
+    if constexpr (!kTcp) return way == 0 || (session.flags & kSessionReplied) != 0;
     const auto direction = static_cast<Direction>(way);
     if (session.tcp.state != filters::TcpState::kEstablished || !filters::is_plain_segment(flight.tcp_flags)) [[unlikely]] return false;
     const filters::TcpSegment segment = filters::parse_plain_segment(l4, room, flight.tcp_flags);
@@ -182,7 +187,7 @@ std::uint16_t steer_plain(Shard& shard, const Runtime& config, Burst& burst, Fli
 std::uint16_t survey(Shard& shard, const Burst& burst, Flights& flights, std::uint16_t from) noexcept {
   for (std::uint16_t i = from; i < burst.count; ++i) {
     if ((meta_of(burst.packets[i]).proof & filters::kProofTrain) != 0) [[unlikely]] return i;
-    flights[i].depart(lookup_of(burst.packets[i], shard.sessions.seed()), meta_of(burst.packets[i]).ingress, 0, 0);
+    flights[i].depart(lookup_of(burst.packets[i], shard.sessions.seed()), Flight::common(meta_of(burst.packets[i]).ingress, 0, Form::kRecorded), 0);
     shard.sessions.prefetch_bucket(flights[i].hash);
   }
   return burst.count;
@@ -202,20 +207,14 @@ void proceed_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& f
 void carry_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& flights, std::uint16_t plain) noexcept {
   Burst asking;
   for (std::uint16_t i = plain; i < burst.count; ++i) asking.packets[asking.count++] = burst.packets[i];
-  Candidates candidates;
-  seek_candidates(shard.sessions, std::span(flights).first(plain), candidates);
+  seek_sessions(shard.sessions, std::span(flights).first(plain));
   Burst tracked;
   Carrier carrier{shard, config};
   Swift swift{shard, config};
   for (std::uint16_t i = 0; i < plain; ++i) {
     rte_mbuf* packet = burst.packets[i];
     Flight& flight = flights[i];
-    Outcome outcome = Outcome::kAsk;
-    if (flight.l3_offset != 0) [[likely]] {
-      outcome = swift.carry(packet, flight, candidates[i], carrier);
-    } else {
-      outcome = carrier.carry(packet, flight, candidates[i]);
-    }
+    const Outcome outcome = swift.carry(packet, flight, carrier);
     if (outcome == Outcome::kSent) [[likely]] continue;
     write_record(config, packet, flight);
     Burst& to = outcome == Outcome::kAsk ? asking : tracked;
@@ -223,6 +222,7 @@ void carry_plain(Shard& shard, const Runtime& config, Burst& burst, Flights& fli
   }
   swift.exit.flush(shard);
   carrier.exit.flush(shard);
+  carrier.sealing.flush(shard);
   burst.count = 0;
   if (tracked.count > 0) forward(shard, config, tracked);
   if (asking.count > 0) carry(shard, config, asking, kUnwatched);

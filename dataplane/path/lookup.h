@@ -22,14 +22,12 @@ inline FlowLookup lookup_of(rte_mbuf* packet, const HashSeed& seed) {
                    meta.protocol, meta.tenant, seed);
 }
 
-/// The same for a packet as decode_plain() found it, of a tenant.
+/// The same for a TCP or UDP packet as decode_plain() found it, of a tenant.
 [[gnu::always_inline]] inline FlowLookup lookup_of(std::span<const std::uint8_t> frame, const filters::packet_detail::Decoded& d,
                                                    std::uint32_t tenant, const HashSeed& seed) {
-  const auto from = static_cast<std::uint16_t>(d.ports >> 16), to = static_cast<std::uint16_t>(d.ports);
   const std::size_t l3 = d.l3_offset;
-  if ((d.proof & filters::kProofIpv4) != 0) {
-    return make_key4(load_be<std::uint32_t>(frame, l3 + 12), load_be<std::uint32_t>(frame, l3 + 16), from, to, d.protocol, tenant, seed);
-  }
+  if ((d.proof & filters::kProofIpv4) != 0) return make_key4(frame.data() + l3 + 12, key_tags(d.protocol, tenant), seed);
+  const auto from = static_cast<std::uint16_t>(d.ports >> 16), to = static_cast<std::uint16_t>(d.ports);
   return make_key6(load_words6(frame, l3 + 8), load_words6(frame, l3 + 24), from, to, d.protocol, tenant, seed);
 }
 

@@ -10,7 +10,9 @@
 #include "base/net/checksum.h"
 #include "base/net/tunnel_dhcp.h"
 #include "dataplane/path/carry.h"
+#include "dataplane/path/exit.h"
 #include "dataplane/path/express.h"
+#include "dataplane/path/local.h"
 #include "dataplane/path/lookup.h"
 #include "dataplane/path/record.h"
 #include "dataplane/path/service.h"
@@ -40,6 +42,27 @@ bool is_ipv4(const PacketMeta& meta) { return (meta.proof & filters::kProofIpv4)
 std::uint64_t seconds_of(const Shard& shard) { return shard.steady_ns / 1'000'000'000; }
 std::uint32_t slot_of(const Runtime& config, const PacketMeta& meta) { return config.ports[meta.ingress].tenant_slot; }
 
+/// Whether two addresses of one family are the same: loads of known length, no call.
+[[gnu::always_inline]] inline bool same_address(const std::uint8_t* left, const std::uint8_t* right, bool ipv4) {
+  if (ipv4) {
+    std::uint32_t a, b;
+    std::memcpy(&a, left, sizeof(a));
+    std::memcpy(&b, right, sizeof(b));
+    return a == b;
+  }
+  std::array<std::uint64_t, 2> a, b;
+  std::memcpy(a.data(), left, sizeof(a));
+  std::memcpy(b.data(), right, sizeof(b));
+  return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0;
+}
+
+/// Packets opened or sealed at a time, a power of two: long ones stay in the nearest cache until all has been asked of them. A multiple of
+/// the lanes in which the library hashes.
+std::uint16_t group_of(const Burst& burst) {
+  constexpr std::uint16_t kLong = 384, kGroup = 16;
+  return burst.count > 0 && burst.packets[0]->data_len > kLong ? kGroup : kBurstMax;
+}
+
 /// Whether `address` is a gateway's on port `at`. The same answer as last time is found at once.
 bool is_gateway(Shard& shard, const Runtime& config, std::uint32_t at, const Address& address) {
   WorkerTunnels& here = shard.tunnels_here;
@@ -59,8 +82,7 @@ bool to_gateway(Shard& shard, const Runtime& config, std::uint32_t at, rte_mbuf*
   const std::uint8_t* wire = frame_of(packet).data() + meta.l3_offset + (ipv4 ? 16 : 24);
   const bool known = here.gateway_generation == config.generation && here.gateway_port == at &&
                      here.gateway.family == (ipv4 ? Family::kIpv4 : Family::kIpv6);
-  const std::uint8_t* const gateway = here.gateway.bytes.data();
-  if (known && (ipv4 ? std::memcmp(wire, gateway, 4) : std::memcmp(wire, gateway, 16)) == 0) return true;
+  if (known && same_address(wire, here.gateway.bytes.data(), ipv4)) return true;
   return is_gateway(shard, config, at, filters::ip_destination(frame_of(packet), meta));
 }
 
@@ -322,27 +344,32 @@ struct InnerRun {
     packet->port = kNoNic;
     packets += 1;
     bytes += packet->pkt_len;
-    flight.depart(lookup_of(frame, d, meta.tenant, shard.sessions.seed()), at, d.l3_offset, d.tcp_flags);
+    flight.depart(lookup_of(frame, d, meta.tenant, shard.sessions.seed()),
+                  Flight::common(at, d.l3_offset, form_of((d.proof & filters::kProofIpv4) != 0, d.protocol)), d.tcp_flags);
     shard.sessions.prefetch_bucket(flight.hash);
     return true;
   }
 };
+
+/// open_burst() on this worker's SAs.
+void open_some(Shard& shard, std::span<rte_mbuf* const> packets, EspOutcome* outcomes) {
+  WorkerTunnels& here = shard.tunnels_here;
+  if (here.sas != nullptr) return open_burst(*here.sas, packets, seconds_of(shard), {outcomes, packets.size()});
+  for (std::size_t i = 0; i < packets.size(); ++i) outcomes[i].fault = EspFault::kSpiUnknown;
+}
 
 void open_waiting(Shard& shard, const Runtime& config) {
   WorkerTunnels& here = shard.tunnels_here;
   Burst burst = here.opening;
   here.opening.count = 0;
   std::array<EspOutcome, kBurstMax> outcomes;
-  if (here.sas == nullptr) {
-    for (EspOutcome& outcome : outcomes) outcome.fault = EspFault::kSpiUnknown;
-  } else {
-    open_burst(*here.sas, burst.live(), seconds_of(shard), outcomes);
-  }
+  const std::uint16_t group = group_of(burst);
   std::uint16_t plain = 0;
   Burst others;
   Flights flights;
   InnerRun run;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
+    if ((i & (group - 1)) == 0) open_some(shard, burst.live().subspan(i).first(std::min(group, static_cast<std::uint16_t>(burst.count - i))), &outcomes[i]);
     rte_mbuf* packet = burst.packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
       refuse_closed(shard, config, packet, outcomes[i].fault);
@@ -437,30 +464,39 @@ void refuse_open(Shard& shard, const Runtime& config, rte_mbuf* packet, DropReas
   shard.drop(packet, reason, tenant == kNoIndex ? shard.no_tenant() : config.tenants[tenant].slot);
 }
 
-void seal_waiting(Shard& shard, const Runtime& config) {
+/// Seals packets with this worker's SAs and sends them.
+void seal_some(Shard& shard, const Runtime& config, std::span<rte_mbuf* const> packets, std::span<EspOutcome> outcomes) {
   WorkerTunnels& here = shard.tunnels_here;
-  Burst burst = here.sealing;
-  here.sealing.count = 0;
-  std::array<EspOutcome, kBurstMax> outcomes;
   std::array<std::uint32_t, kBurstMax> handles;
-  for (std::uint16_t i = 0; i < burst.count; ++i) handles[i] = meta_of(burst.packets[i]).session;
+  for (std::size_t i = 0; i < packets.size(); ++i) handles[i] = meta_of(packets[i]).session;
   if (here.sas == nullptr) {
-    for (EspOutcome& outcome : outcomes) outcome.fault = EspFault::kSaMissing;
+    for (std::size_t i = 0; i < packets.size(); ++i) outcomes[i].fault = EspFault::kSaMissing;
   } else {
-    seal_burst(*here.sas, burst.live(), handles, seconds_of(shard), outcomes);
+    seal_burst(*here.sas, packets, handles, seconds_of(shard), outcomes);
   }
-  std::uint16_t kept = 0;
-  for (std::uint16_t i = 0; i < burst.count; ++i) {
-    rte_mbuf* packet = burst.packets[i];
+  Burst sealed;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    rte_mbuf* packet = packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
       refuse_open(shard, config, packet, drop_reason(outcomes[i].fault));
       continue;
     }
     meta_of(packet).ttl = kOwnHops;
-    if (find_way_out(shard, config, packet, *outcomes[i].sa)) burst.packets[kept++] = packet;
+    if (find_way_out(shard, config, packet, *outcomes[i].sa)) sealed.packets[sealed.count++] = packet;
   }
-  burst.count = kept;
-  forward(shard, config, burst);
+  forward(shard, config, sealed);
+}
+
+void seal_waiting(Shard& shard, const Runtime& config) {
+  WorkerTunnels& here = shard.tunnels_here;
+  Burst burst = here.sealing;
+  here.sealing.count = 0;
+  std::array<EspOutcome, kBurstMax> outcomes;
+  const std::uint16_t group = group_of(burst);
+  for (std::uint16_t from = 0; from < burst.count; from = static_cast<std::uint16_t>(from + group)) {
+    const std::uint16_t count = std::min(group, static_cast<std::uint16_t>(burst.count - from));
+    seal_some(shard, config, burst.live().subspan(from, count), outcomes);
+  }
 }
 
 }  // namespace
@@ -530,6 +566,51 @@ bool is_radius(const Runtime& config, rte_mbuf* packet) {
 }
 
 }  // namespace
+
+bool PeerRun::is_foreign(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t uplink, std::size_t l3, bool ipv4) {
+  const std::uint8_t* const wire = frame_of(packet).data() + l3 + (ipv4 ? 12 : 8);
+  const Family family = ipv4 ? Family::kIpv4 : Family::kIpv6;
+  if (family == source_.family && same_address(wire, source_.bytes.data(), ipv4)) return true;
+  Address source;
+  source.family = family;
+  std::memcpy(source.bytes.data(), wire, ipv4 ? 4 : 16);
+  const PortEntry& wire_port = config.ports[uplink];
+  if (config.owner(uplink, source) != kNoIndex || local::is_own(wire_port, source)) return false;
+  const WorkerTunnels& here = shard.tunnels_here;
+  if (config.owner(uplink, here.gateway) != here.gateway_port || local::is_own(wire_port, here.gateway)) return false;
+  source_ = source;
+  return true;
+}
+
+bool PeerRun::takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::packet_detail::Decoded& d,
+                    std::uint32_t uplink) noexcept {
+  const WorkerTunnels& here = shard.tunnels_here;
+  const bool ipv4 = (d.proof & filters::kProofIpv4) != 0;
+  if (here.gateway_generation != config.generation || here.gateway.family != (ipv4 ? Family::kIpv4 : Family::kIpv6)) return false;
+  const PortEntry& port = config.ports[here.gateway_port];
+  const auto frame = frame_of(packet);
+  if (port.wire != uplink || port.kind != snapshot::PortKind::kShare || port.policed != 0 || raw_mac_at(frame) != port.raw_mac) return false;
+  if (!same_address(frame.data() + d.l3_offset + (ipv4 ? 16 : 24), here.gateway.bytes.data(), ipv4)) return false;
+  const bool udp = d.protocol == filters::kProtocolUdp;
+  if (udp ? (d.ports & 0xffffU) != kNatTraversalPort : d.protocol != filters::kProtocolEsp) return false;
+  filters::packet_detail::store_decoded(meta_of(packet), d);
+  if (udp && filters::classify_udp_encapsulated(payload_of(packet)) != filters::UdpEncapsulated::kEsp) return false;
+  if (!is_foreign(shard, config, packet, uplink, d.l3_offset, ipv4)) return false;
+  place(config, meta_of(packet), here.gateway_port);
+  wire_ = uplink;
+  packets_ += 1;
+  bytes_ += packet->pkt_len;
+  to_opener(shard, config, packet);
+  return true;
+}
+
+void PeerRun::flush(Shard& shard, const Runtime& config) noexcept {
+  if (packets_ == 0) return;
+  PortCounters& counters = shard.ports[config.ports[wire_].slot];
+  counters.rx_packets.add(packets_);
+  counters.rx_bytes.add(bytes_);
+  packets_ = bytes_ = 0;
+}
 
 bool deliver(Shard& shard, const Runtime& config, rte_mbuf* packet) noexcept {
   const PacketMeta& meta = meta_of(packet);
@@ -622,6 +703,52 @@ void into(Shard& shard, const Runtime& config, rte_mbuf* packet, const Lease& le
     return;
   }
   refuse_open(shard, config, packet, DropReason::kVpnRingFull);
+}
+
+bool SealRun::seek(Shard& shard, const Runtime& config, std::uint32_t egress, Family family, const std::uint8_t* destination) noexcept {
+  if (egress != egress_) {
+    flush(shard);
+    egress_ = egress;
+    slot_ = config.ports[egress].slot;
+    family_ = Family::kNone;
+  }
+  if (family == family_ && same_address(destination, destination_.data(), family == Family::kIpv4)) return true;
+  family_ = Family::kNone;
+  const PortEntry& port = config.ports[egress];
+  const auto lease = shard.shared.leases->find(port.tenant, family, destination);
+  const bool sealed = lease && lease->port == port.id && lease->outbound != 0 && lease->outbound != Lease::kRing;
+  if (!sealed || lease->worker() != shard.number) return false;
+  family_ = family;
+  std::memcpy(destination_.data(), destination, family == Family::kIpv4 ? 4 : 16);
+  outbound_ = lease->outbound;
+  inner_mtu_ = lease->inner_mtu;
+  return true;
+}
+
+bool SealRun::takes(Shard& shard, const Runtime& config, rte_mbuf* packet, Flight& flight, std::uint32_t egress) noexcept {
+  const bool ipv4 = !flight.ipv6();
+  std::uint8_t* const ip = frame_of(packet).data() + flight.l3_offset;
+  if (!seek(shard, config, egress, ipv4 ? Family::kIpv4 : Family::kIpv6, ip + (ipv4 ? 16 : 24))) return false;
+  const std::uint32_t length = load_be<std::uint16_t>({ip, 20}, ipv4 ? 2 : 4) + (ipv4 ? 0U : 40U);
+  if (ip[ipv4 ? 8 : 7] <= 1 || length > inner_mtu_) return false;
+  write_record(config, packet, flight);
+  count_hop(ip, ipv4);
+  packets_ += 1;
+  bytes_ += length;
+  PacketMeta& meta = meta_of(packet);
+  meta.session = outbound_;
+  meta.egress = egress;
+  Burst& sealing = shard.tunnels_here.sealing;
+  if (sealing.count == kBurstMax) seal_waiting(shard, config);
+  sealing.packets[sealing.count++] = packet;
+  return true;
+}
+
+void SealRun::flush(Shard& shard) noexcept {
+  if (packets_ == 0) return;
+  shard.ports[slot_].tx_packets.add(packets_);
+  shard.ports[slot_].tx_bytes.add(bytes_);
+  packets_ = bytes_ = 0;
 }
 
 void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept {

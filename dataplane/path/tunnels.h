@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstdint>
+
 #include "dataplane/shard.h"
 #include "filters/esp/esp_fault.h"
+#include "filters/packet/decode.h"
 #include "filters/state/icmp_error.h"
 
 /// Where tunnels of remote users join the path (docs/life-of-a-tunnel.md). ESP to a gateway leaves bind for the worker whose
 /// SA it is, is opened there, and comes back as a packet of its tunnel Port, judged like any other. What is routed to a
 /// tunnel Port is sealed by the worker that has the outbound SA and leaves by the tenant's routes to the peer. IKE goes to
 /// the keying daemon, and what that says comes out here. Thread: the shard's.
+namespace sekisho::dataplane::path {
+struct Flight;
+}
+
 namespace sekisho::dataplane::path::tunnel {
 
 /// The drop reason of the same name.
@@ -17,6 +25,24 @@ namespace sekisho::dataplane::path::tunnel {
 /// A whole packet that came in at port `at`, where there are gateways: true when it was ESP, or a NAT's keepalive, for one
 /// of them and has left the burst. IKE stays: it is delivered.
 bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t at) noexcept;
+
+/// ESP of a burst that came in by an uplink for the gateway that was met last: where it belongs is known, and who sent it is asked once a
+/// run. A shorter way to what bind and take() say.
+class PeerRun {
+ public:
+  /// True: it was such a packet, and has gone to the worker that opens it. `d`: as decode_plain() found it. False: nothing is decided.
+  bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::packet_detail::Decoded& d, std::uint32_t uplink) noexcept;
+  /// Counts them for the uplink. Before the run ends, or goes on with another uplink.
+  void flush(Shard& shard, const Runtime& config) noexcept;
+
+ private:
+  /// Whether it comes from an address that is neither a tenant's nor the uplink's own, and the gateway is the one tenant's there.
+  bool is_foreign(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t uplink, std::size_t l3, bool ipv4);
+
+  Address source_;  ///< of the last one; without a family: none
+  std::uint32_t wire_ = kNoIndex;
+  std::uint64_t packets_ = 0, bytes_ = 0;
+};
 
 /// A packet to an address of the gateway that admit found local: IKE goes to the keying daemon, whole datagrams in pieces
 /// too; ESP in pieces is joined and opened. False: neither.
@@ -35,6 +61,28 @@ void seal(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t h
 
 /// Gives an inner packet, its hop counted, to the tunnel that has its destination, by SA or ring.
 void into(Shard& shard, const Runtime& config, rte_mbuf* packet, const Lease& lease) noexcept;
+
+/// Established packets of a burst that go into tunnels: their Port and Lease are found once a run.
+class SealRun {
+ public:
+  SealRun() noexcept {}  // what says nothing yet is not written: one is made for every burst
+  /// Gives a packet, tracked, without a record and no SYN, to the outbound SA of its destination behind tunnel Port `egress` (index).
+  /// False: nothing has been done; forward() decides.
+  bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, Flight& flight, std::uint32_t egress) noexcept;
+  /// Counts them for their Port. Before the run ends.
+  void flush(Shard& shard) noexcept;
+
+ private:
+  bool seek(Shard& shard, const Runtime& config, std::uint32_t egress, Family family, const std::uint8_t* destination) noexcept;
+
+  std::uint32_t egress_ = kNoIndex;
+  std::uint32_t slot_;               ///< its counters
+  Family family_ = Family::kNone;    ///< of the last packet's destination; kNone: none is known
+  std::array<std::uint8_t, 16> destination_;
+  std::uint32_t outbound_;           ///< the SA it leads to, one of this worker's
+  std::uint32_t inner_mtu_;
+  std::uint64_t packets_ = 0, bytes_ = 0;
+};
 
 /// Something the gateway itself says to a remote user: a frame around an IP packet, for tunnel Port `port`.
 void answer(Shard& shard, rte_mbuf* packet, const PortEntry& port) noexcept;

@@ -129,6 +129,7 @@ void SessionTable::erase(std::uint32_t index) {
   unhang(hash_of(session.key, session.ends, ipv6), index);
   if ((session.flags & kSessionTranslated) != 0) unhang(other_hash(index), index | kOtherKey);
   session.timeout = 0;
+  session.generation = 0;
   session.wheel_next = free_;
   free_ = index;
   --size_;

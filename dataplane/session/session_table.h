@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include "base/result.h"
 #include "dataplane/dpdk/huge_array.h"
@@ -41,7 +42,7 @@ class SessionTable {
   [[nodiscard]] std::uint32_t index_of(const Session& session) const { return static_cast<std::uint32_t>(&session - &sessions_[0]); }
   /// One past the highest index ever used: bounds a walk over all sessions.
   [[nodiscard]] std::uint32_t used_end() const { return fresh_; }
-  /// False for a slot of the free list.
+  /// False for a slot of the free list, whose generation is 0: none that is ever in force.
   [[nodiscard]] bool live(std::uint32_t index) const { return sessions_[index].timeout != 0; }
 
   void prefetch_bucket(std::uint64_t hash) const { rte_prefetch0(&buckets_[hash & mask_]); }
@@ -50,9 +51,13 @@ class SessionTable {
   /// equal: the caller prefetches it, compares keys, and asks locate() when they differ.
   [[nodiscard]] std::uint32_t candidate(std::uint64_t hash) const {
     const Bucket& bucket = buckets_[hash & mask_];
-    const unsigned fits = match(bucket, tag_of(hash));
-    if (fits != 0) [[likely]] return bucket.index[static_cast<unsigned>(std::countr_zero(fits))];
-    return bucket.next == 0 ? kNoIndex : kSearch;
+    const __m128i same = same_tags(bucket, tag_of(hash));
+    const auto fits = static_cast<unsigned>(_mm_movemask_epi8(same));  // two bits a tag; an index is twice as long as both
+    if (fits == 0) [[unlikely]] return bucket.next == 0 ? kNoIndex : kSearch;
+    const std::size_t place = std::size_t{2} * static_cast<unsigned>(std::countr_zero(fits));
+    std::uint32_t index;
+    std::memcpy(&index, reinterpret_cast<const std::uint8_t*>(bucket.index.data()) + place, sizeof(index));
+    return index;
   }
   /// candidate() could not tell: the home bucket overflowed.
   static constexpr std::uint32_t kSearch = 0xfffffffeU;
@@ -111,9 +116,11 @@ class SessionTable {
   static std::uint16_t tag_of(std::uint64_t hash) { return static_cast<std::uint16_t>((hash >> 48) | 1U); }
   /// Bit i set: tag i of the bucket fits. SSE2 is in every x86-64.
   static unsigned match(const Bucket& bucket, std::uint16_t tag) {
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(same_tags(bucket, tag), _mm_setzero_si128())));
+  }
+  static __m128i same_tags(const Bucket& bucket, std::uint16_t tag) {
     const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.tag.data()));
-    const __m128i same = _mm_cmpeq_epi16(tags, _mm_set1_epi16(static_cast<short>(tag)));
-    return static_cast<unsigned>(_mm_movemask_epi8(_mm_packs_epi16(same, _mm_setzero_si128())));
+    return _mm_cmpeq_epi16(tags, _mm_set1_epi16(static_cast<short>(tag)));
   }
   [[nodiscard]] std::uint64_t hash_of(const FlowKey& key, const std::array<Words6, 2>& ends, bool ipv6) const;
   [[nodiscard]] bool equal(std::uint32_t entry, const FlowLookup& lookup, const std::array<Words6, 2>& ends) const;

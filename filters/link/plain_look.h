@@ -29,11 +29,11 @@ class PlainLook {
     PlainLook out;
     if (hot.l3_offset != kEthernetHeaderBytes || (hot.link4 & 0xffff) != kEtherTypeIpv4) return out;
     out.want_ = {};
-    out.put_raw(0, gateway, 6);
-    out.put(6, hot.link4, ~std::uint64_t{0}, 8);
-    out.put(14, 0x45, 0xff, 1);
-    out.put(20, 0, 0xbfff, 2);
-    out.put(26, hot.address4, hot.mask4, 4);
+    out.put_gateway(gateway);
+    out.put<std::uint64_t>(6, hot.link4, ~std::uint64_t{0});
+    out.put_byte(14, 0x45, 0xff);
+    out.put<std::uint16_t>(20, 0, 0xbfff);
+    out.put<std::uint32_t>(26, hot.address4, hot.mask4);
     return out;
   }
   /// The same for IPv6.
@@ -42,10 +42,10 @@ class PlainLook {
     if (hot.l3_offset != kEthernetHeaderBytes || (hot.link6 & 0xffff) != kEtherTypeIpv6) return out;
     out.want_ = {};
     out.gateway_ = gateway;
-    out.put(0, hot.link6, ~std::uint64_t{0}, 8);
-    out.put(8, 0x60, 0xf0, 1);
-    out.put(16, hot.high, hot.mask_high, 8);
-    out.put(24, hot.low, hot.mask_low, 8);
+    out.put<std::uint64_t>(0, hot.link6, ~std::uint64_t{0});
+    out.put_byte(8, 0x60, 0xf0);
+    out.put<std::uint64_t>(16, hot.high, hot.mask_high);
+    out.put<std::uint64_t>(24, hot.low, hot.mask_low);
     return out;
   }
 
@@ -60,16 +60,19 @@ class PlainLook {
  private:
   static constexpr std::size_t kFrom6 = 6;  // the 32 bytes end with the source address
 
-  void put(std::size_t at, std::uint64_t value, std::uint64_t mask, std::size_t bytes) {
-    for (std::size_t i = 0; i < bytes; ++i) {
-      const auto shift = 8 * (bytes - 1 - i);
-      mask_[at + i] = static_cast<std::uint8_t>(mask >> shift);
-      want_[at + i] = static_cast<std::uint8_t>(value >> shift & mask >> shift);
-    }
+  /// A whole word at a time: looks are made anew for every burst.
+  template <typename Word>
+  void put(std::size_t at, Word value, Word mask) {
+    store_be<Word>(mask_, at, mask);
+    store_be<Word>(want_, at, static_cast<Word>(value & mask));
   }
-  void put_raw(std::size_t at, std::uint64_t value, std::size_t bytes) {
-    std::memcpy(want_.data() + at, &value, bytes);
-    std::memset(mask_.data() + at, 0xff, bytes);
+  void put_byte(std::size_t at, std::uint8_t value, std::uint8_t mask) {
+    mask_[at] = mask;
+    want_[at] = value;
+  }
+  void put_gateway(std::uint64_t gateway) {
+    std::memcpy(want_.data(), &gateway, 6);
+    std::memset(mask_.data(), 0xff, 6);
   }
   [[gnu::always_inline]] bool same(const std::uint8_t* bytes) const {
 #ifdef __AVX2__

@@ -73,28 +73,21 @@ std::uint64_t sum_of_blocks(ByteSpan bytes) {
   return static_cast<std::uint64_t>(sum);
 }
 
-/// Adds `bytes`, at most 65,535, to a running sum of words in memory order. The tail counts as if zeros followed it.
-std::uint64_t add_words(std::uint64_t sum, ByteSpan bytes) {
+using packet_detail::add_carrying;
+
+/// Adds `bytes` to a running ones'-complement sum of words in memory order. The tail counts as if zeros followed it.
+[[gnu::always_inline]] inline std::uint64_t add_words(std::uint64_t sum, ByteSpan bytes) {
   std::size_t at = 0;
   if (bytes.size() >= 128) {
     at = bytes.size() / 64 * 64;
-    sum += sum_of_blocks(bytes.first(at));
+    sum = add_carrying(sum, sum_of_blocks(bytes.first(at)));
   }
-  for (; at + 8 <= bytes.size(); at += 8) {
-    const auto word = raw<std::uint64_t>(bytes, at);
-    sum += (word & 0xffffffffU) + (word >> 32);
-  }
-  if (at + 4 <= bytes.size()) sum += raw<std::uint32_t>(bytes, at), at += 4;
-  if (at + 2 <= bytes.size()) sum += raw<std::uint16_t>(bytes, at), at += 2;
-  if (at < bytes.size()) sum += bytes[at];
-  return sum;
-}
-
-std::uint64_t fold(std::uint64_t sum) {
-  sum = (sum >> 32) + (sum & 0xffffffffU);
-  sum = (sum >> 16) + (sum & 0xffffU);
-  sum = (sum >> 16) + (sum & 0xffffU);
-  return (sum >> 16) + (sum & 0xffffU);
+  for (; at + 8 <= bytes.size(); at += 8) sum = add_carrying(sum, raw<std::uint64_t>(bytes, at));
+  std::uint64_t tail = 0;
+  if (at + 4 <= bytes.size()) tail = raw<std::uint32_t>(bytes, at), at += 4;
+  if (at + 2 <= bytes.size()) tail += raw<std::uint16_t>(bytes, at), at += 2;
+  if (at < bytes.size()) tail += bytes[at];
+  return add_carrying(sum, tail);
 }
 
 void add_proof(PacketMeta& meta, unsigned bits) { meta.proof = static_cast<std::uint8_t>(meta.proof | bits); }
@@ -408,11 +401,11 @@ namespace packet_detail {
 bool l4_checksum_good(ByteSpan bytes, ByteSpan addresses, std::size_t l4, std::size_t length,
                       std::uint8_t protocol) noexcept {
   // In memory order: a right sum is 0xffff in either byte order (RFC 1071 section 2), so nothing is swapped but the
-  // pseudo header's two numbers. 65,535 bytes of 32-bit words cannot overflow 64 bits.
+  // pseudo header's two numbers.
   const auto numbers = static_cast<std::uint32_t>(protocol + length);
   std::uint64_t sum = __builtin_bswap16(static_cast<std::uint16_t>(numbers)) + (numbers >> 16 << 8);
-  sum = fold(add_words(add_words(sum, addresses), bytes.subspan(l4, length)));
-  return sum == 0xffff;
+  for (std::size_t at = 0; at < addresses.size(); at += 8) sum = add_carrying(sum, raw<std::uint64_t>(addresses, at));
+  return is_right_sum(add_words(sum, bytes.subspan(l4, length)));
 }
 
 DropReason decode_any(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,

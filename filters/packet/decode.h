@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -93,14 +94,25 @@ static_assert(offsetof(PacketMeta, ttl) == offsetof(PacketMeta, protocol) + 3);
   meta.icmp_code = 0;
 }
 
+/// The ones'-complement sum of two: what overflows comes back at the bottom (RFC 1071).
+[[gnu::always_inline]] inline std::uint64_t add_carrying(std::uint64_t sum, std::uint64_t more) {
+  sum += more;
+  return sum + (sum < more ? 1U : 0U);
+}
+/// Whether such a sum of words is right, in whichever byte order: all ones once its halves are added, and theirs.
+[[gnu::always_inline]] inline bool is_right_sum(std::uint64_t sum) {
+  sum += sum << 32 | sum >> 32;  // the upper half: both, with what overflowed from the lower one
+  auto half = static_cast<std::uint32_t>(sum >> 32);
+  half += half << 16 | half >> 16;
+  return half >> 16 == 0xffffU;
+}
+
 inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
-  const auto a = load_be<std::uint64_t>(bytes, l3), b = load_be<std::uint64_t>(bytes, l3 + 8);
-  const auto c = load_be<std::uint32_t>(bytes, l3 + 16);
-  std::uint64_t sum = (a >> 32) + (a & 0xffffffffU) + (b >> 32) + (b & 0xffffffffU) + c;
-  sum = (sum >> 16 & 0xffffffffU) + (sum & 0xffffU);
-  sum = (sum >> 16) + (sum & 0xffffU);
-  sum = (sum >> 16) + (sum & 0xffffU);
-  return sum == 0xffffU;
+  std::array<std::uint64_t, 2> words;
+  std::uint32_t last;
+  std::memcpy(words.data(), bytes.data() + l3, sizeof(words));
+  std::memcpy(&last, bytes.data() + l3 + 16, sizeof(last));
+  return is_right_sum(add_carrying(add_carrying(words[0], words[1]), last));
 }
 
 /// TCP, UDP or ESP at `d.l4_offset`, `room` bytes of L4 by the IP header. False: not the plain good case.

@@ -545,6 +545,88 @@ TEST_P(PathTunnel, UsersReachOneAnotherWhereARuleSaysSoAndNotOtherwise) {
   EXPECT_FALSE(other.open(out[0]).empty());
 }
 
+TEST_P(PathTunnel, OneBurstGoesIntoTheTunnelsOfItsPacketsEachFlowInItsOrder) {
+  // Users of both families; the first answer of a flow changes its session, those behind it in the burst do not.
+  const std::array<Making, 2> settings{Making{.tunnel = 1}, Making{.tunnel = 2, .user = 7, .peer = "198.51.100.88", .lease4 = "10.9.0.6",
+                                                                    .lease6 = false, .key = 0x11}};
+  std::array<User, 2> users{User(settings[0]), User(settings[1])};
+  struct Flow {
+    std::size_t user;
+    const char* lease;
+    const char* host;
+  };
+  const std::array<Flow, 3> flows{Flow{0, kLease4, "10.0.0.2"}, Flow{1, "10.9.0.6", "10.0.0.2"}, Flow{0, kLease6, "fd00:0:0:1::2"}};
+  for (std::size_t i = 0; i < users.size(); ++i) up(settings[i], users[i]);
+  const auto sent = [this] {
+    std::pair<std::uint64_t, std::uint64_t> out;
+    const dataplane::Runtime& runtime = *world_.engine().runtime();
+    const std::uint32_t slot = runtime.ports[runtime.find_port(kTunnelPortA)].slot;
+    for (std::uint32_t shard = 0; shard < world_.engine().shards(); ++shard) {
+      out.first += world_.engine().shard(shard).ports[slot].tx_packets.read();
+      out.second += world_.engine().shard(shard).ports[slot].tx_bytes.read();
+    }
+    return out;
+  };
+  const auto before = sent();
+  for (const Flow& flow : flows) from_user(users[flow.user], question(flow.lease, flow.host));
+  ASSERT_EQ(world_.collect(kServerNic).size(), flows.size());
+  constexpr std::size_t kRounds = 4;
+  std::uint64_t bytes = 0;
+  for (std::size_t round = 0; round < kRounds; ++round) {
+    for (const Flow& flow : flows) {
+      const Frame answer = server(flow.host, flow.lease).udp(53, 40000).payload(Frame(20 + round, static_cast<std::uint8_t>(round))).build();
+      bytes += l3_of(answer).size();
+      world_.queue(kServerNic, answer);
+    }
+  }
+  world_.settle();
+  std::array<std::vector<std::size_t>, 3> got;
+  for (const Frame& frame : to_uplink()) {
+    const bool first = filters::ip_destination(frame, read(frame)) == address(settings[0].peer);
+    const Frame opened = users[first ? 0 : 1].open(frame);
+    ASSERT_FALSE(opened.empty());
+    const auto meta = read(opened);
+    const Address to = filters::ip_destination(opened, meta);
+    const auto flow = std::find_if(flows.begin(), flows.end(), [&](const Flow& one) { return address(one.lease) == to; });
+    ASSERT_NE(flow, flows.end());
+    EXPECT_EQ(flow->user, first ? 0U : 1U) << "nobody else's tunnel";
+    EXPECT_EQ(meta.ttl, 63) << "one hop";
+    got[static_cast<std::size_t>(flow - flows.begin())].push_back(opened[meta.payload_offset]);
+  }
+  for (const auto& order : got) EXPECT_EQ(order, (std::vector<std::size_t>{0, 1, 2, 3}));
+  EXPECT_EQ(sent().first - before.first, flows.size() * kRounds);
+  EXPECT_EQ(sent().second - before.second, bytes);
+}
+
+TEST_P(PathTunnel, BehindAUsersEspNothingIsTakenFromOneOfUsNorForAnotherMac) {
+  for (const bool in_udp : {true, false}) {
+    SCOPED_TRACE(in_udp);
+    const Making setup{.tunnel = in_udp ? 1U : 2U, .in_udp = in_udp, .lease4 = in_udp ? kLease4 : "10.9.0.6", .lease6 = false};
+    User user(setup);
+    up(setup, user);
+    const auto sealed = [&] { return user.seal(question(setup.lease4), world_.gateway(kUplinkNic)); };
+    world_.inject(kUplinkNic, sealed());  // the gateway is known from here on
+    ASSERT_EQ(world_.collect(kServerNic).size(), 1U);
+    const std::uint64_t from_us = drops(DropReason::kUplinkSource), elsewhere = drops(DropReason::kNotForUs);
+
+    const Frame first = sealed(), middle = sealed();
+    const auto meta = read(middle);
+    FrameBuilder ours;
+    ours.ethernet(kRouterMac, world_.gateway(kUplinkNic)).ipv4(setup.gateway, setup.gateway);
+    const auto esp = middle.begin() + (in_udp ? meta.payload_offset : meta.l4_offset);
+    const Frame content(esp, middle.end());
+    const Frame spoofed = in_udp ? ours.udp(setup.peer_port, 4500).payload(content).build() : ours.protocol(50, content).build();
+    Frame wrong = sealed();
+    wrong[5] ^= 1;
+    for (const Frame& frame : {first, spoofed, wrong, sealed()}) world_.queue(kUplinkNic, frame);
+    world_.settle();
+    EXPECT_EQ(world_.collect(kServerNic).size(), 2U);
+    EXPECT_EQ(drops(DropReason::kUplinkSource) - from_us, 1U);
+    EXPECT_EQ(drops(DropReason::kNotForUs) - elsewhere, 1U);
+    EXPECT_EQ(drops(DropReason::kVpnReplay), 0U);
+  }
+}
+
 TEST_P(PathTunnel, AnEchoToTheGatewayComesBackThroughTheTunnel) {
   const Making setup;
   User user(setup);

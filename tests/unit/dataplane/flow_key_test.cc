@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 
@@ -26,6 +27,23 @@ TEST(FlowKey, AnswerHasTheKeyOfThePacket) {
     ASSERT_EQ(there6.key, back6.key);
     ASSERT_EQ(there6.hash, back6.hash);
     ASSERT_NE(there6.from_high, back6.from_high);
+  }
+}
+
+TEST(FlowKey, ReadFromAPacketItIsThatOfItsNumbers) {
+  std::mt19937_64 random(6);
+  for (int i = 0; i < 10'000; ++i) {
+    std::array<std::uint8_t, 16> wire;
+    for (std::uint8_t& byte : wire) byte = static_cast<std::uint8_t>(random());
+    if (i % 3 == 0) std::copy_n(wire.begin(), 4, wire.begin() + 4);  // to oneself: the ports decide
+    const auto tenant = static_cast<std::uint32_t>(random() & 0xfffffU);
+    const auto protocol = static_cast<std::uint8_t>(i % 2 == 0 ? 6 : 17);
+    const FlowLookup read = make_key4(wire.data(), key_tags(protocol, tenant), kSeed);
+    const FlowLookup made = make_key4(load_be<std::uint32_t>(wire, 0), load_be<std::uint32_t>(wire, 4), load_be<std::uint16_t>(wire, 8),
+                                      load_be<std::uint16_t>(wire, 10), protocol, tenant, kSeed);
+    ASSERT_EQ(read.key, made.key);
+    ASSERT_EQ(read.hash, made.hash);
+    ASSERT_EQ(read.from_high, made.from_high);
   }
 }
 

@@ -134,7 +134,9 @@ TEST(SessionTable, FullTableSaysSoAndTakesTheNextAfterAnErase) {
   EXPECT_GE(indices.size(), 56U);
   EXPECT_EQ(table.insert(make_key4(1'000'000, 100, 1, 2, 17, 3, kSeed), {}, false), kNoIndex);
   EXPECT_EQ(table.size(), indices.size());
+  table.at(indices[10]).generation = 3;
   table.erase(indices[10]);
+  EXPECT_EQ(table.at(indices[10]).generation, 0U) << "who still points to it takes it for none of today";
   EXPECT_EQ(table.find(make_key4(10, 100, 1, 2, 17, 3, kSeed), {}), kNoIndex);
   EXPECT_NE(table.insert(make_key4(10, 100, 1, 2, 17, 3, kSeed), {}, false), kNoIndex);
 }
