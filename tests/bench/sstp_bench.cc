@@ -297,7 +297,7 @@ ipc::VpnConfig plan_of(const Options& options) {
   gateway.set_tunnel_port(2);
   gateway.set_default_group("staff");
   auto& sstp = *gateway.mutable_sstp();
-  sstp.set_accept_mschapv2(true);
+  sstp.add_accept(ipc::DOOR_MSCHAPV2);
   sstp.add_certificates(contents(options.folder + "/gateway.pem"));
   sstp.add_keys(contents(options.folder + "/gateway.key"));
   sstp.set_port(1);
