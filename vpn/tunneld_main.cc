@@ -3,7 +3,9 @@
 // the data plane with each other, and the rooms of those with iked.
 // Life-cycle. Sockets are made; privileges go; the sandbox closes before anything is accepted. SIGTERM: peers are told, sessions end for
 // maintenance, records are sent.
-// Rings have no doorbell: the loop sleeps 0.2 ms while packets come, and twice as long each time none did, up to 5 ms; sockets wake it.
+// Rings have no doorbell: the loop sleeps 0.2 ms when no packets came, and twice as long each time, up to 5 ms; sockets wake it. While
+// packets flow, and all that were there are taken, it sleeps 0.05 ms and no socket wakes it: packets that come one by one are
+// taken together, and cost a few system calls and one record together instead of as many each.
 #include <getopt.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -34,7 +36,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
-constexpr std::chrono::microseconds kPauseMin = 200us, kPauseMax = 5ms;
+constexpr std::chrono::microseconds kPauseMin = 200us, kPauseMax = 5ms, kGather = 50us;
 constexpr std::size_t kPacketsATurn = 1024;
 
 void note(const std::string& sentence) { std::fprintf(stderr, "tunneld: %s\n", sentence.c_str()); }
@@ -82,18 +84,23 @@ class Daemon {
   void run(int signals) {
     auto pause = kPauseMin;
     while (true) {
-      pause = turn() ? 0us : std::clamp(pause * 2, kPauseMin, kPauseMax);
+      const Turn did = turn();
+      pause = did == Turn::kNothing ? std::clamp(pause * 2, kPauseMin, kPauseMax) : did == Turn::kFlow ? kGather : 0us;
       std::array<pollfd, 2> watched{pollfd{signals, POLLIN, 0}, pollfd{sstp_->events(), POLLIN, 0}};
       const timespec wait{0, std::chrono::nanoseconds(pause).count()};
-      if (::ppoll(watched.data(), watched.size(), &wait, nullptr) > 0 && watched[0].revents != 0) break;
+      if (::ppoll(watched.data(), did == Turn::kFlow ? 1 : 2, &wait, nullptr) > 0 && watched[0].revents != 0) break;
     }
     for (Door* door : doors_) door->close(Clock::now());
     end_left_over();
   }
 
  private:
-  bool turn() {
+  /// kFlow: packets, and all that were there.
+  enum class Turn : std::uint8_t { kNothing, kFlow, kMore };
+
+  Turn turn() {
     const auto now = Clock::now();
+    const std::uint64_t received = sstp_->received();
     const std::size_t packets = tunnels_.poll(kPacketsATurn, [this, now](const Path& path, ByteSpan payload) {
       if (path.local.port == kDhcpServerPort) return answer_dhcp(path, payload);
       if (path.local.port == 0) {
@@ -116,7 +123,9 @@ class Daemon {
     for (const auto& [session, cause] : certificates_.expired(live, static_cast<std::int64_t>(std::time(nullptr)))) end(session, cause);
     renamed_.tell(directory_, tunnels_);
     keeper_.turn(now);
-    return worked;
+    if (!worked) return Turn::kNothing;
+    const bool flow = packets > 0 || sstp_->received() != received;
+    return flow && packets < kPacketsATurn && !sstp_->pressed() ? Turn::kFlow : Turn::kMore;
   }
 
   /// What the tenants' RADIUS servers said, and want.

@@ -23,10 +23,9 @@ constexpr auto kHello = 60s;                // without a packet; then an Echo-Re
 constexpr auto kAbortPatience = 1s, kDisconnectPatience = 5s, kAnswerPatience = 3s;
 constexpr auto kCountInterval = 1s;
 constexpr unsigned kNaksMax = 3;
-constexpr std::size_t kReadBytes = 64U << 10;  // a turn: some fifty records of clients that put a packet into each
+constexpr std::size_t kReadBytes = 128U << 10;  // a turn: some ninety records of clients that put a packet into each
 constexpr std::size_t kHeldMax = 16U << 10;    // more than any packet or greeting that is not whole
-constexpr std::size_t kRecordBytes = 16384;
-constexpr std::size_t kWriteAt = 4 * kRecordBytes;  // so much is not kept until the turn's end: the turn may bring more than kOutMax
+constexpr std::size_t kWriteAt = 4 * kRecordPlainMax;  // so much is not kept until the turn's end: the turn may bring more than kOutMax
 constexpr std::size_t kOutMax = 256U << 10;  // bytes that wait for the client; IP packets beyond are dropped, as by any full link
 constexpr std::size_t kChokeAt = 2 * kOutMax;
 constexpr std::uint16_t kPpp = 1;
@@ -90,7 +89,7 @@ bool Connection::read(Time now) {
   std::copy(in_.begin(), in_.end(), bytes.begin());
   const std::size_t enough = have + kReadBytes;
   auto outcome = TlsStream::Outcome::kDone;
-  while (have < enough) {
+  while (enough - have >= kRecordBytesMax) {
     std::size_t count = 0;
     outcome = tls_.read(bytes.subspan(have, enough - have), count);
     if (outcome != TlsStream::Outcome::kDone) break;
@@ -228,7 +227,7 @@ void Connection::take_connected(const Binding& binding, ByteSpan whole, Time now
     held_.assign(whole.begin(), whole.end());
     return;
   }
-  const auto hashes = tls_.certificate_hashes();
+  const auto& hashes = tls_.certificate_hashes();
   BindingFacts facts{nonce_, offered_hashes(), hashes.sha1, hashes.sha256, ppp_.keys().hlak()};
   const BindingFault fault = check_binding(whole, binding, facts);
   ::explicit_bzero(facts.key.data(), facts.key.size());
@@ -336,16 +335,16 @@ void Connection::write(Time now) {
   full_ = false;
   while (waiting() > 0) {
     std::size_t count = 0;
-    const auto outcome = tls_.write(ByteSpan(out_).subspan(out_at_, std::min(kRecordBytes, waiting())), count);
+    const auto outcome = tls_.write(ByteSpan(out_).subspan(out_at_), count);
     full_ = outcome == TlsStream::Outcome::kWait;
     if (full_) break;
     if (outcome != TlsStream::Outcome::kDone) return lost(Cause::kPeerLost, "the connection broke", now);
     out_at_ += count;
   }
+  if (polite_ && state_ == State::kClosing && waiting() == 0) finish();
   if (out_at_ == out_.size()) {
     out_.clear();
     out_at_ = 0;
-    if (polite_ && state_ == State::kClosing) finish();
   } else if (out_at_ > kOutMax) {
     out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(out_at_));
     out_at_ = 0;

@@ -60,6 +60,8 @@ class Connection : private ppp::Sink {
   [[nodiscard]] int socket() const { return socket_.get(); }
   /// Of its open tunnel; 0: it has none.
   [[nodiscard]] std::uint32_t tunnel() const { return tunnel_ ? tunnel_->tunnel : 0; }
+  /// Packets of its user so far.
+  [[nodiscard]] std::uint64_t received() const { return totals_.packets_in; }
   [[nodiscard]] std::uint64_t dropped() const { return dropped_; }
 
  private:
@@ -87,7 +89,7 @@ class Connection : private ppp::Sink {
   void finish();
   void put(ByteSpan bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   void count_use(Time now);
-  [[nodiscard]] std::size_t waiting() const { return out_.size() - out_at_; }
+  [[nodiscard]] std::size_t waiting() const { return out_.size() - out_at_ + tls_.unsent(); }
   [[nodiscard]] Stage stage() const;
   [[nodiscard]] std::uint8_t offered_hashes() const;
 

@@ -221,7 +221,9 @@ bool SstpDoor::turn(Time now) {
       activate(id);  // those who are in come first
       continue;
     }
+    const std::uint64_t before = found->second.connection->received();
     const bool more = found->second.connection->read(now);
+    received_ += found->second.connection->received() - before;
     settle(id, found->second, now);
     if (more) activate(id);
   }

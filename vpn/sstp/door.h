@@ -35,6 +35,10 @@ class SstpDoor : public Door {
   /// Readable when turn() has something to do.
   [[nodiscard]] int events() const { return events_.get(); }
   [[nodiscard]] std::size_t connections() const { return connections_.size(); }
+  /// Packets that came in by all of them.
+  [[nodiscard]] std::uint64_t received() const { return received_; }
+  /// Somebody has more to be read than a turn takes.
+  [[nodiscard]] bool pressed() const { return !active_.empty(); }
 
  private:
   /// Where clients of one service address come to.
@@ -79,6 +83,7 @@ class SstpDoor : public Door {
   std::priority_queue<Due, std::vector<Due>, std::greater<>> dues_;
   HalfOpenBudget half_open_;
   std::uint64_t refused_ = 0;
+  std::uint64_t received_ = 0;
 };
 
 }  // namespace sekisho::vpn::sstp

@@ -6,6 +6,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 #include <algorithm>
 #include <string_view>
@@ -103,8 +104,6 @@ bool set_up(SSL_CTX* context, const SstpPlan& plan) {
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_read_ahead(context, 1);
-  SSL_CTX_set_default_read_buffer_len(context, kReadAhead);
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
   return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 && SSL_CTX_set_num_tickets(context, 0) == 1 &&
          SSL_CTX_set_cipher_list(context, plan.aes128 ? kWide12 : kStrong12) == 1 &&
@@ -122,6 +121,8 @@ struct TlsCallbacks {
     SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP, static_cast<long>(der.size()), copy);
     return SSL_TLSEXT_ERR_OK;
   }
+  /// "LABEL RANDOM SECRET", the latter two in hexadecimal digits.
+  static void keep_secret(const SSL* ssl, const char* line);
 };
 
 ByteSpan TlsGateway::staple_of(const ssl_ctx_st* context) const {
@@ -147,6 +148,7 @@ std::shared_ptr<const TlsGateway> TlsGateway::make(const SstpPlan& plan, std::st
     SSL_CTX_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_ARG, 0, out.get());
     SSL_CTX_callback_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB, reinterpret_cast<void (*)()>(TlsCallbacks::staple));
     SSL_CTX_ctrl(context.get(), SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB_ARG, 0, out.get());
+    SSL_CTX_set_keylog_callback(context.get(), TlsCallbacks::keep_secret);
     out->contexts_.push_back(context.release());
     out->staples_.push_back(plan.ocsp.empty() ? std::vector<std::uint8_t>{} : from_base64(plan.ocsp[i]));
   }
@@ -169,9 +171,32 @@ ssl_ctx_st* TlsGateway::context_for(const char* name) const {
   return found == contexts_.end() ? contexts_.front() : *found;
 }
 
-TlsStream::TlsStream(std::shared_ptr<const TlsGateway> gateway, int socket) : gateway_(std::move(gateway)) {
+struct TlsStream::Secrets {
+  struct Secret {
+    std::array<std::uint8_t, 48> bytes{};
+    std::size_t length = 0;
+    [[nodiscard]] ByteSpan span() const { return ByteSpan(bytes).first(length); }
+  };
+  Secret in, out;
+  ~Secrets() { ::explicit_bzero(this, sizeof(*this)); }
+};
+
+void TlsCallbacks::keep_secret(const SSL* ssl, const char* line) {
+  auto* const stream = static_cast<TlsStream*>(SSL_get_ex_data(ssl, 0));
+  const std::string_view text(line);
+  const bool in = text.starts_with("CLIENT_TRAFFIC_SECRET_0 ");
+  if (stream == nullptr || stream->secrets_ == nullptr || (!in && !text.starts_with("SERVER_TRAFFIC_SECRET_0 "))) return;
+  TlsStream::Secrets::Secret& to = in ? stream->secrets_->in : stream->secrets_->out;
+  const std::string_view digits = text.substr(text.rfind(' ') + 1);
+  const auto value = [](char digit) { return static_cast<unsigned>(digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10); };
+  to.length = std::min(to.bytes.size(), digits.size() / 2);
+  for (std::size_t i = 0; i < to.length; ++i) to.bytes[i] = static_cast<std::uint8_t>(value(digits[2 * i]) << 4 | value(digits[2 * i + 1]));
+}
+
+TlsStream::TlsStream(std::shared_ptr<const TlsGateway> gateway, int socket)
+    : gateway_(std::move(gateway)), socket_(socket), secrets_(std::make_unique<Secrets>()) {
   ssl_ = SSL_new(gateway_->context_for(nullptr));
-  SEKISHO_ASSERT(ssl_ != nullptr && SSL_set_fd(ssl_, socket) == 1);
+  SEKISHO_ASSERT(ssl_ != nullptr && SSL_set_fd(ssl_, socket) == 1 && SSL_set_ex_data(ssl_, 0, this) == 1);
   SSL_set_accept_state(ssl_);
 }
 
@@ -186,35 +211,55 @@ TlsStream::Outcome TlsStream::outcome_of(int returned) {
 
 TlsStream::Outcome TlsStream::handshake() {
   const int returned = SSL_do_handshake(ssl_);
-  return returned == 1 ? Outcome::kDone : outcome_of(returned);
+  if (returned != 1) return outcome_of(returned);
+  settle();
+  return Outcome::kDone;
+}
+
+/// The handshake is done. OpenSSL has read nothing ahead, and with TLS 1.3 sends nothing behind it: both sides' numbers begin at 0.
+void TlsStream::settle() {
+  const std::unique_ptr<Secrets> secrets = std::move(secrets_);
+  const X509* certificate = SSL_get_certificate(ssl_);
+  unsigned length = 0;
+  const bool made = certificate != nullptr && X509_digest(certificate, EVP_sha1(), hashes_.sha1.data(), &length) == 1 &&
+                    X509_digest(certificate, EVP_sha256(), hashes_.sha256.data(), &length) == 1;
+  SEKISHO_ASSERT(made);
+  const auto cipher = static_cast<std::uint16_t>(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl_)));
+  constexpr std::uint16_t kAes128 = 0x1301, kAes256 = 0x1302;
+  const auto suite = cipher == kAes256 ? RecordSuite::kAes256GcmSha384 : RecordSuite::kAes128GcmSha256;
+  const bool ours = SSL_version(ssl_) == TLS1_3_VERSION && (cipher == kAes128 || cipher == kAes256) && SSL_has_pending(ssl_) == 0 &&
+                    secrets->in.length == secret_bytes(suite) && secrets->out.length == secret_bytes(suite);
+  if (ours) {
+    records_ = std::make_unique<RecordStream>(suite, secrets->in.span(), secrets->out.span(), socket_);
+    SSL_free(std::exchange(ssl_, nullptr));
+    gateway_.reset();
+  } else {  // TLS 1.2: many records of a client that puts one packet into each are read at once
+    SSL_set_read_ahead(ssl_, 1);
+    SSL_set_default_read_buffer_len(ssl_, kReadAhead);
+  }
 }
 
 TlsStream::Outcome TlsStream::read(std::span<std::uint8_t> out, std::size_t& count) {
+  if (records_) return records_->read(out, count);
   const int returned = SSL_read_ex(ssl_, out.data(), out.size(), &count);
   return returned == 1 ? Outcome::kDone : outcome_of(returned);
 }
 
 TlsStream::Outcome TlsStream::write(ByteSpan bytes, std::size_t& count) {
-  const int returned = SSL_write_ex(ssl_, bytes.data(), bytes.size(), &count);
+  if (records_) return records_->write(bytes, count);
+  const int returned = SSL_write_ex(ssl_, bytes.data(), std::min(bytes.size(), kRecordPlainMax), &count);
   return returned == 1 ? Outcome::kDone : outcome_of(returned);
 }
 
 void TlsStream::shutdown() {
+  if (records_) return records_->shutdown();
   if (SSL_is_init_finished(ssl_) == 1) (void)SSL_shutdown(ssl_);
   ERR_clear_error();
 }
 
-TlsStream::CertificateHashes TlsStream::certificate_hashes() const {
-  CertificateHashes out;
-  const X509* certificate = SSL_get_certificate(ssl_);
-  if (certificate == nullptr || SSL_is_init_finished(ssl_) != 1) return out;
-  unsigned length = 0;
-  const bool made = X509_digest(certificate, EVP_sha1(), out.sha1.data(), &length) == 1 &&
-                    X509_digest(certificate, EVP_sha256(), out.sha256.data(), &length) == 1;
-  SEKISHO_ASSERT(made);
-  return out;
+std::string TlsStream::suite() const {
+  if (!records_) return std::string(SSL_get_version(ssl_)) + '/' + SSL_get_cipher_name(ssl_);
+  return records_->suite() == RecordSuite::kAes256GcmSha384 ? "TLSv1.3/TLS_AES_256_GCM_SHA384" : "TLSv1.3/TLS_AES_128_GCM_SHA256";
 }
-
-std::string TlsStream::suite() const { return std::string(SSL_get_version(ssl_)) + '/' + SSL_get_cipher_name(ssl_); }
 
 }  // namespace sekisho::vpn::sstp

@@ -4,17 +4,20 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/wire/reader.h"
 #include "vpn/plan.h"
+#include "vpn/sstp/record.h"
 
 struct ssl_st;
 struct ssl_ctx_st;
 
-/// TLS of SSTP's server: OpenSSL, without tickets, sessions or renegotiation. Thread: one.
+/// TLS of SSTP's server: OpenSSL, without tickets, sessions or renegotiation; of TLS 1.3 the handshake alone, after which its keys go on in
+/// a RecordStream and OpenSSL's memory is given back. Thread: one.
 namespace sekisho::vpn::sstp {
 
 /// What a gateway shows and accepts. Immutable: a new certificate is a new object, and connections keep the one they began with.
@@ -40,7 +43,7 @@ class TlsGateway {
 /// One connection's TLS on a nonblocking socket, which stays its owner's.
 class TlsStream {
  public:
-  enum class Outcome : std::uint8_t { kDone, kWait, kClosed, kFailed };
+  using Outcome = RecordStream::Outcome;
 
   /// `gateway` lives as long as this.
   TlsStream(std::shared_ptr<const TlsGateway> gateway, int socket);
@@ -49,10 +52,12 @@ class TlsStream {
   TlsStream& operator=(const TlsStream&) = delete;
 
   Outcome handshake();
-  /// Reads into `out`; `count` of kDone. kClosed: the peer has said so.
+  /// Reads into `out`, which has room for kRecordBytesMax at least; `count` of kDone, which may be none. kClosed: the peer has said so.
   Outcome read(std::span<std::uint8_t> out, std::size_t& count);
-  /// Writes of `bytes` what goes; `count` of kDone.
+  /// Takes of `bytes` what goes, and of none what unsent() is; `count` of kDone.
   Outcome write(ByteSpan bytes, std::size_t& count);
+  /// Bytes taken that TCP has not, where that can be told.
+  [[nodiscard]] std::size_t unsent() const { return records_ ? records_->unsent() : 0; }
   /// Says goodbye, if it can be said now.
   void shutdown();
 
@@ -61,14 +66,22 @@ class TlsStream {
     std::array<std::uint8_t, 20> sha1{};
     std::array<std::uint8_t, 32> sha256{};
   };
-  [[nodiscard]] CertificateHashes certificate_hashes() const;
+  [[nodiscard]] const CertificateHashes& certificate_hashes() const { return hashes_; }
   /// "TLSv1.3/TLS_AES_256_GCM_SHA384"
   [[nodiscard]] std::string suite() const;
 
  private:
+  friend struct TlsCallbacks;
+  /// The first traffic secrets of TLS 1.3, as OpenSSL gives them to whoever logs keys: there is no other way to them.
+  struct Secrets;
   Outcome outcome_of(int returned);
+  void settle();
   std::shared_ptr<const TlsGateway> gateway_;
-  ssl_st* ssl_ = nullptr;
+  int socket_;
+  ssl_st* ssl_ = nullptr;                  ///< with TLS 1.3, until the handshake is done
+  std::unique_ptr<Secrets> secrets_;       ///< until then
+  std::unique_ptr<RecordStream> records_;  ///< from then on
+  CertificateHashes hashes_;
 };
 
 }  // namespace sekisho::vpn::sstp
