@@ -59,6 +59,11 @@ def refusals(method):
     return "\n".join(f"refuse-{one}" for one in ("pap", "chap", "mschap", "mschap-v2", "eap") if one != method)
 
 
+def both_ways(host, port, words):
+    """Shell: a stream each way, or it fails. iperf3's server shuts its door for a moment after each: whoever comes then knocks again."""
+    return "\n".join(f"for i in $(seq 10); do iperf3 {way} -c {host} -p {port} {words} && break; [ $i = 10 ] && exit 1; sleep 0.5; done" for way in ("", "-R"))
+
+
 class Guest:
     """`with Guest(...) as guest`: booted; `guest.run` runs shell commands in it."""
 
