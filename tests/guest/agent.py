@@ -21,4 +21,4 @@ while "quit" not in (names := os.listdir(FOLDER)):
                 done.write(f"{process.returncode}\n")
             os.rename(base + ".rc.new", base + ".rc")
             del running[base]
-    time.sleep(0.03)  # the shared folder (9p) tells nobody what changed in it
+    time.sleep(0.03)  # the host's folder tells nobody what changed in it

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A throw-away guest kernel with a real client in it: Debian's kernel in QEMU, without hardware's help, whose ESP is Linux's own. Its
-only card is a tap in a namespace of the lab. Needs root, the packages qemu-system-x86 and mmdebstrap, and what `rootfs` made."""
+"""A throw-away guest kernel with a real client in it: Debian's User-Mode Linux, whose ESP, L2TP and PPP are Linux's own. Its only card is a
+tap in a namespace of the lab. Needs root, the packages user-mode-linux and mmdebstrap, and what `rootfs` made."""
 
 import ctypes
 import fcntl
@@ -23,7 +23,7 @@ _libc = ctypes.CDLL(None)
 
 def missing():
     """Why no guest can be started here, or nothing."""
-    for program, package in (("qemu-system-x86_64", "qemu-system-x86"), ("mmdebstrap", "mmdebstrap")):
+    for program, package in (("linux.uml", "user-mode-linux"), ("mmdebstrap", "mmdebstrap")):
         if not shutil.which(program):
             return f"{package} is not installed"
     return ""
@@ -33,6 +33,9 @@ def make_root():
     done = subprocess.run([HERE / "rootfs", ROOT], capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"the guest's root file system: {done.stderr.strip()[-1000:]}")
+    made = ROOT / f"registers.{os.getpid()}"
+    run(["cc", "-O2", "-shared", "-fPIC", "-o", made, HERE / "registers.c", "-ldl"])
+    made.rename(ROOT / "registers.so")
 
 
 def _tap(namespace, name):
@@ -44,8 +47,21 @@ def _tap(namespace, name):
     return handle
 
 
-def _die_with_us():
+def _alone():
+    """Ends with us, and stays on one processor: the halves of a User-Mode Linux hand over to each other at every system call."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[os.getpid() % len(processors)]})
+
+
+def refusals(method):
+    """pppd's words by which it proves itself by one method alone."""
+    return "\n".join(f"refuse-{one}" for one in ("pap", "chap", "mschap", "mschap-v2", "eap") if one != method)
+
+
+def both_ways(host, port, words):
+    """Shell: a stream each way, or it fails. iperf3's server shuts its door for a moment after each: whoever comes then knocks again."""
+    return "\n".join(f"for i in $(seq 10); do iperf3 {way} -c {host} -p {port} {words} && break; [ $i = 10 ] && exit 1; sleep 0.5; done" for way in ("", "-R"))
 
 
 class Guest:
@@ -64,14 +80,13 @@ class Guest:
         tap = _tap(self.namespace, name)
         try:
             run(["ip", "-n", self.namespace, "link", "set", name, "master", self.bridge, "up"])
-            argv = ["ip", "netns", "exec", self.namespace, "qemu-system-x86_64", "-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio", "-M", "q35",
-                    "-accel", "tcg", "-cpu", "max", "-m", "384", "-kernel", ROOT / "kernel", "-initrd", ROOT / "initrd",
-                    "-append", "console=ttyS0 quiet panic=-1", "-netdev", f"tap,id=wire,fd={tap}", "-device", "virtio-net-pci,netdev=wire,romfile="]
-            for tag, path, read_only in (("root", ROOT / "root", "on"), ("job", self.folder, "off")):
-                argv += ["-fsdev", f"local,id={tag},path={path},security_model=none,readonly={read_only}",
-                         "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+            # In a space of processes of its own: with the first of them all end, also those User-Mode Linux makes.
+            argv = ["ip", "netns", "exec", self.namespace, "unshare", "--pid", "--fork", "--mount-proc", "--kill-child=KILL",
+                    "env", f"LD_PRELOAD={ROOT / 'registers.so'}", "linux.uml", "mem=512M",
+                    "root=/dev/root", "rootfstype=hostfs", f"rootflags={ROOT / 'root'}", "ro", "init=/init", "con=null", "con0=null,fd:1", "ssl=null", "quiet",
+                    "panic=1", f"job={self.folder}", f"uml_dir={self.folder}/", "umid=uml", f"vec0:transport=fd,fd={tap},vec=0,gro=1"]
             with open(self.folder / "console", "wb") as console:
-                self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, preexec_fn=_die_with_us, pass_fds=(tap,))
+                self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, preexec_fn=_alone, pass_fds=(tap,))
         finally:
             os.close(tap)
         try:
@@ -85,7 +100,7 @@ class Guest:
         return (self.folder / "console").read_text(errors="replace")
 
     def _alive(self):
-        if self.process.poll() is not None:
+        if self.process.poll() is not None or "Kernel panic" in self.console():
             raise LabError(f"the guest died:\n{self.console()[-2000:]}")
         return True
 

@@ -18,7 +18,7 @@ from lab.appliance import default_binaries  # noqa: E402  (the paths above come 
 from lab.lab import Lab  # noqa: E402
 from lab.system import ip_batch, run, wait_until  # noqa: E402
 
-from guest import Guest, make_root, missing  # noqa: E402
+from guest import Guest, both_ways, make_root, missing, refusals  # noqa: E402
 from ike_world import Pki  # noqa: E402
 from l2tp_ike_test import KEYS, L2tpSite  # noqa: E402
 from remote_access_test import GATEWAYS  # noqa: E402
@@ -51,7 +51,7 @@ def site(tmp_path_factory):
         pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
     with Lab(keying=("iked", "iked1", "tunneld")) as lab:
         made = Site(lab, pki, folder)
-        made.policy += "          - { name: streams, action: allow, users: [admins] }\n"
+        made.policy += "          - { name: streams, action: allow, users: [admins] }\n          - { name: staff ping, action: allow, users: [staff], service: [ping] }\n"
         made.commit()
         server = subprocess.Popen(lab["acme-web1"].argv("iperf3", "-s", "-p", str(STREAM)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
@@ -68,8 +68,10 @@ def guest(site, tmp_path_factory):
     """Behind the outside host, which forwards."""
     make_root()
     outside = site.lab["outside"].namespace
-    ip_batch(["link add guests type bridge", "addr add 192.0.2.61/30 dev guests", "addr add 10.66.0.1/24 dev guests", "link set guests up"], outside)
-    run(["ip", "netns", "exec", outside, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.eth0.proxy_arp=1"])
+    ip_batch(["link add guests type bridge", "addr add 192.0.2.61/30 dev guests", "addr add 10.66.0.1/24 dev guests", "addr add 2001:db8:0:1:9::1/80 dev guests nodad",
+              "link set guests up", f"neigh add proxy {ADDRESSES[1]} dev eth0"], outside)
+    run(["ip", "netns", "exec", outside, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.send_redirects=0",
+         "net.ipv4.conf.eth0.proxy_arp=1", "net.ipv6.conf.eth0.proxy_ndp=1"])
     folder = tmp_path_factory.mktemp("job")
     with Guest(folder, outside, "guests", (f"{ADDRESSES[0]}/30", f"{ADDRESSES[1]}/80"), ("192.0.2.61", "2001:db8:0:1:9::1")) as made:
         (folder / "strongswan.conf").write_text(f"charon {{\n  load = {PLUGINS}\n  retransmit_tries = 3\n  retransmit_timeout = 1\n}}\n")
@@ -83,23 +85,26 @@ def guest(site, tmp_path_factory):
 class Client:
     """A machine of its own in the guest: `name` is its network namespace, "" the guest itself. `with Client(...)`: IPsec stands, ppp0 is up."""
 
-    def __init__(self, site, guest, tenant="acme", user="alice", password="", psk="", name="", address="", encap=False, rekey="", esp="aes256-sha1"):
+    six = False  # outside
+
+    def __init__(self, site, guest, tenant="acme", user="alice", password="", psk="", name="", address="", encap=False, rekey="", esp="aes256-sha1",
+                 method="mschap-v2", words=""):
         self.site, self.guest, self.user, self.name, self.address = site, guest, user, name, address
-        self.peer = GATEWAYS[tenant][0]
+        self.peer = GATEWAYS[tenant][self.six]
         self.mine = name or "main"
-        self.root = f"/tmp/client-{name or 'main'}"
-        self.inner, self.mine = "", name or "main"
+        self.root = f"/tmp/client-{self.mine}"
+        self.inner, self.psk, self.encap = "", psk or KEYS[tenant], encap
         self.enter = f"ip netns exec {name} unshare -m" if name else ""
         (guest.folder / f"{name or 'main'}.conf").write_text(
             f"connections {{ l2tp {{ version = 1\n remote_addrs = {self.peer}\n encap = {'yes' if encap else 'no'}\n proposals = aes256-sha1-modp2048\n keyingtries = 1\n"
             f" local {{ auth = psk }}\n remote {{ auth = psk\n id = %any }}\n"
             f" children {{ l2tp {{ mode = transport\n local_ts = dynamic[udp/1701]\n remote_ts = dynamic[udp/1701]\n esp_proposals = {esp}\n"
             f" {f'rekey_time = {rekey}' if rekey else ''}\n {'rand_time = 0' if rekey else ''}\n {'life_time = 10m' if rekey else ''} }} }} }} }}\n"
-            f"secrets {{ ike-1 {{ secret = \"{psk or KEYS[tenant]}\" }} }}\n")
+            f"secrets {{ ike-1 {{ secret = \"{self.psk}\" }} }}\n")
         (guest.folder / f"{name or 'main'}.xl").write_text(
             f"[global]\nport = 1701\ndebug tunnel = yes\ndebug state = yes\n[lac vpn]\nlns = {self.peer}\npppoptfile = {self.root}/ppp\nlength bit = yes\nredial = no\nautodial = no\n")
         (guest.folder / f"{name or 'main'}.ppp").write_text(
-            f"name \"{user}\"\npassword \"{password or f'{user}-{tenant}'}\"\nnoauth\nnoipdefault\nusepeerdns\nrefuse-eap\nrefuse-pap\nrefuse-chap\nrefuse-mschap\n"
+            f"name \"{user}\"\npassword \"{password or f'{user}-{tenant}'}\"\nnoauth\nnoipdefault\nusepeerdns\n{refusals(method)}\n{words}\n"
             f"nodefaultroute\nmtu 1400\nmru 1400\n+ipv6\ndebug\ndebug\nlogfile /job/{self.mine}-pppd.log\nlcp-echo-interval 10\nlcp-echo-failure 4\nset LINKROOT={self.root}\n")
 
     def keying(self):
@@ -107,6 +112,11 @@ class Client:
         return (f"/usr/lib/ipsec/charon > /job/{self.mine}-charon.log 2>&1 &\necho $! > {self.root}/charon.pid\n"
                 "for i in $(seq 200); do swanctl --stats > /dev/null 2>&1 && break; sleep 0.05; done\nswanctl --load-all\n"
                 "swanctl --initiate --child l2tp --timeout 20 ")
+
+    def dialing(self):
+        """Shell: L2TP and PPP begin."""
+        return (f"mkdir -p /var/run/xl2tpd; xl2tpd -D -c /job/{self.mine}.xl -p {self.root}/xl2tpd.pid -C {self.root}/control > /job/{self.mine}-xl2tpd.log 2>&1 &\n"
+                f"for i in $(seq 100); do [ -p {self.root}/control ] && break; sleep 0.05; done\necho 'c vpn' > {self.root}/control\n")
 
     def sh(self, command, seconds=30):
         inside = f"ip netns exec {self.name} " if self.name else ""
@@ -129,9 +139,7 @@ class Client:
         (self.guest.folder / f"{mine}.sh").write_text(
             f"exec > /job/{mine}-step.log 2>&1 < /dev/null\nset -x\nmkdir -p {self.root}/vr {self.root}/conf\n"
             + (f"mount --bind {self.root}/conf /etc/swanctl/conf.d\nmount --bind {self.root}/vr /run\n" if self.name else "") + f"cp /job/{mine}.conf /etc/swanctl/conf.d/\ncp /job/{mine}.ppp {self.root}/ppp\n"
-            + self.keying() + "|| exit 3\n"
-            f"mkdir -p /var/run/xl2tpd; xl2tpd -D -c /job/{mine}.xl -p {self.root}/xl2tpd.pid -C {self.root}/control > /job/{self.mine}-xl2tpd.log 2>&1 &\n"
-            f"for i in $(seq 100); do [ -p {self.root}/control ] && break; sleep 0.05; done\necho 'c vpn' > {self.root}/control\n"
+            + self.keying() + "|| exit 3\n" + self.dialing() +
             f"for i in $(seq {seconds * 10}); do [ -s {self.root}/ppp-up ] && exit 0; sleep 0.1; done; exit 4\n")
         status, said = self.guest.run(f"rm -rf {self.root}; mkdir -p {self.root}; {self.enter} sh /job/{mine}.sh; s=$?; cat {self.root}/ppp-up; exit $s", seconds + 60)
         self.said = said
@@ -167,6 +175,10 @@ class Client:
                        f"for i in $(seq 100); do ip {where} link show ppp0 > /dev/null 2>&1 || kill -0 $(cat {self.root}/charon.pid) 2>/dev/null || break; sleep 0.1; done\n"
                        f"ip {where} xfrm state flush; ip {where} xfrm policy flush", 20)
 
+    def spis(self):
+        """Of the SAs its kernel has."""
+        return set(re.findall(r"spi (0x[0-9a-f]+)", self.guest.run(f"ip {f'-n {self.name}' if self.name else ''} xfrm state")[1]))
+
     def echoes(self):
         """Answers of ours to pppd's echoes."""
         return (self.guest.folder / f"{self.mine}-pppd.log").read_text(errors="replace").count("rcvd [LCP EchoRep")
@@ -174,6 +186,37 @@ class Client:
     def curl(self, url, seconds=5):
         status, page = self.sh(f"curl -s --max-time {seconds} {url}", seconds + 10)
         return status, page.strip()
+
+
+class Libreswan(Client):
+    """The same with libreswan's pluto, an IKE that shares nothing with ours."""
+
+    def keying(self):
+        folder, programs = f"{self.root}/pluto", "/usr/libexec/ipsec"
+        (self.guest.folder / "pluto.conf").write_text(
+            f"config setup\n\tikev1-policy=accept\nconn l2tp\n\tikev2=no\n\tauthby=secret\n\ttype=transport\n\tleft={ADDRESSES[0]}\n\tleftprotoport=17/1701\n"
+            f"\tright={self.peer}\n\trightprotoport=17/1701\n\tike=aes256-sha2_256;modp2048\n\tesp=aes256-sha2_256\n\tpfs=no\n\trekey=no\n"
+            f"\tencapsulation={'yes' if self.encap else 'auto'}\n")
+        (self.guest.folder / "pluto.secrets").write_text(f"{ADDRESSES[0]} {self.peer} : PSK \"{self.psk}\"\n")
+        return (f"mkdir -p {folder}/run {folder}/nss {folder}/d; certutil -N -d sql:{folder}/nss --empty-password\n"
+                f"{programs}/pluto --config /job/pluto.conf --nofork --stderrlog --rundir {folder}/run --nssdir {folder}/nss --ipsecdir {folder}/d "
+                f"--secretsfile /job/pluto.secrets --no-dnssec > /job/{self.mine}-charon.log 2>&1 &\necho $! > {self.root}/charon.pid\n"
+                f"for i in $(seq 200); do {programs}/whack --rundir {folder}/run --status > /dev/null 2>&1 && break; sleep 0.05; done\n"
+                f"{programs}/addconn --ctlsocket {folder}/run/pluto.ctl --config /job/pluto.conf l2tp\n"
+                f"timeout 25 {programs}/whack --rundir {folder}/run --initiate --name l2tp\nip xfrm state | grep -q 'mode transport' ")
+
+
+class OverIpv6(Client):
+    """The same over IPv6. xl2tpd knows IPv4 alone: what it says, l2tp6.py says; PPP is pppd's all the same."""
+
+    six = True
+
+    def dialing(self):
+        (self.guest.folder / "l2tp6.py").write_text((Path(__file__).parent / "l2tp6.py").read_text())
+        return f"pppd pty 'python3 /job/l2tp6.py {self.peer} 2> /job/{self.mine}-xl2tpd.log' nodetach file {self.root}/ppp &\necho $! > {self.root}/pppd.pid\n"
+
+    def hang_up(self):
+        self.guest.run(f"kill $(cat {self.root}/pppd.pid); for i in $(seq 50); do ip link show ppp0 > /dev/null 2>&1 || exit 0; sleep 0.1; done", 20)
 
 
 def drops(site):
@@ -206,8 +249,38 @@ def test_a_stream_passes_both_ways_in_udp(site, guest):
     with Client(site, guest, user="bob", encap=True) as client:
         status, said = client.sh("ping -c 3 -W 3 -i 0.3 10.0.0.2", 20)
         assert status == 0, said
-        status, said = client.sh(f"iperf3 -c 10.0.0.2 -p {STREAM} -t 3 -b 8M && iperf3 -R -c 10.0.0.2 -p {STREAM} -t 3 -b 8M", 60)
-        assert status == 0 and "error" not in said, said
+        status, said = client.sh(both_ways("10.0.0.2", STREAM, "-t 3 -b 8M"), 60)
+        assert status == 0, said
+
+
+@pytest.mark.parametrize("encap", [False, True], ids=["esp", "in udp"])
+def test_libreswan_and_xl2tpd_come_in_and_pass_by_their_groups(site, guest, encap):
+    with Libreswan(site, guest, encap=encap) as client:
+        up = site.expect("up", user="alice")
+        assert up["proto"] == "l2tp" and up["ip4"] == client.inner and up["peer_ip"] == ADDRESSES[0], up
+        status, said = guest.run("ip xfrm state")
+        assert ("encap type espinudp" in said) == encap, said
+        assert client.curl("http://10.0.0.2/") == (0, "acme web1")
+        assert client.curl("http://10.0.0.2:22/", 3)[0] != 0, "another group's"
+        assert client.curl("http://10.0.0.18:5432/", 3)[0] != 0, "nobody's"
+    assert site.expect("down", user="alice", vpn_sid=up["vpn_sid"])["cause"] == "user"
+    with Libreswan(site, guest, user="bob", encap=encap) as client:
+        status, said = client.sh("ping -c 3 -W 3 -i 0.3 10.0.0.2", 20)
+        assert status == 0, said
+        status, said = client.sh(both_ways("10.0.0.2", STREAM, "-t 3 -b 8M"), 60)
+        assert status == 0, said
+
+
+def test_a_client_comes_in_over_ipv6(site, guest):
+    with OverIpv6(site, guest) as client:
+        up = site.expect("up", user="alice", proto="l2tp")
+        assert up["ip4"] == client.inner and up["peer_ip"] == ADDRESSES[1], up
+        assert client.curl("http://10.0.0.2/") == (0, "acme web1")
+        client.sh("for i in $(seq 100); do ip -6 addr show dev ppp0 scope global | grep -q inet6 && break; sleep 0.1; done", 20)
+        assert client.curl("http://[fd00:10:0:1::2]/") == (0, "acme web1"), client.sh("ip -6 addr show dev ppp0; ip -6 route")[1]
+        assert client.curl("http://10.0.0.2:22/", 3)[0] != 0, "another group's"
+        assert "proto esp" in guest.run("ip -6 xfrm state")[1]
+    assert site.expect("down", user="alice", vpn_sid=up["vpn_sid"])["cause"] == "user"
 
 
 def test_rekeying_under_traffic_loses_no_packet_and_no_session(site, guest):
@@ -329,7 +402,7 @@ def test_eight_clients_behind_one_nat_have_their_own_sessions(site, guest):
     outside = site.lab["outside"].namespace
     run(["ip", "netns", "exec", outside, "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; "
          "add rule ip nat post ip saddr 10.66.0.0/24 oif eth0 masquerade"])
-    clients = [Client(site, guest, user=user, name=f"c{number}", address=f"10.66.0.{10 + number}", rekey="30s" if number == 7 else "")
+    clients = [Client(site, guest, user=user, name=f"c{number}", address=f"10.66.0.{10 + number}", rekey="4s" if number > 5 else "")
                for number, user in enumerate(2 * ("alice", "bob", "carol", "dave"))]
     try:
         for client in clients:
@@ -338,6 +411,13 @@ def test_eight_clients_behind_one_nat_have_their_own_sessions(site, guest):
         assert len({client.inner for client in clients}) == len(clients)
         for client in clients:
             assert client.curl("http://10.0.0.2/") == (0, "acme web1"), client.name
+        before = [client.spis() for client in clients]
+        pings = [guest.spawn(f"ip netns exec {client.name} ping -i 0.4 -c 40 -W 5 10.0.0.2") for client in clients]
+        for client, ping in zip(clients, pings):
+            said = guest.result(ping, 90)[1]
+            assert "40 packets transmitted, 40 received" in said, client.name + said + client.log()[-3000:] + drops(site)
+        for client, old in zip(clients, before):
+            assert bool(client.spis() - old) == (client in clients[6:]), f"{client.name}: who renews its SAs does, and nobody else"
         clients[0].hang_up()
         clients[1].vanish()
         for client in clients[2:]:

@@ -15,14 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "board"))
 
 from lab.appliance import default_binaries  # noqa: E402  (the paths above come first)
 from lab.lab import Lab  # noqa: E402
-from lab.system import ip_batch, run  # noqa: E402
+from lab.system import ip_batch, run, wait_until  # noqa: E402
 
-from guest import Guest, make_root, missing  # noqa: E402
+from guest import Guest, both_ways, make_root, missing  # noqa: E402
 from ike_world import Pki  # noqa: E402
 from sstp_test import GATEWAYS, Site, only_new_records  # noqa: E402, F401
 
 ADDRESSES = ("192.0.2.62", "2001:db8:0:1:9::9")
 STREAM = 5201
+CLIENT = "sstpc"
 WORDS = "nodetach noauth noipdefault usepeerdns nobsdcomp nodeflate novj refuse-eap refuse-pap refuse-chap refuse-mschap +ipv6 debug logfile"
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or bool(missing()) or not (default_binaries() / "tunneld").exists(),
@@ -63,10 +64,8 @@ def guest(site, tmp_path_factory):
     with Guest(folder, outside, "guests", (f"{ADDRESSES[0]}/30", f"{ADDRESSES[1]}/80"), ("192.0.2.61", "2001:db8:0:1:9::1")) as made:
         for tenant in GATEWAYS:
             (folder / f"{tenant}.pem").write_text(site.pki.path(f"{tenant}.pem").read_text())
-        hosts = "".join(f"{addresses[0]} gw.{tenant}.test\n" for tenant, addresses in GATEWAYS.items())
-        (folder / "hosts").write_text(hosts)
         # sstp-client gives up when its TLS and HTTP never have to wait, as on a wire without latency.
-        status, said = made.run("modprobe -a ppp_async ppp_generic sch_netem; mknod -m 600 /dev/ppp c 108 0 2>/dev/null; cat /job/hosts >> /etc/hosts\n"
+        status, said = made.run("modprobe -a ppp_async ppp_generic sch_netem; mknod -m 600 /dev/ppp c 108 0 2>/dev/null\n"
                                 "tc qdisc replace dev eth0 root netem delay 20ms; mkdir -p /etc/ppp /run/sstpc /var/run/sstpc\n"
                                 "printf '#!/bin/sh\\necho $4 > /run/ppp-up\\n' > /etc/ppp/ip-up; chmod +x /etc/ppp/ip-up; touch /etc/ppp/options; id sstpc || true")
         assert status == 0, said
@@ -76,9 +75,9 @@ def guest(site, tmp_path_factory):
 class Call:
     """`with Call(...)`: sstp-client runs, and ppp0 is up; its log is in `log` afterwards."""
 
-    def __init__(self, site, guest, tenant="acme", user="alice", password="", ca="", words=""):
+    def __init__(self, site, guest, tenant="acme", user="alice", password="", ca="", words="", six=False):
         self.site, self.guest = site, guest
-        self.command = (f"rm -f /run/ppp-up; exec sstpc --log-level 4 --log-stderr --tls-ext --ca-cert /job/{ca or tenant}.pem --user {user} "
+        self.command = (f"rm -f /run/ppp-up; echo '{GATEWAYS[tenant][six]} gw.{tenant}.test' > /etc/hosts; exec sstpc --log-level 4 --log-stderr --tls-ext --ca-cert /job/{ca or tenant}.pem --user {user} "
                         f"--password {password or f'{user}-{tenant}'} gw.{tenant}.test {WORDS} /job/pppd.log {words}")
         self.running, self.address = None, ""
 
@@ -118,13 +117,27 @@ def test_sstp_client_comes_in_and_passes_by_its_groups(site, guest):
     assert down["cause"] == "user" and down["bytes_in"] > 0
 
 
-def test_a_stream_passes_both_ways(site, guest):
-    with Call(site, guest, user="bob"):
+def test_sstp_client_comes_in_over_ipv6(site, guest):
+    with Call(site, guest, six=True) as call:
+        up = site.expect("up", user="alice", peer_ip=ADDRESSES[1])
+        assert up["proto"] == "sstp" and up["ip4"] == call.address, up
+        status, page = guest.run("curl -s --max-time 5 http://10.0.0.2/", 10)
+        assert (status, page.strip()) == (0, "acme web1"), page
+        status, page = guest.run("for i in $(seq 50); do ip -6 addr show dev ppp0 scope global | grep -q inet6 && break; sleep 0.1; done; "
+                                 "curl -s --max-time 5 'http://[fd00:10:0:1::2]/'", 20)
+        assert (status, page.strip()) == (0, "acme web1"), page + guest.run("ip -6 addr show dev ppp0; ip -6 route")[1]
+        assert guest.run("curl -s --max-time 3 'http://[fd00:10:0:1::2]:22/'", 10)[0] != 0, "another group's"
+    assert site.expect("down", user="alice", vpn_sid=up["vpn_sid"])["cause"] == "user"
+
+
+@pytest.mark.parametrize("six", [False, True])
+def test_a_stream_passes_both_ways(site, guest, six):
+    with Call(site, guest, user="bob", six=six):
         status, said = guest.run("curl -s -o /dev/null -w '%{size_download} %{speed_download}' --max-time 20 http://10.0.0.2/big", 40)
         size = re.match(r"(\d+) ", said)
         assert status == 0 and size and int(size[1]) == BIG, said
-        status, said = guest.run(f"iperf3 -c 10.0.0.2 -p {STREAM} -t 3 -b 4M && iperf3 -R -c 10.0.0.2 -p {STREAM} -t 3 -b 4M", 40)
-        assert status == 0 and "error" not in said, said
+        status, said = guest.run(both_ways("10.0.0.2", STREAM, "-t 3 -b 4M"), 40)
+        assert status == 0, said
 
 
 BIG = 2_000_000
@@ -162,3 +175,34 @@ def test_an_operator_ends_it(site, guest):
         status, said = guest.run("for i in $(seq 100); do pgrep -x pppd > /dev/null || exit 0; sleep 0.1; done; exit 1", 20)
         assert status == 0, call.log()[-3000:] + said
     assert site.expect("down", user="alice", cause="admin")
+
+
+def test_a_client_that_vanishes_is_missed_and_comes_in_again(site, guest):
+    """Its programs end, and their kernel's last words do not arrive."""
+    call = Call(site, guest, user="carol")
+    call.__enter__()
+    up, gateway = site.expect("up", user="carol"), GATEWAYS["acme"][0]
+    guest.run(f"ip route add blackhole {gateway}; pkill -KILL -x pppd; pkill -KILL {CLIENT}; true")
+    try:
+        assert site.expect("down", user="carol", vpn_sid=up["vpn_sid"], seconds=240)["cause"] == "peer_lost"
+    finally:
+        guest.run(f"ip route del blackhole {gateway}")
+    with Call(site, guest, user="carol"):
+        status, page = guest.run("curl -s --max-time 5 http://10.0.0.2/", 10)
+        assert (status, page.strip()) == (0, "acme web1"), page
+        assert site.expect("up", user="carol")["vpn_sid"] != up["vpn_sid"]
+
+
+def test_a_daemon_that_is_killed_ends_its_sessions_and_the_next_one_serves(site, guest):
+    appliance = site.lab.appliance
+    with Call(site, guest, user="bob") as call:
+        up, followed = site.expect("up", user="bob"), appliance.output(site.daemon).count("follows revision")
+        appliance.kill(site.daemon)
+        status, said = guest.run("for i in $(seq 300); do pgrep -x pppd > /dev/null || exit 0; sleep 0.1; done; exit 1", 40)
+        assert status == 0, call.log()[-3000:] + said
+    appliance.start_daemon(site.daemon)
+    wait_until(lambda: appliance.output(site.daemon).count("follows revision") > followed, 20, "the next one following")
+    assert site.expect("down", user="bob", vpn_sid=up["vpn_sid"], seconds=30)["cause"] == "internal"
+    with Call(site, guest, user="bob"):
+        status, page = guest.run("curl -s --max-time 5 http://10.0.0.2/", 10)
+        assert (status, page.strip()) == (0, "acme web1"), page
