@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/net/checksum.h"
 #include "base/net/endian.h"
+#include "base/net/put_be.h"
 #include "dataplane/tunnel/esp_path.h"
 #include "dataplane/tunnel/expanded_keys.h"
 #include "filters/esp/esp.h"
@@ -95,7 +96,7 @@ void strip(rte_mbuf* packet, std::uint8_t* inner_bytes, const EspInner& inner) {
   std::uint8_t* const start = inner_bytes - kEthernetBytes;
   std::memset(start, 0, 12);
   const std::uint16_t type = inner.family == Family::kIpv4 ? 0x0800 : 0x86dd;
-  store_be<std::uint16_t>({start, kEthernetBytes}, 12, type);
+  put_be16(start + 12, type);
   packet->data_off = static_cast<std::uint16_t>(start - static_cast<std::uint8_t*>(packet->buf_addr));
   packet->data_len = static_cast<std::uint16_t>(kEthernetBytes + inner.length);
   packet->pkt_len = packet->data_len;

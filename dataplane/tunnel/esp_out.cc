@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/net/checksum.h"
 #include "base/net/endian.h"
+#include "base/net/put_be.h"
 #include "dataplane/tunnel/esp_path.h"
 #include "dataplane/tunnel/expanded_keys.h"
 #include "filters/esp/esp.h"
@@ -37,13 +38,13 @@ void write_outer(const Sa& sa, std::uint8_t* esp, std::size_t payload, const Inn
                  std::uint64_t sequence) {
   const OuterTemplate& ready = sa.outer;
   std::memcpy(esp - OuterTemplate::kBytes, ready.bytes.data(), OuterTemplate::kBytes);
-  const std::span<std::uint8_t> outer(esp - ready.used, ready.used);
+  std::uint8_t* const outer = esp - ready.used;
   const auto after_ip = static_cast<std::uint16_t>(ready.used - ready.ip_bytes + payload);
-  if (ready.used != ready.ip_bytes) store_be<std::uint16_t>(outer, ready.ip_bytes + 4U, after_ip);
+  if (ready.used != ready.ip_bytes) put_be16(outer + ready.ip_bytes + 4, after_ip);
   if (ready.ip_bytes == 40) {
     outer[0] = static_cast<std::uint8_t>(0x60U | facts.traffic_class >> 4);
     outer[1] = static_cast<std::uint8_t>(facts.traffic_class << 4);
-    store_be<std::uint16_t>(outer, 4, after_ip);
+    put_be16(outer + 4, after_ip);
     return;
   }
   const auto total = static_cast<std::uint16_t>(ready.ip_bytes + after_ip);
@@ -51,10 +52,10 @@ void write_outer(const Sa& sa, std::uint8_t* esp, std::size_t payload, const Inn
   const auto identification = facts.dont_fragment ? std::uint16_t{0} : static_cast<std::uint16_t>(sequence);
   const std::uint16_t flags = facts.dont_fragment ? kDontFragment : std::uint16_t{0};
   outer[1] = facts.traffic_class;
-  store_be<std::uint16_t>(outer, 2, total);
-  store_be<std::uint16_t>(outer, 4, identification);
-  store_be<std::uint16_t>(outer, 6, flags);
-  store_be<std::uint16_t>(outer, 10, checksum_fold(ready.sum + facts.traffic_class + total + identification + flags));
+  put_be16(outer + 2, total);
+  put_be16(outer + 4, identification);
+  put_be16(outer + 6, flags);
+  put_be16(outer + 10, checksum_fold(ready.sum + facts.traffic_class + total + identification + flags));
 }
 
 /// What an SA's packet has inside.
@@ -104,14 +105,14 @@ void sum_udp(const Sa& sa, std::span<std::uint8_t> udp) {
 }
 
 /// The headers in front of what a transport SA carries.
-void write_l2tp(const Sa& sa, const Content& content, bool v4) {
+[[gnu::always_inline]] inline void write_l2tp(const Sa& sa, const Content& content, bool v4) {
   std::uint8_t* const udp = content.begin - content.before;
   if (content.rider != nullptr) {
     L2tpSession& session = *content.rider->session;
     const bool numbered = session.header.used == filters::L2tpHeader::kSequencedBytes;
     // relaxed: see the member
     const std::uint16_t number = numbered ? session.sequence.fetch_add(1, std::memory_order_relaxed) : std::uint16_t{0};
-    session.header.write(udp, content.length, v4, number);
+    session.header.write(content.begin, content.length, v4, number);
     ++content.rider->packets;
     content.rider->bytes += content.length;
   }
@@ -147,8 +148,8 @@ EspFault prepare(SaTable& table, rte_mbuf* packet, Sa& sa, std::uint64_t now, Es
   std::uint8_t* const esp = content.begin - content.before - before;
   std::uint8_t* const start = esp - sa.outer.used - kEthernetBytes;
   write_outer(sa, esp, payload, content.facts, sequence);
-  store_be<std::uint32_t>({esp, 8}, 0, sa.spi);
-  store_be<std::uint32_t>({esp, 8}, 4, static_cast<std::uint32_t>(sequence));
+  put_be32(esp, sa.spi);
+  put_be32(esp + 4, static_cast<std::uint32_t>(sequence));
   job = {esp, sa.keys.get(), sequence, static_cast<std::uint32_t>(length + end_bytes), false};
 
   ++sa.use.packets;

@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint16_t kControlBit = 0x8000, kLengthBit = 0x4000, kSequenceBit = 0x0800, kOffsetBit = 0x0200;
 constexpr std::uint16_t kVersionMask = 0x000f, kVersion = 2;
-constexpr std::uint16_t kPppIpv4 = 0x0021, kPppIpv6 = 0x0057;
 constexpr std::size_t kIpv4Bytes = 20, kIpv6Bytes = 40;
 constexpr std::size_t kLengthEnd = 4;  // of flags and length
 
@@ -73,21 +72,14 @@ L2tpPacket read_l2tp(ByteSpan datagram) noexcept {
 L2tpHeader L2tpHeader::make(std::uint16_t peer_port, std::uint16_t tunnel, std::uint16_t session, bool sequenced) noexcept {
   L2tpHeader out;
   out.used = sequenced ? kSequencedBytes : kPlainBytes;
-  store_be<std::uint16_t>(out.bytes, 0, kL2tpPort);
-  store_be<std::uint16_t>(out.bytes, 2, peer_port);
-  store_be<std::uint16_t>(out.bytes, 8, static_cast<std::uint16_t>((sequenced ? kSequenceBit : 0U) | kVersion));
-  store_be<std::uint16_t>(out.bytes, 10, tunnel);
-  store_be<std::uint16_t>(out.bytes, 12, session);
-  store_be<std::uint16_t>(out.bytes, out.used - std::size_t{4}, 0xff03);
+  const std::span<std::uint8_t> header = std::span(out.bytes).last(out.used);
+  store_be<std::uint16_t>(header, 0, kL2tpPort);
+  store_be<std::uint16_t>(header, 2, peer_port);
+  store_be<std::uint16_t>(header, 8, static_cast<std::uint16_t>((sequenced ? kSequenceBit : 0U) | kVersion));
+  store_be<std::uint16_t>(header, 10, tunnel);
+  store_be<std::uint16_t>(header, 12, session);
+  store_be<std::uint16_t>(header, out.used - std::size_t{4}, 0xff03);
   return out;
-}
-
-void L2tpHeader::write(std::uint8_t* out, std::size_t ip_bytes, bool ipv4, std::uint16_t sequence) const noexcept {
-  std::memcpy(out, bytes.data(), used);
-  const std::span<std::uint8_t> header(out, used);
-  store_be<std::uint16_t>(header, 4, static_cast<std::uint16_t>(used + ip_bytes));
-  if (used == kSequencedBytes) store_be<std::uint16_t>(header, 14, sequence);
-  store_be<std::uint16_t>(header, used - std::size_t{2}, ipv4 ? kPppIpv4 : kPppIpv6);
 }
 
 }  // namespace sekisho::filters

@@ -4,8 +4,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
+#include "base/net/put_be.h"
 #include "base/wire/reader.h"
 
 /// L2TP version 2 as the data plane sees it (RFC 2661 3.1): a UDP datagram that came out of ESP is IP of a session, or for the daemon.
@@ -13,6 +15,7 @@ namespace sekisho::filters {
 
 inline constexpr std::uint16_t kL2tpPort = 1701;
 inline constexpr std::size_t kL2tpUdpBytes = 8;
+inline constexpr std::uint16_t kPppIpv4 = 0x0021, kPppIpv6 = 0x0057;  ///< protocols of PPP
 
 enum class L2tpKind : std::uint8_t {
   kMalformed,
@@ -36,16 +39,22 @@ struct L2tpPacket {
 /// to judge. Pure; any thread.
 [[nodiscard]] L2tpPacket read_l2tp(ByteSpan datagram) noexcept;
 
-/// UDP, L2TP and PPP in front of an IP packet of one session: ready but for lengths, protocol, sequence number and checksum.
+/// UDP, L2TP and PPP in front of an IP packet of one session: ready but for lengths, protocol, sequence number and checksum. They end
+/// where the array ends, so that all of it is written in front of any packet with one copy of known length.
 struct L2tpHeader {
-  static constexpr std::size_t kPlainBytes = 18, kSequencedBytes = 22, kBytesMax = kSequencedBytes;
-  std::array<std::uint8_t, kBytesMax> bytes{};
+  static constexpr std::size_t kPlainBytes = 18, kSequencedBytes = 22, kRoom = 32;
+  std::array<std::uint8_t, kRoom> bytes{};
   std::uint8_t used = 0;
 
   /// Without length and offset; `sequenced`: with sequence numbers.
   static L2tpHeader make(std::uint16_t peer_port, std::uint16_t tunnel, std::uint16_t session, bool sequenced) noexcept;
-  /// At `out`, `used` bytes, in front of an IP packet of `ip_bytes`. The UDP checksum is zero.
-  void write(std::uint8_t* out, std::size_t ip_bytes, bool ipv4, std::uint16_t sequence) const noexcept;
+  /// In front of an IP packet of `ip_bytes` at `ip`: the last `used` bytes of kRoom, all of which are written. The UDP checksum is zero.
+  void write(std::uint8_t* ip, std::size_t ip_bytes, bool ipv4, std::uint16_t sequence) const noexcept {
+    std::memcpy(ip - kRoom, bytes.data(), kRoom);
+    put_be16(ip - used + 4, static_cast<std::uint16_t>(used + ip_bytes));
+    if (used == kSequencedBytes) put_be16(ip - used + 14, sequence);
+    put_be16(ip - 2, ipv4 ? kPppIpv4 : kPppIpv6);
+  }
 };
 
 }  // namespace sekisho::filters

@@ -23,10 +23,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   SEKISHO_ASSERT(length == packet.ip.size());
   for (const bool sequenced : {false, true}) {
     const L2tpHeader header = L2tpHeader::make(1701, packet.tunnel, packet.session, sequenced);
-    std::vector<std::uint8_t> out(header.used + packet.ip.size());
-    header.write(out.data(), packet.ip.size(), v4, 9);
-    std::memcpy(out.data() + header.used, packet.ip.data(), packet.ip.size());
-    const L2tpPacket again = read_l2tp(sekisho::ByteSpan(out).subspan(kL2tpUdpBytes));
+    std::vector<std::uint8_t> out(L2tpHeader::kRoom + packet.ip.size());
+    header.write(out.data() + L2tpHeader::kRoom, packet.ip.size(), v4, 9);
+    std::memcpy(out.data() + L2tpHeader::kRoom, packet.ip.data(), packet.ip.size());
+    const L2tpPacket again = read_l2tp(sekisho::ByteSpan(out).subspan(L2tpHeader::kRoom - header.used + kL2tpUdpBytes));
     SEKISHO_ASSERT(again.kind == packet.kind && again.ip.size() == packet.ip.size() && again.session == packet.session);
   }
   return 0;

@@ -126,9 +126,9 @@ TEST(L2tp, NoCutMakesAnIpPacketOfARest) {
 TEST(L2tp, WritesHeadersItReads) {
   for (const bool sequenced : {false, true}) {
     const L2tpHeader header = L2tpHeader::make(40001, 0x1234, 0x5678, sequenced);
-    Bytes out(header.used);
-    header.write(out.data(), 28, true, 77);
-    const Bytes datagram = out + ipv4();
+    Bytes out(L2tpHeader::kRoom);
+    header.write(out.data() + out.size(), 28, true, 77);
+    const Bytes datagram = Bytes(out.end() - header.used, out.end()) + ipv4();
     EXPECT_EQ(load_be<std::uint16_t>(datagram, 0), 1701);
     EXPECT_EQ(load_be<std::uint16_t>(datagram, 2), 40001);
     EXPECT_EQ(load_be<std::uint16_t>(datagram, 4), datagram.size());
