@@ -2,6 +2,7 @@
 #include "vpn/directory.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "base/crypto/sha256.h"
@@ -79,8 +80,9 @@ std::uint64_t secret_mark(const UserPlan& user, const Session& session) {
   return by_password && !session.certificate(false) ? mark_of(user.nt_hash.bytes()) : 0;
 }
 
-bool has_secret(const UserPlan& user, std::uint64_t mark) {
-  return mark == mark_of(user.nt_hash.bytes()) || mark == mark_of(user.psk.bytes());
+bool has_secret(const UserPlan& user, std::uint64_t mark, bool noted) {
+  return std::ranges::any_of(std::array{mark_of(user.nt_hash.bytes()), mark_of(user.psk.bytes())},
+                             [mark, noted](std::uint64_t one) { return mark == (noted ? noted_mark(one) : one); });
 }
 
 }  // namespace
@@ -188,15 +190,16 @@ Cause UserDirectory::judge_again(const Entry& entry) const {
   const Cause cause = judge(found, entry.source);
   if (cause != Cause::kNone) return cause;
   // Who has another password now may be somebody else than who came in by the old one.
-  if (entry.secret != 0 && (found.user == nullptr || !has_secret(*found.user, entry.secret))) return Cause::kAdmin;
+  if (entry.secret != 0 && (found.user == nullptr || !has_secret(*found.user, entry.secret, entry.left))) return Cause::kAdmin;
   const bool ungranted = !entry.grant.backend.empty() && found.granted == nullptr;  // its backend has no such group any more
   // The data plane was told another Port: he has to come in again.
   const bool same_port = entry.tunnel_port == 0 || entry.tunnel_port == found.gateway->tunnel_port;
   if (ungranted || !same_port) return Cause::kConfig;
   // One that a daemon before left has no certificate any more: its client comes again and shows it.
   if (entry.left) {
-    const std::int64_t said = found.gateway->session_seconds_max;
-    if (clock_() - entry.since >= (said != 0 ? std::min(said, kLeftSecondsMax) : kLeftSecondsMax)) return Cause::kMaxTime;
+    const std::int64_t now = clock_(), said = found.gateway->session_seconds_max;
+    if (now - entry.adopted >= kLeftSecondsMax || (said != 0 && now - entry.since >= said)) return Cause::kMaxTime;
+    if (entry.grant.session_seconds != 0 && now - entry.since >= entry.grant.session_seconds) return Cause::kMaxTime;
     return found.goes_by(entry.user_id) ? Cause::kNone : Cause::kConfig;
   }
   if (may_not_come_in(judge_device(found, entry.device))) return Cause::kDevice;
@@ -392,7 +395,7 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
   Entry entry{session.path.tenant, std::string(gateway), user, known.id, found.group->name, found.group->pool,
-              found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant), {}, {}, 0};
+              found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant), {}, {}, 0, 0};
   if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, device};
   if (entry.grant.backend.empty() && found.user != nullptr) entry.secret = secret_mark(*found.user, session);
   add(session.id, std::move(entry));
@@ -458,7 +461,7 @@ std::optional<UserDirectory::Admitted> UserDirectory::admitted(std::uint64_t ses
   const Entry& entry = found->second;
   Admitted out{entry.user_id, entry.tunnel_port, entry.group, entry.pool, {}, 0, entry.since, entry.grant.backend,
                entry.grant.session_seconds, 0, entry.grant.method, person_of(entry.user), person_of(entry.group), entry.others,
-               entry.displaced};
+               entry.displaced, entry.secret};
   const Found who = find(entry);
   if (who.tenant != nullptr) out.groups = who.tenant->groups_of(who.groups());
   if (!entry.grant.backend.empty()) out.person = person_of(entry.user);
@@ -487,11 +490,15 @@ void UserDirectory::moved(const Session& session) {
 }
 
 void UserDirectory::adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user,
-                          std::uint32_t user_id, std::span<const Address> leases) {
+                          std::uint32_t user_id, std::span<const Address> leases, const Login& login) {
   const std::lock_guard lock(mutex_);
   const std::string name = folded(user);
   for (const Address& address : leases) leases_.adopt(tenant, address, session, name);
-  add(session, Entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, clock_(), false, {}, true, {}, {}, {}, 0});
+  const std::int64_t now = clock_();
+  Entry entry{tenant, std::string(gateway), name, user_id, {}, {}, 0, {}, login.since != 0 ? login.since : now, false, {}, true, {}, {}, {},
+              login.secret, now};
+  entry.grant.session_seconds = login.session_seconds;
+  add(session, std::move(entry));
   if (plan_->generation == 0) return;
   review(session, entries_.at(session));
 }

@@ -77,6 +77,7 @@ class UserDirectory : public Directory {
     std::uint64_t account_group = 0;
     std::optional<std::uint32_t> others;   ///< sessions of his that other daemons may hold; nothing: any number
     std::vector<std::uint32_t> displaced;  ///< tunnels of theirs that end for this session
+    std::uint64_t secret = 0;              ///< mark of what he proved himself by; 0: nothing that is kept here
   };
   [[nodiscard]] std::optional<Admitted> admitted(std::uint64_t session) const;
   /// The gateway of the session that holds an inner address; nothing: nobody does.
@@ -87,9 +88,15 @@ class UserDirectory : public Directory {
   void ended(std::uint64_t session);
   /// The session came to another outer address: may it?
   void moved(const Session& session);
+  /// How somebody came in whose daemon is gone.
+  struct Login {
+    std::int64_t since = 0;             ///< 0: not known
+    std::uint32_t secret = 0;           ///< noted_mark()
+    std::uint32_t session_seconds = 0;  ///< by a backend's word
+  };
   /// A session left by a daemon before.
   void adopt(std::uint64_t session, std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id,
-             std::span<const Address> leases);
+             std::span<const Address> leases, const Login& login);
 
   /// What ends by itself, a device's registration: whom the Plan no longer lets in is among the next endings.
   void judge_live();
@@ -133,7 +140,8 @@ class UserDirectory : public Directory {
     Grant grant;
     std::optional<std::uint32_t> others;
     std::vector<std::uint32_t> displaced;
-    std::uint64_t secret = 0;  ///< mark of the one he proved himself by; 0: none that is kept here
+    std::uint64_t secret = 0;  ///< mark of the one he proved himself by, noted_mark() of one that was left; 0: none that is kept here
+    std::int64_t adopted = 0;  ///< of one that was left
   };
   /// A session of another daemon's.
   struct Foreign {

@@ -22,6 +22,8 @@ std::vector<std::uint8_t> write_note(Note note) {
   for (std::string* text : {record.mutable_realm(), record.mutable_client(), record.mutable_certificate_serial()}) cut(*text, kTextBytes);
   ipc::TunnelNote out;
   out.set_user(note.user);
+  if (note.secret != 0) out.set_secret(note.secret);
+  if (note.session_seconds != 0) out.set_session_seconds(note.session_seconds);
   out.set_up_eid(note.up_eid);
   *out.mutable_down() = std::move(note.down);
   if (out.ByteSizeLong() > kNoteBytesMax) {
@@ -41,7 +43,7 @@ std::optional<Note> read_note(ByteSpan bytes) {
   ipc::TunnelNote in;
   if (bytes.size() > kNoteBytesMax || !in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return std::nullopt;
   if (in.up_eid().size() != kEidBytes || in.down().eid().size() != kEidBytes || !in.down().has_vpn()) return std::nullopt;
-  return Note{in.user(), in.up_eid(), std::move(*in.mutable_down())};
+  return Note{in.user(), in.secret(), in.session_seconds(), in.up_eid(), std::move(*in.mutable_down())};
 }
 
 ipc::ToEventLog up_record(const Note& note) {

@@ -13,6 +13,8 @@ namespace sekisho::vpn {
 /// What is left in the data plane beside each tunnel, for the daemon that follows one that was killed.
 struct Note {
   std::uint32_t user = 0;
+  std::uint32_t secret = 0;           ///< noted_mark() of what its user proved himself by
+  std::uint32_t session_seconds = 0;  ///< by a RADIUS server's word; 0: it has none
   std::string up_eid;   ///< 16 bytes
   ipc::ToEventLog down; ///< the record of the end, but for its time, cause and totals
 };

@@ -37,6 +37,8 @@ class Secret {
 
 /// Tells one secret from another without being one, the same in every process. Never 0; 0 of none.
 std::uint64_t mark_of(ByteSpan secret);
+/// Fifteen bits of a mark, for a note that others keep: another secret shows, and whoever reads it can guess none by it. 0 of 0 alone.
+constexpr std::uint32_t noted_mark(std::uint64_t mark) { return static_cast<std::uint32_t>(mark & 0xffffU); }
 
 /// Overwrites `text` in a way no compiler leaves out.
 void wipe(std::string& text);

@@ -266,6 +266,8 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   Note note;
   if (!admitted || !envelope(note.down, session.path.tenant, now_ns())) return std::nullopt;
   note.user = admitted->user;
+  note.secret = noted_mark(admitted->secret);
+  note.session_seconds = admitted->session_seconds;
   note.up_eid = new_eid(note.down.timestamp_ns());
   ipc::VpnRecord& record = *note.down.mutable_vpn();
   record.set_event(ipc::VpnRecord::DOWN);
@@ -385,7 +387,23 @@ void SessionRecorder::left(const LeftTunnel& tunnel) {
     if (address) leases.push_back(*address);
   }
   if (told_left_) told_left_(left_session(tunnel.tunnel), tunnel.tenant, note->down.vpn());
-  directory_.adopt(left_session(tunnel.tunnel), tunnel.tenant, note->down.vpn().gateway(), note->down.vpn().user(), note->user, leases);
+  directory_.adopt(left_session(tunnel.tunnel), tunnel.tenant, note->down.vpn().gateway(), note->down.vpn().user(), note->user, leases,
+                   {static_cast<std::int64_t>(note->down.vpn().start_ns() / kSecond), note->secret, note->session_seconds});
+}
+
+std::vector<Session> SessionRecorder::left_riding() {
+  std::vector<Session> out;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [number, tunnel] : left_) {
+    const auto note = tunnel.ride ? read_note(tunnel.note) : std::nullopt;
+    if (!note) continue;
+    Session& one = out.emplace_back();
+    one.id = left_session(number);
+    one.path.tenant = tunnel.tenant;
+    one.gateway = note->down.vpn().gateway();
+    one.gateway += " left";
+  }
+  return out;
 }
 
 void SessionRecorder::write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals) {

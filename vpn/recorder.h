@@ -59,6 +59,8 @@ class SessionRecorder : public SessionObserver {
   void left(const LeftTunnel& tunnel);
   void left_gone(const LeftTunnelGone& gone);
   void left_lost();
+  /// Those of them that ride on a carrier and are not over: number, tenant and gateway, nothing else.
+  [[nodiscard]] std::vector<Session> left_riding();
   /// Ends one that was left, when `session` names one.
   bool end_left(std::uint64_t session, Cause cause);
 

@@ -23,6 +23,7 @@ void SessionKeeper::check(Time now) {
     next_check_ = now + kCheckInterval;
     directory_.judge_live();
     to_check_ = sessions_();
+    for (Session& left : recorder_.left_riding()) to_check_.push_back(std::move(left));
   }
   const std::shared_ptr<const Plan> plan = to_check_.empty() ? nullptr : directory_.plan();
   for (std::size_t i = 0; i < kSessionsATurn && !to_check_.empty(); ++i) {
@@ -41,7 +42,8 @@ void SessionKeeper::check(const Session& session, const Plan& plan) {
     if (longest != 0 && age >= longest) return end_(session.id, Cause::kMaxTime);
   }
   if (gateway->idle_seconds == 0 || age < gateway->idle_seconds) return;
-  const auto idle = tunnels_.idle(session.id);
+  const bool left = session.id == left_session(static_cast<std::uint32_t>(session.id));
+  const auto idle = left ? tunnels_.left_idle(static_cast<std::uint32_t>(session.id)) : tunnels_.idle(session.id);
   if (!idle || idle->count() >= gateway->idle_seconds) end_(session.id, Cause::kIdle);
 }
 

@@ -680,11 +680,11 @@ void TunnelClient::forget(std::uint32_t tunnel) {
 
 std::optional<std::chrono::seconds> TunnelClient::idle(std::uint64_t session) {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> inbound;
-  ipc::ToTunnels ridden;
+  std::uint32_t ridden = 0;
   {
     const std::lock_guard lock(state_);
     const auto riding = tunnels_.find(session);
-    if (riding != tunnels_.end() && riding->second.rides) ridden.mutable_query_tunnel()->set_tunnel(riding->second.number);
+    if (riding != tunnels_.end() && riding->second.rides) ridden = riding->second.number;
     if (const auto found = tunnels_.find(session); found != tunnels_.end() && found->second.ring) {
       if (!found->second.last_in) return std::nullopt;
       return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - *found->second.last_in);
@@ -693,17 +693,21 @@ std::optional<std::chrono::seconds> TunnelClient::idle(std::uint64_t session) {
       if (std::get<0>(key) && sa.session == session) inbound.emplace_back(tunnels_.at(session).number, std::get<1>(key));
     }
   }
-  if (ridden.has_query_tunnel()) {
-    const auto reply = ask(ridden);
-    if (!reply || !reply->tunnel_use().has_idle_seconds()) return std::nullopt;
-    return std::chrono::seconds(reply->tunnel_use().idle_seconds());
-  }
+  if (ridden != 0) return left_idle(ridden);
   std::optional<std::chrono::seconds> out;
   for (const auto& [tunnel, spi] : inbound) {
     const auto use = use_of(tunnel, spi, true);
     if (use && use->idle && (!out || *use->idle < *out)) out = use->idle;
   }
   return out;
+}
+
+std::optional<std::chrono::seconds> TunnelClient::left_idle(std::uint32_t tunnel) {
+  ipc::ToTunnels request;
+  request.mutable_query_tunnel()->set_tunnel(tunnel);
+  const auto reply = ask(request);
+  if (!reply || !reply->tunnel_use().has_idle_seconds()) return std::nullopt;
+  return std::chrono::seconds(reply->tunnel_use().idle_seconds());
 }
 
 // --- datagrams -----------------------------------------------------------------------------------------------------------

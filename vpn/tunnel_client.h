@@ -155,6 +155,8 @@ class TunnelClient : public SaSink, public DatagramSender {
   bool take_left(const ipc::TunnelLeft& one);
   /// Since the last packet in; nothing when none ever came, or nobody knows.
   std::optional<std::chrono::seconds> idle(std::uint64_t session);
+  /// The same of a session of L2TP that a daemon before left.
+  std::optional<std::chrono::seconds> left_idle(std::uint32_t tunnel);
 
   /// Hands over what clients sent, at most `max` datagrams; how many there were.
   std::size_t poll(std::size_t max, const std::function<void(const Path&, ByteSpan)>& take);

@@ -9,7 +9,9 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
+from . import home
 from .frames import gratuitous_arp, unsolicited_advertisement
+from .sstp import SstpError
 from .system import LabError, wait_until
 
 _LOG_PATIENCE_S = 25  # a folded record is written when its ten seconds are over
@@ -44,7 +46,8 @@ def tell(lab):
     rows = []
     wires = {name: host.capture() for name, host in lab.topology.hosts.items()}
     try:
-        for chapter in (_inside, _outside, _isolation, _forged_mac, _forged_address, _forged_neighbour, _shared_port):
+        for chapter in (_inside, _outside, _isolation, _forged_mac, _forged_address, _forged_neighbour, _shared_port,
+                        *((_from_home,) if "tunneld" in lab.appliance.keying else ())):
             for tenant in _TENANTS if chapter in (_inside, _outside) else ("acme",):
                 rows += chapter(lab, tenant)
         rows.append(_nothing_crossed(wires))
@@ -157,6 +160,23 @@ def _isolation(lab, _):
             row.wants = {"type": "comm", "dst_ip": address, "src_port": port, "action": "allow",
                          "rule_name": "web for the office"}
             yield row
+
+
+def _from_home(lab, tenant):
+    """Somebody outside comes in by SSTP with her password, and no further than her group may."""
+    outside, web1 = lab["outside"], lab[f"{tenant}-web1"]
+    home.open_door(lab)
+    with home.client(lab):
+        yield Row("outside", "gateway", f"SSTP, {home.USER}'s password", "in", "in", _TENANTS[tenant], {"type": "vpn", "event": "up", "user": home.USER})
+        yield _fetch(tenant, outside, web1, _WEB1[0], 80, "passed", f"{tenant} web1", "staff web")
+        yield _fetch(tenant, outside, web1, _WEB1[0], 22, "no answer", rule="既定拒否")
+    row = Row("outside", "gateway", "SSTP, a wrong password", "refused", tenant=_TENANTS[tenant], wants={"type": "vpn", "event": "auth_fail", "user": home.USER})
+    try:
+        with home.client(lab, "not hers"):
+            row.seen = "in"
+    except SstpError:
+        row.seen = "refused"
+    yield row
 
 
 def _start_curl(host, url, options):
@@ -274,6 +294,8 @@ def _record_for(row, records, used):
 def _words(record):
     if record["type"] == "sec":
         return f"{record['event']} {record.get('binding', '')}".strip()
+    if record["type"] == "vpn":
+        return f"{record['event']} {record['user']}, {record['auth']}"
     return f"{record['action']}: {record['rule_name']}"
 
 

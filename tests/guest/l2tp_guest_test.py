@@ -19,7 +19,7 @@ from lab.lab import Lab  # noqa: E402
 from lab.system import ip_batch, run, wait_until  # noqa: E402
 
 from guest import Guest, both_ways, make_root, missing, refusals  # noqa: E402
-from ike_world import Pki  # noqa: E402
+from ike_world import Pki, nt_hash  # noqa: E402
 from l2tp_ike_test import KEYS, L2tpSite  # noqa: E402
 from remote_access_test import GATEWAYS  # noqa: E402
 
@@ -32,6 +32,14 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0 or bool(missing()) or not (def
 
 
 class Site(L2tpSite):
+    hashes = {}  # of users who have another password than the usual one
+
+    def _remote(self, tenant):
+        text = super()._remote(tenant)
+        for name, value in self.hashes.items():
+            text = text.replace(nt_hash(f"{name}-{tenant}"), value)
+        return text
+
     def commit(self):
         self.users.update({"carol": ["staff"], "dave": ["staff"]})
         super().commit()
@@ -396,6 +404,37 @@ def test_an_operator_ends_what_a_killed_tunneld_left(site, guest):
         client.gone()
         down = site.expect("down", user="bob", vpn_sid=up["vpn_sid"])
         assert down["cause"] == "admin", down
+
+
+def test_another_password_ends_what_a_killed_tunneld_left(site, guest):
+    with Client(site, guest, user="bob") as client:
+        up = site.expect("up", user="bob")
+        killed_and_followed(site, guest, client)
+        site.commit()
+        assert client.curl("http://10.0.0.2/") == (0, "acme web1"), "his password is the one it was"
+        site.hashes = {"bob": nt_hash("another-password")}
+        try:
+            site.commit()
+            client.gone()
+            assert site.expect("down", user="bob", vpn_sid=up["vpn_sid"])["cause"] == "admin"
+        finally:
+            site.hashes = {}
+            site.commit()
+
+
+def test_what_a_killed_tunneld_left_ends_when_nobody_uses_it(site, guest):
+    with Client(site, guest, user="bob") as client:
+        up = site.expect("up", user="bob")
+        killed_and_followed(site, guest, client)
+        site.gateway = " idle_seconds: 20,"
+        try:
+            site.commit()
+            assert client.curl("http://10.0.0.2/") == (0, "acme web1")
+            assert site.expect("down", user="bob", vpn_sid=up["vpn_sid"], seconds=90)["cause"] == "idle"
+            client.gone()
+        finally:
+            site.gateway = ""
+            site.commit()
 
 
 def test_eight_clients_behind_one_nat_have_their_own_sessions(site, guest):

@@ -16,13 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "board"))
 
 from lab.appliance import default_binaries  # noqa: E402  (the paths above come first)
 from lab.lab import Lab  # noqa: E402
-from lab.system import ip_batch, run  # noqa: E402
+from lab.system import ip_batch, run, wait_until  # noqa: E402
 
 from guest import Guest, make_root, missing  # noqa: E402
 from ike_world import Pki  # noqa: E402
 from sstp_test import GATEWAYS, Site, only_new_records  # noqa: E402, F401
 
 ADDRESS = "192.0.2.62"
+CLIENT = "pptp"
 WORDS = "nodetach noauth noipdefault usepeerdns nobsdcomp nodeflate novj refuse-eap refuse-pap refuse-chap refuse-mschap +ipv6 debug"
 JST = datetime.timezone(datetime.timedelta(hours=9))
 
@@ -158,6 +159,37 @@ def test_an_operator_ends_it(site, guest):
         status, said = guest.run("for i in $(seq 100); do pgrep -x pppd > /dev/null || exit 0; sleep 0.1; done; exit 1", 20)
         assert status == 0, call.log()[-3000:] + said
     assert site.expect("down", user="alice", cause="admin")
+
+
+def test_a_client_that_vanishes_is_missed_and_comes_in_again(site, guest):
+    """Its programs end, and their kernel's last words do not arrive."""
+    call = Call(site, guest, user="carol")
+    call.__enter__()
+    up, gateway = site.expect("up", user="carol"), GATEWAYS["acme"][0]
+    guest.run(f"ip route add blackhole {gateway}; pkill -KILL -x pppd; pkill -KILL {CLIENT}; true")
+    try:
+        assert site.expect("down", user="carol", vpn_sid=up["vpn_sid"], seconds=240)["cause"] == "peer_lost"
+    finally:
+        guest.run(f"ip route del blackhole {gateway}")
+    with Call(site, guest, user="carol"):
+        status, page = guest.run("curl -s --max-time 5 http://10.0.0.2/", 10)
+        assert (status, page.strip()) == (0, "acme web1"), page
+        assert site.expect("up", user="carol")["vpn_sid"] != up["vpn_sid"]
+
+
+def test_a_daemon_that_is_killed_ends_its_sessions_and_the_next_one_serves(site, guest):
+    appliance = site.lab.appliance
+    with Call(site, guest, user="bob") as call:
+        up, followed = site.expect("up", user="bob"), appliance.output(site.daemon).count("follows revision")
+        appliance.kill(site.daemon)
+        status, said = guest.run("for i in $(seq 300); do pgrep -x pppd > /dev/null || exit 0; sleep 0.1; done; exit 1", 40)
+        assert status == 0, call.log()[-3000:] + said
+    appliance.start_daemon(site.daemon)
+    wait_until(lambda: appliance.output(site.daemon).count("follows revision") > followed, 20, "the next one following")
+    assert site.expect("down", user="bob", vpn_sid=up["vpn_sid"], seconds=30)["cause"] == "internal"
+    with Call(site, guest, user="bob"):
+        status, page = guest.run("curl -s --max-time 5 http://10.0.0.2/", 10)
+        assert (status, page.strip()) == (0, "acme web1"), page
 
 
 def test_the_exception_ends_and_whoever_is_in_with_it(site, guest):

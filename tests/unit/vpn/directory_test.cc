@@ -320,7 +320,7 @@ TEST_F(DirectoryTest, ARemovedUserHasToGoAlsoWhereStrangersMayComeIn) {
 
 TEST_F(DirectoryTest, WhatADaemonBeforeLeftHoldsItsAddressForTheSameUser) {
   const std::vector<Address> held{address("10.99.0.10"), address("10.99.0.11")};
-  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, held);
+  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, held, {});
   EXPECT_EQ(endings(), Endings{});
   EXPECT_EQ(directory_.lease(in("bob"), Family::kIpv4), std::nullopt);
   staff().set_sessions_per_user(1);
@@ -331,20 +331,50 @@ TEST_F(DirectoryTest, WhatADaemonBeforeLeftHoldsItsAddressForTheSameUser) {
 
 TEST_F(DirectoryTest, WhatADaemonBeforeLeftStaysUntilThereIsAConfiguration) {
   UserDirectory next([this] { return now_; });
-  next.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")});
+  next.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")}, {});
   next.judge_live();
   EXPECT_TRUE(next.take_endings().empty());
   next.set_plan(directory_.plan());
   EXPECT_TRUE(next.take_endings().empty());
-  next.adopt(1001, kAcme, "kyoto", "alice", 1, std::vector{address("10.99.0.11")});
+  next.adopt(1001, kAcme, "kyoto", "alice", 1, std::vector{address("10.99.0.11")}, {});
   EXPECT_EQ(next.take_endings().size(), 1U);
 }
 
 TEST_F(DirectoryTest, WhatADaemonBeforeLeftObeysTheConfiguration) {
-  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")});
+  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")}, {});
   alice().set_suspended(true);
   apply();
   EXPECT_EQ(endings(), (Endings{{1000, Cause::kAdmin}}));
+}
+
+TEST_F(DirectoryTest, WhatADaemonBeforeLeftEndsWithThePasswordItsUserCameInBy) {
+  const Session came = in("alice");
+  const std::uint32_t secret = noted_mark(directory_.admitted(came.id)->secret);
+  ASSERT_NE(secret, 0U);
+  directory_.ended(came.id);
+  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")}, {.secret = secret});
+  directory_.adopt(1001, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.11")}, {});  // by something that is not kept here
+  apply();
+  EXPECT_EQ(endings(), Endings{}) << "nothing changed";
+  alice().set_nt_hash(std::string(16, 'z'));
+  apply();
+  EXPECT_EQ(endings(), (Endings{{1000, Cause::kAdmin}}));
+}
+
+TEST_F(DirectoryTest, WhatADaemonBeforeLeftStaysNoLongerThanFromItsLoginOn) {
+  acme().mutable_gateways(0)->set_session_seconds_max(1000);
+  apply();
+  directory_.adopt(1000, kAcme, "tokyo", "alice", 1, std::vector{address("10.99.0.10")}, {.since = now_ - 600});
+  directory_.adopt(1001, kAcme, "tokyo", "bob", 2, std::vector{address("10.99.0.11")}, {.since = now_, .session_seconds = 300});
+  now_ += 299;
+  directory_.judge_live();
+  EXPECT_EQ(endings(), Endings{});
+  now_ += 1;
+  directory_.judge_live();
+  EXPECT_EQ(endings(), (Endings{{1001, Cause::kMaxTime}})) << "by the server's word";
+  now_ += 100;
+  directory_.judge_live();
+  EXPECT_EQ(endings(), (Endings{{1000, Cause::kMaxTime}})) << "by the gateway's, from the login on";
 }
 
 TEST_F(DirectoryTest, TheTenantAndTheGroupHaveSoManySessionsAndNoMore) {

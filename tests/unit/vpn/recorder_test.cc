@@ -214,6 +214,13 @@ TEST_F(Recorder, SessionsAreListedAndFoundAlsoThoseThatWereLeft) {
   EXPECT_EQ(left.sessions(0).vpn_sid(), sid);
   const auto found = recorder_->sessions_of(sid, kAcme, "", {});
   ASSERT_EQ(found.size(), 1U);
+  EXPECT_TRUE(recorder_->left_riding().empty()) << "it has SAs of its own";
+  const std::vector<std::uint8_t> note(tunnel.note().begin(), tunnel.note().end());
+  recorder_->left({78, tunnel.tenant(), note, L2tpRide{}});
+  const auto riding = recorder_->left_riding();
+  ASSERT_EQ(riding.size(), 1U);
+  EXPECT_EQ(riding[0].id, left_session(78));
+  EXPECT_EQ(gateway_name(riding[0].gateway), left.sessions(0).gateway());
   EXPECT_TRUE(recorder_->end_left(found[0], Cause::kAdmin));
   logd_.accept();
   next(ipc::VpnRecord::UP);  // the one before, once more

@@ -163,7 +163,7 @@ TEST_F(Grants, AGroupThatIsTakenOutEndsItsSessions) {
 }
 
 TEST_F(Grants, SessionsLeftByADaemonBeforeStayInTheirGroup) {
-  directory_.adopt(1000, 1, "tokyo", "hana", kSales, std::vector{*parse_address("10.99.0.15")});
+  directory_.adopt(1000, 1, "tokyo", "hana", kSales, std::vector{*parse_address("10.99.0.15")}, {});
   EXPECT_TRUE(directory_.take_endings().empty());
   const Session again = granted("hana", kSales);
   EXPECT_EQ(directory_.authorize(again).cause, Cause::kNone);
