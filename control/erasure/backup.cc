@@ -73,6 +73,7 @@ std::string why_no_backup(const erasure::Backup& backup) {
   if (backup.format() == 0) return "this is no backup";
   if (backup.format() < kBackupFormat) return "the backup's format " + std::to_string(backup.format()) + " is too old for this version";
   if (backup.format() > kBackupFormat) return "the backup's format " + std::to_string(backup.format()) + " is of a newer version";
+  if (const std::string why = why_no_endings(backup.erasures()); !why.empty()) return "the backup holds " + why;
   if (has_errors(decode_document(backup.document()).findings)) return "the backup's document cannot be read by this version";
   return {};
 }

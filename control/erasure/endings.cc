@@ -2,6 +2,10 @@
 #include "control/erasure/endings.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
+
+#include "control/config/text.h"
 
 namespace sekisho::control {
 namespace {
@@ -67,6 +71,20 @@ bool apply(const StoredErasure& ending, model::Configuration& configuration) {
 }
 
 }  // namespace
+
+std::string why_no_endings(const erasure::StoredErasures& endings) {
+  constexpr std::int64_t kEndMost = 253'402'300'800;  // the year 10000
+  std::set<std::string_view> ids;
+  for (const StoredErasure& one : endings.erasures()) {
+    if (one.id().empty() || !ids.insert(one.id()).second) return "an ending without an id of its own";
+    if (!is_service_code(one.tenant())) return "an ending of no tenant";
+    if (!StoredErasure::Scope_IsValid(one.scope()) || !StoredErasure::State_IsValid(one.state()) ||
+        !ipc::EraseLog::Contract_IsValid(one.contract()))
+      return "an ending of a kind that this version does not know";
+    if (one.end() <= 0 || one.end() >= kEndMost) return "an ending at no time";
+  }
+  return {};
+}
 
 bool take_out(const StoredErasure& ending, model::Configuration& configuration) {
   if (ending.scope() != StoredErasure::CONTRACT) {

@@ -14,6 +14,9 @@ namespace sekisho::control {
 
 using erasure::StoredErasure;
 
+/// Why these are no endings that anybody wrote (a file, a backup); empty: they are.
+std::string why_no_endings(const erasure::StoredErasures& endings);
+
 /// Takes out of a configuration what may not be in force: of a contract that ended all but names and how people sign in,
 /// of one that is erased everything; of remote access that ended its gateways, while it is erased all of it. What was
 /// erased may be ordered anew, but for a contract: its service code is not given again. Returns a sentence about the

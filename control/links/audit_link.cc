@@ -65,26 +65,32 @@ void AuditLink::stop() {
   drop_connection();
 }
 
-void AuditLink::read_left() {
-  std::ifstream in(file_, std::ios::binary);
-  google::protobuf::io::IstreamInputStream stream(&in);
+std::deque<ipc::ToEventLog> read_acts(std::istream& file) {
+  std::deque<ipc::ToEventLog> out;
+  google::protobuf::io::IstreamInputStream stream(&file);
   std::map<std::string, std::size_t> places;  // by eid: an act is there twice, the second time with its result
   // What a crash tore was never answered.
   for (ipc::ToEventLog record; google::protobuf::util::ParseDelimitedFromZeroCopyStream(&record, &stream, nullptr);
        record.Clear()) {
-    const auto [at, fresh] = places.try_emplace(record.eid(), queue_.size());
+    const auto [at, fresh] = places.try_emplace(record.eid(), out.size());
     if (fresh) {
-      queue_.push_back(record);
+      out.push_back(record);
     } else {
-      queue_[at->second] = record;
+      out[at->second] = record;
     }
   }
-  for (ipc::ToEventLog& record : queue_) {
-    record.set_number(++last_number_);
+  for (ipc::ToEventLog& record : out) {
     if (!record.audit().result().empty()) continue;
     record.mutable_audit()->set_result("fail");
     record.mutable_audit()->set_cause("interrupted");
   }
+  return out;
+}
+
+void AuditLink::read_left() {
+  std::ifstream in(file_, std::ios::binary);
+  queue_ = read_acts(in);
+  for (ipc::ToEventLog& record : queue_) record.set_number(++last_number_);
 }
 
 /// The file anew, with what has to be in it.

@@ -6,6 +6,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
+#include <iosfwd>
 #include <map>
 #include <memory>
 #include <optional>
@@ -83,6 +84,10 @@ class AuditLink {
   boost::asio::steady_timer retry_;
   bool stopped_ = false;
 };
+
+/// What a file of AuditLink's holds, in the order it began, each act once and as it ended, up to what a crash tore; one without an end says
+/// so. Any bytes.
+std::deque<ipc::ToEventLog> read_acts(std::istream& file);
 
 /// Service codes of the tenants whose part differs between two documents.
 std::vector<std::string> changed_tenants(const model::Configuration& before, const model::Configuration& after);
