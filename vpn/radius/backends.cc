@@ -57,6 +57,15 @@ std::string method_name(std::uint8_t type) {
   }
 }
 
+/// Methods whose outer name is anybody's choice: they prove another one inside, or a certificate's (TLS, TTLS, PEAP, FAST, TEAP).
+bool hides_name(std::uint8_t type) { return type == 13 || type == 21 || type == 25 || type == 43 || type == 55; }
+
+/// By which name somebody comes in: the server's word; without it as he said himself (empty), which may have proven nothing.
+std::string proven_name(const std::string& said_by_server, const Session& session, std::uint8_t type) {
+  if (!said_by_server.empty() || !hides_name(type)) return said_by_server;
+  return std::string(kUnproven) + session.user;
+}
+
 /// EAP-Response/Identity: how every conversation with a server begins (RFC 3579 2.1).
 std::vector<std::uint8_t> identity_response(std::string_view user) {
   const std::size_t size = 5 + user.size();
@@ -211,7 +220,7 @@ void Backends::accept(const Session& session, Conversation& conversation, Answer
   conversation.key = *answer.key;
   conversation.has_key = true;
   ::explicit_bzero(answer.key->data(), answer.key->size());
-  conversation.user = answer.grant.user;
+  conversation.user = proven_name(answer.grant.user, session, conversation.method);
   admit(session, conversation, answer, method_name(conversation.method));
 }
 
@@ -221,7 +230,7 @@ void Backends::admit(const Session& session, const Conversation& conversation, A
   Live live;
   live.backend = key;
   live.name = session_name(ports_.sid_of(session.id));
-  live.user = conversation.user.empty() ? session.user : conversation.user;
+  live.user = answer.grant.user.empty() ? session.user : answer.grant.user;  // as the server knows him
   live.classes = std::move(answer.grant.classes);
   live.interim_seconds = answer.grant.interim_seconds != 0 ? std::max(60U, answer.grant.interim_seconds) : plan.interim_seconds;
   live_.insert_or_assign(session.id, std::move(live));
@@ -326,7 +335,7 @@ void Backends::judged(const Key& key, Answer& answer) {
         out.outcome = Outcome::kNoKey;
         break;
       }
-      conversation.user = answer.grant.user;
+      conversation.user = eap ? proven_name(answer.grant.user, posed.session, conversation.method) : answer.grant.user;
       out.user = conversation.user;
       out.outcome = Outcome::kAccepted;
       out.method = eap ? method_name(conversation.method) : posed.method;
@@ -419,7 +428,7 @@ void Backends::adopt(std::uint64_t session, std::uint32_t tenant, const ipc::Vpn
     if (!bytes->empty()) live.session.leases.push_back(address(*bytes));
   }
   live.name = session_name(note.vpn_sid());
-  live.user = note.user();
+  live.user = note.user().starts_with(kUnproven) ? note.user().substr(kUnproven.size()) : note.user();
   const auto since = std::chrono::system_clock::time_point(std::chrono::nanoseconds(note.start_ns()));
   live.begun = now - std::chrono::duration_cast<Time::duration>(std::chrono::system_clock::now() - since);
   live.up = true;

@@ -17,6 +17,9 @@ class VpnRecord;
 
 namespace sekisho::vpn::radius {
 
+/// Before the outer name of somebody whom a server let in by a method that proves another one, without saying which.
+inline constexpr std::string_view kUnproven = "unproven/";
+
 /// What somebody says to prove who he is. Borrowed for the call.
 struct Claim {
   enum class Kind : std::uint8_t { kEap, kPassword, kChap, kMschapV2 };

@@ -252,6 +252,28 @@ TEST_F(RadiusBackends, AnAcceptWithoutKeysIsNoLogin) {
   EXPECT_EQ(directory_.authorize(session(1)).cause, Cause::kConfig);
 }
 
+TEST_F(RadiusBackends, WhoProvesAnotherNameInsideIsWhomTheServerNamesOrMarkedUnproven) {
+  const auto name = [&](std::uint8_t method, std::string_view said, std::uint64_t id) {
+    std::thread server([&] {
+      answer(next(kAcme), Code::kAccessChallenge, [method](Writer& writer, const Message&) { writer.add_eap(Bytes{1, 1, 0, 6, method, 0x20}); });
+      answer(next(kAcme), Code::kAccessAccept, [said](Writer& writer, const Message& request) {
+        if (!said.empty()) writer.add(Type::kUserName, said);
+        keys(writer, request);
+      });
+    });
+    Conversation conversation;
+    EXPECT_EQ(step(session(id), conversation), Outcome::kMore);
+    EXPECT_EQ(step(session(id), conversation), Outcome::kAccepted);
+    server.join();
+    return conversation.user;
+  };
+  for (const std::uint8_t hidden : std::initializer_list<std::uint8_t>{13, 21, 25, 43, 55}) {
+    EXPECT_EQ(name(hidden, {}, hidden), "unproven/hana");
+    EXPECT_EQ(name(hidden, "alice", hidden), "alice");
+  }
+  EXPECT_EQ(name(26, {}, 26), "") << "MSCHAPv2 proves the very name";
+}
+
 TEST_F(RadiusBackends, FiveRejectionsShutANameOutWithoutAskingAnyMore) {
   for (int i = 0; i < 5; ++i) {
     std::thread server([this] { answer(next(kAcme), Code::kAccessReject); });
