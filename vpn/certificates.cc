@@ -69,6 +69,9 @@ constexpr std::array kMeanings{
             "no revocation list of the client certificate's CA is here: give the gateway one of each CA"},
     Meaning{CertificateFault::kListStale, Cause::kAuth,
             "the revocation list of the client certificate's CA is out of date: give the gateway a new one"},
+    Meaning{CertificateFault::kNoAnswer, Cause::kAuth,
+            "the gateway's OCSP responder did not say, in a way that counts, whether the client's certificate is revoked"},
+    Meaning{CertificateFault::kUnknownToCa, Cause::kAuth, "the gateway's OCSP responder does not know the client's certificate"},
 };
 
 const Meaning& meaning(CertificateFault fault) { return kMeanings.at(static_cast<std::size_t>(fault)); }
@@ -98,6 +101,13 @@ Certificate certificate_of(const std::vector<std::uint8_t>& der) {
   const std::uint8_t* at = der.data();
   Certificate out(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
   return at == der.data() + der.size() ? std::move(out) : nullptr;
+}
+
+std::vector<std::uint8_t> der_of(X509* certificate) {
+  std::vector<std::uint8_t> out(static_cast<std::size_t>(std::max(i2d_X509(certificate, nullptr), 0)));
+  std::uint8_t* at = out.data();
+  i2d_X509(certificate, &at);
+  return out;
 }
 
 std::int64_t seconds_of(const ASN1_TIME* time) {
@@ -309,6 +319,7 @@ CertificateJudge::Verdict CertificateJudge::judge(std::span<const std::vector<st
   }
   out.fault = judge_usage(whole);
   if (out.fault == CertificateFault::kNone) std::tie(out.fault, out.revocation) = parts_->revocation(whole, now);
+  if (out.fault == CertificateFault::kNone) out.issuer = der_of(sk_X509_value(whole, sk_X509_num(whole) > 1 ? 1 : 0));
   return out;
 }
 

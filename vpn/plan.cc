@@ -116,6 +116,8 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   gateway.crls = texts_of(from.crls());
   gateway.device_cas = texts_of(from.device_cas());
   gateway.admit_without_list = from.admit_without_list();
+  gateway.ocsp_url = from.ocsp_url();
+  gateway.admit_without_answer = from.admit_without_answer();
   if (!ipc::VpnGateway::Ppk_IsValid(from.ppk())) return kBad;
   gateway.ppk = static_cast<Gateway::Ppk>(from.ppk());
   SEKISHO_TRY(gateway.networks, prefixes_of(from.networks()));

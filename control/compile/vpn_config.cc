@@ -72,6 +72,8 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   *out.mutable_device_cas() = gateway.device_cas();
   out.set_admit_without_list(gateway.without_crl() == model::Gateway::ADMIT);
   out.set_ppk(static_cast<ipc::VpnGateway::Ppk>(gateway.ppk()));
+  out.set_ocsp_url(gateway.ocsp().url());
+  out.set_admit_without_answer(gateway.ocsp().without_answer() == model::Ocsp::ADMIT);
   for (const auto& network : gateway.networks()) fill(*out.add_networks(), network);
   for (const auto& server : gateway.dns()) out.add_dns(wire_of(server));
   *out.mutable_dns_domains() = gateway.dns_domains();

@@ -96,9 +96,23 @@ class DeviceCheck {
     if (gateway.has_without_crl() && gateway.crls_size() == 0) {
       reporter_.warning(Path(here, "without_crl"), "no list is kept: revocation is not asked about");
     }
+    if (gateway.has_ocsp()) check_ocsp(Path(here, "ocsp"), gateway);
     if (asks_ && gateway.device_cas_size() == 0) {
       reporter_.warning(Path(here, "device_cas"), "groups ask for devices, and no device can prove itself here");
     }
+  }
+
+  void check_ocsp(const Path& here, const model::Gateway& gateway) {
+    if (!is_url(gateway.ocsp().url(), "http://")) {
+      reporter_.error(Path(here, "url"), "a responder is http://host, with a port and a path or not: what it says is signed");
+    }
+    if (gateway.client_cas_size() == 0) reporter_.error(here, "no certificates are taken here: nobody is asked about");
+    // Doors of PPP judge without waiting for anybody.
+    const auto& l2tp = gateway.l2tp();
+    const bool doors = std::ranges::find(gateway.sstp().accept(), model::Sstp::EAP_TLS) != gateway.sstp().accept().end() ||
+                       std::ranges::find(l2tp.accept(), model::L2tp::EAP_TLS) != l2tp.accept().end() || l2tp.certificates();
+    if (!doors) return;
+    reporter_.error(here, "a responder is asked about certificates of IKEv2 alone: this gateway takes them by SSTP or L2TP, too");
   }
 
   Reporter& reporter_;

@@ -213,6 +213,19 @@ TEST_F(RemoteUsers, AWrongSstpDoorIsRefusedWithItsPlace) {
   EXPECT_NE(door("accept: [mschapv2], ocsp: [\"@\"]").find("gateways[0].sstp.ocsp"), std::string::npos);
 }
 
+TEST_F(RemoteUsers, AResponderIsAnAddressInClearOfAGatewayThatIsAskedByIkeAlone) {
+  const auto gateway = [](const std::string& text) { return findings_of(with(remote(), "accept: [", text + "\n        accept: [")); };
+  const auto refused = [&](const std::string& text) { return gateway(text).find("gateways[0].ocsp") != std::string::npos; };
+  EXPECT_FALSE(refused("ocsp: { url: \"http://ocsp.example:8080/a\", without_answer: admit }"));
+  EXPECT_FALSE(refused("ocsp: { url: \"http://[2001:db8::1]/\" }"));
+  for (const char* bad : {"https://x/", "http://", "http://x:0/", "http://u@x/", "http://x/a b"}) {
+    EXPECT_TRUE(refused("ocsp: { url: \"" + std::string(bad) + "\" }")) << bad;
+  }
+  EXPECT_TRUE(refused("ocsp: { without_answer: admit }"));
+  EXPECT_TRUE(refused("ocsp: { url: \"http://x/\" }\n        sstp: { accept: [eap-tls] }"));
+  EXPECT_FALSE(refused("ocsp: { url: \"http://x/\" }\n        sstp: { accept: [mschapv2] }"));
+}
+
 TEST_F(RemoteUsers, AGroupOfEveryoneHasWhomTheConfigurationDoesNotNameAndNoSuspendedUser) {
   for (const auto& user : view().users()) EXPECT_NE(user.id, 0U);
   load(with(remote(), "pool: people, priority: 10", "pool: people, everyone: true, priority: 10"));
