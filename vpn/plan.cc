@@ -203,6 +203,9 @@ Result<void> take_devices(const ipc::VpnTenant& from, TenantPlan& out) {
     for (const std::string& serial : one.serials()) {
       if (!out.devices.emplace(serial, device).second) return kBad;
     }
+    for (const std::string& name : one.identifiers()) {
+      if (name.empty() || !out.device_names.emplace(folded(name), device).second) return kBad;
+    }
   }
   for (const ipc::VpnDevicePolicy& one : from.device_policies()) {
     out.device_policies.emplace(one.name(), one.allow_unknown() ? UnknownDevice::kAllow

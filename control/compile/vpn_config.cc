@@ -157,6 +157,7 @@ void fill(ipc::VpnDevice& out, const model::Device& device) {
   out.set_owner(device.owner());
   out.set_owner_group(device.owner_group());
   for (const auto& serial : device.certificates()) out.add_serials(plain_serial(serial));
+  *out.mutable_identifiers() = device.identifiers();
   out.set_state(static_cast<ipc::VpnDevice::State>(device.state()));
   if (device.has_valid_until()) out.set_valid_until(*parse_civil(device.valid_until()));
   out.set_group(device.group());
