@@ -15,6 +15,8 @@
 #include <ctime>
 #include <limits>
 
+#include "vpn/plan.h"
+
 namespace sekisho::vpn {
 namespace {
 
@@ -32,6 +34,7 @@ using List = std::unique_ptr<X509_CRL, Freed<X509_CRL_free>>;
 using Store = std::unique_ptr<X509_STORE, Freed<X509_STORE_free>>;
 using Context = std::unique_ptr<X509_STORE_CTX, Freed<X509_STORE_CTX_free>>;
 using Certificates = std::unique_ptr<STACK_OF(X509), Freed<free_certificates>>;
+using Names = std::unique_ptr<GENERAL_NAMES, Freed<GENERAL_NAMES_free>>;
 using Usages = std::unique_ptr<EXTENDED_KEY_USAGE, Freed<EXTENDED_KEY_USAGE_free>>;
 using Bytes = std::unique_ptr<BIO, Freed<BIO_free_all>>;
 using Fingerprint = std::array<std::uint8_t, 32>;
@@ -69,6 +72,9 @@ constexpr std::array kMeanings{
             "no revocation list of the client certificate's CA is here: give the gateway one of each CA"},
     Meaning{CertificateFault::kListStale, Cause::kAuth,
             "the revocation list of the client certificate's CA is out of date: give the gateway a new one"},
+    Meaning{CertificateFault::kNoAnswer, Cause::kAuth,
+            "the gateway's OCSP responder did not say, in a way that counts, whether the client's certificate is revoked"},
+    Meaning{CertificateFault::kUnknownToCa, Cause::kAuth, "the gateway's OCSP responder does not know the client's certificate"},
 };
 
 const Meaning& meaning(CertificateFault fault) { return kMeanings.at(static_cast<std::size_t>(fault)); }
@@ -100,6 +106,13 @@ Certificate certificate_of(const std::vector<std::uint8_t>& der) {
   return at == der.data() + der.size() ? std::move(out) : nullptr;
 }
 
+std::vector<std::uint8_t> der_of(X509* certificate) {
+  std::vector<std::uint8_t> out(static_cast<std::size_t>(std::max(i2d_X509(certificate, nullptr), 0)));
+  std::uint8_t* at = out.data();
+  i2d_X509(certificate, &at);
+  return out;
+}
+
 std::int64_t seconds_of(const ASN1_TIME* time) {
   std::tm parts{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return 0;
@@ -112,6 +125,32 @@ std::string text_of(const X509_NAME* name) {
   char* text = nullptr;
   const long size = BIO_get_mem_data(out.get(), &text);
   return {text, std::min(static_cast<std::size_t>(std::max(size, 0L)), kNameBytesMax)};
+}
+
+/// An alternative name in words; empty: of a kind nothing is known by.
+std::string text_of(const GENERAL_NAME* name) {
+  int kind = 0;
+  const void* value = GENERAL_NAME_get0_value(name, &kind);
+  const ASN1_STRING* text = nullptr;
+  if (kind == GEN_EMAIL || kind == GEN_DNS || kind == GEN_URI) text = static_cast<const ASN1_IA5STRING*>(value);
+  if (kind == GEN_OTHERNAME) {
+    const auto& other = *static_cast<const OTHERNAME*>(value);
+    const bool principal = OBJ_obj2nid(other.type_id) == NID_ms_upn && other.value->type == V_ASN1_UTF8STRING;
+    if (principal) text = other.value->value.utf8string;
+  }
+  const auto size = text == nullptr ? 0U : static_cast<std::size_t>(ASN1_STRING_length(text));
+  if (size == 0 || size > kNameBytesMax) return {};
+  return folded({reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), size});
+}
+
+std::vector<std::string> names_of(X509* certificate) {
+  constexpr std::size_t kNamesMax = 8;
+  std::vector<std::string> out;
+  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()) && out.size() < kNamesMax; ++i) {
+    if (std::string text = text_of(sk_GENERAL_NAME_value(names.get(), i)); !text.empty()) out.push_back(std::move(text));
+  }
+  return out;
 }
 
 std::string hex_of(const ASN1_INTEGER* number) {
@@ -289,7 +328,7 @@ CertificateJudge::Verdict CertificateJudge::judge(std::span<const std::vector<st
   if (!leaf || !sent || !context) return ERR_clear_error(), out;
   out.facts = {hex_of(X509_get0_serialNumber(leaf.get())), text_of(X509_get_subject_name(leaf.get())),
                text_of(X509_get_issuer_name(leaf.get())),
-               seconds_of(X509_get0_notAfter(leaf.get()))};
+               seconds_of(X509_get0_notAfter(leaf.get())), names_of(leaf.get())};
   for (const auto& der : chain.subspan(1)) {
     if (Certificate one = certificate_of(der)) sk_X509_push(sent.get(), one.release());
   }
@@ -309,6 +348,7 @@ CertificateJudge::Verdict CertificateJudge::judge(std::span<const std::vector<st
   }
   out.fault = judge_usage(whole);
   if (out.fault == CertificateFault::kNone) std::tie(out.fault, out.revocation) = parts_->revocation(whole, now);
+  if (out.fault == CertificateFault::kNone) out.issuer = der_of(sk_X509_value(whole, sk_X509_num(whole) > 1 ? 1 : 0));
   return out;
 }
 

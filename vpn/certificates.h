@@ -19,7 +19,7 @@ namespace sekisho::vpn {
 /// Why a certificate opens nothing. kNone: it does.
 enum class CertificateFault : std::uint8_t {
   kNone, kUnreadable, kExpired, kNotYetValid, kUntrusted, kSignature, kNotCa, kPathLength, kNameConstraints, kCriticalExtension, kUsage,
-  kWeak, kRevoked, kNoList, kListStale,
+  kWeak, kRevoked, kNoList, kListStale, kNoAnswer, kUnknownToCa,
 };
 
 /// The word of the vpn log for it.
@@ -56,6 +56,7 @@ class CertificateJudge {
     CertificateFault fault = CertificateFault::kNone;
     Revocation revocation = Revocation::kUnchecked;
     CertificateFacts facts;
+    std::vector<std::uint8_t> issuer;  ///< DER, of a good one: whose responder can be asked about it
   };
   /// `chain`, DER: the certificate, then what the peer sent to connect it with a CA. `now`: seconds since 1970 UTC.
   [[nodiscard]] Verdict judge(std::span<const std::vector<std::uint8_t>> chain, std::int64_t now) const;

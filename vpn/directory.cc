@@ -95,9 +95,14 @@ struct UserDirectory::Found {
   const RadiusGroupPlan* granted = nullptr;   ///< by a backend's word
   const GroupPlan* group = nullptr;
 
-  [[nodiscard]] const DevicePlan* device(const std::optional<std::string>& serial) const {
-    const auto registered = serial ? tenant->devices.find(*serial) : tenant->devices.end();
-    return registered == tenant->devices.end() ? nullptr : registered->second.get();
+  /// The one this very certificate is registered of, else one of whose identifiers it says.
+  [[nodiscard]] const DevicePlan* device(const std::optional<CertificateFacts>& shown) const {
+    if (!shown) return nullptr;
+    if (const auto registered = tenant->devices.find(shown->serial); registered != tenant->devices.end()) return registered->second.get();
+    for (const std::string& name : shown->names) {
+      if (const auto named = tenant->device_names.find(name); named != tenant->device_names.end()) return named->second.get();
+    }
+    return nullptr;
   }
   [[nodiscard]] UnknownDevice unknown_device() const {
     const auto rule = tenant->device_policies.find(group->device_policy);
@@ -146,19 +151,19 @@ DeviceVerdict::Why UserDirectory::fault_of(const Found& found, const DevicePlan&
   return device.owner_group.empty() || std::ranges::count(found.groups(), device.owner_group) != 0 ? Why::kNone : Why::kGroup;
 }
 
-DeviceVerdict UserDirectory::judge_device(const Found& found, const std::optional<std::string>& serial) const {
+DeviceVerdict UserDirectory::judge_device(const Found& found, const std::optional<CertificateFacts>& shown) const {
   using Result = DeviceVerdict::Result;
   using Why = DeviceVerdict::Why;
   DeviceVerdict out;
   const std::string& policy = found.group->device_policy;
   out.policy = policy.empty() ? "none" : policy;
-  const DevicePlan* device = found.device(serial);
+  const DevicePlan* device = found.device(shown);
   if (device != nullptr) out.id = device->id, out.name = device->label, out.group = device->group, out.os = device->os;
   const auto say = [&out](Result result, Why why) { return out.result = result, out.why = why, out; };
   if (policy.empty()) return say(Result::kSkipped, Why::kNone);
   if (device == nullptr) {
     // Without a certificate there is nothing that could be approved.
-    const UnknownDevice unknown = serial ? found.unknown_device() : UnknownDevice::kDeny;
+    const UnknownDevice unknown = shown ? found.unknown_device() : UnknownDevice::kDeny;
     if (unknown == UnknownDevice::kRequest) return say(Result::kPending, Why::kNotApproved);
     return unknown == UnknownDevice::kAllow ? say(Result::kOk, Why::kNone) : say(Result::kFail, Why::kUnregistered);
   }
@@ -167,11 +172,11 @@ DeviceVerdict UserDirectory::judge_device(const Found& found, const std::optiona
 }
 
 /// How rules know him. A device counts that somebody registered and that will do, or that his group's policy lets in unregistered.
-DeviceIdPlan UserDirectory::rights(const Found& found, const std::optional<std::string>& serial) const {
+DeviceIdPlan UserDirectory::rights(const Found& found, const std::optional<CertificateFacts>& shown) const {
   const RightsPlan* all = found.granted != nullptr ? &found.granted->rights : found.user != nullptr ? &found.user->rights : nullptr;
   if (all == nullptr) return {found.id(), found.tenant != nullptr && found.tenant->stranger_permitted};
-  const DevicePlan* device = found.device(serial);
-  const bool proven = serial && (device != nullptr ? fault_of(found, *device) == DeviceVerdict::Why::kNone
+  const DevicePlan* device = found.device(shown);
+  const bool proven = shown && (device != nullptr ? fault_of(found, *device) == DeviceVerdict::Why::kNone
                                                    : found.unknown_device() == UnknownDevice::kAllow);
   if (!proven) return {found.id(), all->permitted};
   auto known = all->with_device.find(device != nullptr ? device->group : std::string());
@@ -385,17 +390,17 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return {cause, {}};
   // Another user's key would hide from him that his own is not in use.
   if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return {Cause::kAuth, {}};
-  std::optional<std::string> serial;
-  if (const ProvenCertificate* device = session.certificate(true)) serial = device->facts.serial;
-  const DeviceVerdict device = judge_device(found, serial);
+  std::optional<CertificateFacts> shown;
+  if (const ProvenCertificate* one = session.certificate(true)) shown = one->facts;
+  const DeviceVerdict device = judge_device(found, shown);
   if (may_not_come_in(device)) return {Cause::kDevice, device};
-  const DeviceIdPlan known = rights(found, serial);
+  const DeviceIdPlan known = rights(found, shown);
   if (found.gateway->refuse_if_no_permit && !known.permitted) return {Cause::kConfig, device, kNothingToReach};
   const std::int64_t now = clock_();
   if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
   Entry entry{session.path.tenant, std::string(gateway), user, known.id, found.group->name, found.group->pool,
-              found.gateway->tunnel_port, session.path.remote.address, now, false, serial, false, std::move(grant), {}, {}, 0, 0};
+              found.gateway->tunnel_port, session.path.remote.address, now, false, std::move(shown), false, std::move(grant), {}, {}, 0, 0};
   if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, device};
   if (entry.grant.backend.empty() && found.user != nullptr) entry.secret = secret_mark(*found.user, session);
   add(session.id, std::move(entry));

@@ -135,7 +135,7 @@ class UserDirectory : public Directory {
     Address source;  ///< none: not known
     std::int64_t since = 0;
     bool ending = false;
-    std::optional<std::string> device;  ///< serial number of the device's certificate; none: he showed none
+    std::optional<CertificateFacts> device;  ///< of the device's certificate; none: he showed none
     bool left = false;  ///< of a daemon before: not counted, its client will come again
     Grant grant;
     std::optional<std::uint32_t> others;
@@ -154,9 +154,9 @@ class UserDirectory : public Directory {
   [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id) const;
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
-  [[nodiscard]] DeviceVerdict judge_device(const Found& found, const std::optional<std::string>& serial) const;
+  [[nodiscard]] DeviceVerdict judge_device(const Found& found, const std::optional<CertificateFacts>& shown) const;
   [[nodiscard]] DeviceVerdict::Why fault_of(const Found& found, const DevicePlan& device) const;
-  [[nodiscard]] DeviceIdPlan rights(const Found& found, const std::optional<std::string>& serial) const;
+  [[nodiscard]] DeviceIdPlan rights(const Found& found, const std::optional<CertificateFacts>& shown) const;
   [[nodiscard]] Found find(const Entry& entry) const;
   void review(std::uint64_t session, Entry& entry);
   /// Room for one more session of the user's: whom it costs his is noted in `entry`, or ended.

@@ -29,6 +29,8 @@ struct Gateway {
   std::vector<std::string> crls;          ///< PEM; never fetched from what a peer names
   std::vector<std::string> device_cas;    ///< PEM; with any, a device may prove itself before its user does (RFC 4739)
   bool admit_without_list = false;        ///< of gateways with `crls`: a certificate whose CA has none that counts
+  std::string ocsp_url;                   ///< whose responder is asked about certificates; controld has it asked. Empty: none is
+  bool admit_without_answer = false;      ///< a certificate of which the responder says nothing that counts
   enum class Ppk : std::uint8_t { kNone, kOptional, kRequired };
   Ppk ppk = Ppk::kNone;                   ///< RFC 8784
   std::vector<Prefix> networks;           ///< behind the gateway; what a client asks for beyond them is narrowed away

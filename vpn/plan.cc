@@ -116,6 +116,8 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   gateway.crls = texts_of(from.crls());
   gateway.device_cas = texts_of(from.device_cas());
   gateway.admit_without_list = from.admit_without_list();
+  gateway.ocsp_url = from.ocsp_url();
+  gateway.admit_without_answer = from.admit_without_answer();
   if (!ipc::VpnGateway::Ppk_IsValid(from.ppk())) return kBad;
   gateway.ppk = static_cast<Gateway::Ppk>(from.ppk());
   SEKISHO_TRY(gateway.networks, prefixes_of(from.networks()));
@@ -200,6 +202,9 @@ Result<void> take_devices(const ipc::VpnTenant& from, TenantPlan& out) {
                    static_cast<DevicePlan::State>(one.state()), one.valid_until()});
     for (const std::string& serial : one.serials()) {
       if (!out.devices.emplace(serial, device).second) return kBad;
+    }
+    for (const std::string& name : one.identifiers()) {
+      if (name.empty() || !out.device_names.emplace(folded(name), device).second) return kBad;
     }
   }
   for (const ipc::VpnDevicePolicy& one : from.device_policies()) {

@@ -210,6 +210,7 @@ struct TenantPlan {
   std::map<std::string, GroupPlan> groups;
   std::map<std::string, std::vector<AddressRange>> pools;
   std::map<std::string, std::shared_ptr<const DevicePlan>> devices;  ///< by the serial number of a certificate
+  std::map<std::string, std::shared_ptr<const DevicePlan>, std::less<>> device_names;  ///< by an alternative name, folded
   std::map<std::string, UnknownDevice> device_policies;  ///< by name
   bool stranger_permitted = false;  ///< some rule lets those reach something whom `users` does not name
   std::map<std::string, std::string> ppk_owners;  ///< by ppk_id: folded name of the user

@@ -33,6 +33,7 @@ struct CertificateFacts {
   std::string subject;  ///< RFC 2253
   std::string issuer;
   std::int64_t not_after = 0;  ///< seconds since 1970 UTC; of the chain's certificate that ends first
+  std::vector<std::string> names;  ///< alternative ones (host, mail, URI, user principal name), without case
 };
 
 /// What the lists say of a certificate, in the words of the devauth log.

@@ -265,7 +265,8 @@ void get_platform_config(const CallPtr& call, ApiWorld& world) {
   out.set_revision(now.revision);
   if (now.model != nullptr) *out.mutable_document() = to_struct(platform_part(*now.model, may_of_platform(*call)));
   if (grant_of(call->who.role, api::PLATFORM_EDIT) == Grant::kYes) {
-    for (const char* part : {"node", "nics", "uplinks", "guards", "sign_in", "notify", "log_exports", "tenants"}) out.add_editable(part);
+    for (const char* part : {"node", "nics", "uplinks", "guards", "sign_in", "notify", "responders", "log_exports", "tenants"})
+      out.add_editable(part);
   }
   add_waiting(world, *call, out);
   call->reply(out, out.revision());

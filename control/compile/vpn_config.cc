@@ -72,6 +72,8 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   *out.mutable_device_cas() = gateway.device_cas();
   out.set_admit_without_list(gateway.without_crl() == model::Gateway::ADMIT);
   out.set_ppk(static_cast<ipc::VpnGateway::Ppk>(gateway.ppk()));
+  out.set_ocsp_url(gateway.ocsp().url());
+  out.set_admit_without_answer(gateway.ocsp().without_answer() == model::Ocsp::ADMIT);
   for (const auto& network : gateway.networks()) fill(*out.add_networks(), network);
   for (const auto& server : gateway.dns()) out.add_dns(wire_of(server));
   *out.mutable_dns_domains() = gateway.dns_domains();
@@ -155,6 +157,7 @@ void fill(ipc::VpnDevice& out, const model::Device& device) {
   out.set_owner(device.owner());
   out.set_owner_group(device.owner_group());
   for (const auto& serial : device.certificates()) out.add_serials(plain_serial(serial));
+  *out.mutable_identifiers() = device.identifiers();
   out.set_state(static_cast<ipc::VpnDevice::State>(device.state()));
   if (device.has_valid_until()) out.set_valid_until(*parse_civil(device.valid_until()));
   out.set_group(device.group());

@@ -45,6 +45,7 @@ class Document {
     check_guards();
     validate_sign_in(reporter_, model_.sign_in(), Path(root_, "sign_in"));
     validate_notify(reporter_, model_.notify(), Path(root_, "notify"));
+    validate_responders(reporter_, model_.responders(), Path(root_, "responders"));
     validate_exports(reporter_, model_, nullptr, Path(root_, "log_exports"));
   }
 

@@ -50,6 +50,8 @@ class DeviceCheck {
     }
     check_count(reporter_, Path(here, "certificates"), size_of(device.certificates_size()), kSerialsMax, "certificates");
     for (int i = 0; i < device.certificates_size(); ++i) check_serial(Path(here, "certificates", i), device.certificates(i));
+    check_count(reporter_, Path(here, "identifiers"), size_of(device.identifiers_size()), kSerialsMax, "identifiers");
+    for (int i = 0; i < device.identifiers_size(); ++i) check_identifier(Path(here, "identifiers", i), device.identifiers(i));
     if (device.has_valid_until() && !parse_civil(device.valid_until())) {
       reporter_.error(Path(here, "valid_until"), '"' + device.valid_until() + "\" is not a time, like 2026-12-31 22:00");
     }
@@ -66,6 +68,17 @@ class DeviceCheck {
     const std::string serial = plain_serial(text);
     if (serial.empty()) return reporter_.error(at, '"' + text + "\" is not a serial number in hexadecimal digits");
     if (!serials_.insert(serial).second) reporter_.error(at, text + " is another device's certificate");
+  }
+
+  void check_identifier(const Path& at, const std::string& text) {
+    constexpr std::size_t kBytesMax = 255;
+    if (text.empty() || text.size() > kBytesMax || find_bad_text(text) != std::string::npos) {
+      return reporter_.error(at, "an alternative name of a certificate has 1 to 255 bytes, none of them control characters");
+    }
+    std::string folded(text);
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+    std::ranges::transform(folded, folded.begin(), lower);
+    if (!identifiers_.insert(std::move(folded)).second) reporter_.error(at, text + " is another device's");
   }
 
   void check_group(const Path& here, const model::UserGroup& group) {
@@ -96,15 +109,29 @@ class DeviceCheck {
     if (gateway.has_without_crl() && gateway.crls_size() == 0) {
       reporter_.warning(Path(here, "without_crl"), "no list is kept: revocation is not asked about");
     }
+    if (gateway.has_ocsp()) check_ocsp(Path(here, "ocsp"), gateway);
     if (asks_ && gateway.device_cas_size() == 0) {
       reporter_.warning(Path(here, "device_cas"), "groups ask for devices, and no device can prove itself here");
     }
   }
 
+  void check_ocsp(const Path& here, const model::Gateway& gateway) {
+    if (!is_url(gateway.ocsp().url(), "http://")) {
+      reporter_.error(Path(here, "url"), "a responder is http://host, with a port and a path or not: what it says is signed");
+    }
+    if (gateway.client_cas_size() == 0) reporter_.error(here, "no certificates are taken here: nobody is asked about");
+    // Doors of PPP judge without waiting for anybody.
+    const auto& l2tp = gateway.l2tp();
+    const bool doors = std::ranges::find(gateway.sstp().accept(), model::Sstp::EAP_TLS) != gateway.sstp().accept().end() ||
+                       std::ranges::find(l2tp.accept(), model::L2tp::EAP_TLS) != l2tp.accept().end() || l2tp.certificates();
+    if (!doors) return;
+    reporter_.error(here, "a responder is asked about certificates of IKEv2 alone: this gateway takes them by SSTP or L2TP, too");
+  }
+
   Reporter& reporter_;
   const model::Tenant& tenant_;
   const Path& path_;
-  std::set<std::string> users_, groups_, serials_, ppk_ids_;
+  std::set<std::string> users_, groups_, serials_, identifiers_, ppk_ids_;
   std::map<std::string, std::size_t> owned_;
   NameIndex policies_;
   bool asks_ = false;

@@ -32,14 +32,14 @@ bool is_port(std::string_view text) {
   return !text.empty() && port >= 1 && port <= 65535;
 }
 
-/// https://host[:port][/path]; the host a name or an address, in brackets when it is IPv6.
-bool is_webhook(std::string_view text) {
-  constexpr std::string_view kScheme = "https://";
+}  // namespace
+
+bool is_url(std::string_view text, std::string_view scheme) {
   constexpr std::size_t kBytesMax = 1024;
-  if (!text.starts_with(kScheme) || text.size() > kBytesMax) return false;
+  if (!text.starts_with(scheme) || text.size() > kBytesMax) return false;
   if (!std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\' && c != '#'; }))
     return false;
-  std::string_view host = text.substr(kScheme.size());
+  std::string_view host = text.substr(scheme.size());
   host = host.substr(0, host.find_first_of("/?"));
   if (host.starts_with('[')) {
     const std::size_t end = host.find(']');
@@ -51,6 +51,8 @@ bool is_webhook(std::string_view text) {
   const std::size_t colon = host.find(':');
   return is_host(host.substr(0, colon)) && (colon == std::string_view::npos || is_port(host.substr(colon + 1)));
 }
+
+namespace {
 
 void check_ca(Reporter& reporter, const Path& path, const std::string& pem) {
   if (pem.empty()) return;
@@ -66,7 +68,8 @@ void check_target(Reporter& reporter, const Path& here, const model::Notificatio
   }
   if (target.mail().empty() && !target.has_webhook()) reporter.error(here, "a target has mail addresses, a webhook, or both");
   if (target.has_webhook()) {
-    if (!is_webhook(target.webhook())) reporter.error(Path(here, "webhook"), "a webhook is https://host, with a port and a path or not");
+    if (!is_url(target.webhook(), "https://"))
+      reporter.error(Path(here, "webhook"), "a webhook is https://host, with a port and a path or not");
     const std::size_t characters = count_characters(target.signing_key());
     if (characters < kSigningKeyCharactersMin || characters > kSigningKeyCharactersMax)
       reporter.error(Path(here, "signing_key"), "a webhook's calls are signed: its key has 16 to 256 characters");
@@ -86,6 +89,11 @@ void validate_targets(Reporter& reporter, const google::protobuf::RepeatedPtrFie
   NameIndex names;
   index_names(reporter, path, field, targets, names);
   for (int i = 0; i < targets.size(); ++i) check_target(reporter, Path(path, field, i), targets[i]);
+}
+
+void validate_responders(Reporter& reporter, const model::Responders& responders, const Path& path) {
+  check_count(reporter, Path(path, "networks"), static_cast<std::size_t>(responders.networks_size()), kNetworksMax, "networks");
+  for (int i = 0; i < responders.networks_size(); ++i) (void)check_network(reporter, Path(path, "networks", i), responders.networks(i));
 }
 
 void validate_notify(Reporter& reporter, const model::Notify& notify, const Path& path) {

@@ -65,10 +65,15 @@ void validate_radius(Reporter& reporter, const model::Tenant& tenant, const Path
 void validate_sign_in(Reporter& reporter, const model::SignIn& sign_in, const Path& path);
 void validate_sign_in(Reporter& reporter, const model::TenantSignIn& sign_in, const Path& path);
 
+/// SCHEME://host[:port][/path], 1024 bytes at most; the host a name or an address, in brackets when it is IPv6.
+bool is_url(std::string_view text, std::string_view scheme);
 /// How messages leave the unit, and who is told of what.
 void validate_notify(Reporter& reporter, const model::Notify& notify, const Path& path);
 void validate_targets(Reporter& reporter, const google::protobuf::RepeatedPtrField<model::NotificationTarget>& targets,
                       const Path& path, std::string_view field);
+
+/// Where OCSP responders may be.
+void validate_responders(Reporter& reporter, const model::Responders& responders, const Path& path);
 
 /// Collectors of records, a tenant's or the provider's own (`tenant` is nullptr then).
 void validate_exports(Reporter& reporter, const model::Configuration& model, const model::Tenant* tenant, const Path& path);

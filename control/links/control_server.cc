@@ -77,6 +77,7 @@ void ControlServer::admit(IpcConnection connection) {
     daemons = 0;
     for (const auto& [keyer, daemon] : admission_.vpn) daemons |= keyer == *uid ? bit_of(daemon) : 0U;
     if (daemons != 0) questions.insert(questions.end(), {ipc::ToControl::kGetVpnConfig, ipc::ToControl::kVpnReady});
+    if ((daemons & bit_of(KeyingDaemon::kIkeV2)) != 0) questions.push_back(ipc::ToControl::kAskResponders);
     if (listed(admission_.mgmt)) questions.insert(questions.end(), {ipc::ToControl::kApiCall, ipc::ToControl::kDeliveryWork});
     if (listed(admission_.exports)) questions.push_back(ipc::ToControl::kGetExportPlan);
     if (questions.empty()) return;

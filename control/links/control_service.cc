@@ -128,6 +128,12 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       explain_(ids, dataplane, [&committer] { return committer.now(); }),
       audit_(io, std::move(event_socket), std::move(audit_file)),
       vpn_(io, std::move(vpn_memory)),
+      responders_({.now = [&committer] { return committer.now(); },
+                   .model = [this] {
+                     const Running* now = running();
+                     return now == nullptr ? nullptr : &now->model;
+                   },
+                   .ids = &ids}),
       erasure_({io, store, ids, committer, vpn_, audit_, std::move(state_dir), export_socket_,
                 [this] {
                   const Running* now = running();
@@ -200,7 +206,12 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
     case ipc::ToControl::kRestoreBackup:
       return erasure_.handle(std::move(request), std::move(reply));
     case ipc::ToControl::kDeliveryWork:
-      return api_.exchange(request, reply);
+      return exchange(request, reply);
+    case ipc::ToControl::kAskResponders: {
+      ControlAnswer out;
+      *out.message.mutable_responders_said() = responders_.ask(request.message.ask_responders());
+      return reply(std::move(out));
+    }
     case ipc::ToControl::kLog:
       return ask_log(io_, export_socket_, request.message.log(), [reply = std::move(reply)](LogAnswer answer) {
         if (!answer.refusal.empty()) return reply(failure(answer.refusal));
@@ -213,6 +224,14 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       break;
   }
   reply(failure("a request without a question"));
+}
+
+void ControlService::exchange(const ControlRequest& request, const ControlServer::Reply& reply) {
+  ControlServer::Reply with_fetches = [this, &request, &reply](ControlAnswer out) {
+    responders_.exchange(request.message.delivery_work(), *out.message.mutable_deliveries());
+    reply(std::move(out));
+  };
+  api_.exchange(request, with_fetches);
 }
 
 void ControlService::open_log_stream(const ipc::OpenLogStream& request, ControlServer::Reply reply) {

@@ -16,6 +16,7 @@
 #include "control/links/dataplane_link.h"
 #include "control/links/erasure_service.h"
 #include "control/links/explain_service.h"
+#include "control/links/responder_desk.h"
 #include "control/links/vpn_link.h"
 
 namespace sekisho::control {
@@ -60,6 +61,7 @@ class ControlService {
   void write_vpn_profile(const ControlRequest& request, ControlServer::Reply& reply);
   void get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply);
   void get_export_plan(const ControlRequest& request, ControlServer::Reply& reply);
+  void exchange(const ControlRequest& request, const ControlServer::Reply& reply);
   void change_vpn(const ControlRequest& request, ControlServer::Reply reply);
   void show_vpn(const ipc::Show& question, ControlServer::Reply reply);
   void audit(const std::string& operation, uid_t uid, const std::string& comment, std::uint32_t revision,
@@ -82,6 +84,7 @@ class ControlService {
   AuditLink audit_;
   std::vector<std::string> unconfirmed_;  ///< tenants of a commit that waits for its confirmation
   VpnLink vpn_;
+  ResponderDesk responders_;
   ErasureService erasure_;
   ApiService api_;
   std::unique_ptr<Running> running_;

@@ -27,7 +27,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr auto kTurn = std::chrono::seconds(1);
+constexpr auto kQuickTurn = std::chrono::milliseconds(100);  ///< while somebody waits for what is fetched
 constexpr std::size_t kResultsOfMessageMax = 64;
+constexpr std::size_t kFetchedOfMessageMax = 2, kFetchedBytesMax = 16U << 10;
 
 /// The next line without its end; nothing: the connection is of no use any more.
 template <typename Stream>
@@ -154,6 +156,45 @@ asio::awaitable<SmtpDialogue::Outcome> call_webhook(asio::io_context& io, const 
   co_return out;
 }
 
+/// The body of what a POST brings; empty, and `why`: nothing. No redirection is followed.
+asio::awaitable<std::string> fetch(asio::io_context& io, const ipc::Fetch& wanted, Clock::time_point deadline, std::string& why) {
+  const auto target = parse_http(wanted.url());
+  why = "this is no address of a responder";
+  if (!target) co_return std::string();
+  Peer peer;
+  peer.networks.emplace();
+  for (const std::string& text : wanted.networks()) {
+    if (const auto prefix = parse_prefix(text)) peer.networks->push_back(*prefix);
+  }
+  peer.host = target->host;
+  peer.port = target->port;
+  auto stream = co_await connect(io, peer, deadline, why);
+  if (!stream) co_return std::string();
+  stream->expires_at(deadline);
+  http::request<http::string_body> request(http::verb::post, target->path, 11);
+  request.set(http::field::host, target->host_header);
+  request.set(http::field::content_type, wanted.content_type());
+  request.set(http::field::user_agent, "Sekisho");
+  request.keep_alive(false);
+  request.body() = wanted.body();
+  request.prepare_payload();
+  why = "the responder broke off";
+  const auto [write_failed, written] = co_await http::async_write(*stream, request, kTuple);
+  (void)written;
+  if (write_failed) co_return std::string();
+  beast::flat_buffer buffer(2 * kFetchedBytesMax);
+  http::response_parser<http::string_body> parser;
+  parser.header_limit(8U << 10);
+  parser.body_limit(kFetchedBytesMax);
+  const auto [read_failed, size] = co_await http::async_read(*stream, buffer, parser, kTuple);
+  (void)size;
+  if (read_failed) co_return std::string();
+  why = "status " + std::to_string(parser.get().result_int());
+  if (parser.get().result() != http::status::ok) co_return std::string();
+  why.clear();
+  co_return std::move(parser.get().body());
+}
+
 }  // namespace
 
 struct Courier::Inside : std::enable_shared_from_this<Courier::Inside> {
@@ -164,11 +205,14 @@ struct Courier::Inside : std::enable_shared_from_this<Courier::Inside> {
   asio::steady_timer timer;
   std::function<void(const std::string&)> complain;
   std::vector<ipc::DeliveryResult> results;
-  std::uint32_t under_way = 0;
+  std::vector<ipc::Fetched> fetched;
+  std::uint32_t under_way = 0, fetching = 0;
   bool stopped = false;
 
   asio::awaitable<void> run();
   asio::awaitable<void> deliver(ipc::Delivery delivery);
+  asio::awaitable<void> fetch_one(ipc::Fetch wanted);
+  bool begin(const ipc::Deliveries& work);
 };
 
 asio::awaitable<void> Courier::Inside::run() {
@@ -178,19 +222,52 @@ asio::awaitable<void> Courier::Inside::run() {
     const std::size_t told = std::min(results.size(), kResultsOfMessageMax);
     for (std::size_t i = 0; i < told; ++i) *work.add_results() = results[i];
     work.set_room(kAtOnceMax - under_way);
+    const std::size_t brought = std::min(fetched.size(), kFetchedOfMessageMax);
+    for (std::size_t i = 0; i < brought; ++i) *work.add_fetched() = fetched[i];
+    work.set_fetch_room(kFetchesAtOnceMax - fetching);
+    bool busy = false;
     const auto answer = co_await pool.ask(std::move(question));
     if (answer) {
       results.erase(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(told));
-      for (const auto& one : answer->deliveries().deliveries()) {
-        if (under_way >= kAtOnceMax) break;
-        ++under_way;
-        asio::co_spawn(
-            io, [self = shared_from_this(), one]() -> asio::awaitable<void> { co_await self->deliver(one); }, asio::detached);
-      }
+      fetched.erase(fetched.begin(), fetched.begin() + static_cast<std::ptrdiff_t>(brought));
+      busy = begin(answer->deliveries()) || brought > 0;
     }
-    timer.expires_after(kTurn);
+    timer.expires_after(busy || fetching > 0 ? std::chrono::milliseconds(kQuickTurn) : std::chrono::milliseconds(kTurn));
     co_await timer.async_wait(kTuple);
   }
+}
+
+/// True: something is fetched.
+bool Courier::Inside::begin(const ipc::Deliveries& work) {
+  for (const auto& one : work.deliveries()) {
+    if (under_way >= kAtOnceMax) break;
+    ++under_way;
+    asio::co_spawn(
+        io, [self = shared_from_this(), one]() -> asio::awaitable<void> { co_await self->deliver(one); }, asio::detached);
+  }
+  for (const auto& one : work.fetches()) {
+    if (fetching >= kFetchesAtOnceMax) break;
+    ++fetching;
+    asio::co_spawn(
+        io, [self = shared_from_this(), one]() -> asio::awaitable<void> { co_await self->fetch_one(one); }, asio::detached);
+  }
+  return work.fetches_size() > 0;
+}
+
+asio::awaitable<void> Courier::Inside::fetch_one(ipc::Fetch wanted) {
+  ipc::Fetched out;
+  out.set_number(wanted.number());
+  try {
+    std::string why;
+    std::string body = co_await fetch(io, wanted, Clock::now() + kFetchPatience, why);
+    out.set_body(std::move(body));
+    out.set_why(std::move(why));
+  } catch (const std::exception& error) {  // as deliver()
+    out.set_why(error.what());
+  }
+  fetched.push_back(std::move(out));
+  --fetching;
+  timer.cancel();  // somebody waits for it
 }
 
 asio::awaitable<void> Courier::Inside::deliver(ipc::Delivery delivery) {

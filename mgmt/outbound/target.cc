@@ -8,15 +8,17 @@
 
 namespace sekisho::mgmt {
 
-std::optional<HttpsTarget> parse_https(std::string_view url) {
-  constexpr std::string_view kScheme = "https://";
+namespace {
+
+std::optional<HttpsTarget> parse_url(std::string_view url, std::string_view scheme, std::uint16_t standard) {
   constexpr std::size_t kBytesMax = 2048;
   const auto plain = [](char c) { return c > 0x20 && c < 0x7f; };
-  if (!url.starts_with(kScheme) || url.size() > kBytesMax || !std::all_of(url.begin(), url.end(), plain)) return std::nullopt;
-  url.remove_prefix(kScheme.size());
+  if (!url.starts_with(scheme) || url.size() > kBytesMax || !std::all_of(url.begin(), url.end(), plain)) return std::nullopt;
+  url.remove_prefix(scheme.size());
   const std::size_t end = url.find_first_of("/?#");
   std::string_view authority = url.substr(0, end);
   HttpsTarget out;
+  out.port = standard;
   out.host_header = authority;
   if (end != std::string_view::npos) {
     if (url.find('#') != std::string_view::npos) return std::nullopt;
@@ -44,5 +46,10 @@ std::optional<HttpsTarget> parse_https(std::string_view url) {
   if (status != std::errc{} || stop != port.data() + port.size() || out.port == 0) return std::nullopt;
   return out;
 }
+
+}  // namespace
+
+std::optional<HttpsTarget> parse_https(std::string_view url) { return parse_url(url, "https://", 443); }
+std::optional<HttpsTarget> parse_http(std::string_view url) { return parse_url(url, "http://", 80); }
 
 }  // namespace sekisho::mgmt

@@ -17,5 +17,7 @@ struct HttpsTarget {
 };
 /// Nothing for another scheme, a user in it, spaces or control characters. Pure.
 std::optional<HttpsTarget> parse_https(std::string_view url);
+/// The same of "http://...", whose port is 80.
+std::optional<HttpsTarget> parse_http(std::string_view url);
 
 }  // namespace sekisho::mgmt

@@ -11,9 +11,12 @@ from lab.appliance import default_binaries
 from lab.lab import Lab
 from lab.system import wait_until
 
+import eapol_peer
+from eapol_peer import EAPOL_TEST
+from ike_initiator import Initiator, families
 from ike_test import connection, document
 from ike_world import PLUGINS, Client, Pki, nt_hash
-from radius_world import FREERADIUS, SECRET, Forger, FreeRadius
+from radius_world import FREERADIUS, NAMES_INSIDE, NAMES_NOBODY, SECRET, Forger, FreeRadius
 from remote_access_test import DATABASE, GATEWAYS, LOGIN, SERVICE_CODES, WEB, Site
 
 USERS = """
@@ -332,6 +335,38 @@ def test_a_tunnelled_method_passes_between_the_client_and_its_server(site, serve
             client.forget("vpn")
     finally:
         ttls.stop()
+        server.start()
+    believed(site, client)
+
+
+def test_peap_of_wpa_supplicant_is_relayed_and_its_user_is_whom_the_server_names(site, server, client, tmp_path_factory):
+    """Outside of TLS he calls himself somebody; the server says who he proved to be, or nobody does."""
+    if not Path(EAPOL_TEST).exists():
+        pytest.skip("there is no eapol_test here")
+    server.stop()
+    folder = tmp_path_factory.mktemp("peap")
+    network = ["eap=PEAP", 'identity="alice"', 'anonymous_identity="boss"', 'phase1="peapver=0"', 'phase2="auth=MSCHAPV2"',
+               f'ca_cert="{site.pki.path("acme.pem")}"']
+    try:
+        for name, after, user in (("named", NAMES_INSIDE, "alice"), ("unnamed", NAMES_NOBODY, "unproven/boss")):
+            peap = FreeRadius(site.lab["acme-web1"], folder / name, USERS, method="peap", pki=site.pki, ca="acme", certificate="radius", after=after)
+            try:
+                for password, may in (("alice-wrong", False), ("alice-radius", True)):
+                    shape = {**families()["strongswan-app"], "idi": "peer@example.test"}
+                    peer = Initiator(site.lab["outside"].namespace, GATEWAYS["acme"][0], shape, trust=[site.pki.path("acme.pem")])
+                    stood = eapol_peer.log_in(peer, folder, [*network, f'password="{password}"'])
+                    assert stood == may, (folder / "eapol.txt").read_text(errors="replace")[-3000:] + peap.output()[-2000:]
+                    if may:
+                        peer.finish()
+                        site.expect("up", user=user, auth="eap-peap", backend="campus", user_group="staff")
+                        peer.leave()
+                        site.expect("down", user=user)
+                    else:
+                        peer.close()
+                        site.expect("auth_fail", user="boss", cause="auth")
+            finally:
+                peap.stop()
+    finally:
         server.start()
     believed(site, client)
 

@@ -72,6 +72,11 @@ modules {{
       default_eap_type = mschapv2
       virtual_server = inner
     }}
+    peap {{
+      tls = tls-common
+      default_eap_type = mschapv2
+      virtual_server = inner
+    }}
     mschapv2 {{
     }}
   }}
@@ -116,7 +121,7 @@ server default {{
     update reply {{
       Message-Authenticator := 0x00
     }}
-    Post-Auth-Type REJECT {{
+{after}    Post-Auth-Type REJECT {{
       update reply {{
         Message-Authenticator := 0x00
       }}
@@ -136,21 +141,44 @@ server inner {{
     }}
     eap
   }}
+  post-auth {{
+    update outer.session-state {{
+      User-Name := &User-Name
+      Filter-Id := &reply:Filter-Id
+    }}
+  }}
 }}
+"""
+
+
+# What is said of who logs in inside of a tunnel: his name and groups, or the groups alone.
+NAMES_INSIDE = """
+    if (&session-state:User-Name) {
+      update reply {
+        User-Name := &session-state:User-Name
+        Filter-Id := &session-state:Filter-Id
+      }
+    }
+"""
+NAMES_NOBODY = """
+    update reply {
+      User-Name !* ANY
+      Filter-Id := &session-state:Filter-Id
+    }
 """
 
 
 class FreeRadius:
     """One server in the namespace of a host. `users`: the text of its users file; `method`: what it asks for first."""
 
-    def __init__(self, host, folder, users, *, address="10.0.0.2", source="10.0.0.1", method="mschapv2", pki=None, ca="", certificate=""):
+    def __init__(self, host, folder, users, *, address="10.0.0.2", source="10.0.0.1", method="mschapv2", pki=None, ca="", certificate="", after=""):
         self.host, self.folder, self.address = host, folder, address
         folder.mkdir(parents=True)
         (folder / "dictionary").write_text("$INCLUDE /usr/share/freeradius/dictionary\n")
         (folder / "users").write_text(users)
         for name, part in (("server.pem", f"{certificate}.pem"), ("server.key", f"{certificate}.key"), ("ca.pem", f"{ca}.pem")):
             (folder / name).write_text(pki.path(part).read_text())
-        (folder / "radiusd.conf").write_text(CONFIG.format(folder=folder, source=source, secret=SECRET, address=address, method=method))
+        (folder / "radiusd.conf").write_text(CONFIG.format(folder=folder, source=source, secret=SECRET, address=address, method=method, after=after))
         self.log = folder / "log"
         self.process = None
         self.start()

@@ -45,7 +45,7 @@ class Site:
         self.lab, self.pki, self.path = lab, pki, folder / "remote.yaml"
         self.users = {"alice": ["staff"], "bob": ["staff", "admins"], "mallory": ["staff", "leaving"], "alice@example.test": ["staff"]}
         self.suspended = []
-        self.policy, self.devices, self.gateway = POLICY, "", ""
+        self.policy, self.devices, self.gateway, self.unit = POLICY, "", "", ""
 
     def _remote(self, tenant):
         def pem(name):
@@ -71,7 +71,7 @@ class Site:
 
     def commit(self):
         head, *tenants = Path(self.lab.config).read_text().split("  - service_code: ")
-        out = [head]
+        out = [self.unit + head]
         for tenant, text in zip(("acme", "globex"), tenants):
             text = text.replace("zones: [servers, office, internet]", "zones: [servers, office, internet, remote]", 1)
             text = text.replace("    ports:\n", "    ports:\n" + PORT, 1)

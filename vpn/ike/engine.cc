@@ -172,7 +172,8 @@ DeviceVerdict::Why why_of(CertificateFault fault) {
   if (fault == CertificateFault::kNone) return Why::kNone;
   if (fault == CertificateFault::kExpired || fault == CertificateFault::kNotYetValid) return Why::kExpired;
   if (fault == CertificateFault::kRevoked) return Why::kRevoked;
-  return fault == CertificateFault::kNoList || fault == CertificateFault::kListStale ? Why::kListStale : Why::kChain;
+  const bool unsaid = fault == CertificateFault::kNoList || fault == CertificateFault::kListStale || fault == CertificateFault::kNoAnswer;
+  return unsaid ? Why::kListStale : Why::kChain;
 }
 
 std::int64_t unix_now() { return static_cast<std::int64_t>(std::time(nullptr)); }
@@ -314,6 +315,9 @@ struct Engine::Thunks {
     engine(context).take(signal);
     return false;
   }
+  static void look_up(void* context, const sekisho_event* who, sekisho_bytes certificate, sekisho_bytes issuer) noexcept {
+    engine(context).look_up(known(context, who), {certificate.data, certificate.size}, {issuer.data, issuer.size});
+  }
   static bool prove(void* context, const sekisho_event* who) noexcept {
     IkeSignal signal;
     signal.session = known(context, who);
@@ -381,8 +385,8 @@ struct Engine::Thunks {
     engine(context).ports_.observer.line(level, group, text);
   }
   static sekisho_ike_ops table(Engine* self) {
-    return {self, send, allocate_spi, install, move, query, remove, secret, peer_psk, psk_mark, psk_used, ppk, wrong_secret, prove, judge,
-            relay, forget, authorize, lease, release, event, own_spi, mark, habits, log};
+    return {self, send, allocate_spi, install, move, query, remove, secret, peer_psk, psk_mark, psk_used, ppk, wrong_secret, look_up, prove,
+            judge, relay, forget, authorize, lease, release, event, own_spi, mark, habits, log};
   }
 };
 
@@ -419,6 +423,8 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   if (by_certificate && gateway.client_cas.empty()) return "who accepts certificates names the CAs that issue them";
   Judges judges;
   if (auto why = make_judges(gateway, judges)) return why;
+  judges.ocsp_url = gateway.ocsp_url;
+  judges.open = gateway.admit_without_answer;
   std::string addresses;
   for (const Address& address : gateway.addresses) addresses.append(addresses.empty() ? "" : ",").append(to_string(address));
   const auto networks = texts_of(gateway.networks);
@@ -457,6 +463,9 @@ std::optional<std::string> Engine::set_gateway(const Gateway& gateway) {
   sekisho_ike_error error{};
   if (!sekisho_ike_set_gateway(&wire, &error)) return error.text;
   const std::unique_lock lock(judges_mutex_);
+  const auto before = judges_.find({gateway.tenant, gateway.name});
+  const bool another = before == judges_.end() || before->second.ocsp_url != judges.ocsp_url;
+  if (another && ports_.responders != nullptr) ports_.responders->forget(gateway.tenant, gateway.name);
   judges_.insert_or_assign({gateway.tenant, gateway.name}, std::move(judges));
   next_judgement_ = 0;
   return std::nullopt;
@@ -484,13 +493,36 @@ Engine::Judges Engine::judges_of(const Session& session) const {
   return found == judges_.end() ? Judges{} : found->second;
 }
 
-CertificateFault Engine::judge(ProvenCertificate& certificate, const Judges& judges, std::int64_t now) {
+CertificateFault Engine::judge(ProvenCertificate& certificate, const Judges& judges, const Session& session, OcspDesk::Ask how,
+                               std::int64_t now) const {
   const auto& judge = certificate.device ? judges.devices : judges.users;
   if (!judge) return CertificateFault::kUntrusted;
   CertificateJudge::Verdict verdict = judge->judge(certificate.chain, now);
   certificate.facts = std::move(verdict.facts);
   certificate.revocation = verdict.revocation;
-  return verdict.fault;
+  if (verdict.fault != CertificateFault::kNone || judges.ocsp_url.empty()) return verdict.fault;
+  OcspDesk::Word word;
+  if (ports_.responders != nullptr) {
+    const OcspDesk::Subject subject{session.path.tenant, gateway_name(session.gateway), certificate.chain.front(), verdict.issuer};
+    word = ports_.responders->ask(subject, judges.open, how, now);
+  }
+  certificate.revocation = word.revocation;
+  return word.fault;
+}
+
+void Engine::look_up(const Session& session, ByteSpan certificate, ByteSpan issuer) const {
+  const Judges judges = judges_of(session);
+  if (judges.ocsp_url.empty() || ports_.responders == nullptr) return;
+  (void)ports_.responders->ask({session.path.tenant, gateway_name(session.gateway), certificate, issuer}, judges.open, OcspDesk::Ask::kWait,
+                               unix_now());
+}
+
+bool Engine::is_due(const ProvenCertificate& certificate, const Judges& judges, const Session& session, std::int64_t now) const {
+  const auto& judge = certificate.device ? judges.devices : judges.users;
+  if (judges.due || !judge || now >= certificate.facts.not_after || now > judge->lists_end()) return true;
+  return !judges.ocsp_url.empty() && ports_.responders != nullptr &&
+         ports_.responders->is_due(session.path.tenant, gateway_name(session.gateway), certificate.chain.front(), judges.open,
+                                    now);
 }
 
 Cause Engine::prove(Session& session, const sekisho_event& who, std::string_view& text) const {
@@ -499,7 +531,7 @@ Cause Engine::prove(Session& session, const sekisho_event& who, std::string_view
   const std::int64_t now = unix_now();
   Cause refused = Cause::kNone;
   for (ProvenCertificate& one : *shown) {
-    const CertificateFault fault = judge(one, judges, now);
+    const CertificateFault fault = judge(one, judges, session, OcspDesk::Ask::kNow, now);
     if (fault == CertificateFault::kNone || refused != Cause::kNone) continue;
     text = sentence_of(fault);
     refused = one.device ? Cause::kDevice : cause_of(fault);
@@ -509,7 +541,7 @@ Cause Engine::prove(Session& session, const sekisho_event& who, std::string_view
   if (refused == Cause::kNone && shown->size() == 1 && !shown->front().device && judges.devices) {
     ProvenCertificate device = shown->front();
     device.device = true;
-    if (judge(device, judges, now) == CertificateFault::kNone) shown->push_back(std::move(device));
+    if (judge(device, judges, session, OcspDesk::Ask::kNow, now) == CertificateFault::kNone) shown->push_back(std::move(device));
   }
   if (!shown->empty()) session.certificates = std::move(shown);
   return refused;
@@ -532,9 +564,8 @@ std::vector<Engine::Ending> Engine::expired(std::int64_t now) {
     if (!session || !session->certificates) continue;
     const Judges judges = judges_of(*session);
     for (ProvenCertificate one : *session->certificates) {
-      const auto& judge_of_it = one.device ? judges.devices : judges.users;
-      const bool due = judges.due || !judge_of_it || now >= one.facts.not_after || now > judge_of_it->lists_end();
-      const CertificateFault fault = due ? judge(one, judges, now) : CertificateFault::kNone;
+      const bool due = is_due(one, judges, *session, now);
+      const CertificateFault fault = due ? judge(one, judges, *session, OcspDesk::Ask::kStay, now) : CertificateFault::kNone;
       judged += due ? 1 : 0;
       if (fault == CertificateFault::kNone) continue;
       out.push_back({session->id, one.device ? Cause::kDevice : cause_of(fault), sentence_of(fault)});

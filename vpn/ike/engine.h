@@ -15,6 +15,7 @@
 #include "vpn/gateway.h"
 #include "vpn/half_open.h"
 #include "vpn/half_open_gate.h"
+#include "vpn/ocsp_desk.h"
 #include "vpn/ports.h"
 #include "vpn/session_book.h"
 
@@ -43,6 +44,7 @@ class Engine {
     Directory& directory;
     SessionObserver& observer;
     EapBackend* backend = nullptr;  ///< of gateways that accept eap-radius
+    OcspDesk* responders = nullptr; ///< of gateways with `ocsp_url`
   };
 
   /// The engine, threads running, or why not: a plugin too few or too many, a libcharon laid out otherwise.
@@ -101,14 +103,21 @@ class Engine {
   /// Who judges certificates at a gateway; immutable, replaced with it.
   struct Judges {
     std::shared_ptr<const CertificateJudge> users, devices;
+    std::string ocsp_url;  ///< empty: no responder is asked
+    bool open = false;     ///< when it says nothing that counts
     bool fresh = true;  ///< not applied to who is in
     bool due = false;   ///< being applied
   };
   using GatewayName = std::pair<std::uint32_t, std::string>;
   [[nodiscard]] Judges judges_of(const Session& session) const;
   static std::optional<std::string> make_judges(const Gateway& gateway, Judges& out);
+  /// Waits until the responder of the session's gateway, if any, has said something of a certificate.
+  void look_up(const Session& session, ByteSpan certificate, ByteSpan issuer) const;
   /// What is wrong with one that was shown; fills facts.
-  static CertificateFault judge(ProvenCertificate& certificate, const Judges& judges, std::int64_t now);
+  CertificateFault judge(ProvenCertificate& certificate, const Judges& judges, const Session& session, OcspDesk::Ask how,
+                         std::int64_t now) const;
+  /// Whether judge() may say something else than when the certificate was let in.
+  [[nodiscard]] bool is_due(const ProvenCertificate& certificate, const Judges& judges, const Session& session, std::int64_t now) const;
   /// kNone: what `who` shows is good; `session` has it from now on. Else why not, and in words.
   Cause prove(Session& session, const sekisho_event& who, std::string_view& text) const;
 

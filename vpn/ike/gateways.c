@@ -7,6 +7,7 @@
 #include <config/backend.h>
 #include <credentials/certificates/x509.h>
 #include <credentials/sets/mem_cred.h>
+#include <processing/jobs/callback_job.h>
 #include <threading/rwlock.h>
 
 #include "vpn/ike/internal.h"
@@ -477,6 +478,18 @@ static bool add_attributes(gateway_t *this, const sekisho_ike_gateway *model, se
 	return TRUE;
 }
 
+static job_requeue_t flush_chains(void *unused)
+{
+	lib->credmgr->flush_cache(lib->credmgr, CERT_ANY);
+	return JOB_REQUEUE_NONE;
+}
+
+/** Signatures that were found good are looked at anew. By a thread of charon's: one that waits for a responder may hold an entry. */
+static void forget_chains(void)
+{
+	lib->processor->queue_job(lib->processor, (job_t*)callback_job_create_with_prio(flush_chains, NULL, NULL, NULL, JOB_PRIO_HIGH));
+}
+
 /** Takes one out of its tenant's list; NULL when it is not there. */
 static gateway_t *unlink_gateway(uint32_t tenant, const char *name)
 {
@@ -528,7 +541,7 @@ bool sekisho_ike_set_gateway(const sekisho_ike_gateway *model, sekisho_ike_error
 	gateways->put(gateways, &this->tenant, this);
 	lock->unlock(lock);
 	gateway_put(old);
-	lib->credmgr->flush_cache(lib->credmgr, CERT_ANY);
+	forget_chains();
 	return TRUE;
 }
 
@@ -540,7 +553,7 @@ void sekisho_ike_remove_gateway(uint32_t tenant, const char *name)
 	old = unlink_gateway(tenant, name);
 	lock->unlock(lock);
 	gateway_put(old);
-	lib->credmgr->flush_cache(lib->credmgr, CERT_ANY);
+	forget_chains();
 }
 
 /* --- what charon asks ------------------------------------------------------------------------------------------------- */
@@ -772,10 +785,12 @@ bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool
 		lock = rwlock_create(RWLOCK_TYPE_DEFAULT);
 		charon->backends->add_backend(charon->backends, &backend);
 		lib->credmgr->add_set(lib->credmgr, &credentials);
+		lib->credmgr->add_validator(lib->credmgr, &sekisho_responder);
 		charon->attributes->add_provider(charon->attributes, &attributes);
 		return TRUE;
 	}
 	charon->attributes->remove_provider(charon->attributes, &attributes);
+	lib->credmgr->remove_validator(lib->credmgr, &sekisho_responder);
 	lib->credmgr->remove_set(lib->credmgr, &credentials);
 	charon->backends->remove_backend(charon->backends, &backend);
 	enumerator = gateways->create_enumerator(gateways);

@@ -25,8 +25,10 @@
 #include "vpn/ike/ikev1_daemon.h"
 #include "base/proto/control_vpn.pb.h"
 #include "vpn/operator_link.h"
+#include "vpn/ocsp_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/radius/backends.h"
+#include "vpn/random.h"
 #include "vpn/recorder.h"
 #include "vpn/renamed_users.h"
 #include "vpn/sandbox.h"
@@ -43,6 +45,8 @@ constexpr std::uint16_t kIkePort = 500, kNatTraversalPort = 4500;
 /// Threads that wait for RADIUS servers, of one tenant at most; and those that never do. For each that waits another may come to sleep:
 /// libcharon's, which ends a login that takes too long.
 constexpr std::size_t kWaitingPerTenant = 16, kThreadsFree = 16;
+/// Of those that may wait, one in three waits for OCSP responders; of one tenant at most so many.
+constexpr std::size_t kOcspShare = 3, kOcspPerTenant = 8;
 
 void note(const std::string& sentence) { std::fprintf(stderr, "iked: %s\n", sentence.c_str()); }
 
@@ -63,7 +67,9 @@ class Daemon {
         log_(options.run_dir + "/event.sock"),
         backends_({directory_, tunnels_, [this](std::uint64_t session) { return recorder_.sid_of(session); },
                    [this](std::uint64_t session) { return tunnels_.totals(session); }},
-                  {.waiting_per_tenant = kWaitingPerTenant, .waiting = (options.threads - kThreadsFree) / 2}),
+                  {.waiting_per_tenant = kWaitingPerTenant, .waiting = may_wait(options) - may_wait(options) / kOcspShare}),
+        responders_(random_number(), {.waiting_per_tenant = kOcspPerTenant, .waiting = may_wait(options) / kOcspShare}),
+        ocsp_(options.run_dir + "/control.sock", responders_, note),
         recorder_(directory_, tunnels_, log_, options.verbose,
                   [this](const SessionEvent& event, std::uint64_t, const std::optional<UserDirectory::Admitted>&,
                          const TunnelTotals* totals) { backends_.tell(event, totals, Clock::now()); },
@@ -73,13 +79,16 @@ class Daemon {
         plans_(options.run_dir + "/control.sock"),
         operators_(options.run_dir + "/control.sock"),
         usage_(options.usage) {}
-  ~Daemon() { backends_.stop(); }
+  ~Daemon() {
+    backends_.stop();
+    responders_.stop();
+  }
 
   /// Empty, or why not.
   std::string start(const Options& options) {
     EngineSettings settings;
     settings.threads = options.threads;
-    auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, recorder_, &backends_});
+    auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, recorder_, &backends_, &responders_});
     engine_ = std::move(made.engine);
     return made.refusal;
   }
@@ -96,6 +105,7 @@ class Daemon {
           }
         });
     backends_.turn(now);
+    ocsp_.poll(now, static_cast<std::int64_t>(std::time(nullptr)));
     for (const std::uint64_t session : backends_.take_disconnects()) end(session, Cause::kAdmin);
     for (const auto& one : backends_.take_forgeries(now)) {
       recorder_.forged(one.tenant, one.backend, one.count, one.first, one.last);
@@ -113,6 +123,13 @@ class Daemon {
   }
 
  private:
+  static std::uint64_t random_number() {
+    std::uint64_t out = 0;
+    make_random(out);
+    return out;
+  }
+  static std::size_t may_wait(const Options& options) { return (options.threads - kThreadsFree) / 2; }
+
   /// A question out of a tunnel, from the Lease it is about.
   void answer_dhcp(const Path& path, ByteSpan payload) {
     const auto request = parse_dhcp_inform(payload, path.remote.address);
@@ -273,6 +290,8 @@ class Daemon {
   TunnelClient tunnels_;
   EventLog log_;
   radius::Backends backends_;
+  OcspDesk responders_;
+  OcspLink ocsp_;
   SessionRecorder recorder_;
   PlanClient plans_;
   OperatorLink operators_;

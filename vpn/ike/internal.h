@@ -6,6 +6,7 @@
 #include <daemon.h>
 #include <library.h>
 
+#include <credentials/cert_validator.h>
 #include <eap/eap.h>
 #include <sa/keymat.h>
 
@@ -59,6 +60,9 @@ bool sekisho_gateways_register(plugin_t *plugin, plugin_feature_t *feature, bool
 /** Of the gateway of the IKE_SA at hand: the EAP methods it accepts, best first, and whether it asks for a key of RFC 8784. */
 size_t sekisho_eap_methods(eap_type_t types[SEKISHO_EAP_METHODS_MAX]);
 sekisho_ppk sekisho_ppk_wanted(void);
+
+/* responder.c: asked of each chain that charon judges */
+extern cert_validator_t sekisho_responder;
 
 /* abi_guard.c */
 bool sekisho_abi_is_right(sekisho_ike_error *error);

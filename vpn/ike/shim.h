@@ -208,11 +208,13 @@ typedef struct {
   size_t (*ppk)(void* context, const sekisho_event* who, const char* ppk_id, uint8_t* buffer, size_t capacity);
   /// Somebody who said he was `name` did not know that secret.
   void (*wrong_secret)(void* context, const sekisho_path* path, const char* name);
+  /// The client of `who` shows a certificate, by that issuer, both DER. Waits for its revocation to be known, for seconds.
+  void (*look_up)(void* context, const sekisho_event* who, sekisho_bytes certificate, sekisho_bytes issuer);
   /// Are the certificates in `who`, which libcharon has accepted, good by our own rules too? Asked before `authorize`.
   bool (*prove)(void* context, const sekisho_event* who);
   /// Who judges the peer; for a backend also a conversation with it, which ends with `forget`.
   sekisho_judge (*judge)(void* context, const sekisho_event* who, void** conversation);
-  /// Takes the peer's EAP packet (none: its identity, `who->user`) to the backend. The one callback that waits, for seconds.
+  /// Takes the peer's EAP packet (none: its identity, `who->user`) to the backend. With `look_up` the one callback that waits, for seconds.
   void (*relay)(void* context, void* conversation, const sekisho_event* who, sekisho_bytes eap, sekisho_relayed* answer);
   void (*forget)(void* context, void* conversation);
   /// May who is described by `who` come in?

@@ -213,6 +213,19 @@ TEST_F(RemoteUsers, AWrongSstpDoorIsRefusedWithItsPlace) {
   EXPECT_NE(door("accept: [mschapv2], ocsp: [\"@\"]").find("gateways[0].sstp.ocsp"), std::string::npos);
 }
 
+TEST_F(RemoteUsers, AResponderIsAnAddressInClearOfAGatewayThatIsAskedByIkeAlone) {
+  const auto gateway = [](const std::string& text) { return findings_of(with(remote(), "accept: [", text + "\n        accept: [")); };
+  const auto refused = [&](const std::string& text) { return gateway(text).find("gateways[0].ocsp") != std::string::npos; };
+  EXPECT_FALSE(refused("ocsp: { url: \"http://ocsp.example:8080/a\", without_answer: admit }"));
+  EXPECT_FALSE(refused("ocsp: { url: \"http://[2001:db8::1]/\" }"));
+  for (const char* bad : {"https://x/", "http://", "http://x:0/", "http://u@x/", "http://x/a b"}) {
+    EXPECT_TRUE(refused("ocsp: { url: \"" + std::string(bad) + "\" }")) << bad;
+  }
+  EXPECT_TRUE(refused("ocsp: { without_answer: admit }"));
+  EXPECT_TRUE(refused("ocsp: { url: \"http://x/\" }\n        sstp: { accept: [eap-tls] }"));
+  EXPECT_FALSE(refused("ocsp: { url: \"http://x/\" }\n        sstp: { accept: [mschapv2] }"));
+}
+
 TEST_F(RemoteUsers, AGroupOfEveryoneHasWhomTheConfigurationDoesNotNameAndNoSuspendedUser) {
   for (const auto& user : view().users()) EXPECT_NE(user.id, 0U);
   load(with(remote(), "pool: people, priority: 10", "pool: people, everyone: true, priority: 10"));
@@ -285,7 +298,7 @@ TEST_F(RemoteUsers, HaveDevicesThatAreRefusedWithTheirPlace) {
   const std::string key(64, 'a');
   const std::string good = with(with(remote(), "name: ken, groups: [\"情シス\"]", "name: ken, ppk_id: quantum, ppk: " + key + ", groups: [\"情シス\"]"),
       "    gateways:\n", "    device_policies: [ { name: standard } ]\n    devices:\n"
-      "      - { name: nb-1, owner: ken, certificates: [00A1b2, ff], valid_until: \"2030-01-31 22:00\" }\n"
+      "      - { name: nb-1, owner: ken, certificates: [00A1b2, ff], identifiers: [nb-1.acme.test], valid_until: \"2030-01-31 22:00\" }\n"
       "      - { name: nb-2, owner_group: \"情シス\", state: disabled }\n    gateways:\n");
   const auto expect = [&](std::string_view from, std::string_view to, std::string_view place, std::string_view sentence) {
     const std::string found = findings_of(with(good, from, to));
@@ -299,6 +312,8 @@ TEST_F(RemoteUsers, HaveDevicesThatAreRefusedWithTheirPlace) {
   expect("owner_group: \"情シス\"", "owner_group: nobody", "devices[1].owner_group", "no user group named");
   expect("[00A1b2, ff]", "[a1-b2]", "devices[0].certificates[0]", "hexadecimal");
   expect("[00A1b2, ff]", "[00A1b2, a1B2]", "devices[0].certificates[1]", "another device's");
+  expect("[nb-1.acme.test]", "[NB-1.acme.test, nb-1.ACME.test]", "devices[0].identifiers[1]", "another device's");
+  expect("[nb-1.acme.test]", "[\"\"]", "devices[0].identifiers[0]", "1 to 255");
   expect("2030-01-31 22:00", "tomorrow", "devices[0].valid_until", "not a time");
   expect("name: nb-2", "name: nb-1", "devices[1].name", "used twice");
   expect("pool: people, priority: 5", "pool: people, device_policy: strict, priority: 5", "user_groups[1].device_policy", "no device policy named");

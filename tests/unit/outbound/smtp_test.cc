@@ -99,6 +99,10 @@ TEST(HttpsTarget, IsHostPortAndPathAndNothingElse) {
   EXPECT_EQ(parse_https("https://x")->path, "/");
   EXPECT_EQ(parse_https("https://x?y")->path, "/?y");
   EXPECT_EQ(parse_https("https://x")->port, 443);
+  EXPECT_EQ(parse_http("http://x")->port, 80);
+  EXPECT_EQ(parse_http("http://x:8080/a")->port, 8080);
+  EXPECT_FALSE(parse_http("https://x"));
+  EXPECT_FALSE(parse_https("http://x"));
   EXPECT_EQ(parse_https("https://[2001:db8::1]:1/")->host, "2001:db8::1");
   for (const char* bad : {"http://x", "https://", "https:///x", "https://u@x/", "https://x:0/", "https://x:65536/", "https://x:/", "https://x:1a/",
                           "https://x/ y", "https://x/\r\nHost: y", "https://[::1", "https://[x]/", "https://x/#y", "https://[::1]8/", "https://a b/"}) {

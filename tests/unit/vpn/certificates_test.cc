@@ -368,8 +368,18 @@ TEST(Certificates, AJudgeIsAskedByManyAtOnce) {
   for (auto& one : threads) one.join();
 }
 
+TEST(Certificates, AlternativeNamesAreToldWithoutCase) {
+  const Made root = make(authority("root"));
+  Wish wish;
+  wish.names = "email:Alice@example.test,DNS:NB-1.example.test,URI:urn:device:7,otherName:msUPN;UTF8:Alice@CORP,IP:192.0.2.1";
+  const std::vector<std::vector<std::uint8_t>> chain{make(wish, &root).der()};
+  const auto verdict = CertificateJudge::make({.cas = {root.pem()}, .lists = {}}).judge->judge(chain, kNow);
+  EXPECT_EQ(verdict.fault, CertificateFault::kNone);
+  EXPECT_EQ(verdict.facts.names, (std::vector<std::string>{"alice@example.test", "nb-1.example.test", "urn:device:7", "alice@corp"}));
+}
+
 TEST(Certificates, EachFaultHasACauseAndASentence) {
-  for (int i = 1; i <= static_cast<int>(CertificateFault::kListStale); ++i) {
+  for (int i = 1; i <= static_cast<int>(CertificateFault::kUnknownToCa); ++i) {
     EXPECT_NE(cause_of(static_cast<CertificateFault>(i)), Cause::kNone);
     EXPECT_NE(sentence_of(static_cast<CertificateFault>(i)), "");
   }

@@ -559,6 +559,26 @@ TEST_F(DirectoryTestDevices, ADeviceOfTheUserOrOfHisGroupWillDoAndNoOther) {
   expect(with("bob", "a1", kGlobex), Result::kSkipped, Why::kNone, "", Cause::kNone);  // another tenant's register, and no policy
 }
 
+TEST_F(DirectoryTestDevices, ADeviceIsKnownByANameItsCertificatesSayWhateverTheirNumber) {
+  const auto named = [&](std::string_view serial, std::vector<std::string> names, std::uint32_t tenant = kAcme) {
+    Session out = with("alice", serial, tenant);
+    auto shown = *out.certificates;
+    shown[0].facts.names = std::move(names);
+    out.certificates = std::make_shared<ProvenCertificates>(shown);
+    return out;
+  };
+  device("nb-7", "alice", "", "a7").add_identifiers("NB-7.acme.test");
+  apply();
+  expect(named("ff", {"alice@acme.test", "nb-7.acme.test"}), Result::kOk, Why::kNone, "nb-7", Cause::kNone);
+  expect(named("fe", {"nb-7.acme.test"}), Result::kOk, Why::kNone, "nb-7", Cause::kNone);
+  expect(named("ff", {"nb-77.acme.test"}), Result::kFail, Why::kUnregistered, "", Cause::kDevice);
+  expect(named("ff", {}), Result::kFail, Why::kUnregistered, "", Cause::kDevice);
+  expect(named("a1", {"nb-7.acme.test"}), Result::kOk, Why::kNone, "nb-1", Cause::kNone);  // the very certificate says more
+  acme().mutable_devices()->rbegin()->set_state(ipc::VpnDevice::DISABLED);
+  apply();
+  expect(named("ff", {"nb-7.acme.test"}), Result::kFail, Why::kDisabled, "nb-7", Cause::kDevice);
+}
+
 TEST_F(DirectoryTestDevices, ADeviceNobodyRegisteredWillDoWhereThePolicySaysSo) {
   acme().mutable_device_policies(0)->set_allow_unknown(true);
   apply();
