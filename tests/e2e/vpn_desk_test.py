@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A help desk at work over the API: it sees who is in, ends a session, lets in who was shut out; and who may not is refused. What the client saw
+decides, then the vpn log and the log of acts must agree."""
+
+import pytest
+from lab.api import Api, Refused, invite
+from lab.lab import Lab
+from lab.system import wait_until
+
+from ike_world import Pki
+from sstp_client import SstpError
+from sstp_test import GATEWAYS, SERVICE_CODES, WEB, Site, curl
+
+ACME, GLOBEX = SERVICE_CODES["acme"], SERVICE_CODES["globex"]
+PASSWORD = "correct horse battery 7"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("desk")
+    pki = Pki(folder)
+    for tenant in GATEWAYS:
+        pki.ca(tenant, "ecdsa")
+        pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
+    with Lab(keying=("tunneld",)) as lab:
+        made = Site(lab, pki, folder)
+        made.commit()
+        portal = lab.root / "out" / "portal"
+        portal.mkdir()
+        (portal / "index.html").write_text("<!doctype html><title>portal</title>")
+        lab.appliance.start_management(portal)
+        yield made
+        assert lab.appliance.status()["conservation violations"] == "0"
+
+
+_people = {}
+
+
+def person(site, name, role):
+    """A browser in which `name` is signed in; made once."""
+    if name not in _people:
+        lab = site.lab
+        api = Api(*lab.appliance.portal, lab.root / "out" / "portal.crt", lab.topology.office)
+        api.welcome(invite(lab.appliance, name, role), PASSWORD)
+        _people[name] = api
+    return _people[name]
+
+
+def seen(api, tenant=ACME):
+    """Remote sessions as the page shows them: one dictionary of cells each."""
+    return [row["cells"] for row in api.get(f"/tenants/{tenant}/vpn/sessions")["rows"]]
+
+
+def test_a_session_is_seen_and_ended_and_the_records_say_by_whom(site):
+    desk, reader, theirs = person(site, f"desk@{ACME}", "user"), person(site, f"reader@{ACME}", "read"), person(site, f"desk@{GLOBEX}", "user")
+    with site.client("alice", tun="sstp1") as alice, site.client("bob", tun="sstp2") as bob:
+        up = site.expect("up", user="alice")
+        row, = [one for one in seen(desk) if one["user"] == "alice"]
+        assert (row["vpn_sid"], row["ip4"]) == (up["vpn_sid"], alice.address)
+        assert seen(reader) == seen(desk) and seen(theirs, GLOBEX) == []
+        with pytest.raises(Refused, match="denied"):
+            reader.post(f"/tenants/{ACME}/vpn/disconnect", {"user": "alice"})
+        with pytest.raises(Refused, match="no session"):  # of another tenant
+            theirs.post(f"/tenants/{GLOBEX}/vpn/disconnect", {"user": up["vpn_sid"]})
+        assert curl(site, WEB)[0] == 0 and not alice.done.is_set()
+
+        assert desk.post(f"/tenants/{ACME}/vpn/disconnect", {"user": "alice"})["count"] == 1
+        wait_until(alice.done.is_set, 20, "the client hearing of its end")
+        assert site.expect("down", seconds=20, user="alice", vpn_sid=up["vpn_sid"])["cause"] == "admin"
+        assert [one["user"] for one in seen(desk)] == ["bob"] and not bob.done.is_set()
+        sid = seen(desk)[0]["vpn_sid"]
+        assert desk.post(f"/tenants/{ACME}/vpn/disconnect", {"user": sid})["count"] == 1, "by its number"
+        wait_until(bob.done.is_set, 20, "the other client hearing of its end")
+    acts = person(site, f"owner@{ACME}", "owner").get(f"/tenants/{ACME}/audit")["entries"]
+    told = {(one["actor"], one["result"]) for one in acts if one["operation"] == "Disconnect"}
+    assert {(f"desk@{ACME}", "ok"), (f"reader@{ACME}", "denied")} <= told
+
+
+def test_who_was_shut_out_is_let_in_again(site):
+    desk, reader = person(site, f"desk@{ACME}", "user"), person(site, f"reader@{ACME}", "read")
+    for _ in range(5):
+        with pytest.raises(SstpError):
+            site.client("carol", password="guess").connect().login()
+    with pytest.raises(SstpError):
+        site.client("carol").connect().login()
+    wait_until(lambda: any("shut out" in one.get("msg", "") for one in site.lab.appliance.records(ACME)), 20, "the lockout in the log", every=0.2)
+    with pytest.raises(Refused, match="denied"):
+        reader.post(f"/tenants/{ACME}/vpn/unlock", {"user": "carol"})
+    with pytest.raises(SstpError):
+        site.client("carol").connect().login()
+    assert desk.post(f"/tenants/{ACME}/vpn/unlock", {"user": "carol"})["count"] == 1
+    site.client("carol").connect().login().close()
+    site.expect("up", seconds=20, user="carol")
