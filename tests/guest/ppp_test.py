@@ -117,17 +117,18 @@ def test_pppd_comes_in_by(site, guest, methods, words):
     assert "down  the peer ended it" in site.said()
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_eap_tls(site, guest, version):
-    """With MPPE by its keys. pppd 2.4.9 answers RFC 9190's last word without a type."""
+@pytest.mark.parametrize(("version", "mppe"), [("1.2", ["mppe"]), ("1.3", [])])
+def test_eap_tls(site, guest, version, mppe):
+    """With MPPE by the keys of TLS 1.2. Of TLS 1.3 pppd 2.4.9 knows a draft: it waits for a ticket, and its keys are others than RFC 9190's."""
     pki = Pki(site.folder)
     pki.ca("acme", "ecdsa")
     pki.certificate("gw-acme", "ecdsa", "acme", "DNS:gw.acme.test")
     pki.certificate("alice", "ecdsa", "acme", "email:alice@example.test")
     for name in ("acme.pem", "alice.pem", "alice.key"):
         (guest.folder / name).write_text(pki.path(name).read_text())
-    site.start("eap-tls", f"tls={pki.path('gw-acme.pem')},{pki.path('gw-acme.key')},{pki.path('acme.pem')}", "mppe")
-    up, log = dial(site, guest, "ca /job/acme.pem cert /job/alice.pem key /job/alice.key max-tls-version {version} require-mppe-128".format(version=version))
+    site.start("eap-tls", f"tls={pki.path('gw-acme.pem')},{pki.path('gw-acme.key')},{pki.path('acme.pem')}", *mppe)
+    up, log = dial(site, guest, "ca /job/acme.pem cert /job/alice.pem key /job/alice.key max-tls-version {version} {mppe}".format(
+        version=version, mppe="require-mppe-128" if mppe else "nomppe"))
     assert up, site.said() + guest.run(f"cat {log}")[1]
     assert "CHAIN " in site.said()
     status, said = guest.run(f"ping -c 3 -i 0.2 -W 3 {INNER}", 20)

@@ -56,7 +56,8 @@ std::shared_ptr<const EapTlsContext> EapTlsContext::make(const std::string& chai
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);  // who comes again proves himself again
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  SSL_CTX_set_num_tickets(context, 0);
+  // pppd 2.4.9 is done with TLS 1.3 when it has a ticket. Ours opens nothing: no session is kept that it could name.
+  SSL_CTX_set_num_tickets(context, 1);
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, take_any);
   const Held<BIO> bio = reader_of(key);
   const Held<EVP_PKEY> held(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));

@@ -110,6 +110,10 @@ class TlsPeer {
     SSL_export_keying_material(ssl_, out.data(), out.size(), label.data(), label.size(), tls13 ? &type : nullptr, tls13 ? 1 : 0, tls13 ? 1 : 0);
     return out;
   }
+  /// What it may come again by; the caller frees it.
+  [[nodiscard]] SSL_SESSION* ticket() const { return SSL_get1_session(ssl_); }
+  void come_by(SSL_SESSION* ticket) { SSL_set_session(ssl_, ticket); }
+  [[nodiscard]] bool came_by_ticket() const { return SSL_session_reused(ssl_) != 0; }
   bool commitment = false;
   std::size_t fragments = 0;
 
@@ -217,6 +221,25 @@ TEST(PppEap, TheLastWordOfTls13MayBeAcknowledgedWithoutATypeAndNothingElse) {  /
   EXPECT_FALSE(early.finished());
   EXPECT_EQ(other.end, 0);
   EXPECT_FALSE(other.session->up(Family::kIpv4));
+}
+
+TEST(PppEap, TheTicketOfTls13ComesForOldPeersAndOpensNothing) {  // pppd 2.4.9 waits for one
+  const Identity ca("ca"), gateway("gw", &ca), hana("hana", &ca);
+  EapWorld world;
+  world.tls = EapTlsContext::make(gateway.pem(false), gateway.pem(true), {ca.pem(false)});
+  TlsPeer peer(&hana, ca, TLS1_3_VERSION, 1300);
+  world.connect_tls(peer);
+  SSL_SESSION* ticket = peer.ticket();
+  ASSERT_EQ(SSL_SESSION_is_resumable(ticket), 1);
+  EapWorld again;
+  again.tls = world.tls;
+  TlsPeer second(&hana, ca, TLS1_3_VERSION, 1300);
+  second.come_by(ticket);
+  again.connect_tls(second);
+  EXPECT_FALSE(second.came_by_ticket());
+  EXPECT_EQ(again.end, 3);
+  EXPECT_FALSE(again.owner.chain.empty()) << "the certificate is shown again";
+  SSL_SESSION_free(ticket);
 }
 
 TEST(PppEap, WhoeverIsAskedMayStillSayNo) {
