@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from lab import story
+from lab.api import Api, Refused
 from lab.lab import NOTES, Lab
-from lab.system import wait_until
+from lab.portal import portal_files
+from lab.system import run, wait_until
 from lab.topology import sweep
 
 TREE = Path(__file__).resolve().parents[2]
@@ -90,3 +93,51 @@ def _command_lines():
             yield path.read_text(errors="replace")
         except OSError:
             continue  # ended meanwhile
+
+
+@pytest.fixture
+def own_network():
+    """A network of its own for the demo's portal, which is for this machine's browser."""
+    name = f"sekisho-story-{os.getpid()}"
+    run(["ip", "netns", "add", name])
+    run(["ip", "-n", name, "link", "set", "lo", "up"])
+    yield name
+    run(["ip", "netns", "del", name])
+
+
+def test_what_the_demo_prints_is_a_portal_one_can_sign_in_to(own_network, tmp_path):
+    if not portal_files():
+        pytest.skip("the portal is not built")
+    said = tmp_path / "said.txt"
+    with said.open("wb") as out:
+        demo = subprocess.Popen(["nsenter", f"--net=/run/netns/{own_network}", sys.executable, str(TREE / "board/demo"), "--port", "0"],
+                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "ONCE": ""})
+    try:
+        text = wait_until(lambda: demo.poll() is not None or ("Each link works once" in (now := said.read_text()) and now), 180, "the portal's links", every=0.5)
+        assert demo.poll() is None, said.read_text()[-2000:]
+        assert re.search(r"^\d+ things happened; \d+ as they should, 0 not\.$", text, re.M)
+        address, port = re.search(r"The portal is open: https://([\d.]+):(\d+) ", text).groups()
+        (link,) = re.findall(rf"https://{address}:{port}/#/welcome/(\S+)   acme's owner", text)
+        certificate, = {folder / "out" / "portal.crt" for folder in _folders(demo) if (folder / "out" / "portal.crt").exists()}
+        api = Api(address, int(port), certificate, own_network)
+        status, headers, page = api.raw("GET", "/")
+        assert status == 200 and headers["Content-Type"].startswith("text/html") and page == (portal_files() / "index.html").read_bytes()
+
+        assert api.welcome(link, "correct horse battery 7")["must"] == ""
+        assert api.get("/me")["account"] == "owner@acm00000001"
+        with pytest.raises(Refused, match="unauthenticated"):
+            Api(address, int(port), certificate, own_network).post("/login/link", {"link": link})
+
+        def matched():  # of the rule that the office's pages pass by
+            rows = api.get("/tenants/acm00000001/rules")["rows"]
+            return next(int(row["cells"]["packets"]) for row in rows if row["cells"]["name"] == "web for the office")
+
+        before = matched()
+        wait_until(lambda: matched() > before, 30, "the rule's counter moving: the hosts keep talking", every=0.5)
+        api.post("/logout")
+        with pytest.raises(Refused, match="unauthenticated"):
+            api.get("/me")
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        demo.wait(120)
+    assert not _mine(demo)
