@@ -598,6 +598,7 @@ TEST(VaultPressure, GivesUpTheLeastFirst) {
   EXPECT_EQ(pressure_for(11, 100, Pressure::kCommStarts), Pressure::kCommStarts) << "not at once back";
   EXPECT_EQ(pressure_for(12, 100, Pressure::kCommStarts), Pressure::kWarning);
   EXPECT_EQ(pressure_for(3, 100, Pressure::kNone), Pressure::kAcl);
+  EXPECT_EQ(pressure_for(1, 100, Pressure::kNone), Pressure::kFull);
   LogEntry start = comm_entry(), drop = comm_entry(), vpn = make_entry(LogKind::kVpn), deny = make_entry(LogKind::kAcl);
   std::get<CommFields>(drop.body).phase = CommPhase::kDrop;
   std::get<AclFields>(deny.body).phase = AclPhase::kDeny;
@@ -606,6 +607,8 @@ TEST(VaultPressure, GivesUpTheLeastFirst) {
   EXPECT_TRUE(takes(Pressure::kCommEnds, drop));
   EXPECT_FALSE(takes(Pressure::kCommDrops, drop));
   EXPECT_TRUE(takes(Pressure::kAcl, deny));
+  EXPECT_FALSE(takes(Pressure::kFull, deny));
+  EXPECT_TRUE(takes(Pressure::kFull, make_entry(LogKind::kAudit)));
   EXPECT_TRUE(takes(Pressure::kAcl, vpn));
 }
 
