@@ -61,7 +61,8 @@ std::optional<Day> parse_day(std::string_view text) {
 
 bool clock_in_step() {
   timex state{};
-  return ::adjtimex(&state) != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
+  const int said = ::adjtimex(&state);  // -1: nobody knows
+  return said >= 0 && said != TIME_ERROR && (state.status & STA_UNSYNC) == 0;
 }
 
 std::optional<Day> ClockGuard::day() const {

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "base/proto/control_log.pb.h"
 #include "control/access/api_keys.h"
 #include "control/access/approvals.h"
 #include "control/api/call.h"
@@ -47,6 +48,8 @@ class ApiService {
   Result<void> forget(const std::string& tenant, bool whole);
   /// A request with an ApiCall.
   void handle(ControlRequest request, ControlServer::Reply reply);
+  /// The level of the log's disk has changed: once in every operation log and to the targets of `log_loss`.
+  void tell_of_log_disk(const ipc::LogWatched& now, const std::string& before);
   /// A request with DeliveryWork, from who sends messages.
   void exchange(const ControlRequest& request, ControlServer::Reply& reply);
   /// A request with a LocalAccount, from somebody who may ask controld anything.

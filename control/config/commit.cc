@@ -102,6 +102,9 @@ std::string Committer::why_not(const CommitRequest& request, Origin origin) {
   if (origin == Origin::kDocument && *running && !(*running)->confirmed) {
     return number_text((*running)->number) + " waits for confirmation: confirm it or roll back first";
   }
+  if (origin == Origin::kDocument && environment_.refuse) {
+    if (std::string why = environment_.refuse(request); !why.empty()) return why;
+  }
   if (request.confirm_seconds > kConfirmSecondsMax) return "a commit waits at most seven days for its confirmation";
   if (find_bad_text(request.comment) != std::string::npos || count_characters(request.comment) > kCommentCharactersMax) {
     return "a comment is at most 256 characters of text";

@@ -69,6 +69,8 @@ class Committer {
     std::function<void(Step)> at_step;                 ///< may be empty
     /// Takes out what may not be in force any more, whatever a document says; returns why, empty when there was nothing.
     std::function<std::string(model::Configuration&)> amend = {};  ///< may be empty
+    /// Why no new document is taken now; empty: it is. A rollback is never asked about.
+    std::function<std::string(const CommitRequest&)> refuse = {};  ///< may be empty
   };
   using Done = std::function<void(CommitAnswer)>;
 

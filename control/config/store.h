@@ -45,6 +45,7 @@ enum class RecordKind : std::uint8_t {
   kApproval,
   kDelivery,
   kEndedDocument,  ///< what the owner of an ended contract may still read, by service code
+  kLogPressure,    ///< the level of the log's disk that people were told of last
   kPurged,         ///< empty; by the id of an erasure that was carried out in this store
 };
 

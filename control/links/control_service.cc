@@ -149,7 +149,13 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
             .ask = [this](ControlRequest request, ControlServer::Reply reply) { handle(std::move(request), std::move(reply)); },
             .now = [&committer] { return committer.now(); },
             .audit = &audit_,
-            .erasures = &erasure_.erasures()}) {}
+            .erasures = &erasure_.erasures()}),
+      log_watch_(io, store, export_socket_,
+                 {.in_force = [this] {
+                    const Running* now = running();
+                    return now == nullptr ? InForce() : InForce{now->revision, &now->model};
+                  },
+                  .tell = [this](const ipc::LogWatched& now, const std::string& before) { api_.tell_of_log_disk(now, before); }}) {}
 
 ControlService::~ControlService() = default;
 
@@ -158,7 +164,13 @@ Result<void> ControlService::start() {
   SEKISHO_CHECK_OK(api_.start());
   SEKISHO_CHECK_OK(erasure_.start());
   running_.reset();  // it was read before anybody knew what has ended
+  log_watch_.start();
   return {};
+}
+
+std::string ControlService::why_no_commit(const CommitRequest& request) const {
+  if (!log_watch_.full() || request.author == "controld") return {};
+  return "the log's disk is full: no configuration is taken until there is room (log status)";
 }
 
 void ControlService::handle(ControlRequest request, ControlServer::Reply reply) {

@@ -16,6 +16,7 @@
 #include "control/links/dataplane_link.h"
 #include "control/links/erasure_service.h"
 #include "control/links/explain_service.h"
+#include "control/links/log_watch.h"
 #include "control/links/responder_desk.h"
 #include "control/links/vpn_link.h"
 
@@ -35,7 +36,10 @@ class ControlService {
   Result<void> start();
   /// Takes out of a configuration what has ended; returns why.
   [[nodiscard]] std::string amend(model::Configuration& configuration) { return erasure_.erasures().amend(configuration); }
+  /// Nobody's document is taken while what is done with it could not be seen afterwards; controld's own ends of contracts are.
+  [[nodiscard]] std::string why_no_commit(const CommitRequest& request) const;
   void stop() {
+    log_watch_.stop();
     audit_.stop();
     erasure_.stop();
     api_.stop();
@@ -87,6 +91,7 @@ class ControlService {
   ResponderDesk responders_;
   ErasureService erasure_;
   ApiService api_;
+  LogWatch log_watch_;
   std::unique_ptr<Running> running_;
 };
 

@@ -31,7 +31,6 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kPlanEvery = 1s, kIdle = 500ms, kTemplatesEvery = 60s, kGood = 30s;
 constexpr std::uint32_t kRecordsMax = 2048;
 constexpr std::size_t kPostBytesMax = 1U << 20, kDatagramBytesMax = 1400, kStreamMessageBytesMax = 16U << 10;
-constexpr int kNamesAtOnce = 200;
 constexpr unsigned kSecondsOfDoubtMax = 6;
 
 std::uint16_t port_of(const LogExport& what) {
@@ -73,12 +72,6 @@ std::uint64_t count_records(const ipc::LogExportBatch& batch) {
   std::uint64_t out = 0;
   for (const auto& group : batch.records()) out += static_cast<std::uint64_t>(group.rows_size());
   return out;
-}
-
-std::string_view word_of_type(int type) {
-  constexpr std::array<LogKind, 7> kKinds{LogKind::kComm,    LogKind::kSec,   LogKind::kVpn, LogKind::kAcl,
-                                          LogKind::kDevauth, LogKind::kAudit, LogKind::kLoss};
-  return text_of(kKinds.at(static_cast<std::size_t>(type)));
 }
 
 std::string_view word_of_kind(LogExport::Kind kind) {
@@ -147,12 +140,8 @@ void Exporter::stop() {
 asio::awaitable<void> Exporter::follow_plan() {
   while (!stopped_) {
     const bool fresh = co_await fetch_plan();
-    if (fresh) announced_ = false;
-    if (!announced_ && plan_.generation() != 0) {
-      announced_ = co_await announce();
-      if (announced_ && !stopped_) take_plan();
-    }
     if (stopped_) co_return;
+    if (fresh) take_plan();
     timer_.expires_after(kPlanEvery);
     (void)co_await timer_.async_wait(kTuple);
   }
@@ -168,23 +157,6 @@ asio::awaitable<bool> Exporter::fetch_plan() {
   ipc::ExportPlan plan;
   if (!plan.ParseFromString(answer->blob)) co_return false;
   plan_ = std::move(plan);
-  co_return true;
-}
-
-asio::awaitable<bool> Exporter::announce() {
-  for (int next = 0; next == 0 || next < plan_.targets_size(); next += kNamesAtOnce) {
-    ipc::ToLog question;
-    auto& set = *question.mutable_set_exports();
-    const int end = std::min(next + kNamesAtOnce, plan_.targets_size());
-    for (int i = next; i < end; ++i) {
-      auto& name = *set.add_targets();
-      name.set_owner(plan_.targets(i).owner()), name.set_name(plan_.targets(i).what().name());
-    }
-    set.set_more(end < plan_.targets_size());
-    const auto answer = co_await log_.ask(question.SerializeAsString());
-    ipc::FromLog said;
-    if (!answer || !said.ParseFromString(answer->bytes) || !said.exports_set().ok()) co_return false;
-  }
   co_return true;
 }
 
@@ -253,11 +225,6 @@ asio::awaitable<bool> Exporter::ask(WorkerPtr worker, ipc::LogExportBatch& out) 
   auto& read = *question.mutable_read_export();
   const LogExport& what = worker->what();
   read.set_owner(worker->target.owner()), read.set_name(what.name());
-  if (what.kind() == LogExport::IPFIX) read.add_types("comm");
-  for (const int type : what.types()) {
-    if (what.kind() != LogExport::IPFIX) read.add_types(std::string(word_of_type(type)));
-  }
-  *read.mutable_service_codes() = what.tenants();
   read.set_restart(worker->restart);
   read.set_acknowledged(worker->acknowledged);
   read.set_records_max(worker->status.up() ? kRecordsMax : 0);
@@ -272,7 +239,6 @@ asio::awaitable<bool> Exporter::ask(WorkerPtr worker, ipc::LogExportBatch& out) 
   }
   worker->acknowledged = 0;
   worker->restart = out.restart();
-  if (out.restart()) announced_ = false;
   co_return true;
 }
 

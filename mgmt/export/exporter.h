@@ -45,7 +45,6 @@ class Exporter {
 
   boost::asio::awaitable<void> follow_plan();
   boost::asio::awaitable<bool> fetch_plan();
-  boost::asio::awaitable<bool> announce();
   void take_plan();
   boost::asio::awaitable<void> serve(WorkerPtr worker);
   boost::asio::awaitable<std::string> session(WorkerPtr worker);
@@ -63,7 +62,7 @@ class Exporter {
   Caller control_, log_;
   boost::asio::steady_timer timer_;
   ipc::ExportPlan plan_;
-  bool announced_ = false, stopped_ = false;
+  bool stopped_ = false;
   std::map<Key, WorkerPtr> workers_;
   std::minstd_rand random_;
 };

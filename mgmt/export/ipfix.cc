@@ -12,6 +12,7 @@ constexpr std::uint16_t kVersion = 10, kTemplateSet = 2, kTemplateV4 = 256, kTem
 constexpr std::uint32_t kReverse = 29305, kOurs = 32473;  // RFC 5103; RFC 5612
 constexpr std::size_t kHeadBytes = 16, kSetHeadBytes = 4, kServiceCodeBytes = 11;
 constexpr std::uint64_t kMillisecond = 1'000'000;
+constexpr std::uint8_t kTrue = 1, kFalse = 2;  // RFC 7011 6.1.5
 
 struct Element {
   std::uint16_t id, bytes;
@@ -20,7 +21,7 @@ struct Element {
 
 // Record::append() writes in this order. The address fields' ids and lengths are the family's.
 constexpr std::size_t kAddressBytesV4 = 4, kAddressBytesV6 = 16;
-constexpr std::array<Element, 30> elements_of(bool v6) {
+constexpr std::array<Element, 31> elements_of(bool v6) {
   const auto address = static_cast<std::uint16_t>(v6 ? kAddressBytesV6 : kAddressBytesV4);
   const auto pick = [v6](std::uint16_t four, std::uint16_t six) { return v6 ? six : four; };
   return {{{152, 8}, {153, 8},                                         // flow start, end: milliseconds
@@ -35,7 +36,8 @@ constexpr std::array<Element, 30> elements_of(bool v6) {
            {56, 6}, {80, 6},                                           // MACs
            {61, 1},                                                    // direction
            {1, 8, kOurs}, {2, kServiceCodeBytes, kOurs}, {3, 16, kOurs}, {4, 16, kOurs},
-           {231, 8}, {232, 8}}};                                       // initiator's and responder's octets
+           {231, 8}, {232, 8},                                         // initiator's and responder's octets
+           {5, 1, kOurs}}};                                            // time_synced
 }
 
 void put(std::string& out, std::uint64_t value, std::size_t bytes) {
@@ -122,6 +124,7 @@ std::string record_of(const LogEntry& entry, const CommFields& comm, std::size_t
   put(out, entry.eid.bytes, 16);
   put(out, comm.rule_id.bytes, 16);
   put(out, octets, 8), put(out, octets_back, 8);
+  put(out, entry.time_synced ? (*entry.time_synced ? kTrue : kFalse) : 0U, 1);
   return out;
 }
 

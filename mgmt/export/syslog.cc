@@ -38,7 +38,14 @@ void append_syslog(std::string& out, const LogEntry& entry, Audience audience) {
     append_parameter(line, "host", host);
   }
   if (audience == Audience::kProvider && entry.core) append_parameter(line, "core", std::to_string(*entry.core));
-  line += "] ";
+  line += ']';
+  if (entry.time_synced) {  // RFC 5424 7.1
+    line += "[timeQuality";
+    append_parameter(line, "tzKnown", "1");
+    append_parameter(line, "isSynced", *entry.time_synced ? "1" : "0");
+    line += ']';
+  }
+  line += ' ';
   append_json_body(line, entry, audience);
   out += std::to_string(line.size()) + ' ' + line;
 }

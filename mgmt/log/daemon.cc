@@ -72,6 +72,7 @@ class Daemon final : public LogDaemon {
     if (::mkdir(log_dir_.c_str(), 0750) != 0 && errno != EEXIST) {
       return Error{ErrorCode::kUnavailable, ErrorSite::kOs, static_cast<std::uint32_t>(errno)};
     }
+    journal_.set_time_synced(clock_in_step());
     SEKISHO_CHECK_OK(take_over());
     SEKISHO_CHECK_OK(erasures_.open(wall_clock()));
     const auto days = [kept = options.days_kept](const StreamName&) { return kept; };
@@ -82,6 +83,7 @@ class Daemon final : public LogDaemon {
     questions_.set_exports(&collectors_);
     journal_.set_gate([this](const LogEntry& entry) { return takes(pressure_, entry); });
     load_names();
+    look_at_disk();
     SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, questions_, note));
     exports_->admit_exporters(options.exporter_uids);
     SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", options.event_uids, store_, journal_,
@@ -164,6 +166,7 @@ class Daemon final : public LogDaemon {
     const auto now = Clock::now();
     if (now >= next_sync_) {
       next_sync_ = now + kSyncInterval;
+      journal_.set_time_synced(clock_in_step());
       journal_.retry(wall_clock());
       store_.seal_hours(wall_clock());
       settle();

@@ -263,6 +263,7 @@ struct LogEntry {
   std::uint8_t sev = 6;
   std::string host;                                      ///< provider only
   std::optional<std::uint16_t> core;                     ///< provider only
+  std::optional<bool> time_synced;  ///< whether the clock agreed with an outer source when this got its number; nothing: not known
   /// The alternative that `type` names.
   std::variant<CommFields, SecFields, LossFields, VpnFields, AclFields, DevauthFields, AuditFields> body;
   bool operator==(const LogEntry&) const = default;

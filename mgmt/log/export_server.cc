@@ -213,7 +213,7 @@ bool ExportServer::serve(const std::shared_ptr<Peer>& peer) {
   if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
   ipc::ToLog request;
   const bool whole = request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()));
-  if (peer->exporter && !(whole && (request.has_read_export() || request.has_set_exports()))) return false;
+  if (peer->exporter && !(whole && request.has_read_export())) return false;
   if (whole && !request.has_open_stream()) {
     questions_.ask(request, [this, waiting = std::weak_ptr<Peer>(peer)](const ipc::FromLog& out, const Fd& fd) {
       const auto there = waiting.lock();

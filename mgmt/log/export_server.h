@@ -35,7 +35,7 @@ class ExportServer {
   ExportServer(const ExportServer&) = delete;
   ExportServer& operator=(const ExportServer&) = delete;
 
-  /// Besides those allowed: may read for collectors (ReadLogExport, SetLogExports), and ask nothing else.
+  /// Besides those allowed: may read for collectors that others have named (ReadLogExport), and ask nothing else.
   void admit_exporters(std::set<uid_t> uids) { exporters_ = std::move(uids); }
   /// Records were appended: followers go on.
   void wake();

@@ -148,6 +148,7 @@ void for_each_field(Entry& entry, Visitor& visit) {
   visit(Field{"host", 64, FieldClass::kProvider}, entry.host);
   visit(Field{"core", 0, FieldClass::kProvider}, entry.core);
   std::visit([&visit](auto& body) { for_each_field_of(body, visit); }, entry.body);
+  visit(Field{"time_synced", 0, FieldClass::kTenant, true}, entry.time_synced);
 }
 
 }  // namespace sekisho::mgmt

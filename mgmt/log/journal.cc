@@ -124,6 +124,7 @@ Result<void> Journal::recover(const Key& key, State& state) {
 void Journal::stamp(LogEntry& entry, State& state, Timestamp now) {
   if (entry.eid == Uuid{}) entry.eid = make_uuid_v7(std::min(entry.ts, now), random_());
   entry.ts = std::max(std::min(entry.ts, now), state.last);
+  entry.time_synced = time_synced_;
   state.last = entry.ts;
   state.rev = entry.rev;
 }

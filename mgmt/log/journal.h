@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "mgmt/log/store.h"
@@ -31,6 +32,8 @@ class Journal {
   /// Tenants that are gone for good: what still comes of them is dropped without a trace.
   using Over = std::function<bool(const std::string& service_code)>;
   void set_over(Over over) { over_ = std::move(over); }
+  /// Whether the clock agrees with an outer source: every record says how that was when it got its number.
+  void set_time_synced(bool synced) { time_synced_ = synced; }
   /// Tries again to store the loss records that the store refused.
   void retry(Timestamp now);
   /// Stores a loss of one collector's (export_name): the log itself has all. False: the store refuses, and nothing was said.
@@ -76,6 +79,7 @@ class Journal {
   Gate gate_;
   Over over_;
   std::map<Key, State> states_;
+  std::optional<bool> time_synced_;
   std::uint64_t stored_ = 0, refused_ = 0;
   std::optional<Error> trouble_;
 };

@@ -13,14 +13,14 @@ namespace {
 
 constexpr std::uint64_t kTenMinutes = 600'000'000'000, kPercent = 100;
 constexpr auto kFreeBelow =
-    std::to_array<std::uint64_t>({15, 10, 8, 6, 4});  ///< percent, of each level from kWarning on
+    std::to_array<std::uint64_t>({15, 10, 8, 6, 4, 2});  ///< percent, of each level from kWarning on
 constexpr std::uint64_t kRelax = 2;
 
 }  // namespace
 
 std::string_view text_of_pressure(Pressure pressure) {
   constexpr auto kNames =
-      std::to_array<std::string_view>({"none", "warning", "comm_starts", "comm_ends", "comm", "acl"});
+      std::to_array<std::string_view>({"none", "warning", "comm_starts", "comm_ends", "comm", "acl", "full"});
   return kNames.at(static_cast<std::size_t>(pressure));
 }
 
@@ -43,7 +43,7 @@ bool takes(Pressure pressure, const LogEntry& entry) {
                                                         : Pressure::kCommDrops);
   }
   const auto* acl = std::get_if<AclFields>(&entry.body);
-  return acl == nullptr || acl->phase == AclPhase::kDeny || pressure < Pressure::kAcl;
+  return acl == nullptr || pressure < (acl->phase == AclPhase::kDeny ? Pressure::kFull : Pressure::kAcl);
 }
 
 Day day_left(const std::string& folder) {

@@ -12,9 +12,9 @@ namespace sekisho::mgmt {
 
 /// How full the disk is, and what is not taken any more at that: each level, and all before it. audit, vpn, devauth and
 /// sec are always taken.
-enum class Pressure : std::uint8_t { kNone = 0, kWarning, kCommStarts, kCommEnds, kCommDrops, kAcl };
+enum class Pressure : std::uint8_t { kNone = 0, kWarning, kCommStarts, kCommEnds, kCommDrops, kAcl, kFull };
 std::string_view text_of_pressure(Pressure pressure);
-/// Of what is free: a warning below 15 %, then 10, 8, 6 and 4 %; relaxed a level only 2 % above it.
+/// Of what is free: a warning below 15 %, then 10, 8, 6, 4 and 2 %; relaxed a level only 2 % above it.
 Pressure pressure_for(std::uint64_t free_bytes, std::uint64_t all_bytes, Pressure before);
 /// Whether a record is taken.
 bool takes(Pressure pressure, const LogEntry& entry);

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kFileBytesMax = 8U << 20;
 constexpr std::uint64_t kHourNs = 3'600'000'000'000, kLookEveryNs = 600'000'000'000;
 constexpr std::size_t kLookedAtOnce = 4;  // a block of each stream is unpacked
-constexpr std::string_view kMagic = "sekisho-export 1";
+constexpr std::string_view kMagic = "sekisho-export 2", kMagicBefore = "sekisho-export 1";  // which has no share
 
 StreamPlace place_of(const LogEntry& entry) { return {entry.ts, entry.seq}; }
 
@@ -51,6 +51,7 @@ struct LogExports::Target {
     std::uint64_t number = 0;
     std::map<StreamName, StreamPlace> ends{};
   };
+  Share share;
   Timestamp since;  ///< streams that are not among the sources begin there
   std::map<StreamName, Source> sources;
   std::deque<Batch> outstanding;
@@ -103,10 +104,11 @@ bool LogExports::load(const std::string& path) {
   if (!bytes || !bytes->ends_with("end\n")) return false;
   std::istringstream in(*bytes);
   std::string line, owner, name, since, lost;
-  if (!std::getline(in, line) || line != kMagic || !take_line(in, "name", name) || !take_line(in, "since", since) ||
-      !take_line(in, "lost", lost) || !take_line(in, "owner", owner))
-    return false;
   auto target = std::make_unique<Target>();
+  if (!std::getline(in, line) || (line != kMagic && line != kMagicBefore) || !take_line(in, "name", name) ||
+      !take_line(in, "since", since) || !take_line(in, "lost", lost) || !take_line(in, "owner", owner) ||
+      (line == kMagic && !load_share(in, target->share)))
+    return false;
   if (!take_number(since, target->since.ns) || !take_number(lost, target->lost)) return false;
   while (std::getline(in, line) && line != "end") {
     std::istringstream words(line);
@@ -127,7 +129,11 @@ bool LogExports::load(const std::string& path) {
 Result<void> LogExports::save(const Name& name, Target& target) {
   std::ostringstream out;
   out << kMagic << "\nname " << name.second << "\nsince " << target.since.ns << "\nlost " << target.lost << "\nowner "
-      << (name.first.empty() ? "-" : name.first) << '\n';
+      << (name.first.empty() ? "-" : name.first) << "\ntypes -";
+  for (const LogKind type : target.share.types) out << ' ' << text_of(type);
+  out << "\ntenants -";
+  for (const std::string& code : target.share.service_codes) out << ' ' << code;
+  out << '\n';
   for (const auto& [stream, source] : target.sources)
     out << stream.service_code << ' ' << text_of(stream.type) << ' ' << source.acknowledged.time.ns << ' '
         << source.acknowledged.sequence << '\n';
@@ -151,14 +157,46 @@ void LogExports::save() {
   }
 }
 
+/// False: a type that is none, or tenants that are none of its owner's business.
+bool LogExports::read_share(const ipc::LogExportName& from, Share& out) {
+  for (const std::string& name : from.types()) {
+    const auto type = enum_from<LogKind>(name);
+    if (!type) return false;
+    out.types.push_back(*type);
+  }
+  out.service_codes.assign(from.service_codes().begin(), from.service_codes().end());
+  std::sort(out.types.begin(), out.types.end());
+  std::sort(out.service_codes.begin(), out.service_codes.end());
+  return (from.owner().empty() || out.service_codes.empty()) &&
+         std::all_of(out.service_codes.begin(), out.service_codes.end(), [](const std::string& code) { return is_service_code(code); });
+}
+
+bool LogExports::is_shared(const Share& share, const StreamName& stream) {
+  const auto has = [](const auto& list, const auto& one) { return list.empty() || std::binary_search(list.begin(), list.end(), one); };
+  return has(share.service_codes, stream.service_code) && has(share.types, stream.type);
+}
+
+bool LogExports::load_share(std::istream& in, Share& out) {
+  ipc::LogExportName share;
+  std::string types, codes, word;
+  if (!take_line(in, "types", types) || !take_line(in, "tenants", codes)) return false;
+  std::istringstream of_types(types), of_codes(codes);
+  of_types >> word, of_codes >> word;  // "-"
+  while (of_types >> word) share.add_types(word);
+  while (of_codes >> word) share.add_service_codes(word);
+  return read_share(share, out);
+}
+
 ipc::LogExportsSet LogExports::set(const ipc::SetLogExports& request) {
   ipc::LogExportsSet out;
-  std::set<Name> wanted = std::exchange(announced_, {});
+  std::map<Name, Share> wanted = std::exchange(announced_, {});
+  if (std::exchange(announced_generation_, request.generation()) != request.generation()) wanted.clear();
   for (const auto& one : request.targets()) {
     const bool fits = one.owner().empty() || is_service_code(one.owner());
-    if (!fits || one.name().empty() || one.name().find('\n') != std::string::npos || wanted.size() >= kTargetsMax)
+    Share share;
+    if (!fits || one.name().empty() || one.name().find('\n') != std::string::npos || wanted.size() >= kTargetsMax || !read_share(one, share))
       return out.set_error("a target that is none, or too many"), out;
-    wanted.emplace(one.owner(), one.name());
+    wanted.emplace(Name(one.owner(), one.name()), std::move(share));
   }
   if (request.more()) return announced_ = std::move(wanted), out.set_ok(true), out;
   std::erase_if(targets_, [&](const auto& one) {
@@ -166,9 +204,18 @@ ipc::LogExportsSet LogExports::set(const ipc::SetLogExports& request) {
     (void)::unlink(path_of(one.first).c_str());
     return true;
   });
-  for (const Name& name : wanted) {
-    if (targets_.contains(name)) continue;
+  for (auto& [name, share] : wanted) {
+    if (const auto known = targets_.find(name); known != targets_.end()) {
+      Target& target = *known->second;
+      if (target.share.types == share.types && target.share.service_codes == share.service_codes) continue;
+      target.share = std::move(share);
+      restart(target);  // no batch of another share is waited for
+      std::erase_if(target.sources, [&](const auto& source) { return !is_shared(target.share, source.first); });
+      target.dirty = true;
+      continue;
+    }
     auto made = std::make_unique<Target>();
+    made->share = std::move(share);
     made->since = wall_();
     if (damaged_.erase(path_of(name)) > 0) {
       made->since.ns -= std::min(made->since.ns, kBacklogNs);
@@ -188,6 +235,7 @@ ipc::LogExportsSet LogExports::set(const ipc::SetLogExports& request) {
       return out.set_error("exports: " + describe(saved.error())), out;
     }
   }
+  generation_ = request.generation();
   out.set_ok(true);
   return out;
 }
@@ -199,23 +247,17 @@ LogExports::Source& LogExports::source_of(Target& target, const StreamName& stre
   return at->second;
 }
 
-/// Those that have records; a tenant's target never gets another tenant's, whatever it asks for.
-std::vector<StreamName> LogExports::streams_of(const ipc::ReadLogExport& request) const {
-  std::vector<LogKind> types;
-  for (const std::string& name : request.types()) {
-    if (const auto type = enum_from<LogKind>(name)) types.push_back(*type);
-  }
-  if (request.types().empty()) types.assign(kAllTypes.begin(), kAllTypes.end());
+/// Those that have records; a tenant's target never gets another tenant's.
+std::vector<StreamName> LogExports::streams_of(const std::string& owner, const Share& share) const {
   std::vector<StreamName> out;
-  if (!request.owner().empty()) {
-    for (const LogKind type : types) out.push_back({request.owner(), type});
+  if (!owner.empty()) {
+    const std::vector<LogKind> all(kAllTypes.begin(), kAllTypes.end());
+    for (const LogKind type : share.types.empty() ? all : share.types) out.push_back({owner, type});
     std::sort(out.begin(), out.end());
     return out;
   }
-  const auto& codes = request.service_codes();
   for (const StreamName& stream : vault_.streams()) {
-    if (!codes.empty() && std::find(codes.begin(), codes.end(), stream.service_code) == codes.end()) continue;
-    if (std::find(types.begin(), types.end(), stream.type) != types.end()) out.push_back(stream);
+    if (is_shared(share, stream)) out.push_back(stream);
   }
   std::sort(out.begin(), out.end());
   return out;
@@ -334,7 +376,7 @@ ipc::LogExportBatch LogExports::read(const ipc::ReadLogExport& request) {
   out.set_ok(true);
   if (request.records_max() == 0) return out;
   if (target.outstanding.size() >= kOutstandingMax) return out.set_ok(false), out.set_error("too much is under way"), out;
-  std::vector<StreamName> streams = streams_of(request);
+  std::vector<StreamName> streams = streams_of(name.first, target.share);
   // Each in its turn.
   const auto next = std::upper_bound(streams.begin(), streams.end(), target.last);
   std::rotate(streams.begin(), next, streams.end());

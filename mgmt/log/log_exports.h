@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <iosfwd>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,8 +28,8 @@ struct StreamPlace {
 ///
 /// Overview. exportd asks for a batch, sends it, and says when it has come; only then its place moves on, in memory at once and in
 /// ROOT/exports/ within a second. Whatever dies, at worst some records are given again. Only records that are safe on the disk are given:
-/// no collector has what a power cut takes from us. Life-cycle. set() says which targets there are; a new one begins with what comes from
-/// then on. Limits. Who is more than a day behind loses the oldest, and a loss record with the target's name says so; a batch holds
+/// no collector has what a power cut takes from us. Life-cycle. set() says which targets there are and what each gets, whatever exportd asks
+/// for; a new one begins with what comes from then on. Limits. Who is more than a day behind loses the oldest, and a loss record with the target's name says so; a batch holds
 /// kBatchRecordsMax records and about kBatchBytesMax; kOutstandingMax batches are given before one has to have come.
 /// Thread: the loop's.
 class LogExports {
@@ -46,7 +47,10 @@ class LogExports {
   /// Reads what was remembered. A file that cannot be read is a target that is a day behind: rather twice than never.
   Result<void> open();
   ipc::LogExportBatch read(const ipc::ReadLogExport& request);
+  /// controld's word.
   ipc::LogExportsSet set(const ipc::SetLogExports& request);
+  /// Of the last whole list; 0: none since the start. What was remembered is gone by until then.
+  [[nodiscard]] std::uint32_t generation() const { return generation_; }
   /// Everything stored so far survives a power cut.
   void take_safe();
   /// Writes places that have changed, of some targets a call.
@@ -60,12 +64,20 @@ class LogExports {
   struct Source;
   struct Target;
   using Name = std::pair<std::string, std::string>;  ///< owner, name
+  /// What a target gets.
+  struct Share {
+    std::vector<LogKind> types;              ///< sorted; all when empty
+    std::vector<std::string> service_codes;  ///< sorted; of the provider's: all when empty
+  };
 
+  static bool read_share(const ipc::LogExportName& from, Share& out);
+  static bool is_shared(const Share& share, const StreamName& stream);
+  static bool load_share(std::istream& in, Share& out);
   [[nodiscard]] std::string path_of(const Name& name) const;
   bool load(const std::string& path);
   Result<void> save(const Name& name, Target& target);
   Source& source_of(Target& target, const StreamName& stream);
-  [[nodiscard]] std::vector<StreamName> streams_of(const ipc::ReadLogExport& request) const;
+  [[nodiscard]] std::vector<StreamName> streams_of(const std::string& owner, const Share& share) const;
   void take_status(Target& target, const ipc::LogTargetStatus& status);
   static bool acknowledge(Target& target, std::uint64_t number);
   static void restart(Target& target);
@@ -84,7 +96,8 @@ class LogExports {
   std::set<StreamName> used_;
   Name last_saved_, last_looked_;
   std::set<std::string> damaged_;  ///< files of targets whose names are not known yet
-  std::set<Name> announced_;  ///< of a list that goes on
+  std::map<Name, Share> announced_;  ///< of a list that goes on
+  std::uint32_t announced_generation_ = 0, generation_ = 0;
   std::uint64_t number_ = 0;
 };
 

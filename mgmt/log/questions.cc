@@ -86,6 +86,9 @@ void Questions::ask(const ipc::ToLog& question, Done done) {
     case ipc::ToLog::kSetExports:
       *out.mutable_exports_set() = exports_ == nullptr ? ipc::LogExportsSet() : exports_->set(question.set_exports());
       return done(std::move(out), {});
+    case ipc::ToLog::kWatch:
+      *out.mutable_watched() = watched();
+      return done(std::move(out), {});
     case ipc::ToLog::kOpenStream:
     case ipc::ToLog::BODY_NOT_SET:
       break;
@@ -198,6 +201,18 @@ void Questions::read_export(const ipc::ReadLogExport& question, const Done& done
   done(std::move(out), std::move(fd));
 }
 
+ipc::LogWatched Questions::watched() const {
+  ipc::LogWatched out;
+  struct statvfs disk {};
+  if (::statvfs(vault_.root().c_str(), &disk) == 0) {
+    out.set_disk_bytes(disk.f_blocks * disk.f_frsize);
+    out.set_disk_free_bytes(disk.f_bavail * disk.f_frsize);
+  }
+  out.set_pressure(pressure_);
+  if (exports_ != nullptr) out.set_exports_generation(exports_->generation());
+  return out;
+}
+
 void Questions::status(const ipc::GetLogStatus& question, const Done& done) {
   ipc::FromLog out;
   ipc::LogStatus full;
@@ -213,12 +228,9 @@ void Questions::status(const ipc::GetLogStatus& question, const Done& done) {
     one.set_newest_seq(count->last_sequence), one.set_newest_ns(count->newest.ns);
     one.set_days_kept(days_ ? days_(stream) : kDaysKept);
   }
-  struct statvfs disk {};
-  if (::statvfs(vault_.root().c_str(), &disk) == 0) {
-    full.set_disk_bytes(disk.f_blocks * disk.f_frsize);
-    full.set_disk_free_bytes(disk.f_bavail * disk.f_frsize);
-  }
-  full.set_pressure(pressure_);
+  const ipc::LogWatched now = watched();
+  full.set_disk_bytes(now.disk_bytes()), full.set_disk_free_bytes(now.disk_free_bytes());
+  full.set_pressure(now.pressure());
   if (exports_ != nullptr) exports_->tell(question.service_code(), full);
   Fd fd = blob_of(full);
   if (!fd.valid())

@@ -47,6 +47,7 @@ class Questions {
   void download(const ipc::DownloadLog& question, const Done& done);
   void download_state(const ipc::GetLogDownload& question, const Done& done);
   void status(const ipc::GetLogStatus& question, const Done& done);
+  [[nodiscard]] ipc::LogWatched watched() const;
   void read_export(const ipc::ReadLogExport& question, const Done& done);
   /// Runs `work` on another thread and `then` on the loop's; false: too many.
   bool run(const std::string& service_code, std::function<void()> work, std::function<void()> then);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overview. Each stream walks its blocks backwards and stops at the newest record that matches; the newest of all
 // streams goes on the page. A block whose times or filter say no is never unpacked. Time up: what is newer than every
-// block not looked at yet is still given.
+// block not looked at yet is still given. Cold files: where reading a segment's heads was slow, others read ahead of it.
 #include "mgmt/log/vault/search.h"
 
 #include <algorithm>
@@ -10,11 +10,15 @@
 #include <limits>
 
 #include "mgmt/log/vault/filter.h"
+#include "mgmt/log/vault/read_ahead.h"
 
 namespace sekisho::mgmt {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+/// A head takes one or two microseconds from the page cache, and fifty and more from a disk.
+constexpr std::chrono::microseconds kSlowHead{15};
+constexpr std::size_t kFiltersAhead = 64, kBodiesAhead = 8;
 constexpr std::uint64_t kMost = std::numeric_limits<std::uint64_t>::max();
 
 std::uint64_t hash_of(const ipc::SearchLog& question) {
@@ -49,8 +53,9 @@ std::optional<Place> parse_cursor(std::string_view text, std::uint64_t question)
 /// One stream from `before` backwards to `from`.
 class Search::Stream {
  public:
-  Stream(StreamView view, Query query, std::uint64_t from, Place before)
+  Stream(StreamView view, Query query, std::uint64_t from, Place before, ReadAhead& ahead)
       : view_(std::move(view)),
+        ahead_(ahead),
         query_(std::move(query)),
         from_(from),
         before_(before),
@@ -97,6 +102,7 @@ class Search::Stream {
     if (heads_.empty()) return next_segment();
     const auto [offset, head] = heads_.back();
     heads_.pop_back();
+    expect_next();
     rest_ = head.last.ns;
     if (head.first.ns > before_.time) return;
     if (head.last.ns < from_) {
@@ -122,6 +128,7 @@ class Search::Stream {
     const StreamView::Segment& segment = view_.segments[--segment_];
     auto reader = SegmentReader::open(segment.path, view_.stream, segment.limit);
     if (!reader) return;  // its days are over since
+    const auto began = Clock::now();
     for (std::uint64_t offset = kSegmentHeadBytes;;) {
       const auto head = reader->at(offset);
       if (!head || !*head) break;
@@ -130,6 +137,31 @@ class Search::Stream {
     }
     reader_ = std::move(*reader);
     key_ = std::make_unique<Aead>(segment.key);
+    cold_ = Clock::now() - began > kSlowHead * static_cast<int>(heads_.size());
+    if (cold_) wish_ahead();
+    if (!query_.uses_filter()) return;
+    for (std::size_t i = 0; cold_ && i < std::min(kFiltersAhead, heads_.size()); ++i) expect_filter(i);
+  }
+
+  /// The segments that come next, each once.
+  void wish_ahead() {
+    wished_ = std::min(wished_, segment_);
+    while (wished_ > 0 && segment_ - wished_ < ReadAhead::kSegments) ahead_.wish(view_.stream, view_.segments[--wished_]);
+  }
+
+  void expect_filter(std::size_t from_newest) {
+    const auto& [offset, head] = heads_[heads_.size() - 1 - from_newest];
+    reader_->expect_filter(offset, head);
+  }
+
+  /// One head was taken: what is wanted of one further on is asked for.
+  void expect_next() {
+    if (query_.uses_filter()) {
+      if (cold_ && heads_.size() >= kFiltersAhead) expect_filter(kFiltersAhead - 1);
+    } else if (heads_.size() >= kBodiesAhead) {  // every block is read
+      const auto& [offset, head] = heads_[heads_.size() - kBodiesAhead];
+      reader_->expect_body(offset, head);
+    }
   }
 
   void look_at(Block block) {
@@ -144,11 +176,14 @@ class Search::Stream {
   }
 
   StreamView view_;
+  ReadAhead& ahead_;
   Query query_;
   std::uint64_t from_;
   Place before_;
   std::size_t segment_;
   bool started_ = false, done_ = false;
+  bool cold_ = false;  ///< this segment's heads came from the disk
+  std::size_t wished_ = std::numeric_limits<std::size_t>::max();  ///< segments from this one on were read, or are wished
   std::uint64_t rest_ = kMost;
   std::optional<SegmentReader> reader_;
   std::unique_ptr<Aead> key_;
@@ -157,6 +192,7 @@ class Search::Stream {
   std::vector<std::size_t> matches_;
 };
 
+Search::Search() : ahead_(std::make_unique<ReadAhead>()) {}
 Search::~Search() = default;
 
 std::string Search::prepare(Vault& vault, const ipc::SearchLog& question, std::unique_ptr<Search>& out) {
@@ -193,7 +229,7 @@ std::string Search::prepare(Vault& vault, const ipc::SearchLog& question, std::u
     auto view = vault.view({question.service_code(), type}, first, kDayMost);
     if (!view) return "the records of type " + std::string(text_of(type)) + " cannot be read";
     search->streams_.push_back(
-        std::make_unique<Stream>(std::move(*view), std::move(query), question.from_ns(), before));
+        std::make_unique<Stream>(std::move(*view), std::move(query), question.from_ns(), before, *search->ahead_));
   }
   out = std::move(search);
   return {};

@@ -36,8 +36,9 @@ class Search {
 
  private:
   class Stream;
-  Search() = default;
+  Search();
 
+  std::unique_ptr<class ReadAhead> ahead_;
   std::vector<std::unique_ptr<Stream>> streams_;
   std::size_t limit_ = kPage;
   std::chrono::seconds time_ = kTimeMax;

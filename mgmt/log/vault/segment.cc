@@ -2,6 +2,7 @@
 #include "mgmt/log/vault/segment.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <charconv>
@@ -203,6 +204,14 @@ Result<std::string> SegmentReader::filter(std::uint64_t offset, const BlockHead&
   std::string out;
   SEKISHO_CHECK_OK(key.open(head.index_nonce, span_of(associated_with(head_.stream, head)), span_of(sealed), out));
   return out;
+}
+
+void SegmentReader::expect_filter(std::uint64_t offset, const BlockHead& head) const {
+  (void)::posix_fadvise(fd_.get(), static_cast<off_t>(offset + kBlockHeadBytes), head.index_bytes, POSIX_FADV_WILLNEED);
+}
+
+void SegmentReader::expect_body(std::uint64_t offset, const BlockHead& head) const {
+  (void)::posix_fadvise(fd_.get(), static_cast<off_t>(offset + kBlockHeadBytes + head.index_bytes), head.body_bytes, POSIX_FADV_WILLNEED);
 }
 
 Result<Block> SegmentReader::body(std::uint64_t offset, const BlockHead& head, Aead& key) const {

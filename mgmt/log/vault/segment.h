@@ -82,6 +82,9 @@ class SegmentReader {
   Result<Sha256Digest> stored_digest(std::uint64_t offset, const BlockHead& head) const;
   Result<std::string> filter(std::uint64_t offset, const BlockHead& head, Aead& key) const;
   Result<Block> body(std::uint64_t offset, const BlockHead& head, Aead& key) const;
+  /// Tells the kernel that filter() or body() will be asked for: it may fetch them meanwhile. Costs a system call.
+  void expect_filter(std::uint64_t offset, const BlockHead& head) const;
+  void expect_body(std::uint64_t offset, const BlockHead& head) const;
   void set_limit(std::uint64_t limit) { limit_ = limit; }
   [[nodiscard]] std::uint64_t limit() const { return limit_; }
 

@@ -85,5 +85,30 @@ TEST(ExportsPlan, HoldsTheEnabledOnesWithTheirSecrets) {
   EXPECT_EQ(plan.targets_size(), 0);
 }
 
+TEST(ExportsList, SaysWhoGetsWhatAndHoldsNoSecret) {
+  Decoded decoded = decode_document(document());
+  decoded.model.mutable_tenants(0)->mutable_log_exports(0)->clear_types();
+  decoded.model.mutable_tenants(0)->mutable_log_exports(0)->add_types(model::LogExport::SEC);
+  decoded.model.mutable_tenants(0)->mutable_log_exports(0)->add_types(model::LogExport::DEVAUTH);
+  auto& soc = *decoded.model.mutable_log_exports()->mutable_targets(0);
+  soc.clear_tenants(), soc.add_tenants("acm00000001");
+  const ipc::SetLogExports list = make_export_list(decoded.model, 7);
+  ASSERT_EQ(list.targets_size(), 3);
+  EXPECT_EQ(list.generation(), 7U);
+  EXPECT_EQ(list.targets(0).owner(), "");
+  EXPECT_EQ(list.targets(0).service_codes(0), "acm00000001");
+  EXPECT_EQ(list.targets(1).owner(), "acm00000001");
+  EXPECT_EQ(list.targets(1).types_size(), 2);
+  EXPECT_EQ(list.targets(1).types(0), "sec");
+  EXPECT_EQ(list.targets(1).types(1), "devauth");
+  EXPECT_EQ(list.targets(1).service_codes_size(), 0);
+  EXPECT_EQ(list.SerializeAsString().find("sixteen-bytes-of-token"), std::string::npos);
+
+  decoded.model.mutable_tenants(0)->mutable_log_exports(0)->set_kind(model::LogExport::IPFIX);
+  const ipc::SetLogExports flows = make_export_list(decoded.model, 7);
+  ASSERT_EQ(flows.targets(1).types_size(), 1);
+  EXPECT_EQ(flows.targets(1).types(0), "comm");
+}
+
 }  // namespace
 }  // namespace sekisho::control::test

@@ -33,6 +33,19 @@ TEST(ExportSyslog, IsOneLineOfTheStandardBehindItsLength) {
   EXPECT_EQ(out, std::to_string(line.size()) + ' ' + line);
 }
 
+TEST(ExportSyslog, SaysHowTheClockWasAsTheStandardDoes) {
+  LogEntry entry = entry_with(1);
+  for (const bool synced : {true, false}) {
+    entry.time_synced = synced;
+    std::string out;
+    append_syslog(out, entry, Audience::kTenant);
+    EXPECT_NE(out.find(std::string("\"][timeQuality tzKnown=\"1\" isSynced=\"") + (synced ? "1" : "0") + "\"] {"), std::string::npos) << out;
+  }
+  std::string unknown;
+  append_syslog(unknown, entry_with(1), Audience::kTenant);
+  EXPECT_EQ(unknown.find("timeQuality"), std::string::npos);
+}
+
 TEST(ExportSyslog, ShowsTheBoxToTheProviderAlone) {
   std::string tenant, provider;
   append_syslog(tenant, entry_with(1), Audience::kTenant);
@@ -122,6 +135,18 @@ LogEntry ended(std::uint64_t seq, const char* source, const char* destination) {
   comm.src_port = 50000, comm.dst_port = 443, comm.bytes_fwd = 1000, comm.bytes_rev = 70000, comm.pkts_fwd = 10, comm.pkts_rev = 60;
   comm.start_ts = Timestamp{kNoon - kSecond}, comm.end_reason = EndReason::kAged;
   return out;
+}
+
+TEST(ExportIpfix, SaysHowTheClockWas) {
+  IpfixWriter writer(16384);
+  for (const std::optional<bool> synced : {std::optional<bool>(), std::optional(true), std::optional(false)}) {
+    LogEntry entry = ended(7, "10.0.0.2", "198.51.100.9");
+    entry.time_synced = synced;
+    ASSERT_TRUE(writer.add(entry));
+  }
+  const Parsed got = parse(writer.take(1732762800).at(0));
+  ASSERT_EQ(got.records.size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(number(got.records[i].at(kOurs | 5U), 0, 1), i);  // a boolean is 1 or 2
 }
 
 TEST(ExportIpfix, HoldsBothDirectionsOfAFlowOnce) {

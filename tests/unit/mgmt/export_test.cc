@@ -177,13 +177,18 @@ TEST_F(ExportServerTest, AnswersTheExporterWhatIsForCollectorsAndNothingElse) {
     for (int i = 0; i < 10; ++i) loop_.poll();
     return connection->receive(std::chrono::milliseconds(0));
   };
-  ipc::ToLog mine, other;
-  mine.mutable_set_exports();
-  other.mutable_get_status();
+  ipc::ToLog mine;
+  mine.mutable_read_export();
   EXPECT_FALSE(asked(mine)) << "nobody admitted it";
   server_->admit_exporters({kNobody});
   EXPECT_TRUE(asked(mine));
-  EXPECT_FALSE(asked(other));
+  // Which collectors there are is not its to say, nor is anything else.
+  ipc::ToLog status, list, watch;
+  status.mutable_get_status(), list.mutable_set_exports()->add_targets()->set_name("mine"), watch.mutable_watch();
+  for (const ipc::ToLog& other : {status, list, watch}) EXPECT_FALSE(asked(other)) << other.DebugString();
+  ipc::LogStatus known;
+  exports.tell("", known);
+  EXPECT_EQ(known.targets_size(), 0);
 }
 
 TEST_F(ExportServerTest, WritesTheSelectionAndCloses) {

@@ -149,35 +149,36 @@ TEST(FormatCsv, IsThePublishedExampleByteForByte) {
       "v,type,ts,svc,gw,node,seq,eid,rev,sev,phase,action,reason,flow_id,dir,in_if,out_if,in_zone,out_zone,ip_ver,"
       "proto,src_ip,src_port,dst_ip,dst_port,icmp_type,icmp_code,nat_src_ip,nat_src_port,nat_dst_ip,nat_dst_port,"
       "rule_id,rule_name,rule_no,policy,svc_obj,app,user,user_group,vpn_sid,src_mac,dst_mac,segment,pkt_len,"
-      "tcp_flags,bytes_fwd,bytes_rev,pkts_fwd,pkts_rev,start_ts,dur_ms,end_reason,count,sample_n,src_cc,dst_cc,drop");
+      "tcp_flags,bytes_fwd,bytes_rev,pkts_fwd,pkts_rev,start_ts,dur_ms,end_reason,count,sample_n,src_cc,dst_cc,drop,"
+      "time_synced");
   EXPECT_EQ(csv_header(LogKind::kSec),
             "v,type,ts,svc,gw,node,seq,eid,rev,sev,event,cat,action,first_ts,last_ts,count,binding,bind_mac,bind_ips,"
             "segment,in_if,eth_src,eth_dst,eth_type,arp_op,arp_sha,arp_spa,arp_tpa,nd_type,nd_target,nd_lla,src_ip,"
             "src_port,dst_ip,dst_port,proto,sig_id,sig_name,sig_cat,sig_sev,rule_id,rule_name,flow_id,user,vpn_sid,msg,"
-            "dir,app,url,file_name,file_hash");
+            "dir,app,url,file_name,file_hash,time_synced");
   EXPECT_EQ(csv_header(LogKind::kLoss),
-            "v,type,ts,svc,gw,node,seq,eid,rev,sev,of,seq_from,seq_to,count,why,from_ts,to_ts,export");
+            "v,type,ts,svc,gw,node,seq,eid,rev,sev,of,seq_from,seq_to,count,why,from_ts,to_ts,export,time_synced");
   EXPECT_EQ(
       csv(allowed_flow()),
       "1,comm,2024-11-28T10:15:02.318+09:00,mfw00001234,,u0,884213,01937055-f72e-7d02-9a51-3f6f0c6b8e10,1842,6,end,"
       "allow,rule,5b1f09e2c4d77a31,in,inet0,dmz0,internet,dmz,4,6,203.0.113.77,51544,198.51.100.10,443,,,,,"
       "10.20.0.10,8443,6f1d2c84-2b7e-4f3a-9d55-0a1b2c3d4e5f,公開Web許可,12,inet-in,https,,,,,,,dmz,60,27,4249,91822,"
-      "20,71,2024-11-28T10:14:58.004+09:00,4314,tcp_fin,1,1,,,");
+      "20,71,2024-11-28T10:14:58.004+09:00,4314,tcp_fin,1,1,,,,");
   EXPECT_EQ(
       csv(denied_flow()),
       "1,comm,2024-11-28T10:15:02.624+09:00,mfw00001234,,u0,884214,01937055-f860-7c9e-8c02-11d2a8f0b7aa,1842,4,drop,"
       "drop,default,,in,inet0,,internet,,6,17,2001:db8:ffff::1,40211,2001:db8:100::10,161,,,,,,,,既定拒否,0,inet-in,"
-      ",,,,,,,,72,,,,,,,,,37,1,,,");
+      ",,,,,,,,72,,,,,,,,,37,1,,,,");
   EXPECT_EQ(
       csv(arp_violation()),
       "1,sec,2024-11-28T10:16:00.016+09:00,mfw00001234,,u0,1207,01937056-d890-7a77-b001-5a5a00ff0102,1842,4,AE_ARP_SPA,"
       "address,dropped,2024-11-28T10:15:04.120+09:00,2024-11-28T10:15:59.871+09:00,56,web01-eth0,52:54:00:12:34:56,"
       "10.20.0.10 2001:db8:100::10,dmz,dmz0,52:54:00:12:34:56,ff:ff:ff:ff:ff:ff,2054,2,52:54:00:12:34:56,10.20.0.1,"
-      "10.20.0.1,,,,,,,,,,,,,,,,,,ARP sender address is not assigned to this port,,,,,");
+      "10.20.0.1,,,,,,,,,,,,,,,,,,ARP sender address is not assigned to this port,,,,,,");
   EXPECT_EQ(
       csv(loss()),
       "1,loss,2024-11-28T10:25:08.608+09:00,mfw00001234,,u0,12,0193705f-3780-7abc-8def-0123456789ab,1842,3,comm,885000,"
-      "885511,512,rate_limit,2024-11-28T10:25:07.000+09:00,2024-11-28T10:25:08.000+09:00,");
+      "885511,512,rate_limit,2024-11-28T10:25:07.000+09:00,2024-11-28T10:25:08.000+09:00,,");
 }
 
 TEST(FormatJson, ReadsBackWhatItWrote) {
@@ -186,6 +187,20 @@ TEST(FormatJson, ReadsBackWhatItWrote) {
     ASSERT_TRUE(back);
     EXPECT_EQ(*back, entry);
   }
+}
+
+TEST(FormatJson, SaysWhetherTheClockAgreedOnlyWhenThatIsKnown) {
+  for (const bool synced : {true, false}) {
+    LogEntry entry = loss();
+    entry.time_synced = synced;
+    const std::string word = synced ? "true" : "false";
+    EXPECT_TRUE(json(entry).ends_with(",\"time_synced\":" + word + "}")) << json(entry);
+    EXPECT_TRUE(csv(entry).ends_with(",," + word)) << csv(entry);
+    const auto back = parse_json(json(entry));
+    ASSERT_TRUE(back);
+    EXPECT_EQ(*back, entry);
+  }
+  EXPECT_EQ(json(loss()).find("time_synced"), std::string::npos);
 }
 
 TEST(FormatJson, RefusesEveryTruncationOfALine) {

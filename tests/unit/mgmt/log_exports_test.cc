@@ -35,6 +35,15 @@ class LogExportsTest : public testing::Test {
     }
     ASSERT_TRUE(exports_->set(request).ok());
   }
+  /// One target and what it gets.
+  ipc::LogExportsSet share(const std::string& owner, std::vector<std::string> types, std::vector<std::string> codes = {}) {
+    ipc::SetLogExports request;
+    auto& one = *request.add_targets();
+    one.set_owner(owner), one.set_name("siem");
+    one.mutable_types()->Assign(types.begin(), types.end());
+    one.mutable_service_codes()->Assign(codes.begin(), codes.end());
+    return exports_->set(request);
+  }
   void add(unsigned records, const std::string& svc = kAcme1) {
     for (unsigned i = 0; i < records; ++i) {
       now_.ns += 1'000'000;
@@ -122,42 +131,86 @@ TEST_F(LogExportsTest, RememberOverARestartWhatHasCome) {
   EXPECT_EQ(numbers(read([](auto& request) { request.set_restart(true); })), (std::vector<std::uint64_t>{3, 4, 5}));
 }
 
-TEST_F(LogExportsTest, GiveATenantItsOwnRecordsWhateverItAsksFor) {
+TEST_F(LogExportsTest, GiveATenantItsOwnRecordsAlone) {
   begin();
   add(1);
   add(1, kGlobex2);
-  const auto batch = read([](auto& request) { request.add_service_codes(kGlobex2); });
+  const auto batch = read();
   ASSERT_EQ(batch.records_size(), 1);
   EXPECT_EQ(batch.records(0).service_code(), kAcme1);
 }
 
-TEST_F(LogExportsTest, GiveTheProviderEverybodysOrThoseItNames) {
-  set({{"", "soc"}, {"", "few"}});
+TEST_F(LogExportsTest, GiveNothingToATargetThatControldDidNotName) {
+  begin();
   add(1);
-  add(2, kGlobex2);
-  const auto ask = [&](const std::string& name, const std::string& only) {
-    const auto prepare = [&](auto& request) {
-      request.set_owner(""), request.set_name(name);
-      if (!only.empty()) request.add_service_codes(only);
-    };
-    (void)read(prepare);
-    return read([&](auto& request) { prepare(request), request.set_restart(true); });
+  for (const auto& [owner, name] : std::vector<std::pair<std::string, std::string>>{{kAcme1, "mine"}, {"", "siem"}, {kGlobex2, "siem"}}) {
+    const auto batch = read([&](auto& request) { request.set_owner(owner), request.set_name(name); });
+    EXPECT_FALSE(batch.ok());
+    EXPECT_TRUE(batch.restart());
+    EXPECT_EQ(batch.records_size(), 0);
+  }
+  EXPECT_EQ(numbers(read()), (std::vector<std::uint64_t>{1}));
+}
+
+TEST_F(LogExportsTest, GiveTheProviderEverybodysOrThoseItNames) {
+  const auto ask = [this] {
+    add(1);
+    add(2, kGlobex2);
+    (void)read([](auto& request) { request.set_owner(""); });
+    return read([](auto& request) { request.set_owner(""), request.set_restart(true); });
   };
-  EXPECT_EQ(ask("soc", "").records_size(), 2);
-  const auto few = ask("few", kGlobex2);
+  ASSERT_TRUE(share("", {}).ok());
+  EXPECT_EQ(ask().records_size(), 2);
+  set({});
+  ASSERT_TRUE(share("", {}, {kGlobex2}).ok());
+  const auto few = ask();
   ASSERT_EQ(few.records_size(), 1);
+  EXPECT_EQ(few.records(0).service_code(), kGlobex2);
   EXPECT_EQ(few.records(0).rows_size(), 2);
 }
 
-TEST_F(LogExportsTest, GiveTheTypesThatWereAskedFor) {
-  begin();
-  add(1);
-  LogEntry sec = make_entry(LogKind::kSec);
-  sec.svc = kAcme1, sec.node = "u0", sec.ts = now_;
-  journal_->write({sec}, now_);
-  const auto batch = read([](auto& request) { request.add_types("sec"); });
+TEST_F(LogExportsTest, GiveTheTypesThatControldSaid) {
+  ASSERT_TRUE(share(kAcme1, {"sec"}).ok());
+  (void)read();
+  const auto write_both = [this] {
+    add(1);
+    LogEntry sec = make_entry(LogKind::kSec);
+    sec.svc = kAcme1, sec.node = "u0", sec.ts = now_;
+    journal_->write({sec}, now_);
+  };
+  write_both();
+  auto batch = read();
   ASSERT_EQ(batch.records_size(), 1);
   EXPECT_EQ(batch.records(0).type(), "sec");
+  exports_->save();
+  open();  // nobody has said anything to this one: what the last was told still holds
+  write_both();
+  (void)read();
+  batch = read([](auto& request) { request.set_restart(true); });
+  ASSERT_EQ(batch.records_size(), 1);
+  EXPECT_EQ(batch.records(0).type(), "sec");
+  EXPECT_EQ(exports_->generation(), 0U);
+}
+
+TEST_F(LogExportsTest, TakeNoShareThatIsNone) {
+  EXPECT_FALSE(share(kAcme1, {"mail"}).ok());
+  EXPECT_FALSE(share(kAcme1, {}, {kGlobex2}).ok()) << "a tenant has no say about another";
+  EXPECT_FALSE(share("", {}, {"../../etc"}).ok());
+  EXPECT_TRUE(share("", {"comm"}, {kGlobex2}).ok());
+}
+
+TEST_F(LogExportsTest, EndAListThatAnotherGenerationInterrupts) {
+  ipc::SetLogExports part;
+  part.set_generation(7), part.set_more(true);
+  part.add_targets()->set_name("old");
+  ASSERT_TRUE(exports_->set(part).ok());
+  EXPECT_EQ(exports_->generation(), 0U) << "not whole";
+  part.Clear();
+  part.set_generation(8);
+  part.add_targets()->set_name("new");
+  ASSERT_TRUE(exports_->set(part).ok());
+  EXPECT_EQ(exports_->generation(), 8U);
+  EXPECT_EQ(status("").name(), "new");
 }
 
 TEST_F(LogExportsTest, SayInTheLogWhatACollectorWillNeverGet) {

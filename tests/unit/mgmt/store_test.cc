@@ -84,6 +84,26 @@ TEST(Journal, LossAtTheEndIsNotNumberedAgainAfterARestart) {
   EXPECT_EQ(numbers_of(all_of(store, kAcmeComm)), (std::vector<std::uint64_t>{1, 12}));
 }
 
+TEST(Journal, RecordsAndLossesSayHowTheClockWasWhenTheyWereNumbered) {
+  TempDir dir;
+  Vault store(dir.path());
+  Journal journal(store, fixed_random());
+  journal.write({comm_entry("acm00000001", kNoon)}, Timestamp{kNoon + kSecond});  // nobody has said
+  journal.set_time_synced(false);
+  journal.write({comm_entry("acm00000001", kNoon), loss_entry(3)}, Timestamp{kNoon + kSecond});
+  journal.set_time_synced(true);
+  journal.write({comm_entry("acm00000001", kNoon)}, Timestamp{kNoon + kSecond});
+
+  const auto comm = all_of(store, {"acm00000001", LogKind::kComm});
+  ASSERT_EQ(comm.size(), 3U);
+  EXPECT_EQ(comm[0].time_synced, std::nullopt);
+  EXPECT_EQ(comm[1].time_synced, false);
+  EXPECT_EQ(comm[2].time_synced, true);
+  const auto losses = all_of(store, {"acm00000001", LogKind::kLoss});
+  ASSERT_EQ(losses.size(), 1U);
+  EXPECT_EQ(losses[0].time_synced, false);
+}
+
 TEST(Journal, TimesNeverFallNorComeFromTheFuture) {
   const TempDir dir;
   Vault store(dir.path());

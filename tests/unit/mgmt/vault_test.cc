@@ -91,36 +91,33 @@ LogEntry any_entry(LogKind type, std::uint64_t seq, std::mt19937_64& random) {
   return entry;
 }
 
-/// A loss as it was stored before it had the field `export`, which is the last.
-std::string older_row(LogEntry entry) {
-  std::get<LossFields>(entry.body).export_name.clear();
-  std::string row;
-  append_row(row, entry);
-  row.pop_back();
-  return row;
-}
-
 TEST(VaultBlock, HoldsRecordsOfBeforeAFieldWasThere) {
   std::mt19937_64 random(3);
   LogEntry entry = any_entry(LogKind::kLoss, 1, random);
-  const std::string row = older_row(entry);
   std::get<LossFields>(entry.body).export_name.clear();
-  EXPECT_EQ(must(read_row(LogKind::kLoss, row)), entry);
-  BlockWriter writer(LogKind::kLoss);
-  writer.add(entry);
-  std::string body = writer.finish().body;
-  // The forms of the columns stand in front; that of one without any value is one byte, 0, and this one is the last.
-  std::string_view left(body);
-  std::uint64_t number = 0;
-  ASSERT_TRUE(take_varint(left, number));
-  for (std::size_t i = 0; i + 1 < columns_of(LogKind::kLoss).size(); ++i) {
-    const bool none = left.front() == 0;
-    left.remove_prefix(1);
-    ASSERT_TRUE(none || (take_varint(left, number) && take_varint(left, number)));
+  entry.time_synced.reset();
+  // A loss as it was stored before it had `time_synced`, and before it had `export`: the last two fields, a byte each without a value.
+  for (const std::size_t missing : {1U, 2U}) {
+    std::string row;
+    append_row(row, entry);
+    row.resize(row.size() - missing);
+    EXPECT_EQ(must(read_row(LogKind::kLoss, row)), entry);
+    BlockWriter writer(LogKind::kLoss);
+    writer.add(entry);
+    std::string body = writer.finish().body;
+    // The forms of the columns stand in front; that of one without any value is one byte, 0.
+    std::string_view left(body);
+    std::uint64_t number = 0;
+    ASSERT_TRUE(take_varint(left, number));
+    for (std::size_t i = 0; i + missing < columns_of(LogKind::kLoss).size(); ++i) {
+      const bool none = left.front() == 0;
+      left.remove_prefix(1);
+      ASSERT_TRUE(none || (take_varint(left, number) && take_varint(left, number)));
+    }
+    ASSERT_TRUE(left.starts_with(std::string(missing, '\0')));
+    body.erase(body.size() - left.size(), missing);
+    EXPECT_EQ(must(must(Block::parse(LogKind::kLoss, body)).entry(0)), entry);
   }
-  ASSERT_EQ(left.front(), 0);
-  body.erase(body.size() - left.size(), 1);
-  EXPECT_EQ(must(must(Block::parse(LogKind::kLoss, body)).entry(0)), entry);
 }
 
 TEST(VaultBlock, GivesBackEveryFieldOfEveryType) {
@@ -136,9 +133,15 @@ TEST(VaultBlock, GivesBackEveryFieldOfEveryType) {
       std::string row;
       append_row(row, entries[0]);
       EXPECT_EQ(must(read_row(type, row)), entries[0]);
-      const std::size_t older = type == LogKind::kLoss ? older_row(entries[0]).size() : row.size();
+      std::set<std::size_t> older{row.size() - 1};  // before `time_synced`, which is one byte
+      if (type == LogKind::kLoss) {
+        std::get<LossFields>(entries[0].body).export_name.clear();
+        std::string without;
+        append_row(without, entries[0]);
+        older.insert(without.size() - 2);
+      }
       for (std::size_t cut = 0; cut < row.size(); ++cut) {
-        ASSERT_TRUE(cut == older || !read_row(type, std::string_view(row).substr(0, cut)));
+        ASSERT_TRUE(older.contains(cut) || !read_row(type, std::string_view(row).substr(0, cut)));
       }
     }
   }
@@ -595,6 +598,7 @@ TEST(VaultPressure, GivesUpTheLeastFirst) {
   EXPECT_EQ(pressure_for(11, 100, Pressure::kCommStarts), Pressure::kCommStarts) << "not at once back";
   EXPECT_EQ(pressure_for(12, 100, Pressure::kCommStarts), Pressure::kWarning);
   EXPECT_EQ(pressure_for(3, 100, Pressure::kNone), Pressure::kAcl);
+  EXPECT_EQ(pressure_for(1, 100, Pressure::kNone), Pressure::kFull);
   LogEntry start = comm_entry(), drop = comm_entry(), vpn = make_entry(LogKind::kVpn), deny = make_entry(LogKind::kAcl);
   std::get<CommFields>(drop.body).phase = CommPhase::kDrop;
   std::get<AclFields>(deny.body).phase = AclPhase::kDeny;
@@ -603,6 +607,8 @@ TEST(VaultPressure, GivesUpTheLeastFirst) {
   EXPECT_TRUE(takes(Pressure::kCommEnds, drop));
   EXPECT_FALSE(takes(Pressure::kCommDrops, drop));
   EXPECT_TRUE(takes(Pressure::kAcl, deny));
+  EXPECT_FALSE(takes(Pressure::kFull, deny));
+  EXPECT_TRUE(takes(Pressure::kFull, make_entry(LogKind::kAudit)));
   EXPECT_TRUE(takes(Pressure::kAcl, vpn));
 }
 
