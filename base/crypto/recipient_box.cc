@@ -52,13 +52,15 @@ Result<void> add_recipient(CMS_ContentInfo* cms, X509* certificate) {
   constexpr int kEcBitsMin = 256, kRsaBitsMin = 3072;
   EVP_PKEY* key = X509_get0_pubkey(certificate);
   const int kind = key == nullptr ? EVP_PKEY_NONE : EVP_PKEY_get_base_id(key);
-  const bool strong = (kind == EVP_PKEY_EC && EVP_PKEY_get_bits(key) >= kEcBitsMin) || (kind == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) >= kRsaBitsMin);
+  const bool strong = (kind == EVP_PKEY_EC && EVP_PKEY_get_bits(key) >= kEcBitsMin) ||
+                      (kind == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) >= kRsaBitsMin);
   if (!strong) return kWeak;
   CMS_RecipientInfo* recipient = CMS_add1_recipient_cert(cms, certificate, CMS_KEY_PARAM);
   EVP_PKEY_CTX* how = recipient == nullptr ? nullptr : CMS_RecipientInfo_get0_pkey_ctx(recipient);
   if (how == nullptr) return kFailed;
   const bool set = kind == EVP_PKEY_EC ? EVP_PKEY_CTX_set_ecdh_kdf_md(how, EVP_sha256()) > 0
-                                       : EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_OAEP_PADDING) > 0 && EVP_PKEY_CTX_set_rsa_oaep_md(how, EVP_sha256()) > 0;
+                                       : EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_OAEP_PADDING) > 0 &&
+                                             EVP_PKEY_CTX_set_rsa_oaep_md(how, EVP_sha256()) > 0;
   if (!set) return kFailed;
   return {};
 }

@@ -112,12 +112,14 @@ Refusal People::set_fields(access::StoredAccount& out, const std::string& tenant
   return {};
 }
 
-std::variant<api::Invitation, Refusal> People::invite(access::StoredAccount& account) {
+std::variant<api::Invitation, Refusal> People::invite(access::StoredAccount& account, const std::string& by) {
   const std::string link = random_token(kLinkBytes);
   const Sha256Digest digest = sha256({reinterpret_cast<const std::uint8_t*>(link.data()), link.size()});
   access::StoredAccount changed = account;
   changed.set_link(std::string(digest.begin(), digest.end()));
   changed.set_link_until(environment_.now() + kLinkSeconds);
+  changed.set_made_by(by);
+  changed.set_made_at(environment_.now());
   if (const auto saved = save(changed); !saved) return store_failed(saved.error());
   account = std::move(changed);
   api::Invitation out;
@@ -128,7 +130,7 @@ std::variant<api::Invitation, Refusal> People::invite(access::StoredAccount& acc
 }
 
 std::variant<api::Invitation, Refusal> People::add(const std::string& tenant, const std::string& name,
-                                                   const api::Account& account) {
+                                                   const api::Account& account, const std::string& by) {
   if (!is_account_name(name)) return invalid("id", "an account is named by 1 to 64 of a-z, 0-9, dot, - and _");
   const std::string id = tenant.empty() ? name : name + '@' + tenant;
   if (accounts_.contains(id)) return conflict("there is such an account");
@@ -141,7 +143,7 @@ std::variant<api::Invitation, Refusal> People::add(const std::string& tenant, co
   if (Refusal refusal = set_fields(fresh, tenant, account)) return refusal;
   fresh.set_id(id);
   fresh.set_created(environment_.now());
-  auto made = invite(fresh);
+  auto made = invite(fresh, by);
   if (std::holds_alternative<api::Invitation>(made)) accounts_[id] = std::move(fresh);
   return made;
 }
@@ -182,7 +184,7 @@ Refusal People::remove(const std::string& tenant, const std::string& id) {
 }
 
 std::variant<api::Invitation, Refusal> People::reissue(const std::string& tenant, const std::string& id,
-                                                       bool rescue) {
+                                                       bool rescue, const std::string& by) {
   auto* one = account_of(tenant, id);
   if (one == nullptr) return not_found();
   // Its link may get lost, or nobody opens it in time. On the unit itself there is always another.
@@ -194,7 +196,7 @@ std::variant<api::Invitation, Refusal> People::reissue(const std::string& tenant
   changed.clear_failures();
   changed.clear_locked_until();
   changed.clear_locked_sources();
-  auto made = invite(changed);
+  auto made = invite(changed, by);
   if (!std::holds_alternative<api::Invitation>(made)) return made;
   *one = std::move(changed);
   end_sessions(id);
@@ -232,11 +234,33 @@ std::optional<Role> People::role_now(const std::string& id) const {
   return role_named(one->role());
 }
 
+std::string People::behind(const std::string& id) const {
+  std::vector<std::string> hands{id};
+  for (;;) {
+    const auto* one = account(hands.back());
+    if (one == nullptr || one->made_by().empty() || environment_.now() - one->made_at() >= kLinkMakerSeconds) return hands.back();
+    // Who gave each other links are in one hand, whichever of them one begins with.
+    const auto again = std::find(hands.begin(), hands.end(), one->made_by());
+    if (again != hands.end()) return *std::min_element(again, hands.end());
+    hands.push_back(one->made_by());
+  }
+}
+
 bool People::another_may(api::Action action, const std::string& tenant, const std::string& but) const {
+  const std::string hand = behind(but);
   return std::any_of(accounts_.begin(), accounts_.end(), [&](const auto& entry) {
     const auto role = role_now(entry.first);
-    return entry.first != but && tenant_of(entry.first) == tenant && role && grant_of(*role, action) == Grant::kYes;
+    return entry.first != but && behind(entry.first) != hand && tenant_of(entry.first) == tenant &&
+           role && grant_of(*role, action) == Grant::kYes;
   });
+}
+
+std::vector<std::pair<std::string, std::int64_t>> People::ends() const {
+  std::vector<std::pair<std::string, std::int64_t>> out;
+  for (const auto& [id, one] : accounts_) {
+    if (one.valid_until() != 0 && !one.disabled()) out.emplace_back(id, one.valid_until());
+  }
+  return out;
 }
 
 api::ConsentList People::consents(const std::string& tenant) const {

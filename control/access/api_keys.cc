@@ -259,6 +259,12 @@ Refusal ApiKeys::revoke(const std::string& tenant, const std::string& id) {
   return {};
 }
 
+std::vector<std::pair<std::string, std::int64_t>> ApiKeys::ends() const {
+  std::vector<std::pair<std::string, std::int64_t>> out;
+  for (const auto& [id, one] : keys_) out.emplace_back(account_of(one), one.valid_until());
+  return out;
+}
+
 std::string ApiKeys::maker_of(const std::string& account) const {
   for (const auto& [id, one] : keys_) {
     if (account_of(one) == account) return one.created_by();

@@ -57,6 +57,8 @@ class ApiKeys {
   std::variant<api::ApiKeySecret, Refusal> add(const std::string& tenant, const api::ApiKey& wanted,
                                                const std::string& by);
   Refusal revoke(const std::string& tenant, const std::string& id);
+  /// Accounts the keys stand for, and when each key ends.
+  [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> ends() const;
   Result<void> erase_tenant(const std::string& tenant);
   /// Who made the key an account stands for; of any other account that account.
   [[nodiscard]] std::string maker_of(const std::string& account) const;

@@ -37,6 +37,7 @@ Result<void> Approvals::save(const access::StoredApproval& one) {
 
 void Approvals::let_expire() {
   for (auto& [id, one] : all_) {
+    if (!one.reply().empty() && now_() - one.decided() >= kWaitSeconds) keep_reply(id, {});
     if (one.state() != kWaiting || under_way_.contains(id) || now_() - one.asked() < kWaitSeconds) continue;
     one.set_state("refused");
     one.set_decided(now_());
@@ -90,6 +91,7 @@ api::Approval Approvals::shown(const access::StoredApproval& one, const std::str
   out.set_reason(one.reason());
   if (changes) *out.mutable_changes() = one.changes();
   out.set_own(one.asked_by() == reader);
+  out.set_reply(out.own() && !one.reply().empty());
   return out;
 }
 
@@ -139,6 +141,30 @@ std::variant<api::Approval, Refusal> Approvals::decide(const std::string& tenant
   if (const auto saved = save(decided); !saved) return store_failed(saved.error());
   *one = std::move(decided);
   return shown(*one, who, state != "refused" || one->asked_by() == who);
+}
+
+const access::StoredApproval* Approvals::waiting(const std::string& tenant, const std::string& id) {
+  access::StoredApproval* one = nullptr;
+  return find(tenant, id, false, one) ? nullptr : one;
+}
+
+void Approvals::keep_reply(const std::string& id, std::string reply) {
+  const auto at = all_.find(id);
+  if (at == all_.end()) return;
+  at->second.set_reply(std::move(reply));
+  (void)save(at->second);
+}
+
+std::variant<std::string, Refusal> Approvals::take_reply(const std::string& tenant, const std::string& id, const std::string& who) {
+  let_expire();
+  const auto at = all_.find(id);
+  if (at == all_.end() || at->second.tenant() != tenant || at->second.asked_by() != who || at->second.reply().empty()) return not_found();
+  access::StoredApproval taken = at->second;
+  taken.clear_reply();
+  if (const auto saved = save(taken); !saved) return store_failed(saved.error());
+  std::string out = at->second.reply();
+  at->second = std::move(taken);
+  return out;
 }
 
 Result<void> Approvals::erase_tenant(const std::string& tenant) {

@@ -39,6 +39,11 @@ class Approvals {
   /// Its end; state: done, failed, refused, or withdrawn where `who` asked for it himself.
   std::variant<api::Approval, Refusal> decide(const std::string& tenant, const std::string& id, const std::string& who,
                                               const std::string& state, const std::string& reason);
+  /// One that waits; null: there is none.
+  [[nodiscard]] const access::StoredApproval* waiting(const std::string& tenant, const std::string& id);
+  /// Keeps what came of one that is done, for who asked for it; a week, and once.
+  void keep_reply(const std::string& id, std::string reply);
+  std::variant<std::string, Refusal> take_reply(const std::string& tenant, const std::string& id, const std::string& who);
   /// It is being carried out: until it is over(), nobody decides about it but by "done" or "failed", what came of it.
   void begin(const std::string& id) { under_way_.insert(id); }
   void over(const std::string& id) { under_way_.erase(id); }

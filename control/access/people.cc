@@ -38,6 +38,26 @@ bool any_contains(const List& prefixes, const Address& source) {
   });
 }
 
+/// What a person comes from: addresses of a home or an office change within it.
+std::string network_of(const Address& source) {
+  constexpr std::size_t kIpv4Bytes = 3, kIpv6Bytes = 6;
+  const auto wire = source.wire();
+  return {wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(source.family == Family::kIpv6 ? kIpv6Bytes : kIpv4Bytes)};
+}
+
+/// Puts it last among the known ones. True: it is new, and not the first one.
+bool learn_source(access::StoredAccount& account, const Address& source) {
+  auto& known = *account.mutable_known_sources();
+  const std::string network = network_of(source);
+  const auto at = std::find(known.begin(), known.end(), network);
+  const bool fresh = at == known.end();
+  const bool first = known.empty();
+  if (!fresh) known.erase(at);
+  if (known.size() >= static_cast<int>(People::kKnownSourcesMax)) known.erase(known.begin());
+  *known.Add() = network;
+  return fresh && !first;
+}
+
 Refusal refused() {
   return {401, "unauthenticated", "the account, the password or the code is not right, or the account is locked"};
 }
@@ -329,6 +349,7 @@ std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAcco
   account.set_last_login(now);
   account.set_last_source(std::string(source.wire().begin(), source.wire().end()));
   account.set_failures_since(0);
+  const bool new_source = learn_source(account, source);
   if (const auto saved = save(account); !saved)
     return unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
   std::vector<Sessions::iterator> own;
@@ -344,6 +365,7 @@ std::variant<People::SignedIn, Refusal> People::begin_session(access::StoredAcco
     return unavailable("the store cannot be written: " + sekisho::describe(noted.error()));
   const auto at = sessions_.emplace(digest(token), std::move(fresh)).first;
   environment_.tell(account.id(), source, "login", by_link ? "link" : account.totp_secret().empty() ? "pw" : "pw+totp");
+  if (new_source) environment_.tell(account.id(), source, "new_source", "");
   return SignedIn{token, principal(account, at->second)};
 }
 

@@ -55,7 +55,8 @@ class People {
     /// The rules of the configuration in force; tenant: nothing when there is no such tenant.
     std::function<model::SignIn()> rules;
     std::function<std::optional<model::TenantSignIn>(const std::string& tenant)> tenant_rules;
-    /// Somebody came in or was refused: account, source, "login", "login_fail", "lock", "logout", and why.
+    /// Somebody came in or was refused: account, source, "login", "login_fail", "lock", "logout", "new_source"
+    /// beside a login from a network it never came from, and why.
     std::function<void(const std::string& account, const Address& source, std::string_view operation,
                        const std::string& detail)>
         tell;
@@ -64,6 +65,8 @@ class People {
   static constexpr std::size_t kAccountsMax = 20'000;
   static constexpr std::int64_t kLinkSeconds = 72 * 3600;
   static constexpr std::int64_t kFailureWindowSeconds = 15 * 60;
+  static constexpr std::int64_t kLinkMakerSeconds = 30 * 86'400;  ///< so long who gave out an account's link is no second person
+  static constexpr std::size_t kKnownSourcesMax = 32;
   static constexpr std::int64_t kConsentSecondsMax = 4 * 3600;
   static constexpr int kAttemptsPerMinute = 20;  ///< of one source (an IPv6 /64 is one)
 
@@ -104,23 +107,30 @@ class People {
   void use_consent(const std::string& id);
 
   // Accounts of one tenant, or of the provider (tenant empty). What would leave a tenant without an owner who can sign
-  // in, or the provider without p-sec, is refused.
+  // in, or the provider without p-sec, is refused. by: the account that gets the link to read; empty: the unit's own user.
   [[nodiscard]] api::AccountList accounts(const std::string& tenant) const;
   std::variant<api::Invitation, Refusal> add(const std::string& tenant, const std::string& id,
-                                             const api::Account& account);
+                                             const api::Account& account, const std::string& by = {});
   std::variant<api::Account, Refusal> change(const std::string& tenant, const std::string& id,
                                              const api::Account& account, const Principal& who);
   Refusal remove(const std::string& tenant, const std::string& id);
   std::variant<api::Invitation, Refusal> reissue(const std::string& tenant, const std::string& id,
-                                                 bool rescue = false);
+                                                 bool rescue = false, const std::string& by = {});
   std::variant<api::Account, Refusal> unlock(const std::string& tenant, const std::string& id);
 
   /// Mail addresses of who manages a tenant's accounts.
   [[nodiscard]] std::vector<std::string> managers(const std::string& tenant) const;
-  /// Whether another account than `but` may do an action for `tenant` (empty: for the provider) and could sign in.
+  /// Who may stand behind an account: the first of those who gave out its link, the link of who gave that one out, and so
+  /// on, within kLinkMakerSeconds each; itself, when nobody did. Two accounts behind which the same one stands may be one person.
+  [[nodiscard]] std::string behind(const std::string& id) const;
+  /// Whether an account that another than `but` stands behind may do an action for `tenant` (empty: for the provider) and
+  /// could sign in.
   [[nodiscard]] bool another_may(api::Action action, const std::string& tenant, const std::string& but) const;
   /// The role an account has now; nothing when it may not sign in any more.
   [[nodiscard]] std::optional<Role> role_now(const std::string& id) const;
+
+  /// Accounts that end some day, and when: those that may still sign in.
+  [[nodiscard]] std::vector<std::pair<std::string, std::int64_t>> ends() const;
 
   [[nodiscard]] api::ConsentList consents(const std::string& tenant) const;
   std::variant<api::Consent, Refusal> grant(const Principal& who, const api::ConsentRequest& request);
@@ -170,7 +180,7 @@ class People {
                                         const std::string& hash, const std::string& certificate);
   std::variant<SignedIn, Refusal> begin_session(access::StoredAccount& account, const Address& source, bool by_link);
   Principal principal(const access::StoredAccount& account, const Session& session) const;
-  std::variant<api::Invitation, Refusal> invite(access::StoredAccount& account);
+  std::variant<api::Invitation, Refusal> invite(access::StoredAccount& account, const std::string& by);
   Refusal set_fields(access::StoredAccount& out, const std::string& tenant, const api::Account& account) const;
   [[nodiscard]] api::Account shown(const access::StoredAccount& account) const;
 

@@ -80,6 +80,10 @@ std::int64_t steady_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+double steady_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 constexpr const char* kByCertificate = "certificate";  // what X-Sekisho-Csrf says without a session: no form of a browser can
 
 }  // namespace
@@ -209,6 +213,10 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
     };
     return call->refuse(refusal);
   }
+  if (changes(rule) && !call->who.account.empty() && !budget_.take(call->who.tenant, steady_now())) {
+    constexpr std::uint32_t kRetrySeconds = 1;
+    return call->refuse({429, "too_many_acts", "your people and programs together act more than ten times a second", {}, kRetrySeconds});
+  }
   if (answered_before(call, answer)) return;
   // The call holds this function, which therefore must not hold the call.
   *sent = [this, call = std::weak_ptr<Call>(call), answer](ControlAnswer out) {
@@ -216,15 +224,14 @@ void ApiService::handle(ControlRequest request, ControlServer::Reply reply) {
     answer(std::move(out));
   };
   if (!begin_acts(*call, rule)) return call->refuse(unavailable("the operation log cannot be written: nothing was done"));
-  if (rule.four_eyes()) {
-    const InForce now = environment_.in_force();
-    const auto* tenant = call->tenant.empty() ? nullptr : now.tenant(call->tenant);
-    const bool two = now.model != nullptr && (tenant == nullptr ? now.model->sign_in().four_eyes() : tenant->sign_in().four_eyes());
+  if (asks_for_two(*call, rule)) {
     Preview preview_of_it;
-    if (two) {
-      if (Refusal refusal = preview(*call, world_, preview_of_it)) return call->refuse(refusal);
-      if (!preview_of_it.undoes) return ask_for_approval(call, preview_of_it);
+    if (rule.four_eyes_accounts()) {
+      preview_act(*call, world_, preview_of_it);
+    } else if (Refusal refusal = preview(*call, world_, preview_of_it)) {
+      return call->refuse(refusal);
     }
+    if (!preview_of_it.undoes) return ask_for_approval(call, preview_of_it);
   }
   handlers_.at(method->name())(call);
 }
@@ -413,6 +420,12 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
   if (operation == "lock" && (known || tenant.empty()))
     notifier_.tell({.tenant = tenant, .event = "account", .object = account, .state = "locked",
                     .title = "アカウントがロックされました / an account was locked", .memo = {}});
+  if (operation == "new_source") {
+    if (known || tenant.empty())
+      notifier_.tell({.tenant = tenant, .event = "account", .object = account + " from " + to_string(source), .state = "new_source",
+                      .title = "新しい接続元からサインインがありました / somebody signed in from a network never seen with this account", .memo = {}});
+    return;  // the sign-in itself is in the log
+  }
   if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
   ipc::ToEventLog record = act_record(known ? tenant : std::string(kProviderStream), environment_.in_force());
   auto& act = *record.mutable_audit();
@@ -435,6 +448,7 @@ Result<void> ApiService::forget(const std::string& tenant, bool whole) {
   std::erase_if(remembered_, [&](const auto& entry) { return entry.first.find(of_it) != std::string::npos; });
   std::erase_if(world_.digests, [&](const auto& entry) { return entry.first.second == tenant; });
   refusals_.erase(tenant);
+  shut_out_watch_.forget(tenant);
   sampler_.forget(tenant);
   SEKISHO_CHECK_OK(keys_.erase_tenant(tenant));
   return notifier_.erase_tenant(tenant);

@@ -7,14 +7,18 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "base/proto/control_log.pb.h"
+#include "base/proto/control_vpn.pb.h"
+#include "control/access/act_budget.h"
 #include "control/access/api_keys.h"
 #include "control/access/approvals.h"
 #include "control/api/call.h"
 #include "control/api/happenings.h"
+#include "control/api/store_watch.h"
 #include "control/api/sampler.h"
 #include "control/clock_watch.h"
 #include "control/compile/ids.h"
@@ -34,6 +38,8 @@ class ApiService {
     std::function<std::int64_t()> now;  ///< Unix seconds
     AuditLink* audit = nullptr;
     Erasures* erasures = nullptr;
+    /// What a daemon of remote access remembers of wrong passwords.
+    std::function<ipc::VpnMemory(std::uint32_t daemon)> vpn_memory = {};
   };
   ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
              Environment environment);
@@ -68,6 +74,7 @@ class ApiService {
     bool read_only = false;
   };
   Identity who_asks(const ipc::ApiCall& asked, const api::MethodRule& rule);
+  [[nodiscard]] bool asks_for_two(const Call& call, const api::MethodRule& rule) const;
   void ask_for_approval(const CallPtr& call, const Preview& preview);
   void approve(const CallPtr& call, const std::string& id);
   void carry_out(const CallPtr& by, const access::StoredApproval& approval);
@@ -77,6 +84,10 @@ class ApiService {
   void tell_of_the_unit(const std::string& tenant, std::string_view type, const std::string& name, std::string_view result,
                         const std::string& detail);
   void look_at_revisions();
+  void look_at_log();
+  void look_at_shut_out();
+  void look_at_ends();
+  void add_maintenance(std::int64_t after, std::int64_t now, std::vector<Happening>& out);
   Notifier::Environment notifier_environment();
   std::unique_ptr<google::protobuf::Message> read_request(const google::protobuf::MethodDescriptor& method,
                                                           ControlRequest& request);
@@ -107,6 +118,11 @@ class ApiService {
   ClockWatch clock_watch_;
   api::Clock clock_;
   CounterWatch counter_watch_;
+  StoreWatch store_watch_;
+  ActBudget budget_;
+  std::optional<std::int64_t> looked_at_ends_;  ///< up to when they were told
+  std::int64_t stored_ends_ = 0;                ///< the same, as the store has it
+  ShutOutWatch shut_out_watch_;
   unsigned turns_ = 0;
   std::uint32_t seen_running_ = 0;  ///< the revision in force when it was looked at last
   ApiWorld world_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of ApiService that lets a second person decide, and that looks at clocks and counters.
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <map>
@@ -30,14 +31,36 @@ std::string comment_of(const google::protobuf::Message& message) {
   return field == nullptr ? std::string() : message.GetReflection()->GetString(message, field);
 }
 
+/// What only who asked may see of a reply: the secrets in it. Empty: it has none.
+std::string reply_of(const google::protobuf::MethodDescriptor& method, const std::string& reply) {
+  api::ApprovedReply out;
+  bool read = false;
+  if (method.output_type() == api::Invitation::descriptor()) read = out.mutable_invitation()->ParseFromString(reply);
+  if (method.output_type() == api::ApiKeySecret::descriptor()) read = out.mutable_key()->ParseFromString(reply);
+  return read ? out.SerializeAsString() : "";
+}
+
 }  // namespace
+
+bool ApiService::asks_for_two(const Call& call, const api::MethodRule& rule) const {
+  const InForce now = environment_.in_force();
+  if (now.model == nullptr) return false;
+  const auto asks = [&rule](const auto& rules) {
+    return (rule.four_eyes() && rules.four_eyes()) || (rule.four_eyes_accounts() && rules.four_eyes_accounts());
+  };
+  // Accounts, keys and ends are judged by the rules of whose person asks: the provider's do not wait for the tenant's.
+  const std::string& whose = rule.four_eyes_accounts() ? call.who.tenant : call.tenant;
+  const auto* tenant = whose.empty() ? nullptr : now.tenant(whose);
+  return tenant == nullptr ? asks(now.model->sign_in()) : asks(tenant->sign_in());
+}
 
 void ApiService::ask_for_approval(const CallPtr& call, const Preview& preview) {
   const api::MethodRule& rule = call->method().options().GetExtension(api::method);
-  if (!people_.another_may(rule.action(), call->tenant, keys_.maker_of(call->who.account)))
+  const std::string& whose = rule.four_eyes_accounts() ? call->who.tenant : call->tenant;
+  if (!people_.another_may(rule.action(), whose, keys_.maker_of(call->who.account)))
     return call->refuse(conflict("two people are asked for, and nobody else here may approve this"));
   access::StoredApproval fresh;
-  fresh.set_tenant(call->tenant);
+  fresh.set_tenant(whose);
   fresh.set_method(call->method().name());
   fresh.set_request(call->message().SerializeAsString());
   fresh.set_if_match(call->asked().if_match() != 0 ? call->asked().if_match() : environment_.in_force().revision);
@@ -48,6 +71,7 @@ void ApiService::ask_for_approval(const CallPtr& call, const Preview& preview) {
     fresh.set_comment(comment);
   for (const std::string& line : preview.changes) fresh.add_changes(line);
   for (const api::Action action : preview.actions) fresh.add_actions(action);
+  if (std::find(preview.actions.begin(), preview.actions.end(), rule.action()) == preview.actions.end()) fresh.add_actions(rule.action());
   const auto asked = approvals_.ask(std::move(fresh));
   if (const auto* refusal = std::get_if<Refusal>(&asked)) return call->refuse(*refusal);
   const auto& approval = std::get<api::Approval>(asked);
@@ -67,6 +91,9 @@ void ApiService::approve(const CallPtr& call, const std::string& id) {
   if (call->who.tenant != call->tenant) return call->refuse(denied("the tenant's own people approve"));
   if (keys_.maker_of(approval.asked_by()) == call->who.account)
     return call->refuse(denied("somebody else has to approve what your key asked for"));
+  if (people_.behind(call->who.account) == people_.behind(keys_.maker_of(approval.asked_by())))
+    return call->refuse(denied(
+        "one of you got a link to sign in by from the other, or both from one person, within 30 days: that is no second person"));
   const auto* method = api::Error::descriptor()->file()->FindServiceByName("Api")->FindMethodByName(approval.method());
   if (method == nullptr) return call->refuse(conflict("this cannot be done any more"));
   std::vector<int> needed(approval.actions().begin(), approval.actions().end());
@@ -91,9 +118,10 @@ void ApiService::carry_out(const CallPtr& by, const access::StoredApproval& appr
   ControlRequest holder;
   *holder.message.mutable_api_call() = asked;
   auto message = read_request(*method, holder);
-  const auto end = [this, by, id = approval.id()](const std::string& state, const std::string& reason) {
+  const auto end = [this, by, id = approval.id()](const std::string& state, const std::string& reason, const std::string& reply = {}) {
     const auto decided = approvals_.decide(by->tenant, id, by->who.account, state, reason);
     approvals_.over(id);
+    if (!reply.empty()) approvals_.keep_reply(id, reply);
     const auto* refusal = std::get_if<Refusal>(&decided);
     refusal != nullptr ? by->refuse(*refusal) : by->reply(std::get<api::Approval>(decided));
   };
@@ -104,7 +132,8 @@ void ApiService::carry_out(const CallPtr& by, const access::StoredApproval& appr
   const auto sent = std::make_shared<std::function<void(ControlAnswer)>>();
   const auto call = std::make_shared<Call>(*method, std::move(asked), std::move(message),
                                            [sent](ControlAnswer out) { (*sent)(std::move(out)); });
-  call->tenant = approval.tenant();
+  const auto* field = method->input_type()->FindFieldByName("tenant");
+  if (field != nullptr) call->tenant = call->message().GetReflection()->GetString(call->message(), field);
   call->who.account = account;
   call->who.role = *role;
   call->who.program = account.starts_with("key:");
@@ -122,7 +151,8 @@ void ApiService::carry_out(const CallPtr& by, const access::StoredApproval& appr
     api::Error error;
     const bool failed = said.status() >= kRefusedFrom;
     if (failed) (void)error.ParseFromString(said.reply());
-    end(failed ? "failed" : "done", failed ? error.message() : still ? still->about : "");
+    end(failed ? "failed" : "done", failed ? error.message() : still ? still->about : "",
+        still && !failed ? reply_of(still->method(), said.reply()) : "");
   };
   if (!begin_acts(*call, method->options().GetExtension(api::method)))
     return call->refuse(unavailable("the operation log cannot be written: nothing was done"));
@@ -189,6 +219,10 @@ void ApiService::look() {
     for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i)  // their records bear its time
       tell_of_the_unit(now.model->tenants(i).service_code(), "clock", "INT_CLOCK", "ok", detail);
   }
+  constexpr unsigned kLogTurns = 20, kShutOutTurns = 15, kEndsTurns = 30;
+  if (turns_ % kLogTurns == 1) look_at_log();
+  if (turns_ % kShutOutTurns == 2) look_at_shut_out();
+  if (turns_ % kEndsTurns == 3) look_at_ends();
   if (turns_++ % kCountersTurns == 0) {
     const ClockState state = read_clock_state();
     clock_.set_synchronised(state.synchronised);

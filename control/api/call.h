@@ -117,6 +117,9 @@ struct Preview {
 /// Judges a method with four_eyes as if it were done now. Refused as it would be then.
 Refusal preview(const Call& call, ApiWorld& world, Preview& out);
 
+/// The same of a method with four_eyes_accounts, which is not judged before it is done: what it was asked, a line each.
+void preview_act(const Call& call, ApiWorld& world, Preview& out);
+
 /// The bytes of the one sealed memfd of an answer; nothing when it is unusable.
 std::optional<std::string> take_blob(Fd fd);
 

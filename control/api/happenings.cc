@@ -143,4 +143,17 @@ std::vector<Happening> CounterWatch::look(bool counting, const std::vector<Seen>
   return out;
 }
 
+std::vector<Happening> ShutOutWatch::look(std::map<std::string, std::set<std::string>> shut_out) {
+  std::vector<Happening> out;
+  for (const auto& [tenant, users] : shut_out) {
+    for (const std::string& user : users) {
+      if (last_[tenant].contains(user)) continue;
+      out.push_back({.tenant = tenant, .event = "user_lock", .object = user, .state = "locked",
+                     .title = "リモートアクセス利用者がロックされました / a remote user was shut out"});
+    }
+  }
+  last_ = std::move(shut_out);
+  return out;
+}
+
 }  // namespace sekisho::control

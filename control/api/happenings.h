@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,17 @@ class CounterWatch {
   std::int64_t counted_at_ = 0;
   bool ever_ = false;  ///< it has answered since this daemon started
   bool away_ = false;
+};
+
+/// Remote users who were shut out since it looked last. Thread: one.
+class ShutOutWatch {
+ public:
+  /// shut_out: now, by tenant.
+  std::vector<Happening> look(std::map<std::string, std::set<std::string>> shut_out);
+  void forget(const std::string& tenant) { last_.erase(tenant); }
+
+ private:
+  std::map<std::string, std::set<std::string>> last_;
 };
 
 }  // namespace sekisho::control

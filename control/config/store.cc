@@ -193,6 +193,8 @@ std::string_view to_text(RecordKind kind) {
       return "approval";
     case RecordKind::kDelivery:
       return "delivery";
+    case RecordKind::kLooked:
+      return "looked";
   }
   return "unknown";
 }
@@ -204,7 +206,7 @@ std::string place_of(RecordKind kind, std::string_view key) { return std::string
 /// Records that hold secrets: the others are read by whoever mends a store.
 bool is_sealed(RecordKind kind) {
   return kind != RecordKind::kConsent && kind != RecordKind::kNotice && kind != RecordKind::kRevisionScope && kind != RecordKind::kPurged &&
-         kind != RecordKind::kLogPressure;
+         kind != RecordKind::kLogPressure && kind != RecordKind::kLooked;
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ enum class RecordKind : std::uint8_t {
   kEndedDocument,  ///< what the owner of an ended contract may still read, by service code
   kLogPressure,    ///< the level of the log's disk that people were told of last
   kPurged,         ///< empty; by the id of an erasure that was carried out in this store
+  kLooked,         ///< Unix seconds in decimal: up to when expiries were told
 };
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned

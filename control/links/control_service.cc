@@ -149,7 +149,8 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
             .ask = [this](ControlRequest request, ControlServer::Reply reply) { handle(std::move(request), std::move(reply)); },
             .now = [&committer] { return committer.now(); },
             .audit = &audit_,
-            .erasures = &erasure_.erasures()}),
+            .erasures = &erasure_.erasures(),
+            .vpn_memory = [this](std::uint32_t daemon) { return vpn_.memory(daemon); }}),
       log_watch_(io, store, export_socket_,
                  {.in_force = [this] {
                     const Running* now = running();

@@ -11,24 +11,28 @@ namespace sekisho::control {
 struct EventKind {
   std::string_view name;
   bool always;  ///< whoever manages a tenant's accounts is told by mail, whatever its targets say
+  bool first;   ///< the same while the tenant has no target at all
   std::string_view ja;
   std::string_view en;
 };
 
 inline constexpr std::array kEventKinds{
-    EventKind{"maintenance", true, "メンテナンス", "maintenance"},
-    EventKind{"change", true, "サービス変更", "service change"},
-    EventKind{"incident", true, "障害", "incident"},
-    EventKind{"commit", false, "設定反映", "configuration"},
-    EventKind{"approval", false, "承認依頼", "approval wanted"},
-    EventKind{"account", false, "アカウント", "accounts"},
-    EventKind{"support", true, "運用者によるアクセス", "the provider looks at the tenant"},
-    EventKind{"quarantine", false, "隔離", "quarantine"},
-    EventKind{"quota", false, "上限", "quota"},
-    EventKind{"log_loss", false, "ログ欠落", "log records lost"},
-    EventKind{"unit", false, "装置", "unit"},
-    EventKind{"clock", false, "時刻", "clock"},
-    EventKind{"test", false, "テスト", "test"},
+    EventKind{"maintenance", true, true, "メンテナンス", "maintenance"},
+    EventKind{"change", true, true, "サービス変更", "service change"},
+    EventKind{"incident", true, true, "障害", "incident"},
+    EventKind{"commit", false, false, "設定反映", "configuration"},
+    EventKind{"approval", false, false, "承認依頼", "approval wanted"},
+    EventKind{"account", false, true, "アカウント", "accounts"},
+    EventKind{"support", true, true, "運用者によるアクセス", "the provider looks at the tenant"},
+    EventKind{"quarantine", false, true, "隔離", "quarantine"},
+    EventKind{"quota", false, true, "上限", "quota"},
+    EventKind{"expiry", false, true, "期限", "an end that comes near"},
+    EventKind{"log_loss", false, true, "ログ欠落", "log records lost"},
+    EventKind{"log_store", false, true, "ログ保存", "the log's store and collectors"},
+    EventKind{"user_lock", false, true, "利用者ロック", "remote users shut out"},
+    EventKind{"unit", false, false, "装置", "unit"},
+    EventKind{"clock", false, false, "時刻", "clock"},
+    EventKind{"test", false, false, "テスト", "test"},
 };
 
 /// The kind of that name; null: there is none.

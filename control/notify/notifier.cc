@@ -95,7 +95,8 @@ void Notifier::make(const Happening& happening, std::uint32_t count) {
   for (const auto& target : targets) {
     if (wants(target, happening.event)) (void)make_for(happening, count, target);
   }
-  if (!kind->always || tenant == nullptr || !model->notify().has_relay()) return;
+  const bool managers = kind->always || (kind->first && targets.empty());
+  if (!managers || tenant == nullptr || !model->notify().has_relay()) return;
   access::StoredDelivery mail;
   for (std::string& address : environment_.managers(happening.tenant)) {
     const auto named = [&](const auto& target) {

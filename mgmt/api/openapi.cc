@@ -92,8 +92,9 @@ std::string operation(const Route& route, std::set<const Descriptor*>& used) {
   const std::string reply = route.rule.download() ? R"({"*/*": {}})"
                             : route.rule.events() ? R"({"text/event-stream": {}})"
                                                   : content(of_message(*route.method->output_type(), used));
+  const bool waits = route.rule.four_eyes() || route.rule.four_eyes_accounts();
   out += ", \"responses\": {\"200\": {\"description\": \"done\", \"content\": " + reply +
-         "}" + (route.rule.four_eyes() ? ", \"202\": {\"description\": \"waits for a second person\", \"content\": " +
+         "}" + (waits ? ", \"202\": {\"description\": \"waits for a second person\", \"content\": " +
                                            content(of_message(*api::Approval::descriptor(), used)) + "}"
                                      : "") +
          ", \"default\": {\"description\": \"refused\", \"content\": " +

@@ -321,16 +321,21 @@ void add_erasure(CLI::App& app, Choice& choice) {
 }
 
 void add_backup(CLI::App& app, Choice& choice) {
-  CLI::App* backup = app.add_subcommand("backup", "settings, accounts and numbers of the unit, sealed by a passphrase");
+  CLI::App* backup = app.add_subcommand("backup", "settings, accounts and numbers of the unit, sealed");
   backup->require_subcommand(1);
   const auto add = [&](const char* name, const char* what, ExitStatus (*act)(Session&, const BackupRequest&)) {
     CLI::App* command = backup->add_subcommand(name, what);
     command->add_option("FILE", choice.backup.file, "the backup")->required();
-    command->add_option("--passphrase-file", choice.backup.passphrase_file, "its first line is the passphrase")->required();
+    command->add_option("--passphrase-file", choice.backup.passphrase_file, "its first line is the passphrase");
     command->callback([&choice, act] { choice.action = [&choice, act](Session& s) { return act(s, choice.backup); }; });
     return command;
   };
-  add("create", "into FILE; records and keys of the unit are not in it", make_backup);
+  CLI::App* create = add("create", "into FILE; records and keys of the unit are not in it", make_backup);
+  create->add_option("--recipients", choice.backup.recipients_file, "certificates (PEM): whose keys open it, in place of a passphrase")
+      ->excludes("--passphrase-file");
+  CLI::App* reseal = add("reseal", "FILE, which was sealed for recipients, by a passphrase into another; asks no daemon", reseal_backup);
+  reseal->add_option("--key", choice.backup.key_file, "a recipient's private key (PEM)")->required();
+  reseal->add_option("--into", choice.backup.into, "the file that is made")->required();
   CLI::App* restore = add("restore", "put FILE in force; what was erased since stays away", restore_backup);
   restore->add_option("-m,--comment", choice.backup.comment, "stands in the list of revisions");
 }

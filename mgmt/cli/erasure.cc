@@ -6,6 +6,8 @@
 #include <iterator>
 
 #include "base/crypto/passphrase_box.h"
+#include "base/crypto/recipient_box.h"
+#include "base/crypto/sha256.h"
 #include "base/crypto/signature.h"
 #include "base/describe.h"
 #include "base/os/durable_file.h"
@@ -37,6 +39,7 @@ ByteSpan span_of(std::string_view text) {
 
 /// The first line of a file.
 std::variant<std::string, ControlError> passphrase_of(const std::string& file) {
+  if (file.empty()) return ControlError{false, "say whose it is: --passphrase-file, or --recipients of create"};
   auto text = read_bytes(file);
   if (!text) return ControlError{false, file + ": cannot be read"};
   text->resize(std::min(text->size(), text->find('\n')));
@@ -151,9 +154,42 @@ ExitStatus verify_report(Session& session, const ReportRequest& request) {
   return done(session, JsonObject().text("file", request.file), "The report is as this unit signed it.");
 }
 
+namespace {
+
+/// By what a backup is sealed.
+struct Seal {
+  std::string passphrase, certificates;  ///< one of them
+};
+
+std::variant<Seal, ControlError> seal_of(const BackupRequest& request) {
+  if (request.recipients_file.empty()) {
+    auto passphrase = passphrase_of(request.passphrase_file);
+    if (const auto* error = std::get_if<ControlError>(&passphrase)) return *error;
+    return Seal{std::get<std::string>(std::move(passphrase)), {}};
+  }
+  auto certificates = read_bytes(request.recipients_file);
+  if (!certificates) return ControlError{false, request.recipients_file + ": cannot be read"};
+  return Seal{{}, *std::move(certificates)};
+}
+
+ExitStatus write_sealed(Session& session, const std::string& file, const Seal& seal, std::string_view text) {
+  const auto sealed = seal.certificates.empty() ? seal_with_passphrase(kBackupKind, seal.passphrase, text)
+                                                : seal_for_recipients(seal.certificates, text);
+  if (!sealed && sealed.error().code == ErrorCode::kUnsupported)
+    return fail(session, {false, "a recipient's key is of another kind, or short: EC of 256 bits or RSA of 3072 at least"});
+  if (!sealed && sealed.error().code == ErrorCode::kMalformed) return fail(session, {false, "there is no certificate of a recipient"});
+  if (!sealed) return fail(session, {false, "the backup cannot be sealed: " + describe(sealed.error())});
+  if (!replace_durably(file, span_of(*sealed), 0600)) return fail(session, {false, file + ": could not be written"});
+  const std::string digest = hex(sha256(span_of(*sealed)));
+  return done(session, JsonObject().text("file", file).number("bytes", sealed->size()).text("sha256", digest),
+              file + ": " + std::to_string(sealed->size()) + " bytes, sealed; SHA-256 " + digest);
+}
+
+}  // namespace
+
 ExitStatus make_backup(Session& session, const BackupRequest& request) {
-  const auto passphrase = passphrase_of(request.passphrase_file);
-  if (const auto* error = std::get_if<ControlError>(&passphrase)) return fail(session, *error);
+  const auto seal = seal_of(request);
+  if (const auto* error = std::get_if<ControlError>(&seal)) return fail(session, *error);
   ipc::ToControl question;
   question.mutable_make_backup();
   auto asked = ask_control(session.run_dir, std::move(question));
@@ -163,11 +199,18 @@ ExitStatus make_backup(Session& session, const BackupRequest& request) {
   if (!answer.message.backup_made().error().empty()) return fail(session, {false, answer.message.backup_made().error()});
   const auto blob = take_blob(answer);
   if (const auto* error = std::get_if<ControlError>(&blob)) return fail(session, *error);
-  const auto sealed = seal_with_passphrase(kBackupKind, std::get<std::string>(passphrase), std::get<std::string>(blob));
-  if (!sealed) return fail(session, {false, "the backup cannot be sealed: " + describe(sealed.error())});
-  if (!replace_durably(request.file, span_of(*sealed), 0600)) return fail(session, {false, request.file + ": could not be written"});
-  return done(session, JsonObject().text("file", request.file).number("bytes", sealed->size()),
-              request.file + ": " + std::to_string(sealed->size()) + " bytes, sealed");
+  return write_sealed(session, request.file, std::get<Seal>(seal), std::get<std::string>(blob));
+}
+
+ExitStatus reseal_backup(Session& session, const BackupRequest& request) {
+  const auto seal = seal_of(request);
+  if (const auto* error = std::get_if<ControlError>(&seal)) return fail(session, *error);
+  const auto key = read_bytes(request.key_file), sealed = read_bytes(request.file);
+  if (!key || !sealed) return fail(session, {false, (key ? request.file : request.key_file) + ": cannot be read"});
+  const auto text = open_as_recipient(*key, *sealed);
+  if (!text && text.error().code == ErrorCode::kDenied) return fail(session, {false, "it was sealed for others, or was changed"});
+  if (!text) return fail(session, {false, request.file + " is no backup for recipients, or " + request.key_file + " no private key"});
+  return write_sealed(session, request.into, std::get<Seal>(seal), *text);
 }
 
 ExitStatus restore_backup(Session& session, const BackupRequest& request) {

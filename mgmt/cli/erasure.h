@@ -21,6 +21,9 @@ struct ReportRequest {
 struct BackupRequest {
   std::string file;
   std::string passphrase_file;  ///< its first line
+  std::string recipients_file;  ///< certificates; empty: it is sealed by the passphrase
+  std::string key_file;         ///< of one of them
+  std::string into;
   std::string comment;
 };
 struct WipeRequest {
@@ -35,9 +38,11 @@ ExitStatus manage_erasures(Session& session, const ErasureRequest& request);
 ExitStatus write_unit_key(Session& session, const std::string& file);
 /// A report of an erasure or a wipe against a key that was kept: without any daemon.
 ExitStatus verify_report(Session& session, const ReportRequest& request);
-/// A backup of the unit into a file, sealed by a passphrase; and back.
+/// A backup of the unit into a file, sealed by a passphrase or for recipients; and back, with the passphrase.
 ExitStatus make_backup(Session& session, const BackupRequest& request);
 ExitStatus restore_backup(Session& session, const BackupRequest& request);
+/// Opens one that was sealed for recipients and seals it by a passphrase: where the key is, without any daemon.
+ExitStatus reseal_backup(Session& session, const BackupRequest& request);
 /// Destroys all keys, then all data below a state folder, and says so in a signed report. No daemon may run.
 ExitStatus factory_wipe(Session& session, const WipeRequest& request);
 

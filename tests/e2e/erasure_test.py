@@ -3,6 +3,7 @@
 other tenant with the same addresses notices nothing. Backups bring nothing back, a factory wipe leaves nothing."""
 
 import copy
+import hashlib
 import json
 import os
 import shutil
@@ -114,6 +115,27 @@ def test_a_backup_is_sealed_and_only_its_own_bytes_and_passphrase_open_it(lab):
         assert refused.returncode == 1 and where in refused.stderr, refused.stderr
     refused = ctl("backup", "restore", backup, "--passphrase-file", passphrase(lab, PASSPHRASE + "?"), check=False)
     assert refused.returncode == 1 and "another passphrase" in refused.stderr
+
+
+def test_a_backup_for_recipients_is_opened_where_their_key_is_and_restored_without_it(lab, tmp_path):
+    ctl, out = lab.appliance.ctl, lab.root / "out"
+    for name in ("keeper", "stranger"):
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", f"/CN={name}",
+             "-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.crt"])
+    backup, opened, again = out / "unit.cms", tmp_path / "opened", out / "resealed"
+    said = ctl("backup", "create", backup, "--recipients", tmp_path / "keeper.crt").stdout
+    held = backup.read_bytes()
+    assert hashlib.sha256(held).hexdigest() in said and ACME.encode() not in held
+    run(["openssl", "cms", "-decrypt", "-inform", "DER", "-in", backup, "-inkey", tmp_path / "keeper.key", "-out", opened])  # a stock tool, elsewhere
+    assert ACME.encode() in opened.read_bytes()
+    refused = ctl("backup", "reseal", backup, "--key", tmp_path / "stranger.key", "--into", again, "--passphrase-file", passphrase(lab), check=False)
+    assert refused.returncode == 1 and "for others" in refused.stderr and not again.exists()
+    refused = ctl("backup", "restore", backup, "--passphrase-file", passphrase(lab), check=False)
+    assert refused.returncode == 1 and "no backup" in refused.stderr
+    ctl("backup", "reseal", backup, "--key", tmp_path / "keeper.key", "--into", again, "--passphrase-file", passphrase(lab))
+    assert "is in force" in ctl("backup", "restore", again, "--passphrase-file", passphrase(lab)).stdout
+    for (who, _), api in _people.items():  # a restoration ends every session
+        api.login(who, PASSWORD)
 
 
 def test_a_restored_backup_brings_settings_and_accounts_back(lab):

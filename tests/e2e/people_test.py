@@ -80,6 +80,7 @@ class Client(Api):
         super().__init__(*lab.appliance.portal, lab.root / "out" / "portal.crt", lab.topology.office)
         self.identity = (files / f"{name}.crt", files / f"{name}.key") if name else None
         self.key = key
+        self.source = None
 
     def raw(self, verb, path, body=None, headers=None):
         context = ssl.create_default_context(cafile=str(self.certificate))
@@ -88,7 +89,7 @@ class Client(Api):
         if self.key:
             headers = {**(headers or {}), "Authorization": f"Bearer {self.key}"}
         with inside(self.namespace):
-            connection = http.client.HTTPSConnection(self.address, self.port, timeout=130, context=context)
+            connection = http.client.HTTPSConnection(self.address, self.port, timeout=130, context=context, source_address=self.source)
             connection.connect()
         try:
             connection.request(verb, path, body=body, headers=headers or {})
@@ -233,6 +234,23 @@ def test_a_certificate_of_another_authority_is_no_connection(lab, files, tmp_pat
         Client(lab, tmp_path, "stranger").get("/banner")
 
 
+def test_no_key_ends_a_contract_and_a_look_that_was_refused_stands_in_both_logs(lab):
+    sec, support, auditor = (person(lab, name, role) for name, role in (("sec", "p-sec"), ("sue", "p-support"), ("aud", "p-audit")))
+    stolen = sec.post("/platform/keys", {"key": {"name": "stolen", "role": "p-ops", "valid_until": until()}})["secret"]
+    robot = Client(lab, key=stolen)
+    assert "rows" in robot.get("/platform/status")
+    for path, body in (("", {"scope": "contract", "contract": "firewall"}), ("/x/early", {})):
+        with pytest.raises(Refused, match="for people"):
+            robot.post(f"/tenants/{ACME}/erasures{path}", body)
+    with pytest.raises(Refused, match="for people"):
+        robot.call("DELETE", f"/api/v1/tenants/{ACME}/erasures/x")
+    assert owner(lab).get(f"/tenants/{ACME}/erasures").get("erasures", []) == []
+    with pytest.raises(Refused, match="consent"):
+        support.get(f"/tenants/{ACME}/rules")
+    for entries in (owner(lab).get(f"/tenants/{ACME}/audit")["entries"], auditor.get("/platform/audit")["entries"]):
+        assert any(one["actor"] == "sue" and one["operation"] == "ListRules" and one["result"] == "denied" for one in entries), entries[:5]
+
+
 # --- sessions ---------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -321,6 +339,73 @@ def test_a_change_that_nobody_else_could_approve_is_refused_at_once(lab):
         change(zoe, set_memo("x"), tenant=GLOBEX)
 
 
+def test_accounts_and_keys_wait_for_a_second_person_and_what_was_made_is_shown_once_to_who_asked(lab):
+    zoe, ola = person(lab, f"owner@{GLOBEX}", "owner"), person(lab, f"ola@{GLOBEX}", "owner")
+    both = {"four_eyes": False, "four_eyes_accounts": True}
+    asked = change(zoe, lambda document: document.setdefault("sign_in", {}).update(both), tenant=GLOBEX)
+    if "state" in asked:  # four eyes were on
+        ola.post(f"/tenants/{GLOBEX}/approvals/{asked['id']}/approve")
+    base = f"/tenants/{GLOBEX}"
+    wanted = zoe.post(f"{base}/accounts", {"id": "nina", "account": {"role": "owner", "mail": "nina@globex.example"}})
+    assert wanted["state"] == "waiting" and "account.role: \"owner\"" in wanted["changes"], wanted
+    assert "nina" not in json.dumps(zoe.get(f"{base}/accounts")), "there is no such account yet"
+    with pytest.raises(Refused, match="somebody else"):
+        zoe.post(f"{base}/approvals/{wanted['id']}/approve")
+    with pytest.raises(Refused, match="not_found"):
+        zoe.post(f"{base}/approvals/{wanted['id']}/reply")
+    assert ola.post(f"{base}/approvals/{wanted['id']}/approve")["state"] == "done"
+    with pytest.raises(Refused, match="not_found"):
+        ola.post(f"{base}/approvals/{wanted['id']}/reply")
+    link = zoe.post(f"{base}/approvals/{wanted['id']}/reply")["invitation"]["link"]
+    with pytest.raises(Refused, match="not_found"):
+        zoe.post(f"{base}/approvals/{wanted['id']}/reply")
+    # Who gave out the link may have used it: Nina is no second person for Zoe, nor Zoe for Nina; for Ola she is.
+    nina = Client(lab)
+    nina.welcome(link, PASSWORD)
+    key = {"key": {"name": "robot", "role": "read", "valid_until": until()}}
+    of_zoe = zoe.post(f"{base}/keys", key)
+    with pytest.raises(Refused, match="no second person"):
+        nina.post(f"{base}/approvals/{of_zoe['id']}/approve")
+    of_nina = nina.post(f"{base}/keys", {"key": {**key["key"], "name": "second"}})
+    with pytest.raises(Refused, match="no second person"):
+        zoe.post(f"{base}/approvals/{of_nina['id']}/approve")
+    of_ola = ola.post(f"{base}/keys", {"key": {**key["key"], "name": "third"}})
+    assert nina.post(f"{base}/approvals/{of_ola['id']}/approve")["state"] == "done"
+    secret = ola.post(f"{base}/approvals/{of_ola['id']}/reply")["key"]["secret"]
+    assert Client(lab, key=secret).get(f"{base}/rules")["rows"]
+    # The end of a contract waits as well; what ends a key or a lock does not.
+    ending = zoe.post(f"{base}/erasures", {"scope": "contract", "contract": "firewall", "end": "2099-01-01"})
+    assert ending["state"] == "waiting" and zoe.get(f"{base}/erasures").get("erasures", []) == []
+    assert ola.post(f"{base}/approvals/{ending['id']}/refuse")["state"] == "refused"
+    made = next(one["id"] for one in ola.get(f"{base}/keys")["keys"] if one["name"] == "third")
+    ola.call("DELETE", f"/api/v1{base}/keys/{made}")
+
+
+def test_a_tenant_that_acts_without_pause_is_told_so_and_holds_up_no_other(lab):
+    zoe = person(lab, f"owner@{GLOBEX}", "owner")
+    context = ssl.create_default_context(cafile=str(zoe.certificate))
+    with inside(zoe.namespace):
+        connection = http.client.HTTPSConnection(zoe.address, zoe.port, timeout=60, context=context)
+        connection.connect()
+
+    def act():
+        connection.request("POST", f"/api/v1/tenants/{GLOBEX}/notifications/test", body=b"{}", headers={
+            "Cookie": f"__Host-sekisho={zoe.cookie}", "X-Sekisho-Csrf": zoe.csrf, "Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.headers, json.loads(response.read())
+
+    for _ in range(5000):
+        status, headers, error = act()
+        if status == 429:
+            break
+        assert status == 422, error
+    assert (status, error["code"], headers["Retry-After"]) == (429, "too_many_acts", "1")
+    assert "records" in owner(lab).post(f"/tenants/{ACME}/logs/search", {"limit": 1}), "another tenant acts"
+    assert zoe.get(f"/tenants/{GLOBEX}/rules")["rows"], "what only looks is not held up"
+    wait_until(lambda: act()[0] == 422, 20, "room again", every=0.3)
+    connection.close()
+
+
 # --- messages ---------------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -387,6 +472,41 @@ def test_a_notice_is_told_within_a_minute_also_to_who_manages_the_tenant(lab, ma
     assert not any("maintenance" in m["Subject"] for m, _ in mail.mails()), "another tenant's"
 
 
+def test_an_end_that_comes_near_is_told_ahead_of_time(lab, mail, hook):
+    set_up_messages(lab, mail, hook)
+    # A day ahead, less the moment until it is looked at again.
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400 + 20))
+    owner(lab).post(f"/tenants/{ACME}/accounts", {"id": "guest", "account": {"role": "read", "valid_until": soon}})
+    _, text = arrived(mail, f"[FWGW] {ACME} expiry 1_day", within=120)[0]
+    assert "Object: guest@" in text and "Title: アカウントは 1 日以内に期限を迎えます" in text, text
+
+
+def test_a_sign_in_from_a_network_never_seen_with_the_account_is_told(lab, mail, hook):
+    set_up_messages(lab, mail, hook)
+    name = f"far@{ACME}"
+    api = Client(lab)
+    api.welcome(invite(lab.appliance, name, "read"), PASSWORD)
+    api.login(name, PASSWORD)
+    assert not mail.find(f"[FWGW] {ACME} account new_source", "ops@acme.example"), "from where it always comes"
+    api.source = ("127.9.0.1", 0)
+    api.login(name, PASSWORD)
+    _, text = arrived(mail, f"[FWGW] {ACME} account new_source")[0]
+    assert f"Object: {name} from 127.9.0.1" in text
+
+
+def test_a_log_that_is_not_stored_is_told_within_a_minute(lab, mail, hook):
+    set_up_messages(lab, mail, hook)
+    running, done = f"[FWGW] {ACME} incident running", f"[FWGW] {ACME} incident done"
+    had = [len(mail.find(subject, "ops@acme.example")) for subject in (running, done)]
+    wait_until(lambda: "records" in owner(lab).post(f"/tenants/{ACME}/logs/search", {"limit": 1}), 30, "the log answers", every=1)
+    lab.appliance.kill("logd")
+    begin = time.monotonic()
+    arrived(mail, running, count=had[0] + 1, within=90)
+    assert time.monotonic() - begin < 60
+    lab.appliance.start_daemon("logd")
+    arrived(mail, done, count=had[1] + 1)
+
+
 def test_starttls_carries_it_too_and_a_wrong_certificate_nothing(lab, mail, hook, tmp_path):
     set_up_messages(lab, mail, hook, port=2587, starttls=True)
     change(owner(lab), set_memo("told by starttls"))
@@ -434,12 +554,14 @@ def test_a_webhook_is_called_only_where_the_provider_lets_it_be(lab, mail, hook)
 def test_a_unit_that_no_longer_processes_traffic_is_told_within_a_minute(lab, mail, hook):
     set_up_messages(lab, mail, hook)
     wait_until(lambda: owner(lab).get(f"/tenants/{ACME}/dashboard")["counting"], 30, "the data plane counted", every=0.5)
+    running, done = f"[FWGW] {ACME} incident running", f"[FWGW] {ACME} incident done"
+    had = [len(mail.find(subject, "ops@acme.example")) for subject in (running, done)]
     begin = time.monotonic()
     lab.appliance.kill("dataplaned")
-    arrived(mail, f"[FWGW] {ACME} incident running", count=2)
+    arrived(mail, running, count=had[0] + 1)
     assert time.monotonic() - begin < 60
     lab.appliance.start_daemon("dataplaned")
-    arrived(mail, f"[FWGW] {ACME} incident done")
+    arrived(mail, done, count=had[1] + 1)
 
 
 # --- calling home, and the clock --------------------------------------------------------------------------------------------------------------------

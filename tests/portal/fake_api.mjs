@@ -121,6 +121,9 @@ export function world() {
       ],
       service_groups: [{ name: "Web系", members: ["http", "https"] }],
       schedules: [{ name: "営業時間", weekly: ["mon-fri 09:00-17:30"] }],
+      log_exports: [
+        { name: "siem", kind: "syslog", address: "198.51.100.20", cas: ["-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"] },
+      ],
       policies: [
         {
           name: "inet-in",
@@ -480,6 +483,9 @@ const methods = {
       "devices",
       "device_policies",
       "pools",
+      "notifications",
+      "log_exports",
+      "sign_in",
     ],
     waiting_confirmation: state.waiting,
     roll_back_at: state.roll_back_at,
@@ -581,7 +587,7 @@ const methods = {
     ],
     roles: ["p-ops", "p-support", "p-audit", "p-sec"],
   }),
-  "POST T/accounts": (state, { body }) => ({ account: body.account, link: "c4Hq1x7Zb2", until: at(72 * 60) }),
+  "POST T/accounts": (state, { body, fail }) => state.two ? fail(202, "waiting", "") : ({ account: body.account, link: "c4Hq1x7Zb2", until: at(72 * 60) }),
   "GET T/consents": () => ({
     consents: [
       {
@@ -607,6 +613,7 @@ const methods = {
   "GET platform/keys": () => keys("p-audit"),
   "GET T/approvals": () => approvals(),
   "GET platform/approvals": () => approvals(),
+  "POST T/approvals/a3/reply": () => ({ invitation: { account: { id: "sato@mfw00001234", role: "read" }, link: "a-link", until: at(4000) } }),
   "GET T/notifications": () => ({
     deliveries: [
       { id: "d1", target: "ops", webhook: false, event: "incident", at: at(-3), tries: 2, next: at(1), last_error: "no TLS with mail.example" },
@@ -703,10 +710,13 @@ const keys = (role) => ({
 });
 const approvals = () => ({
   four_eyes: true,
+  four_eyes_accounts: true,
   approvals: [
     { id: "a1", method: "CommitConfig", asked_by: "suzuki", asked: at(-10), state: "waiting", comment: "web を許可", own: false,
       changes: ["changed policies[inet-in].rules[web].action: drop -> allow"] },
     { id: "a2", method: "RollBack", asked_by: "yamada", asked: at(-90), state: "refused", decided_by: "suzuki", decided: at(-80), reason: "late", own: true, changes: [] },
+    { id: "a3", method: "AddAccount", asked_by: "yamada", asked: at(-70), state: "done", decided_by: "suzuki", decided: at(-60), own: true, reply: true,
+      changes: ['id: "sato"', 'account.role: "read"'] },
   ],
 });
 const notices = () => ({

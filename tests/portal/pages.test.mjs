@@ -19,6 +19,7 @@ const TENANT_PAGES = [
   "devices",
   "sessions",
   "logs",
+  "exports",
   "audit",
   "revisions",
   "notices",
@@ -106,6 +107,7 @@ test("axe finds nothing on dialogs", async (t) => {
     ["objects", "公開Web を削除"],
     ["logs", "ログのダウンロード"],
     ["accounts", "アカウントを追加"],
+    ["exports", "siem を編集"],
     ["gateways", "接続プロファイル"],
     ["revisions", "変更点 42"],
     ["sessions", "切断 t.suzuki"],
@@ -228,6 +230,46 @@ test("a draft is committed with the revision it was made from, waits, and is con
   assert.deepEqual(commit.body.document.policies[0].rules.at(-1), { name: "監視", action: "allow", source: ["社内網"] });
   await page.getByRole("button", { name: "Keep it" }).click();
   await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor({ state: "detached" });
+  assert.deepEqual(wrong, []);
+});
+
+test("a collector's authorities are texts one below the other, and stay a list", async (t) => {
+  const { page, wrong, state, url } = await visit(t);
+  await page.goto(`${url}/#/exports`);
+  await settled(page);
+  await page.getByRole("button", { name: "Edit siem" }).click();
+  const field = page.getByLabel("Authorities that vouch for it (PEM)");
+  const [first] = state.document.log_exports[0].cas;
+  await field.fill(`${first}\n${first.replace("AA==", "BB==")}`);
+  await page.getByRole("button", { name: "Put into the draft" }).click();
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  const { document } = state.sent.find((one) => one.path.endsWith("commit")).body;
+  assert.deepEqual(document.log_exports[0].cas, [first, first.replace("AA==", "BB==")]);
+  assert.deepEqual(wrong, []);
+});
+
+test("an account that waits for a second person says so, and its link is shown to who asked; the rule is part of the draft", async (t) => {
+  const state = Object.assign(world(), { two: true });
+  const { page, wrong, url } = await visit(t, { state });
+  await page.goto(`${url}/#/accounts`);
+  await settled(page);
+  await page.getByRole("button", { name: "New account" }).click();
+  await page.getByRole("dialog").getByLabel("Account", { exact: true }).fill("sato");
+  await page.getByRole("dialog").getByRole("button", { name: "Create and show the link" }).click();
+  await page.getByText("A second person has to approve this change.").waitFor();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByLabel("Accounts, keys and ends of contracts wait for a second person").check();
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  assert.equal(state.sent.find((one) => one.path.endsWith("commit")).body.document.sign_in.four_eyes_accounts, true);
+  await page.goto(`${url}/#/approvals`);
+  await settled(page);
+  await page.getByRole("button", { name: "Show what was made (once)" }).click();
+  await page.getByRole("dialog").getByText("/#/welcome/a-link").waitFor();
+  assert.deepEqual(await axe_findings(page), []);
   assert.deepEqual(wrong, []);
 });
 

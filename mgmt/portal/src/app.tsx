@@ -26,6 +26,7 @@ import { Accounts } from "./pages/accounts";
 import { Approvals } from "./pages/approvals";
 import { Consents } from "./pages/consents";
 import { Erasures } from "./pages/erasures";
+import { Exports } from "./pages/exports";
 import { Keys } from "./pages/keys";
 import { Notifications } from "./pages/notifications";
 import { Notices } from "./pages/notices";
@@ -79,7 +80,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
         title: "page.approvals",
         icon: "check",
         view: Approvals,
-        action: "platform_edit",
+        action: "platform_view",
         provider: true,
       },
       { path: "platform-audit", title: "page.audit", icon: "audit", view: Audit, action: "platform_audit", provider: true },
@@ -109,6 +110,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
     title: "nav.records",
     pages: [
       { path: "logs", title: "page.logs", icon: "logs", view: Logs, action: "logs_read" },
+      { path: "exports", title: "page.exports", icon: "logs", view: Exports, action: "logs_read" },
       { path: "audit", title: "page.audit", icon: "audit", view: Audit, action: "audit_read" },
       { path: "approvals", title: "page.approvals", icon: "check", view: Approvals, action: "commit" },
       { path: "revisions", title: "page.revisions", icon: "revisions", view: Revisions, action: "contract_view" },
@@ -131,7 +133,9 @@ const HIDDEN: Page[] = [
   { path: "mine", title: "page.mine", icon: "accounts", view: Mine },
 ];
 /** Pages that show or change the tenant's document. */
-const DRAFT_PAGES = new Set(["rules", "objects", "nat", "bindings", "gateways", "users", "devices", "notifications", "draft", "explain"]);
+const DRAFT_PAGES = new Set(
+  "rules objects nat bindings gateways users devices notifications exports accounts draft explain".split(" "),
+);
 
 export function App() {
   const now = useStore(session);

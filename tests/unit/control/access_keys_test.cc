@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys of programs, and what waits for a second person.
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -301,6 +302,19 @@ TEST_F(ApprovalsTest, WhoMayNotSeeWhatChangesIsNotToldByRefusingIt) {
   EXPECT_EQ(std::get<api::Approval>(approvals_->decide(kTenant, ask(), "ann", "refused", "")).changes_size(), 1) << "his own";
 }
 
+TEST_F(ApprovalsTest, TakeNoMemoryByWhatIsAskedWhoeverAsks) {
+  const std::size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+  for (std::size_t i = 0; i < Approvals::kWaitingOfTenantMax; ++i) {
+    access::StoredApproval large;
+    large.set_tenant(kTenant);
+    large.set_asked_by("ann");
+    large.set_request(std::string(Approvals::kRequestBytesMax, 'x'));
+    ASSERT_TRUE(std::holds_alternative<api::Approval>(approvals_->ask(std::move(large))));
+  }
+  constexpr std::size_t kStoresOwn = 10U << 20;  // pages SQLite keeps; what was asked are 40 MiB
+  EXPECT_LT(mallinfo2().uordblks + mallinfo2().hblkhd, before + kStoresOwn);
+}
+
 TEST_F(ApprovalsTest, HaveABoundOfTheirBytesAndTheProvidersGoWithATenant) {
   access::StoredApproval large;
   large.set_tenant(kTenant);
@@ -313,6 +327,30 @@ TEST_F(ApprovalsTest, HaveABoundOfTheirBytesAndTheProvidersGoWithATenant) {
   ASSERT_NE(ask("zoe", kOther), "");
   ASSERT_TRUE(approvals_->erase_tenant(kTenant));
   EXPECT_EQ(store_->records(RecordKind::kApproval)->size(), 1U) << "another tenant's alone";
+}
+
+TEST_F(ApprovalsTest, WhatCameOfItIsTakenOnceByWhoAskedAndKeptAWeek) {
+  const auto decided = [&] {
+    const std::string id = ask();
+    EXPECT_TRUE(std::holds_alternative<api::Approval>(approvals_->decide(kTenant, id, "ben", "done", "")));
+    approvals_->keep_reply(id, "a link");
+    return id;
+  };
+  const std::string id = decided();
+  start();
+  const auto own = [&](const std::string& who) {
+    return approvals_->list(kTenant, who, [](const auto&) { return true; }).approvals(0).reply();
+  };
+  EXPECT_TRUE(own("ann"));
+  EXPECT_FALSE(own("ben"));
+  EXPECT_EQ(std::get<Refusal>(approvals_->take_reply(kTenant, id, "ben")).status, 404U);
+  EXPECT_EQ(std::get<Refusal>(approvals_->take_reply(kOther, id, "ann")).status, 404U);
+  EXPECT_EQ(std::get<std::string>(approvals_->take_reply(kTenant, id, "ann")), "a link");
+  start();
+  EXPECT_EQ(std::get<Refusal>(approvals_->take_reply(kTenant, id, "ann")).status, 404U);
+  const std::string late = decided();
+  now_ += Approvals::kWaitSeconds;
+  EXPECT_EQ(std::get<Refusal>(approvals_->take_reply(kTenant, late, "ann")).status, 404U);
 }
 
 TEST_F(ApprovalsTest, WhatChangesIsShownToWhoMaySeeItAndToWhoAsked) {

@@ -437,5 +437,62 @@ TEST_F(PeopleTest, AnAccountThatAsksForACertificateIsNotEnteredWithoutItAndNobod
   EXPECT_EQ(std::get<Refusal>(people_->change(kTenant, "owner@acm00000001", account, own)).path, "account.certificates[0]");
 }
 
+TEST_F(PeopleTest, ASignInFromANetworkNeverSeenWithTheAccountIsTold) {
+  const std::string secret = enrol(invite("yuki", "owner"));
+  const auto told = [&] { return std::count(told_.begin(), told_.end(), "new_source yuki@" + std::string(kTenant)); };
+  EXPECT_EQ(told(), 0) << "there was none before the first";
+  ASSERT_TRUE(enters("yuki@" + std::string(kTenant), secret, "192.0.2.77"));
+  EXPECT_EQ(told(), 0) << "the same network";
+  now_ += 60;
+  ASSERT_TRUE(enters("yuki@" + std::string(kTenant), secret, "192.0.3.1"));
+  EXPECT_EQ(told(), 1);
+  now_ += 60;
+  start();
+  ASSERT_TRUE(enters("yuki@" + std::string(kTenant), secret, "192.0.3.9"));
+  EXPECT_EQ(told(), 1) << "known, also after a restart";
+  now_ += 60;
+  ASSERT_TRUE(enters("yuki@" + std::string(kTenant), secret, "2001:db8:0:7::1"));
+  EXPECT_EQ(told(), 2);
+}
+
+TEST_F(PeopleTest, WhoGaveOutALinkStandsBehindItsAccountForThirtyDays) {
+  const auto make = [&](const std::string& name, const std::string& by) {
+    api::Account account;
+    account.set_role("owner");
+    return std::get<api::Invitation>(people_->add(kTenant, name, account, by)).account().id();
+  };
+  const std::string ann = make("ann", ""), ben = make("ben", ann), cat = make("cat", ben), dan = make("dan", "");
+  EXPECT_EQ(people_->behind(ann), ann);
+  EXPECT_EQ(people_->behind(ben), ann);
+  EXPECT_EQ(people_->behind(cat), ann) << "over the hand of another";
+  EXPECT_EQ(people_->behind(dan), dan);
+  now_ += 86'400;
+  EXPECT_TRUE(std::holds_alternative<api::Invitation>(people_->reissue(kTenant, dan, false, ben)));
+  EXPECT_EQ(people_->behind(dan), ann) << "a new link is a new hand";
+  now_ += People::kLinkMakerSeconds - 86'400 - 1;
+  EXPECT_EQ(people_->behind(ben), ann);
+  now_ += 1;
+  EXPECT_EQ(people_->behind(ben), ben);
+  EXPECT_EQ(people_->behind(dan), ben) << "given a day later";
+  start();
+  EXPECT_EQ(people_->behind(dan), ben);
+  EXPECT_TRUE(std::holds_alternative<api::Invitation>(people_->reissue(kTenant, ben, false, dan)));
+  EXPECT_EQ(people_->behind(dan), people_->behind(ben)) << "who gave each other links are no two people";
+  const std::string eve = make("eve", ben);
+  EXPECT_EQ(people_->behind(eve), people_->behind(ben));
+  EXPECT_NE(people_->behind(eve), people_->behind(ann));
+}
+
+TEST_F(PeopleTest, NobodyElseMayWhereOnePersonStandsBehindAll) {
+  enrol(invite("ann", "owner"));
+  const std::string ann = "ann@" + std::string(kTenant);
+  api::Account account;
+  account.set_role("owner");
+  enrol(std::get<api::Invitation>(people_->add(kTenant, "ben", account, ann)).link());
+  EXPECT_FALSE(people_->another_may(api::ERASE, kTenant, ann));
+  enrol(invite("cat", "owner"));
+  EXPECT_TRUE(people_->another_may(api::ERASE, kTenant, ann));
+}
+
 }  // namespace
 }  // namespace sekisho::control

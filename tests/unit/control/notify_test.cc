@@ -104,6 +104,17 @@ TEST_F(NotifierTest, WhatIsNotSwitchableGoesToWhoManagesTheTenantAsWell) {
   EXPECT_EQ(work[0].mail().recipients(0), "owner@acme.example");
 }
 
+TEST_F(NotifierTest, WhatIsOnAtFirstGoesToWhoManagesTheTenantUntilItHasATargetOfItsOwn) {
+  tell("account", "somebody", "locked");
+  EXPECT_TRUE(take().empty()) << "its target does not want it, and it has one";
+  model_.mutable_tenants(0)->clear_notifications();
+  tell("account", "somebody", "new_source");
+  tell("commit", "revision 9");
+  const auto work = take();
+  ASSERT_EQ(work.size(), 1U) << "and not of each commit";
+  EXPECT_EQ(work[0].mail().recipients(0), "owner@acme.example");
+}
+
 TEST_F(NotifierTest, IsKeptThroughARestartUntilItIsDelivered) {
   tell("commit");
   (void)take();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/limits.h"
 #include "control/compile/coverage.h"
 #include "control/compile/user_compiler.h"
 #include "control/compile/vpn_config.h"
@@ -130,6 +131,31 @@ TEST_F(RemoteUsers, NeedADeviceThatProvedItselfWhereTheWorkedExampleAsksForIt) {
   EXPECT_NE(findings_of(asking(" device_groups: [phones],")).find("policies[0].rules[0].device_groups[0]"), std::string::npos);
   load(with(asking(), "name: ken, groups", "name: ken, suspended: true, groups"));
   EXPECT_EQ(with_device("ken", ""), 0U);
+}
+
+TEST_F(RemoteUsers, EachWithEachGroupOfDevicesAreBoundedSoThatNoTenantTakesTheUnitsNumbers) {
+  load(asking(" device_groups: [laptops],"));
+  model::Tenant& tenant = *decoded_.model.mutable_tenants(0);
+  model::Device& another = *tenant.add_devices();
+  another = tenant.devices(1);
+  another.set_name("nb-9");
+  another.set_group("laptops");
+  another.set_certificates(0, "a9");
+  const std::string group = tenant.devices(1).owner_group();
+  const auto add = [&tenant, &group](int count) {
+    for (int i = 0; i < count; ++i) {
+      model::User& user = *tenant.add_users();
+      user.set_name("u" + std::to_string(tenant.users_size()));
+      user.add_groups(group);
+    }
+  };
+  add(100);
+  EXPECT_FALSE(compile(decoded_.model, decoded_.positions, ids_, 8).snapshot.empty());
+  add(static_cast<int>(limits::kUsersPerTenantMax / 2));
+  const Compiled many = compile(decoded_.model, decoded_.positions, ids_, 9);
+  EXPECT_TRUE(many.snapshot.empty());
+  EXPECT_TRUE(std::any_of(many.findings.begin(), many.findings.end(),
+                          [](const Finding& one) { return one.sentence.find("every group of devices") != std::string::npos; }));
 }
 
 TEST_F(RemoteUsers, TellTheKeyingDaemonByWhichNumberRulesKnowThem) {

@@ -30,6 +30,8 @@ export interface Options {
   body?: unknown;
   match?: number;
   key?: string;
+  /** The caller knows what to do with a request that waits for a second person; else that is thrown. */
+  may_wait?: boolean;
 }
 
 function address(path: string, query: Options["query"]): string {
@@ -75,6 +77,7 @@ async function answer(method: string, path: string, options: Options): Promise<R
 
 export async function ask<T>(method: "GET" | "POST" | "PUT" | "DELETE", path: string, options: Options = {}): Promise<T> {
   const response = await answer(method, path, options);
+  if (response.status === 202 && !options.may_wait) throw new Refusal(202, "waits", t("approvals.asked"));
   return (response.status === 204 ? {} : await response.json()) as T;
 }
 
@@ -126,6 +129,9 @@ export function save_blob(name: string, blob: Blob): void {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
+
+/** It is not done yet: a second person has to let it happen. */
+export const is_waiting = (error: unknown): boolean => error instanceof Refusal && error.code === "waits";
 
 /** What went wrong, in the reader's language where the code is known. */
 export function failure_text(error: unknown): string {

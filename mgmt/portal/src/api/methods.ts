@@ -45,10 +45,15 @@ export const api = {
       body: { document, comment, confirm_seconds },
       match: base,
       key: once(),
+      may_wait: true,
     }),
   confirm: (tenant: string, revision: number) => ask<T.CommitReply>("POST", of(tenant, "config/confirm"), { body: { revision } }),
   roll_back: (tenant: string, revision: number, comment: string, confirm_seconds: number) =>
-    ask<T.CommitReply | T.Approval>("POST", of(tenant, "config/rollback"), { body: { revision, comment, confirm_seconds }, key: once() }),
+    ask<T.CommitReply | T.Approval>("POST", of(tenant, "config/rollback"), {
+      body: { revision, comment, confirm_seconds },
+      key: once(),
+      may_wait: true,
+    }),
   revisions: (tenant: string) => ask<T.RevisionList>("GET", of(tenant, "config/revisions"), { query: { limit: 100 } }),
   diff: (tenant: string, from: number, to: number) =>
     ask<T.DiffReply>("GET", of(tenant, "config/diff"), { query: { from, to: to || undefined } }),
@@ -58,6 +63,7 @@ export const api = {
     ask<T.CommitReply | T.Approval>("POST", of(tenant, "config/import"), {
       body: { text, passphrase, comment, confirm_seconds },
       key: once(),
+      may_wait: true,
     }),
 
   disconnect: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/disconnect"), { body: { user } }),
@@ -99,6 +105,8 @@ export const api = {
   approve: (tenant: string, id: string) => ask<T.Approval>("POST", of(tenant, `approvals/${word(id)}/approve`), { body: {} }),
   refuse_approval: (tenant: string, id: string, reason: string) =>
     ask<T.Approval>("POST", of(tenant, `approvals/${word(id)}/refuse`), { body: { reason } }),
+  take_approved: (tenant: string, id: string) =>
+    ask<T.ApprovedReply>("POST", of(tenant, `approvals/${word(id)}/reply`), { body: {} }),
   deliveries: (tenant: string) => ask<T.DeliveryList>("GET", of(tenant, "notifications")),
   test_notification: (tenant: string, target: string) =>
     ask<T.Counted>("POST", of(tenant, "notifications/test"), { body: { target } }),
@@ -112,6 +120,7 @@ export const api = {
       body: { document, comment, confirm_seconds },
       match: base,
       key: once(),
+      may_wait: true,
     }),
   platform_confirm: (revision: number) => ask<T.CommitReply>("POST", "platform/config/confirm", { body: { revision } }),
   staff: () => ask<T.AccountList>("GET", "platform/accounts"),
@@ -130,6 +139,7 @@ export const api = {
   approve_platform: (id: string) => ask<T.Approval>("POST", `platform/approvals/${word(id)}/approve`, { body: {} }),
   refuse_platform_approval: (id: string, reason: string) =>
     ask<T.Approval>("POST", `platform/approvals/${word(id)}/refuse`, { body: { reason } }),
+  take_platform_approved: (id: string) => ask<T.ApprovedReply>("POST", `platform/approvals/${word(id)}/reply`, { body: {} }),
   clock: () => ask<T.Clock>("GET", "platform/clock"),
   platform_audit: (before = "") => ask<T.AuditList>("GET", "platform/audit", { query: { limit: 100, before } }),
 };

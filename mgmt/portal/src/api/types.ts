@@ -362,6 +362,7 @@ export interface Document {
   device_policies?: NamedItem[];
   radius?: NamedItem[];
   notifications?: NamedItem[];
+  log_exports?: NamedItem[];
   [field: string]: unknown;
 }
 export type ListName =
@@ -380,7 +381,8 @@ export type ListName =
   | "device_policies"
   | "ports"
   | "radius"
-  | "notifications";
+  | "notifications"
+  | "log_exports";
 
 export interface ApiKey {
   id: string;
@@ -417,10 +419,16 @@ export interface Approval {
   reason?: string;
   changes?: string[];
   own?: boolean;
+  reply?: boolean;
 }
 export interface ApprovalList {
   approvals?: Approval[];
   four_eyes?: boolean;
+  four_eyes_accounts?: boolean;
+}
+export interface ApprovedReply {
+  invitation?: Invitation;
+  key?: ApiKeySecret;
 }
 export interface DeliveryState {
   id: string;

@@ -3,12 +3,20 @@
 import { useState } from "preact/hooks";
 import { api } from "../api/methods";
 import type { Account, AccountList, Invitation } from "../api/types";
+import { draft, edit } from "../state/draft";
 import { session } from "../state/session";
 import { useStore } from "../state/store";
 import { moment, t, t_or, useLanguage } from "../text/text";
-import { Act, Badge, Button, Card, Confirm, Dialog, IconButton, Loaded, Note, PageHead, useLoad } from "../ui/basics";
+import { Act, Badge, Button, Card, closing, Confirm, Dialog, IconButton, Loaded, Note, PageHead, useLoad } from "../ui/basics";
 import { CheckField, ListField, SelectField, TextField } from "../ui/fields";
 import { Table } from "../ui/table";
+
+interface SignInDocument {
+  sources?: string[];
+  second_factor?: boolean;
+  four_eyes?: boolean;
+  four_eyes_accounts?: boolean;
+}
 
 export interface AccountActs {
   list: () => Promise<AccountList>;
@@ -25,6 +33,7 @@ export function Accounts() {
   return (
     <>
       <PageHead title={t("page.accounts")} lead={t("accounts.lead")} />
+      <div class="stack">
       <AccountTable
         id={tenant}
         suffix={`@${tenant}`}
@@ -37,7 +46,52 @@ export function Accounts() {
           unlock: (id) => api.unlock_account(tenant, id),
         }}
       />
+      <SignInRules />
+      </div>
     </>
+  );
+}
+
+/** How the tenant's people sign in: part of the draft. */
+function SignInRules() {
+  const now = useStore(draft);
+  if (!now) return null;
+  const rules = (now.document["sign_in"] ?? {}) as SignInDocument;
+  const put = (values: SignInDocument) =>
+    edit((document) => {
+      document["sign_in"] = { ...((document["sign_in"] as object | undefined) ?? {}), ...values };
+    });
+  return (
+    <Card title={t("rules_of_sign_in.title")}>
+      <div class="form">
+        <CheckField
+          wide
+          label={t("rules_of_sign_in.second_factor")}
+          value={rules.second_factor ?? true}
+          onChange={(second_factor) => put({ second_factor })}
+        />
+        <CheckField
+          wide
+          label={t("rules_of_sign_in.four_eyes")}
+          value={!!rules.four_eyes}
+          onChange={(four_eyes) => put({ four_eyes })}
+        />
+        <CheckField
+          wide
+          label={t("rules_of_sign_in.four_eyes_accounts")}
+          value={!!rules.four_eyes_accounts}
+          onChange={(four_eyes_accounts) => put({ four_eyes_accounts })}
+        />
+        <ListField
+          wide
+          label={t("accounts.sources")}
+          hint={t("rules_of_sign_in.sources_hint")}
+          value={rules.sources ?? []}
+          onChange={(sources) => put({ sources })}
+          placeholder="198.51.100.0/24"
+        />
+      </div>
+    </Card>
   );
 }
 
@@ -216,9 +270,9 @@ function AccountForm({
       certificates: certificates ?? [],
     };
     if (account) {
-      await acts.change!(account.id, body);
+      await closing(acts.change!(account.id, body), onClose);
       onDone(null);
-    } else onDone(await acts.add(id.trim(), body));
+    } else onDone(await closing(acts.add(id.trim(), body), onClose));
   }
   return (
     <Dialog

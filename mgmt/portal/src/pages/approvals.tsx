@@ -2,39 +2,58 @@
 // What one person asked for and another has to let happen.
 import { useState } from "preact/hooks";
 import { api } from "../api/methods";
-import type { Approval } from "../api/types";
-import { may, session } from "../state/session";
+import type { Approval, ApprovedReply } from "../api/types";
+import { route } from "../state/route";
+import { session } from "../state/session";
 import { useStore } from "../state/store";
 import { moment, t, t_or, useLanguage } from "../text/text";
 import { Act, Badge, Card, Loaded, Note, PageHead, useLoad } from "../ui/basics";
 import { TextField } from "../ui/fields";
+import { InvitationDialog } from "./accounts";
+import { KeyDialog } from "./keys";
 
 const TONES = { waiting: "warn", done: "good", failed: "bad", refused: "bad", withdrawn: "" } as const;
 
 export function Approvals() {
   useLanguage();
   const here = useStore(session)!;
-  const tenant = may("platform_edit") ? "" : here.tenant; // the provider's own
+  const tenant = useStore(route).page.startsWith("platform") ? "" : here.tenant; // the provider's own
+  const [taken, set_taken] = useState<ApprovedReply>({});
   const list = useLoad(() => (tenant ? api.approvals(tenant) : api.platform_approvals()), [tenant], 10_000);
   return (
     <>
       <PageHead title={t("page.approvals")} lead={t("approvals.lead")} />
       <Loaded from={list}>
-        {({ approvals = [], four_eyes }) => (
+        {({ approvals = [], four_eyes, four_eyes_accounts }) => (
           <div class="stack">
             {!four_eyes && <Note>{t("approvals.off")}</Note>}
-            {four_eyes && !approvals.some((one) => one.state === "waiting") && <Note tone="good">{t("approvals.none")}</Note>}
+            {!four_eyes_accounts && <Note>{t("approvals.off_accounts")}</Note>}
+            {(four_eyes || four_eyes_accounts) && !approvals.some((one) => one.state === "waiting") && (
+              <Note tone="good">{t("approvals.none")}</Note>
+            )}
             {approvals.map((one) => (
-              <One key={one.id} one={one} tenant={tenant} again={list.again} />
+              <One key={one.id} one={one} tenant={tenant} again={list.again} onTaken={set_taken} />
             ))}
           </div>
         )}
       </Loaded>
+      {taken.invitation && <InvitationDialog invitation={taken.invitation} onClose={() => set_taken({})} />}
+      {taken.key && <KeyDialog made={taken.key} onClose={() => set_taken({})} />}
     </>
   );
 }
 
-function One({ one, tenant, again }: { one: Approval; tenant: string; again: () => void }) {
+function One({
+  one,
+  tenant,
+  again,
+  onTaken,
+}: {
+  one: Approval;
+  tenant: string;
+  again: () => void;
+  onTaken: (reply: ApprovedReply) => void;
+}) {
   const [reason, set_reason] = useState("");
   const waits = one.state === "waiting";
   const changes = one.changes ?? [];
@@ -56,13 +75,26 @@ function One({ one, tenant, again }: { one: Approval; tenant: string; again: () 
           )}
         </p>
         {changes.length > 0 && (
-          <ul class="diff">
+          <ul class="diff lines">
             {changes.map((line) => (
               <li key={line}>
                 <span class="path">{line}</span>
               </li>
             ))}
           </ul>
+        )}
+        {one.reply && (
+          <div class="row end">
+            <Act
+              look="lead"
+              run={async () => {
+                onTaken(await (tenant ? api.take_approved(tenant, one.id) : api.take_platform_approved(one.id)));
+                again();
+              }}
+            >
+              {t("approvals.take")}
+            </Act>
+          </div>
         )}
         {waits && !changes.length && <Note tone="warn">{t("approvals.unseen")}</Note>}
         {waits && (

@@ -6,7 +6,7 @@ import type { ApiKey, ApiKeySecret } from "../api/types";
 import { may, session } from "../state/session";
 import { useStore } from "../state/store";
 import { moment, t, t_or, useLanguage } from "../text/text";
-import { Act, Badge, Button, Card, Confirm, Dialog, IconButton, Loaded, Note, PageHead, useLoad } from "../ui/basics";
+import { Act, Badge, Button, Card, closing, Confirm, Dialog, IconButton, Loaded, Note, PageHead, useLoad } from "../ui/basics";
 import { CheckField, ListField, SelectField, TextField } from "../ui/fields";
 import { Table } from "../ui/table";
 
@@ -122,26 +122,30 @@ export function Keys() {
                 }}
               />
             )}
-            {made && (
-              <Dialog
-                title={t("keys.made", { name: made.key.name })}
-                onClose={() => set_made(null)}
-                foot={<Button onClick={() => set_made(null)}>{t("act.close")}</Button>}
-              >
-                {made.secret ? (
-                  <>
-                    <Note tone="warn">{t("keys.once")}</Note>
-                    <TextField label={t("keys.secret")} value={made.secret} onChange={() => undefined} readOnly />
-                  </>
-                ) : (
-                  <Note tone="good">{t("keys.by_certificate")}</Note>
-                )}
-              </Dialog>
-            )}
+            {made && <KeyDialog made={made} onClose={() => set_made(null)} />}
           </Card>
         )}
       </Loaded>
     </>
+  );
+}
+
+export function KeyDialog({ made, onClose }: { made: ApiKeySecret; onClose: () => void }) {
+  return (
+    <Dialog
+      title={t("keys.made", { name: made.key.name })}
+      onClose={onClose}
+      foot={<Button onClick={onClose}>{t("act.close")}</Button>}
+    >
+      {made.secret ? (
+        <>
+          <Note tone="warn">{t("keys.once")}</Note>
+          <TextField label={t("keys.secret")} value={made.secret} onChange={() => undefined} readOnly />
+        </>
+      ) : (
+        <Note tone="good">{t("keys.by_certificate")}</Note>
+      )}
+    </Dialog>
   );
 }
 
@@ -169,7 +173,8 @@ function KeyForm({
   async function save() {
     const { days, ...key } = now;
     const valid_until = new Date(Date.now() + Number(days) * 86_400_000).toISOString();
-    onDone(await (tenant ? api.add_key(tenant, { ...key, valid_until }) : api.add_platform_key({ ...key, valid_until })));
+    const made = tenant ? api.add_key(tenant, { ...key, valid_until }) : api.add_platform_key({ ...key, valid_until });
+    onDone(await closing(made, onClose));
   }
   return (
     <Dialog

@@ -4,7 +4,7 @@ import type { Document, ListName, NamedItem } from "../api/types";
 import type { Key } from "../text/text";
 
 export type Field = { key: string; label: Key; hint?: Key; wide?: boolean; example?: string } & (
-  | { kind: "text" | "area" | "number" | "flag" | "nt_password" }
+  | { kind: "text" | "area" | "pems" | "number" | "flag" | "nt_password" } // pems: a list of PEM texts, one below the other
   | { kind: "choice"; values: string[]; texts: string } // texts: prefix of the messages
   | { kind: "words"; from?: ListName[] | "zones"; only?: boolean }
   | { kind: "one"; from: ListName[] | "zones"; optional?: boolean }
@@ -210,7 +210,7 @@ export const DEVICE_POLICIES: ItemKind = {
   action: "users_edit",
   fields: [
     named,
-    { key: "unknown", label: "remote.unknown", kind: "choice", values: ["deny", "allow"], texts: "remote.unknown." },
+    { key: "unknown", label: "remote.unknown", kind: "choice", values: ["deny", "allow", "request"], texts: "remote.unknown." },
     memo,
   ],
 };
@@ -253,5 +253,36 @@ export const NOTIFICATIONS: ItemKind = {
       example: "incident, commit, quarantine",
     },
     { key: "details", label: "notify.details", hint: "notify.details_hint", kind: "flag" },
+  ],
+};
+export const LOG_EXPORTS: ItemKind = {
+  list: "log_exports",
+  title: "page.exports",
+  lead: "exports.lead",
+  columns: ["kind", "address", "types", "enabled"],
+  fresh: { name: "", kind: "syslog" },
+  action: "access_edit",
+  fields: [
+    named,
+    { key: "kind", label: "collectors.kind", kind: "choice", values: ["syslog", "https", "ipfix"], texts: "exports.kind." },
+    { key: "address", label: "exports.address", kind: "text", example: "198.51.100.20" },
+    { key: "port", label: "exports.port", hint: "exports.port_hint", kind: "number" },
+    { key: "transport", label: "exports.transport", kind: "choice", values: ["tls", "tcp", "udp"], texts: "exports.transport." },
+    { key: "server_name", label: "exports.server_name", kind: "text", example: "siem.example.com" },
+    {
+      key: "types",
+      label: "exports.types",
+      hint: "exports.types_hint",
+      kind: "words",
+      wide: true,
+      example: "comm, sec, vpn, acl, devauth, audit, loss",
+    },
+    { key: "path", label: "exports.path", kind: "text", example: "/records" },
+    { key: "token", label: "exports.token", kind: "text" },
+    { key: "cas", label: "exports.cas", kind: "pems", wide: true },
+    { key: "certificate", label: "exports.certificate", kind: "area", wide: true },
+    { key: "key", label: "exports.key", kind: "area", wide: true },
+    { key: "enabled", label: "rules.enabled", kind: "flag" },
+    memo,
   ],
 };

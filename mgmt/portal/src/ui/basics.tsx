@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { failure_text } from "../api/http";
+import { failure_text, is_waiting } from "../api/http";
 import { useStore } from "../state/store";
 import { close_toast, say, toasts } from "../state/toasts";
 import { t } from "../text/text";
@@ -50,12 +50,22 @@ export function Act({ run, done, ...rest }: ButtonProps & { run: () => Promise<u
       await run();
       if (done) say(done);
     } catch (error) {
-      say(failure_text(error), "bad");
+      say(failure_text(error), is_waiting(error) ? "warn" : "bad");
     } finally {
       set_busy(false);
     }
   }
   return <Button {...rest} disabled={busy || !!rest.disabled} aria-busy={busy} onClick={() => void click()} />;
+}
+
+/** What waits for a second person is out of these hands: its dialog closes, and the way out says so. */
+export async function closing<T>(act: Promise<T>, close: () => void): Promise<T> {
+  try {
+    return await act;
+  } catch (error) {
+    if (is_waiting(error)) close();
+    throw error;
+  }
 }
 
 export type Tone = "good" | "bad" | "warn" | "lead" | "";
@@ -213,7 +223,7 @@ export function Confirm({
           <Act
             look="danger"
             run={async () => {
-              await onYes();
+              await closing(onYes(), onClose);
               onClose();
             }}
           >

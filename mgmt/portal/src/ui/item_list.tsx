@@ -221,6 +221,15 @@ function NtPassword({
   );
 }
 
+/** PEM texts one below the other; what is none stays as it is, for the findings to say so. */
+function pems_of(text: string): string[] | undefined {
+  const all = text
+    .split(/(?<=-----END [A-Z0-9 ]+-----)\s*/)
+    .map((one) => one.trim())
+    .filter(Boolean);
+  return all.length ? all.map((one) => `${one}\n`) : undefined;
+}
+
 function Entry({
   field,
   value,
@@ -243,6 +252,15 @@ function Entry({
   switch (field.kind) {
     case "area":
       return <AreaField {...common} value={String(value ?? "")} onChange={onChange} mono />;
+    case "pems":
+      return (
+        <AreaField
+          {...common}
+          value={((value as string[] | undefined) ?? []).join("\n")}
+          onChange={(text) => onChange(pems_of(text))}
+          mono
+        />
+      );
     case "number":
       return (
         <TextField
