@@ -90,6 +90,11 @@ def guest(site, tmp_path_factory):
         yield made
 
 
+@pytest.fixture(autouse=True)
+def only_new_records(site):
+    site.taken |= {one["eid"] for tenant in GATEWAYS for one in site.records(tenant)}
+
+
 class Client:
     """A machine of its own in the guest: `name` is its network namespace, "" the guest itself. `with Client(...)`: IPsec stands, ppp0 is up."""
 
