@@ -78,7 +78,8 @@ Result<void> Erasures::load() {
   SEKISHO_CHECK_OK(open_key());
   const auto text = read_file(folder_ + kFile);
   erasure::StoredErasures stored;
-  if (text && (!stored.ParseFromString(*text) || !why_no_endings(stored).empty())) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+  if (text && (!stored.ParseFromString(*text) || !why_no_endings(stored).empty()))
+    return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
   all_.assign(stored.erasures().begin(), stored.erasures().end());
   believed_ = stored.last_day();
   guard_ = ClockGuard(believed_);

@@ -13,9 +13,9 @@
 
 namespace sekisho::control {
 
-/// What controld has to know of logd, and logd of controld: asks every two seconds how full the log's disk is, and whether logd has the list
-/// of collectors in force, which is given anew when it has another one. Each change of the disk's level is told once, over restarts of either:
-/// what was told is in the store. Thread: that of `io`.
+/// What controld has to know of logd, and logd of controld: asks every two seconds how full the log's disk is, and
+/// whether logd has the list of collectors in force, which is given anew when it has another one. Each change of the
+/// disk's level is told once, over restarts of either: what was told is in the store. Thread: that of `io`.
 class LogWatch {
  public:
   struct Environment {

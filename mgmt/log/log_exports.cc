@@ -194,7 +194,8 @@ ipc::LogExportsSet LogExports::set(const ipc::SetLogExports& request) {
   for (const auto& one : request.targets()) {
     const bool fits = one.owner().empty() || is_service_code(one.owner());
     Share share;
-    if (!fits || one.name().empty() || one.name().find('\n') != std::string::npos || wanted.size() >= kTargetsMax || !read_share(one, share))
+    const bool named = !one.name().empty() && one.name().find('\n') == std::string::npos;
+    if (!fits || !named || wanted.size() >= kTargetsMax || !read_share(one, share))
       return out.set_error("a target that is none, or too many"), out;
     wanted.emplace(Name(one.owner(), one.name()), std::move(share));
   }

@@ -28,9 +28,10 @@ struct StreamPlace {
 ///
 /// Overview. exportd asks for a batch, sends it, and says when it has come; only then its place moves on, in memory at once and in
 /// ROOT/exports/ within a second. Whatever dies, at worst some records are given again. Only records that are safe on the disk are given:
-/// no collector has what a power cut takes from us. Life-cycle. set() says which targets there are and what each gets, whatever exportd asks
-/// for; a new one begins with what comes from then on. Limits. Who is more than a day behind loses the oldest, and a loss record with the target's name says so; a batch holds
-/// kBatchRecordsMax records and about kBatchBytesMax; kOutstandingMax batches are given before one has to have come.
+/// no collector has what a power cut takes from us. Life-cycle. set() says which targets there are and what each gets,
+/// whatever exportd asks for; a new one begins with what comes from then on. Limits. Who is more than a day behind loses
+/// the oldest, and a loss record with the target's name says so; a batch holds kBatchRecordsMax records and about
+/// kBatchBytesMax; kOutstandingMax batches are given before one has to have come.
 /// Thread: the loop's.
 class LogExports {
  public:

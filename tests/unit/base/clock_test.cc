@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <thread>
 
 #include "base/time/civil_day.h"
@@ -20,14 +21,15 @@ namespace {
 
 /// From here on this thread gets EPERM for adjtimex, by either of its names.
 bool forbid_the_question() {
-  const auto refuse_if = [](long number) { return sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), 0, 1); };
-  const sock_filter refuse = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-  std::array<sock_filter, 6> filter{sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+  const auto statement = [](int code, std::uint32_t value) { return sock_filter{static_cast<std::uint16_t>(code), 0, 0, value}; };
+  const auto refuse_if = [](std::uint32_t number) { return sock_filter{static_cast<std::uint16_t>(BPF_JMP | BPF_JEQ | BPF_K), 0, 1, number}; };
+  const sock_filter refuse = statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+  std::array<sock_filter, 6> filter{statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
                                     refuse_if(SYS_adjtimex),
                                     refuse,
                                     refuse_if(SYS_clock_adjtime),
                                     refuse,
-                                    sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+                                    statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
