@@ -492,7 +492,8 @@ void seal_waiting(Shard& shard, const Runtime& config) {
   Burst burst = here.sealing;
   here.sealing.count = 0;
   std::array<EspOutcome, kBurstMax> outcomes;
-  const std::uint16_t group = group_of(burst);
+  const Sa* const first = here.sas == nullptr ? nullptr : here.sas->find(meta_of(burst.packets[0]).session);
+  const std::uint16_t group = first == nullptr || in_lanes(*first) ? kBurstMax : group_of(burst);
   for (std::uint16_t from = 0; from < burst.count; from = static_cast<std::uint16_t>(from + group)) {
     const std::uint16_t count = std::min(group, static_cast<std::uint16_t>(burst.count - from));
     seal_some(shard, config, burst.live().subspan(from, count), outcomes);
