@@ -187,7 +187,8 @@ std::uint16_t steer_plain(Shard& shard, const Runtime& config, Burst& burst, Fli
 std::uint16_t survey(Shard& shard, const Burst& burst, Flights& flights, std::uint16_t from) noexcept {
   for (std::uint16_t i = from; i < burst.count; ++i) {
     if ((meta_of(burst.packets[i]).proof & filters::kProofTrain) != 0) [[unlikely]] return i;
-    flights[i].depart(lookup_of(burst.packets[i], shard.sessions.seed()), Flight::common(meta_of(burst.packets[i]).ingress, 0, Form::kRecorded), 0);
+    const std::uint64_t shared = Flight::common(meta_of(burst.packets[i]).ingress, 0, Form::kRecorded);
+    flights[i].depart(lookup_of(burst.packets[i], shard.sessions.seed()), shared, 0);
     shard.sessions.prefetch_bucket(flights[i].hash);
   }
   return burst.count;

@@ -369,7 +369,10 @@ void open_waiting(Shard& shard, const Runtime& config) {
   Flights flights;
   InnerRun run;
   for (std::uint16_t i = 0; i < burst.count; ++i) {
-    if ((i & (group - 1)) == 0) open_some(shard, burst.live().subspan(i).first(std::min(group, static_cast<std::uint16_t>(burst.count - i))), &outcomes[i]);
+    if ((i & (group - 1)) == 0) {
+      const std::uint16_t count = std::min(group, static_cast<std::uint16_t>(burst.count - i));
+      open_some(shard, burst.live().subspan(i, count), &outcomes[i]);
+    }
     rte_mbuf* packet = burst.packets[i];
     if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
       refuse_closed(shard, config, packet, outcomes[i].fault);
@@ -492,7 +495,8 @@ void seal_waiting(Shard& shard, const Runtime& config) {
   Burst burst = here.sealing;
   here.sealing.count = 0;
   std::array<EspOutcome, kBurstMax> outcomes;
-  const std::uint16_t group = group_of(burst);
+  const Sa* const first = here.sas == nullptr ? nullptr : here.sas->find(meta_of(burst.packets[0]).session);
+  const std::uint16_t group = first == nullptr || in_lanes(*first) ? kBurstMax : group_of(burst);
   for (std::uint16_t from = 0; from < burst.count; from = static_cast<std::uint16_t>(from + group)) {
     const std::uint16_t count = std::min(group, static_cast<std::uint16_t>(burst.count - from));
     seal_some(shard, config, burst.live().subspan(from, count), outcomes);
@@ -589,7 +593,8 @@ bool PeerRun::takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const
   if (here.gateway_generation != config.generation || here.gateway.family != (ipv4 ? Family::kIpv4 : Family::kIpv6)) return false;
   const PortEntry& port = config.ports[here.gateway_port];
   const auto frame = frame_of(packet);
-  if (port.wire != uplink || port.kind != snapshot::PortKind::kShare || port.policed != 0 || raw_mac_at(frame) != port.raw_mac) return false;
+  if (port.wire != uplink || port.kind != snapshot::PortKind::kShare || port.policed != 0) return false;
+  if (raw_mac_at(frame) != port.raw_mac) return false;
   if (!same_address(frame.data() + d.l3_offset + (ipv4 ? 16 : 24), here.gateway.bytes.data(), ipv4)) return false;
   const bool udp = d.protocol == filters::kProtocolUdp;
   if (udp ? (d.ports & 0xffffU) != kNatTraversalPort : d.protocol != filters::kProtocolEsp) return false;

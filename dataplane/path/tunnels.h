@@ -31,7 +31,8 @@ bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t a
 class PeerRun {
  public:
   /// True: it was such a packet, and has gone to the worker that opens it. `d`: as decode_plain() found it. False: nothing is decided.
-  bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::packet_detail::Decoded& d, std::uint32_t uplink) noexcept;
+  bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::packet_detail::Decoded& d,
+             std::uint32_t uplink) noexcept;
   /// Counts them for the uplink. Before the run ends, or goes on with another uplink.
   void flush(Shard& shard, const Runtime& config) noexcept;
 

@@ -178,6 +178,8 @@ void describe(rte_mbuf* packet, const Sa& sa) {
 
 }  // namespace
 
+bool in_lanes(const Sa& sa) { return sa.keys->sizes.salt == 0; }
+
 void seal_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::span<const std::uint32_t> handles,
                 std::uint64_t now, std::span<EspOutcome> outcomes) {
   SEKISHO_DCHECK(packets.size() <= kBurstMax && outcomes.size() >= packets.size() && handles.size() >= packets.size());

@@ -32,6 +32,9 @@ struct EspOutcome {
          rte_mbuf_refcnt_read(packet) == 1 && RTE_MBUF_DIRECT(packet);
 }
 
+/// Whether the SA's packets are sealed many at a time in the library's lanes (CBC), not one after the other (GCM).
+[[nodiscard]] bool in_lanes(const Sa& sa);
+
 /// Opens packets that decode took for ESP, or for UDP whose payload classify_udp_encapsulated() calls ESP; both with
 /// kProofL4, tenant set. In order: SA by SPI, tenant and our address; length; replay window; proof and decryption;
 /// window again; padding, inner packet, inner source within the Lease, destination within ours; ECN (RFC 6040).
