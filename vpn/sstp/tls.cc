@@ -227,7 +227,9 @@ void TlsStream::settle() {
   const auto cipher = static_cast<std::uint16_t>(SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl_)));
   constexpr std::uint16_t kAes128 = 0x1301, kAes256 = 0x1302;
   const auto suite = cipher == kAes256 ? RecordSuite::kAes256GcmSha384 : RecordSuite::kAes128GcmSha256;
-  const bool ours = SSL_version(ssl_) == TLS1_3_VERSION && (cipher == kAes128 || cipher == kAes256) && SSL_has_pending(ssl_) == 0 &&
+  const bool short_records = SSL_SESSION_get_max_fragment_length(SSL_get_session(ssl_)) != TLSEXT_max_fragment_length_DISABLED;
+  const bool known = SSL_version(ssl_) == TLS1_3_VERSION && (cipher == kAes128 || cipher == kAes256) && !short_records;
+  const bool ours = known && SSL_has_pending(ssl_) == 0 &&
                     secrets->in.length == secret_bytes(suite) && secrets->out.length == secret_bytes(suite);
   if (ours) {
     records_ = std::make_unique<RecordStream>(suite, secrets->in.span(), secrets->out.span(), socket_);

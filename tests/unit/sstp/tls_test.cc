@@ -57,12 +57,13 @@ struct Pair {
   std::unique_ptr<TlsStream> server;
   Bytes room = Bytes(1U << 17);
 
-  explicit Pair(int version, const char* suites = "TLS_AES_256_GCM_SHA384", bool aes128 = false) {
+  explicit Pair(int version, const char* suites = "TLS_AES_256_GCM_SHA384", bool aes128 = false, std::uint8_t fragment = 0) {
     std::array<int, 2> ends{};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
     ours = Fd(ends[0]), theirs = Fd(ends[1]);
     SSL_CTX_set_max_proto_version(context.get(), version);
     SSL_CTX_set_ciphersuites(context.get(), suites);
+    SSL_CTX_set_tlsext_max_fragment_length(context.get(), fragment);
     client.reset(SSL_new(context.get()));
     SSL_set_fd(client.get(), theirs.get());
     std::string refusal;
@@ -79,7 +80,9 @@ struct Pair {
   Bytes read(Outcome& last) {
     Bytes out;
     std::size_t count = 0;
-    while ((last = server->read(room, count)) == Outcome::kDone) out.insert(out.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(count));
+    while ((last = server->read(room, count)) == Outcome::kDone) {
+      out.insert(out.end(), room.begin(), room.begin() + static_cast<std::ptrdiff_t>(count));
+    }
     return out;
   }
   /// Bytes go both ways, in records of many sizes.
@@ -148,6 +151,17 @@ TEST(TlsStream, BothEndsChangeKeysAsOftenAsTheClientWants) {
     ASSERT_EQ(SSL_do_handshake(pair.client.get()), 1);
     pair.converse();
   }
+}
+
+TEST(TlsStream, AClientThatAsksForShortRecordsGetsNoLongerOnes) {
+  Pair pair(TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", false, TLSEXT_max_fragment_length_1024);
+  const Bytes plain(4000, 7);
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < plain.size(); at += count) {
+    ASSERT_EQ(pair.server->write(ByteSpan(plain).subspan(at), count), Outcome::kDone);
+  }
+  Bytes got(plain.size());
+  EXPECT_EQ(SSL_read(pair.client.get(), got.data(), static_cast<int>(got.size())), 1024);
 }
 
 /// What the client sent right behind its last word of the handshake is not lost in OpenSSL.
