@@ -85,7 +85,8 @@ TEST(Codec, ListsEveryFaultInOrder) {
   const std::string lines = decode_lines("nodes: 1\nnics: a\ntenants:\n  - service_code: x\n    zones: [ok, [a]]\n    sessions_max: many\n");
 
   EXPECT_EQ(lines,
-            "f:1:1: error: nodes: unknown field; the fields here are node, nics, uplinks, tenants, guards, sign_in, log_exports, notify\n"
+            "f:1:1: error: nodes: unknown field; the fields here are node, nics, uplinks, tenants, guards, sign_in, log_exports, notify, "
+            "responders\n"
             "f:2:7: error: nics: must be a list, not \"a\"\n"
             "f:4:5: error: tenants[0].name: the field is missing\n"
             "f:5:17: error: tenants[0].zones[1]: must be a text, not a list\n"
