@@ -80,7 +80,6 @@ class Client(Api):
         super().__init__(*lab.appliance.portal, lab.root / "out" / "portal.crt", lab.topology.office)
         self.identity = (files / f"{name}.crt", files / f"{name}.key") if name else None
         self.key = key
-        self.source = None
 
     def raw(self, verb, path, body=None, headers=None):
         context = ssl.create_default_context(cafile=str(self.certificate))
@@ -89,7 +88,7 @@ class Client(Api):
         if self.key:
             headers = {**(headers or {}), "Authorization": f"Bearer {self.key}"}
         with inside(self.namespace):
-            connection = http.client.HTTPSConnection(self.address, self.port, timeout=130, context=context, source_address=self.source)
+            connection = http.client.HTTPSConnection(self.address, self.port, timeout=130, context=context)
             connection.connect()
         try:
             connection.request(verb, path, body=body, headers=headers or {})
@@ -470,41 +469,6 @@ def test_a_notice_is_told_within_a_minute_also_to_who_manages_the_tenant(lab, ma
     owner(lab).post(f"/tenants/{ACME}/notifications/test", {"target": "ops"})
     arrived(mail, f"[FWGW] {ACME} test", count=2)
     assert not any("maintenance" in m["Subject"] for m, _ in mail.mails()), "another tenant's"
-
-
-def test_an_end_that_comes_near_is_told_ahead_of_time(lab, mail, hook):
-    set_up_messages(lab, mail, hook)
-    # A day ahead, less the moment until it is looked at again.
-    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400 + 20))
-    owner(lab).post(f"/tenants/{ACME}/accounts", {"id": "guest", "account": {"role": "read", "valid_until": soon}})
-    _, text = arrived(mail, f"[FWGW] {ACME} expiry 1_day", within=120)[0]
-    assert "Object: guest@" in text and "Title: アカウントは 1 日以内に期限を迎えます" in text, text
-
-
-def test_a_sign_in_from_a_network_never_seen_with_the_account_is_told(lab, mail, hook):
-    set_up_messages(lab, mail, hook)
-    name = f"far@{ACME}"
-    api = Client(lab)
-    api.welcome(invite(lab.appliance, name, "read"), PASSWORD)
-    api.login(name, PASSWORD)
-    assert not mail.find(f"[FWGW] {ACME} account new_source", "ops@acme.example"), "from where it always comes"
-    api.source = ("127.9.0.1", 0)
-    api.login(name, PASSWORD)
-    _, text = arrived(mail, f"[FWGW] {ACME} account new_source")[0]
-    assert f"Object: {name} from 127.9.0.1" in text
-
-
-def test_a_log_that_is_not_stored_is_told_within_a_minute(lab, mail, hook):
-    set_up_messages(lab, mail, hook)
-    running, done = f"[FWGW] {ACME} incident running", f"[FWGW] {ACME} incident done"
-    had = [len(mail.find(subject, "ops@acme.example")) for subject in (running, done)]
-    wait_until(lambda: "records" in owner(lab).post(f"/tenants/{ACME}/logs/search", {"limit": 1}), 30, "the log answers", every=1)
-    lab.appliance.kill("logd")
-    begin = time.monotonic()
-    arrived(mail, running, count=had[0] + 1, within=90)
-    assert time.monotonic() - begin < 60
-    lab.appliance.start_daemon("logd")
-    arrived(mail, done, count=had[1] + 1)
 
 
 def test_starttls_carries_it_too_and_a_wrong_certificate_nothing(lab, mail, hook, tmp_path):
