@@ -413,6 +413,8 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
   if (operation == "lock" && (known || tenant.empty()))
     notifier_.tell({.tenant = tenant, .event = "account", .object = account, .state = "locked",
                     .title = "アカウントがロックされました / an account was locked", .memo = {}});
+  if (operation == "lock") note_security(tenant, "AUTH_ADMIN_LOCK", "", source, account);
+  if (operation == "login_fail" && detail == People::kSourceDenied) note_security(tenant, "AUTH_ADMIN_SRC_DENY", "", source, account);
   if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
   ipc::ToEventLog record = act_record(known ? tenant : std::string(kProviderStream), environment_.in_force());
   auto& act = *record.mutable_audit();

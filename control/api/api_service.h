@@ -15,6 +15,7 @@
 #include "control/api/call.h"
 #include "control/api/happenings.h"
 #include "control/api/sampler.h"
+#include "control/api/security_events.h"
 #include "control/clock_watch.h"
 #include "control/compile/ids.h"
 
@@ -74,6 +75,9 @@ class ApiService {
   void tell_of_the_unit(const std::string& tenant, std::string_view type, const std::string& name, std::string_view result,
                         const std::string& detail);
   void look_at_revisions();
+  /// A security event of controld's own, of this tenant or (empty, or unknown) the provider's.
+  void note_security(const std::string& tenant, std::string_view code, const std::string& subject, const Address& source = {},
+                     const std::string& user = {});
   Notifier::Environment notifier_environment();
   std::unique_ptr<google::protobuf::Message> read_request(const google::protobuf::MethodDescriptor& method,
                                                           ControlRequest& request);
@@ -104,6 +108,7 @@ class ApiService {
   ClockWatch clock_watch_;
   api::Clock clock_;
   CounterWatch counter_watch_;
+  SecurityEvents security_{[this](ipc::ToEventLog record) { (void)environment_.audit->add(std::move(record)); }};
   unsigned turns_ = 0;
   std::uint32_t seen_running_ = 0;  ///< the revision in force when it was looked at last
   ApiWorld world_;
