@@ -278,8 +278,25 @@ void UserDirectory::wrong_secret(const Path& path, std::string_view user) {
   const std::lock_guard lock(mutex_);
   const std::int64_t now = clock_();
   if (lockout_.source_locked(path.tenant, path.remote.address, now)) return;
-  lockout_.failed(path.tenant, folded(user), path.remote.address, now);
+  note(lockout_.failed(path.tenant, folded(user), path.remote.address, now), path, user, now);
   ++failures_;
+}
+
+void UserDirectory::note(const Lockout::Shut& shut, const Path& path, std::string_view user, std::int64_t now) {
+  const auto add = [&](std::string_view code, std::size_t count, std::int64_t since, bool of_source, bool of_user) {
+    if (count == 0 || incidents_.size() >= kIncidentsMax) return;
+    const auto ns = [](std::int64_t seconds) { return static_cast<std::uint64_t>(seconds) * 1'000'000'000; };
+    incidents_.push_back({path.tenant, std::string(code), {}, of_source ? path.remote.address : Address{},
+                          of_user ? std::string(user) : std::string(), count, ns(since), ns(now)});
+  };
+  add("AUTH_LOCK_USER", shut.failures, shut.user_since, true, true);
+  add("AUTH_LOCK_SRC", shut.names, shut.source_since, true, false);
+  add("AUTH_SPRAY", shut.sprayed, shut.spray_since, false, false);
+}
+
+std::vector<Incident> UserDirectory::take_incidents() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(incidents_, {});
 }
 
 std::optional<std::string> UserDirectory::gateway_at(std::uint32_t tenant, const Address& lease) const {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "vpn/incidents.h"
 #include "vpn/leases.h"
 #include "vpn/lockout.h"
 #include "vpn/ports.h"
@@ -24,6 +25,7 @@ namespace sekisho::vpn {
 /// owner's choice: it holds its addresses and obeys the Plan like the others.
 class UserDirectory : public Directory {
  public:
+  static constexpr std::size_t kIncidentsMax = 1024;
   /// Seconds since 1970 UTC.
   using Clock = std::function<std::int64_t()>;
 
@@ -108,6 +110,8 @@ class UserDirectory : public Directory {
   /// Lets a user in again who was shut out; false when he was not.
   bool unlock(std::uint32_t tenant, std::string_view user);
   void list_locked(ipc::VpnAnswer& out) const;
+  /// Whom wrong passwords shut out since the last call, kIncidentsMax at most.
+  std::vector<Incident> take_incidents();
   /// Failures and addresses of users, which outlive the process. Nothing: they are as they were at the last call.
   bool save(ipc::VpnMemory& out);
   /// The next save() says all again.
@@ -166,6 +170,7 @@ class UserDirectory : public Directory {
   [[nodiscard]] bool full(const Found& found, std::size_t leaving) const;
   [[nodiscard]] std::vector<std::uint64_t> counted(std::uint32_t tenant, const std::string& user) const;
   void end_unwelcome();
+  void note(const Lockout::Shut& shut, const Path& path, std::string_view user, std::int64_t now);
   void add(std::uint64_t session, Entry entry);
   void end(std::uint64_t session, Entry& entry, Cause cause);
 
@@ -180,6 +185,7 @@ class UserDirectory : public Directory {
   std::map<std::uint32_t, Foreign> foreign_;  ///< by tunnel
   Lockout lockout_;
   std::vector<Ending> endings_;
+  std::vector<Incident> incidents_;
   std::vector<Renamed> renamed_;
   std::uint64_t failures_ = 0;  ///< changes of lockout_
   std::uint64_t saved_ = 0;     ///< changes of both when they were saved

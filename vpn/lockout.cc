@@ -26,15 +26,18 @@ std::string wire_of(const Address& address) { return {address.wire().begin(), ad
 
 }  // namespace
 
-void Lockout::failed(std::uint32_t tenant, std::string_view folded_user, const Address& source, std::int64_t now) {
+Lockout::Shut Lockout::failed(std::uint32_t tenant, std::string_view folded_user, const Address& source, std::int64_t now) {
+  Shut out;
   const std::string name(folded_user);
-  if (user_locked(tenant, name, now)) return;
+  if (user_locked(tenant, name, now)) return out;
   make_room(users_, now);
   User& user = users_[{tenant, name}];
   std::erase_if(user.failures, [now](std::int64_t at) { return at + kWindowSeconds <= now; });
   user.failures.push_back(now);
   user.last = now;
-  if (user.failures.size() + failures_elsewhere({tenant, name}, now) >= kUserFailures) {
+  const std::size_t failures = user.failures.size() + failures_elsewhere({tenant, name}, now);
+  if (failures >= kUserFailures) {
+    out.failures = failures, out.user_since = user.failures.front();
     user.until = now + kLockSeconds;
     user.failures.clear();
   }
@@ -44,12 +47,33 @@ void Lockout::failed(std::uint32_t tenant, std::string_view folded_user, const A
   from.users[name] = now;
   from.last = now;
   if (from.users.size() >= kSourceUsers) {
+    out.names = from.users.size();
+    out.source_since = std::ranges::min_element(from.users, {}, [](const auto& one) { return one.second; })->second;
     from.until = now + kLockSeconds;
     from.users.clear();
   }
+  look_for_spray(tenant, name, source_of(source), now, out);
+  return out;
+}
+
+void Lockout::look_for_spray(std::uint32_t tenant, const std::string& name, const Address& source, std::int64_t now, Shut& out) {
+  Spray& spray = sprays_[tenant];
+  if (now < spray.quiet_until) return;
+  std::erase_if(spray.users, [now](const auto& one) { return one.second.first + kWindowSeconds <= now; });
+  spray.users[name] = {now, source};
+  if (spray.users.size() < kSprayUsers) return;
+  const Address& one = spray.users.begin()->second.second;
+  const bool several = std::ranges::any_of(spray.users, [&one](const auto& user) { return user.second.second != one; });
+  if (several) {  // of a single one the lock of the source tells
+    out.sprayed = spray.users.size();
+    out.spray_since = std::ranges::min_element(spray.users, {}, [](const auto& user) { return user.second.first; })->second.first;
+    spray.quiet_until = now + kWindowSeconds;
+  }
+  spray.users.clear();
 }
 
 bool Lockout::succeeded(std::uint32_t tenant, std::string_view folded_user) {
+  if (const auto spray = sprays_.find(tenant); spray != sprays_.end()) spray->second.users.erase(std::string(folded_user));
   return users_.erase({tenant, std::string(folded_user)}) != 0;
 }
 

@@ -22,6 +22,7 @@ constexpr std::uint64_t kSecond = 1'000'000'000;
 /// An up younger than this when its daemon died may not have been stored: it is written again, and stored once.
 constexpr std::uint64_t kFreshNs = 60 * kSecond;
 
+constexpr std::chrono::seconds kIncidentsLook{1};
 constexpr std::string_view kNotBack = "the keying daemon was restarted, and the client did not come back";
 /// Of gateways that ask a backend of those it judges, and their directory of the others.
 constexpr std::string_view kRadiusWay = "eap-radius";
@@ -58,7 +59,8 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   const std::string_view way = way_in(session.gateway);
   out.set_gateway(std::string(gateway_name(session.gateway)));
   if (way != kRadiusWay) out.set_auth(std::string(way == "certificate" ? "pubkey" : way));  // that method is known at its end
-  if (!way.empty()) out.set_mfa("none");
+  // Whether a backend asked for a second factor it does not tell.
+  if (!way.empty() && way != kRadiusWay && session.backend.empty()) out.set_mfa("none");
   if (!session.backend.empty()) {
     out.set_backend(session.backend);
   } else if (!way.empty() && way != kRadiusWay) {
@@ -83,6 +85,7 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
 void fill(ipc::VpnRecord& out, const Session& session, const UserDirectory::Admitted& admitted) {
   if (way_in(session.gateway) != kRadiusWay) return;
   out.set_backend(admitted.backend.empty() ? "local" : admitted.backend);
+  if (admitted.backend.empty()) out.set_mfa("none");
   out.set_auth(admitted.backend.empty() ? "eap-mschapv2" : admitted.method);
 }
 
@@ -162,12 +165,32 @@ void SessionRecorder::run() {
     Noted next;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return stopping_ || !noted_.empty(); });
-      if (noted_.empty()) return;
+      changed_.wait_for(lock, kIncidentsLook, [this] { return stopping_ || !noted_.empty(); });
+      if (stopping_ && noted_.empty()) break;
+      if (noted_.empty()) {
+        lock.unlock();
+        write_incidents(false);
+        continue;
+      }
       next = std::move(noted_.front());
       noted_.pop_front();
     }
     write(next);
+    write_incidents(false);
+  }
+  write_incidents(true);
+}
+
+void SessionRecorder::write_incidents(bool all) {
+  for (Incident& one : directory_.take_incidents()) incidents_.note(std::move(one));
+  const std::uint64_t now = now_ns();
+  const auto steady = std::chrono::steady_clock::now().time_since_epoch();  // it rises, whoever sets the clock
+  const auto steady_ns = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(steady).count());
+  for (const Incident& one : incidents_.take(steady_ns, all)) {
+    ipc::ToEventLog out;
+    if (!envelope(out, one.tenant, now)) continue;
+    fill(*out.mutable_security(), one);
+    log_.add(std::move(out));
   }
 }
 
@@ -251,6 +274,7 @@ void SessionRecorder::write(const Noted& noted) {
   if (!ours) return over();
   log_.add(std::move(out), over);
   if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted);
+  if (auto one = incident_of(event, noted.at_ns)) incidents_.note(*std::move(one));
 }
 
 /// Each attempt has one, written behind its end.

@@ -5,6 +5,7 @@
 
 #include "vpn/directory.h"
 #include "vpn/event_log.h"
+#include "vpn/incidents.h"
 #include "vpn/note.h"
 #include "vpn/tunnel_client.h"
 
@@ -72,6 +73,7 @@ class SessionRecorder : public SessionObserver {
   void run();
   void write(const Noted& noted);
   void write_device(const Noted& noted);
+  void write_incidents(bool all);
   void write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals);
   bool envelope(ipc::ToEventLog& out, std::uint32_t tenant, std::uint64_t at_ns) const;
 
@@ -81,6 +83,7 @@ class SessionRecorder : public SessionObserver {
   bool verbose_;
   Told told_;
   ToldLeft told_left_;
+  Incidents incidents_;  ///< the thread's
   std::uint64_t first_sid_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;

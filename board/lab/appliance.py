@@ -162,7 +162,7 @@ class Appliance:
 
     def _logd_argv(self):
         return [str(self.binaries / "logd"), "--run-dir", str(self.run_dir), "--state-dir", str(self.root),
-                "--allow-uid", self._uid("controld"), "--event-uid", self._uid("controld"), "--exporter-uid", self._uid("exportd"), *self._for_keying("--event-uid")]
+                "--allow-uid", self._uid("controld"), "--control-uid", self._uid("controld"), "--exporter-uid", self._uid("exportd"), *self._for_keying("--event-uid")]
 
     def _exportd_argv(self):
         return [str(self.binaries / "exportd"), "--run-dir", str(self.run_dir), "--prove-after-ms", "2000"]

@@ -182,8 +182,12 @@ People::Session* People::session(const std::string& token) {
   return at == sessions_.end() ? nullptr : &at->second;
 }
 
+bool People::is_usable(const access::StoredAccount& account) const {
+  return !account.disabled() && (account.valid_until() == 0 || account.valid_until() > environment_.now());
+}
+
 bool People::may_enter(const access::StoredAccount& account, const Address& source) const {
-  if (account.disabled() || (account.valid_until() != 0 && account.valid_until() <= environment_.now())) return false;
+  if (!is_usable(account)) return false;
   if (!any_contains(account.sources(), source)) return false;
   const std::string tenant = tenant_of(account.id());
   if (tenant.empty()) return any_contains(environment_.rules().sources(), source);
@@ -295,7 +299,7 @@ std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& r
   };
   if (who == nullptr) return refuse("no such account");
   if (is_locked(*who, source)) return refuse("locked");
-  if (!may_enter(*who, source)) return refuse("disabled, expired, or not from this source");
+  if (!may_enter(*who, source)) return refuse(is_usable(*who) ? kSourceDenied : "disabled or expired");
   if (!has_shown(*who, certificate)) return refuse("without its certificate");
   if (who->password().empty() || who->password() != hash) return refuse("no password");
   if (!password_right) {

@@ -46,6 +46,9 @@ struct Permit {
 /// the same words and the same time. Thread: one.
 class People {
  public:
+  /// Why a login failed that came from where the account, or its tenant, allows none.
+  static constexpr const char* kSourceDenied = "not from this source";
+
   struct Environment {
     std::function<std::int64_t()> now;     ///< Unix seconds
     std::function<std::int64_t()> steady;  ///< seconds that only rise: what sessions live by
@@ -169,6 +172,7 @@ class People {
   Result<void> note(const std::string& key, Session& session);
   Sessions::iterator forget(Sessions::iterator at);
   void forget_if(const std::function<bool(const std::string& key, const Session& session)>& which);
+  [[nodiscard]] bool is_usable(const access::StoredAccount& account) const;
   [[nodiscard]] bool may_enter(const access::StoredAccount& account, const Address& source) const;
   [[nodiscard]] bool is_locked(const access::StoredAccount& account, const Address& source) const;
   [[nodiscard]] bool is_last_administrator(const access::StoredAccount& account) const;

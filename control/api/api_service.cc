@@ -426,6 +426,8 @@ void ApiService::tell(const std::string& account, const Address& source, std::st
                       .title = "新しい接続元からサインインがありました / somebody signed in from a network never seen with this account", .memo = {}});
     return;  // the sign-in itself is in the log
   }
+  if (operation == "lock") note_security(tenant, "AUTH_ADMIN_LOCK", "", source, account);
+  if (operation == "login_fail" && detail == People::kSourceDenied) note_security(tenant, "AUTH_ADMIN_SRC_DENY", "", source, account);
   if (operation == "login_fail" && !room_for_refusal(known ? tenant : "")) return;
   ipc::ToEventLog record = act_record(known ? tenant : std::string(kProviderStream), environment_.in_force());
   auto& act = *record.mutable_audit();

@@ -20,6 +20,7 @@
 #include "control/api/happenings.h"
 #include "control/api/store_watch.h"
 #include "control/api/sampler.h"
+#include "control/api/security_events.h"
 #include "control/clock_watch.h"
 #include "control/compile/ids.h"
 
@@ -88,6 +89,9 @@ class ApiService {
   void look_at_shut_out();
   void look_at_ends();
   void add_maintenance(std::int64_t after, std::int64_t now, std::vector<Happening>& out);
+  /// A security event of controld's own, of this tenant or (empty, or unknown) the provider's.
+  void note_security(const std::string& tenant, std::string_view code, const std::string& subject, const Address& source = {},
+                     const std::string& user = {});
   Notifier::Environment notifier_environment();
   std::unique_ptr<google::protobuf::Message> read_request(const google::protobuf::MethodDescriptor& method,
                                                           ControlRequest& request);
@@ -123,6 +127,7 @@ class ApiService {
   std::optional<std::int64_t> looked_at_ends_;  ///< up to when they were told
   std::int64_t stored_ends_ = 0;                ///< the same, as the store has it
   ShutOutWatch shut_out_watch_;
+  SecurityEvents security_{[this](ipc::ToEventLog record) { (void)environment_.audit->add(std::move(record)); }};
   unsigned turns_ = 0;
   std::uint32_t seen_running_ = 0;  ///< the revision in force when it was looked at last
   ApiWorld world_;

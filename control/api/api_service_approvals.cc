@@ -195,6 +195,13 @@ void ApiService::tell_of_the_unit(const std::string& tenant, std::string_view ty
   (void)environment_.audit->add(std::move(record));
 }
 
+void ApiService::note_security(const std::string& tenant, std::string_view code, const std::string& subject, const Address& source,
+                               const std::string& user) {
+  const bool known = !tenant.empty() && environment_.in_force().tenant(tenant) != nullptr;
+  const auto now = static_cast<std::uint64_t>(read_clock_ns(CLOCK_REALTIME));
+  security_.note({known ? tenant : std::string(kProviderStream), std::string(code), subject, source, user, 1, now, now});
+}
+
 void ApiService::look_later() {
   timer_.expires_after(std::chrono::seconds(1));
   timer_.async_wait([this](const boost::system::error_code& failed) {
@@ -204,7 +211,7 @@ void ApiService::look_later() {
 
 void ApiService::look() {
   look_later();
-  constexpr unsigned kCountersTurns = 5;
+  constexpr unsigned kCountersTurns = 5, kCertificatesTurns = 600;
   constexpr double kSecondNs = 1e9;
   if (const auto step = clock_watch_.observe(read_clock_ns(CLOCK_REALTIME), read_clock_ns(CLOCK_BOOTTIME))) {
     const double seconds = static_cast<double>(step->after_ns - step->before_ns) / kSecondNs;
@@ -214,15 +221,20 @@ void ApiService::look() {
                                rfc3339(step->after_ns / static_cast<std::int64_t>(kSecondNs));
     const InForce now = environment_.in_force();
     tell_of_the_unit("", "clock", "INT_CLOCK", "ok", detail);
+    note_security("", "INT_CLOCK", detail);
     notifier_.tell({.tenant = "", .event = "clock", .object = detail, .state = "step",
                     .title = "時計が飛びました / the clock was set", .memo = detail});
-    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i)  // their records bear its time
+    for (int i = 0; now.model != nullptr && i < now.model->tenants_size(); ++i) {  // their records bear its time
       tell_of_the_unit(now.model->tenants(i).service_code(), "clock", "INT_CLOCK", "ok", detail);
+      note_security(now.model->tenants(i).service_code(), "INT_CLOCK", detail);
+    }
   }
   constexpr unsigned kLogTurns = 20, kShutOutTurns = 15, kEndsTurns = 30;
   if (turns_ % kLogTurns == 1) look_at_log();
   if (turns_ % kShutOutTurns == 2) look_at_shut_out();
   if (turns_ % kEndsTurns == 3) look_at_ends();
+  if (turns_ % kCertificatesTurns == 0)
+    security_.look_at_certificates(environment_.in_force(), read_clock_ns(CLOCK_REALTIME) / 1'000'000'000);
   if (turns_++ % kCountersTurns == 0) {
     const ClockState state = read_clock_state();
     clock_.set_synchronised(state.synchronised);
@@ -230,6 +242,7 @@ void ApiService::look() {
     look_at_counters();
   }
   look_at_revisions();
+  security_.tell(environment_.in_force(), static_cast<std::uint64_t>(read_clock_ns(CLOCK_MONOTONIC)));
 }
 
 void ApiService::look_at_counters() {
@@ -271,6 +284,7 @@ void ApiService::look_at_revisions() {
   access::StoredRevisionScope scope;
   const auto stored = store_.get(RecordKind::kRevisionScope, std::to_string(before));
   if (stored && !scope.ParseFromString(*stored)) scope.Clear();
+  note_security(scope.tenant(), "CFG_ROLLBACK", "revision " + std::to_string(before));
   notifier_.tell({.tenant = scope.tenant(), .event = "commit", .object = "revision " + std::to_string(before),
                   .state = "rolled_back",
                   .title = "確認されなかった設定が元に戻りました / a configuration that nobody confirmed was taken back", .memo = {}});

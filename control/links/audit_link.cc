@@ -80,7 +80,7 @@ std::deque<ipc::ToEventLog> read_acts(std::istream& file) {
     }
   }
   for (ipc::ToEventLog& record : out) {
-    if (!record.audit().result().empty()) continue;
+    if (!record.has_audit() || !record.audit().result().empty()) continue;
     record.mutable_audit()->set_result("fail");
     record.mutable_audit()->set_cause("interrupted");
   }
@@ -120,6 +120,7 @@ void AuditLink::prepare(ipc::ToEventLog& record) {
   record.set_number(++last_number_);
   record.set_timestamp_ns(now);
   record.set_eid(new_id(now));
+  if (!record.has_audit()) return;  // a security event, small as it is
   if (record.audit().request_id().empty()) record.mutable_audit()->set_request_id(new_id(now));
   if (record.ByteSizeLong() > kRecordMax) record.mutable_audit()->clear_before(), record.mutable_audit()->clear_after();
   if (record.ByteSizeLong() > kRecordMax) record.mutable_audit()->clear_comment();

@@ -47,7 +47,9 @@ std::optional<LogEntry> access_record(const RingRecord& record, LogEntry& entry,
     acl.host_group = only(rule->hosts);
     acl.service_group = only(rule->services);
   }
-  const RemoteUsers::User* user = users.find(entry.svc, comm.src_ip);
+  // Of a drop nothing began before it; a start is the beginning.
+  const Timestamp began = comm.phase == CommPhase::kEnd && comm.start_ts.ns != 0 ? comm.start_ts : entry.ts;
+  const RemoteUsers::User* user = users.find(entry.svc, comm.src_ip, began, entry.ts);
   if (user == nullptr) return out;
   acl.vpn_sid = comm.vpn_sid = user->vpn_sid;
   acl.user = comm.user = user->name;

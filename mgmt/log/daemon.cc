@@ -86,8 +86,8 @@ class Daemon final : public LogDaemon {
     look_at_disk();
     SEKISHO_TRY(exports_, ExportServer::listen(loop_, options.run_dir + "/export.sock", options.allowed_uids, store_, questions_, note));
     exports_->admit_exporters(options.exporter_uids);
-    SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", options.event_uids, store_, journal_,
-                                              users_, wall_clock, note));
+    SEKISHO_TRY(events_, EventServer::listen(loop_, options.run_dir + "/event.sock", {options.event_uids, options.control_uids},
+                                              store_, journal_, users_, wall_clock, note));
     return {};
   }
 

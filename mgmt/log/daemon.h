@@ -14,7 +14,8 @@ struct LogdOptions {
   std::string state_dir = "/var/lib/sekisho";
   std::set<unsigned> allowed_uids;  ///< may open export.sock, besides root and logd itself
   unsigned days_kept = 91;          ///< records of so many civil days, today among them
-  std::set<unsigned> event_uids;    ///< may send records to event.sock, besides those
+  std::set<unsigned> event_uids;    ///< daemons of remote access: may send records to event.sock, besides those
+  std::set<unsigned> control_uids;  ///< controld: may, too, and other security events than they
   std::set<unsigned> exporter_uids; ///< may read for collectors, and nothing else
 };
 

@@ -76,6 +76,12 @@ Direction direction_of(const LogEnvelope& envelope, const PortName* in, const Po
   return out->protected_side ? Direction::kIn : Direction::kOut;
 }
 
+/// The tenant's segment a flow is for, else the one it comes from.
+const PortName* segment_of(const PortName* in, const PortName* out) {
+  if (out != nullptr && out->protected_side) return out;
+  return in != nullptr && in->protected_side ? in : nullptr;
+}
+
 void fill_transport(CommFields& out, const CommBody& body) {
   if (has_ports(body.protocol)) {
     out.src_port = body.source_port;
@@ -145,6 +151,7 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const CommBody& body, co
     out.out_if = way_out->name;
     out.out_zone = way_out->zone;
   }
+  if (const PortName* segment = segment_of(in, way_out)) out.segment = segment->name;
   out.ip_ver = body.ip_version;
   out.proto = body.protocol;
   out.src_ip = address_of(body.source, body.ip_version);
@@ -215,7 +222,10 @@ void fill(LogEntry& entry, const LogEnvelope& envelope, const SecBody& body, con
     out.bind_mac = binding->mac;
     out.bind_ips = binding->addresses;
   }
-  if (const PortName* in = names.port(body.in_port)) out.in_if = in->name;
+  if (const PortName* in = names.port(body.in_port)) {
+    out.in_if = in->name;
+    if (in->protected_side) out.segment = in->name;
+  }
   if (const RuleName* rule = body.rule == 0 ? nullptr : names.rule(body.rule)) {
     out.rule_id = rule->uuid;
     if (names.exact) out.rule_name = rule->name;

@@ -8,7 +8,6 @@
 #include <limits>
 
 #include "base/describe.h"
-#include "mgmt/log/events.h"
 #include "mgmt/log/record.h"
 
 namespace sekisho::mgmt {
@@ -197,16 +196,22 @@ std::uint8_t severity_of(const AuditFields& body) {
   return body.result == AuditResult::kOk && body.op != AuditOperation::kLoginFail ? kSeverityNotice : kSeverityWarning;
 }
 
-std::string take(const ipc::SecurityRecord& from, SecFields& out) {
+std::string take(const ipc::SecurityRecord& from, SecFields& out, std::optional<EventSender> sender) {
   constexpr std::size_t kSubjectBytesMax = 128;
-  if (from.event() != kBackendForged) return "event";  // all else is the data plane's to say
-  const EventInfo& info = *find_event(from.event());
+  const EventInfo* known = find_event(from.event());
+  if (known == nullptr || known->sender == EventSender::kDataplane || (sender && *sender != known->sender)) return "event";
+  const EventInfo& info = *known;
   if (from.count() == 0 || from.count() > std::numeric_limits<std::uint32_t>::max()) return "count";
   if (from.first_ns() < kTimestampMin || from.last_ns() < from.first_ns()) return "first_ns";
   if (from.subject().size() > kSubjectBytesMax) return "subject";
+  if (from.user().size() > kTextBytesMax) return "user";
+  const auto source = address_of(from.source_address());
+  if (!source) return "source_address";
+  out.src_ip = *source;
+  out.user = from.user();
   out.event = from.event();
   out.cat = info.category;
-  out.action = SecAction::kDropped;
+  out.action = info.action;
   out.first_ts = Timestamp{from.first_ns()}, out.last_ts = Timestamp{from.last_ns()};
   out.count = static_cast<std::uint32_t>(from.count());
   out.msg = std::string(info.sentence) + (from.subject().empty() ? "" : ": " + from.subject());
@@ -227,7 +232,7 @@ std::string take(const ipc::EventsLost& from, LossFields& out) {
 
 }  // namespace
 
-EventEntry entry_of(const ipc::ToEventLog& message) {
+EventEntry entry_of(const ipc::ToEventLog& message, std::optional<EventSender> sender) {
   const bool lost = message.has_lost();
   const bool device = message.has_device();
   const bool audit = message.has_audit();
@@ -237,6 +242,8 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   LogEntry& entry = out.entry;
   const auto refuse = [&out](const std::string& field) { return out.refusal = "field " + field, out; };
   if (!lost && !device && !audit && !security && !message.has_vpn()) return refuse("body");
+  const bool remote = device || message.has_vpn();
+  if ((audit && sender == EventSender::kKeying) || (remote && sender == EventSender::kControl)) return refuse("body");
   if (message.eid().size() != entry.eid.bytes.size()) return refuse("eid");
   std::copy(message.eid().begin(), message.eid().end(), entry.eid.bytes.begin());
   if (entry.eid == Uuid{}) return refuse("eid");
@@ -250,7 +257,7 @@ EventEntry entry_of(const ipc::ToEventLog& message) {
   const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body))
                        : device ? take(message.device(), std::get<DevauthFields>(entry.body))
                        : audit  ? take(message.audit(), std::get<AuditFields>(entry.body))
-                       : security ? take(message.security(), std::get<SecFields>(entry.body))
+                       : security ? take(message.security(), std::get<SecFields>(entry.body), sender)
                                 : take(message.vpn(), std::get<VpnFields>(entry.body));
   if (!wrong.empty()) return refuse(wrong);
   if (device) entry.sev = severity_of(std::get<DevauthFields>(entry.body));
@@ -267,21 +274,21 @@ struct EventServer::Watch {
 struct EventServer::Peer {
   IpcConnection connection;
   stream_descriptor watch;
+  std::optional<EventSender> sender;  ///< nothing: root or our own uid, whose word is every daemon's
   std::vector<std::uint64_t> written;  ///< numbers that await acknowledge()
 };
 
 Result<std::unique_ptr<EventServer>> EventServer::listen(boost::asio::io_context& loop, const std::string& path,
-                                                         std::set<uid_t> allowed, LogStore& store, Journal& journal,
+                                                         EventUids allowed, LogStore& store, Journal& journal,
                                                          RemoteUsers& users, Clock wall, Note note) {
   SEKISHO_TRY(IpcListener listener, IpcListener::listen(path, 0660));
-  allowed.insert({0, ::geteuid()});
   std::unique_ptr<EventServer> server(
       new EventServer(loop, std::move(listener), std::move(allowed), store, journal, users, std::move(wall), std::move(note)));
   server->wait_for_peer();
   return server;
 }
 
-EventServer::EventServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store,
+EventServer::EventServer(boost::asio::io_context& loop, IpcListener listener, EventUids allowed, LogStore& store,
                          Journal& journal, RemoteUsers& users, Clock wall, Note note)
     : loop_(loop),
       listener_(std::move(listener)),
@@ -312,10 +319,14 @@ void EventServer::accept() {
   auto connection = listener_.accept();
   if (!connection) return;
   const auto uid = connection->peer_uid();
-  if (!uid || !allowed_.contains(*uid)) return note_("events: a peer of uid " + (uid ? std::to_string(*uid) : "?") + " was refused");
+  const bool any = uid && (*uid == 0 || *uid == ::geteuid());
+  const bool keying = uid && allowed_.keying.contains(*uid), control = uid && allowed_.control.contains(*uid);
+  if (!any && !keying && !control) return note_("events: a peer of uid " + (uid ? std::to_string(*uid) : "?") + " was refused");
   if (peers_.size() >= kConnectionsMax) return note_("events: too many connections, one was refused");
+  std::optional<EventSender> sender;
+  if (!any && keying != control) sender = keying ? EventSender::kKeying : EventSender::kControl;
   const int watched = ::dup(connection->fd());
-  peers_.push_back(std::make_unique<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched), {}}));
+  peers_.push_back(std::make_unique<Peer>(Peer{std::move(*connection), stream_descriptor(loop_, watched), sender, {}}));
   wait_for_message(*peers_.back());
 }
 
@@ -343,7 +354,7 @@ bool EventServer::take(Peer& peer, const IpcMessage& message) {
     note_("events: a malformed message, its sender is let go");
     return false;
   }
-  EventEntry event = entry_of(request);
+  EventEntry event = entry_of(request, peer.sender);
   if (!event.refusal.empty()) {
     note_("events: a record was refused: " + event.refusal);
     return answer(peer, request.number(), event.refusal);

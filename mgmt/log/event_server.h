@@ -7,11 +7,13 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
 #include "base/ipc/seqpacket.h"
 #include "base/proto/vpn_log.pb.h"
+#include "mgmt/log/events.h"
 #include "mgmt/log/journal.h"
 #include "mgmt/log/remote_users.h"
 
@@ -22,7 +24,14 @@ struct EventEntry {
   LogEntry entry;
   std::string refusal;  ///< empty: `entry` holds
 };
-EventEntry entry_of(const ipc::ToEventLog& message);
+/// `sender`: whose codes a security event may have; nothing: any daemon's.
+EventEntry entry_of(const ipc::ToEventLog& message, std::optional<EventSender> sender = std::nullopt);
+
+/// Who may send, besides root and our own uid, and as whom.
+struct EventUids {
+  std::set<uid_t> keying;   ///< daemons of remote access
+  std::set<uid_t> control;  ///< controld: audit records, and its own security events
+};
 
 /// event.sock: takes records of remote access from the daemons that make them, which keep each until it is acknowledged.
 ///
@@ -39,7 +48,7 @@ class EventServer {
   using Clock = std::function<Timestamp()>;
 
   static Result<std::unique_ptr<EventServer>> listen(boost::asio::io_context& loop, const std::string& path,
-                                                     std::set<uid_t> allowed, LogStore& store, Journal& journal,
+                                                     EventUids allowed, LogStore& store, Journal& journal,
                                                      RemoteUsers& users, Clock wall, Note note);
   ~EventServer();
   EventServer(const EventServer&) = delete;
@@ -59,7 +68,7 @@ class EventServer {
     std::deque<Uuid> order;
   };
 
-  EventServer(boost::asio::io_context& loop, IpcListener listener, std::set<uid_t> allowed, LogStore& store, Journal& journal,
+  EventServer(boost::asio::io_context& loop, IpcListener listener, EventUids allowed, LogStore& store, Journal& journal,
               RemoteUsers& users, Clock wall, Note note);
   void wait_for_peer();
   void accept();
@@ -72,7 +81,7 @@ class EventServer {
   boost::asio::io_context& loop_;
   IpcListener listener_;
   std::unique_ptr<Watch> watch_;
-  std::set<uid_t> allowed_;
+  EventUids allowed_;
   LogStore& store_;
   Journal& journal_;
   RemoteUsers& users_;

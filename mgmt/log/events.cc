@@ -14,6 +14,7 @@ constexpr std::uint8_t kProtocolSeverity = 5;
 constexpr std::uint8_t kCapacitySeverity = 4;
 constexpr std::uint8_t kRuleEndSeverity = 4;
 constexpr std::uint8_t kVpnSeverity = 4;
+constexpr std::uint8_t kIntegritySeverity = 3;
 
 constexpr EventInfo address(std::string_view code, std::string_view sentence) {
   return {code, kAddress, kAddressSeverity, sentence};
@@ -24,6 +25,17 @@ constexpr EventInfo protocol(std::string_view code, std::string_view sentence) {
 
 constexpr EventInfo tunnel(std::string_view code, std::string_view sentence) {
   return {code, SecCategory::kVpn, kVpnSeverity, sentence};
+}
+
+/// What the daemons of remote access report.
+constexpr EventInfo keying(std::string_view code, SecCategory category, SecAction action, std::string_view sentence) {
+  return {code, category, kVpnSeverity, sentence, EventSender::kKeying, action};
+}
+
+/// What controld reports.
+constexpr EventInfo control(std::string_view code, SecCategory category, std::uint8_t severity, SecAction action,
+                            std::string_view sentence) {
+  return {code, category, severity, sentence, EventSender::kControl, action};
 }
 
 constexpr auto kEvents = std::to_array<EventInfo>({
@@ -85,7 +97,31 @@ constexpr auto kEvents = std::to_array<EventInfo>({
     tunnel("VPN_REPLAY", "Encrypted packet that was seen before, or is older than its tunnel remembers"),
     tunnel("VPN_ESP_AUTH", "Encrypted packet that its tunnel's key does not prove genuine"),
     tunnel("VPN_MALFORMED", "Encrypted packet, or what it holds, is malformed"),
-    EventInfo{kBackendForged, SecCategory::kAuth, kVpnSeverity, "Messages to a RADIUS backend that its servers' secrets did not sign"},
+    keying("AUTH_BACKEND_FORGED", SecCategory::kAuth, SecAction::kDropped,
+           "Messages to a RADIUS backend that its servers' secrets did not sign"),
+    keying("AUTH_LOCK_USER", SecCategory::kAuth, SecAction::kLocked,
+           "Too many wrong passwords: the user is shut out for a quarter of an hour"),
+    keying("AUTH_LOCK_SRC", SecCategory::kAuth, SecAction::kLocked,
+           "Wrong passwords of too many users from one source: it is shut out for a quarter of an hour"),
+    keying("AUTH_SPRAY", SecCategory::kAuth, SecAction::kDetected,
+           "Wrong passwords of many users from several sources; none of them came in since"),
+    keying("AUTH_CERT_REVOKED", SecCategory::kAuth, SecAction::kDropped, "Somebody came with a revoked certificate"),
+    keying("AUTH_CRL_STALE", SecCategory::kAuth, SecAction::kDropped,
+           "A certificate was refused because the revocation list of its CA is out of date"),
+    keying("VPN_CRYPTO_REFUSED", SecCategory::kVpn, SecAction::kDropped,
+           "The client offered no algorithms that the gateway accepts"),
+    keying("VPN_SSTP_BINDING", SecCategory::kVpn, SecAction::kDropped,
+           "The login does not belong to this TLS connection: somebody may stand between"),
+    keying("CAP_POOL", SecCategory::kCapacity, SecAction::kDropped, "No inner address is left for remote users"),
+    control("AUTH_ADMIN_LOCK", SecCategory::kAuth, kVpnSeverity, SecAction::kLocked,
+            "Too many wrong secrets: an administrator's account is locked"),
+    control("AUTH_ADMIN_SRC_DENY", SecCategory::kAuth, kVpnSeverity, SecAction::kDropped,
+            "An administrator's account was tried from a source that it does not allow"),
+    control("CFG_ROLLBACK", SecCategory::kConfig, kIntegritySeverity, SecAction::kDetected,
+            "A configuration that nobody confirmed was taken back"),
+    control("CAP_CERT_EXPIRY", SecCategory::kCapacity, kCapacitySeverity, SecAction::kDetected,
+            "A certificate ends soon, or has ended"),
+    control("INT_CLOCK", SecCategory::kIntegrity, kIntegritySeverity, SecAction::kDetected, "The clock was set"),
     EventInfo{"DOS_STATE_QUOTA", SecCategory::kDos, kDosSeverity, "Limit of concurrent connections is reached"},
 });
 

@@ -394,6 +394,11 @@ def test_five_wrong_passwords_shut_out_and_others_come_in(site, client):
         stay_out(site, client, eap("eap", "mallory"), passwords=[("mallory", "x")], event="auth_fail")
     shut = stay_out(site, client, eap("eap", "mallory"), event="auth_fail", user="mallory")
     assert "shut out" in shut["msg"]
+
+    def locks():
+        return [one for one in read_log(site.root / "run", "mfw00000001") if one["type"] == "sec" and one["event"] == "AUTH_LOCK_USER"]
+    (lock,) = wait_until(locks, 20, "the lock as a security event")
+    assert (lock["user"], lock["action"], lock["count"], lock["sev"]) == ("mallory", "locked", 5, 4)
     go(site, client, come_in(site, client, eap("eap", "alice")))
 
 

@@ -245,6 +245,10 @@ def test_an_account_is_locked_after_wrong_passwords_and_the_last_owner_is_never_
     with pytest.raises(Refused, match="unauthenticated"):
         browser(lab).login(f"victim@{ACME}", PASSWORD, victim.secret)
     assert next(a for a in owner.get(f"/tenants/{ACME}/accounts")["accounts"] if a["id"] == f"victim@{ACME}")["locked"]
+    def told():
+        return next((one for one in lab.appliance.records(ACME) if one["type"] == "sec" and one["event"] == "AUTH_ADMIN_LOCK"), None)
+    event = wait_until(told, 20, "the lock as a security event", every=0.2)
+    assert (event["user"], event["action"], event["sev"]) == (f"victim@{ACME}", "locked", 4)
     owner.post(f"/tenants/{ACME}/accounts/victim@{ACME}/unlock")
     again = browser(lab)
     again.secret, again.last_step = victim.secret, victim.last_step

@@ -87,6 +87,11 @@ class Site:
             return None
         return wait_until(find, seconds, f"a record {event} {wanted}", every=0.2)
 
+    def security(self, event, tenant="acme"):
+        def find():
+            return next((one for one in self.lab.appliance.records(SERVICE_CODES[tenant]) if one["type"] == "sec" and one["event"] == event), None)
+        return wait_until(find, 20, f"an event {event}", every=0.2)
+
     def client(self, user="alice", tenant="acme", six_outside=False, **more):
         return SstpClient(self.lab["outside"].namespace, GATEWAYS[tenant][six_outside], user, more.pop("password", f"{user}-{tenant}"),
                           server=f"gw.{tenant}.test", trust=more.pop("trust", str(self.pki.path(f"{tenant}.pem"))), **more)
@@ -192,6 +197,7 @@ def test_a_wrong_crypto_binding_opens_nothing(site, how, why):
     client.close()
     denied = site.expect("denied", user="alice")
     assert denied["cause"] == "crypto" and why in denied["msg"]
+    assert site.security("VPN_SSTP_BINDING")["action"] == "dropped"
 
 
 def test_sha1_opens_where_the_gateway_offers_it_and_sha256_is_not_known(site):

@@ -121,6 +121,28 @@ TEST_F(AuditLinkTest, AnActIsOnTheDiskBeforeItBeginsAndSaysWhenNobodyLivedToFini
   link.stop();
 }
 
+TEST_F(AuditLinkTest, ASecurityEventIsKeptAsItIsOverARestart) {
+  const std::string socket = folder_ + "/event.sock", file = folder_ + "/audit.bin";
+  {
+    AuditLink link(io_, socket, file);
+    link.start();
+    ipc::ToEventLog event;
+    event.set_service_code("acm00000001"), event.set_node("u0");
+    event.mutable_security()->set_event("INT_CLOCK");
+    EXPECT_TRUE(link.add(std::move(event)));
+    link.stop();
+  }  // killed
+  auto listener = std::move(IpcListener::listen(socket, 0600)).value();
+  AuditLink link(io_, socket, file);
+  link.start();
+  IpcConnection logd = accept(listener);
+  const ipc::ToEventLog event = next(logd);
+  ASSERT_TRUE(event.has_security()) << event.ShortDebugString();
+  EXPECT_EQ(event.security().event(), "INT_CLOCK");
+  EXPECT_EQ(event.eid().size(), 16U);
+  link.stop();
+}
+
 TEST_F(AuditLinkTest, WhatIsDroppedTakesNoRoom) {
   const std::string file = folder_ + "/audit.bin";
   AuditLink link(io_, folder_ + "/event.sock", file);

@@ -110,6 +110,51 @@ TEST(AccessRecord, IsNotMadeOfFlowsThatCameInElsewhere) {
   EXPECT_EQ(std::get<CommFields>(all_of(f.store, kAcmeComm)[0].body).user, "");
 }
 
+/// A flow that began and ended so many seconds after noon.
+LogRecord over(std::int64_t began, std::int64_t ended) {
+  CommBody body = comm_body();
+  const auto at = [](std::int64_t seconds) { return kNoon + static_cast<std::uint64_t>(seconds) * kSecond; };
+  body.phase = CommPhase::kEnd, body.action = CommAction::kAllow, body.in_port = kRemote, body.start_timestamp = at(began);
+  return pack(envelope(LogKind::kComm, kAcme, 7, at(ended)), body);
+}
+
+LogEntry session_at(std::int64_t seconds, VpnEvent event, std::uint64_t sid, const std::string& user) {
+  LogEntry out = session(event, sid, user);
+  out.ts.ns += static_cast<std::uint64_t>(seconds) * kSecond;
+  return out;
+}
+
+TEST(AccessRecord, NamesTheUserOfAFlowThatBeganBeforeHisEndAndNoOther) {
+  Fixture f;
+  f.users.learn(session_at(0, VpnEvent::kUp, 0xa7, "alice"));
+  f.users.learn(session_at(100, VpnEvent::kDown, 0xa7, "alice"));
+  f.offer(over(50, 100));   // it ends with her session
+  f.offer(over(50, 160));   // a minute later
+  f.offer(over(50, 161));   // too late
+  f.offer(over(100, 101));  // it began after she had gone
+  const auto access = f.access();
+  ASSERT_EQ(access.size(), 4U);
+  EXPECT_EQ(access[0].user, "alice");
+  EXPECT_EQ(access[0].vpn_sid.value, 0xa7U);
+  EXPECT_EQ(to_string(access[0].peer_ip), "198.51.100.9");
+  EXPECT_EQ(access[1].user, "alice");
+  EXPECT_EQ(access[2].user, "");
+  EXPECT_EQ(access[3].user, "");
+}
+
+TEST(AccessRecord, ANewHolderOfAnAddressIsNotBlamedForTheOneBefore) {
+  Fixture f;
+  f.users.learn(session_at(0, VpnEvent::kUp, 0xa7, "alice"));
+  f.users.learn(session_at(100, VpnEvent::kDown, 0xa7, "alice"));
+  f.users.learn(session_at(103, VpnEvent::kUp, 0xa8, "bob"));
+  f.offer(over(99, 104));
+  f.offer(over(102, 105));  // his first packet was before the record of his up
+  const auto access = f.access();
+  ASSERT_EQ(access.size(), 2U);
+  EXPECT_EQ(access[0].user, "");
+  EXPECT_EQ(access[1].user, "bob");
+}
+
 TEST(AccessRecord, NamesNobodyAfterTheSessionsEndNorAnotherTenantsUser) {
   Fixture f;
   f.users.learn(session(VpnEvent::kUp, 0xb1, "mallory", "glb00000002"));

@@ -324,6 +324,8 @@ TEST(EventServer, ADaemonsSecurityEventIsStoredInTheWordsOfItsCodeOrRefusedByIts
       {"field first_ns", [](auto& e) { e.clear_first_ns(); }},
       {"field first_ns", [](auto& e) { e.set_last_ns(kNoon - 1); }},
       {"field subject", [](auto& e) { e.set_subject(std::string(129, 'x')); }},
+      {"field user", [](auto& e) { e.set_user(std::string(4097, 'x')); }},
+      {"field source_address", [](auto& e) { e.set_source_address("12345"); }},
   };
   std::uint64_t number = 1;
   for (const auto& [field, breakage] : breakages) {
@@ -331,6 +333,37 @@ TEST(EventServer, ADaemonsSecurityEventIsStoredInTheWordsOfItsCodeOrRefusedByIts
     breakage(*broken.mutable_security());
     EXPECT_EQ(entry_of(broken).refusal, field);
   }
+}
+
+TEST(EventServer, ADaemonReportsItsOwnCodesAndNoOthers) {
+  const auto of = [](const char* code) {
+    ipc::ToEventLog out = up(1);
+    ipc::SecurityRecord& event = *out.mutable_security();
+    event.set_event(code), event.set_count(5), event.set_first_ns(kNoon), event.set_last_ns(kNoon);
+    event.set_user("alice"), event.set_source_address(std::string("\xcb\x00\x71\x09", 4));
+    return out;
+  };
+  constexpr std::array kOfKeying{"AUTH_BACKEND_FORGED", "AUTH_LOCK_USER", "AUTH_LOCK_SRC", "AUTH_SPRAY", "AUTH_CERT_REVOKED",
+                                 "AUTH_CRL_STALE", "VPN_CRYPTO_REFUSED", "VPN_SSTP_BINDING", "CAP_POOL"};
+  constexpr std::array kOfControl{"AUTH_ADMIN_LOCK", "AUTH_ADMIN_SRC_DENY", "CFG_ROLLBACK", "CAP_CERT_EXPIRY", "INT_CLOCK"};
+  for (const char* code : kOfKeying) {
+    EXPECT_EQ(entry_of(of(code), EventSender::kKeying).refusal, "") << code;
+    EXPECT_EQ(entry_of(of(code), EventSender::kControl).refusal, "field event") << code;
+    EXPECT_EQ(entry_of(of(code)).entry.sev, 4) << code;
+  }
+  for (const char* code : kOfControl) {
+    EXPECT_EQ(entry_of(of(code), EventSender::kControl).refusal, "") << code;
+    EXPECT_EQ(entry_of(of(code), EventSender::kKeying).refusal, "field event") << code;
+  }
+  EXPECT_EQ(entry_of(of("CFG_ROLLBACK")).entry.sev, 3);
+  EXPECT_EQ(entry_of(of("AE_MAC")).refusal, "field event") << "the data plane's";
+  EXPECT_EQ(entry_of(up(1), EventSender::kControl).refusal, "field body") << "sessions are not controld's to tell";
+  std::string text;
+  EventEntry locked = entry_of(of("AUTH_LOCK_USER"));
+  append_json(text, locked.entry, Audience::kTenant);
+  EXPECT_NE(text.find(R"("event":"AUTH_LOCK_USER","cat":"auth","action":"locked",)"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("src_ip":"203.0.113.9")"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("user":"alice")"), std::string::npos) << text;
 }
 
 TEST(EventServer, WritesAnEndAndAFailureAsTheyArePublished) {

@@ -198,7 +198,20 @@ TEST(Enrich, AllowedFlowSpeaksByNames) {
       R"("in_if":"net","out_if":"web1","in_zone":"internet","out_zone":"servers","ip_ver":4,"proto":6,)"
       R"("src_ip":"203.0.113.77","src_port":50000,"dst_ip":"10.0.0.2","dst_port":80,)"
       R"("rule_id":"42424242-4242-4242-4242-424242424242","rule_name":"web allowed","rule_no":3,"policy":"inside",)"
-      R"("pkt_len":60,"tcp_flags":2,"count":1,"sample_n":1})");
+      R"("segment":"web1","pkt_len":60,"tcp_flags":2,"count":1,"sample_n":1})");
+}
+
+TEST(Enrich, ASegmentIsTheOneAFlowIsForElseTheOneItComesFrom) {
+  const auto segment = [](std::uint32_t in, std::uint32_t out) {
+    CommBody body = comm_body();
+    body.in_port = in, body.out_port = out;
+    return std::get<CommFields>(enriched(pack(envelope(LogKind::kComm), body), cache_with({names(7)})).body).segment;
+  };
+  EXPECT_EQ(segment(kOutside, kInside), "web1");
+  EXPECT_EQ(segment(kInside, kOutside), "web1");
+  EXPECT_EQ(segment(kOutside, kOutside), "");
+  EXPECT_EQ(segment(kOutside, 0xffffffff), "") << "dropped before it was known where to";
+  EXPECT_EQ(segment(kOutside, kForeign), "") << "another tenant's is never named";
 }
 
 TEST(Enrich, EndCarriesTotalsAndDuration) {
@@ -319,7 +332,7 @@ TEST(Enrich, ArpViolationNamesBindingAndClaims) {
       R"({"v":1,"type":"sec","ts":"2024-11-28T12:00:00.000+09:00","svc":"acm00000001","node":"u0","seq":0,"rev":7,)"
       R"("sev":4,"event":"AE_ARP_SPA","cat":"address","action":"dropped","first_ts":"2024-11-28T11:59:59.000+09:00",)"
       R"("last_ts":"2024-11-28T12:00:00.000+09:00","count":56,"binding":"web1-eth0","bind_mac":"52:54:00:00:01:11",)"
-      R"("bind_ips":["10.0.0.2"],"in_if":"web1","eth_src":"52:54:00:00:01:11","eth_dst":"ff:ff:ff:ff:ff:ff",)"
+      R"("bind_ips":["10.0.0.2"],"segment":"web1","in_if":"web1","eth_src":"52:54:00:00:01:11","eth_dst":"ff:ff:ff:ff:ff:ff",)"
       R"("eth_type":2054,"arp_op":2,"arp_sha":"52:54:00:00:01:11","arp_spa":"10.0.0.1","arp_tpa":"10.0.0.1",)"
       R"("msg":"ARP sender address is not assigned to this port"})");
 }

@@ -189,6 +189,37 @@ TEST_F(Recorder, TheFirstRecordNamesTheGatewayByItsAddressAndNoUserYet) {
   EXPECT_EQ(third.vpn().backend(), "local");
 }
 
+TEST_F(Recorder, SaysNothingOfASecondFactorThatABackendMayHaveAskedFor) {
+  Session radius = session(1), ppp = session(2);
+  radius.gateway = "tokyo eap-radius";
+  ppp.backend = "campus";
+  tell(Kind::kAuthOk, radius);
+  tell(Kind::kAuthOk, ppp);
+  tell(Kind::kAuthOk, session(3));
+  logd_.accept();
+  EXPECT_EQ(next(ipc::VpnRecord::AUTH_OK).vpn().mfa(), "");
+  EXPECT_EQ(next(ipc::VpnRecord::AUTH_OK).vpn().mfa(), "");
+  EXPECT_EQ(next(ipc::VpnRecord::AUTH_OK).vpn().mfa(), "none");
+}
+
+TEST_F(Recorder, AnAttemptThatIsASecurityEventIsToldAsOne) {
+  tell(Kind::kDenied, session(1), Cause::kPoolEmpty);
+  for (int i = 0; i < 5; ++i) directory_.wrong_secret(session(2).path, "alice@example.test");
+  logd_.accept();
+  std::map<std::string, ipc::SecurityRecord> seen;
+  while (seen.size() < 2) {
+    const auto record = logd_.next(20s);
+    ASSERT_TRUE(record.has_value());
+    if (!record->has_security()) continue;
+    seen[record->security().event()] = record->security();
+    EXPECT_EQ(record->service_code(), "acm00000001");
+  }
+  EXPECT_EQ(seen["CAP_POOL"].subject(), "tokyo");
+  EXPECT_EQ(seen["AUTH_LOCK_USER"].count(), 5U);
+  EXPECT_EQ(seen["AUTH_LOCK_USER"].user(), "alice@example.test");
+  EXPECT_EQ(seen["AUTH_LOCK_USER"].source_address(), std::string("\xc0\x00\x02\x0a", 4));
+}
+
 TEST_F(Recorder, SessionsAreListedAndFoundAlsoThoseThatWereLeft) {
   const Session alice = come_in(1);
   tell(Kind::kUp, alice);
