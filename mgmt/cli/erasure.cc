@@ -237,8 +237,10 @@ ExitStatus restore_backup(Session& session, const BackupRequest& request) {
     left_out += (left_out.empty() ? "" : ",") + json_text(one);
     told += "left out: " + one + '\n';
   }
-  return done(session, JsonObject().number("revision", restored.revision()).number("accounts", restored.accounts()).raw("left_out", '[' + left_out + ']'),
-              told + "Revision " + std::to_string(restored.revision()) + " is in force; " + std::to_string(restored.accounts()) + " accounts.");
+  JsonObject fields;
+  fields.number("revision", restored.revision()).number("accounts", restored.accounts()).raw("left_out", '[' + left_out + ']');
+  told += "Revision " + std::to_string(restored.revision()) + " is in force; " + std::to_string(restored.accounts()) + " accounts.";
+  return done(session, std::move(fields), told);
 }
 
 }  // namespace sekisho::mgmt

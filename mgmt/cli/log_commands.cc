@@ -66,11 +66,13 @@ std::string faults_text(const ipc::LogVerified& result, Colour colour) {
 std::string faults_json(const ipc::LogVerified& result) {
   std::string faults;
   for (const ipc::LogFault& fault : result.faults()) {
-    faults += (faults.empty() ? "" : ",") + JsonObject().text("type", fault.type()).text("file", fault.file()).number("block", fault.block())
-                                                .text("sentence", fault.sentence()).take();
+    JsonObject one;
+    one.text("type", fault.type()).text("file", fault.file()).number("block", fault.block()).text("sentence", fault.sentence());
+    faults += (faults.empty() ? "" : ",") + one.take();
   }
-  return JsonObject().number("blocks", result.blocks()).number("records", result.records()).number("unsigned_blocks", result.unsigned_blocks())
-             .raw("faults", '[' + faults + ']').flag("ok", result.ok()).take() + '\n';
+  JsonObject out;
+  out.number("blocks", result.blocks()).number("records", result.records()).number("unsigned_blocks", result.unsigned_blocks());
+  return out.raw("faults", '[' + faults + ']').flag("ok", result.ok()).take() + '\n';
 }
 
 /// A pipe into a file that grows; false: the file cannot be written.
@@ -207,10 +209,11 @@ ExitStatus download_log(Session& session, const LogDownloadRequest& request) {
   std::filesystem::rename(part, request.file, none);
   if (none) return fail(session, {false, request.file + ": could not be written"});
   std::filesystem::remove(token_file, none);
-  return mgmt::done(session, JsonObject().text("file", request.file).number("records", done.records_written()).text("first_day", said.first_day())
-                                 .text("last_day", said.last_day()).number("bytes", bytes),
-                    request.file + ": " + std::to_string(done.records_written()) + " records of " + said.first_day() + " to " + said.last_day() +
-                        ", " + std::to_string(bytes) + " bytes");
+  const std::string records = std::to_string(done.records_written()) + " records of " + said.first_day() + " to " + said.last_day();
+  JsonObject fields;
+  fields.text("file", request.file).number("records", done.records_written()).number("bytes", bytes);
+  fields.text("first_day", said.first_day()).text("last_day", said.last_day());
+  return mgmt::done(session, std::move(fields), request.file + ": " + records + ", " + std::to_string(bytes) + " bytes");
 }
 
 ExitStatus verify_log(Session& session, const LogVerifyRequest& request) {

@@ -124,8 +124,9 @@ ExitStatus factory_wipe(Session& session, const WipeRequest& request) {
   if (!written) session.out << report << '\n';
   if (keys.failed + data.failed + left.files > 0)
     return fail(session, {false, std::to_string(left.files) + " files could not be destroyed: see " + request.file});
+  const std::string count = std::to_string(keys.files) + " keys and " + std::to_string(data.files) + " files";
   return done(session, JsonObject().number("keys", keys.files).number("files", data.files).text("report", request.file),
-              std::to_string(keys.files) + " keys and " + std::to_string(data.files) + " files are destroyed; the report is " + request.file);
+              count + " are destroyed; the report is " + request.file);
 }
 
 }  // namespace sekisho::mgmt
