@@ -137,7 +137,7 @@ class Site:
         """The one devauth record of the attempt that has ended in this record."""
         def find():
             out = [one for tenant in (1, 2) for one in read_log(self.root / "run", f"mfw0000000{tenant}")]
-            return [one for one in out if one["vpn_sid"] == end["vpn_sid"] and one["type"] == "devauth"]
+            return [one for one in out if one["type"] == "devauth" and one["vpn_sid"] == end["vpn_sid"]]
         (found,) = wait_until(find, 10, f"a devauth record of {end['vpn_sid']}")
         return found
 
@@ -396,7 +396,7 @@ def test_five_wrong_passwords_shut_out_and_others_come_in(site, client):
     assert "shut out" in shut["msg"]
 
     def locks():
-        return [one for one in read_log(site.root / "run", "mfw00000001") if one["type"] == "sec" and one["event"] == "AUTH_LOCK_USER"]
+        return [one for one in read_log(site.root / "run", "mfw00000001") if one["type"] == "sec" and one["event"] == "AUTH_LOCK_USER" and one["user"] == "mallory"]
     (lock,) = wait_until(locks, 20, "the lock as a security event")
     assert (lock["user"], lock["action"], lock["count"], lock["sev"]) == ("mallory", "locked", 5, 4)
     go(site, client, come_in(site, client, eap("eap", "alice")))

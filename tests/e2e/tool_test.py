@@ -98,7 +98,7 @@ def test_every_command_has_help_and_every_answer_is_json_when_asked(lab, tmp_pat
     """Commands are found as a person finds them, by the help of what stands above."""
     def leaves(path):
         said = lab.appliance.ctl(*path, "--help").stdout
-        below = said.partition("Subcommands:\n")[2]
+        below = said.partition("Subcommands:\n")[2].partition("\n\n")[0]
         names = re.findall(r"^  ([a-z][a-z-]*) ", below, flags=re.M)
         assert "Usage:" in said, path
         return [path] if not names else [leaf for name in names for leaf in leaves([*path, name])]

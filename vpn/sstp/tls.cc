@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <string_view>
@@ -209,9 +210,24 @@ TlsStream::Outcome TlsStream::outcome_of(int returned) {
   return error == SSL_ERROR_ZERO_RETURN ? Outcome::kClosed : Outcome::kFailed;
 }
 
+namespace {
+
+/// Takes what a peer that does not speak TLS has sent: a socket closed with bytes unread resets, and the alert would be lost.
+void discard_unread(int socket) {
+  std::array<std::uint8_t, 4096> sink;
+  for (int i = 0; i < 4 && ::recv(socket, sink.data(), sink.size(), MSG_DONTWAIT) > 0; ++i) {
+  }
+}
+
+}  // namespace
+
 TlsStream::Outcome TlsStream::handshake() {
   const int returned = SSL_do_handshake(ssl_);
-  if (returned != 1) return outcome_of(returned);
+  if (returned != 1) {
+    const Outcome outcome = outcome_of(returned);
+    if (outcome == Outcome::kFailed) discard_unread(socket_);
+    return outcome;
+  }
   settle();
   return Outcome::kDone;
 }
