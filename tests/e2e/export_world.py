@@ -125,9 +125,9 @@ class Rsyslog:
         """(header, parameters, body) of each line."""
         out = []
         for line in self.lines():
-            found = re.fullmatch(r'<(\d+)>1 (\S+) (\S+) fwgw - (\S+) \[e@32473 ([^\]]*)\]\[timeQuality tzKnown="1" isSynced="[01]"\] (\{.*\})', line)
+            found = re.fullmatch(r'<(\d+)>1 (\S+) (\S+) fwgw - (\S+) \[e@32473 ([^\]]*)\]\[timeQuality tzKnown="1" isSynced="([01])"\] (\{.*\})', line)
             assert found, line
-            out.append((found.group(1, 2, 3, 4), dict(re.findall(r'(\w+)="([^"]*)"', found.group(5))), json.loads(found.group(6))))
+            out.append((found.group(1, 2, 3, 4), dict(re.findall(r'(\w+)="([^"]*)"', found.group(5))), {**json.loads(found.group(7)), "time_synced": found.group(6) == "1"}))
         return out
 
 
