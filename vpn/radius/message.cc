@@ -172,8 +172,9 @@ struct KeyPair {
   KeyPair(const KeyPair&) = delete;
   KeyPair& operator=(const KeyPair&) = delete;
   ~KeyPair() {
-    ::explicit_bzero(send.data(), send.size());
-    ::explicit_bzero(receive.data(), receive.size());
+    for (auto* key : {&send, &receive}) {
+      if (!key->empty()) ::explicit_bzero(key->data(), key->size());
+    }
   }
 };
 
