@@ -17,13 +17,40 @@ class Requirement:
     results: dict = field(default_factory=dict)
 
     def verdict(self):
-        """Empty when shown, else why not."""
+        """Empty when shown, else why not: a test that failed or was skipped, an alternative of the expression that no test showed."""
         if not self.results:
             return "no test matches"
-        failed = sum(result == "failed" for result in self.results.values())
-        if failed:
-            return f"{failed} of {len(self.results)} tests failed"
-        return "" if "passed" in self.results.values() else "nothing ran"
+        for bad in ("failed", "skipped"):
+            count = sum(result == bad for result in self.results.values())
+            if count:
+                return f"{count} of {len(self.results)} tests {bad}"
+        unseen = [alternative for alternative in alternatives(self.expression) if not any(re.search(alternative, name) for name in self.results)]
+        return f"no test matches {', '.join(unseen)}" if unseen else ""
+
+    def broken(self):
+        """Whether it is not shown though no test failed: nobody else counts that."""
+        return bool(self.verdict()) and "failed" not in self.results.values()
+
+
+_INNERMOST = re.compile(r"(?<!\\)\(((?:\\.|[^()\\])*)\)")
+
+
+def alternatives(expression):
+    """What an expression of words, dots and groups stands for: `a(b|c)|d` is ab, ac and d."""
+    depth, branches = 0, [""]
+    for token in re.findall(r"\\.|.", expression):
+        depth += (token == "(") - (token == ")")
+        if token == "|" and depth == 0:
+            branches.append("")
+        else:
+            branches[-1] += token
+    found = {}
+    for branch in branches:
+        group = _INNERMOST.search(branch)
+        words = re.split(r"(?<!\\)\|", group[1]) if group else []
+        ways = [one for word in words for one in alternatives(branch[:group.start()] + word + branch[group.end():])]
+        found |= dict.fromkeys(ways or [branch])
+    return list(found)
 
 
 def load(path):
@@ -36,7 +63,8 @@ def load(path):
             cells = [cell.strip() for cell in line.split("|", 2)]
             if len(cells) != 3:
                 raise ValueError(f"{path}:{number}: id | sentence | expression")
-            re.compile(cells[2])
+            if re.search(r"\)[?*+{]", re.compile(cells[2]).pattern):
+                raise ValueError(f"{path}:{number}: a group may not be repeated or left out: alternatives() does not know that")
             found.append(Requirement(*cells, heading))
     return found
 
