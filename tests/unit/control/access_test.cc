@@ -139,6 +139,14 @@ TEST(Roles, NoRoleOfATenantMayAnythingOfThePlatformAndNoProviderAnythingInsideAT
   }
 }
 
+TEST(Roles, CollectorsOfRecordsAreTheOwnersAndTheAdminsAlone) {  // specification 3.10: log policy, export targets
+  for (std::size_t i = 0; i < kRoles; ++i) {
+    const auto role = static_cast<Role>(i);
+    const bool may = to_text(role) == "owner" || to_text(role) == "admin";
+    EXPECT_EQ(grant_of(role, api::LOG_EXPORTS), may ? Grant::kYes : Grant::kNo) << to_text(role);
+  }
+}
+
 class PeopleTest : public testing::Test {
  protected:
   void SetUp() override {
