@@ -103,13 +103,13 @@ bool verify_password(std::string_view password, std::string_view hash) {
     hash = sane ? std::string_view(stop + 1, kSaltBytes + kKeyBytes) : std::string_view();
     if (!sane) cost = 0;
   }
+  // With nothing to compare with, or too much of a password, the time passes all the same: it tells nobody who is known.
+  const std::string nobody(kSaltBytes, 's');
+  const bool known = cost != 0;
   std::array<unsigned char, kKeyBytes> key{};
-  if (cost == 0) {  // nothing to compare with: the time passes all the same
-    (void)derive(password.substr(0, kPasswordBytesMax), std::string(kSaltBytes, 's'), kCost, key);
-    return false;
-  }
-  if (password.size() > kPasswordBytesMax || !derive(password, hash.substr(0, kSaltBytes), cost, key)) return false;
-  return CRYPTO_memcmp(key.data(), hash.data() + kSaltBytes, kKeyBytes) == 0;
+  const bool derived = derive(password.substr(0, kPasswordBytesMax), known ? hash.substr(0, kSaltBytes) : std::string_view(nobody),
+                              known ? cost : kCost, key);
+  return known && derived && password.size() <= kPasswordBytesMax && CRYPTO_memcmp(key.data(), hash.data() + kSaltBytes, kKeyBytes) == 0;
 }
 
 std::string judge_password(std::string_view password, std::string_view account, const PasswordRule& rule) {

@@ -28,12 +28,13 @@ constexpr std::array kMatrix{
     Line{api::COMMIT,           "YYYY---C--", "put changes in force"},
     Line{api::USERS_VIEW,       "YY-Y-Y-c--", "users, groups, devices, gateways, who is in: see"},
     Line{api::USERS_EDIT,       "YY-Y---C--", "users, groups, devices: change"},
-    Line{api::ACCESS_EDIT,      "YY-----C--", "gateways, pools, RADIUS, collectors of records: change"},
+    Line{api::ACCESS_EDIT,      "YY-----C--", "gateways, pools, RADIUS: change"},
     Line{api::BINDINGS_VIEW,    "YYY--YYc--", "Ports, Bindings, violations: see"},
     Line{api::BINDINGS_ASSIGN,  "------Y---", "Ports, Bindings, routes, quotas: assign"},
     Line{api::QUARANTINE_END,   "YYY---YC--", "end a quarantine"},
     Line{api::SESSIONS_END,     "YY-Y---C--", "disconnect or unlock a remote user"},
     Line{api::LOGS_READ,        "YY--Y--c--", "logs and living sessions: search, download"},
+    Line{api::LOG_EXPORTS,      "YY--------", "collectors of records: see, change"},
     Line{api::AUDIT_READ,       "YY--Y---Y-", "what people did"},
     Line{api::BACKUP,           "YY--------", "export and import of the tenant's document"},
     Line{api::CONSENT,          "Y---------", "let support in, for a while"},
@@ -45,7 +46,7 @@ constexpr std::array kMatrix{
     Line{api::ERASE,            "Y-----Y---", "end the contract or an option, withdraw that, erase before the day"},
 };
 // clang-format on
-static_assert(kMatrix.size() == 23);  // every action has its row: Roles.EveryActionHasItsRow
+static_assert(kMatrix.size() == 24);  // every action has its row: Roles.EveryActionHasItsRow
 static_assert(std::all_of(kMatrix.begin(), kMatrix.end(),
                           [](const Line& line) { return line.grants.size() == kRoles; }));
 

@@ -51,7 +51,7 @@ constexpr std::array kParts{
     Part{"gateways", api::USERS_VIEW, api::ACCESS_EDIT},
     Part{"pools", api::USERS_VIEW, api::ACCESS_EDIT},
     Part{"radius", api::USERS_VIEW, api::ACCESS_EDIT},
-    Part{"log_exports", api::LOGS_READ, api::ACCESS_EDIT},
+    Part{"log_exports", api::LOG_EXPORTS, api::LOG_EXPORTS},
     Part{"remote_sessions_max", api::USERS_VIEW, api::ACCESS_EDIT},
     Part{"notifications", api::ACCESS_EDIT, api::ACCESS_EDIT},
 };

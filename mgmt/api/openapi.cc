@@ -68,21 +68,42 @@ std::string content(const std::string& type) {
   return "{\"application/json\": {\"schema\": " + type + "}, \"application/x-protobuf\": {}}";
 }
 
-std::string operation(const Route& route, std::set<const Descriptor*>& used) {
+/// Headers beside those every request has: controld asks for the one and answers the other of whoever is signed in.
+std::vector<std::string> headers(const Route& route) {
+  std::vector<std::string> out;
+  if (route.rule.if_match())
+    out.emplace_back(R"({"name": "If-Match", "in": "header", "description": "the revision the document was made from",)"
+                     R"( "schema": {"type": "string", "pattern": "^(\"[0-9]+\"|[0-9]+)$"}})");
+  if (route.verb != "GET" && route.rule.access() != api::MethodRule::EVERYBODY)
+    out.emplace_back(R"({"name": "Idempotency-Key", "in": "header", "description": "the same within an hour: the first)"
+                     R"( one's answer, and nothing is done", "schema": {"type": "string", "maxLength": 128}})");
+  return out;
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const std::string& part : parts) out += (out.empty() ? "" : ", ") + part;
+  return out;
+}
+
+std::vector<std::string> parameters_of(const Route& route, std::set<const Descriptor*>& used) {
   const Descriptor& input = *route.method->input_type();
-  std::string parameters;
-  const auto add = [&](const FieldDescriptor& field, const char* where) {
-    parameters += (parameters.empty() ? "" : ", ") + std::string("{\"name\": ") + quoted(field.name()) +
-                  ", \"in\": \"" + where + "\"" + (std::string_view(where) == "path" ? ", \"required\": true" : "") +
-                  ", \"schema\": " + of_field(field, used) + "}";
-  };
+  std::vector<std::string> out;
   for (int i = 0; i < input.field_count(); ++i) {
     const FieldDescriptor& field = *input.field(i);
     const bool in_path =
         std::find(route.segments.begin(), route.segments.end(), '{' + field.name() + '}') != route.segments.end();
-    if (in_path) add(field, "path");
-    if (!in_path && route.verb == "GET") add(field, "query");
+    if (!in_path && route.verb != "GET") continue;
+    out.push_back("{\"name\": " + quoted(field.name()) + (in_path ? R"(, "in": "path", "required": true)" : R"(, "in": "query")") +
+                  ", \"schema\": " + of_field(field, used) + "}");
   }
+  for (std::string& header : headers(route)) out.push_back(std::move(header));
+  return out;
+}
+
+std::string operation(const Route& route, std::set<const Descriptor*>& used) {
+  const Descriptor& input = *route.method->input_type();
+  const std::string parameters = joined(parameters_of(route, used));
   std::string out =
       "{\"operationId\": " + quoted(route.method->name()) + ", \"summary\": " + quoted(route.rule.summary());
   if (route.rule.access() == api::MethodRule::EVERYBODY) out += ", \"security\": []";

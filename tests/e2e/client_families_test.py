@@ -151,6 +151,33 @@ def test_a_family_rekeys_by_its_habit(gateway, initiator, name):
     gateway.event("down", session=session)
 
 
+def turned_away(initiator, user):
+    """All that the gateway says, deciphered, until a wrong password is refused: [[(payload, its bytes)]], one list a message."""
+    client, heard = initiator("strongswan-app", trust=("rsa",)), []
+    receive = client.receive
+
+    def hear(*arguments, **more):
+        heard.append(receive(*arguments, **more))
+        return heard[-1]
+    client.receive = hear
+    with pytest.raises(IkeError, match="wrong password"):
+        client.log_in(user, "wrong")
+    return heard
+
+
+def test_a_stranger_hears_what_one_with_a_wrong_password_hears(gateway, initiator):  # specification F-45
+    names, heard = ("nobel", "alice"), {}
+    for name in names:
+        heard[name] = turned_away(initiator, name)
+        assert gateway.event("auth_fail", user=name)["cause"] == "auth"
+        assert not [body for message in heard[name] for _, body in message if name.encode() in body], "his own name comes back to nobody"
+    stranger, known = ([[(kind, len(body), body[:1]) for kind, body in message] for message in heard[name]] for name in names)
+    assert stranger == known and len(stranger) >= 3
+    initiator("strongswan-app", trust=("rsa",)).log_in("alice", "acme-pw").leave()  # the nearest that is told something else
+    gateway.event("up", user="alice")
+    gateway.event("down")
+
+
 def reversed_and_twice(packets):
     return [*reversed(packets), *packets]
 

@@ -30,7 +30,7 @@ TABLE = {
     "disconnect a session, unlock a user":  ("YY-Y--" "-T--", "Disconnect UnlockVpnUser"),
     "log search, download":                 ("YY--Y-" "-T--", "ListSessions SearchLogs DownloadLogs GetDownload"),
     "operation log":                        ("YY--Y-" "--Y-", "ListAudit"),
-    "log policy, export targets":           ("YY----" "-?--", "ListLogExports"),
+    "log policy, export targets":           ("YY----" "----", "ListLogExports"),
     "notifications":                        ("YY----" "-?--", "TestNotification ListDeliveries"),
     "settings export, restore":             ("YY----" "----", "ExportConfig ImportConfig"),
     "erasure: view":                        ("YYYYYY" "Y-Y?", "ListErasures"),
@@ -41,8 +41,6 @@ TABLE = {
     "operation log of the provider":        ("------" "--Y?", "ListPlatformAudit"),
     "staff accounts, keys":                 ("------" "---Y", "ListStaff AddStaff RemoveStaff ReissueStaff UnlockStaff ListStaffKeys AddStaffKey RevokeStaffKey"),
 }
-# Where the unit gives more than the table, and why that is thought right.
-WIDER = {("ListLogExports", "log"): "who searches records sees to whom they go; only owner and admin change that"}
 OPEN = {"GetBanner", "Login", "LoginByLink"}
 
 
@@ -90,9 +88,9 @@ def methods(lab):
     return {operation["operationId"]: (verb.upper(), path) for path, verbs in document["paths"].items() for verb, operation in verbs.items()}
 
 
-def ask(api, verb, path, body=None, key=None):
-    """(status, reply). A revision that never was: nothing that is let through changes a thing."""
-    headers = {"Content-Type": "application/json", "If-Match": "999999"}
+def ask(api, verb, path, body=None, key=None, **more):
+    """(status, reply). A revision that never was: nothing that is let through changes a thing. `more` are headers."""
+    headers = {"Content-Type": "application/json", "If-Match": "999999", **{name.replace("_", "-"): value for name, value in more.items()}}
     headers.update({"Authorization": f"Bearer {key}"} if key else {"Cookie": f"__Host-sekisho={api.cookie}", "X-Sekisho-Csrf": api.csrf})
     end = time.monotonic() + 60
     while True:
@@ -142,7 +140,7 @@ def judge(role, seen, consent=False):
     wrong = []
     for name, refused in seen.items():
         letter = expected()[name][role]
-        if letter == "?" or (name, role) in WIDER:
+        if letter == "?":
             continue
         if refused != (letter == "-" or (letter == "T" and not consent)):
             wrong.append((name, letter, refused))
@@ -159,8 +157,34 @@ def test_each_role_may_what_the_table_says_and_nothing_else(lab, role):
     seen = refused_or_not(lab, role, methods(lab))
     assert judge(role, seen) == []
     assert any(seen.values()) and not all(seen.values())
-    for name, refused in seen.items():
-        assert (name, role) not in WIDER or not refused, f"{name} is as the table says now: take it out of WIDER"
+
+
+def headers_of(lab):
+    """{method: the headers its document names}"""
+    document = json.loads(browser(lab).raw("GET", "/api/v1/openapi.json")[2])
+    return {operation["operationId"]: {one["name"] for one in operation.get("parameters", []) if one["in"] == "header"}
+            for verbs in document["paths"].values() for operation in verbs.values()}
+
+
+def test_each_header_the_document_names_is_honoured_and_no_other(lab):
+    named, heard = headers_of(lab), {}
+    for name, (verb, path) in methods(lab).items():
+        if path.endswith("/events"):
+            continue
+        # Too long a key is refused before anything is done; a revision that never was, by what asks for one. Somebody of these may call each.
+        said = [ask(person(lab, role), verb, fill(path), Idempotency_Key="k" * 129) for role in ("owner", "p-ops", "p-sec", "p-audit")]
+        heard[name] = {"Idempotency-Key"} if any(status == 422 and "idempotency key" in text for status, text in said) else set()
+        if "/config/" in path:
+            said = [ask(person(lab, role), verb, fill(path)) for role in ("owner", "p-ops")]
+            heard[name] |= {"If-Match"} if any(status == 412 for status, _ in said) else set()
+    assert heard == {name: named[name] for name in heard}
+    assert len([name for name in heard if heard[name]]) >= 40 and len([name for name in heard if not heard[name]]) >= 30
+    # The nearest that must pass: one as long as may be, and the revision that is in force.
+    owner = person(lab, "owner")
+    config = owner.get(f"/tenants/{ACME}/config")
+    status, text = ask(owner, "POST", f"/api/v1/tenants/{ACME}/config/commit", {"document": config["document"]}, If_Match=str(config["revision"]),
+                       Idempotency_Key="k" * 128)
+    assert status == 200, text
 
 
 def test_support_may_with_consent_what_the_table_says_and_nothing_afterwards(lab):
@@ -174,7 +198,7 @@ def test_support_may_with_consent_what_the_table_says_and_nothing_afterwards(lab
 # What of the tenant's document each role sees: rows "view" of the table.
 SEES = {"policies": "YYYY-Y", "addresses": "YYYY-Y", "bindings": "YYY--Y", "ports": "YYY--Y"}
 # ... and changes: rules by who edits rules, users by who manages users. An owner may both.
-CHANGES = {"rules": "YYY---", "users": "YY-Y--", "bindings": "------"}
+CHANGES = {"rules": "YYY---", "users": "YY-Y--", "collectors": "YY----", "bindings": "------"}
 
 
 @pytest.mark.parametrize("role", ROLES[:6])
@@ -189,6 +213,8 @@ def test_a_role_sees_and_changes_its_parts_of_the_document_alone(lab, role):
             document.setdefault("policies", [{"name": "mine", "from": ["office"], "to": ["servers"], "rules": []}])[0]["rules"] = []
         elif part == "users":
             document["user_groups"] = [{"name": f"group-{role}"}]
+        elif part == "collectors":
+            document["log_exports"] = [{"name": "siem", "kind": "syslog", "address": "192.0.2.77"}]
         else:
             document["bindings"] = document.get("bindings", [])[1:] or [{"name": "mine", "port": "web1"}]
         status, text = ask(person(lab, role), "POST", f"/api/v1/tenants/{ACME}/config/check", {"document": document})

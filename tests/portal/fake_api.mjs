@@ -24,6 +24,7 @@ const ALL = [
   "quarantine_end",
   "sessions_end",
   "logs_read",
+  "log_exports",
   "audit_read",
   "backup",
   "consent",

@@ -110,7 +110,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
     title: "nav.records",
     pages: [
       { path: "logs", title: "page.logs", icon: "logs", view: Logs, action: "logs_read" },
-      { path: "exports", title: "page.exports", icon: "logs", view: Exports, action: "logs_read" },
+      { path: "exports", title: "page.exports", icon: "logs", view: Exports, action: "log_exports" },
       { path: "audit", title: "page.audit", icon: "audit", view: Audit, action: "audit_read" },
       { path: "approvals", title: "page.approvals", icon: "check", view: Approvals, action: "commit" },
       { path: "revisions", title: "page.revisions", icon: "revisions", view: Revisions, action: "contract_view" },

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -18,6 +21,20 @@ namespace {
 constexpr const char* kSecret = "12345678901234567890";
 constexpr const char* kPassword = "correct horse battery";
 constexpr const char* kTenant = "acm00000001";
+
+/// Passwords that were derived, told by the memory scrypt asks OpenSSL for: nothing else here asks for as much.
+std::atomic<int> g_derivations{0};
+
+void* counted(std::size_t size) {
+  constexpr std::size_t kOfScrypt = std::size_t{16} << 20;
+  if (size >= kOfScrypt) ++g_derivations;
+  return std::malloc(size);  // NOLINT: what OpenSSL asks of it
+}
+
+/// Before OpenSSL has any memory, or it refuses.
+const bool kCounting = CRYPTO_set_mem_functions([](std::size_t size, const char*, int) { return counted(size); },
+                                                [](void* old, std::size_t size, const char*, int) { return std::realloc(old, size); },
+                                                [](void* old, const char*, int) { std::free(old); }) == 1;
 
 TEST(Totp, GivesTheCodesOfRfc6238) {  // appendix B, SHA-1, 8 digits
   EXPECT_EQ(totp_code(kSecret, 59 / 30, 8), "94287082");
@@ -119,6 +136,14 @@ TEST(Roles, NoRoleOfATenantMayAnythingOfThePlatformAndNoProviderAnythingInsideAT
         EXPECT_NE(grant_of(role, action), Grant::kYes) << to_text(role) << ' ' << to_text(action);
       }
     }
+  }
+}
+
+TEST(Roles, CollectorsOfRecordsAreTheOwnersAndTheAdminsAlone) {  // specification 3.10: log policy, export targets
+  for (std::size_t i = 0; i < kRoles; ++i) {
+    const auto role = static_cast<Role>(i);
+    const bool may = to_text(role) == "owner" || to_text(role) == "admin";
+    EXPECT_EQ(grant_of(role, api::LOG_EXPORTS), may ? Grant::kYes : Grant::kNo) << to_text(role);
   }
 }
 
@@ -234,6 +259,32 @@ TEST_F(PeopleTest, ACodeIsTakenOnceEvenAcrossARestart) {
   EXPECT_TRUE(enters("owner@acm00000001", secret));
   now_ -= 60;  // the clock steps back
   EXPECT_FALSE(enters("owner@acm00000001", secret));
+}
+
+// Specification F-45: how long a refusal takes tells nobody whether the name exists. What takes the time is deriving the password.
+TEST_F(PeopleTest, ARefusalCostsOneDerivationWhoeverIsNamedAndWhateverIsWrong) {
+  ASSERT_TRUE(kCounting);
+  enrol(invite("owner", "owner"));
+  enrol(invite("gone", "log"));
+  enrol(invite("locked", "log"));
+  (void)invite("fresh", "read");  // has no password yet
+  api::Account off;
+  off.set_role("log");
+  off.set_disabled(true);
+  ASSERT_TRUE(std::holds_alternative<api::Account>(people_->change(kTenant, "gone@acm00000001", off, {})));
+  rules_.set_failures_max(2);
+  fail("locked@acm00000001", 2);
+  const std::string longest(1024, 'x');
+  for (const std::string& password : {std::string("wrong"), std::string(), longest, longest + 'x'}) {
+    now_ += 1000;
+    for (const char* name : {"nobody", "owner", "gone", "locked", "fresh"}) {
+      const int before = g_derivations;
+      const auto refused = sign_in(std::string(name) + "@acm00000001", password, "", source_);
+      EXPECT_EQ(std::get<Refusal>(refused).status, 401U);
+      EXPECT_EQ(std::get<Refusal>(refused).message, std::get<Refusal>(sign_in("nobody@acm00000001", "wrong", "", *parse_address("192.0.2.2"))).message);
+      EXPECT_EQ(g_derivations - before, 2) << name << ", a password of " << password.size() << " bytes, and the one to compare with";
+    }
+  }
 }
 
 TEST_F(PeopleTest, NWrongPasswordsLockTheAccountForItsTimeAndNotASecondLonger) {

@@ -65,8 +65,11 @@ TEST(DocumentJson, ASecretStaysWithItsElementWhereverThatStands) {
 }
 
 TEST(DocumentJson, ARoleSeesAndChangesItsPartsAndNoOther) {
-  const model::Tenant before = tenant();
+  model::Tenant before = tenant();
+  before.add_log_exports()->set_name("siem");
+  EXPECT_EQ(visible_part(before, role(Role::kAdmin)).log_exports_size(), 1);
   const model::Tenant seen = visible_part(before, role(Role::kLog));
+  EXPECT_EQ(seen.log_exports_size(), 0) << "who searches records is not told who else gets them";
   EXPECT_EQ(seen.policies_size() + seen.users_size() + seen.zones_size(), 0);
   EXPECT_EQ(seen.name(), "acme");
   model::Tenant sent = visible_part(before, role(Role::kRule));

@@ -106,6 +106,32 @@ TEST(RouterOpenApi, IsJsonAndKnowsEveryMethod) {
   EXPECT_EQ(operations, router.routes().size());
 }
 
+/// Names of the headers an operation of the document takes.
+std::vector<std::string> headers_of(const google::protobuf::Struct& document, const std::string& path, const std::string& verb) {
+  const auto& operation = document.fields().at("paths").struct_value().fields().at(path).struct_value().fields().at(verb).struct_value().fields();
+  std::vector<std::string> out;
+  if (!operation.contains("parameters")) return out;
+  for (const auto& parameter : operation.at("parameters").list_value().values()) {
+    const auto& fields = parameter.struct_value().fields();
+    if (fields.at("in").string_value() == "header") out.push_back(fields.at("name").string_value());
+  }
+  return out;
+}
+
+TEST(RouterOpenApi, NamesTheHeadersAMethodTakesAndNoOthers) {
+  const Router router;
+  google::protobuf::Struct document;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(openapi_document(router), &document).ok());
+  using Names = std::vector<std::string>;
+  const std::string config = "/api/v1/tenants/{tenant}/config";
+  EXPECT_EQ(headers_of(document, config + "/commit", "post"), (Names{"If-Match", "Idempotency-Key"}));
+  EXPECT_EQ(headers_of(document, "/api/v1/platform/config/commit", "post"), (Names{"If-Match", "Idempotency-Key"}));
+  EXPECT_EQ(headers_of(document, config + "/confirm", "post"), Names{"Idempotency-Key"});
+  EXPECT_EQ(headers_of(document, "/api/v1/tenants/{tenant}/keys/{id}", "delete"), Names{"Idempotency-Key"});
+  EXPECT_EQ(headers_of(document, config, "get"), Names{}) << "what reads does nothing twice";
+  EXPECT_EQ(headers_of(document, "/api/v1/login", "post"), Names{}) << "answers are kept for accounts, and there is none yet";
+}
+
 TEST(Cookie, IsTakenOnceOrNotAtAll) {
   EXPECT_EQ(cookie_value("__Host-sekisho=abc", "__Host-sekisho"), "abc");
   EXPECT_EQ(cookie_value("a=b; __Host-sekisho=abc; c=d", "__Host-sekisho"), "abc");
