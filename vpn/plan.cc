@@ -140,6 +140,7 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.default_group = from.default_group();
   out.refuse_if_no_permit = from.refuse_if_no_permit();
   gateway.accept_eap_radius = from.accept_eap_radius();
+  out.legacy_until = from.legacy_until();
   out.radius = texts_of(from.radius());
   if (from.has_pptp()) {
     SEKISHO_TRY(out.pptp, pptp_of(from.pptp()));

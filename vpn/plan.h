@@ -157,6 +157,7 @@ struct GatewayPlan {
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
   bool refuse_if_no_permit = false;  ///< whom no rule lets reach anything
+  std::int64_t legacy_until = 0;  ///< of the profile legacy: seconds since 1970 UTC; see vpn/legacy.h
   std::vector<std::string> radius;  ///< backends, in order, of eap-radius and of PPP's doors
   std::optional<PptpPlan> pptp;
   std::unique_ptr<const SstpPlan> sstp;

@@ -72,6 +72,7 @@ class SessionRecorder : public SessionObserver {
   };
   void run();
   void write(const Noted& noted);
+  [[nodiscard]] std::string_view remark_on(const SessionEvent& event, std::uint64_t at_ns) const;
   void write_device(const Noted& noted);
   void write_incidents(bool all);
   void write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals);

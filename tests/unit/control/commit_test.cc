@@ -300,6 +300,26 @@ TEST_F(Commit, LeavesEverythingAsItWasWhenTheDocumentIsWrong) {
   EXPECT_EQ(life.store.list(10).value().size(), 1U);
 }
 
+TEST_F(CommitTime, AnExceptionThatIsOverIsRefusedAnewAndHoldsUpNoOtherChangeNorAWayBack) {
+  const auto legacy = [](const std::string& day) {
+    return with(std::string(kRemote), "        profile: windows-default\n",
+                "        profile: legacy\n        legacy: { owner: yard, valid_until: \"" + day + "\" }\n");
+  };
+  Life& life = live();
+  set_clock("2026-12-31 23:59");
+  EXPECT_FALSE(life.commit(legacy("2026-12-30")).ok);
+  ASSERT_TRUE(life.commit(legacy("2026-12-31")).ok);
+  set_clock("2027-01-01 00:00");
+  const CommitAnswer other = life.commit(with(legacy("2026-12-31"), "name: ken", "name: kenji"));
+  EXPECT_TRUE(other.ok) << other.error;
+  EXPECT_THAT(to_line("f", other.findings.front()), HasSubstr("has ended"));
+  ASSERT_TRUE(life.commit(kRemote).ok);
+  const CommitAnswer anew = life.commit(legacy("2026-12-31"));
+  EXPECT_FALSE(anew.ok);
+  EXPECT_THAT(to_line("f", anew.findings.front()), HasSubstr("this day is over"));
+  EXPECT_TRUE(life.rollback(1).ok) << "going back always does";
+}
+
 TEST_F(Commit, KeepsTheFormerRevisionWhenTheDataPlaneRejects) {
   Life& life = live();
   ASSERT_TRUE(life.commit(kOne).ok);

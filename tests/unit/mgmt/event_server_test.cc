@@ -344,7 +344,7 @@ TEST(EventServer, ADaemonReportsItsOwnCodesAndNoOthers) {
     return out;
   };
   constexpr std::array kOfKeying{"AUTH_BACKEND_FORGED", "AUTH_LOCK_USER", "AUTH_LOCK_SRC", "AUTH_SPRAY", "AUTH_CERT_REVOKED",
-                                 "AUTH_CRL_STALE", "VPN_CRYPTO_REFUSED", "VPN_SSTP_BINDING", "CAP_POOL"};
+                                 "AUTH_CRL_STALE", "VPN_CRYPTO_REFUSED", "VPN_LEGACY_USED", "VPN_SSTP_BINDING", "CAP_POOL"};
   constexpr std::array kOfControl{"AUTH_ADMIN_LOCK", "AUTH_ADMIN_SRC_DENY", "CFG_ROLLBACK", "CAP_CERT_EXPIRY", "INT_CLOCK"};
   for (const char* code : kOfKeying) {
     EXPECT_EQ(entry_of(of(code), EventSender::kKeying).refusal, "") << code;
