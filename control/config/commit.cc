@@ -117,6 +117,7 @@ std::string Committer::why_not(const CommitRequest& request, Origin origin) {
 void Committer::begin(CommitRequest request, Origin origin, std::uint32_t copied_from, Done done) {
   Draft draft;
   draft.origin = origin;
+  draft.was_in_force = request.was_in_force;
   draft.done = std::move(done);
   draft.answer.error = why_not(request, origin);
   if (!draft.answer.error.empty()) return draft.done(std::move(draft.answer));
@@ -161,7 +162,8 @@ bool Committer::compile_into(Draft& draft) {
   }
   draft.answer.findings = validate(decoded);
   // Going back must always do: what an old document still calls an exception lets in nobody when it has ended.
-  if (draft.origin == Origin::kDocument) add(draft.answer.findings, check_exceptions(decoded, [this] { return running_model(); }, now()));
+  const auto before = [this, &draft, &decoded] { return draft.was_in_force ? decoded.model : running_model(); };
+  if (draft.origin == Origin::kDocument) add(draft.answer.findings, check_exceptions(decoded, before, now()));
   if (!has_errors(draft.answer.findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number, now());
     add(draft.answer.findings, compiled.findings);

@@ -39,6 +39,7 @@ struct CommitRequest {
   std::string author;
   std::uint32_t confirm_seconds = 0;  ///< 0 = no confirmation
   std::uint32_t base_revision = 0;    ///< 0 = any
+  bool was_in_force = false;          ///< a backup's: exceptions of it may have ended meanwhile
 };
 
 struct CommitAnswer {
@@ -98,6 +99,7 @@ class Committer {
   struct Draft {
     RevisionInfo info;
     Origin origin = Origin::kDocument;
+    bool was_in_force = false;
     std::string text;
     std::vector<std::uint8_t> snapshot;
     std::int64_t moment = 0;

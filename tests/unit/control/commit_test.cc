@@ -98,10 +98,11 @@ class Life {
     EXPECT_TRUE(store.load_ids(ids).has_value());
     committer.start();
   }
-  CommitAnswer commit(std::string_view text, std::uint32_t confirm_seconds = 0, std::uint32_t base = 0) {
+  CommitAnswer commit(std::string_view text, std::uint32_t confirm_seconds = 0, std::uint32_t base = 0, bool was_in_force = false) {
     CommitAnswer out;
     out.error = "no answer";
-    committer.commit({.text = std::string(text), .comment = "c", .author = "a", .confirm_seconds = confirm_seconds, .base_revision = base},
+    committer.commit({.text = std::string(text), .comment = "c", .author = "a", .confirm_seconds = confirm_seconds, .base_revision = base,
+                      .was_in_force = was_in_force},
                      [&](CommitAnswer answer) { out = std::move(answer); });
     sink.settle();
     return out;
@@ -317,6 +318,8 @@ TEST_F(CommitTime, AnExceptionThatIsOverIsRefusedAnewAndHoldsUpNoOtherChangeNorA
   const CommitAnswer anew = life.commit(legacy("2026-12-31"));
   EXPECT_FALSE(anew.ok);
   EXPECT_THAT(to_line("f", anew.findings.front()), HasSubstr("this day is over"));
+  EXPECT_TRUE(life.commit(legacy("2026-12-31"), 0, 0, true).ok) << "a backup's";
+  ASSERT_TRUE(life.commit(kRemote).ok);
   EXPECT_TRUE(life.rollback(1).ok) << "going back always does";
 }
 
