@@ -412,7 +412,8 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return {Cause::kAuth, {}};
   std::optional<CertificateFacts> shown;
   if (const ProvenCertificate* one = session.certificate(true)) shown = one->facts;
-  const DeviceVerdict device = judge_device(found, shown);
+  DeviceVerdict device = judge_device(found, shown);
+  device.mac = grant.mac;
   if (may_not_come_in(device)) return {Cause::kDevice, device};
   const DeviceIdPlan known = rights(found, shown);
   if (found.gateway->refuse_if_no_permit && !known.permitted) return {Cause::kConfig, device, kNothingToReach};

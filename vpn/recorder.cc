@@ -235,6 +235,7 @@ void SessionRecorder::write(const Noted& noted) {
   if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
     record.set_country(owner->country_of(session.path.remote.address));
     if (record.gateway().empty()) record.set_gateway(owner->gateway_at(session.path.local.address));  // charon has not chosen yet
+    out.set_gateway_code(owner->code_of(record.gateway()));
   }
   if (event.kind == Kind::kStart && way_in(session.gateway).starts_with("eap")) {
     record.clear_user();  // his EAP identity is not known yet
@@ -287,15 +288,17 @@ void SessionRecorder::write(const Noted& noted) {
   };
   if (told_) told_(event, sid_of(session.id), admitted, closed ? &closed->totals : nullptr);
   if (!ours) return over();
+  const std::string code = out.gateway_code();
   log_.add(std::move(out), over);
-  if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted);
+  if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted, code);
   if (auto one = incident_of(event, noted.at_ns)) incidents_.note(*std::move(one));
 }
 
 /// Each attempt has one, written behind its end.
-void SessionRecorder::write_device(const Noted& noted) {
+void SessionRecorder::write_device(const Noted& noted, const std::string& gateway_code) {
   ipc::ToEventLog out;
   if (!envelope(out, noted.event.session.path.tenant, noted.at_ns)) return;
+  out.set_gateway_code(gateway_code);
   fill_device(*out.mutable_device(), noted.event.session, first_sid_ + noted.event.session.id);
   log_.add(std::move(out));
 }
@@ -311,6 +314,9 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   ipc::VpnRecord& record = *note.down.mutable_vpn();
   record.set_event(ipc::VpnRecord::DOWN);
   fill(record, session, first_sid_ + session.id);
+  if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
+    note.down.set_gateway_code(owner->code_of(record.gateway()));
+  }
   fill(record, session, *admitted);
   if (session.device.result == DeviceVerdict::Result::kOk) record.set_device_id(session.device.id);
   record.set_user_group(admitted->group);

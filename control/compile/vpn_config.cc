@@ -55,6 +55,7 @@ void add_windows(ipc::VpnGroup& group, const WeeklySlot& slot) {
 
 void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   out.set_name(gateway.name());
+  out.set_code(gateway.code());
   for (const auto& address : gateway.addresses()) out.add_addresses(wire_of(address));
   out.set_identity(gateway.identity());
   out.set_profile(enum_text(*model::Gateway::Profile_descriptor()->FindValueByNumber(gateway.profile())));

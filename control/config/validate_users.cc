@@ -254,6 +254,11 @@ class UserCheck {
         find_bad_text(gateway.identity()) != std::string::npos) {
       reporter_.error(Path(here, "identity"), "an identity is a host name or an address");
     }
+    if (gateway.has_code() && !is_service_code(gateway.code())) {
+      reporter_.error(Path(here, "code"), "a code is three letters a-z and eight digits, like tky00000001");
+    } else if (gateway.has_code() && !codes_.insert(gateway.code()).second) {
+      reporter_.error(Path(here, "code"), "the code " + gateway.code() + " is another gateway's");
+    }
     check_credentials(here, gateway);
     check_offers(here, gateway);
     check_lifetimes(here, gateway);
@@ -480,6 +485,7 @@ class UserCheck {
   std::set<std::string> users_;  ///< folded
   std::set<Address> static_;
   std::set<Address> gateway_addresses_;
+  std::set<std::string> codes_;  ///< gateways'
 };
 
 }  // namespace

@@ -200,6 +200,7 @@ ipc::ToEventLog envelope(const PeerDirectory::Owner& owner, std::uint64_t at) {
   out.set_eid(new_eid(at));
   out.set_service_code(owner.service_code);
   out.set_node(owner.node);
+  out.set_gateway_code(owner.gateway_code);
   out.set_revision(owner.revision);
   return out;
 }

@@ -383,6 +383,19 @@ TEST_F(RemoteUsers, AreMaskedInADocumentButForTheirNames) {
   EXPECT_FALSE(mask_secrets(plain));
 }
 
+TEST_F(RemoteUsers, AGatewaysCodeIsItsOwnAndComesWithItsRecords) {
+  const auto document = [](const std::string& code) { return with(remote(), "      - name: vpn\n", "      - name: vpn\n        code: " + code + "\n"); };
+  for (const char* bad : {"tokyo", "TKY00000001", "tky000000012"}) {
+    EXPECT_NE(findings_of(document(bad)).find("error: tenants[0].gateways[0].code: "), std::string::npos) << bad;
+  }
+  load(document("tky00000001"));
+  EXPECT_EQ(make_vpn_config(decoded_.model, ids_, 7).tenants(0).gateways(0).code(), "tky00000001");
+  model::Gateway second = decoded_.model.tenants(0).gateways(0);
+  second.set_name("vpn2");
+  *decoded_.model.mutable_tenants(0)->add_gateways() = second;
+  EXPECT_NE(findings_of(encode_document(decoded_.model)).find("error: tenants[0].gateways[1].code: "), std::string::npos);
+}
+
 TEST_F(RemoteUsers, TheProfileLegacyHasAnOwnerAndALastDayAndNoOtherHas) {
   const auto document = [](const std::string& words) { return with(remote(), "        profile: windows-default\n", words); };
   const auto refused = [&](const std::string& words, const std::string& place) {
