@@ -34,7 +34,9 @@ void fill_device(ipc::DeviceRecord& out, const Session& session, std::uint64_t v
   const DeviceVerdict& device = session.device;
   const ProvenCertificate* shown = session.certificate(true);
   out.set_result(result_of(device.result));
-  out.set_method("cert");
+  const bool by_mac = shown == nullptr && !device.mac.is_zero();
+  out.set_method(by_mac ? "mac" : "cert");
+  if (!device.mac.is_zero()) out.set_seen_mac(std::string(device.mac.bytes.begin(), device.mac.bytes.end()));
   out.set_assured(shown == nullptr ? "asserted" : "proven");
   out.set_vpn_sid(vpn_sid);
   out.set_protocol(record_protocol(session.protocol));

@@ -9,6 +9,7 @@
 #include "base/net/endian.h"
 
 #include "base/proto/control_vpn.pb.h"
+#include "vpn/legacy.h"
 
 namespace sekisho::vpn {
 namespace {
@@ -202,6 +203,7 @@ Cause UserDirectory::judge_again(const Entry& entry) const {
   if (ungranted || !same_port) return Cause::kConfig;
   // One that a daemon before left has no certificate any more: its client comes again and shows it.
   if (entry.left) {
+    if (legacy_ended(*found.gateway, clock_())) return Cause::kCrypto;  // and its algorithms are not known either
     const std::int64_t now = clock_(), said = found.gateway->session_seconds_max;
     if (now - entry.adopted >= kLeftSecondsMax || (said != 0 && now - entry.since >= said)) return Cause::kMaxTime;
     if (entry.grant.session_seconds != 0 && now - entry.since >= entry.grant.session_seconds) return Cause::kMaxTime;
@@ -405,11 +407,13 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   const Found found = find(session.path.tenant, gateway, user, grant.user_id);
   if (!grant.backend.empty() && found.granted == nullptr) return {Cause::kConfig, {}};  // the backend was taken out meanwhile
   if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return {cause, {}};
+  if (legacy_ended(*found.gateway, clock_()) && !legacy_use(session).empty()) return {Cause::kCrypto, {}, kLegacyEnded};
   // Another user's key would hide from him that his own is not in use.
   if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return {Cause::kAuth, {}};
   std::optional<CertificateFacts> shown;
   if (const ProvenCertificate* one = session.certificate(true)) shown = one->facts;
-  const DeviceVerdict device = judge_device(found, shown);
+  DeviceVerdict device = judge_device(found, shown);
+  device.mac = grant.mac;
   if (may_not_come_in(device)) return {Cause::kDevice, device};
   const DeviceIdPlan known = rights(found, shown);
   if (found.gateway->refuse_if_no_permit && !known.permitted) return {Cause::kConfig, device, kNothingToReach};

@@ -54,6 +54,7 @@ class UserDirectory : public Directory {
     std::vector<Address> addresses;   ///< he shall have, where his pool holds them
     std::uint32_t session_seconds = 0;  ///< 0: as long as others
     std::string method;               ///< of EAP, in the words of the log
+    Mac mac{};                        ///< of the device; zero: it does not say
   };
   /// Comes before authorize(), which then asks this instead of the directory; forgotten with the session.
   void grant(std::uint64_t session, Grant grant);

@@ -5,9 +5,11 @@
 #include <limits>
 #include <string_view>
 
+#include "base/legacy_use.h"
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/certificates.h"
 #include "vpn/directory.h"
+#include "vpn/legacy.h"
 
 namespace sekisho::vpn {
 namespace {
@@ -33,9 +35,18 @@ std::string_view code_of(const SessionEvent& event) {
   return of_binding(event) ? "VPN_SSTP_BINDING" : "VPN_CRYPTO_REFUSED";
 }
 
+/// Each use of what the profile legacy alone allows.
+std::optional<Incident> use_of_legacy(const Session& session, std::uint64_t at_ns) {
+  const std::string use = legacy_use(session);
+  if (use.empty()) return std::nullopt;
+  return Incident{session.path.tenant, std::string(kLegacyUsed), use + " at " + std::string(gateway_name(session.gateway)),
+                  session.path.remote.address, session.user, 1, at_ns, at_ns};
+}
+
 }  // namespace
 
 std::optional<Incident> incident_of(const SessionEvent& event, std::uint64_t at_ns) {
+  if (event.kind == SessionEvent::Kind::kUp) return use_of_legacy(event.session, at_ns);
   if (event.kind != SessionEvent::Kind::kAuthFail && event.kind != SessionEvent::Kind::kDenied) return std::nullopt;
   const std::string_view code = code_of(event);
   if (code.empty()) return std::nullopt;

@@ -16,7 +16,7 @@ namespace sekisho::vpn {
 using Incident = sekisho::Incident<std::uint32_t>;
 using Incidents = IncidentFold<std::uint32_t>;
 
-/// What the end of an attempt is besides: nothing of most.
+/// What the end of an attempt, or that it came in, is besides: nothing of most.
 std::optional<Incident> incident_of(const SessionEvent& event, std::uint64_t at_ns);
 
 /// What logd is told of it.

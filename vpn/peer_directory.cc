@@ -12,7 +12,7 @@ void PeerDirectory::set_plan(const Plan& plan) {
       if (!gateway.l2tp) continue;
       Tenant& to = tenants[id];
       to.service_code = tenant.service_code;
-      At at{gateway.gateway.name, {}};
+      At at{gateway.gateway.name, gateway.code, {}};
       for (const L2tpKeyPlan& key : gateway.l2tp->keys) {
         const ByteSpan bytes = key.psk.bytes();
         at.keys.push_back(std::make_shared<const Key>(
@@ -39,7 +39,7 @@ PeerDirectory::Owner PeerDirectory::owner_of(const Path& path) const {
   const auto tenant = tenants_.find(path.tenant);
   if (tenant == tenants_.end()) return {};
   const At* at = find(path);
-  return {tenant->second.service_code, node_, at == nullptr ? "" : at->gateway, revision_};
+  return {tenant->second.service_code, node_, at == nullptr ? "" : at->gateway, at == nullptr ? "" : at->code, revision_};
 }
 
 std::size_t PeerDirectory::peer_psk(const Path& path, std::size_t index, std::span<std::uint8_t> out) {

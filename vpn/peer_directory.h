@@ -21,7 +21,7 @@ class PeerDirectory : public Directory {
   void set_plan(const Plan& plan);
   /// The tenant's code in records; empty: nobody's.
   struct Owner {
-    std::string service_code, node, gateway;
+    std::string service_code, node, gateway, gateway_code;
     std::uint32_t revision = 0;
   };
   [[nodiscard]] Owner owner_of(const Path& path) const;
@@ -46,7 +46,7 @@ class PeerDirectory : public Directory {
     Secret psk;
   };
   struct At {
-    std::string gateway;
+    std::string gateway, code;
     std::vector<std::shared_ptr<const Key>> keys;
   };
   struct Tenant {

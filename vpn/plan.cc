@@ -140,6 +140,8 @@ Result<GatewayPlan> gateway_of(std::uint32_t tenant, const ipc::VpnGateway& from
   out.default_group = from.default_group();
   out.refuse_if_no_permit = from.refuse_if_no_permit();
   gateway.accept_eap_radius = from.accept_eap_radius();
+  out.code = from.code();
+  out.legacy_until = from.legacy_until();
   out.radius = texts_of(from.radius());
   if (from.has_pptp()) {
     SEKISHO_TRY(out.pptp, pptp_of(from.pptp()));
@@ -362,6 +364,11 @@ std::string TenantPlan::gateway_at(const Address& address) const {
   };
   const auto found = std::find_if(gateways.begin(), gateways.end(), has);
   return found == gateways.end() ? std::string() : found->gateway.name;
+}
+
+std::string TenantPlan::code_of(std::string_view gateway_name) const {
+  const GatewayPlan* found = gateway(gateway_name);
+  return found == nullptr ? std::string() : found->code;
 }
 
 const UserPlan* TenantPlan::user(std::string_view name) const {

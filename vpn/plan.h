@@ -157,6 +157,8 @@ struct GatewayPlan {
   std::uint32_t session_seconds_max = 0;
   std::string default_group;
   bool refuse_if_no_permit = false;  ///< whom no rule lets reach anything
+  std::string code;  ///< in records; empty: none
+  std::int64_t legacy_until = 0;  ///< of the profile legacy: seconds since 1970 UTC; see vpn/legacy.h
   std::vector<std::string> radius;  ///< backends, in order, of eap-radius and of PPP's doors
   std::optional<PptpPlan> pptp;
   std::unique_ptr<const SstpPlan> sstp;
@@ -222,6 +224,8 @@ struct TenantPlan {
   [[nodiscard]] const GatewayPlan* gateway(std::string_view name) const;
   /// Name of the gateway that has this address; empty: none.
   [[nodiscard]] std::string gateway_at(const Address& address) const;
+  /// The code records have of the gateway of this name; empty: none.
+  [[nodiscard]] std::string code_of(std::string_view gateway_name) const;
   [[nodiscard]] const UserPlan* user(std::string_view name) const;
   /// F-20: of a user's groups with a pool the one with the lowest priority number, by name among equals; else the gateway's default.
   [[nodiscard]] const GroupPlan* group_of(std::span<const std::string> of_user, const GatewayPlan& at) const;

@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <limits>
 
+#include "base/legacy_use.h"
 #include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/crypto_profile.h"
 #include "vpn/device_record.h"
 #include "vpn/labels.h"
+#include "vpn/legacy.h"
 #include "vpn/random.h"
 
 namespace sekisho::vpn {
@@ -96,18 +98,21 @@ void fill(ipc::VpnRecord& out, const TunnelTotals& totals) {
   out.set_packets_out(totals.packets_out);
 }
 
-/// What the record says beside its cause, within the field's bounds.
-std::string message_of(const SessionEvent& event) {
+/// What the record says beside its cause, within the field's bounds; `remark`: what else may be why.
+std::string message_of(const SessionEvent& event, std::string_view remark) {
   constexpr std::size_t kMessageMax = 256;
   std::string out(event.text);
   if (event.kind == SessionEvent::Kind::kUp) {
     const std::string weak = weak_parts(event.session.ike_suite + "/" + event.session.esp_suite);
-    if (!weak.empty()) out = "weak algorithms in use: " + weak;
+    const std::string legacy = legacy_use(event.session);
+    if (!weak.empty() || !legacy.empty()) out = "weak algorithms in use: " + (weak.empty() ? legacy : weak);
+    if (!legacy.empty()) out.append("; ").append(kLegacyUse).append(legacy);
   } else if (event.cause == Cause::kCrypto && !event.session.offered.empty()) {
     std::string offered = event.session.offered;
     std::replace(offered.begin(), offered.end(), ' ', '/');
     out += "; it offered " + suite_label(offered);
   }
+  if (!remark.empty() && out.find(remark) == std::string::npos) out = std::string(remark) + "; " + out;
   out.resize(std::min(out.size(), kMessageMax));
   return out;
 }
@@ -206,6 +211,16 @@ bool SessionRecorder::envelope(ipc::ToEventLog& out, std::uint32_t tenant, std::
   return true;
 }
 
+/// Of an attempt that failed at a gateway whose exception is over.
+std::string_view SessionRecorder::remark_on(const SessionEvent& event, std::uint64_t at_ns) const {
+  const std::shared_ptr<const Plan> plan = directory_.plan();
+  const TenantPlan* tenant = plan->tenant(event.session.path.tenant);
+  if (tenant == nullptr || event.kind == SessionEvent::Kind::kDown) return {};
+  const std::string chosen(gateway_name(event.session.gateway));
+  const GatewayPlan* gateway = tenant->gateway(chosen.empty() ? tenant->gateway_at(event.session.path.local.address) : chosen);
+  return legacy_remark(gateway, event.stage, event.cause, static_cast<std::int64_t>(at_ns / kSecond));
+}
+
 void SessionRecorder::write(const Noted& noted) {
   using Kind = SessionEvent::Kind;
   const SessionEvent& event = noted.event;
@@ -216,10 +231,11 @@ void SessionRecorder::write(const Noted& noted) {
   record.set_event(event_of(event.kind));
   fill(record, session, first_sid_ + session.id);
   if (session.device.result == DeviceVerdict::Result::kOk) record.set_device_id(session.device.id);
-  if (event.kind == Kind::kUp) record.set_message(message_of(event));
+  if (event.kind == Kind::kUp) record.set_message(message_of(event, {}));
   if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
     record.set_country(owner->country_of(session.path.remote.address));
     if (record.gateway().empty()) record.set_gateway(owner->gateway_at(session.path.local.address));  // charon has not chosen yet
+    out.set_gateway_code(owner->code_of(record.gateway()));
   }
   if (event.kind == Kind::kStart && way_in(session.gateway).starts_with("eap")) {
     record.clear_user();  // his EAP identity is not known yet
@@ -256,7 +272,7 @@ void SessionRecorder::write(const Noted& noted) {
     record.set_cause(std::string(name_of(event.cause)));
     const bool locked = event.kind == Kind::kAuthFail && directory_.locked(session.path, session.user);
     record.set_message(locked ? "authentication: shut out after too many wrong passwords. Remedy: wait a quarter of an hour"
-                              : message_of(event));
+                              : message_of(event, remark_on(event, noted.at_ns)));
     if (event.kind == Kind::kDown) {
       if (closed) fill(record, closed->totals);
       set_end(record, start, noted.at_ns);
@@ -272,15 +288,17 @@ void SessionRecorder::write(const Noted& noted) {
   };
   if (told_) told_(event, sid_of(session.id), admitted, closed ? &closed->totals : nullptr);
   if (!ours) return over();
+  const std::string code = out.gateway_code();
   log_.add(std::move(out), over);
-  if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted);
+  if (event.kind == Kind::kUp || event.kind == Kind::kAuthFail || event.kind == Kind::kDenied) write_device(noted, code);
   if (auto one = incident_of(event, noted.at_ns)) incidents_.note(*std::move(one));
 }
 
 /// Each attempt has one, written behind its end.
-void SessionRecorder::write_device(const Noted& noted) {
+void SessionRecorder::write_device(const Noted& noted, const std::string& gateway_code) {
   ipc::ToEventLog out;
   if (!envelope(out, noted.event.session.path.tenant, noted.at_ns)) return;
+  out.set_gateway_code(gateway_code);
   fill_device(*out.mutable_device(), noted.event.session, first_sid_ + noted.event.session.id);
   log_.add(std::move(out));
 }
@@ -296,6 +314,9 @@ std::optional<TunnelOwner> SessionRecorder::owner_of(const Session& session) {
   ipc::VpnRecord& record = *note.down.mutable_vpn();
   record.set_event(ipc::VpnRecord::DOWN);
   fill(record, session, first_sid_ + session.id);
+  if (const TenantPlan* owner = directory_.plan()->tenant(session.path.tenant)) {
+    note.down.set_gateway_code(owner->code_of(record.gateway()));
+  }
   fill(record, session, *admitted);
   if (session.device.result == DeviceVerdict::Result::kOk) record.set_device_id(session.device.id);
   record.set_user_group(admitted->group);

@@ -72,7 +72,8 @@ class SessionRecorder : public SessionObserver {
   };
   void run();
   void write(const Noted& noted);
-  void write_device(const Noted& noted);
+  [[nodiscard]] std::string_view remark_on(const SessionEvent& event, std::uint64_t at_ns) const;
+  void write_device(const Noted& noted, const std::string& gateway_code);
   void write_incidents(bool all);
   void write_left(const LeftTunnel& tunnel, Cause cause, std::string_view text, const TunnelTotals* totals);
   bool envelope(ipc::ToEventLog& out, std::uint32_t tenant, std::uint64_t at_ns) const;

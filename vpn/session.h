@@ -59,6 +59,7 @@ struct DeviceVerdict {
   Why why = Why::kNone;
   std::string id, name, group, os;  ///< of a registered device
   std::string policy;
+  Mac mac{};  ///< as a RADIUS server says: nobody has proven it; zero: it does not
 };
 std::string_view name_of(DeviceVerdict::Why why);
 /// Why a device will not do, in words.

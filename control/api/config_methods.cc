@@ -201,7 +201,10 @@ std::vector<Finding> judge(ApiWorld& world, const model::Configuration& whole) {
   decoded.model = whole;
   decoded.positions.finish();
   decoded.whole = true;
-  return check_document(decoded, world.now());
+  return check_document(decoded, world.now(), [&world] {
+    const InForce now = world.in_force();
+    return now.model == nullptr ? model::Configuration() : *now.model;
+  });
 }
 
 template <typename Reply>

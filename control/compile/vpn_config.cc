@@ -10,6 +10,7 @@
 #include "control/compile/device_conditions.h"
 #include "control/compile/user_compiler.h"
 #include "control/config/codec.h"
+#include "control/config/exceptions.h"
 #include "control/config/text.h"
 #include "control/config/timetable.h"
 
@@ -54,6 +55,7 @@ void add_windows(ipc::VpnGroup& group, const WeeklySlot& slot) {
 
 void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   out.set_name(gateway.name());
+  out.set_code(gateway.code());
   for (const auto& address : gateway.addresses()) out.add_addresses(wire_of(address));
   out.set_identity(gateway.identity());
   out.set_profile(enum_text(*model::Gateway::Profile_descriptor()->FindValueByNumber(gateway.profile())));
@@ -90,6 +92,7 @@ void fill(ipc::VpnGateway& out, const model::Gateway& gateway) {
   out.set_default_group(gateway.default_group());
   out.set_refuse_if_no_permit(gateway.refuse_if_no_permit());
   *out.mutable_radius() = gateway.radius();
+  if (gateway.profile() == model::Gateway::LEGACY) out.set_legacy_until(legacy_end(gateway).value_or(0));
 }
 
 /// Of a door, whose words are the same as the others'.
@@ -241,7 +244,8 @@ void fill(ipc::VpnRadius& out, const model::RadiusBackend& backend, const model:
 
 void add_pptp(ipc::VpnPptp& out, const model::Gateway& gateway, const std::string& code, Ids& ids) {
   out.set_owner(gateway.pptp().owner());
-  out.set_valid_until(*parse_civil(gateway.pptp().valid_until()));
+  // It stands on the profile, and ends with it.
+  out.set_valid_until(std::min(*parse_civil(gateway.pptp().valid_until()), legacy_end(gateway).value_or(0)));
   out.set_port(ids.number(IdKind::kPort, port_key(code, gateway.port())));
   for (const auto& text : gateway.addresses()) {
     const Address address = *parse_address(text);

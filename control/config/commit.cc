@@ -12,6 +12,7 @@
 #include "base/os/durable_file.h"
 #include "base/os/fd.h"
 #include "control/compile/compiler.h"
+#include "control/config/exceptions.h"
 #include "control/config/validate.h"
 #include "filters/policy/snapshot.h"
 
@@ -45,8 +46,9 @@ void add(std::vector<Finding>& findings, const std::vector<Finding>& more) { fin
 
 }  // namespace
 
-std::vector<Finding> check_document(const Decoded& decoded, std::int64_t now) {
+std::vector<Finding> check_document(const Decoded& decoded, std::int64_t now, const std::function<model::Configuration()>& running) {
   std::vector<Finding> findings = validate(decoded);
+  add(findings, check_exceptions(decoded, running, now));
   if (has_errors(findings)) return findings;
   Ids scratch;
   const Compiled compiled = compile(decoded.model, decoded.positions, scratch, 1, now);
@@ -115,6 +117,7 @@ std::string Committer::why_not(const CommitRequest& request, Origin origin) {
 void Committer::begin(CommitRequest request, Origin origin, std::uint32_t copied_from, Done done) {
   Draft draft;
   draft.origin = origin;
+  draft.was_in_force = request.was_in_force;
   draft.done = std::move(done);
   draft.answer.error = why_not(request, origin);
   if (!draft.answer.error.empty()) return draft.done(std::move(draft.answer));
@@ -139,6 +142,14 @@ void Committer::begin(CommitRequest request, Origin origin, std::uint32_t copied
   store_and_send(std::move(draft));
 }
 
+/// Empty when nothing runs, or nothing can be read.
+model::Configuration Committer::running_model() {
+  const auto running = store_.running();
+  if (!running || !*running) return {};
+  const auto text = store_.text((*running)->number);
+  return text ? decode_document(*text).model : model::Configuration();
+}
+
 bool Committer::compile_into(Draft& draft) {
   const auto start = std::chrono::steady_clock::now();
   Decoded decoded = decode_document(draft.text);
@@ -150,6 +161,9 @@ bool Committer::compile_into(Draft& draft) {
     draft.answer.error.clear();
   }
   draft.answer.findings = validate(decoded);
+  // Going back must always do: what an old document still calls an exception lets in nobody when it has ended.
+  const auto before = [this, &draft, &decoded] { return draft.was_in_force ? decoded.model : running_model(); };
+  if (draft.origin == Origin::kDocument) add(draft.answer.findings, check_exceptions(decoded, before, now()));
   if (!has_errors(draft.answer.findings)) {
     Compiled compiled = compile(decoded.model, decoded.positions, ids_, draft.info.number, now());
     add(draft.answer.findings, compiled.findings);

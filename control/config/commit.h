@@ -39,6 +39,7 @@ struct CommitRequest {
   std::string author;
   std::uint32_t confirm_seconds = 0;  ///< 0 = no confirmation
   std::uint32_t base_revision = 0;    ///< 0 = any
+  bool was_in_force = false;          ///< a backup's: exceptions of it may have ended meanwhile
 };
 
 struct CommitAnswer {
@@ -98,6 +99,7 @@ class Committer {
   struct Draft {
     RevisionInfo info;
     Origin origin = Origin::kDocument;
+    bool was_in_force = false;
     std::string text;
     std::vector<std::uint8_t> snapshot;
     std::int64_t moment = 0;
@@ -108,6 +110,7 @@ class Committer {
   void begin(CommitRequest request, Origin origin, std::uint32_t copied_from, Done done);
   [[nodiscard]] std::string why_not(const CommitRequest& request, Origin origin);
   bool compile_into(Draft& draft);
+  [[nodiscard]] model::Configuration running_model();
   void store_and_send(Draft draft);
   void finish(Draft draft, const SnapshotSink::Outcome& outcome);
   bool make_running(const Draft& draft);
@@ -142,8 +145,8 @@ class Committer {
   std::uint64_t retry_moment_at_ns_ = 0;
 };
 
-/// All findings of decoding, validation and a compilation against ids of no consequence, at Unix second `now`. Changes
-/// nothing.
-std::vector<Finding> check_document(const Decoded& decoded, std::int64_t now);
+/// All findings of decoding, validation and a compilation against ids of no consequence, at Unix second `now`; `running`, which may be
+/// empty, tells what is in force. Changes nothing.
+std::vector<Finding> check_document(const Decoded& decoded, std::int64_t now, const std::function<model::Configuration()>& running = {});
 
 }  // namespace sekisho::control

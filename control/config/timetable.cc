@@ -82,17 +82,26 @@ bool begins_on(const WeeklySlot& slot, std::int64_t local_day_number) {
 }  // namespace
 
 std::optional<std::int64_t> parse_civil(std::string_view text) {
-  if (text.size() != 16 || text[4] != '-' || text[7] != '-' || text[10] != ' ') return std::nullopt;
+  if (text.size() != 16 || text[10] != ' ') return std::nullopt;
+  const auto day = parse_civil_day(text.substr(0, 10));
+  const auto minute = time_of_day(text.substr(11), false);
+  if (!day || !minute) return std::nullopt;
+  return *day + *minute * kMinute;
+}
+
+std::optional<std::int64_t> parse_civil_day(std::string_view text) {
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return std::nullopt;
   const auto year = number(text.substr(0, 4), 4);
   const auto month = number(text.substr(5, 2), 2);
   const auto day = number(text.substr(8, 2), 2);
-  const auto minute = time_of_day(text.substr(11), false);
-  if (!year || !month || !day || !minute || *year < 1970 || *year > 2199) return std::nullopt;
+  if (!year || !month || !day || *year < 1970 || *year > 2199) return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)), std::chrono::month(*month),
                                          std::chrono::day(*day)};
   if (!date.ok()) return std::nullopt;
-  return sys_days(date).time_since_epoch().count() * kDay + *minute * kMinute - kJstOffset;
+  return sys_days(date).time_since_epoch().count() * kDay - kJstOffset;
 }
+
+std::int64_t civil_day(std::int64_t unix_s) { return local_day(unix_s); }
 
 std::string civil_text(std::int64_t unix_s) {
   const std::int64_t day = local_day(unix_s);

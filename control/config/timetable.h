@@ -14,6 +14,10 @@ namespace sekisho::control {
 
 /// "2026-12-31 22:00", years 1970 to 2199.
 std::optional<std::int64_t> parse_civil(std::string_view text);
+/// "2026-12-31": its first second.
+std::optional<std::int64_t> parse_civil_day(std::string_view text);
+/// A day's number; one more on the next day.
+std::int64_t civil_day(std::int64_t unix_s);
 /// The same the other way round.
 std::string civil_text(std::int64_t unix_s);
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/limits.h"
+#include "control/config/exceptions.h"
 #include "control/config/text.h"
 #include "control/config/timetable.h"
 #include "control/config/validate_parts.h"
@@ -253,6 +254,11 @@ class UserCheck {
         find_bad_text(gateway.identity()) != std::string::npos) {
       reporter_.error(Path(here, "identity"), "an identity is a host name or an address");
     }
+    if (gateway.has_code() && !is_service_code(gateway.code())) {
+      reporter_.error(Path(here, "code"), "a code is three letters a-z and eight digits, like tky00000001");
+    } else if (gateway.has_code() && !codes_.insert(gateway.code()).second) {
+      reporter_.error(Path(here, "code"), "the code " + gateway.code() + " is another gateway's");
+    }
     check_credentials(here, gateway);
     check_offers(here, gateway);
     check_lifetimes(here, gateway);
@@ -377,6 +383,19 @@ class UserCheck {
     if (!four) reporter_.error(here, "PPTP is of IPv4 addresses, and the gateway has none");
   }
 
+  /// Its form; whether its day may stand in a document of today is check_exceptions()'.
+  void check_legacy(const Path& here, const model::Gateway& gateway) {
+    const model::Legacy& legacy = gateway.legacy();
+    if (gateway.profile() != model::Gateway::LEGACY) {
+      if (gateway.has_legacy()) reporter_.error(here, "only the profile legacy is an exception that somebody answers for");
+      return;
+    }
+    if (!gateway.has_legacy()) return reporter_.error(here, "the profile legacy has an owner, who answers for it, and a last day");
+    if (legacy.owner().empty()) reporter_.error(Path(here, "owner"), "somebody answers for the profile legacy");
+    check_memo(reporter_, Path(here, "owner"), legacy.owner());
+    if (!legacy_end(gateway)) reporter_.error(Path(here, "valid_until"), "the profile legacy has a last day: \"2026-12-31\" (JST)");
+  }
+
   void check_credentials(const Path& here, const model::Gateway& gateway) {
     check_pems(here, "certificates", gateway.certificates(), {"CERTIFICATE"}, "not one certificate as PEM text");
     check_pems(here, "keys", gateway.keys(), {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"},
@@ -390,6 +409,7 @@ class UserCheck {
     }
     const auto& accept = gateway.accept();
     const auto accepts = [&](model::Gateway::Accept what) { return std::find(accept.begin(), accept.end(), what) != accept.end(); };
+    check_legacy(Path(here, "legacy"), gateway);
     if (gateway.has_sstp()) check_sstp(Path(here, "sstp"), gateway);
     if (gateway.has_l2tp()) check_l2tp(Path(here, "l2tp"), gateway);
     if (gateway.has_pptp()) check_pptp(Path(here, "pptp"), gateway);
@@ -465,6 +485,7 @@ class UserCheck {
   std::set<std::string> users_;  ///< folded
   std::set<Address> static_;
   std::set<Address> gateway_addresses_;
+  std::set<std::string> codes_;  ///< gateways'
 };
 
 }  // namespace

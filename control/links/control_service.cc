@@ -296,7 +296,7 @@ void ControlService::find_unused(const std::string& text, std::function<void(std
 
 void ControlService::check(const ControlRequest& request, const std::string& text, const std::vector<Finding>& unused,
                            ControlServer::Reply& reply) {
-  std::vector<Finding> findings = check_document(decode_document(text), committer_.now());
+  std::vector<Finding> findings = check_document(decode_document(text), committer_.now(), [this] { return running_model(); });
   add_unused(findings, unused);
   ControlAnswer out;
   auto& body = *out.message.mutable_check_result();
@@ -317,7 +317,7 @@ void ControlService::diff(const ControlRequest& request, const std::string& text
     before = now->model;
   }
   const Decoded after = decode_document(text);
-  std::vector<Finding> findings = check_document(after, committer_.now());
+  std::vector<Finding> findings = check_document(after, committer_.now(), [this] { return running_model(); });
   add_unused(findings, unused);
   ControlAnswer out;
   auto& body = *out.message.mutable_diff_result();
@@ -588,6 +588,11 @@ ControlService::Running* ControlService::running() {
   (void)amend(running_->model);
   running_->names = make_name_table(running_->model, ids_, running_->revision);
   return running_.get();
+}
+
+model::Configuration ControlService::running_model() {
+  const Running* now = running();
+  return now == nullptr ? model::Configuration() : now->model;
 }
 
 const ipc::NameTable* ControlService::running_names() {

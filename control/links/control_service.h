@@ -76,6 +76,8 @@ class ControlService {
   void finish_act(std::uint64_t act, const CommitAnswer& answer);
   ipc::ToEventLog act_of(std::string stream, const std::string& operation, uid_t uid, const std::string& comment);
   Running* running();
+  /// Its document; an empty one when nothing runs.
+  model::Configuration running_model();
   [[nodiscard]] const ipc::NameTable* running_names();
 
   boost::asio::io_context& io_;

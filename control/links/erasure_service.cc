@@ -224,7 +224,8 @@ void ErasureService::restore_backup(ControlRequest request, ControlServer::Reply
                        .comment = request.message.restore_backup().comment(),
                        .author = "uid " + std::to_string(request.uid),
                        .confirm_seconds = 0,
-                       .base_revision = 0};
+                       .base_revision = 0,
+                       .was_in_force = true};
   world_.committer.commit(std::move(commit), [this, plan, reply, uid = request.uid](const CommitAnswer& answer) {
     ControlAnswer out;
     auto& body = *out.message.mutable_backup_restored();

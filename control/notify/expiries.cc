@@ -15,6 +15,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "control/config/exceptions.h"
 #include "control/config/timetable.h"
 
 namespace sekisho::control {
@@ -27,8 +28,9 @@ struct Words {
   const char* en;
 };
 // clang-format off
-constexpr std::array<Words, 9> kWords{{
+constexpr std::array<Words, 10> kWords{{
     {"証明書", "certificates"}, {"証明書失効リスト", "revocation lists"}, {"ルール", "rules"}, {"端末", "devices"}, {"PPTP", "PPTP"},
+    {"プロファイル legacy の例外", "exceptions of the profile legacy"},
     {"アカウント", "accounts"}, {"API キー", "keys of programs"}, {"契約", "the contract"}, {"契約終了後の閲覧期間", "the time for reading after a contract"},
 }};
 // clang-format on
@@ -90,8 +92,9 @@ class Gathering {
   }
 
   void take_civil(const std::string& tenant, Ending what, const std::string& name, const std::string& until) {
-    if (const auto at = parse_civil(until)) out_.push_back({tenant, what, name, *at});
+    if (const auto at = parse_civil(until)) take(tenant, what, name, *at);
   }
+  void take(const std::string& tenant, Ending what, const std::string& name, std::int64_t at) { out_.push_back({tenant, what, name, at}); }
 
  private:
   void take_pem(const std::string& tenant, const std::string& text, const std::string& name) {
@@ -112,6 +115,7 @@ void take_tenant(Gathering& gathering, const model::Tenant& tenant) {
   for (const auto& gateway : tenant.gateways()) {
     gathering.take_pems(code, gateway, gateway.name());
     if (gateway.has_pptp()) gathering.take_civil(code, Ending::kPptp, gateway.name(), gateway.pptp().valid_until());
+    if (const auto end = legacy_end(gateway)) gathering.take(code, Ending::kLegacy, gateway.name(), *end);
   }
   for (const auto& target : tenant.notifications()) gathering.take_pems(code, target, target.name());
   for (const auto& collector : tenant.log_exports()) gathering.take_pems(code, collector, collector.name());

@@ -12,7 +12,7 @@
 namespace sekisho::control {
 
 /// What comes to an end.
-enum class Ending : std::uint8_t { kCertificate, kRevocationList, kRule, kDevice, kPptp, kAccount, kKey, kContract, kData };
+enum class Ending : std::uint8_t { kCertificate, kRevocationList, kRule, kDevice, kPptp, kLegacy, kAccount, kKey, kContract, kData };
 
 struct Expiry {
   std::string tenant;  ///< service code; empty: the unit's
@@ -22,7 +22,7 @@ struct Expiry {
 };
 
 /// Of a configuration: certificates wherever a gateway, a collector, a target of messages or the mail server has some (of
-/// several in one text the first that ends), revocation lists, rules, devices and PPTP.
+/// several in one text the first that ends), revocation lists, rules, devices, PPTP and the profile legacy.
 std::vector<Expiry> expiries_of(const model::Configuration& model);
 
 /// What is to be told at `until` of what was told up to `after`: 30, 7 and 1 days ahead and at the end; of a revocation

@@ -258,6 +258,9 @@ void add_vpn(CLI::App& app, Choice& choice) {
   profile->add_option("--gateway", choice.profile.gateway, "gateway (needed when the tenant has several)");
   profile->add_option("-o,--output", choice.profile.file, "write to FILE (default: standard output)");
   profile->callback([&] { choice.action = [&](Session& s) { return write_vpn_profile(s, choice.profile); }; });
+  CLI::App* legacy = vpn->add_subcommand("legacy", "who still needs the profile legacy, by the records kept");
+  legacy->add_option("--tenant", choice.tenant, "service code or name")->required();
+  legacy->callback([&] { choice.action = [&](Session& s) { return report_legacy(s, choice.tenant); }; });
   add_vpn_changes(*vpn, choice);
 }
 

@@ -7,11 +7,16 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
+#include <tuple>
 
+#include "base/legacy_use.h"
 #include "mgmt/cli/answer.h"
 #include "mgmt/cli/control_client.h"
 #include "mgmt/cli/render.h"
 #include "mgmt/cli/text_table.h"
+#include "mgmt/log/format.h"
 #include "mgmt/log/time_text.h"
 #include "mgmt/log/vault/calendar.h"
 #include "mgmt/log/vault/verify.h"
@@ -48,6 +53,77 @@ std::string add_conditions(const std::vector<std::string>& where, Message& to) {
     *to.add_conditions() = *condition;
   }
   return {};
+}
+
+/// Hands over each page of an answer until `take` has enough; nothing, or what went wrong.
+std::optional<ControlError> each_page(Session& session, ipc::SearchLog search, const std::function<bool(const ipc::LogPage&)>& take) {
+  for (;;) {
+    ipc::ToLog question;
+    *question.mutable_search() = search;
+    auto asked = ask_log(session, std::move(question));
+    if (const auto* error = std::get_if<ControlError>(&asked)) return *error;
+    auto& answer = std::get<ControlAnswer>(asked);
+    ipc::LogPage page = answer.message.log().page();
+    if (!page.ok()) return ControlError{false, page.error()};
+    const auto blob = take_blob(answer);
+    if (!std::holds_alternative<std::string>(blob) || !page.ParseFromString(std::get<std::string>(blob))) {
+      return ControlError{true, "the page cannot be read"};
+    }
+    if (!take(page) || page.cursor().empty()) return std::nullopt;
+    search.set_cursor(page.cursor());
+  }
+}
+
+constexpr std::uint32_t kReportPage = 1000;
+
+/// What somebody came in by that the profile legacy alone allows: the last time, and how often.
+struct LegacyUse {
+  std::uint64_t last_ns = 0, times = 0;
+  std::string source, suite;
+};
+
+/// A user's record, or the event of a machine whose user is not known.
+void add_use(const LogEntry& entry, std::map<std::tuple<std::string, std::string, std::string>, LegacyUse>& uses) {
+  const auto note = [&uses](std::string who, std::string by, std::string gateway, LegacyUse use) {
+    LegacyUse& one = uses[{std::move(who), std::move(by), std::move(gateway)}];
+    use.times += one.times;
+    if (use.last_ns >= one.last_ns) {
+      one = std::move(use);
+    } else {
+      one.times = use.times;
+    }
+  };
+  if (const auto* up = std::get_if<VpnFields>(&entry.body)) {
+    const std::size_t at = up->msg.find(kLegacyUse);
+    if (at == std::string::npos) return;
+    const std::string suite = up->ike_suite + (up->ike_suite.empty() || up->esp_suite.empty() ? "" : " ") + up->esp_suite;
+    note(up->user, up->msg.substr(at + kLegacyUse.size()), up->gw_name, {entry.ts.ns, 1, to_string(up->peer_ip), suite});
+  } else if (const auto* event = std::get_if<SecFields>(&entry.body); event != nullptr && event->user.empty()) {
+    // "... allows: 3DES_CBC,MODP_1024 at tokyo"
+    const std::size_t begin = event->msg.find(": "), end = event->msg.find(" at ", begin);
+    if (begin == std::string::npos || end == std::string::npos) return;
+    note("", event->msg.substr(begin + 2, end - begin - 2), event->msg.substr(end + 4),
+         {event->last_ts.ns, event->count, to_string(event->src_ip), ""});
+  }
+}
+
+ipc::Table legacy_table(const std::map<std::tuple<std::string, std::string, std::string>, LegacyUse>& uses) {
+  ipc::Table out;
+  for (const auto& [key, title] : {std::pair("user", "USER"), std::pair("needs", "NEEDS"), std::pair("gateway", "GATEWAY"),
+                                   std::pair("last_use", "LAST USE"), std::pair("times", "TIMES"), std::pair("from", "FROM"),
+                                   std::pair("suite", "SUITE")}) {
+    auto& column = *out.add_columns();
+    column.set_key(key), column.set_title(title);
+    column.set_right(column.key() == "times"), column.set_number(column.key() == "times");
+  }
+  for (const auto& [key, use] : uses) {
+    const auto& [user, needs, gateway] = key;
+    const std::string last = to_text(Timestamp{use.last_ns});
+    auto& row = *out.add_rows();
+    for (const std::string& cell : {user, needs, gateway, last, std::to_string(use.times), use.source, use.suite}) row.add_cells(cell);
+  }
+  if (uses.empty()) out.set_note("nobody came in by what the profile legacy alone allows, as far as records are kept");
+  return out;
 }
 
 std::string faults_text(const ipc::LogVerified& result, Colour colour) {
@@ -140,26 +216,39 @@ ExitStatus search_log(Session& session, const LogSearchRequest& request) {
     return fail(session, {false, wrong});
   search.set_limit(request.limit);
   search.set_cursor(request.cursor);
-  for (;;) {
-    ipc::ToLog question;
-    *question.mutable_search() = search;
-    auto asked = ask_log(session, std::move(question));
-    if (const auto* error = std::get_if<ControlError>(&asked)) return fail(session, *error);
-    auto& answer = std::get<ControlAnswer>(asked);
-    ipc::LogPage page = answer.message.log().page();
-    if (!page.ok()) return fail(session, {false, page.error()});
-    const auto blob = take_blob(answer);
-    if (!std::holds_alternative<std::string>(blob) || !page.ParseFromString(std::get<std::string>(blob))) {
-      return fail(session, {true, "the page cannot be read"});
-    }
+  const auto error = each_page(session, std::move(search), [&](const ipc::LogPage& page) {
     for (const std::string& line : page.records())
       session.out << (session.json ? line : render_log_line(line, session.colour)) << '\n';
-    if (page.cursor().empty()) return ExitStatus::kOk;
-    search.set_cursor(page.cursor());
-    if (request.all) continue;
+    if (page.cursor().empty() || request.all) return true;
     session.err << (page.partial() ? "time was up; " : "") << "there may be more: --cursor " << page.cursor() << '\n';
-    return ExitStatus::kOk;
+    return false;
+  });
+  return error ? fail(session, *error) : ExitStatus::kOk;
+}
+
+ExitStatus report_legacy(Session& session, const std::string& tenant) {
+  const auto code = service_code_of(session, tenant);
+  if (const auto* error = std::get_if<ControlError>(&code)) return fail(session, *error);
+  std::map<std::tuple<std::string, std::string, std::string>, LegacyUse> uses;
+  for (const bool of_users : {true, false}) {
+    ipc::SearchLog search;
+    search.set_service_code(std::get<std::string>(code));
+    search.add_types(of_users ? "vpn" : "sec");
+    const std::vector<std::string> users{"event=up", "msg~" + std::string(kLegacyUse)}, machines{"event=" + std::string(kLegacyUsed)};
+    const std::vector<std::string>& where = of_users ? users : machines;
+    if (const std::string wrong = add_conditions(where, search); !wrong.empty()) return fail(session, {false, wrong});
+    search.set_limit(kReportPage);
+    const auto error = each_page(session, std::move(search), [&uses](const ipc::LogPage& page) {
+      for (const std::string& line : page.records()) {
+        if (const auto entry = parse_json(line)) add_use(*entry, uses);
+      }
+      return true;
+    });
+    if (error) return fail(session, *error);
   }
+  const ipc::Table table = legacy_table(uses);
+  session.out << (session.json ? render_table_json(table) : render_table(table, session.colour));
+  return ExitStatus::kOk;
 }
 
 ExitStatus download_log(Session& session, const LogDownloadRequest& request) {

@@ -43,6 +43,8 @@ struct LogVerifyRequest {
 std::optional<ipc::LogCondition> parse_condition(const std::string& text);
 
 ExitStatus search_log(Session& session, const LogSearchRequest& request);
+/// Who came in by what the profile legacy alone allows, and when he last did: a line for each user, use and gateway, by the records kept.
+ExitStatus report_legacy(Session& session, const std::string& tenant);
 /// Goes on where a download before it broke off.
 ExitStatus download_log(Session& session, const LogDownloadRequest& request);
 ExitStatus verify_log(Session& session, const LogVerifyRequest& request);

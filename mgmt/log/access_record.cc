@@ -53,6 +53,7 @@ std::optional<LogEntry> access_record(const RingRecord& record, LogEntry& entry,
   if (user == nullptr) return out;
   acl.vpn_sid = comm.vpn_sid = user->vpn_sid;
   acl.user = comm.user = user->name;
+  out.gw = user->gw;
   acl.device_id = user->device_id;
   acl.peer_ip = user->peer_ip;
   if (rule != nullptr && acl.reason == AclReason::kRule) acl.user_group = comm.user_group = group_of(*rule, *user);

@@ -130,6 +130,8 @@ std::string take(const ipc::DeviceRecord& from, DevauthFields& out) {
   if (!peer || peer->family == Family::kNone) return "peer_address";
   out.peer_ip = *peer;
   out.cert_not_after = Timestamp{from.certificate_end_ns()};
+  if (!from.seen_mac().empty() && from.seen_mac().size() != out.seen_mac.bytes.size()) return "seen_mac";
+  std::copy(from.seen_mac().begin(), from.seen_mac().end(), out.seen_mac.bytes.begin());
   if (from.policy().empty()) return "policy";
   const auto take = [](const std::string& text, std::string& to) { return to = text, text.size() <= kTextBytesMax; };
   if (!take(from.user(), out.user)) return "user";
@@ -197,7 +199,7 @@ std::uint8_t severity_of(const AuditFields& body) {
 }
 
 std::string take(const ipc::SecurityRecord& from, SecFields& out, std::optional<EventSender> sender) {
-  constexpr std::size_t kSubjectBytesMax = 128;
+  constexpr std::size_t kSubjectBytesMax = 320;  // a name has 64 characters, of four bytes each, and a few words may stand before it
   const EventInfo* known = find_event(from.event());
   if (known == nullptr || known->sender == EventSender::kDataplane || (sender && *sender != known->sender)) return "event";
   const EventInfo& info = *known;
@@ -253,6 +255,8 @@ EventEntry entry_of(const ipc::ToEventLog& message, std::optional<EventSender> s
   entry.svc = message.service_code();
   if (message.node().empty() || message.node().size() > kNodeCharactersMax) return refuse("node");
   entry.node = message.node();
+  if (!message.gateway_code().empty() && !is_service_code(message.gateway_code())) return refuse("gateway_code");
+  entry.gw = message.gateway_code();
   entry.rev = message.revision();
   const std::string wrong = lost ? take(message.lost(), std::get<LossFields>(entry.body))
                        : device ? take(message.device(), std::get<DevauthFields>(entry.body))

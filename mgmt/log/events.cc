@@ -110,6 +110,8 @@ constexpr auto kEvents = std::to_array<EventInfo>({
            "A certificate was refused because the revocation list of its CA is out of date"),
     keying("VPN_CRYPTO_REFUSED", SecCategory::kVpn, SecAction::kDropped,
            "The client offered no algorithms that the gateway accepts"),
+    keying("VPN_LEGACY_USED", SecCategory::kVpn, SecAction::kDetected,
+           "Somebody came in by what the profile legacy alone allows"),
     keying("VPN_SSTP_BINDING", SecCategory::kVpn, SecAction::kDropped,
            "The login does not belong to this TLS connection: somebody may stand between"),
     keying("CAP_POOL", SecCategory::kCapacity, SecAction::kDropped, "No inner address is left for remote users"),

@@ -13,7 +13,7 @@ void RemoteUsers::learn(const LogEntry& entry) {
     if (inner.family == Family::kNone) continue;
     const Key key{entry.svc, inner};
     if (vpn->event == VpnEvent::kUp) {
-      users_[key] = {vpn->vpn_sid, vpn->user, vpn->device_id, vpn->user_groups, vpn->peer_ip, since(key, *vpn, entry.ts.ns), 0};
+      users_[key] = {vpn->vpn_sid, vpn->user, vpn->device_id, entry.gw, vpn->user_groups, vpn->peer_ip, since(key, *vpn, entry.ts.ns), 0};
       continue;
     }
     const auto found = users_.find(key);  // an address may have gone to another session since

@@ -22,7 +22,7 @@ class RemoteUsers {
 
   struct User {
     HexId vpn_sid;
-    std::string name, device_id;
+    std::string name, device_id, gw;
     std::vector<std::string> groups;
     Address peer_ip;
     std::uint64_t since_ns = 0;  ///< his flows began no earlier

@@ -41,7 +41,8 @@ class PptpSite(Site):
 
     def _remote(self, tenant):
         end = (datetime.datetime.now(JST) + self.left[tenant]).strftime("%Y-%m-%d %H:%M")
-        pptp = f'profile: legacy, pptp: {{ owner: "the old scales in the yard", valid_until: "{end}" }} }}\n'
+        last = (datetime.datetime.now(JST) + datetime.timedelta(days=300)).strftime("%Y-%m-%d")
+        pptp = f'profile: legacy, legacy: {{ owner: "the yard", valid_until: "{last}" }}, pptp: {{ owner: "the old scales in the yard", valid_until: "{end}" }} }}\n'
         return re.sub(r"sstp: \{.*\} \}\n$", lambda _: pptp, super()._remote(tenant), flags=re.S)
 
 
@@ -112,7 +113,7 @@ def test_pptp_linux_comes_in_and_passes_by_its_groups(site, guest, words):
     with Call(site, guest, words=words) as call:
         up = site.expect("up", user="alice")
         assert up["proto"] == "pptp" and up["auth"] == "mschapv2" and up["ip4"] == call.address and up["peer_ip"] == ADDRESS
-        assert up["esp_suite"] == "MPPE_128" and "weak algorithms in use: MPPE_128" in json_of(up), up
+        assert up["esp_suite"] == "MPPE_128" and "weak algorithms in use: MPPE_128; let in by the profile legacy alone: PPTP" in json_of(up), up
         status, page = guest.run("curl -s --max-time 5 http://10.0.0.2/", 10)
         assert (status, page.strip()) == (0, "acme web1"), page
         status, said = guest.run("ping -c 3 -W 3 -i 0.3 10.0.0.2", 20)
@@ -202,6 +203,8 @@ def test_the_exception_ends_and_whoever_is_in_with_it(site, guest):
     call = Call(site, guest)
     assert not call.start(20), call.log()[-3000:]
     call.__exit__()
+    denied = site.expect("denied", cause="config")
+    assert "the exception for PPTP has ended" in denied["msg"] and denied["peer_ip"] == ADDRESS, denied
     with Call(site, guest, tenant="globex"):
         pass
 
@@ -213,7 +216,7 @@ def test_a_connection_without_a_call_is_ended(site, guest):
 
 def test_where_nobody_asked_for_pptp_nothing_answers(site, guest):
     site.left["acme"] = datetime.timedelta(days=30)
-    site._remote_of, site._remote = site._remote, lambda tenant: re.sub(r"profile: legacy, pptp: \{.*?\} \}", "accept: [eap-mschapv2], certificates: %s, keys: %s }" % pems(site, tenant), site._remote_of(tenant)) if tenant == "acme" else site._remote_of(tenant)
+    site._remote_of, site._remote = site._remote, lambda tenant: re.sub(r"profile: legacy, legacy: \{.*?\}, pptp: \{.*?\} \}", "accept: [eap-mschapv2], certificates: %s, keys: %s }" % pems(site, tenant), site._remote_of(tenant)) if tenant == "acme" else site._remote_of(tenant)
     try:
         site.commit()
         status, _ = guest.run(f"python3 -c \"import socket; socket.create_connection(('{GATEWAYS['acme'][0]}', 1723), 2)\"", 20)

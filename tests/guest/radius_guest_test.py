@@ -45,12 +45,13 @@ class Site(L2tpSite):
         if tenant != "acme":
             return text
         end = (datetime.datetime.now(JST) + datetime.timedelta(days=30)).strftime("%Y-%m-%d %H:%M")
+        legacy = f'legacy: {{ owner: "the yard", valid_until: "{end[:10]}" }}'
         radius = f"""    radius:
       - {{ name: campus, port: web1, source: 10.0.0.1, servers: [{{ address: 10.0.0.2, secret: "{SECRET}" }}], timeout_seconds: 1, accounting: true,
           interim_seconds: 60, disconnect: true, groups: [{{ value: people, groups: [staff] }}], default_groups: [staff] }}
 """
         return radius + text.replace("l2tp: { accept: [mschapv2]", f"l2tp: {{ accept: [{self.accept}]").replace(
-            "profile: windows-default", f'profile: legacy, radius: [campus], pptp: {{ owner: "the old scales in the yard", valid_until: "{end}" }}')
+            "profile: windows-default", f'profile: legacy, {legacy}, radius: [campus], pptp: {{ owner: "the old scales in the yard", valid_until: "{end}" }}')
 
     def commit(self):
         super().commit()

@@ -23,6 +23,7 @@
 #include "vpn/dhcp_inform.h"
 #include "vpn/ike/engine.h"
 #include "vpn/ike/ikev1_daemon.h"
+#include "vpn/legacy.h"
 #include "base/proto/control_vpn.pb.h"
 #include "vpn/operator_link.h"
 #include "vpn/ocsp_link.h"
@@ -195,35 +196,48 @@ class Daemon {
     return out;
   }
 
-  void follow(const Plan& plan, const std::shared_ptr<const Plan>& keep) {
-    const std::shared_ptr<const Plan> before = std::exchange(plan_, keep);
-    if (before) {
+  /// Whether something may end its sessions that only a look at them shows.
+  static bool is_limited(const TenantPlan& tenant) {
+    return !tenant.radius.empty() ||  // whose servers may limit a session
+           std::ranges::any_of(tenant.gateways, [](const GatewayPlan& one) {
+             return one.idle_seconds != 0 || one.session_seconds_max != 0 || one.gateway.profile == CryptoProfileId::kLegacy;
+           });
+  }
+
+  /// The engine's gateways are the plan's as of now; they were `before`'s.
+  void set_gateways(const Plan* before, const Plan& plan) {
+    const std::int64_t now = std::time(nullptr), followed_at = std::exchange(followed_at_, now);
+    if (before != nullptr) {
       for (const auto& [id, tenant] : before->tenants) {
         for (const GatewayPlan& one : tenant.gateways) {
-          const TenantPlan* now = plan.tenant(id);
-          if (now == nullptr || now->gateway(one.gateway.name) == nullptr) engine_->remove_gateway(id, one.gateway.name);
+          const TenantPlan* after = plan.tenant(id);
+          if (after == nullptr || after->gateway(one.gateway.name) == nullptr) engine_->remove_gateway(id, one.gateway.name);
         }
       }
     }
-    if (!before && plan.memory) directory_.restore(*plan.memory);
-    limits_ = false;
     for (const auto& [id, tenant] : plan.tenants) {
-      limits_ = limits_ || !tenant.radius.empty();  // whose servers may limit a session
       for (const GatewayPlan& one : tenant.gateways) {
-        limits_ = limits_ || one.idle_seconds != 0 || one.session_seconds_max != 0;
-        const TenantPlan* old = before ? before->tenant(id) : nullptr;
+        const TenantPlan* old = before != nullptr ? before->tenant(id) : nullptr;
         const GatewayPlan* same = old == nullptr ? nullptr : old->gateway(one.gateway.name);
-        if (same != nullptr && same->gateway == one.gateway) continue;
-        if (!one.gateway.accepts_ike()) {
-          engine_->remove_gateway(id, one.gateway.name);
-          continue;
-        }
-        if (const auto why = engine_->set_gateway(one.gateway)) {
-          note("gateway " + one.gateway.name + " answers nobody: " + *why);
-          engine_->remove_gateway(id, one.gateway.name);
-        }
+        const Gateway gateway = in_force(one, now);
+        if (same != nullptr && in_force(*same, followed_at) == gateway) continue;
+        set_gateway(gateway);
       }
     }
+  }
+  void set_gateway(const Gateway& gateway) {
+    if (!gateway.accepts_ike()) return engine_->remove_gateway(gateway.tenant, gateway.name);
+    if (const auto why = engine_->set_gateway(gateway)) {
+      note("gateway " + gateway.name + " answers nobody: " + *why);
+      engine_->remove_gateway(gateway.tenant, gateway.name);
+    }
+  }
+
+  void follow(const Plan& plan, const std::shared_ptr<const Plan>& keep) {
+    const std::shared_ptr<const Plan> before = std::exchange(plan_, keep);
+    if (!before && plan.memory) directory_.restore(*plan.memory);
+    set_gateways(before.get(), plan);
+    limits_ = std::ranges::any_of(plan.tenants, [](const auto& one) { return is_limited(one.second); });
     directory_.set_plan(keep);
     backends_.set_plan(keep);
     note("follows revision " + std::to_string(plan.generation));
@@ -238,6 +252,7 @@ class Daemon {
     if (now >= next_devices_) {
       next_devices_ = now + kCheckInterval;
       directory_.judge_live();
+      if (plan_ && legacy_changes(*plan_, followed_at_, std::time(nullptr))) set_gateways(plan_.get(), *plan_);
     }
     if (!plan_ || !limits_) return;
     if (to_check_.empty() && now >= next_check_) {
@@ -254,7 +269,8 @@ class Daemon {
     const GatewayPlan* gateway = tenant == nullptr ? nullptr : tenant->gateway(gateway_name(session.gateway));
     const auto admitted = directory_.admitted(session.id);
     if (gateway == nullptr || !admitted) return;
-    const std::int64_t age = static_cast<std::int64_t>(std::time(nullptr)) - admitted->since;
+    const std::int64_t now = std::time(nullptr), age = now - admitted->since;
+    if (legacy_ended(*gateway, now) && !legacy_use(session).empty()) return end(session.id, Cause::kCrypto, kLegacyEnded);
     for (const std::uint32_t longest : {gateway->session_seconds_max, admitted->session_seconds}) {
       if (longest != 0 && age >= longest) return end(session.id, Cause::kMaxTime);
     }
@@ -304,6 +320,7 @@ class Daemon {
   std::vector<std::uint64_t> to_report_;
   std::unordered_map<std::uint64_t, Clock::time_point> due_;  ///< the next usage record of a session
   Clock::time_point next_report_{};
+  std::int64_t followed_at_ = 0;  ///< when the engine's gateways were set: seconds since 1970 UTC
   bool limits_ = false;
   bool lost_ = false;
 };

@@ -5,7 +5,9 @@
 
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/directory.h"
+#include "vpn/incidents.h"
 #include "vpn/labels.h"
+#include "vpn/legacy.h"
 #include "vpn/random.h"
 
 namespace sekisho::vpn {
@@ -25,9 +27,11 @@ std::uint64_t now_ns() {
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
 }
 
+std::int64_t now_seconds() { return static_cast<std::int64_t>(now_ns() / 1'000'000'000); }
+
 /// The gateway as IKEv1 knows it.
-Gateway gateway_of(const GatewayPlan& plan) {
-  Gateway out = plan.gateway;
+Gateway gateway_of(const GatewayPlan& plan, std::int64_t now) {
+  Gateway out = in_force(plan, now);
   out.l2tp = true;
   out.accept_eap_mschapv2 = out.accept_eap_tls = out.accept_eap_radius = false;
   out.accept_psk = !plan.l2tp->keys.empty();
@@ -77,20 +81,25 @@ bool IkeV1Daemon::turn() {
     events.swap(events_);
   }
   for (const SessionEvent& event : events) work_off(event);
-  for (const auto& [session, cause, text] : engine_->expired(static_cast<std::int64_t>(now_ns() / 1'000'000'000))) {
-    tunnels_.cut(session);
-    engine_->terminate(session, cause, text);
-  }
+  for (const auto& [session, cause, text] : engine_->expired(now_seconds())) cut(session, cause, text);
+  end_exceptions(now_seconds());
   look_at_left(now);
   look_at_carriers(now);
   return datagrams > 0;
 }
 
 void IkeV1Daemon::follow(const Plan& plan) {
-  std::map<std::pair<std::uint32_t, std::string>, Gateway> now;
+  std::map<GatewayName, Gateway> now;
+  const std::int64_t at = now_seconds();
+  exceptions_.clear();
+  ended_.clear();
   for (const auto& [id, tenant] : plan.tenants) {
     for (const GatewayPlan& one : tenant.gateways) {
-      if (one.l2tp) now.emplace(std::pair(id, one.gateway.name), gateway_of(one));
+      if (!one.l2tp) continue;
+      const GatewayName name{id, one.gateway.name};
+      now.emplace(name, gateway_of(one, at));
+      if (one.gateway.profile != CryptoProfileId::kLegacy) continue;
+      exceptions_.emplace(name, Exception{gateway_of(one, one.legacy_until), one.legacy_until});
     }
   }
   directory_.set_plan(plan);
@@ -99,22 +108,48 @@ void IkeV1Daemon::follow(const Plan& plan) {
   }
   for (const auto& [name, gateway] : now) {
     const auto same = gateways_.find(name);
-    if (same != gateways_.end() && same->second == gateway) continue;
-    if (const auto why = engine_->set_gateway(gateway)) {
-      note("gateway " + name.second + " answers nobody by IKEv1: " + *why);
-      engine_->remove_gateway(name.first, name.second);
-    }
+    if (same == gateways_.end() || same->second != gateway) set_gateway(name, gateway);
   }
   gateways_ = std::move(now);
   for (const Session& session : engine_->sessions()) {
     const bool gone = !gateways_.contains({session.path.tenant, std::string(gateway_name(session.gateway))});
     // Who holds a key that was taken away, or is another's now, does not stay by it.
     const bool keyless = session.psk_mark != 0 && !directory_.has_psk(session.path, session.psk_mark);
-    if (!gone && !keyless) continue;
-    tunnels_.cut(session.id);
-    engine_->terminate(session.id, gone ? Cause::kConfig : Cause::kAdmin);
+    if (gone || keyless) cut(session.id, gone ? Cause::kConfig : Cause::kAdmin);
   }
   note("follows revision " + std::to_string(plan.generation));
+}
+
+void IkeV1Daemon::set_gateway(const GatewayName& name, const Gateway& gateway) {
+  if (const auto why = engine_->set_gateway(gateway)) {
+    note("gateway " + name.second + " answers nobody by IKEv1: " + *why);
+    engine_->remove_gateway(name.first, name.second);
+  }
+}
+
+/// Whoever is in by what only an exception allowed goes with it.
+void IkeV1Daemon::end_exceptions(std::int64_t now) {
+  bool some = false;
+  for (auto at = exceptions_.begin(); at != exceptions_.end();) {
+    const auto here = at++;
+    const auto& [name, exception] = *here;
+    if (now < exception.until) continue;
+    if (gateways_.at(name) != exception.after) set_gateway(name, gateways_[name] = exception.after);
+    ended_.insert(name);
+    exceptions_.erase(here);
+    some = true;
+  }
+  if (!some) return;
+  for (const Session& session : engine_->sessions()) {
+    const bool over = ended_.contains({session.path.tenant, std::string(gateway_name(session.gateway))});
+    if (over && !legacy_use(session).empty()) cut(session.id, Cause::kCrypto, kLegacyEnded);
+  }
+}
+
+/// Nothing passes from now on, whatever the peer says to it.
+void IkeV1Daemon::cut(std::uint64_t session, Cause cause, std::string_view text) {
+  tunnels_.cut(session);
+  engine_->terminate(session, cause, text);
 }
 
 void IkeV1Daemon::take(const TunnelSignal& signal) {
@@ -151,9 +186,36 @@ void IkeV1Daemon::line(int level, std::string_view group, std::string_view text)
 
 void IkeV1Daemon::work_off(const SessionEvent& event) {
   using Kind = SessionEvent::Kind;
+  if (event.kind == Kind::kUp) write_use(event);
   if (event.kind != Kind::kAuthFail && event.kind != Kind::kDenied && event.kind != Kind::kDown) return;
   if (const auto closed = tunnels_.close(event.session.id)) tunnels_.forget(closed->tunnel);
   if (event.kind != Kind::kDown) write(event);
+}
+
+namespace {
+
+ipc::ToEventLog envelope(const PeerDirectory::Owner& owner, std::uint64_t at) {
+  ipc::ToEventLog out;
+  out.set_timestamp_ns(at);
+  out.set_eid(new_eid(at));
+  out.set_service_code(owner.service_code);
+  out.set_node(owner.node);
+  out.set_gateway_code(owner.gateway_code);
+  out.set_revision(owner.revision);
+  return out;
+}
+
+}  // namespace
+
+/// What tunneld cannot tell of those who come in through it: the algorithms.
+void IkeV1Daemon::write_use(const SessionEvent& event) {
+  const PeerDirectory::Owner owner = directory_.owner_of(event.session.path);
+  const std::uint64_t at = now_ns();
+  const auto use = incident_of(event, at);
+  if (!use || owner.service_code.empty()) return;
+  ipc::ToEventLog out = envelope(owner, at);
+  fill(*out.mutable_security(), *use);
+  log_.add(std::move(out));
 }
 
 /// An attempt that never carried L2TP: its one record.
@@ -162,13 +224,7 @@ void IkeV1Daemon::write(const SessionEvent& event) {
   const PeerDirectory::Owner owner = directory_.owner_of(session.path);
   if (owner.service_code.empty()) return;  // nobody's: there is no log to write it to
   constexpr std::size_t kMessageMax = 256;
-  ipc::ToEventLog out;
-  const std::uint64_t at = now_ns();
-  out.set_timestamp_ns(at);
-  out.set_eid(new_eid(at));
-  out.set_service_code(owner.service_code);
-  out.set_node(owner.node);
-  out.set_revision(owner.revision);
+  ipc::ToEventLog out = envelope(owner, now_ns());
   ipc::VpnRecord& record = *out.mutable_vpn();
   record.set_event(event.kind == SessionEvent::Kind::kAuthFail ? ipc::VpnRecord::AUTH_FAIL : ipc::VpnRecord::DENIED);
   record.set_protocol(ipc::VpnRecord::L2TP);
@@ -186,7 +242,8 @@ void IkeV1Daemon::write(const SessionEvent& event) {
   record.set_client(session.client);
   record.set_correlation(session.correlation);
   record.set_cause(std::string(name_of(event.cause)));
-  record.set_message(("IKE: " + event.text).substr(0, kMessageMax));
+  const bool over = event.cause == Cause::kCrypto && ended_.contains({session.path.tenant, owner.gateway});
+  record.set_message(("IKE: " + (over ? std::string(kLegacyEnded) + "; " : "") + event.text).substr(0, kMessageMax));
   log_.add(std::move(out));
 }
 
@@ -202,8 +259,7 @@ void IkeV1Daemon::look_at_carriers(Clock::time_point now) {
     to_look_at_.pop_back();
     const auto seen = tunnels_.totals(session);
     if (!seen || !watch_.look(session, *seen, now)) continue;
-    tunnels_.cut(session);
-    engine_->terminate(session, Cause::kIdle);
+    cut(session, Cause::kIdle);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "vpn/carrier_watch.h"
@@ -38,10 +39,20 @@ class IkeV1Daemon : public SessionObserver {
     std::uint64_t packets = 0;
     Clock::time_point since;  ///< it carried something
   };
+  /// A gateway of the profile legacy, as it is when its exception is over.
+  struct Exception {
+    Gateway after;
+    std::int64_t until = 0;  ///< seconds since 1970 UTC
+  };
+  using GatewayName = std::pair<std::uint32_t, std::string>;
   void follow(const Plan& plan);
+  void set_gateway(const GatewayName& name, const Gateway& gateway);
+  void end_exceptions(std::int64_t now);
+  void cut(std::uint64_t session, Cause cause, std::string_view text = {});
   void take(const TunnelSignal& signal);
   void work_off(const SessionEvent& event);
   void write(const SessionEvent& event);
+  void write_use(const SessionEvent& event);
   void look_at_left(Clock::time_point now);
   void look_at_carriers(Clock::time_point now);
 
@@ -53,7 +64,9 @@ class IkeV1Daemon : public SessionObserver {
   PlanClient plans_;
   std::mutex mutex_;
   std::deque<SessionEvent> events_;                                   ///< to be worked off
-  std::map<std::pair<std::uint32_t, std::string>, Gateway> gateways_;  ///< as the engine has them
+  std::map<GatewayName, Gateway> gateways_;      ///< as the engine has them
+  std::map<GatewayName, Exception> exceptions_;  ///< that stand
+  std::set<GatewayName> ended_;                  ///< gateways whose exception is over
   std::map<std::uint32_t, Left> left_;
   CarrierWatch watch_;
   std::vector<Session> to_look_at_;

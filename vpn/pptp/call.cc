@@ -69,10 +69,15 @@ void Call::write(ByteSpan bytes) {
 }
 
 void Call::call_up(std::uint16_t peer_call, std::uint16_t /*window*/, Time now) {
-  if (ppp_) return;
+  if (ppp_ || over_) return;
   if (!control_.vendor().empty()) login_.describe(control_.vendor());
   if (!control_.host().empty()) login_.describe(control_.host());
   login_.begin();
+  if (settings_.ended()) {
+    login_.end(Stage::kNegotiation, Cause::kConfig, kEnded);
+    over_ = true;  // the client is told outside of its message
+    return;
+  }
   GreLink::Owner& link = *this;
   ppp::Sink& sink = *this;
   link_.emplace(link, settings_.number, peer_call);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,7 +25,9 @@ class Call : private Control::Owner, private GreLink::Owner, private ppp::Sink {
     std::uint16_t number = 0;  ///< of our call
     int gre = -1;         ///< raw socket, the door's
     Address local;        ///< the gateway's address in the service network
+    std::function<bool()> ended;  ///< whether the exception is over: a call is refused then
   };
+  static constexpr std::string_view kEnded = "the exception for PPTP has ended";
   Call(Fd socket, const Settings& settings, const PppLogin::Ports& ports, Session session, Time now);
   ~Call() override;
 
@@ -40,6 +43,8 @@ class Call : private Control::Owner, private GreLink::Owner, private ppp::Sink {
   /// What a backend says of who is on his way in.
   void judged(const radius::Verdict& verdict, Time now);
 
+  /// No call was placed yet.
+  [[nodiscard]] bool waits() const { return !ppp_ && !over_; }
   [[nodiscard]] bool finished() const { return finished_; }
   [[nodiscard]] bool is_up() const { return login_.up() && !login_.over(); }
   [[nodiscard]] const Session& session() const { return login_.session(); }

@@ -94,7 +94,7 @@ std::uint16_t PptpDoor::free_number() {
 void PptpDoor::accept_one(Fd socket, const Endpoint& local, const Endpoint& remote, Time now) {
   const std::uint32_t number = service_of(local.address);
   const auto service = services_.find(number);
-  if (service == services_.end() || calls_.size() >= limits_.connections || clock_() >= service->second.valid_until) return;
+  if (service == services_.end() || calls_.size() >= limits_.connections) return;
   const Service& at = service->second;
   if (!half_open_.admit(at.tenant, remote.address, clock_())) return;
   Session session;
@@ -107,7 +107,8 @@ void PptpDoor::accept_one(Fd socket, const Endpoint& local, const Endpoint& remo
   const std::uint16_t call = free_number();
   if (!watch(events_.get(), socket.get(), call)) return;
   half_open_.begun(call, at.tenant, remote.address);
-  const Call::Settings settings{at.gateway, call, gre_.get(), local.address};
+  // Who comes too late is told so when he places his call: the connection alone is no attempt, and has no record.
+  const Call::Settings settings{at.gateway, call, gre_.get(), local.address, [this, number] { return ended(number); }};
   calls_[call] = {std::make_unique<Call>(std::move(socket), settings, ports_, std::move(session), now), number, remote.address};
 }
 
@@ -175,13 +176,18 @@ bool PptpDoor::turn(Time now) {
   return worked;
 }
 
+bool PptpDoor::ended(std::uint32_t service) const {
+  const auto found = services_.find(service);
+  return found == services_.end() || clock_() >= found->second.valid_until;
+}
+
 void PptpDoor::end_expired(Time now) {
   for (auto& [number, entry] : calls_) {
     const auto service = services_.find(entry.service);
     if (service == services_.end()) {
       entry.call->end(Cause::kConfig, "the gateway serves no PPTP any more", now);
-    } else if (clock_() >= service->second.valid_until) {
-      entry.call->end(Cause::kConfig, "the exception for PPTP has ended", now);
+    } else if (ended(entry.service) && !entry.call->waits()) {
+      entry.call->end(Cause::kConfig, Call::kEnded, now);
     }
   }
 }

@@ -57,6 +57,8 @@ class PptpDoor : public Door {
   void accept_one(Fd socket, const Endpoint& local, const Endpoint& remote, Time now);
   bool take_gre(Time now);
   void settle(std::uint16_t number, Time now);
+  /// Nobody comes in by it any more.
+  [[nodiscard]] bool ended(std::uint32_t service) const;
   void end_expired(Time now);
   [[nodiscard]] std::uint16_t free_number();
 

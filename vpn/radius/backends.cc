@@ -235,7 +235,7 @@ void Backends::admit(const Session& session, const Conversation& conversation, A
   live.interim_seconds = answer.grant.interim_seconds != 0 ? std::max(60U, answer.grant.interim_seconds) : plan.interim_seconds;
   live_.insert_or_assign(session.id, std::move(live));
   ports_.directory.grant(session.id, {conversation.backend, plan.group_of(answer.grant.values).id, std::move(answer.grant.addresses),
-                                      answer.grant.session_seconds, std::move(method)});
+                                      answer.grant.session_seconds, std::move(method), answer.grant.mac});
 }
 
 // Without waiting -----------------------------------------------------------------------------------------------------------------------

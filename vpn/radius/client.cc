@@ -17,9 +17,17 @@ bool same_servers(const RadiusPlan& a, const RadiusPlan& b) {
                     });
 }
 
+/// "00-10-A4-23-19-C0", or with colons; zero: it is something else.
+Mac mac_of(std::string text) {
+  std::ranges::replace(text, '-', ':');
+  const auto mac = parse_mac(text);
+  return mac && !mac->is_multicast() ? *mac : Mac{};
+}
+
 Grant grant_of(const Message& message, bool group_by_class) {
   Grant out;
   out.user = message.text(Type::kUserName);
+  out.mac = mac_of(message.text(Type::kCallingStationId));
   out.session_seconds = message.number(Type::kSessionTimeout).value_or(0);
   out.interim_seconds = message.number(Type::kAcctInterimInterval).value_or(0);
   for (const Type type : {Type::kFramedIpAddress, Type::kFramedIpv6Address}) {

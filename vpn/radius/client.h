@@ -30,6 +30,7 @@ struct Grant {
   std::uint32_t interim_seconds = 0;
   std::vector<Address> addresses;
   std::vector<std::vector<std::uint8_t>> classes;  ///< to be echoed in accounting
+  Mac mac{};  ///< of the device, where Calling-Station-Id is one (RFC 3580, 3.20); zero: it does not say
 };
 
 /// How an access request ended.

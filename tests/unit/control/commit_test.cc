@@ -98,10 +98,11 @@ class Life {
     EXPECT_TRUE(store.load_ids(ids).has_value());
     committer.start();
   }
-  CommitAnswer commit(std::string_view text, std::uint32_t confirm_seconds = 0, std::uint32_t base = 0) {
+  CommitAnswer commit(std::string_view text, std::uint32_t confirm_seconds = 0, std::uint32_t base = 0, bool was_in_force = false) {
     CommitAnswer out;
     out.error = "no answer";
-    committer.commit({.text = std::string(text), .comment = "c", .author = "a", .confirm_seconds = confirm_seconds, .base_revision = base},
+    committer.commit({.text = std::string(text), .comment = "c", .author = "a", .confirm_seconds = confirm_seconds, .base_revision = base,
+                      .was_in_force = was_in_force},
                      [&](CommitAnswer answer) { out = std::move(answer); });
     sink.settle();
     return out;
@@ -298,6 +299,28 @@ TEST_F(Commit, LeavesEverythingAsItWasWhenTheDocumentIsWrong) {
   EXPECT_TRUE(has_errors(answer.findings));
   EXPECT_EQ(in_force_->generation, 1U);
   EXPECT_EQ(life.store.list(10).value().size(), 1U);
+}
+
+TEST_F(CommitTime, AnExceptionThatIsOverIsRefusedAnewAndHoldsUpNoOtherChangeNorAWayBack) {
+  const auto legacy = [](const std::string& day) {
+    return with(std::string(kRemote), "        profile: windows-default\n",
+                "        profile: legacy\n        legacy: { owner: yard, valid_until: \"" + day + "\" }\n");
+  };
+  Life& life = live();
+  set_clock("2026-12-31 23:59");
+  EXPECT_FALSE(life.commit(legacy("2026-12-30")).ok);
+  ASSERT_TRUE(life.commit(legacy("2026-12-31")).ok);
+  set_clock("2027-01-01 00:00");
+  const CommitAnswer other = life.commit(with(legacy("2026-12-31"), "name: ken", "name: kenji"));
+  EXPECT_TRUE(other.ok) << other.error;
+  EXPECT_THAT(to_line("f", other.findings.front()), HasSubstr("has ended"));
+  ASSERT_TRUE(life.commit(kRemote).ok);
+  const CommitAnswer anew = life.commit(legacy("2026-12-31"));
+  EXPECT_FALSE(anew.ok);
+  EXPECT_THAT(to_line("f", anew.findings.front()), HasSubstr("this day is over"));
+  EXPECT_TRUE(life.commit(legacy("2026-12-31"), 0, 0, true).ok) << "a backup's";
+  ASSERT_TRUE(life.commit(kRemote).ok);
+  EXPECT_TRUE(life.rollback(1).ok) << "going back always does";
 }
 
 TEST_F(Commit, KeepsTheFormerRevisionWhenTheDataPlaneRejects) {

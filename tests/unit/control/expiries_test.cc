@@ -71,6 +71,10 @@ TEST(Expiries, AreFoundInGatewaysCollectorsMessagesRulesAndDevices) {
   gateway.add_crls(revocation_list(kEnd + 3));
   gateway.mutable_sstp()->add_certificates(certificate(kEnd + 4));
   gateway.mutable_pptp()->set_valid_until("2027-01-15 17:00");
+  gateway.set_profile(model::Gateway::LEGACY);
+  gateway.mutable_legacy()->set_valid_until("2027-01-15");
+  auto& strong = *tenant.add_gateways();
+  strong.mutable_legacy()->set_valid_until("2027-01-15");  // of another profile: nothing ends
   gateway.add_keys("-----BEGIN PRIVATE KEY-----\n");
   tenant.add_notifications()->set_ca(certificate(kEnd + 5));
   auto& collector = *tenant.add_log_exports();
@@ -101,6 +105,7 @@ TEST(Expiries, AreFoundInGatewaysCollectorsMessagesRulesAndDevices) {
             "acm00000001|1|gw crls|3\n"
             "acm00000001|0|gw sstp certificates|4\n"
             "acm00000001|4|gw|0\n"
+            "acm00000001|5|gw|25200\n"  // the day ends seven hours later
             "acm00000001|0| ca|5\n"
             "acm00000001|0|siem certificate|6\n"
             "acm00000001|2|p/r|0\n"

@@ -11,6 +11,7 @@
 #include "control/compile/user_compiler.h"
 #include "control/compile/vpn_config.h"
 #include "control/config/diff.h"
+#include "control/config/timetable.h"
 #include "filters/policy/linear_matcher.h"
 #include "tests/unit/control/documents.h"
 
@@ -382,9 +383,40 @@ TEST_F(RemoteUsers, AreMaskedInADocumentButForTheirNames) {
   EXPECT_FALSE(mask_secrets(plain));
 }
 
+TEST_F(RemoteUsers, AGatewaysCodeIsItsOwnAndComesWithItsRecords) {
+  const auto document = [](const std::string& code) { return with(remote(), "      - name: vpn\n", "      - name: vpn\n        code: " + code + "\n"); };
+  for (const char* bad : {"tokyo", "TKY00000001", "tky000000012"}) {
+    EXPECT_NE(findings_of(document(bad)).find("error: tenants[0].gateways[0].code: "), std::string::npos) << bad;
+  }
+  load(document("tky00000001"));
+  EXPECT_EQ(make_vpn_config(decoded_.model, ids_, 7).tenants(0).gateways(0).code(), "tky00000001");
+  model::Gateway second = decoded_.model.tenants(0).gateways(0);
+  second.set_name("vpn2");
+  *decoded_.model.mutable_tenants(0)->add_gateways() = second;
+  EXPECT_NE(findings_of(encode_document(decoded_.model)).find("error: tenants[0].gateways[1].code: "), std::string::npos);
+}
+
+TEST_F(RemoteUsers, TheProfileLegacyHasAnOwnerAndALastDayAndNoOtherHas) {
+  const auto document = [](const std::string& words) { return with(remote(), "        profile: windows-default\n", words); };
+  const auto refused = [&](const std::string& words, const std::string& place) {
+    return findings_of(document(words)).find("error: tenants[0].gateways[0].legacy" + place + ": ") != std::string::npos;
+  };
+  EXPECT_EQ(findings_of(document("        profile: legacy\n        legacy: { owner: yard, valid_until: \"2030-12-31\" }\n")), "");
+  EXPECT_TRUE(refused("        profile: legacy\n", ""));
+  EXPECT_TRUE(refused("        profile: legacy\n        legacy: { valid_until: \"2030-12-31\" }\n", ".owner") ||
+              refused("        profile: legacy\n        legacy: { valid_until: \"2030-12-31\" }\n", ""));
+  EXPECT_TRUE(refused("        profile: legacy\n        legacy: { owner: \"\", valid_until: \"2030-12-31\" }\n", ".owner"));
+  for (const char* day : {"2030-12-31 22:00", "2030-02-29", "31.12.2030", ""}) {
+    EXPECT_TRUE(refused("        profile: legacy\n        legacy: { owner: yard, valid_until: \"" + std::string(day) + "\" }\n", ".valid_until")) << day;
+  }
+  EXPECT_TRUE(refused("        profile: windows-default\n        legacy: { owner: yard, valid_until: \"2030-12-31\" }\n", ""));
+  EXPECT_EQ(make_vpn_config(decoded_.model, ids_, 7).tenants(0).gateways(0).legacy_until(), 0) << "of windows-default";
+}
+
 TEST_F(RemoteUsers, PptpNeedsTheProfileLegacyAnOwnerAndAnEnd) {
   const auto document = [](const std::string& pptp, const char* profile = "legacy") {
-    return with(remote(), "        profile: windows-default\n", std::string("        profile: ") + profile + "\n        pptp: { " + pptp + " }\n");
+    const std::string exception = profile == std::string("legacy") ? "\n        legacy: { owner: yard, valid_until: \"2031-01-01\" }" : "";
+    return with(remote(), "        profile: windows-default\n", "        profile: " + (profile + exception) + "\n        pptp: { " + pptp + " }\n");
   };
   const std::string good = "owner: scales, valid_until: \"2030-12-31 22:00\"";
   EXPECT_EQ(findings_of(document(good)), "");
@@ -404,6 +436,10 @@ TEST_F(RemoteUsers, PptpNeedsTheProfileLegacyAnOwnerAndAnEnd) {
   const auto& pptp = config.tenants(0).gateways(0).pptp();
   EXPECT_EQ(pptp.owner(), "scales");
   EXPECT_EQ(pptp.valid_until(), 1924952400);
+  EXPECT_EQ(config.tenants(0).gateways(0).legacy_until(), parse_civil("2031-01-02 00:00"));
+  load(document("owner: scales, valid_until: \"2031-06-30 22:00\""));
+  EXPECT_EQ(make_vpn_config(decoded_.model, ids_, 7).tenants(0).gateways(0).pptp().valid_until(), parse_civil("2031-01-02 00:00"))
+      << "it ends with the profile it stands on";
   ASSERT_EQ(pptp.services_size(), 1);
   EXPECT_EQ(pptp.services(0).address().size(), 4U);
   ipc::VpnConfig narrow = config;

@@ -64,11 +64,14 @@ LogRecord flow(CommPhase phase, CommAction action, std::uint32_t port = kRemote,
 
 TEST(AccessRecord, IsMadeBesideTheCommRecordOfARemoteUsersFlow) {
   Fixture f;
-  f.users.learn(session(VpnEvent::kUp));
+  LogEntry in = session(VpnEvent::kUp);
+  in.gw = "tky00000001";
+  f.users.learn(in);
   f.offer(flow(CommPhase::kStart, CommAction::kAllow));
   f.offer(flow(CommPhase::kEnd, CommAction::kAllow));
   const auto access = f.access();
   ASSERT_EQ(access.size(), 2U);
+  EXPECT_EQ(all_of(f.store, kAcmeAcl)[0].gw, "tky00000001");
   EXPECT_EQ(access[0].phase, AclPhase::kStart);
   EXPECT_EQ(access[1].phase, AclPhase::kEnd);
   EXPECT_EQ(access[0].action, AclAction::kPermit);

@@ -11,6 +11,7 @@
 #include "mgmt/cli/control_client.h"
 #include "mgmt/cli/render.h"
 #include "mgmt/log/format.h"
+#include "mgmt/log/time_text.h"
 #include "tests/unit/mgmt/fakes.h"
 
 namespace sekisho::mgmt {
@@ -270,6 +271,58 @@ TEST(Sekishoctl, LogFollowCopiesTheStreamOfATenantGivenByName) {
 
   EXPECT_EQ(ran.status, 0) << ran.err;
   EXPECT_EQ(ran.out, render_log_line(line, Colour::kNo) + "\n");
+}
+
+TEST(Sekishoctl, WhoStillNeedsTheProfileLegacyIsReportedFromRecords) {
+  const TempDir dir;
+  const auto up = [](const char* user, std::uint64_t at, const char* message) {
+    LogEntry entry = make_entry(LogKind::kVpn);
+    entry.ts = Timestamp{at}, entry.svc = "acm00000001", entry.node = "u0";
+    auto& body = std::get<VpnFields>(entry.body);
+    body.event = VpnEvent::kUp, body.vpn_sid = HexId{1}, body.proto = VpnProtocol::kIkev2, body.user = user, body.gw_name = "tokyo";
+    body.peer_ip = *parse_address("203.0.113.9"), body.ike_suite = "3DES/SHA1-96", body.esp_suite = "3DES/SHA1-96", body.msg = message;
+    return entry;
+  };
+  constexpr const char* kNeeds = "weak algorithms in use: 3DES_CBC; let in by the profile legacy alone: 3DES_CBC";
+  LogEntry machine = make_entry(LogKind::kSec);
+  machine.ts = Timestamp{kNoon}, machine.svc = "acm00000001", machine.node = "u0";
+  auto& event = std::get<SecFields>(machine.body);
+  event.event = "VPN_LEGACY_USED", event.cat = SecCategory::kVpn, event.action = SecAction::kDetected, event.count = 3;
+  event.first_ts = event.last_ts = Timestamp{kNoon}, event.src_ip = *parse_address("203.0.113.10");
+  event.msg = "Somebody came in by what the profile legacy alone allows: MODP_1024 at tokyo";
+  LogEntry known = machine;  // whose record of the vpn log says it all
+  std::get<SecFields>(known.body).user = "alice";
+  FakeControld controld(
+      dir.path(),
+      [&](const ipc::ToControl& question, const std::string&, Fd& attach) {
+        const auto& search = question.log().search();
+        const bool of_users = search.types(0) == "vpn";
+        EXPECT_EQ(search.conditions(0).field(), "event");
+        EXPECT_EQ(search.conditions(0).values(0), of_users ? "up" : "VPN_LEGACY_USED");
+        ipc::LogPage page;
+        page.set_ok(true);
+        const auto add = [&page](const LogEntry& entry) { append_json(*page.add_records(), entry, Audience::kTenant); };
+        if (of_users) {
+          add(up("alice", kNoon + 5 * kSecond, kNeeds)), add(up("alice", kNoon, kNeeds));
+          add(up("bob", kNoon, "weak algorithms in use: HMAC_SHA1_96"));  // windows-default's
+        } else {
+          add(machine), add(known);
+        }
+        const std::string bytes = page.SerializeAsString();
+        attach = must(make_sealed_blob("p", {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}));
+        ipc::FromControl answer;
+        answer.mutable_log()->mutable_page()->set_ok(true);
+        return answer;
+      },
+      2);
+
+  const Ran ran = run(dir.path(), {"vpn", "legacy", "--tenant", "acm00000001"});
+
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  const std::string last = to_text(Timestamp{kNoon + 5 * kSecond}), noon = to_text(Timestamp{kNoon});
+  EXPECT_EQ(std::count(ran.out.begin(), ran.out.end(), '\n'), 3) << ran.out;
+  EXPECT_NE(ran.out.find("alice  3DES_CBC   tokyo    " + last + "      2  203.0.113.9   3DES/SHA1-96 3DES/SHA1-96"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.out.find("MODP_1024  tokyo    " + noon + "      3  203.0.113.10"), std::string::npos) << ran.out;
 }
 
 TEST(Sekishoctl, UnreachableControldIsExitStatusThreeAndCheckNamesTheWayWithout) {

@@ -264,6 +264,8 @@ TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
     device.set_revocation("good");
     device.set_policy("standard");
     device.set_cause("user_mismatch");
+    device.set_seen_mac(std::string("\x00\x10\xa4\x23\x19\xc0", 6));
+    out.set_gateway_code("tky00000001");
     return out;
   };
   const TempDir dir;
@@ -276,14 +278,15 @@ TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
   std::string text;
   append_json(text, stored[0], Audience::kTenant);
   EXPECT_NE(text.find(R"("sev":4,"result":"fail","method":"cert","assured":"proven","vpn_sid":"00000000000000a7","proto":"ikev2","peer_ip":"203.0.113.9",)"
-                      R"("user":"alice","device_id":"dev-0007f3","cert_serial":"a1b2")"), std::string::npos) << text;
+                      R"("user":"alice","device_id":"dev-0007f3","seen_mac":"00:10:a4:23:19:c0","cert_serial":"a1b2")"), std::string::npos) << text;
+  EXPECT_NE(text.find(R"("svc":"acm00000001","gw":"tky00000001","node")"), std::string::npos) << text;
   EXPECT_NE(text.find(R"("revocation":"good","policy":"standard","cause":"user_mismatch")"), std::string::npos) << text;
   const std::vector<std::pair<const char*, void (*)(ipc::DeviceRecord&)>> breakages{
       {"field result", [](auto& d) { d.clear_result(); }},       {"field method", [](auto& d) { d.set_method("smell"); }},
       {"field assured", [](auto& d) { d.clear_assured(); }},     {"field vpn_sid", [](auto& d) { d.clear_vpn_sid(); }},
       {"field cause", [](auto& d) { d.clear_cause(); }},         {"field peer_address", [](auto& d) { d.set_peer_address("12345"); }},
       {"field policy", [](auto& d) { d.clear_policy(); }},       {"field revocation", [](auto& d) { d.set_revocation("perhaps"); }},
-      {"field user", [](auto& d) { d.set_user(std::string(5000, 'x')); }},
+      {"field user", [](auto& d) { d.set_user(std::string(5000, 'x')); }}, {"field seen_mac", [](auto& d) { d.set_seen_mac("12345"); }},
   };
   std::uint64_t number = 1;
   for (const auto& [field, breakage] : breakages) {
@@ -291,6 +294,11 @@ TEST(EventServer, ADevicesRecordIsStoredInItsOwnStreamOrRefusedByItsField) {
     breakage(*broken.mutable_device());
     log.send(daemon, broken);
     EXPECT_EQ(entry_of(broken).refusal, field);
+  }
+  for (const char* code : {"tokyo", "TKY00000001", "tky000000012"}) {
+    ipc::ToEventLog broken = record(1);
+    broken.set_gateway_code(code);
+    EXPECT_EQ(entry_of(broken).refusal, "field gateway_code") << code;
   }
   EXPECT_EQ(log.stored({kAcmeVpn.service_code, LogKind::kDevauth}).size(), 1U);
 }
@@ -323,7 +331,7 @@ TEST(EventServer, ADaemonsSecurityEventIsStoredInTheWordsOfItsCodeOrRefusedByIts
       {"field count", [](auto& e) { e.clear_count(); }},
       {"field first_ns", [](auto& e) { e.clear_first_ns(); }},
       {"field first_ns", [](auto& e) { e.set_last_ns(kNoon - 1); }},
-      {"field subject", [](auto& e) { e.set_subject(std::string(129, 'x')); }},
+      {"field subject", [](auto& e) { e.set_subject(std::string(321, 'x')); }},
       {"field user", [](auto& e) { e.set_user(std::string(4097, 'x')); }},
       {"field source_address", [](auto& e) { e.set_source_address("12345"); }},
   };
@@ -344,7 +352,7 @@ TEST(EventServer, ADaemonReportsItsOwnCodesAndNoOthers) {
     return out;
   };
   constexpr std::array kOfKeying{"AUTH_BACKEND_FORGED", "AUTH_LOCK_USER", "AUTH_LOCK_SRC", "AUTH_SPRAY", "AUTH_CERT_REVOKED",
-                                 "AUTH_CRL_STALE", "VPN_CRYPTO_REFUSED", "VPN_SSTP_BINDING", "CAP_POOL"};
+                                 "AUTH_CRL_STALE", "VPN_CRYPTO_REFUSED", "VPN_LEGACY_USED", "VPN_SSTP_BINDING", "CAP_POOL"};
   constexpr std::array kOfControl{"AUTH_ADMIN_LOCK", "AUTH_ADMIN_SRC_DENY", "CFG_ROLLBACK", "CAP_CERT_EXPIRY", "INT_CLOCK"};
   for (const char* code : kOfKeying) {
     EXPECT_EQ(entry_of(of(code), EventSender::kKeying).refusal, "") << code;

@@ -117,6 +117,45 @@ TEST_F(DirectoryTest, NamesAreComparedWithoutCaseAndTenantsNeverMeet) {
   EXPECT_EQ(hash("carol", kGlobex), 16U);
 }
 
+TEST_F(DirectoryTest, AnExceptionForLegacyAlgorithmsEndsWithItsDayForThoseWhoNeedIt) {
+  auto& gateway = *acme().mutable_gateways(0);
+  gateway.set_profile("legacy");
+  gateway.set_legacy_until(now_ + 86'400);
+  apply();
+  const auto attempt = [&](const char* way, Protocol protocol, const char* suite) {
+    Session one = session("alice");
+    one.gateway = std::string("tokyo ") + way;
+    one.protocol = protocol;
+    one.ike_suite = suite;
+    const auto said = directory_.authorize(one);
+    directory_.ended(one.id);
+    return said;
+  };
+  const auto weak = [&] {
+    std::string out;
+    for (const auto& said : {attempt("psk", Protocol::kIkeV2, "AES_GCM_16_256"), attempt("mschapv2", Protocol::kPptp, ""),
+                             attempt("eap-mschapv2", Protocol::kIkeV2, "3DES_CBC/HMAC_SHA1_96")}) {
+      out.append(name_of(said.cause)).append(" ").append(said.text).append("\n");
+    }
+    return out;
+  };
+  const std::string let_in = "none \nnone \nnone \n", over = "crypto the gateway's exception for legacy algorithms has ended\n";
+  EXPECT_EQ(weak(), let_in) << "the day before";
+  now_ += 86'399;
+  EXPECT_EQ(weak(), let_in) << "its last second";
+  directory_.adopt(1000, kAcme, "tokyo", "bob", 2, std::vector{address("10.99.0.10")}, {});
+  directory_.judge_live();
+  EXPECT_EQ(endings(), Endings{});
+  ++now_;
+  EXPECT_EQ(weak(), over + over + over);
+  EXPECT_EQ(attempt("eap-mschapv2", Protocol::kIkeV2, "AES_CBC_256/HMAC_SHA1_96/MODP_1024").cause, Cause::kNone) << "windows-default's";
+  directory_.judge_live();
+  EXPECT_EQ(endings(), (Endings{{1000, Cause::kCrypto}})) << "nobody knows by what he came in";
+  gateway.set_legacy_until(now_ + 1);
+  apply();
+  EXPECT_EQ(weak(), let_in) << "it was renewed";
+}
+
 TEST_F(DirectoryTest, ASuspendedUserIsDeniedAndTheNextOneIsNot) {
   alice().set_suspended(true);
   apply();

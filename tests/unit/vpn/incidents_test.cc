@@ -100,6 +100,18 @@ TEST(Incidents, AnAttemptsEndIsTheEventOfItsCauseOrNone) {
   EXPECT_EQ(one->source, Address::from_v4(0xc0000202));
 }
 
+TEST(Incidents, EachUseOfWhatTheProfileLegacyAloneAllowsIsOne) {
+  SessionEvent up = ended(Kind::kUp, Cause::kNone);
+  up.session.ike_suite = "3DES_CBC/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_2048";
+  EXPECT_EQ(code(up), "VPN_LEGACY_USED");
+  EXPECT_EQ(incident_of(up, kNow)->subject, "3DES_CBC at tokyo");
+  up.session.ike_suite = "AES_CBC_256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024";
+  EXPECT_EQ(code(up), "") << "windows-default's";
+  up.session.ike_suite = "3DES_CBC/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_2048";
+  up.kind = Kind::kRekeyed;
+  EXPECT_EQ(code(up), "") << "he was in before";
+}
+
 TEST(LockoutTells, TheFifthWrongPasswordOfAUserAndTheTwentiethNameOfASource) {
   Lockout lockout;
   for (int i = 0; i < 4; ++i) EXPECT_EQ(lockout.failed(1, "alice", Address::from_v4(1), 100 + i).failures, 0U);

@@ -16,13 +16,12 @@ constexpr std::uint32_t kAcme = 1;
 class Recorder : public testing::Test {
  protected:
   Recorder() {
-    ipc::VpnConfig config;
-    config.set_generation(5);
-    auto& tenant = *config.add_tenants();
+    config_.set_generation(5);
+    auto& tenant = *config_.add_tenants();
     tenant.set_id(kAcme);
     tenant.set_service_code("acm00000001");
     auto& gateway = *tenant.add_gateways();
-    gateway.set_name("tokyo"), gateway.set_profile("modern"), gateway.set_tunnel_port(41);
+    gateway.set_name("tokyo"), gateway.set_profile("modern"), gateway.set_tunnel_port(41), gateway.set_code("tky00000001");
     gateway.add_addresses(std::string("\xc0\x00\x02\x01", 4));
     auto& user = *tenant.add_users();
     user.set_id(9), user.set_name("alice@example.test"), user.add_groups("staff");
@@ -31,7 +30,7 @@ class Recorder : public testing::Test {
     auto& range = *tenant.add_pools()->add_ranges();
     tenant.mutable_pools(0)->set_name("pool");
     range.set_first(std::string("\x0a\x63\x00\x0a", 4)), range.set_last(std::string("\x0a\x63\x00\x0b", 4));
-    const std::string bytes = config.SerializeAsString();
+    const std::string bytes = config_.SerializeAsString();
     directory_.set_plan(parse_plan({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}).value());
     begin();
   }
@@ -92,6 +91,7 @@ class Recorder : public testing::Test {
     return {{tunnel.tunnel(), tunnel.tenant(), {tunnel.note().begin(), tunnel.note().end()}}, why, {10, 20, 1, 2}};
   }
 
+  ipc::VpnConfig config_;
   Logd logd_;
   Dataplane dataplane_;
   UserDirectory directory_{[] { return std::int64_t{1'700'449'200}; }};
@@ -218,6 +218,52 @@ TEST_F(Recorder, AnAttemptThatIsASecurityEventIsToldAsOne) {
   EXPECT_EQ(seen["AUTH_LOCK_USER"].count(), 5U);
   EXPECT_EQ(seen["AUTH_LOCK_USER"].user(), "alice@example.test");
   EXPECT_EQ(seen["AUTH_LOCK_USER"].source_address(), std::string("\xc0\x00\x02\x0a", 4));
+}
+
+TEST_F(Recorder, RecordsHaveTheGatewaysCodeAndTheDevicesAddressThatAServerSaid) {
+  Session named = session(1), plain = session(2), elsewhere = session(3);
+  named.device.mac = *parse_mac("00:10:a4:23:19:c0");
+  elsewhere.gateway = "osaka eap-mschapv2";  // of no code
+  for (const Session& one : {named, plain, elsewhere}) tell(Kind::kDenied, one, Cause::kConfig);
+  logd_.accept();
+  const auto pair = [this] {
+    const auto first = logd_.next(), second = logd_.next();
+    return std::pair(first.value_or(ipc::ToEventLog{}), second.value_or(ipc::ToEventLog{}));
+  };
+  const auto [vpn, device] = pair();
+  EXPECT_EQ(vpn.gateway_code(), "tky00000001");
+  EXPECT_EQ(device.gateway_code(), "tky00000001");
+  EXPECT_EQ(device.device().method() + " " + device.device().assured(), "mac asserted");
+  EXPECT_EQ(device.device().seen_mac(), std::string("\x00\x10\xa4\x23\x19\xc0", 6));
+  const auto [vpn_plain, device_plain] = pair();
+  EXPECT_EQ(device_plain.device().method(), "cert");
+  EXPECT_EQ(device_plain.device().seen_mac(), "");
+  const auto [vpn_elsewhere, device_elsewhere] = pair();
+  EXPECT_EQ(vpn_elsewhere.gateway_code() + device_elsewhere.gateway_code(), "");
+}
+
+TEST_F(Recorder, SaysThatAnExceptionIsOverWhereThatMayBeWhyAndWhatCameInByIt) {
+  const auto plan = [this](std::int64_t until) {
+    config_.mutable_tenants(0)->mutable_gateways(0)->set_profile("legacy");
+    config_.mutable_tenants(0)->mutable_gateways(0)->set_legacy_until(until);
+    const std::string bytes = config_.SerializeAsString();
+    directory_.set_plan(parse_plan({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}).value());
+  };
+  Session weak = session(1);
+  weak.ike_suite = "3DES_CBC/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_2048";
+  plan(std::int64_t{1} << 40);
+  tell(Kind::kUp, weak);
+  logd_.accept();
+  EXPECT_EQ(next(ipc::VpnRecord::UP).vpn().message(),
+            "weak algorithms in use: 3DES_CBC,HMAC_SHA1_96,PRF_HMAC_SHA1; let in by the profile legacy alone: 3DES_CBC");
+  tell(Kind::kDenied, weak, Cause::kCrypto, "negotiation: no common algorithms for IKE");
+  EXPECT_EQ(next(ipc::VpnRecord::DENIED).vpn().message(), "negotiation: no common algorithms for IKE") << "it stands";
+  plan(1);
+  tell(Kind::kDenied, weak, Cause::kCrypto, "negotiation: no common algorithms for IKE");
+  EXPECT_EQ(next(ipc::VpnRecord::DENIED).vpn().message(),
+            "the gateway's exception for legacy algorithms has ended; negotiation: no common algorithms for IKE");
+  tell(Kind::kAuthFail, weak, Cause::kAuth, "authentication: wrong password or unknown user");
+  EXPECT_EQ(next(ipc::VpnRecord::AUTH_FAIL).vpn().message(), "authentication: wrong password or unknown user");
 }
 
 TEST_F(Recorder, SessionsAreListedAndFoundAlsoThoseThatWereLeft) {

@@ -269,6 +269,22 @@ TEST_F(RadiusClient, GrantSaysWhatTheServerSaid) {
   ASSERT_EQ(grant.classes.size(), 1U);
   EXPECT_EQ(grant.classes[0], bytes("class"));
   EXPECT_FALSE(last_answer_.key.has_value());
+  EXPECT_TRUE(grant.mac.is_zero());
+}
+
+TEST_F(RadiusClient, GrantHasTheDevicesAddressWhereTheServerSaysOne) {
+  const auto mac_of = [this](std::string_view said) {
+    ask();
+    sent();
+    answer(last_, Code::kAccessAccept, [said](Writer& writer) { writer.add(Type::kCallingStationId, said); });
+    answers();
+    return to_string(last_answer_.grant.mac);
+  };
+  EXPECT_EQ(mac_of("00-10-A4-23-19-C0"), "00:10:a4:23:19:c0");
+  EXPECT_EQ(mac_of("00:10:a4:23:19:c0"), "00:10:a4:23:19:c0");
+  for (const char* other : {"192.0.2.10", "00-10-A4-23-19-C0:corp", "0010.a423.19c0", "01-10-A4-23-19-C0", "+81-3-1234-5678"}) {
+    EXPECT_EQ(mac_of(other), "00:00:00:00:00:00") << other;
+  }
 }
 
 }  // namespace

@@ -110,6 +110,15 @@ TEST_F(Grants, TheRealmChoosesThenTheDirectoryThenWhoeverHasNoRealms) {
   EXPECT_EQ(judge("own"), "any");
 }
 
+TEST_F(Grants, TheDevicesAddressThatAServerSaysIsTheAttemptsAndProvesNothing) {
+  const Session hana = session("hana");
+  directory_.grant(hana.id, {"any", kSales, {}, 60, "eap-tls", *parse_mac("00:10:a4:23:19:c0")});
+  const auto said = directory_.authorize(hana);
+  EXPECT_EQ(to_string(said.device.mac), "00:10:a4:23:19:c0");
+  EXPECT_EQ(said.device.result, DeviceVerdict::Result::kSkipped);
+  EXPECT_TRUE(directory_.authorize(granted("taro", kSales)).device.mac.is_zero());
+}
+
 TEST_F(Grants, AGrantAdmitsWhomTheDirectoryDoesNotKnowIntoItsGroups) {
   const Session known = granted("hana", kSales);
   EXPECT_EQ(directory_.authorize(known).cause, Cause::kNone);
