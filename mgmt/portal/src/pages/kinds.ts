@@ -250,7 +250,7 @@ export const NOTIFICATIONS: ItemKind = {
       hint: "notify.events_hint",
       kind: "words",
       wide: true,
-      example: "incident, commit, quarantine",
+      example: "incident, commit, device_request",
     },
     { key: "details", label: "notify.details", hint: "notify.details_hint", kind: "flag" },
   ],
