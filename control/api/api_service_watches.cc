@@ -47,7 +47,7 @@ void ApiService::look_at_log() {
     if (!there) return;
     for (const Happening& one : record_watch_.calm(steady_seconds())) notifier_.tell(one);
     if (!searches_.empty()) return;  // those of before are not answered yet
-    for (ipc::SearchLog& one : record_watch_.look(status, tenants)) searches_.push_back(std::move(one));
+    for (ipc::SearchLog& one : record_watch_.look(status, tenants, environment_.now())) searches_.push_back(std::move(one));
     look_at_records();
   });
 }

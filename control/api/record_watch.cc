@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace sekisho::control {
 namespace {
@@ -19,11 +20,15 @@ struct Watched {
 constexpr std::array<Watched, 2> kWatched{{{"sec", "event", ipc::LogCondition::PREFIX, "DOS_"},
                                            {"devauth", "result", ipc::LogCondition::EQUAL, "pending"}}};
 
-ipc::SearchLog question_of(const std::string& tenant, const Watched& watched, std::uint64_t after, std::uint64_t newest) {
+/// Records of these numbers, from Unix second `from` on.
+ipc::SearchLog question_of(const std::string& tenant, const Watched& watched, std::uint64_t after, std::uint64_t newest,
+                           std::int64_t from) {
+  constexpr std::uint64_t kSecondNs = 1'000'000'000;
   constexpr std::uint32_t kRecordsMax = 200, kSecondsMax = 3;
   ipc::SearchLog out;
   out.set_service_code(tenant);
   out.add_types(watched.type);
+  out.set_from_ns(static_cast<std::uint64_t>(from) * kSecondNs);
   auto& what = *out.add_conditions();
   what.set_field(watched.field);
   what.set_test(watched.test);
@@ -51,21 +56,19 @@ std::string device_in(const google::protobuf::Struct& record) {
 
 }  // namespace
 
-std::vector<ipc::SearchLog> RecordWatch::look(const ipc::LogStatus& status, const std::vector<std::string>& tenants) {
+std::vector<ipc::SearchLog> RecordWatch::look(const ipc::LogStatus& status, const std::vector<std::string>& tenants, std::int64_t now) {
   std::vector<ipc::SearchLog> out;
-  std::map<Of, std::uint64_t> now;
   for (const auto& stream : status.streams()) {
     const auto* watched = std::find_if(kWatched.begin(), kWatched.end(), [&](const Watched& one) { return one.type == stream.type(); });
     if (watched == kWatched.end() || std::find(tenants.begin(), tenants.end(), stream.service_code()) == tenants.end()) continue;
     const Of key{stream.service_code(), stream.type()};
-    now[key] = stream.newest_seq();
-    const auto before = newest_.find(key);
-    if (!looked_) continue;
-    const std::uint64_t after = before == newest_.end() ? 0 : before->second;
-    if (stream.newest_seq() > after) out.push_back(question_of(key.first, *watched, after, stream.newest_seq()));
+    const std::uint64_t after = std::exchange(newest_[key], stream.newest_seq());
+    if (looked_ && stream.newest_seq() > after)
+      out.push_back(question_of(key.first, *watched, after, stream.newest_seq(), std::max<std::int64_t>(now - kNewsSeconds, 0)));
   }
   looked_ = true;
-  newest_ = std::move(now);
+  const auto gone = [&tenants](const auto& one) { return std::find(tenants.begin(), tenants.end(), one.first.first) == tenants.end(); };
+  std::erase_if(newest_, gone);
   return out;
 }
 

@@ -22,8 +22,9 @@ class RecordWatch {
   static constexpr std::int64_t kSameDeviceSeconds = 86'400;  ///< a client that tries all day is one request
   static constexpr std::size_t kDevicesMax = 10'000;          ///< that were told; beyond, they are told again
 
-  /// What to ask logd now, of these tenants.
-  std::vector<ipc::SearchLog> look(const ipc::LogStatus& status, const std::vector<std::string>& tenants);
+  static constexpr std::int64_t kNewsSeconds = 600;           ///< what is older is no news, wherever it stands
+  /// What to ask logd now, of these tenants. now: Unix seconds.
+  std::vector<ipc::SearchLog> look(const ipc::LogStatus& status, const std::vector<std::string>& tenants, std::int64_t now);
   /// What the records say that a question found, JSON lines, newest first. steady: seconds that only rise.
   std::vector<Happening> take(const ipc::SearchLog& question, const std::vector<std::string>& records, std::int64_t steady);
   /// Floods that are over.

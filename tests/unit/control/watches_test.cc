@@ -8,6 +8,7 @@ namespace sekisho::control {
 namespace {
 
 constexpr const char* kTenant = "acm00000001";
+constexpr std::int64_t kNow = 1'800'000'000;
 constexpr const char* kOther = "glx00000001";
 
 std::string said(const std::vector<Happening>& all) {
@@ -29,9 +30,9 @@ ipc::LogStatus status(std::uint64_t sec, std::uint64_t devauth) {
 
 TEST(RecordWatch, AsksForWhatCameSinceItLookedLastAndForNothingElse) {
   RecordWatch watch;
-  EXPECT_TRUE(watch.look(status(10, 20), {kTenant}).empty()) << "what was there before is no news";
-  EXPECT_TRUE(watch.look(status(10, 20), {kTenant}).empty()) << "nothing came, of these types";
-  const auto asked = watch.look(status(12, 20), {kTenant});
+  EXPECT_TRUE(watch.look(status(10, 20), {kTenant}, kNow).empty()) << "what was there before is no news";
+  EXPECT_TRUE(watch.look(status(10, 20), {kTenant}, kNow).empty()) << "nothing came, of these types";
+  const auto asked = watch.look(status(12, 20), {kTenant}, kNow);
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].service_code(), kTenant);
   EXPECT_EQ(asked[0].types(0), "sec");
@@ -39,8 +40,11 @@ TEST(RecordWatch, AsksForWhatCameSinceItLookedLastAndForNothingElse) {
   EXPECT_EQ(asked[0].conditions(1).field(), "seq");
   EXPECT_EQ(asked[0].conditions(1).values(0), "11");
   EXPECT_EQ(asked[0].conditions(1).values(1), "12");
-  EXPECT_TRUE(watch.look(status(13, 20), {kOther}).empty()) << "a tenant there is no more";
-  const auto anew = watch.look(status(3, 4), {kTenant});
+  EXPECT_EQ(asked[0].from_ns(), static_cast<std::uint64_t>(kNow - RecordWatch::kNewsSeconds) * 1'000'000'000);
+  EXPECT_TRUE(watch.look({}, {kTenant}, kNow).empty()) << "logd has not looked yet";
+  EXPECT_TRUE(watch.look(status(12, 20), {kTenant}, kNow).empty()) << "and what it has then is not new";
+  EXPECT_TRUE(watch.look(status(13, 20), {kOther}, kNow).empty()) << "a tenant there is no more";
+  const auto anew = watch.look(status(3, 4), {kTenant}, kNow);
   ASSERT_EQ(anew.size(), 2U) << "streams that began since";
   EXPECT_EQ(anew[1].types(0), "devauth");
   EXPECT_EQ(anew[1].conditions(1).values(0), "1");
@@ -85,8 +89,8 @@ TEST_F(RecordWatchOf, ADeviceThatWaitsIsToldOnceADay) {
 
 TEST(RecordWatch, OnlyDevicesThatWaitAreAskedFor) {
   RecordWatch watch;
-  (void)watch.look(status(1, 1), {kTenant});
-  const auto asked = watch.look(status(1, 2), {kTenant});
+  (void)watch.look(status(1, 1), {kTenant}, kNow);
+  const auto asked = watch.look(status(1, 2), {kTenant}, kNow);
   ASSERT_EQ(asked.size(), 1U);
   EXPECT_EQ(asked[0].conditions(0).field(), "result") << "an approved one's record says ok";
   EXPECT_EQ(asked[0].conditions(0).test(), ipc::LogCondition::EQUAL);
