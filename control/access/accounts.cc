@@ -215,11 +215,14 @@ std::variant<api::Account, Refusal> People::unlock(const std::string& tenant, co
   return shown(*one);
 }
 
-std::vector<std::string> People::managers(const std::string& tenant) const {
-  const std::string wanted(to_text(tenant.empty() ? Role::kPlatform : Role::kOwner));
+std::vector<std::string> People::managers(const std::string& tenant, api::Action action) const {
+  const auto manages = [&](const std::string& name) {
+    const auto role = role_named(name);
+    return role && (tenant.empty() ? *role == Role::kPlatform : grant_of(*role, action) == Grant::kYes);
+  };
   std::vector<std::string> out;
   for (const auto& [id, one] : accounts_) {
-    if (tenant_of(id) == tenant && one.role() == wanted && !one.disabled() && is_mail_address(one.mail()))
+    if (tenant_of(id) == tenant && manages(one.role()) && !one.disabled() && is_mail_address(one.mail()))
       out.push_back(one.mail());
   }
   return out;

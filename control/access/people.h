@@ -121,8 +121,8 @@ class People {
                                                  bool rescue = false, const std::string& by = {});
   std::variant<api::Account, Refusal> unlock(const std::string& tenant, const std::string& id);
 
-  /// Mail addresses of who manages a tenant's accounts.
-  [[nodiscard]] std::vector<std::string> managers(const std::string& tenant) const;
+  /// Mail addresses of whose role lets them do that for their tenant; of the provider's people those who run the unit.
+  [[nodiscard]] std::vector<std::string> managers(const std::string& tenant, api::Action action) const;
   /// Who may stand behind an account: the first of those who gave out its link, the link of who gave that one out, and so
   /// on, within kLinkMakerSeconds each; itself, when nobody did. Two accounts behind which the same one stands may be one person.
   [[nodiscard]] std::string behind(const std::string& id) const;

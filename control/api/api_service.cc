@@ -451,6 +451,7 @@ Result<void> ApiService::forget(const std::string& tenant, bool whole) {
   std::erase_if(world_.digests, [&](const auto& entry) { return entry.first.second == tenant; });
   refusals_.erase(tenant);
   shut_out_watch_.forget(tenant);
+  record_watch_.forget(tenant);
   sampler_.forget(tenant);
   SEKISHO_CHECK_OK(keys_.erase_tenant(tenant));
   return notifier_.erase_tenant(tenant);

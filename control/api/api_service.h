@@ -4,6 +4,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,9 +19,11 @@
 #include "control/access/approvals.h"
 #include "control/api/call.h"
 #include "control/api/happenings.h"
-#include "control/api/store_watch.h"
+#include "control/api/record_watch.h"
 #include "control/api/sampler.h"
 #include "control/api/security_events.h"
+#include "control/api/store_watch.h"
+#include "control/api/vpn_watch.h"
 #include "control/clock_watch.h"
 #include "control/compile/ids.h"
 
@@ -41,6 +44,8 @@ class ApiService {
     Erasures* erasures = nullptr;
     /// What a daemon of remote access remembers of wrong passwords.
     std::function<ipc::VpnMemory(std::uint32_t daemon)> vpn_memory = {};
+    /// Whether it is there.
+    std::function<bool(std::uint32_t daemon)> vpn_answers = {};
   };
   ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
              Environment environment);
@@ -86,7 +91,11 @@ class ApiService {
                         const std::string& detail);
   void look_at_revisions();
   void look_at_log();
+  /// Searches of the log, one after the other.
+  void look_at_records();
   void look_at_shut_out();
+  void look_at_pools();
+  void look_at_gateways();
   void look_at_ends();
   void add_maintenance(std::int64_t after, std::int64_t now, std::vector<Happening>& out);
   /// A security event of controld's own, of this tenant or (empty, or unknown) the provider's.
@@ -127,6 +136,10 @@ class ApiService {
   std::optional<std::int64_t> looked_at_ends_;  ///< up to when they were told
   std::int64_t stored_ends_ = 0;                ///< the same, as the store has it
   ShutOutWatch shut_out_watch_;
+  RecordWatch record_watch_;
+  std::deque<ipc::SearchLog> searches_;  ///< for it; the first is under way
+  PoolWatch pool_watch_;
+  GatewayWatch gateway_watch_;
   SecurityEvents security_{[this](ipc::ToEventLog record) { (void)environment_.audit->add(std::move(record)); }};
   unsigned turns_ = 0;
   std::uint32_t seen_running_ = 0;  ///< the revision in force when it was looked at last

@@ -169,7 +169,7 @@ Notifier::Environment ApiService::notifier_environment() {
   Notifier::Environment out;
   out.now = environment_.now;
   out.model = [this] { return environment_.in_force().model; };
-  out.managers = [this](const std::string& tenant) { return people_.managers(tenant); };
+  out.managers = [this](const std::string& tenant, api::Action action) { return people_.managers(tenant, action); };
   out.audit = [this](const access::StoredDelivery& delivery, const char* result, const std::string& detail) {
     const std::string where =
         (delivery.target().empty() ? "the managers" : delivery.target()) + (delivery.webhook() ? " by webhook" : " by mail");
@@ -229,10 +229,11 @@ void ApiService::look() {
       note_security(now.model->tenants(i).service_code(), "INT_CLOCK", detail);
     }
   }
-  constexpr unsigned kLogTurns = 20, kShutOutTurns = 15, kEndsTurns = 30;
+  constexpr unsigned kLogTurns = 20, kShutOutTurns = 15, kPoolTurns = 15, kEndsTurns = 30;
   if (turns_ % kLogTurns == 1) look_at_log();
   if (turns_ % kShutOutTurns == 2) look_at_shut_out();
   if (turns_ % kEndsTurns == 3) look_at_ends();
+  if (turns_ % kPoolTurns == 4) look_at_pools();
   if (turns_ % kCertificatesTurns == 0)
     security_.look_at_certificates(environment_.in_force(), read_clock_ns(CLOCK_REALTIME) / 1'000'000'000);
   if (turns_++ % kCountersTurns == 0) {
@@ -240,6 +241,7 @@ void ApiService::look() {
     clock_.set_synchronised(state.synchronised);
     clock_.set_error_milliseconds(state.error_milliseconds);
     look_at_counters();
+    look_at_gateways();
   }
   look_at_revisions();
   security_.tell(environment_.in_force(), static_cast<std::uint64_t>(read_clock_ns(CLOCK_MONOTONIC)));

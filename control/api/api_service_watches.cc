@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/ipc/keying_daemon.h"
+#include "base/net/address.h"
 #include "base/time/civil_day.h"
 #include "control/access/rfc3339.h"
 #include "control/api/api_service.h"
@@ -43,6 +44,32 @@ void ApiService::look_at_log() {
     const auto tenants = codes(environment_.in_force());
     for (const Happening& one : store_watch_.look(there ? &status : nullptr, tenants, environment_.now(), steady_seconds()))
       notifier_.tell(one);
+    if (!there) return;
+    for (const Happening& one : record_watch_.calm(steady_seconds())) notifier_.tell(one);
+    if (!searches_.empty()) return;  // those of before are not answered yet
+    for (ipc::SearchLog& one : record_watch_.look(status, tenants, environment_.now())) searches_.push_back(std::move(one));
+    look_at_records();
+  });
+}
+
+void ApiService::look_at_records() {
+  if (searches_.empty()) return;
+  ControlRequest asked;
+  *asked.message.mutable_log()->mutable_search() = searches_.front();
+  environment_.ask(std::move(asked), [this](ControlAnswer answer) {
+    ipc::LogPage page = answer.message.log().page();
+    bool there = answer.message.log().has_page();
+    if (there && page.in_fd()) {
+      const auto blob = take_blob(std::move(answer.fd));
+      there = blob && page.ParseFromString(*blob);
+    }
+    // What was not answered is not asked again: what goes on makes new records.
+    if (there && environment_.in_force().tenant(searches_.front().service_code()) != nullptr) {
+      const std::vector<std::string> records(page.records().begin(), page.records().end());
+      for (const Happening& one : record_watch_.take(searches_.front(), records, steady_seconds())) notifier_.tell(one);
+    }
+    searches_.pop_front();
+    look_at_records();
   });
 }
 
@@ -62,6 +89,44 @@ void ApiService::look_at_shut_out() {
     if (at != shut_out.end()) seen[code] = std::move(at->second);
   }
   for (const Happening& one : shut_out_watch_.look(std::move(seen))) notifier_.tell(one);
+}
+
+void ApiService::look_at_pools() {
+  ControlRequest question;
+  question.message.mutable_show()->set_what(ipc::Show::VPN_SESSIONS);
+  environment_.ask(std::move(question), [this](ControlAnswer answer) {
+    const ipc::ShowResult& result = answer.message.show_result();
+    ipc::Table table = result.table();
+    if (result.in_fd()) {
+      const auto blob = take_blob(std::move(answer.fd));
+      if (!blob || !table.ParseFromString(*blob)) return;
+    }
+    const InForce now = environment_.in_force();
+    const bool known = result.error().empty() && !table.columns().empty() && table.note().empty();
+    if (!known || now.model == nullptr) return;
+    std::map<std::string, std::vector<Address>> held;
+    for (const auto& row : table.rows()) {
+      std::string tenant;
+      std::vector<Address> addresses;
+      for (int i = 0; i < std::min(row.cells_size(), table.columns_size()); ++i) {
+        const std::string& key = table.columns(i).key();
+        if (key == "tenant") tenant = row.cells(i);
+        if (key != "ip4" && key != "ip6") continue;
+        if (const auto address = parse_address(row.cells(i))) addresses.push_back(*address);
+      }
+      auto& all = held[tenant];
+      all.insert(all.end(), addresses.begin(), addresses.end());
+    }
+    for (const Happening& one : pool_watch_.look(*now.model, held)) notifier_.tell(one);
+  });
+}
+
+void ApiService::look_at_gateways() {
+  const InForce now = environment_.in_force();
+  if (!environment_.vpn_answers || now.model == nullptr) return;
+  GatewayWatch::Answering answering{};
+  for (std::uint32_t daemon = 0; daemon < kKeyingDaemons; ++daemon) answering.at(daemon) = environment_.vpn_answers(daemon);
+  for (const Happening& one : gateway_watch_.look(*now.model, answering, steady_seconds())) notifier_.tell(one);
 }
 
 /// Whatever ends some day: told once at each of its steps, also by a daemon that was not there when it came.

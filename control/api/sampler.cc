@@ -121,7 +121,7 @@ std::map<std::string, Sampler::Sums> Sampler::sums_of(const ipc::Counters& count
     const std::uint32_t id = ids_.find(IdKind::kTenant, tenant_key(tenant.service_code()));
     sums[kDrops] = drops[id];
     sums[kSessions] = sessions[id];
-    sums[kVpnSessions] = vpn_sessions_[tenant.name()];
+    sums[kVpnSessions] = vpn_sessions_[tenant.service_code()];
     for (const auto& policy : tenant.policies()) {
       for (const auto& rule : policy.rules()) {
         const auto at = connections.find(

@@ -75,7 +75,7 @@ class Sampler {
   std::function<void(ControlRequest, ControlServer::Reply)> ask_;
   std::function<std::int64_t()> now_;
   std::map<std::string, Lines> tenants_;
-  std::map<std::string, std::uint64_t> vpn_sessions_;  ///< by the tenant's name
+  std::map<std::string, std::uint64_t> vpn_sessions_;  ///< by service code
   ipc::Counters counters_;
   std::int64_t taken_at_ = 0;
   bool stopped_ = true;

@@ -7,6 +7,7 @@
 #include "base/ipc/sealed_blob.h"
 #include "control/api/call.h"
 #include "control/api/document_json.h"
+#include "control/api/reach.h"
 #include "control/api/sampler.h"
 #include "control/config/text.h"
 #include "control/links/answer.h"
@@ -161,6 +162,14 @@ void vpn_profile(const CallPtr& call, ApiWorld& world) {
   });
 }
 
+void reach(const CallPtr& call, ApiWorld& world) {
+  const InForce now = world.in_force();
+  const auto* tenant = now.tenant(call->tenant);
+  const auto found = tenant == nullptr ? std::nullopt : reach_of(*tenant, call->request<api::ReachRequest>().user(), world.now());
+  if (!found) return call->refuse(not_found());
+  call->reply(*found);
+}
+
 Refusal describe(const api::ExplainRequest& request, ipc::DescribedPacket& out) {
   const auto source = parse_address(request.source());
   const auto destination = parse_address(request.destination());
@@ -279,6 +288,7 @@ void add_table_methods(Handlers& out, ApiWorld& world) {
   out["Disconnect"] = [&world](const CallPtr& call) { change_vpn(call, world, ipc::ChangeVpn::DISCONNECT); };
   out["UnlockVpnUser"] = [&world](const CallPtr& call) { change_vpn(call, world, ipc::ChangeVpn::UNLOCK); };
   out["GetVpnProfile"] = [&world](const CallPtr& call) { vpn_profile(call, world); };
+  out["GetReach"] = [&world](const CallPtr& call) { reach(call, world); };
   out["Explain"] = [&world](const CallPtr& call) { explain(call, world); };
 }
 

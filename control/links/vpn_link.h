@@ -31,6 +31,8 @@ class VpnLink {
   void ready(const ControlRequest& request, ControlServer::Reply reply);
   /// Answered exactly once, after three seconds at the latest.
   void ask(const ipc::VpnQuestion& question, Answer answer);
+  /// It is there, and answered what it was asked last.
+  [[nodiscard]] bool answers(std::uint32_t daemon) const { return daemon < daemons_.size() && daemons_[daemon].known; }
   /// What a daemon saved last; empty when it saved nothing, or it cannot be read.
   [[nodiscard]] ipc::VpnMemory memory(std::uint32_t daemon) const;
   /// Takes a tenant out of what daemons saved; returns how much there was.

@@ -98,7 +98,7 @@ void Notifier::make(const Happening& happening, std::uint32_t count) {
   const bool managers = kind->always || (kind->first && targets.empty());
   if (!managers || tenant == nullptr || !model->notify().has_relay()) return;
   access::StoredDelivery mail;
-  for (std::string& address : environment_.managers(happening.tenant)) {
+  for (std::string& address : environment_.managers(happening.tenant, kind->whose)) {
     const auto named = [&](const auto& target) {
       return wants(target, happening.event) && std::find(target.mail().begin(), target.mail().end(), address) != target.mail().end();
     };

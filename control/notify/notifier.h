@@ -35,8 +35,8 @@ class Notifier {
   struct Environment {
     std::function<std::int64_t()> now;  ///< Unix seconds
     std::function<const model::Configuration*()> model;  ///< in force; null: none
-    /// Mail addresses of who manages the tenant's accounts.
-    std::function<std::vector<std::string>(const std::string& tenant)> managers;
+    /// Mail addresses of who manages that part of a tenant.
+    std::function<std::vector<std::string>(const std::string& tenant, api::Action action)> managers;
     /// A message was delivered, given up or not taken: "ok", "fail", and why.
     std::function<void(const access::StoredDelivery& delivery, const char* result, const std::string& detail)> audit;
   };

@@ -5,17 +5,20 @@ import hashlib
 import hmac
 import http.client
 import json
+import shutil
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
 from lab.api import Api, Refused, inside, invite
-from lab.lab import Lab
+from lab.lab import DEMO_CONFIG, Lab
 from lab.system import run, wait_until
 from receivers import PASSWORD as MAIL_PASSWORD
 from receivers import USER as MAIL_USER
 from receivers import MailServer, Webhook, make_certificate
+from variants import with_change
 
 ACME, GLOBEX = "acm00000001", "glx00000001"
 PASSWORD = "correct horse battery 7"
@@ -51,7 +54,8 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lab(files):
-    with Lab() as built:
+    few = "name: acme\n    sessions_max: 20000\n    quotas: { half_open_max: 50 }"  # what a flood is more than
+    with Lab(config=with_change(DEMO_CONFIG, "name: acme\n    sessions_max: 20000", few, files)) as built:
         built.appliance.start_management(files / "portal", options=("--client-ca", files / "ca.crt", "--call-home", f"127.0.0.1:{HOME}", "--call-home-ca",
                                                                     files / "ca.crt"))
         yield built
@@ -526,6 +530,24 @@ def test_a_unit_that_no_longer_processes_traffic_is_told_within_a_minute(lab, ma
     assert time.monotonic() - begin < 60
     lab.appliance.start_daemon("dataplaned")
     arrived(mail, done, count=had[1] + 1)
+
+
+@pytest.mark.skipif(shutil.which("hping3") is None, reason="needs hping3")
+def test_a_flood_is_told_once_and_to_nobody_whom_it_does_not_concern(lab, mail, hook):
+    set_up_messages(lab, mail, hook)
+    flood = subprocess.Popen(lab["outside"].argv("hping3", "-q", "-n", "-S", "-p", "80", "-i", "u2000", "--rand-source", "203.0.113.17"),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _, text = arrived(mail, f"[FWGW] {ACME} dos begin", within=90)[0]
+    finally:
+        flood.kill()
+        flood.wait()
+    assert "Object: DOS_SYN_FLOOD" in text and "イベント: DoS 検知" in text
+    wait_until(lambda: any(one["event"] == "dos" for one in hook.events()), 60, "the call", every=0.2)
+    owner(lab).post(f"/tenants/{ACME}/notifications/test", {"target": "ops"})  # what comes behind it has overtaken nothing
+    arrived(mail, f"[FWGW] {ACME} test", count=len(mail.find(f"[FWGW] {ACME} test", "ops@acme.example")) + 1)
+    assert len(mail.find(f"[FWGW] {ACME} dos begin", "ops@acme.example")) == 1
+    assert not mail.find(f"[FWGW] {GLOBEX} dos begin", "ops@acme.example")
 
 
 # --- calling home, and the clock --------------------------------------------------------------------------------------------------------------------

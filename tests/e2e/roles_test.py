@@ -24,7 +24,7 @@ TABLE = {
     "objects, rules, NAT: view":            ("YYYY-Y" "-T--", "ListRules ListNat Explain"),
     "commit, of one's own parts":           ("YYYY--" "-T--", "CheckConfig CommitConfig ConfirmCommit RollBack"),
     "a second person's leave":              ("YYYY--" "-???", "ListApprovals Approve RefuseApproval TakeApproved"),
-    "users, groups, devices: view":         ("YY-Y-Y" "-T--", "ListVpnUsers ListVpnSessions GetVpnProfile"),
+    "users, groups, devices: view":         ("YY-Y-Y" "-T--", "ListVpnUsers ListVpnSessions GetVpnProfile GetReach"),
     "port bindings: view":                  ("YYY--Y" "YT--", "ListPorts ListBindings"),
     "release quarantine":                   ("YYY---" "YT--", "EndQuarantine"),
     "disconnect a session, unlock a user":  ("YY-Y--" "-T--", "Disconnect UnlockVpnUser"),

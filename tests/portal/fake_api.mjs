@@ -471,7 +471,7 @@ const methods = {
   "GET T/config": (state) => ({
     revision: state.revision,
     document: state.document,
-    editable: [
+    editable: state.role === "read" ? [] : [
       "policies",
       "addresses",
       "address_groups",
@@ -483,6 +483,7 @@ const methods = {
       "user_groups",
       "devices",
       "device_policies",
+      "gateways",
       "pools",
       "notifications",
       "log_exports",
@@ -491,7 +492,7 @@ const methods = {
     waiting_confirmation: state.waiting,
     roll_back_at: state.roll_back_at,
   }),
-  "POST T/config/check": (state, { body }) => ({
+  "POST T/config/check": (state, { body }) => state.refuse_check ? { ok: false, findings: [{ severity: "error", path: "document.addresses[0]", message: "host bits are set" }] } : ({
     ok: true,
     findings: [
       {
@@ -565,6 +566,19 @@ const methods = {
     ]),
   "POST T/vpn/disconnect": () => ({ count: 1 }),
   "POST T/vpn/unlock": () => ({ count: 1 }),
+  "GET T/vpn/reach": (state, { query, fail }) =>
+    query.get("user") === "t.suzuki"
+      ? {
+          user: "t.suzuki",
+          groups: ["営業部"],
+          doors: [{ gateway: "東京GW", group: "営業部", pool: "sales-pool", addresses: ["10.99.4.0/24"], zone: "ra" }],
+          rules: [
+            { policy: "RA", rule: "営業サーバ", number: 1, action: "allow", destination: ["公開Web"], service: ["HTTPS"], schedule: "平日", device: true },
+            { policy: "RA", rule: "保守を除く", number: 4, action: "reject", destination: ["社内網"], destination_not: true, part: true },
+            { policy: "RA", action: "drop", destination_zones: ["lan"] },
+          ],
+        }
+      : fail(404, "not_found", "there is no such thing"),
   "GET T/vpn/profile": () => ({ file_name: "t.suzuki.ps1", text: "Add-VpnConnection" }),
   "POST T/logs/search": (state, { body }) => ({
     records: records(body.types, body.cursor ? Number(body.cursor) : 0),

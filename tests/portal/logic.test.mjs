@@ -35,6 +35,8 @@ async function part(name) {
 const { nt_hash } = await part("api/nt_hash.ts");
 const { parse_query } = await part("pages/log_query.ts");
 const draft = await part("state/draft.ts");
+const csv = await part("state/csv.ts");
+const kinds = await part("pages/kinds.ts");
 const { advanced } = await part("state/live.ts");
 
 test("NT hashes are those of RFC 2759 and of others' vectors", () => {
@@ -162,4 +164,67 @@ test("live points make each series grow to what is looked at, and then move on",
     ],
   );
   assert.equal(twice.now, "b");
+});
+
+const USERS = [
+  { name: "t.suzuki", groups: ["営業部"], nt_hash: "(set)" },
+  { name: "k;s\\ato", groups: ["営業部", "情; シス"], nt_hash: "(set)", memo: 'says "hello",\r\ntwice', suspended: true },
+];
+
+test("a list goes into a file and comes back the same; passwords do not go", () => {
+  const text = csv.to_csv(kinds.USERS, USERS);
+  assert.ok(text.startsWith("\ufeffname,groups,password,static_addresses,suspended,memo\r\n"), text);
+  assert.ok(!text.includes("(set)"));
+  assert.deepEqual(csv.from_csv(kinds.USERS, text, USERS), { added: [], changed: [], same: 2, wrong: [] });
+  const { added } = csv.from_csv(kinds.USERS, text, []);
+  assert.deepEqual(
+    added,
+    USERS.map(({ nt_hash: _, ...rest }) => rest),
+  );
+  const services = [{ name: "ping", protocol: "icmp", icmp: [{ type: 8, code: 0 }, { type: 3 }] }];
+  assert.deepEqual(csv.from_csv(kinds.SERVICES, csv.to_csv(kinds.SERVICES, services), []).added, services);
+});
+
+test("rows change what has their name; fields without a column and passwords left empty stay", () => {
+  const text = "groups,name,password\n情シス,t.suzuki,\n,k;s\\ato,clientPass\n営業部,neu,clientPass\n";
+  const { added, changed, same, wrong } = csv.from_csv(kinds.USERS, text, USERS);
+  assert.deepEqual(wrong, []);
+  assert.equal(same, 0);
+  assert.deepEqual(added, [{ name: "neu", groups: ["営業部"], nt_hash: "44ebba8d5312b8d611474411f56989ae" }]);
+  assert.deepEqual(changed, [
+    { name: "t.suzuki", groups: ["情シス"], nt_hash: "(set)" },
+    { name: "k;s\\ato", nt_hash: "44ebba8d5312b8d611474411f56989ae", memo: USERS[1].memo, suspended: true },
+  ]);
+});
+
+test("no cell is a formula in a spreadsheet, and it comes back as it was", () => {
+  for (const memo of ["=1+1", "+81", "-1", "@x", "'=1", "'quoted'"]) {
+    const items = [{ name: "a", memo }];
+    const text = csv.to_csv(kinds.USERS, items);
+    assert.ok(!/,[=+\-@]/.test(text), text);
+    assert.deepEqual(csv.from_csv(kinds.USERS, text, []).added, items);
+  }
+});
+
+test("what is wrong in a file is said with its line, and nothing of it is taken", () => {
+  const wrong = (text, kind = kinds.USERS) => csv.from_csv(kind, text, []).wrong.map((one) => `${one.line} ${one.what} ${one.word}`);
+  assert.deepEqual(wrong("name,nt_hash\na,b\n"), ["1 column nt_hash"]);
+  assert.deepEqual(wrong("name,memo,name\na,b,c\n"), ["1 twice name"]);
+  assert.deepEqual(wrong("memo\nb\n"), ["1 no_name "]);
+  assert.deepEqual(wrong(""), ["1 no_name "]);
+  assert.deepEqual(wrong('name,memo\na,"x\ny"\n\na,z\n,q\nb,c,d\n'), ["5 twice a", "6 no_name ", "7 cells 3"]);
+  assert.deepEqual(wrong('name\n"a\n'), ["0 quote "]);
+  assert.deepEqual(wrong('name\n"a"b\n'), ["0 quote "]);
+  assert.deepEqual(wrong("name,suspended\na,perhaps\nb,TRUE\n"), ["2 value suspended: perhaps"]);
+  assert.deepEqual(wrong("name,priority\na,ten\nb,10\n", kinds.USER_GROUPS), ["2 value priority: ten"]);
+  assert.deepEqual(wrong("name,state\na,asked\nb,requested\n", kinds.DEVICES), ["2 value state: asked"]);
+  assert.deepEqual(wrong(`name\n${Array.from({ length: 10_001 }, (_, i) => i).join("\n")}\n`), ["0 rows 10000"]);
+  assert.deepEqual(wrong(`name\n${Array.from({ length: 10_000 }, (_, i) => i).join("\n")}\n`), []);
+});
+
+test("files of Japanese spreadsheets are read, and bytes that are no text are not", () => {
+  const shift_jis = Uint8Array.from([0x89, 0x63, 0x8b, 0xc6]).buffer;
+  assert.equal(csv.text_of(shift_jis), "営業");
+  assert.equal(csv.text_of(new TextEncoder().encode("営業").buffer), "営業");
+  assert.equal(csv.text_of(Uint8Array.from([0xff, 0xfe, 0x00]).buffer), null);
 });

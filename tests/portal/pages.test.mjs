@@ -16,6 +16,7 @@ const TENANT_PAGES = [
   "explain",
   "gateways",
   "users",
+  "reach",
   "devices",
   "sessions",
   "logs",
@@ -109,6 +110,8 @@ test("axe finds nothing on dialogs", async (t) => {
     ["accounts", "アカウントを追加"],
     ["exports", "siem を編集"],
     ["gateways", "接続プロファイル"],
+    ["gateways", "東京GW を編集"],
+    ["gateways", "ゲートウェイを追加"],
     ["revisions", "変更点 42"],
     ["sessions", "切断 t.suzuki"],
   ];
@@ -304,6 +307,142 @@ test("a user's password leaves the page as its NT hash; untouched, as it came", 
     ["44ebba8d5312b8d611474411f56989ae", "(set)"],
   );
   assert.ok(!JSON.stringify(state.sent).includes("clientPass"));
+});
+
+test("a gateway's doors, accept methods and name servers go into the draft; what was not touched stays as it came", async (t) => {
+  const { page, wrong, state, url } = await visit(t);
+  const before = structuredClone(state.document.gateways[0]);
+  await page.goto(`${url}/#/gateways`);
+  await settled(page);
+  await page.getByRole("button", { name: "Edit 東京GW" }).click();
+  const form = page.getByRole("dialog");
+  assert.equal(await form.getByLabel("SSTP accepts, first asked first").count(), 0, "no SSTP yet");
+  await form.getByLabel("SSTP (TCP 443)").check();
+  await form.getByLabel("SSTP accepts, first asked first").fill("eap-mschapv2, pap, telepathy");
+  await page.keyboard.press("Enter");
+  await form.getByLabel("PPTP (weak)").check();
+  await form.getByLabel("PPTP (weak)").uncheck();
+  await form.getByLabel("L2TP over IPsec (IKEv1)").check();
+  await form.getByLabel("Pre-shared key").fill("not a short key at all");
+  await form.getByRole("button", { name: "Remove eap-tls", exact: true }).click();
+  await form.getByLabel("Name servers").fill("10.20.0.54");
+  await page.keyboard.press("Enter");
+  await form.getByLabel("Cipher profile").selectOption("modern");
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "gateway-form.png") });
+  await form.getByRole("button", { name: "Put into the draft" }).click();
+  await page.getByText("SSTP", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  const [gateway] = state.sent.find((one) => one.path.endsWith("commit")).body.document.gateways;
+  delete before.crls; // an empty list is none
+  assert.deepEqual(gateway, {
+    ...before,
+    profile: "modern",
+    accept: ["eap-mschapv2"],
+    dns: ["10.20.0.53", "10.20.0.54"],
+    sstp: { accept: ["eap-mschapv2", "pap"] },
+    l2tp: { keys: [{ name: "psk", psk: "not a short key at all" }] },
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test("keys of a gateway that were set stay when another is added, and its pre-shared keys keep their names", async (t) => {
+  const state = world();
+  const pem = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+  Object.assign(state.document.gateways[0], {
+    keys: ["(set)"],
+    l2tp: { keys: [{ name: "office", psk: "(set)", from: ["192.0.2.0/24"] }, { name: "other", psk: "(set)" }] },
+  });
+  const { page, url } = await visit(t, { state });
+  await page.goto(`${url}/#/gateways`);
+  await settled(page);
+  await page.getByRole("button", { name: "Edit 東京GW" }).click();
+  await page.getByLabel("Their keys (PEM)").fill(`(set)\n${pem}`);
+  await page.getByLabel("Pre-shared key").fill("another key");
+  await page.getByRole("button", { name: "Put into the draft" }).click();
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  const [gateway] = state.sent.find((one) => one.path.endsWith("commit")).body.document.gateways;
+  assert.deepEqual(gateway.keys, ["(set)", pem]);
+  assert.deepEqual(gateway.l2tp.keys, [
+    { name: "office", psk: "another key", from: ["192.0.2.0/24"] },
+    { name: "other", psk: "(set)" },
+  ]);
+});
+
+test("who may not change gateways sees them and no way to", async (t) => {
+  const { page, url } = await visit(t, { role: "read" });
+  await page.goto(`${url}/#/gateways`);
+  await page.getByRole("heading", { name: "東京GW" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: /^(Edit|Remove) 東京GW|New gateway/ }).count(), 0);
+});
+
+test("what a user reaches: rules in order, what they hang on, and nobody of that name", async (t) => {
+  const { page, wrong, url } = await visit(t);
+  await page.goto(`${url}/#/reach`);
+  await settled(page);
+  await page.getByLabel("User", { exact: true }).fill("t.suzuki");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByRole("heading", { name: "Where t.suzuki comes in" }).waitFor();
+  const rows = await page.locator("tbody tr").evaluateAll((all) => all.map((row) => row.innerText.replace(/\s+/g, " ").trim()));
+  assert.deepEqual(rows, [
+    "1 営業サーバ RA allow 公開Web HTTPS with a proven device 平日",
+    "4 保守を除く RA reject not 社内網 any for some of the addresses",
+    "– 既定拒否 (default deny) RA drop any lan any –",
+  ]);
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "reach-found.png"), fullPage: true });
+  assert.deepEqual(wrong, []);
+  await page.getByLabel("User", { exact: true }).fill("nobody");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByRole("alert").waitFor();
+  assert.equal(await page.locator("tbody tr").count(), 0);
+});
+
+test("a file of users is looked at first, then goes into the draft", async (t) => {
+  const { page, wrong, state, url } = await visit(t);
+  const choose = (text) =>
+    page.getByLabel("File (UTF-8 or Shift_JIS)").setInputFiles({ name: "users.csv", mimeType: "text/csv", buffer: Buffer.from(text) });
+  await page.goto(`${url}/#/users`);
+  await settled(page);
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "CSV export" }).click()]);
+  assert.match(readFileSync(await file.path(), "utf8"), /^\ufeffname,groups,password,[^]*\r\nt\.suzuki,営業部,,/);
+  await page.getByRole("button", { name: "CSV import" }).click();
+  await choose("name,team\na,b\n");
+  await page.getByText("There is no column “team” here.").waitFor();
+  const put = page.getByRole("button", { name: "Put into the draft" });
+  assert.ok(await put.isDisabled());
+  assert.equal(state.sent.filter((one) => one.path.endsWith("check")).length, 0);
+  await choose("name,groups,password\nm.ito,営業部; 情シス,clientPass\nt.suzuki,情シス,\n");
+  await page.getByText("New: 1, changed: 1, as before: 0").waitFor();
+  await page.getByText("Findings: 1").waitFor();
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "csv-import.png") });
+  assert.equal(state.sent.find((one) => one.path.endsWith("check")).body.document.users.length, 4);
+  assert.equal(await page.getByRole("link", { name: "Review and commit" }).count(), 0, "not in the draft yet");
+  await put.click();
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  const { users } = state.sent.find((one) => one.path.endsWith("commit")).body.document;
+  assert.deepEqual(users[0], { name: "t.suzuki", groups: ["情シス"], nt_hash: "(set)" });
+  assert.deepEqual(users[3], { name: "m.ito", groups: ["営業部", "情シス"], nt_hash: "44ebba8d5312b8d611474411f56989ae" });
+  assert.ok(!JSON.stringify(state.sent).includes("clientPass"));
+  assert.deepEqual(wrong, []);
+});
+
+test("a file whose rows the gateway would refuse does not go into the draft", async (t) => {
+  const state = Object.assign(world(), { refuse_check: true });
+  const { page, url } = await visit(t, { state });
+  await page.goto(`${url}/#/objects`);
+  await settled(page);
+  await page.getByRole("button", { name: "CSV import" }).click();
+  await page.getByLabel("File (UTF-8 or Shift_JIS)").setInputFiles({ name: "a.csv", mimeType: "text/csv", buffer: Buffer.from("name,entries\nx,10.0.0.1/8\n") });
+  await page.getByText("host bits are set").waitFor();
+  assert.ok(await page.getByRole("button", { name: "Put into the draft" }).isDisabled());
 });
 
 test("log conditions reach the server, older pages follow, and a filter is kept", async (t) => {

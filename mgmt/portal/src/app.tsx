@@ -17,6 +17,7 @@ import { Home } from "./pages/home";
 import { Rules } from "./pages/rules";
 import { Nat, Objects } from "./pages/objects";
 import { Bindings } from "./pages/bindings";
+import { Reach } from "./pages/reach";
 import { Devices, Gateways, Users } from "./pages/remote";
 import { Sessions } from "./pages/sessions";
 import { Explain } from "./pages/explain";
@@ -102,6 +103,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
     pages: [
       { path: "gateways", title: "page.gateways", icon: "gateway", view: Gateways, action: "users_view" },
       { path: "users", title: "page.users", icon: "users", view: Users, action: "users_view" },
+      { path: "reach", title: "page.reach", icon: "explain", view: Reach, action: "users_view" },
       { path: "devices", title: "page.devices", icon: "devices", view: Devices, action: "users_view" },
       { path: "sessions", title: "page.sessions", icon: "sessions", view: Sessions, action: "users_view" },
     ],
@@ -134,7 +136,7 @@ const HIDDEN: Page[] = [
 ];
 /** Pages that show or change the tenant's document. */
 const DRAFT_PAGES = new Set(
-  "rules objects nat bindings gateways users devices notifications exports accounts draft explain".split(" "),
+  "rules objects nat bindings gateways users reach devices notifications exports accounts draft explain".split(" "),
 );
 
 export function App() {

@@ -49,7 +49,11 @@ class NotifierTest : public testing::Test {
     notifier_ = std::make_unique<Notifier>(
         *store_, Notifier::Environment{.now = [this] { return now_; },
                                        .model = [this] { return &model_; },
-                                       .managers = [](const std::string&) { return std::vector<std::string>{"owner@acme.example"}; },
+                                       .managers = [](const std::string&, api::Action action) {
+                                         std::vector<std::string> out{"owner@acme.example"};
+                                         if (action == api::USERS_EDIT) out.emplace_back("users@acme.example");
+                                         return out;
+                                       },
                                        .audit = [this](const access::StoredDelivery& one, const char* result, const std::string& detail) {
                                          audited_.push_back(one.event() + ' ' + result + ' ' + detail);
                                        }});
@@ -113,6 +117,25 @@ TEST_F(NotifierTest, WhatIsOnAtFirstGoesToWhoManagesTheTenantUntilItHasATargetOf
   const auto work = take();
   ASSERT_EQ(work.size(), 1U) << "and not of each commit";
   EXPECT_EQ(work[0].mail().recipients(0), "owner@acme.example");
+}
+
+TEST_F(NotifierTest, AWaitingDeviceIsForWhoManagesUsersAndAFloodIsNot) {
+  model_.mutable_tenants(0)->clear_notifications();
+  tell("device_request", "nb-7", "wanted");
+  auto work = take();
+  ASSERT_EQ(work.size(), 1U);
+  EXPECT_EQ(work[0].mail().recipients_size(), 2);
+  EXPECT_EQ(work[0].mail().recipients(1), "users@acme.example");
+  tell("dos", "DOS_SYN_FLOOD", "begin");
+  work = take(32, {result(work[0], true)});
+  ASSERT_EQ(work.size(), 1U);
+  EXPECT_EQ(work[0].mail().recipients_size(), 1);
+  EXPECT_TRUE(take(32, {result(work[0], true)}).empty());
+  tell("device_request", "nb-7", "wanted");
+  tell("dos", "DOS_SYN_FLOOD", "begin");
+  EXPECT_TRUE(take().empty()) << "once in ten minutes";
+  now_ += Notifier::kQuietSeconds;
+  EXPECT_EQ(take().size(), 2U) << "then how often";
 }
 
 TEST_F(NotifierTest, IsKeptThroughARestartUntilItIsDelivered) {

@@ -128,6 +128,37 @@ export interface ExplainReply {
   steps?: ExplainedStep[];
 }
 
+export interface ReachDoor {
+  gateway: string;
+  group: string;
+  pool: string;
+  addresses?: string[];
+  zone: string;
+}
+export interface ReachedRule {
+  policy: string;
+  rule?: string;
+  number?: number;
+  action: string;
+  destination_zones?: string[];
+  destination?: string[];
+  destination_not?: boolean;
+  service?: string[];
+  service_not?: boolean;
+  device?: boolean;
+  device_groups?: string[];
+  schedule?: string;
+  valid_until?: string;
+  part?: boolean;
+}
+export interface Reach {
+  user: string;
+  suspended?: boolean;
+  groups?: string[];
+  doors?: ReachDoor[];
+  rules?: ReachedRule[];
+}
+
 export interface Config {
   revision: number;
   document: Document;

@@ -3,11 +3,17 @@
 import type { Document, ListName, NamedItem } from "../api/types";
 import type { Key } from "../text/text";
 
-export type Field = { key: string; label: Key; hint?: Key; wide?: boolean; example?: string } & (
+/** Where names come from: lists of the document, its zones, ports that are no tunnels. */
+export type Source = ListName[] | "zones" | "outer";
+/** `key` may lead into a part: "sstp.accept". Of a field with `within` nothing is seen unless that part is there. */
+export type Field = { key: string; label: Key; hint?: Key; wide?: boolean; example?: string; within?: string } & (
   | { kind: "text" | "area" | "pems" | "number" | "flag" | "nt_password" } // pems: a list of PEM texts, one below the other
+  | { kind: "psk" } // the first of a list of named pre-shared keys
+  | { kind: "title" }
+  | { kind: "door"; fresh: Record<string, unknown> } // a part of the item, there or not
   | { kind: "choice"; values: string[]; texts: string } // texts: prefix of the messages
-  | { kind: "words"; from?: ListName[] | "zones"; only?: boolean }
-  | { kind: "one"; from: ListName[] | "zones"; optional?: boolean }
+  | { kind: "words"; from?: Source; only?: boolean; values?: string[] } // values: all there are
+  | { kind: "one"; from: Source; optional?: boolean }
   | { kind: "parts"; read: (part: never) => string; write: (text: string) => unknown } // a list of small messages, a word each
 );
 export interface ItemKind {
@@ -18,6 +24,7 @@ export interface ItemKind {
   columns: string[];
   fresh: NamedItem;
   action: string;
+  csv?: boolean; // comes from files and goes into them
 }
 
 const memo: Field = { key: "memo", label: "form.memo", kind: "text", wide: true };
@@ -44,6 +51,7 @@ export const ADDRESSES: ItemKind = {
   columns: ["entries"],
   fresh: { name: "" },
   action: "rules_edit",
+  csv: true,
   fields: [
     named,
     { key: "entries", label: "object.entries", hint: "object.entries_hint", kind: "words", wide: true, example: "10.0.0.0/24" },
@@ -56,6 +64,7 @@ export const ADDRESS_GROUPS: ItemKind = {
   columns: ["members", "exclude"],
   fresh: { name: "" },
   action: "rules_edit",
+  csv: true,
   fields: [
     named,
     { key: "members", label: "object.members", kind: "words", from: ["addresses", "address_groups"], only: true, wide: true },
@@ -69,6 +78,7 @@ export const SERVICES: ItemKind = {
   columns: ["protocol", "destination_ports", "icmp"],
   fresh: { name: "", protocol: "tcp" },
   action: "rules_edit",
+  csv: true,
   fields: [
     named,
     { key: "protocol", label: "object.protocol", hint: "object.protocol_hint", kind: "text", example: "tcp" },
@@ -85,6 +95,7 @@ export const SERVICE_GROUPS: ItemKind = {
   columns: ["members"],
   fresh: { name: "" },
   action: "rules_edit",
+  csv: true,
   fields: [
     named,
     { key: "members", label: "object.members", kind: "words", from: ["services", "service_groups"], only: true, wide: true },
@@ -97,6 +108,7 @@ export const SCHEDULES: ItemKind = {
   columns: ["weekly", "once"],
   fresh: { name: "" },
   action: "rules_edit",
+  csv: true,
   fields: [
     named,
     { key: "weekly", label: "object.weekly", kind: "words", wide: true, example: "mon-fri 09:00-17:30" },
@@ -139,6 +151,7 @@ export const USERS: ItemKind = {
   columns: ["groups", "suspended", "static_addresses", "memo"],
   fresh: { name: "" },
   action: "users_edit",
+  csv: true,
   fields: [
     { ...named, label: "remote.login" },
     { key: "groups", label: "remote.groups", kind: "words", from: ["user_groups"], only: true },
@@ -155,6 +168,7 @@ export const USER_GROUPS: ItemKind = {
   columns: ["priority", "pool", "sessions_per_user", "login"],
   fresh: { name: "" },
   action: "users_edit",
+  csv: true,
   fields: [
     named,
     { key: "priority", label: "remote.priority", hint: "remote.priority_hint", kind: "number" },
@@ -181,6 +195,65 @@ export const POOLS: ItemKind = {
     { key: "ranges", label: "remote.ranges", kind: "words", wide: true, example: "10.99.4.0/24" },
   ],
 };
+const PPP = ["mschapv2", "eap-mschapv2", "eap-tls", "eap-radius", "pap", "chap"];
+const pems = (key: string, label: Key): Field => ({ key, label, kind: "pems", wide: true });
+export const GATEWAYS: ItemKind = {
+  list: "gateways",
+  title: "page.gateways",
+  lead: "gateways.none",
+  columns: [],
+  fresh: { name: "", port: "", tunnel: "", identity: "" },
+  action: "access_edit",
+  fields: [
+    named,
+    { key: "identity", label: "gateways.identity", hint: "gateways.identity_hint", kind: "text", example: "vpn.example.com" },
+    { key: "addresses", label: "gateways.addresses", kind: "words", example: "203.0.113.30" },
+    { key: "port", label: "gateways.port", kind: "one", from: "outer" },
+    { key: "tunnel", label: "remote.tunnel", kind: "one", from: ["ports"] },
+    { key: "default_group", label: "gateways.default_group", kind: "one", from: ["user_groups"], optional: true },
+    { key: "protocols", label: "gateways.protocols", kind: "title" },
+    {
+      key: "accept",
+      label: "gateways.accept_ikev2",
+      hint: "gateways.accept_ikev2_hint",
+      kind: "words",
+      values: ["certificate", "eap-tls", "eap-mschapv2", "eap-radius", "psk"],
+      only: true,
+      wide: true,
+    },
+    {
+      key: "profile",
+      label: "gateways.suites",
+      kind: "choice",
+      values: ["modern", "certified", "windows-default", "legacy"],
+      texts: "suite.",
+    },
+    { key: "radius", label: "gateways.radius", kind: "words", from: ["radius"], only: true },
+    { key: "sstp", label: "gateways.sstp", kind: "door", fresh: {}, wide: true },
+    { key: "sstp.accept", label: "gateways.accept_sstp", kind: "words", values: PPP, only: true, wide: true, within: "sstp" },
+    { key: "l2tp", label: "gateways.l2tp", kind: "door", fresh: {}, wide: true },
+    { key: "l2tp.accept", label: "gateways.accept_l2tp", kind: "words", values: PPP, only: true, within: "l2tp" },
+    { key: "l2tp.keys", label: "gateways.psk", hint: "gateways.psk_hint", kind: "psk", within: "l2tp" },
+    { key: "l2tp.certificates", label: "gateways.l2tp_certificates", kind: "flag", wide: true, within: "l2tp" },
+    { key: "pptp", label: "gateways.pptp", hint: "gateways.pptp_hint", kind: "door", fresh: {}, wide: true },
+    { key: "pptp.owner", label: "gateways.pptp_owner", kind: "text", within: "pptp" },
+    { key: "pptp.valid_until", label: "rules.valid_until", kind: "text", example: "2026-12-31 22:00", within: "pptp" },
+    { key: "clients", label: "gateways.clients", kind: "title" },
+    { key: "networks", label: "gateways.networks", hint: "gateways.networks_hint", kind: "words", example: "10.20.0.0/16" },
+    { key: "dns", label: "gateways.dns", kind: "words", example: "10.20.0.53" },
+    { key: "dns_domains", label: "gateways.domains", kind: "words", example: "corp.example.com" },
+    { key: "idle_seconds", label: "gateways.idle", hint: "form.zero", kind: "number" },
+    { key: "session_seconds_max", label: "gateways.longest", hint: "form.zero", kind: "number" },
+    { key: "refuse_if_no_permit", label: "gateways.no_permit", kind: "flag", wide: true },
+    { key: "proofs", label: "gateways.certificates", kind: "title" },
+    pems("certificates", "gateways.own"),
+    { ...pems("keys", "gateways.keys"), hint: "gateways.keys_hint" },
+    pems("gateway_cas", "gateways.gateway_cas"),
+    pems("client_cas", "gateways.client_cas"),
+    pems("device_cas", "gateways.device_cas"),
+    pems("crls", "gateways.crls"),
+  ],
+};
 export const DEVICES: ItemKind = {
   list: "devices",
   title: "remote.devices",
@@ -188,6 +261,7 @@ export const DEVICES: ItemKind = {
   columns: ["label", "owner", "certificates", "state", "valid_until"],
   fresh: { name: "" },
   action: "users_edit",
+  csv: true,
   fields: [
     { ...named, label: "remote.device_id" },
     { key: "label", label: "remote.device_label", kind: "text" },
@@ -216,8 +290,9 @@ export const DEVICE_POLICIES: ItemKind = {
 };
 
 /** Words a field may take from the document. */
-export function words_of(document: Document, from: ListName[] | "zones"): string[] {
+export function words_of(document: Document, from: Source): string[] {
   if (from === "zones") return document.zones ?? [];
+  if (from === "outer") return (document.ports ?? []).filter((port) => port["kind"] !== "tunnel").map((port) => port.name);
   return from.flatMap((list) =>
     ((document[list] as NamedItem[] | undefined) ?? [])
       .filter((item) => list !== "ports" || item["kind"] === "tunnel")
@@ -250,7 +325,7 @@ export const NOTIFICATIONS: ItemKind = {
       hint: "notify.events_hint",
       kind: "words",
       wide: true,
-      example: "incident, commit, quarantine",
+      example: "incident, commit, device_request",
     },
     { key: "details", label: "notify.details", hint: "notify.details_hint", kind: "flag" },
   ],

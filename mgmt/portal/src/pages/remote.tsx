@@ -4,26 +4,41 @@ import { useState } from "preact/hooks";
 import { save_blob } from "../api/http";
 import { api } from "../api/methods";
 import type { NamedItem } from "../api/types";
-import { draft } from "../state/draft";
+import { draft, may_edit, remove_item } from "../state/draft";
 import { may } from "../state/session";
 import { useStore } from "../state/store";
 import { t, t_or, useLanguage } from "../text/text";
-import { Act, Badge, Button, Card, Dialog, Note, PageHead, Tabs, useLoad } from "../ui/basics";
+import { Act, Badge, Button, Card, Confirm, Dialog, IconButton, Note, PageHead, Tabs, useLoad } from "../ui/basics";
 import { SelectField, TextField } from "../ui/fields";
-import { ItemList } from "../ui/item_list";
-import { DEVICES, DEVICE_POLICIES, POOLS, USERS, USER_GROUPS } from "./kinds";
+import { ItemForm, ItemList } from "../ui/item_list";
+import { DEVICES, DEVICE_POLICIES, GATEWAYS, POOLS, USERS, USER_GROUPS } from "./kinds";
 
 const CLIENTS = ["windows", "apple", "android", "strongswan", "networkmanager"];
 const words = (item: NamedItem, key: string): string[] => ((item[key] as unknown[] | undefined) ?? []).map(String);
+
+/** What a gateway speaks. */
+const protocols = (gateway: NamedItem): string[] => [
+  ...(words(gateway, "accept").length ? ["IKEv2"] : []),
+  ...["sstp", "l2tp", "pptp"].filter((one) => gateway[one]).map((one) => one.toUpperCase()),
+];
 
 export function Gateways() {
   useLanguage();
   const { document } = useStore(draft)!;
   const [profile, set_profile] = useState<string | null>(null);
+  const [form, set_form] = useState<NamedItem | "new" | null>(null);
+  const [removing, set_removing] = useState<string | null>(null);
   const gateways = document.gateways ?? [];
+  const writable = may(GATEWAYS.action) && may_edit("gateways");
   return (
     <>
-      <PageHead title={t("page.gateways")} lead={t("gateways.lead")} />
+      <PageHead title={t("page.gateways")} lead={t("gateways.lead")}>
+        {writable && (
+          <Button icon="plus" onClick={() => set_form("new")}>
+            {t("gateways.new")}
+          </Button>
+        )}
+      </PageHead>
       <div class="stack">
         {!gateways.length && (
           <Card>
@@ -36,9 +51,25 @@ export function Gateways() {
               key={gateway.name}
               title={gateway.name}
               tools={
-                <Button look="quiet" icon="download" onClick={() => set_profile(gateway.name)}>
-                  {t("gateways.profile")}
-                </Button>
+                <div class="row">
+                  <Button look="quiet" icon="download" onClick={() => set_profile(gateway.name)}>
+                    {t("gateways.profile")}
+                  </Button>
+                  {writable && (
+                    <>
+                      <IconButton
+                        icon="edit"
+                        label={t("act.edit_one", { name: gateway.name })}
+                        onClick={() => set_form(gateway)}
+                      />
+                      <IconButton
+                        icon="trash"
+                        label={t("act.remove_one", { name: gateway.name })}
+                        onClick={() => set_removing(gateway.name)}
+                      />
+                    </>
+                  )}
+                </div>
               }
             >
               <dl class="facts">
@@ -46,6 +77,14 @@ export function Gateways() {
                 <dd class="mono">{String(gateway["identity"] ?? "")}</dd>
                 <dt>{t("gateways.addresses")}</dt>
                 <dd class="mono">{words(gateway, "addresses").join(", ")}</dd>
+                <dt>{t("gateways.protocols")}</dt>
+                <dd class="clauses">
+                  {protocols(gateway).map((one) => (
+                    <Badge key={one} tone={one === "PPTP" ? "warn" : ""}>
+                      {one}
+                    </Badge>
+                  ))}
+                </dd>
                 <dt>{t("gateways.suites")}</dt>
                 <dd>
                   <Badge tone={["legacy", "windows-default"].includes(String(gateway["profile"])) ? "warn" : "good"}>
@@ -73,6 +112,16 @@ export function Gateways() {
         </div>
         <ItemList kind={POOLS} />
       </div>
+      {form && <ItemForm kind={GATEWAYS} item={form === "new" ? null : form} onClose={() => set_form(null)} />}
+      {removing !== null && (
+        <Confirm
+          title={t("act.remove_one", { name: removing })}
+          text={t("gateways.remove_text")}
+          act={t("act.remove")}
+          onClose={() => set_removing(null)}
+          onYes={async () => remove_item("gateways", removing)}
+        />
+      )}
       {profile && <ProfileDialog gateway={profile} onClose={() => set_profile(null)} />}
     </>
   );

@@ -131,6 +131,7 @@ const REFERENCES: Partial<Record<ListName, [ListName | "policies", string][]>> =
     ["gateways", "default_group"],
   ],
   users: [["devices", "owner"]],
+  radius: [["gateways", "radius"]],
   pools: [["user_groups", "pool"]],
   device_policies: [["user_groups", "device_policy"]],
 };

@@ -2,14 +2,17 @@
 // One list of the document as a table with a form: objects, NAT rules, users, devices. What a field is, pages/kinds.ts says.
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
+import { save_blob } from "../api/http";
 import { nt_hash } from "../api/nt_hash";
 import type { NamedItem } from "../api/types";
+import { to_csv } from "../state/csv";
 import { draft, may_edit, put_item, remove_item, uses_of } from "../state/draft";
 import { may } from "../state/session";
 import { useStore } from "../state/store";
 import { t, t_or } from "../text/text";
 import { words_of, type Field, type ItemKind } from "../pages/kinds";
 import { Badge, Button, Card, Confirm, Dialog, IconButton, Note } from "./basics";
+import { CsvDialog } from "./csv_dialog";
 import { AreaField, CheckField, ListField, SelectField, TextField } from "./fields";
 import { Table, type Column } from "./table";
 
@@ -39,11 +42,29 @@ function cell(field: Field, item: NamedItem): ComponentChildren {
   return value === undefined || value === "" ? <span class="soft">–</span> : String(value);
 }
 
+type Part = Record<string, unknown>;
+/** What stands at "sstp.accept" of an item. */
+const value_at = (item: Part, key: string): unknown =>
+  key.split(".").reduce<unknown>((at, word) => (at as Part | undefined)?.[word], item);
+function with_value(item: Part, key: string, value: unknown): Part {
+  const [first, ...rest] = key.split(".");
+  return { ...item, [first!]: rest.length ? with_value((item[first!] as Part | undefined) ?? {}, rest.join("."), value) : value };
+}
+/** Without what says nothing: such a field is left out of the document. */
+function clean(item: Part): Part {
+  return Object.fromEntries(
+    Object.entries(item)
+      .filter(([, value]) => value !== "" && value !== undefined && !(Array.isArray(value) && !value.length))
+      .map(([key, value]) => [key, value && typeof value === "object" && !Array.isArray(value) ? clean(value as Part) : value]),
+  );
+}
+
 export function ItemList({ kind, extra }: { kind: ItemKind; extra?: Column<NamedItem>[] }) {
   const one = useStore(draft)!;
   const [form, set_form] = useState<NamedItem | "new" | null>(null);
   const [removing, set_removing] = useState<string | null>(null);
   const [filter, set_filter] = useState("");
+  const [importing, set_importing] = useState(false);
   const items = (one.document[kind.list] as NamedItem[] | undefined) ?? [];
   const shown = filter ? items.filter((item) => JSON.stringify(item).toLowerCase().includes(filter.toLowerCase())) : items;
   const writable = may(kind.action) && may_edit(kind.list);
@@ -101,6 +122,20 @@ export function ItemList({ kind, extra }: { kind: ItemKind; extra?: Column<Named
               onInput={(event) => set_filter(event.currentTarget.value)}
             />
           )}
+          {kind.csv && !!items.length && (
+            <Button
+              look="quiet"
+              icon="download"
+              onClick={() => save_blob(`${kind.list}.csv`, new Blob([to_csv(kind, items)], { type: "text/csv" }))}
+            >
+              {t("csv.export")}
+            </Button>
+          )}
+          {kind.csv && writable && (
+            <Button look="quiet" icon="up" onClick={() => set_importing(true)}>
+              {t("csv.import")}
+            </Button>
+          )}
           {writable && (
             <Button look="quiet" icon="plus" onClick={() => set_form("new")}>
               {t("act.add")}
@@ -110,6 +145,7 @@ export function ItemList({ kind, extra }: { kind: ItemKind; extra?: Column<Named
       }
     >
       <Table caption={t(kind.title)} columns={columns} rows={shown} id={(item) => item.name} empty={t(kind.lead)} />
+      {importing && <CsvDialog kind={kind} onClose={() => set_importing(false)} />}
       {form && <ItemForm kind={kind} item={form === "new" ? null : form} onClose={() => set_form(null)} />}
       {removing !== null &&
         (used.length ? (
@@ -140,7 +176,8 @@ export function ItemList({ kind, extra }: { kind: ItemKind; extra?: Column<Named
   );
 }
 
-function ItemForm({ kind, item, onClose }: { kind: ItemKind; item: NamedItem | null; onClose: () => void }) {
+/** The form of one element, which goes into the draft; null: of a new one. */
+export function ItemForm({ kind, item, onClose }: { kind: ItemKind; item: NamedItem | null; onClose: () => void }) {
   const { document } = useStore(draft)!;
   const [now, set] = useState<NamedItem>(() => structuredClone(item ?? kind.fresh));
   const [error, set_error] = useState("");
@@ -149,12 +186,7 @@ function ItemForm({ kind, item, onClose }: { kind: ItemKind; item: NamedItem | n
     const others = ((document[kind.list] as NamedItem[] | undefined) ?? []).filter((other) => other.name !== item?.name);
     if (!name) return set_error(t("form.needed"));
     if (others.some((other) => other.name === name)) return set_error(t("form.taken"));
-    const clean = Object.fromEntries(
-      Object.entries({ ...now, name }).filter(
-        ([, value]) => value !== "" && value !== undefined && !(Array.isArray(value) && !value.length),
-      ),
-    );
-    put_item(kind.list, item?.name ?? null, clean as NamedItem);
+    put_item(kind.list, item?.name ?? null, clean({ ...now, name }) as NamedItem);
     onClose();
   }
   return (
@@ -173,18 +205,20 @@ function ItemForm({ kind, item, onClose }: { kind: ItemKind; item: NamedItem | n
       }
     >
       <div class="form">
-        {kind.fields.map((field) => (
-          <Entry
-            key={field.key}
-            field={field}
-            value={now[field.key]}
-            error={field.key === "name" ? error : ""}
-            onChange={(value) => {
-              set((old) => ({ ...old, [field.key]: value }));
-              set_error("");
-            }}
-          />
-        ))}
+        {kind.fields
+          .filter((field) => !field.within || value_at(now, field.within))
+          .map((field) => (
+            <Entry
+              key={field.key}
+              field={field}
+              value={value_at(now, field.key)}
+              error={field.key === "name" ? error : ""}
+              onChange={(value) => {
+                set((old) => with_value(old, field.key, value) as NamedItem);
+                set_error("");
+              }}
+            />
+          ))}
       </div>
     </Dialog>
   );
@@ -221,13 +255,44 @@ function NtPassword({
   );
 }
 
+/** The first pre-shared key of a list; an empty field keeps the one there is. */
+function Psk({
+  value,
+  onChange,
+  ...common
+}: {
+  label: string;
+  hint?: string | undefined;
+  wide: boolean;
+  value: NamedItem[] | undefined;
+  onChange: (value: unknown) => void;
+}) {
+  const [text, set_text] = useState("");
+  const [before] = useState(value);
+  return (
+    <TextField
+      {...common}
+      type="password"
+      value={text}
+      placeholder={before?.length ? "••••••••" : ""}
+      autoComplete="new-password"
+      onChange={(next) => {
+        set_text(next);
+        const [first, ...others] = before ?? [];
+        onChange(next ? [{ ...(first ?? { name: "psk" }), psk: next }, ...others] : before);
+      }}
+    />
+  );
+}
+
+const MASKED = "(set)"; // a secret that stays
 /** PEM texts one below the other; what is none stays as it is, for the findings to say so. */
 function pems_of(text: string): string[] | undefined {
   const all = text
-    .split(/(?<=-----END [A-Z0-9 ]+-----)\s*/)
+    .split(/(?<=-----END [A-Z0-9 ]+-----|^\(set\))\s*/m)
     .map((one) => one.trim())
     .filter(Boolean);
-  return all.length ? all.map((one) => `${one}\n`) : undefined;
+  return all.length ? all.map((one) => (one === MASKED ? one : `${one}\n`)) : undefined;
 }
 
 function Entry({
@@ -272,6 +337,12 @@ function Entry({
       );
     case "flag":
       return <CheckField {...common} value={Boolean(value ?? DEFAULT_TRUE.has(field.key))} onChange={onChange} />;
+    case "title":
+      return <h3 class="wide">{t(field.label)}</h3>;
+    case "door":
+      return <CheckField {...common} value={!!value} onChange={(on) => onChange(on ? field.fresh : undefined)} />;
+    case "psk":
+      return <Psk {...common} value={value as NamedItem[] | undefined} onChange={onChange} />;
     case "choice":
       return (
         <SelectField
@@ -296,7 +367,7 @@ function Entry({
           {...common}
           value={((value as unknown[] | undefined) ?? []).map(String)}
           onChange={onChange}
-          from={field.from && words_of(document, field.from)}
+          from={field.values ?? (field.from && words_of(document, field.from))}
           only={!!field.only}
         />
       );
