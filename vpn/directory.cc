@@ -39,6 +39,7 @@ bool may_come_from(const TenantPlan& tenant, const GroupPlan& group, const Addre
          std::find(group.source_countries.begin(), group.source_countries.end(), country) != group.source_countries.end();
 }
 
+constexpr std::string_view kLogFull = "the log's disk is full: nobody new is let in until there is room";
 constexpr std::string_view kNothingToReach = "no rule would let the user reach anything, and the gateway refuses such users";
 
 bool may_not_come_in(const DeviceVerdict& device) {
@@ -419,6 +420,7 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   if (found.gateway->refuse_if_no_permit && !known.permitted) return {Cause::kConfig, device, kNothingToReach};
   const std::int64_t now = clock_();
   if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
+  if (log_full_) return {Cause::kInternal, device, kLogFull};
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
   Entry entry{session.path.tenant, std::string(gateway), user, known.id, found.group->name, found.group->pool,
               found.gateway->tunnel_port, session.path.remote.address, now, false, std::move(shown), false, std::move(grant), {}, {}, 0, 0};

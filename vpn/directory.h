@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <unordered_map>
@@ -34,6 +35,8 @@ class UserDirectory : public Directory {
   /// From now on this Plan decides. Whoever it no longer lets in is among the next endings.
   void set_plan(std::shared_ptr<const Plan> plan);
   [[nodiscard]] std::shared_ptr<const Plan> plan() const;
+  /// While the log's disk is full nobody new comes in by any door (F-64); who is in stays.
+  void set_log_full(bool full) { log_full_ = full; }
 
   std::size_t nt_hash(const Path& path, std::string_view user, std::span<std::uint8_t> out) override;
   std::size_t psk(const Path& path, std::string_view peer, std::span<std::uint8_t> out) override;
@@ -177,6 +180,7 @@ class UserDirectory : public Directory {
 
   mutable std::mutex mutex_;
   Clock clock_;
+  std::atomic<bool> log_full_ = false;
   std::shared_ptr<const Plan> plan_ = std::make_shared<Plan>();
   std::unordered_map<std::uint64_t, Entry> entries_;
   /// Sessions of a user, oldest first.

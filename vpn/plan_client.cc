@@ -38,6 +38,7 @@ Result<std::shared_ptr<const Plan>> PlanClient::take(IpcMessage message) {
       !answer.has_vpn_config()) {
     return kBad;
   }
+  log_full_ = answer.vpn_config().log_full();
   if (answer.vpn_config().size() == 0) return std::shared_ptr<const Plan>{};
   if (message.fds.size() != 1) return kBad;
   SEKISHO_TRY(const SealedBlob blob, SealedBlob::open(std::move(message.fds[0]), kPlanBytesMax));

@@ -20,6 +20,8 @@ class PlanClient {
   explicit PlanClient(std::string socket_path, KeyingDaemon who = KeyingDaemon::kIkeV2) : path_(std::move(socket_path)), who_(who) {}
   /// Call it often. A newer Plan, when one has come.
   std::shared_ptr<const Plan> poll(Clock::time_point now);
+  /// What controld said last of the log's disk: it is full.
+  [[nodiscard]] bool log_full() const { return log_full_; }
 
  private:
   void ask();
@@ -32,6 +34,7 @@ class PlanClient {
   std::uint32_t known_ = 0;
   bool waiting_ = false;
   bool complained_ = false;
+  bool log_full_ = false;
   Clock::time_point next_{}, patience_{};
 };
 

@@ -94,6 +94,7 @@ class Daemon {
     worked = door_->turn(now) || worked;
     for (const TunnelSignal& signal : tunnels_.take_signals()) std::visit([this](const auto& one) { take(one); }, signal);
     if (const auto plan = plans_.poll(now)) follow(plan);
+    directory_.set_log_full(plans_.log_full());
     if (operators_.poll(now, [this](const ipc::VpnQuestion& question) { return answer(question); })) directory_.save_again();
     for (const auto& [session, cause] : directory_.take_endings()) end(session, cause);
     renamed_.tell(directory_, tunnels_);

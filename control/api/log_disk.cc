@@ -18,7 +18,8 @@ constexpr std::array<Level, 7> kLevels{{
     {"ログの保存領域が不足しています / the log's disk is nearly full", "starts and ends of connections are not kept"},
     {"ログの保存領域が不足しています / the log's disk is nearly full", "no comm records are kept"},
     {"ログの保存領域が不足しています / the log's disk is nearly full", "no comm records, and of acl records denials alone, are kept"},
-    {"ログの保存領域がなくなりました / the log's disk is full", "no comm and acl records are kept, and no configuration is taken"},
+    {"ログの保存領域がなくなりました / the log's disk is full",
+     "no comm and acl records are kept, no configuration is taken, and nobody new comes in by remote access"},
 }};
 
 }  // namespace

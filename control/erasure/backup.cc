@@ -69,6 +69,11 @@ Result<erasure::Backup> collect_backup(Store& store, const erasure::StoredErasur
   return out;
 }
 
+std::string read_backup(ByteSpan bytes, erasure::Backup& backup) {
+  const bool fits = bytes.size() <= kBackupBytesMax && backup.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  return fits ? why_no_backup(backup) : "the backup cannot be read";
+}
+
 std::string why_no_backup(const erasure::Backup& backup) {
   if (backup.format() == 0) return "this is no backup";
   if (backup.format() < kBackupFormat) return "the backup's format " + std::to_string(backup.format()) + " is too old for this version";

@@ -8,6 +8,7 @@
 
 #include "base/proto/erasure.pb.h"
 #include "base/result.h"
+#include "base/wire/reader.h"
 #include "control/config/store.h"
 #include "control/erasure/endings.h"
 
@@ -19,6 +20,8 @@ inline constexpr std::uint32_t kBackupFormat = 1;
 inline constexpr std::size_t kBackupBytesMax = std::size_t{256} << 20;
 
 Result<erasure::Backup> collect_backup(Store& store, const erasure::StoredErasures& endings, std::int64_t now);
+/// Reads what a backup's seal held. Why it is not to be restored; empty: it may be. Any bytes.
+std::string read_backup(ByteSpan bytes, erasure::Backup& backup);
 /// Why it is not to be restored; empty: it may be.
 std::string why_no_backup(const erasure::Backup& backup);
 

@@ -86,6 +86,12 @@ std::string why_no_endings(const erasure::StoredErasures& endings) {
   return {};
 }
 
+Result<erasure::StoredErasures> read_endings(const std::string& bytes) {
+  erasure::StoredErasures out;
+  if (!out.ParseFromString(bytes) || !why_no_endings(out).empty()) return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+  return out;
+}
+
 bool take_out(const StoredErasure& ending, model::Configuration& configuration) {
   if (ending.scope() != StoredErasure::CONTRACT) {
     model::Tenant* tenant = find(configuration, ending.tenant());

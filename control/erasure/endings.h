@@ -7,6 +7,7 @@
 
 #include "base/proto/erasure.pb.h"
 #include "base/proto/model.pb.h"
+#include "base/result.h"
 #include "base/time/civil_day.h"
 
 /// What an end leaves of a document, and the days that follow it. Pure.
@@ -16,6 +17,9 @@ using erasure::StoredErasure;
 
 /// Why these are no endings that anybody wrote (a file, a backup); empty: they are.
 std::string why_no_endings(const erasure::StoredErasures& endings);
+
+/// Reads erasures.bin, as Erasures keeps it. kMalformed: nobody wrote these bytes. Any bytes.
+Result<erasure::StoredErasures> read_endings(const std::string& bytes);
 
 /// Takes out of a configuration what may not be in force: of a contract that ended all but names and how people sign in,
 /// of one that is erased everything; of remote access that ended its gateways, while it is erased all of it. What was

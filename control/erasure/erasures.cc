@@ -77,9 +77,7 @@ Result<void> Erasures::open_key() {
 Result<void> Erasures::load() {
   SEKISHO_CHECK_OK(open_key());
   const auto text = read_file(folder_ + kFile);
-  erasure::StoredErasures stored;
-  if (text && (!stored.ParseFromString(*text) || !why_no_endings(stored).empty()))
-    return Error{ErrorCode::kMalformed, ErrorSite::kStore, 0};
+  SEKISHO_TRY(const erasure::StoredErasures stored, read_endings(text.value_or(std::string())));
   all_.assign(stored.erasures().begin(), stored.erasures().end());
   believed_ = stored.last_day();
   guard_ = ClockGuard(believed_);

@@ -541,6 +541,7 @@ void ControlService::write_vpn_profile(const ControlRequest& request, ControlSer
 void ControlService::get_vpn_config(const ControlRequest& request, ControlServer::Reply& reply) {
   ControlAnswer out;
   auto& body = *out.message.mutable_vpn_config();
+  body.set_log_full(log_watch_.full());
   const Running* now = running();
   if (now == nullptr) return reply(std::move(out));
   body.set_generation(now->revision);

@@ -213,9 +213,8 @@ void ErasureService::restore_backup(ControlRequest request, ControlServer::Reply
   if (request.fds.size() != 1) return refuse("a backup comes as one descriptor");
   const auto blob = SealedBlob::open(std::move(request.fds[0]), kBackupBytesMax);
   erasure::Backup backup;
-  if (!blob || !backup.ParseFromArray(blob->bytes().data(), static_cast<int>(blob->bytes().size())))
-    return refuse("the backup cannot be read");
-  if (std::string why = why_no_backup(backup); !why.empty()) return refuse(why);
+  if (!blob) return refuse("the backup cannot be read");
+  if (const std::string why = read_backup(blob->bytes(), backup); !why.empty()) return refuse(why);
   if (const auto adopted = erasures_.adopt(backup.erasures()); !adopted)
     return refuse("erasures.bin cannot be written: " + describe(adopted.error()));
   const auto plan = std::make_shared<RestorePlan>(plan_restore(std::move(backup), erasures_.all()));

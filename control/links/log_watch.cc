@@ -26,7 +26,19 @@ std::size_t weight_of_pressure(const std::string& level) {
 LogWatch::LogWatch(boost::asio::io_context& io, Store& store, std::string export_socket, Environment environment)
     : io_(io), store_(store), socket_(std::move(export_socket)), environment_(std::move(environment)), timer_(io) {}
 
-void LogWatch::start() { look(); }
+void LogWatch::start() {
+  full_ = recall() && *told_ == kLevels.back();
+  look();
+}
+
+/// What was told last, out of the store. False: it cannot be read now.
+bool LogWatch::recall() {
+  if (told_) return true;
+  const auto kept = store_.get(RecordKind::kLogPressure, kKey);
+  if (!kept && kept.error().code != ErrorCode::kNotFound) return false;
+  told_ = kept ? *kept : std::string(kLevels.front());
+  return true;
+}
 
 void LogWatch::look_later() {
   if (stopped_) return;
@@ -51,12 +63,7 @@ void LogWatch::look() {
 
 void LogWatch::take(const ipc::LogWatched& now) {
   full_ = now.pressure() == kLevels.back();
-  if (!told_) {
-    const auto kept = store_.get(RecordKind::kLogPressure, kKey);
-    if (!kept && kept.error().code != ErrorCode::kNotFound) return;
-    told_ = kept ? *kept : std::string(kLevels.front());
-  }
-  if (now.pressure().empty() || now.pressure() == *told_) return;
+  if (!recall() || now.pressure().empty() || now.pressure() == *told_) return;
   environment_.tell(now, *told_);
   told_ = now.pressure();
   (void)store_.put(RecordKind::kLogPressure, kKey, *told_);  // that may fail on such a disk: then the next controld tells again

@@ -29,10 +29,12 @@ class LogWatch {
     stopped_ = true;
     timer_.cancel();
   }
-  /// The disk's last level: nothing of less weight than audit and remote access fits any more. False while nobody knows.
+  /// The disk's last level: nothing of less weight than audit and remote access fits any more. Until logd has said it, what it said to
+  /// a controld before still holds.
   [[nodiscard]] bool full() const { return full_; }
 
  private:
+  bool recall();
   void look_later();
   void look();
   void take(const ipc::LogWatched& now);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The log's disk fills up: each level is told once, to the provider and to every tenant, also over restarts; at the last one nothing new is configured, traffic goes on."""
+"""The log's disk fills up: each level is told once, to the provider and to every tenant, also over restarts; at the last one nothing new is configured
+and nobody new comes in, traffic and sessions that stand go on."""
 
 import os
 import pwd
@@ -9,13 +10,17 @@ import pytest
 from lab.lab import Lab
 from lab.system import inside, run, wait_until
 
+from ike_world import Pki
+from sstp_client import SstpError
+from sstp_test import GATEWAYS, WEB, Site
+
 ACME, GLOBEX, PROVIDER = "acm00000001", "glx00000001", "prv00000000"
 MEBIBYTES = 64
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with Lab() as built:
+    with Lab(keying=("tunneld",)) as built:
         folder = built.root / "log"
         built.appliance.kill("logd")
         owner = pwd.getpwnam("sekisho-log")
@@ -81,3 +86,49 @@ def test_each_level_is_told_once_to_everybody_and_the_last_one_stops_commits_alo
     assert told(lab, GLOBEX)[-1][1] == "ok"
     assert lab.appliance.commit(lab.config).returncode == 0
     wait_until(lambda: any(one["type"] == "loss" and one["why"] == "disk_full" for one in lab.appliance.records("acme")), 60, "the losses on record", every=0.5)
+
+
+@pytest.fixture(scope="module")
+def site(lab, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sstp")
+    pki = Pki(folder)
+    for tenant in GATEWAYS:
+        pki.ca(tenant, "ecdsa")
+        pki.certificate(f"gw-{tenant}", "ecdsa", tenant, f"DNS:gw.{tenant}.test")
+    made = Site(lab, pki, folder)
+    made.commit()
+    return made
+
+
+def test_at_the_last_level_nobody_new_comes_in_and_who_is_in_stays(site):
+    lab, filler = site.lab, site.lab.root / "log" / "filler"
+    leave(lab, 3)
+    wait_until(lambda: told(lab, ACME)[-1][0] == "acl", 90, "the level before the last", every=0.5)
+    with site.client("alice"):
+        site.expect("up", user="alice")
+        leave(lab, 1)
+        wait_until(lambda: told(lab, ACME)[-1][0] == "full", 90, "the last level", every=0.5)
+
+        def refused():
+            try:
+                site.client("carol", tun="sstp1").connect().login()
+            except SstpError:
+                return True
+            return False
+
+        wait_until(refused, 10, "carol refused", every=0.5)
+        denied = site.expect("denied", user="carol")
+        assert denied["cause"] == "internal" and "the log's disk is full" in denied["msg"]
+        assert lab["outside"].curl(WEB, 3) == (0, "acme web1"), "alice is still in"
+        filler.unlink()
+        wait_until(lambda: told(lab, ACME)[-1][0] == "none", 90, "room again", every=0.5)
+
+        def lets_in():
+            try:
+                with site.client("carol", tun="sstp1"):
+                    return True
+            except SstpError:
+                return False
+
+        wait_until(lets_in, 10, "carol let in", every=0.5)
+        site.expect("up", user="carol")

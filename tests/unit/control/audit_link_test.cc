@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: what controld did reaches logd, whoever of the two dies in between, and each tenant hears of its own part
 // alone.
+#include <google/protobuf/util/delimited_message_util.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 
 #include "control/links/audit_link.h"
@@ -218,6 +221,28 @@ TEST_F(AuditLinkTest, ATenantIsForgottenAndTheOthersRecordsStay) {
   const std::string bytes((std::istreambuf_iterator<char>(in)), {});
   EXPECT_EQ(bytes.find("acm00000001"), std::string::npos);
   again.stop();
+}
+
+TEST(AuditLinkFile, CutAnywhereKeepsWhatIsWholeAndSaysWhatWasNotFinished) {
+  std::ostringstream bytes;
+  std::vector<std::size_t> ends;
+  for (const auto& [eid, result] : {std::pair{"a", ""}, std::pair{"a", "ok"}, std::pair{"b", ""}, std::pair{"b", "denied"}}) {
+    ipc::ToEventLog record;
+    record.set_eid(eid), record.set_service_code("acm00000001");
+    record.mutable_audit()->set_operation("commit"), record.mutable_audit()->set_result(result);
+    google::protobuf::util::SerializeDelimitedToOstream(record, &bytes);
+    ends.push_back(bytes.str().size());
+  }
+  const std::string whole = bytes.str();
+  for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
+    std::istringstream file(whole.substr(0, cut));
+    std::vector<std::string> found;
+    for (const auto& act : read_acts(file)) found.push_back(act.eid() + ' ' + act.audit().result() + act.audit().cause());
+    const auto kept = std::count_if(ends.begin(), ends.end(), [cut](std::size_t end) { return end <= cut; });
+    const std::vector<std::string> wanted[] = {
+        {}, {"a failinterrupted"}, {"a ok"}, {"a ok", "b failinterrupted"}, {"a ok", "b denied"}};
+    EXPECT_EQ(found, wanted[kept]) << cut;
+  }
 }
 
 TEST(AuditLinkTenants, HearOfTheirOwnPart) {

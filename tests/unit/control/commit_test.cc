@@ -13,6 +13,7 @@
 #include <set>
 
 #include "filters/policy/snapshot_view.h"
+#include "tests/support/power_cut.h"
 #include "tests/unit/control/documents.h"
 #include "control/config/commit.h"
 
@@ -178,6 +179,79 @@ TEST_F(Commit, PutsARevisionInForceAndLeavesItForTheNextStart) {
   EXPECT_EQ(life.commit(kTwo).revision, 2U);
   EXPECT_EQ(life.state(1), RevisionState::kSuperseded);
   EXPECT_EQ(file_generation(), 2U);
+}
+
+// ---- Power ----------------------------------------------------------------------------------------------------------
+
+std::string numbered(std::uint32_t number) {
+  return "tenants: [ { service_code: acm00000001, name: acme" + std::to_string(number) + " } ]";
+}
+
+/// One life of controld with two commits, each acknowledged to whoever made it.
+void commit_two(const std::string& directory, std::uint32_t first, const tests::Say& acknowledge) {
+  std::uint64_t now = 1'000 * kSecond;
+  InForce in_force{.generation = first - 1};
+  Life life(directory, in_force, now);
+  for (const std::uint32_t number : {first, first + 1}) {
+    const CommitAnswer answer = life.commit(numbered(number));
+    ASSERT_TRUE(answer.ok && answer.revision == number) << answer.error;
+    acknowledge(number);
+  }
+}
+
+/// The generation a whole snapshot.bin has; nothing when there is none.
+std::optional<std::uint32_t> generation_in(const std::string& directory) {
+  std::ifstream file(directory + "/snapshot.bin", std::ios::binary);
+  if (!file) return std::nullopt;
+  const std::vector<char> raw((std::istreambuf_iterator<char>(file)), {});
+  const std::vector<std::uint8_t> bytes(raw.begin(), raw.end());
+  const auto view = filters::SnapshotView::parse(bytes);
+  EXPECT_TRUE(view.has_value()) << "a torn snapshot.bin of " << bytes.size() << " bytes";
+  return view ? std::optional(view->generation()) : std::nullopt;
+}
+
+/// What was acknowledged is there, and controld goes on from it. Returns the revision that is in force.
+void expect_nothing_lost(const std::string& directory, std::uint32_t acknowledged, std::uint32_t& running) {
+  const std::uint32_t before = generation_in(directory).value_or(0);
+  ASSERT_TRUE(before == acknowledged || before == acknowledged + 1) << "dataplaned would start with " << before;
+  ASSERT_TRUE(Store::open(directory).has_value());
+  std::uint64_t now = 2'000 * kSecond;
+  InForce in_force{.generation = before};
+  Life life(directory, in_force, now);
+  running = life.running();
+  ASSERT_TRUE(running == acknowledged || running == acknowledged + 1) << running;
+  if (running != 0) {
+    ASSERT_EQ(life.store.text(running).value(), numbered(running));
+    ASSERT_EQ(generation_in(directory), running);
+  }
+  life.connect(before);
+  ASSERT_FALSE(life.store.pending().value()) << life.journal;
+  const CommitAnswer next = life.commit(kTwo);
+  ASSERT_TRUE(next.ok) << next.error << life.journal;
+  ASSERT_GT(next.revision, acknowledged);
+  ASSERT_EQ(life.store.text(life.running()).value(), kTwo);
+}
+
+TEST(CommitPower, NoAcknowledgedCommitIsLostWhereverThePowerFails) {
+  const TemporaryDirectory unit, found;
+  const auto calls = tests::trace_disk(unit.path(), [&unit](const tests::Say& acknowledge) {
+    commit_two(unit.path(), 1, acknowledge);
+    commit_two(unit.path(), 3, acknowledge);
+  });
+  ASSERT_GT(calls.size(), 80U);
+  std::uint32_t acknowledged = 0;
+  std::set<std::uint32_t> beyond;  ///< revisions that were there before anybody heard of them
+  for (std::size_t done = 0; done <= calls.size(); ++done) {
+    if (done > 0 && calls[done - 1].kind == tests::DiskCall::Kind::kSaid) acknowledged = static_cast<std::uint32_t>(calls[done - 1].offset);
+    for (const std::uint64_t chance : {2 * done, 2 * done + 1}) {
+      tests::make_after_power_cut(std::span(calls).first(done), chance, found.path());
+      std::uint32_t running = 0;
+      ASSERT_NO_FATAL_FAILURE(expect_nothing_lost(found.path(), acknowledged, running)) << "after " << done << " calls, by chance " << chance;
+      if (running > acknowledged) beyond.insert(running);
+    }
+  }
+  EXPECT_EQ(acknowledged, 4U);
+  EXPECT_EQ(beyond.size(), 4U) << "no cut came between a commit and its answer";
 }
 
 // ---- Time -----------------------------------------------------------------------------------------------------------

@@ -583,6 +583,42 @@ TEST_F(DaemonTest, GivesTheKeyingDaemonItsConfigurationWhenItIsNewer) {
   EXPECT_EQ(ask(connection, request).message.vpn_config().generation(), 2U);
 }
 
+/// A logd that says of its disk what the test wants.
+void say_level(IpcConnection& connection, const std::string& level) {
+  const auto message = connection.receive(kPatience);
+  ipc::ToLog asked;
+  if (!message || !asked.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return;
+  ipc::FromLog out;
+  if (asked.has_watch()) out.mutable_watched()->set_pressure(level);
+  if (asked.has_set_exports()) out.mutable_exports_set()->set_ok(true);
+  send(connection, out);
+}
+
+TEST_F(DaemonTest, TellsTheKeyingDaemonsWhetherTheLogsDiskIsFull) {
+  std::mutex mutex;
+  std::string level = "acl";
+  std::atomic<int> said = 0;
+  Server logd(directory_ + "/export.sock", [&](IpcConnection& c, const std::atomic<bool>&) {
+    const std::lock_guard lock(mutex);
+    say_level(c, level);
+    ++said;
+  });
+  begin();
+  auto connection = client();
+  ipc::ToControl request;
+  request.mutable_get_vpn_config();
+  const auto full = [&] { return ask(connection, request).message.vpn_config().log_full(); };
+  while (said < 2) std::this_thread::yield();  // what was said first is known by the second question
+  EXPECT_FALSE(full());
+  {
+    const std::lock_guard lock(mutex);
+    level = "full";
+  }
+  const int until = said + 2;
+  while (said < until) std::this_thread::yield();
+  EXPECT_TRUE(full());
+}
+
 /// iked as far as operators' questions go: ready, and answering with what the test says.
 class Keying {
  public:

@@ -105,6 +105,27 @@ struct Days {
   Day readable, planned, limit;
 };
 
+TEST(EndingsFile, CutAnywhereIsRefusedOrAListOfWholeOnes) {
+  erasure::StoredErasures all;
+  all.set_last_day(20260115);
+  for (const char* id : {"one", "two"}) {
+    StoredErasure& next = *all.add_erasures();
+    next = ending(StoredErasure::ENDED);
+    next.set_id(id);
+  }
+  const std::string whole = all.SerializeAsString();
+  std::size_t refused = 0;
+  for (std::size_t cut = 0; cut <= whole.size(); ++cut) {
+    const auto read = read_endings(whole.substr(0, cut));
+    refused += read ? 0U : 1U;
+    for (int i = 0; read && i < read->erasures_size(); ++i)
+      EXPECT_EQ(read->erasures(i).SerializeAsString(), all.erasures(i).SerializeAsString()) << cut;
+  }
+  EXPECT_EQ(refused, whole.size() - 3) << "all but nothing, the day alone, one ending and both";
+  all.mutable_erasures(1)->set_id("one");
+  EXPECT_FALSE(read_endings(all.SerializeAsString())) << "two of one id";
+}
+
 TEST(EndingDays, AreCivilDaysOfJapanOverMonthsLeapYearsAndTheTurnOfTheYear) {
   const Days days[] = {
       {"2026-01-31", ipc::EraseLog::FIREWALL, 20260302, 20260401, 20260501},
@@ -502,6 +523,24 @@ TEST_F(PurgeTest, ABackupComesBackWholeOnAnEmptyUnitAndWithoutWhatWasErasedSince
   EXPECT_EQ(without.left_out.size(), 1U);
   for (const auto& number : without.numbers) EXPECT_EQ(number.key.find(kAcme), std::string::npos);
   for (const auto& uuid : without.uuids) EXPECT_EQ(uuid.key.find(kAcme), std::string::npos);
+}
+
+TEST_F(PurgeTest, ABackupCutAnywhereIsRefusedOrRestoresNothingThatWasNotInIt) {
+  const auto whole = collect_backup(*store_, {}, 500).value();
+  const std::string bytes = whole.SerializeAsString();
+  std::size_t refused = 0;
+  for (std::size_t cut = 0; cut < bytes.size(); cut += cut < 64 ? 1 : 7) {
+    erasure::Backup read;
+    if (!read_backup({reinterpret_cast<const std::uint8_t*>(bytes.data()), cut}, read).empty()) {
+      ++refused;
+      continue;
+    }
+    ASSERT_LE(read.records_size(), whole.records_size());
+    for (int i = 0; i < read.records_size(); ++i) EXPECT_EQ(read.records(i).value(), whole.records(i).value()) << cut;
+  }
+  EXPECT_GT(refused, 64U);
+  erasure::Backup read;
+  EXPECT_EQ(read_backup({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, read), "");
 }
 
 TEST_F(PurgeTest, ABackupOfAnotherFormatIsRefusedByItsName) {

@@ -129,13 +129,22 @@ TEST_F(LogWatchTest, TellsEachCrossingOnceOverRestartsOfBoth) {
   run_on();
   EXPECT_THAT(told_, ElementsAre("none > warning"));
   EXPECT_FALSE(watch_->full());
+  set_pressure("acl");
+  run_on();
+  EXPECT_FALSE(watch_->full());
   set_pressure("full");
   run_on();
   EXPECT_TRUE(watch_->full());
+  end_watch();
+  end_logd();
+  begin_watch();
+  EXPECT_TRUE(watch_->full()) << "before logd has said anything";
+  begin_logd();
+  run_on();
   set_pressure("none");
   run_on();
   EXPECT_FALSE(watch_->full());
-  EXPECT_THAT(told_, ElementsAre("none > warning", "warning > full", "full > none"));
+  EXPECT_THAT(told_, ElementsAre("none > warning", "warning > acl", "acl > full", "full > none"));
 }
 
 TEST_F(LogWatchTest, GivesTheCollectorsInForceAndAgainWhenLogdHasOthers) {

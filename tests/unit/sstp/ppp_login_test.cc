@@ -149,6 +149,16 @@ TEST_F(PppLoginTest, WhoMayNotComeInIsRefusedAtHisLoginAndDenied) {
   EXPECT_EQ(observer_.events[2].stage, Stage::kAdmission);
 }
 
+TEST_F(PppLoginTest, WhileTheLogsDiskIsFullALoginIsDeniedInWords) {
+  directory_.set_log_full(true);
+  auto one = login();
+  EXPECT_EQ(prove(*one).verdict, Verdict::kReject);
+  one->end(Stage::kAuthentication, Cause::kAuth, "");
+  ASSERT_EQ(observer_.kinds(), (std::vector{Kind::kStart, Kind::kAuthOk, Kind::kDenied}));
+  EXPECT_EQ(observer_.events[2].cause, Cause::kInternal);
+  EXPECT_NE(observer_.events[2].text.find("the log's disk is full"), std::string::npos) << observer_.events[2].text;
+}
+
 TEST_F(PppLoginTest, AnEmptyPoolGivesNoNetwork) {
   auto one = login(), two = login(2);
   ASSERT_EQ(prove(*one).verdict, Verdict::kAccept);

@@ -740,6 +740,24 @@ TEST_F(DirectoryTestRights, WhomNoRuleLetsReachAnythingIsRefusedWhereTheGatewayS
   EXPECT_EQ(endings(), (Endings{{in.id, Cause::kConfig}}));
 }
 
+TEST_F(DirectoryTest, NobodyNewComesInWhileTheLogsDiskIsFullAndWhoIsInStays) {
+  staff().set_sessions_per_user(1);
+  staff().set_replace_oldest(true);
+  apply();
+  const Session before = in("alice");
+  directory_.set_log_full(true);
+  const auto refused = directory_.authorize(session("alice"));
+  EXPECT_EQ(refused.cause, Cause::kInternal);
+  EXPECT_NE(refused.text.find("the log's disk is full"), std::string_view::npos);
+  EXPECT_EQ(enter("bob", kGlobex), Cause::kInternal);
+  EXPECT_EQ(enter("carol"), Cause::kConfig) << "who may not come in at all hears that";
+  EXPECT_TRUE(directory_.lease(before, Family::kIpv4)) << "a session that stands goes on";
+  apply();
+  EXPECT_EQ(endings(), Endings{}) << "nobody made room for who was refused";
+  directory_.set_log_full(false);
+  EXPECT_EQ(enter("bob", kGlobex), Cause::kNone);
+}
+
 TEST_F(DirectoryTest, AKeyAgainstQuantumComputersIsOneUsersAlone) {
   alice().set_ppk_id("quantum");
   alice().set_ppk(std::string(32, 'q'));
