@@ -110,6 +110,8 @@ Result<IpcMessage> IpcConnection::receive(std::chrono::milliseconds deadline) {
   return out;
 }
 
+bool nothing_waits(const Error& error) { return error.code == ErrorCode::kUnavailable && error.detail == ETIMEDOUT; }
+
 Result<uid_t> IpcConnection::peer_uid() const {
   ucred who{};
   socklen_t length = sizeof(who);

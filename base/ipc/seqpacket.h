@@ -40,6 +40,10 @@ class IpcConnection {
   Fd fd_;
 };
 
+/// Whether `error`, of receive() with no deadline, says that no message waits: event loops wake for less than one at times,
+/// and whoever was woken waits again.
+[[nodiscard]] bool nothing_waits(const Error& error);
+
 /// A listening local socket at `path` (unlinked first, made with `mode`).
 class IpcListener {
  public:

@@ -239,7 +239,7 @@ void AuditLink::listen() {
 bool AuditLink::take_answers() {
   for (;;) {
     const auto message = peer_->connection.receive(0ms);
-    if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
+    if (!message) return nothing_waits(message.error());
     ipc::FromEventLog answer;
     if (!answer.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) return false;
     if (!answer.refused().empty()) std::fprintf(stderr, "controld: logd refuses a record of an act: %s\n", answer.refused().c_str());

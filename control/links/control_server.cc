@@ -100,6 +100,7 @@ void ControlServer::wait_request(std::uint64_t client) {
 void ControlServer::read_request(std::uint64_t client) {
   auto& from = *clients_.at(client);
   auto message = from.connection.receive(0ms);
+  if (!message && nothing_waits(message.error())) return wait_request(client);
   ControlRequest request;
   request.uid = from.uid;
   if (!message || !request.message.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()))) {

@@ -122,7 +122,7 @@ void DataplaneLink::read_all() {
       continue;
     }
     const Error error = message.error();
-    if (error.code == ErrorCode::kUnavailable && error.detail == ETIMEDOUT) return wait_readable();
+    if (nothing_waits(error)) return wait_readable();
     return close(describe(error));
   }
 }

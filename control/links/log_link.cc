@@ -33,8 +33,7 @@ std::chrono::seconds deadline_of(const ipc::ToLog& question) {
   return question.has_search() ? kSearchDeadline : question.has_verify() || question.has_erase() ? kVerifyDeadline : kDeadline;
 }
 
-Answer read_answer(IpcConnection& connection) {
-  auto message = connection.receive(0ms);
+Answer read_answer(Result<IpcMessage> message) {
   if (!message) return refused("logd did not answer: " + describe(message.error()));
   Answer out;
   if (!out.message.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())) || message->fds.size() > 1) {
@@ -54,10 +53,14 @@ asio::awaitable<Answer> ask(std::string path, std::string request, std::chrono::
   const auto executor = co_await asio::this_coro::executor;
   asio::posix::stream_descriptor readable(executor, ::dup(connection->fd()));
   asio::steady_timer timer(executor, deadline);
-  const auto first = co_await (readable.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
-                               timer.async_wait(asio::use_awaitable));
-  if (first.index() == 1) co_return refused("logd did not answer in time");
-  co_return read_answer(*connection);
+  Result<IpcMessage> message = Error{};
+  do {
+    const auto first = co_await (readable.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
+                                 timer.async_wait(asio::use_awaitable));
+    if (first.index() == 1) co_return refused("logd did not answer in time");
+    message = connection->receive(0ms);
+  } while (!message && nothing_waits(message.error()));
+  co_return read_answer(std::move(message));
 }
 
 }  // namespace

@@ -104,10 +104,13 @@ asio::awaitable<std::optional<ControlPool::Received>> ControlPool::send(const ip
 asio::awaitable<std::optional<ControlPool::Received>> ControlPool::exchange(Connection& connection) {
   using namespace asio::experimental::awaitable_operators;
   asio::steady_timer timer(io_, kPatience);
-  const auto first = co_await (connection.readable.async_wait(asio::posix::stream_descriptor::wait_read, kTuple) ||
-                               timer.async_wait(kTuple));
-  if (first.index() == 1) co_return std::nullopt;
-  auto received = connection.ipc.receive(0ms);
+  Result<IpcMessage> received = Error{};
+  do {
+    const auto first = co_await (connection.readable.async_wait(asio::posix::stream_descriptor::wait_read, kTuple) ||
+                                 timer.async_wait(kTuple));
+    if (first.index() == 1) co_return std::nullopt;
+    received = connection.ipc.receive(0ms);
+  } while (!received && nothing_waits(received.error()));
   Received out;
   if (!received || !out.message.ParseFromArray(received->bytes.data(), static_cast<int>(received->bytes.size())))
     co_return std::nullopt;

@@ -43,10 +43,13 @@ asio::awaitable<std::optional<Caller::Answer>> Caller::exchange(const std::strin
   timer.async_wait([this](const boost::system::error_code& failed) {
     if (!failed && readable_) readable_->cancel();
   });
-  const auto [failed] = co_await readable_->async_wait(asio::posix::stream_descriptor::wait_read, kTuple);
+  Result<IpcMessage> received = Error{};
+  do {
+    const auto [failed] = co_await readable_->async_wait(asio::posix::stream_descriptor::wait_read, kTuple);
+    if (failed) co_return std::nullopt;
+    received = connection_->receive(0ms);
+  } while (!received && nothing_waits(received.error()));
   timer.cancel();
-  if (failed) co_return std::nullopt;
-  auto received = connection_->receive(0ms);
   if (!received) co_return std::nullopt;
   Answer out;
   out.bytes.assign(received->bytes.begin(), received->bytes.end());

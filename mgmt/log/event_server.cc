@@ -346,7 +346,7 @@ void EventServer::wait_for_message(Peer& peer) {
 bool EventServer::serve(Peer& peer) {
   for (std::size_t taken = 0; taken < kMessagesPerTurn; ++taken) {
     const auto message = peer.connection.receive(kNow);
-    if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
+    if (!message) return nothing_waits(message.error());
     if (!take(peer, *message)) return false;
   }
   return true;

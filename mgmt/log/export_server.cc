@@ -210,7 +210,7 @@ void ExportServer::wait_for_request(const std::shared_ptr<Peer>& peer) {
 /// Takes one request; false when the connection is to be closed.
 bool ExportServer::serve(const std::shared_ptr<Peer>& peer) {
   const auto message = peer->connection.receive(kNow);
-  if (!message) return message.error().code == ErrorCode::kUnavailable && message.error().detail == ETIMEDOUT;
+  if (!message) return nothing_waits(message.error());
   ipc::ToLog request;
   const bool whole = request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()));
   if (peer->exporter && !(whole && request.has_read_export())) return false;

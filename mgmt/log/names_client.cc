@@ -70,6 +70,7 @@ void NamesClient::wait_for_answer() {
 
 void NamesClient::receive() {
   auto message = connection_->receive(kNow);
+  if (!message && nothing_waits(message.error())) return wait_for_answer();
   if (!message) return try_later();
   std::vector<Fd> fds = std::move(message->fds);
   if (!take(*message, std::move(fds))) return try_later();

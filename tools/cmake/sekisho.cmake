@@ -42,6 +42,11 @@ function(sekisho_library name)
       message(FATAL_ERROR "${name} (${part}) may not depend on ${dep} (${dep_part}); see docs/architecture.md#layers")
     endif()
   endforeach()
+  if(ARG_EXCEPTIONS AND SEKISHO_SANITIZE MATCHES undefined)
+    # Coroutines and templates of Boost cost minutes and gigabytes a source when each member call is looked at: what the
+    # address sanitizer sees as well is left to it there, and nothing there is in a hurry.
+    target_compile_options(${name} PRIVATE -O0 -fno-sanitize=null,alignment,vptr,object-size)
+  endif()
   if(NOT ARG_EXCEPTIONS)
     target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)
   endif()
