@@ -149,7 +149,7 @@ void print(const char* suite, std::size_t bytes, const char* what, std::vector<d
 int main(int argc, char** argv) {
   const int chunks = argc > 1 ? std::atoi(argv[1]) : 21;
   if (chunks < 1) return 2;
-  tests::ensure_eal();
+  tests::ensure_eal(512, false, true);
   rte_mempool* const pool =
       rte_pktmbuf_pool_create("esp_bench", 255, 0, sizeof(filters::PacketMeta), RTE_MBUF_DEFAULT_BUF_SIZE, 0);
   for (const auto& [name, suite] : kSuites) {

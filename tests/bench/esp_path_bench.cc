@@ -240,7 +240,7 @@ int main(int argc, char** argv) {
   if (huge_pages) --argc, ++argv;
   const int chunks = argc > 1 ? std::atoi(argv[1]) : 11;
   if (chunks < 1) return 2;
-  ensure_eal(512, huge_pages);
+  ensure_eal(512, huge_pages, true);
   World world({.workers = 1, .tunnels = 8});
   world.apply(1, {{.id = 11}}, {.rules_b = {{.id = 201}}, .edit = add_tunnels});
   Bench bench(world);

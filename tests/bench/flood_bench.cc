@@ -173,7 +173,7 @@ class Handshakes {
 }  // namespace
 
 int main() {
-  ensure_eal(512);
+  ensure_eal(512, false, true);
   fairness("none", nullptr);
   fairness("SYN", syn);
   fairness("first fragments", fragment);

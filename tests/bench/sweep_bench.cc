@@ -78,7 +78,7 @@ struct Bench {
 
 int main(int argc, char** argv) {
   const auto sessions = static_cast<std::uint32_t>(argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 1'000'000);
-  ensure_eal(1024 + static_cast<int>(sessions / 2000));
+  ensure_eal(1024 + static_cast<int>(sessions / 2000), false, true);
   Bench bench{
       .world = World({.workers = 1, .sessions = std::max(4096U, sessions + sessions / 20), .sessions_max = 4'000'000})};
   const std::vector<RuleText> allow{{.id = 11}};

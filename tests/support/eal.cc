@@ -4,9 +4,11 @@
 #include <rte_eal.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/assert.h"
@@ -17,7 +19,7 @@ namespace {
 
 std::string run_directory;
 
-void start_eal(int memory_mb, bool huge_pages) {
+void start_eal(int memory_mb, bool huge_pages, bool pinned) {
   std::string pattern = std::filesystem::temp_directory_path() / "sekisho-test-XXXXXX";
   SEKISHO_ASSERT(mkdtemp(pattern.data()) != nullptr);
   run_directory = pattern;
@@ -27,7 +29,7 @@ void start_eal(int memory_mb, bool huge_pages) {
                                  "-m",
                                  std::to_string(memory_mb),
                                  "--no-pci",
-                                 "--lcores=0",
+                                 pinned ? "--lcores=0" : "--lcores=0@(0-" + std::to_string(std::max(1U, std::thread::hardware_concurrency()) - 1) + ")",
                                  "--log-level=critical"};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
@@ -41,8 +43,8 @@ void start_eal(int memory_mb, bool huge_pages) {
 
 }  // namespace
 
-void ensure_eal(int memory_mb, bool huge_pages) {
-  static const bool started = (start_eal(memory_mb, huge_pages), true);
+void ensure_eal(int memory_mb, bool huge_pages, bool pinned) {
+  static const bool started = (start_eal(memory_mb, huge_pages, pinned), true);
   static_cast<void>(started);
 }
 
