@@ -257,8 +257,17 @@ asio::awaitable<bool> HttpServer::Inside::serve(tcp::socket socket, Address sour
   for (unsigned requests = 0; requests < kRequestsOfConnectionMax; ++requests) {
     if (!co_await serve_one(stream, buffer, source, certificate, idle)) break;
   }
-  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
+  beast::tcp_stream& below = beast::get_lowest_layer(stream);
+  below.expires_after(std::chrono::seconds(1));
   co_await stream.async_shutdown(kTuple);
+  // Whoever was refused in the middle of a request may still be sending it: closed over bytes that nobody read, the
+  // connection would take the answer with it.
+  std::array<char, 4096> unread{};
+  for (std::size_t taken = 0; taken < kBodyBytesMax;) {
+    const auto [over, size] = co_await below.async_read_some(asio::buffer(unread), kTuple);
+    if (over) break;
+    taken += size;
+  }
   co_return true;
 }
 

@@ -232,7 +232,7 @@ class Fuzz:
         verb, path, operation = self.methods[name]
         path = self.mutator.path(path, operation.get("parameters", []), ACME)
         body, headers = self.body(operation, role), self.mutator.headers(self.whole[role]["revision"])
-        what = f"seed {self.seed}: {role} {verb} {path} {headers} {(body or b'')[:2000]!r}"
+        what = f"seed {self.seed}: {role} {verb} {path[:2000]} {headers} {(body or b'')[:2000]!r}"
         try:
             status, said = ask(self.lab, self.people.of(role), verb, path, body, headers)
         except (OSError, http.client.HTTPException) as error:

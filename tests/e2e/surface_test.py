@@ -137,7 +137,7 @@ def test_a_search_is_asked_and_answered_in_protobuf(lab):
         text = protoc("decode", "SearchReply", reply).decode()
         return text if "45900" in text else None
 
-    text = wait_until(answered, 20, "the record", every=0.3)
+    text = wait_until(answered, 60, "the record", every=0.3)
     assert 'string_value: "10.0.0.34"' in text
     # The same question in JSON, answered in protobuf, and the other way round.
     asked = json.dumps({"types": ["comm"], "limit": 1, "conditions": [{"field": "src_port", "test": "equal", "values": ["45900"]}]})
