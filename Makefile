@@ -9,6 +9,7 @@ export ONCE
 # Another clone of the same tree finds what this one compiled.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
+export CCACHE_SLOPPINESS := pch_defines,time_macros
 
 .PHONY: help setup build run test test-all bench fuzz format tidy clean
 .DEFAULT_GOAL := help

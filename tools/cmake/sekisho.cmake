@@ -28,10 +28,21 @@ if(SEKISHO_FUZZ)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
-# sekisho_library(NAME SOURCES ... DEPS our libraries ... SYSTEM foreign libraries ... [EXCEPTIONS])
+# sekisho_precompile(TARGET HEADERS ...): where the preset asks for it, they are parsed once for the whole target. Each source
+# still includes what it uses: presets without it, the release's first, parse every source for itself.
+option(SEKISHO_PRECOMPILE "parse the headers that most sources of a target use only once" OFF)
+set(SEKISHO_STANDARD_HEADERS <algorithm> <array> <chrono> <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <vector>)
+function(sekisho_precompile target)
+  if(SEKISHO_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE ${SEKISHO_STANDARD_HEADERS} ${ARGN})
+    target_compile_options(${target} PRIVATE -fpch-preprocess)  # ccache asks for it
+  endif()
+endfunction()
+
+# sekisho_library(NAME SOURCES ... DEPS our libraries ... SYSTEM foreign libraries ... PRECOMPILE headers ... [EXCEPTIONS])
 # Exceptions and RTTI are compiled out unless asked for: base, filters and dataplane never ask.
 function(sekisho_library name)
-  cmake_parse_arguments(ARG "EXCEPTIONS" "" "SOURCES;DEPS;SYSTEM" ${ARGN})
+  cmake_parse_arguments(ARG "EXCEPTIONS" "" "SOURCES;DEPS;SYSTEM;PRECOMPILE" ${ARGN})
   cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE here)
   string(REGEX MATCH "^[^/]+" part "${here}")
   add_library(${name} STATIC ${ARG_SOURCES})
@@ -50,6 +61,7 @@ function(sekisho_library name)
   if(NOT ARG_EXCEPTIONS)
     target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti>)
   endif()
+  sekisho_precompile(${name} ${ARG_PRECOMPILE})
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PUBLIC ${ARG_DEPS} PRIVATE sekisho_flags ${ARG_SYSTEM})
 endfunction()
