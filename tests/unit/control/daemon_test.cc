@@ -746,10 +746,13 @@ TEST_F(DaemonTest, ShowsWhoIsInAndWhoIsShutOutAndSaysWhenNobodyKnows) {
     show.set_correlation(77);
     show.mutable_show()->set_what(what);
     EXPECT_TRUE(send(connection, show));
-    const auto question = keying.question();
-    EXPECT_TRUE(question.has_list());
-    keying.answer(question, answer);
-    const auto message = connection.receive(kPatience);
+    auto message = connection.receive(0s);
+    while (!message && !HasFailure()) {  // controld asks for itself as well, and may have asked first
+      const auto question = keying.question();
+      EXPECT_TRUE(question.has_list());
+      keying.answer(question, answer);
+      message = connection.receive(1s);
+    }
     ipc::FromControl out;
     EXPECT_TRUE(message && out.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size())));
     return out.show_result().table();
