@@ -257,17 +257,8 @@ asio::awaitable<bool> HttpServer::Inside::serve(tcp::socket socket, Address sour
   for (unsigned requests = 0; requests < kRequestsOfConnectionMax; ++requests) {
     if (!co_await serve_one(stream, buffer, source, certificate, idle)) break;
   }
-  beast::tcp_stream& below = beast::get_lowest_layer(stream);
-  below.expires_after(std::chrono::seconds(1));
+  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
   co_await stream.async_shutdown(kTuple);
-  // Whoever was refused in the middle of a request may still be sending it: closed over bytes that nobody read, the
-  // connection would take the answer with it.
-  std::array<char, 4096> unread{};
-  for (std::size_t taken = 0; taken < kBodyBytesMax;) {
-    const auto [over, size] = co_await below.async_read_some(asio::buffer(unread), kTuple);
-    if (over) break;
-    taken += size;
-  }
   co_return true;
 }
 
@@ -399,7 +390,18 @@ asio::awaitable<void> HttpServer::Inside::refuse(Stream& stream, unsigned status
       std::string("{\"code\": \"") + code + "\", \"message\": \"" + message + "\", \"path\": \"\", \"findings\": []}\n";
   out.prepare_payload();
   beast::get_lowest_layer(stream).expires_after(options.write);
-  co_await http::async_write(stream, out, kTuple);
+  const auto [unheard, written] = co_await http::async_write(stream, out, kTuple);
+  (void)written;
+  if (unheard || (status != 400 && status != 413 && status != 431)) co_return;
+  // Who was refused for what he says may still be saying it: closed over bytes that nobody read, the connection would
+  // take the answer with it. Who is refused for how often he comes is not waited for.
+  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
+  std::array<char, 4096> unread{};
+  for (std::size_t taken = 0; taken < kBodyBytesMax;) {
+    const auto [over, size] = co_await stream.async_read_some(asio::buffer(unread), kTuple);
+    if (over) break;
+    taken += size;
+  }
 }
 
 asio::awaitable<bool> HttpServer::Inside::write(Stream& stream, const http::request<http::string_body>& request,
