@@ -236,6 +236,8 @@ class Fuzz:
         try:
             status, said = ask(self.lab, self.people.of(role), verb, path, body, headers)
         except (OSError, http.client.HTTPException) as error:
+            if len(path) + len(body or b"") > 16 << 10:  # refused while it is still being sent: who does not listen meanwhile is hung up on
+                return
             pytest.fail(f"{what}\nno answer: {error!r}")
         assert status < 500, (what, said[:2000])
         for word in FOREIGN[role]:
