@@ -36,7 +36,7 @@ build/release/build.ninja:
 build: | build-folder
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	@quiet=--quiet; if [ -t 1 ]; then quiet=; fi; \
-	  cmake --build build/release -j $(JOBS) --target dataplaned controld logd exportd mgmtd sekishoctl $(PORTAL) -- $$quiet
+	  cmake --build build/release -j $(JOBS) --target dataplaned controld logd exportd tunneld mgmtd sekishoctl $(PORTAL) -- $$quiet
 
 build-folder:
 	@mkdir -p build
