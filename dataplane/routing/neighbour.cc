@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/routing/neighbour.h"
 
+#include <rte_pause.h>
+
 #include "base/net/endian.h"
 #include "dataplane/session/flow_key.h"
 #include "dataplane/session/session.h"
@@ -10,6 +12,7 @@ namespace {
 
 constexpr std::uint32_t kUnansweredTicks = 5 * kTicksPerSecond;   // then the place may be given away
 constexpr std::uint32_t kForgottenTicks = 1200 * kTicksPerSecond; // not confirmed for so long: likewise
+constexpr std::uint32_t kInsertTries = 64;                         // an insertion's time over; longer only when its core was taken away
 constexpr std::uint32_t kAnswerTicks = 3 * kTicksPerSecond;       // an answer later than this is nobody's
 
 NeighbourState state_of(std::uint64_t value) { return static_cast<NeighbourState>(value & 0xffU); }
@@ -75,11 +78,18 @@ std::uint32_t NeighbourTable::choose(std::uint32_t start, std::uint32_t port_id,
   return open < kOpenPerPortMax && taken < kPlacesPerPortMax ? chosen : kNone;
 }
 
+bool NeighbourTable::may_insert() noexcept {
+  for (std::uint32_t tries = 0; tries < kInsertTries; ++tries, rte_pause()) {
+    if (rte_spinlock_trylock(&inserting_) != 0) return true;
+  }
+  return false;
+}
+
 NeighbourTable::Handle NeighbourTable::find_or_make(std::uint32_t port_id, const Address& address,
                                                     std::uint32_t now_tick) noexcept {
   const Key key = key_of(port_id, address);
   Handle handle = find(key);
-  if (handle != kNone || rte_spinlock_trylock(&inserting_) == 0) return handle;
+  if (handle != kNone || !may_insert()) return handle;
 
   handle = find(key);  // another shard may have been faster
   const std::uint32_t place = handle == kNone ? choose(home(key), port_id, now_tick) : kNone;

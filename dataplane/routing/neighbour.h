@@ -42,7 +42,8 @@ class NeighbourTable {
 
   /// The entry of (PortId value, address), or kNone. Any shard.
   [[nodiscard]] Handle find(std::uint32_t port_id, const Address& address) const noexcept;
-  /// find(), or a new kIncomplete entry; kNone when the table or the port's share is full, or another shard is inserting.
+  /// find(), or a new kIncomplete entry; kNone when the table or the port's share is full, or another shard was
+  /// inserting for longer than an insertion takes.
   [[nodiscard]] Handle find_or_make(std::uint32_t port_id, const Address& address, std::uint32_t now_tick) noexcept;
 
   [[nodiscard]] Reading read(Handle handle) const noexcept;
@@ -67,6 +68,8 @@ class NeighbourTable {
   [[nodiscard]] Listing list(std::uint32_t place) const noexcept;
 
  private:
+  bool may_insert() noexcept;
+
   /// The key in three words, each atomic, guarded by `version`: even and not 0 = stable, odd = being rewritten.
   struct Key {
     std::uint64_t high;
