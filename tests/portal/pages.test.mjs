@@ -348,6 +348,30 @@ test("a gateway's doors, accept methods and name servers go into the draft; what
   assert.deepEqual(wrong, []);
 });
 
+test("the legacy profile goes into the draft with who answers for it and its last day, and the page says both", async (t) => {
+  const { page, wrong, state, url } = await visit(t);
+  await page.goto(`${url}/#/gateways`);
+  await settled(page);
+  await page.getByRole("button", { name: "Edit 東京GW" }).click();
+  const form = page.getByRole("dialog");
+  await form.getByLabel("Cipher profile").selectOption("legacy");
+  assert.equal(await form.getByLabel("Last day").count(), 0, "no exception yet");
+  await form.getByLabel("The legacy profile, as an exception").check();
+  await form.getByLabel("Who answers for it").fill("情シス 佐藤");
+  await form.getByLabel("Last day").fill("2027-03-31");
+  assert.deepEqual(await axe_findings(page), []);
+  await form.getByRole("button", { name: "Put into the draft" }).click();
+  await page.getByText("情シス 佐藤 answers for it until 2027-03-31").waitFor();
+  await page.screenshot({ path: join(pictures, "gateway-legacy.png") });
+  await page.getByRole("link", { name: "Review and commit" }).click();
+  await page.getByRole("button", { name: "Commit" }).click();
+  await page.getByRole("region", { name: "Waiting for your confirmation" }).waitFor();
+  const [gateway] = state.sent.find((one) => one.path.endsWith("commit")).body.document.gateways;
+  assert.equal(gateway.profile, "legacy");
+  assert.deepEqual(gateway.legacy, { owner: "情シス 佐藤", valid_until: "2027-03-31" });
+  assert.deepEqual(wrong, []);
+});
+
 test("keys of a gateway that were set stay when another is added, and its pre-shared keys keep their names", async (t) => {
   const state = world();
   const pem = "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";

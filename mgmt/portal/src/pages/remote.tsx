@@ -22,6 +22,12 @@ const protocols = (gateway: NamedItem): string[] => [
   ...["sstp", "l2tp", "pptp"].filter((one) => gateway[one]).map((one) => one.toUpperCase()),
 ];
 
+/** Who answers for weak ciphers, and until when. */
+function exception_of(gateway: NamedItem): string {
+  const legacy = gateway["legacy"] as { owner?: string; valid_until?: string } | undefined;
+  return legacy ? ` ${t("gateways.legacy_line", { owner: legacy.owner ?? "–", until: legacy.valid_until ?? "–" })}` : "";
+}
+
 export function Gateways() {
   useLanguage();
   const { document } = useStore(draft)!;
@@ -90,6 +96,7 @@ export function Gateways() {
                   <Badge tone={["legacy", "windows-default"].includes(String(gateway["profile"])) ? "warn" : "good"}>
                     {t_or(`suite.${String(gateway["profile"] ?? "modern")}`, String(gateway["profile"]))}
                   </Badge>
+                  {exception_of(gateway)}
                 </dd>
                 <dt>{t("gateways.accept")}</dt>
                 <dd class="clauses">
