@@ -56,14 +56,13 @@ class People:
 
     def of(self, role):
         if role not in self.now:
-            self.made += 1
-            name = f"{role}{self.made}" + ("" if role.startswith("p-") else f"@{ACME}")
-            link = invite(self.lab.appliance, name, role)
-            self.now[role] = wait_until(lambda: self._welcomed(link), 90, "a sign-in", every=0.5)
+            self.now[role] = wait_until(lambda: self._welcomed(role), 90, "a sign-in", every=1)
         return self.now[role]
 
-    def _welcomed(self, link):
-        """Somebody signed in; nobody while a minute's attempts are spent."""
+    def _welcomed(self, role):
+        """Somebody new signed in; nobody while a minute's attempts are spent, and his link perhaps with them."""
+        self.made += 1
+        link = invite(self.lab.appliance, f"{role}{self.made}" + ("" if role.startswith("p-") else f"@{ACME}"), role)
         api = browser(self.lab)
         try:
             api.welcome(link, PASSWORD)

@@ -11,6 +11,7 @@ import pytest
 from ike_abuse_test import scan  # noqa: F401
 from ike_world import GATEWAY4, PROGRAM, World, run
 from ikev1_initiator import (AGGRESSIVE, DPD, INFORMATIONAL, MACOS, MAIN, NOTIFY, QUICK, RFC3947, SA, WINDOWS, WINDOWS_VENDORS, HASH, ID, Ike1Error, Initiator)
+from lab.system import wait_until
 
 STRICT, OLD = "192.0.2.2", "192.0.2.3"
 PSK, OTHER_PSK = "the-key-of-acme", "another-branch"
@@ -103,7 +104,7 @@ def test_its_rekeying_keeps_the_session_and_its_goodbye_ends_it(gateway, peer):
         assert client.exchange_udp(bytes([round_])) == bytes([round_])
     client.notify(0, delete_ike=True)
     assert gateway.event("down", session=session)["cause"] == "user"
-    assert gateway.ask("sas") == []
+    wait_until(lambda: gateway.ask("sas") == [], 10, "its SAs gone")
 
 
 def test_two_clients_behind_one_nat_have_a_session_each(gateway, peer):

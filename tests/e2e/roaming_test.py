@@ -132,7 +132,7 @@ class Stream:
         amounts = [one["sum"]["bytes"] for one in said["intervals"]]
         assert len(amounts) >= self.seconds - 1
         # One second may be empty while a client notices that it has moved; two together are an outage.
-        assert all(a + b > 0 for a, b in zip(amounts, amounts[1:])), amounts
+        assert all(a + b > 0 for a, b in zip(amounts, amounts[1:])), " ".join(map(str, amounts))
         self.amounts = amounts
 
 
