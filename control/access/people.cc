@@ -293,9 +293,12 @@ std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& r
                                                       bool password_right, const std::string& hash,
                                                       const std::string& certificate) {
   auto* who = account(request.account());  // anew: it may have gone or changed while its password was looked at
+  const auto tell = [&](const char* why) { environment_.tell(request.account(), source, "login_fail", why); };
+  // One write, as a wrong password takes: how long a refusal lasts tells nobody who exists (specification, F-45).
   const auto refuse = [&](const char* why) {
-    environment_.tell(request.account(), source, "login_fail", why);
-    return refused();
+    tell(why);
+    const auto saved = store_.put(RecordKind::kRefused, "last", std::to_string(environment_.now()));
+    return saved ? refused() : unavailable("the store cannot be written: " + sekisho::describe(saved.error()));
   };
   if (who == nullptr) return refuse("no such account");
   if (is_locked(*who, source)) return refuse("locked");
@@ -303,14 +306,14 @@ std::variant<People::SignedIn, Refusal> People::judge(const api::LoginRequest& r
   if (!has_shown(*who, certificate)) return refuse("without its certificate");
   if (who->password().empty() || who->password() != hash) return refuse("no password");
   if (!password_right) {
-    (void)refuse("wrong password");
+    tell("wrong password");
     return note_failure(*who, source);
   }
   if (!who->totp_secret().empty()) {
     if (request.code().empty()) return Refusal{401, "code_needed", "the code of the second factor is asked for"};
     const auto step = find_totp_step(who->totp_secret(), request.code(), environment_.now(), who->totp_last());
     if (!step) {
-      (void)refuse("wrong code");
+      tell("wrong code");
       return note_failure(*who, source);
     }
     who->set_totp_last(*step);

@@ -195,6 +195,8 @@ std::string_view to_text(RecordKind kind) {
       return "delivery";
     case RecordKind::kLooked:
       return "looked";
+    case RecordKind::kRefused:
+      return "refused";
   }
   return "unknown";
 }

@@ -48,6 +48,7 @@ enum class RecordKind : std::uint8_t {
   kLogPressure,    ///< the level of the log's disk that people were told of last
   kPurged,         ///< empty; by the id of an erasure that was carried out in this store
   kLooked,         ///< Unix seconds in decimal: up to when expiries were told
+  kRefused,        ///< when somebody who is nobody was refused last: written so that it takes as long as with somebody
 };
 
 /// Revisions, and the numbers and UUIDs ever given, in one SQLite file (WAL, synchronous=FULL): what a call has returned

@@ -238,6 +238,29 @@ class PeopleTest : public testing::Test {
   std::unique_ptr<People> people_;
 };
 
+/// Commits of others to a database, which its WAL counts: each adds a last frame that says the database's size.
+class Writes {
+ public:
+  explicit Writes(std::filesystem::path database) : wal_(database += "-wal") {}
+  [[nodiscard]] std::uint32_t count() const {
+    std::ifstream file(wal_, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const auto number = [&](std::size_t at) {
+      std::uint32_t out = 0;
+      for (std::size_t i = 0; i < 4; ++i) out = out << 8 | static_cast<std::uint8_t>(text.at(at + i));
+      return out;
+    };
+    if (text.size() < kHead) return 0;
+    std::uint32_t commits = 0;
+    for (std::size_t at = kHead; at + kFrameHead <= text.size(); at += kFrameHead + number(8)) commits += number(at + 4) != 0 ? 1U : 0U;
+    return commits;
+  }
+
+ private:
+  static constexpr std::size_t kHead = 32, kFrameHead = 24;
+  std::filesystem::path wal_;
+};
+
 TEST_F(PeopleTest, ALinkWorksOnceWithin72HoursAndAfterARestart) {
   const std::string link = invite("owner", "owner");
   const std::string late = invite("late", "read");
@@ -261,8 +284,8 @@ TEST_F(PeopleTest, ACodeIsTakenOnceEvenAcrossARestart) {
   EXPECT_FALSE(enters("owner@acm00000001", secret));
 }
 
-// Specification F-45: how long a refusal takes tells nobody whether the name exists. What takes the time is deriving the password.
-TEST_F(PeopleTest, ARefusalCostsOneDerivationWhoeverIsNamedAndWhateverIsWrong) {
+// Specification F-45: how long a refusal takes tells nobody whether the name exists. What takes the time is deriving the password, and the store.
+TEST_F(PeopleTest, ARefusalCostsOneDerivationAndOneWriteWhoeverIsNamedAndWhateverIsWrong) {
   ASSERT_TRUE(kCounting);
   enrol(invite("owner", "owner"));
   enrol(invite("gone", "log"));
@@ -274,12 +297,15 @@ TEST_F(PeopleTest, ARefusalCostsOneDerivationWhoeverIsNamedAndWhateverIsWrong) {
   ASSERT_TRUE(std::holds_alternative<api::Account>(people_->change(kTenant, "gone@acm00000001", off, {})));
   rules_.set_failures_max(2);
   fail("locked@acm00000001", 2);
+  const Writes writes(folder_ / "config.db");
   const std::string longest(1024, 'x');
   for (const std::string& password : {std::string("wrong"), std::string(), longest, longest + 'x'}) {
     now_ += 1000;
     for (const char* name : {"nobody", "owner", "gone", "locked", "fresh"}) {
       const int before = g_derivations;
+      const std::uint32_t written = writes.count();
       const auto refused = sign_in(std::string(name) + "@acm00000001", password, "", source_);
+      EXPECT_EQ(writes.count() - written, 1U) << name;
       EXPECT_EQ(std::get<Refusal>(refused).status, 401U);
       EXPECT_EQ(std::get<Refusal>(refused).message, std::get<Refusal>(sign_in("nobody@acm00000001", "wrong", "", *parse_address("192.0.2.2"))).message);
       EXPECT_EQ(g_derivations - before, 2) << name << ", a password of " << password.size() << " bytes, and the one to compare with";
