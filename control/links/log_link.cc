@@ -47,7 +47,7 @@ Answer read_answer(Result<IpcMessage> message) {
 asio::awaitable<Answer> ask(std::string path, std::string request, std::chrono::seconds deadline) {
   using namespace asio::experimental::awaitable_operators;
   auto connection = IpcConnection::connect(path);
-  if (!connection) co_return refused("logd is not there (" + path + ")");
+  if (!connection) co_return refused("logd is not there");
   const ByteSpan bytes(reinterpret_cast<const std::uint8_t*>(request.data()), request.size());
   if (const auto sent = connection->send(bytes, {}, 100ms); !sent) co_return refused("logd takes no requests");
   const auto executor = co_await asio::this_coro::executor;
