@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of what stands beside the data plane: PPP and SSTP, the history of the log, the management API."""
+"""The rows of what stands beside the data plane: PPP and SSTP, the history of the log and its streams, the management API."""
 
 import json
 import subprocess
@@ -77,3 +77,14 @@ def management(bench):
     report.notes([f"commit of {out['rules']:,} rules, sekishoctl to data plane: {out['commit']['all_new']} s; one of them changed: {out['commit']['one_changed']} s; "
                   f"by the API: {out['commit'].get('by_api', out['commit'].get('by_api_refused'))}"])
     bench.results["management"] = out
+
+
+def exports(bench):
+    out, why = _json_of(["/usr/bin/python3", HERE / "exports.py", "--binaries", bench.programs.folder.parent / "bin"], 600)
+    if why:
+        bench.invalid.append(f"exports.py: {why}")
+        return
+    report.section("Records handed to a collector over TLS: records a second of processor time, and by the clock with the collector on the same cores")
+    report.table(["", "records", "bytes each", "exportd", "logd meanwhile", "by the clock"],
+                 [[kind, f"{one['records']:,}", f"{one['bytes']:,}", f"{one['per_core']:,}", f"{one['per_core_logd']:,}", f"{one['per_second']:,}"] for kind, one in out.items()])
+    bench.results["exports"] = out

@@ -57,13 +57,14 @@ class Exports:
 
     def __init__(self, lab, folder):
         self.lab, self.folder, self.commits = lab, folder, 0
+        self.base = DEMO_CONFIG.read_text()
         run(["ip", "-n", lab.topology.office, "link", "set", "lo", "up"])
         run(["ip", "-n", lab.topology.office, "addr", "add", f"{ADDRESS}/32", "dev", "lo"])
         make_certificates(folder)
 
     def commit(self, acme=(), globex=(), provider=()):
         self.commits += 1
-        text = DEMO_CONFIG.read_text()
+        text = self.base
         for name, targets in (("acme", acme), ("globex", globex)):
             text = text.replace(f"    name: {name}\n", f"    name: {name}\n    log_exports: {json.dumps(list(targets))}\n", 1)
         text += f"\nlog_exports: {json.dumps({'destinations': [ADDRESS + '/32'], 'targets': list(provider)})}\n"
