@@ -115,15 +115,18 @@ def fill(path, **words):
 
 
 def first_event(api, path):
-    """The same of a stream, which has no end of its own; what comes before it waits until one may ask again."""
-    api.get("/me")
-    events = api.events(path.removeprefix("/api/v1"))
-    try:
-        return 200, str(next(events))
-    except Refused as refused:
-        return refused.status, json.dumps(refused.body)
-    finally:
-        events.close()
+    """The same of a stream, which has no end of its own."""
+    end = time.monotonic() + 60
+    while True:
+        events = api.events(path.removeprefix("/api/v1"))
+        try:
+            return 200, str(next(events))
+        except Refused as refused:
+            if refused.status != 429 or time.monotonic() > end:
+                return refused.status, json.dumps(refused.body)
+        finally:
+            events.close()
+        time.sleep(0.2)
 
 
 # Signed out by Logout, nobody could go on: it comes last, by a session of its own.

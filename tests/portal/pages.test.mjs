@@ -42,7 +42,12 @@ let browser;
 before(async () => {
   browser = await launch();
 });
-after(() => browser.close());
+/** A browser that does not end what it was told to close keeps nobody waiting: it goes with this process. */
+const close = (one) => Promise.race([one.close(), new Promise((done) => setTimeout(done, 20_000).unref())]);
+after(async () => {
+  await close(browser);
+  setTimeout(() => process.exit(), 20_000).unref();
+});
 
 /** A page of a browser of its own, signed in unless `out`; what went wrong on it collects in `wrong`. */
 async function visit(t, { role = "owner", out = false, language = "en", theme = "light", width = 1360, state = world() } = {}) {
@@ -56,7 +61,7 @@ async function visit(t, { role = "owner", out = false, language = "en", theme = 
     },
     { language, theme },
   );
-  t.after(() => context.close());
+  t.after(() => close(context));
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   const wrong = [];
