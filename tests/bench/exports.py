@@ -110,7 +110,7 @@ def measure(binaries, records):
         folder = Path(name)
         folder.chmod(0o755)
         exports = Exports(lab, folder)
-        exports.base = exports.base.replace("    name: acme\n", "    name: acme\n    quotas: { log_per_second: 1000000, log_burst: 1000000 }\n", 1)
+        exports.base = exports.base.replace("    name: acme\n", "    name: acme\n    quotas: { log_per_second: 10000, log_burst: 100000 }\n", 1)
         lab.appliance.start_daemon("exportd")
         out = {}
         for number, (kind, make, port) in enumerate((("syslog", Syslog, 16514), ("https", Https, 18443))):
