@@ -44,8 +44,10 @@ def _namespaces():
 
 
 def _demo(*arguments):
+    """As a shell starts it in the background: SIGINT is ignored where it does not say otherwise."""
     return subprocess.Popen([sys.executable, str(TREE / "board/demo"), *arguments], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "ONCE": ""})
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "ONCE": ""},
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
 
 
 def _mine(process):
