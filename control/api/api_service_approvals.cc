@@ -70,8 +70,9 @@ void ApiService::ask_for_approval(const CallPtr& call, const Preview& preview) {
   if (const std::string comment = comment_of(call->message()); comment.size() <= kCommentBytesMax)
     fresh.set_comment(comment);
   for (const std::string& line : preview.changes) fresh.add_changes(line);
-  for (const api::Action action : preview.actions) fresh.add_actions(action);
-  if (std::find(preview.actions.begin(), preview.actions.end(), rule.action()) == preview.actions.end()) fresh.add_actions(rule.action());
+  for (const api::Action action : preview.actions) fresh.add_actions(static_cast<std::uint32_t>(action));
+  if (std::find(preview.actions.begin(), preview.actions.end(), rule.action()) == preview.actions.end())
+    fresh.add_actions(static_cast<std::uint32_t>(rule.action()));
   const auto asked = approvals_.ask(std::move(fresh));
   if (const auto* refusal = std::get_if<Refusal>(&asked)) return call->refuse(*refusal);
   const auto& approval = std::get<api::Approval>(asked);

@@ -49,7 +49,8 @@ void add_windows(ipc::VpnGroup& group, const WeeklySlot& slot) {
   };
   const std::uint32_t end = std::uint32_t{slot.from_minute} + slot.minutes;
   add(slot.days, slot.from_minute, std::min(end, kMinutesOfDay));
-  const std::uint32_t next_days = (slot.days << 1 | slot.days >> 6) & 0x7fU;
+  const std::uint32_t days = slot.days;
+  const std::uint32_t next_days = (days << 1 | days >> 6) & 0x7fU;
   if (end > kMinutesOfDay) add(next_days, 0, end - kMinutesOfDay);
 }
 

@@ -215,7 +215,7 @@ bool ExportServer::serve(const std::shared_ptr<Peer>& peer) {
   const bool whole = request.ParseFromArray(message->bytes.data(), static_cast<int>(message->bytes.size()));
   if (peer->exporter && !(whole && request.has_read_export())) return false;
   if (whole && !request.has_open_stream()) {
-    questions_.ask(request, [this, waiting = std::weak_ptr<Peer>(peer)](const ipc::FromLog& out, const Fd& fd) {
+    questions_.ask(request, [waiting = std::weak_ptr<Peer>(peer)](const ipc::FromLog& out, const Fd& fd) {
       const auto there = waiting.lock();
       if (there) (void)answer(*there, out, fd);  // one that is gone is noticed where it is watched
     });

@@ -69,7 +69,8 @@ class Edge {
 
   void run() {
     while (!stopping_) {
-      const bool worked = drain() | pour();
+      const bool drained = drain();
+      const bool worked = pour() || drained;
       if (worked && ++busy_ % 64 != 0) continue;
       serve(worked ? 0 : 1);
     }

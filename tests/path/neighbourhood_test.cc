@@ -446,7 +446,7 @@ TEST_P(PathIsolate, HostsReachEachOtherAsTheRulesSayAndAreNeverRedirected) {
     apply(layout == Layout::kOnePort ? 1 : 2, layout, snapshot::Enforcement::kIsolate, {web});
     const std::uint16_t nic = nic_of(layout);
     for (const auto& [from, to] : {std::pair("10.0.0.35", "10.0.0.34"), std::pair("fd00:0:0:2::3", "fd00:0:0:2::2")}) {
-      const auto sent = [&](unsigned port) { return tagged(layout, ip({}, from, to).udp(5000, port), world_.gateway(nic)).build(); };
+      const auto sent = [&, from = from, to = to](unsigned port) { return tagged(layout, ip({}, from, to).udp(5000, port), world_.gateway(nic)).build(); };
       const Frame out = world_.through(nic, sent(53), kClientNic);
       EXPECT_EQ(collect_all(), 0U);  // no redirect beside it
       EXPECT_EQ(filters::ethernet_destination(out), kClientMac);

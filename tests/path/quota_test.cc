@@ -254,7 +254,7 @@ class PathFairness : public PathTest {
     };
   }
   Attack arp() const {
-    return [this](std::uint32_t) {
+    return [](std::uint32_t) {
       return FrameBuilder().ethernet(kClientMac, mac("ff:ff:ff:ff:ff:ff"))
           .arp({.operation = 1, .sender_mac = kClientMac, .sender = address("10.0.0.34"), .target_mac = {}, .target = address("10.0.0.33")}).build();
     };

@@ -20,7 +20,7 @@ using filters::DropReason;
 namespace snapshot = filters::snapshot;
 
 constexpr std::uint32_t kTunnelPort = 21;
-constexpr std::uint64_t kVpnZone = 8, kSales = 1, kLeaving = 2, kSystems = 4;
+constexpr std::uint64_t kSales = 1, kLeaving = 2, kSystems = 4;
 constexpr const char* kGateway = "203.0.113.18";
 constexpr const char* kPeer = "198.51.100.9";
 constexpr const char* kServer4 = "10.0.0.2";

@@ -196,7 +196,7 @@ class Config {
 
 class Loop {
  public:
-  Loop(Engine& engine, ToyEsp& esp, Wires& wires, Users& users) : engine_(engine), esp_(esp), wires_(wires), users_(users) {}
+  Loop(Engine& engine, ToyEsp& esp, Wires& wires) : engine_(engine), esp_(esp), wires_(wires) {}
 
   void run() {
     std::vector<pollfd> polled{{STDIN_FILENO, POLLIN, 0}};
@@ -296,7 +296,6 @@ class Loop {
   Engine& engine_;
   ToyEsp& esp_;
   Wires& wires_;
-  Users& users_;
   std::string pending_;
 };
 
@@ -314,7 +313,7 @@ int run(const std::string& path) {
     if (const auto why = made.engine->set_gateway(gateway)) fail(gateway.name + ": " + *why);
   }
   say("{\"answer\":\"ready\",\"lines\":[]}");
-  Loop(*made.engine, esp, wires, users).run();
+  Loop(*made.engine, esp, wires).run();
   made.engine.reset();
   say("{\"answer\":\"stopped\",\"lines\":[]}");
   return 0;

@@ -144,7 +144,7 @@ TEST_F(LogExportsTest, GiveNothingToATargetThatControldDidNotName) {
   begin();
   add(1);
   for (const auto& [owner, name] : std::vector<std::pair<std::string, std::string>>{{kAcme1, "mine"}, {"", "siem"}, {kGlobex2, "siem"}}) {
-    const auto batch = read([&](auto& request) { request.set_owner(owner), request.set_name(name); });
+    const auto batch = read([&, owner = owner, name = name](auto& request) { request.set_owner(owner), request.set_name(name); });
     EXPECT_FALSE(batch.ok());
     EXPECT_TRUE(batch.restart());
     EXPECT_EQ(batch.records_size(), 0);

@@ -589,13 +589,13 @@ TEST(VaultKeeping, AClockThatJumpsRemovesNothingUntilItIsInStep) {
   keeping.see({leapt.ns + std::uint64_t{70} * 60 * kSecond}, std::chrono::seconds(70 * 60), true);
   EXPECT_FALSE(fs::exists(f.segment()));
   ClockGuard away(20241128);
-  away.see({kNoon + 8 * kDay}, {}, false);
+  away.see(kNoon + 8 * kDay, {}, false);
   EXPECT_FALSE(away.day()) << "a machine that was off for eight days asks somebody first";
   ClockGuard back(20241128);
-  back.see({kNoon + 7 * kDay}, {}, false);
+  back.see(kNoon + 7 * kDay, {}, false);
   EXPECT_TRUE(back.day());
   ClockGuard early(20241128);
-  early.see({kNoon - kDay}, {}, false);
+  early.see(kNoon - kDay, {}, false);
   EXPECT_FALSE(early.day());
 }
 

@@ -14,7 +14,6 @@ namespace {
 
 using Kind = SessionEvent::Kind;
 constexpr std::uint64_t kNow = 1'700'000'000'000'000'000;
-constexpr std::uint64_t kSecond = 1'000'000'000;
 
 Incident incident(std::uint64_t at, std::uint32_t source = 0xc0000202, std::string user = "alice", std::uint32_t tenant = 1) {
   return {tenant, "VPN_CRYPTO_REFUSED", "tokyo", Address::from_v4(source), std::move(user), 1, at, at};

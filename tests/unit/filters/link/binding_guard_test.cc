@@ -453,7 +453,6 @@ TEST(BindingGuard, PassesNothingWithoutAnActiveBinding) {
   suspended.binding.active = 0;
   empty.pairs.clear();
   BindingPins pins;
-  BindingMeters meters;
 
   for (const Vector& vector : vectors()) {
     EXPECT_EQ(judge(vector.frame, suspended), DropReason::kAeUnbound) << vector.name;
