@@ -110,12 +110,15 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
              [this](const CallPtr& call, const std::string& id) { approve(call, id); }} {
   world_.erasures = environment_.erasures;
   world_.audit = environment_.audit;
+  world_.vpn_answers = environment_.vpn_answers;
+  world_.log_watched = environment_.log_watched;
   add_session_methods(handlers_, world_);
   add_table_methods(handlers_, world_);
   add_config_methods(handlers_, world_);
   add_log_methods(handlers_, world_);
   add_account_methods(handlers_, world_);
   add_platform_methods(handlers_, world_);
+  add_metrics_methods(handlers_, world_);
   add_erasure_methods(handlers_, world_);
   add_key_methods(handlers_, world_);
   add_approval_methods(handlers_, world_);

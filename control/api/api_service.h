@@ -46,6 +46,8 @@ class ApiService {
     std::function<ipc::VpnMemory(std::uint32_t daemon)> vpn_memory = {};
     /// Whether it is there.
     std::function<bool(std::uint32_t daemon)> vpn_answers = {};
+    /// What logd said last; nothing while it is away.
+    std::function<std::optional<ipc::LogWatched>()> log_watched = {};
   };
   ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Committer& committer, DataplaneLink& dataplane,
              Environment environment);

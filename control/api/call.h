@@ -6,9 +6,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/proto/api.pb.h"
+#include "base/proto/control_log.pb.h"
 #include "base/proto/control_mgmt.pb.h"
 #include "control/access/people.h"
 #include "control/config/commit.h"
@@ -91,6 +93,9 @@ struct ApiWorld {
   std::map<std::pair<std::uint32_t, std::string>, std::string> digests = {};
   Erasures* erasures = nullptr;
   AuditLink* audit = nullptr;
+  /// As in ApiService::Environment.
+  std::function<bool(std::uint32_t daemon)> vpn_answers = {};
+  std::function<std::optional<ipc::LogWatched>()> log_watched = {};
 };
 
 using Handlers = std::map<std::string, std::function<void(CallPtr)>>;
@@ -100,6 +105,7 @@ void add_config_methods(Handlers& out, ApiWorld& world);
 void add_log_methods(Handlers& out, ApiWorld& world);
 void add_account_methods(Handlers& out, ApiWorld& world);
 void add_platform_methods(Handlers& out, ApiWorld& world);
+void add_metrics_methods(Handlers& out, ApiWorld& world);
 void add_erasure_methods(Handlers& out, ApiWorld& world);
 void add_key_methods(Handlers& out, ApiWorld& world);
 void add_approval_methods(Handlers& out, ApiWorld& world);

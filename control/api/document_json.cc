@@ -31,6 +31,7 @@ constexpr std::array kParts{
     Part{"sign_in", api::CONTRACT_VIEW, api::ACCOUNTS_MANAGE},
     Part{"sessions_max", api::BINDINGS_VIEW, api::BINDINGS_ASSIGN},
     Part{"quotas", api::BINDINGS_VIEW, api::BINDINGS_ASSIGN},
+    Part{"metrics", api::BINDINGS_VIEW, api::BINDINGS_ASSIGN},
     Part{"zones", api::BINDINGS_VIEW, api::BINDINGS_ASSIGN},
     Part{"ports", api::BINDINGS_VIEW, api::BINDINGS_ASSIGN},
     Part{"bindings", api::BINDINGS_VIEW, api::BINDINGS_ASSIGN},

@@ -105,7 +105,7 @@ std::map<std::string, Sampler::Sums> Sampler::sums_of(const ipc::Counters& count
   for (const auto& one : counters.rules()) connections.emplace(one.rule(), one.connections());
   std::map<std::string, Sums> out;
   for (const auto& tenant : in_force_().model->tenants()) {
-    auto& sums = out[tenant.service_code()].of;
+    auto& sums = out[tenant.service_code()];
     const auto protects = [](const model::Port& port) { return port.kind() == model::Port::SEGMENT; };
     const bool any = std::any_of(tenant.ports().begin(), tenant.ports().end(), protects);
     for (const auto& port : tenant.ports()) {
@@ -141,10 +141,10 @@ void Sampler::take(const ipc::Counters& counters, std::int64_t at) {
     Lines& lines = tenants_[name];
     Point point{};
     for (std::size_t i = 0; i < kLines; ++i) {
-      const std::uint64_t before = lines.last.of[i];
+      const std::uint64_t before = lines.last[i];
       // A data plane that has started anew counts from nothing.
-      const std::uint64_t rise = !lines.known || sums.of[i] < before ? 0 : sums.of[i] - before;
-      point[i] = static_cast<float>(is_rate(i) ? static_cast<double>(rise) / seconds : static_cast<double>(sums.of[i]));
+      const std::uint64_t rise = !lines.known || sums[i] < before ? 0 : sums[i] - before;
+      point[i] = static_cast<float>(is_rate(i) ? static_cast<double>(rise) / seconds : static_cast<double>(sums[i]));
     }
     lines.last = sums;
     lines.known = true;
@@ -153,6 +153,11 @@ void Sampler::take(const ipc::Counters& counters, std::int64_t at) {
   }
   counters_ = counters;
   taken_at_ = at;
+}
+
+Sampler::Sums Sampler::sums(const std::string& service_code) const {
+  const auto at = tenants_.find(service_code);
+  return at == tenants_.end() ? Sums{} : at->second.last;
 }
 
 api::Dashboard Sampler::dashboard(const std::string& service_code, std::uint32_t seconds) {
@@ -164,13 +169,14 @@ api::Dashboard Sampler::dashboard(const std::string& service_code, std::uint32_t
   const std::size_t wanted = std::min(seconds == 0 ? kSecondsDefault : seconds, kSecondsMax) / kStepSeconds;
   const auto& points = tenants_[service_code].points;
   const std::size_t first = points.size() > wanted ? points.size() - wanted : 0;
-  for (std::size_t line = 0; line < kLines; ++line) {
+  const InForce now = in_force_();
+  const auto* tenant = now.tenant(service_code);
+  const bool traffic = tenant != nullptr && tenant->metrics();
+  for (std::size_t line = traffic ? 0 : kDrops; line < kLines; ++line) {
     auto& series = *out.add_series();
     series.set_name(kNames[line]);
     for (std::size_t i = first; i < points.size(); ++i) series.add_values(static_cast<double>(points[i][line]));
   }
-  const InForce now = in_force_();
-  const auto* tenant = now.tenant(service_code);
   if (tenant == nullptr) return out;
   out.set_revision(now.revision);
   const std::uint32_t id = ids_.find(IdKind::kTenant, tenant_key(service_code));

@@ -42,11 +42,14 @@ class Sampler {
   void start();
   void stop();
 
-  /// Of one tenant; nothing of the confirmation that may be waited for.
+  /// Of one tenant, without how much traffic it has where that is not switched on; nothing of the confirmation that may be waited for.
   [[nodiscard]] api::Dashboard dashboard(const std::string& service_code, std::uint32_t seconds);
   /// What was counted last, for all. `counting`: the data plane answered within the last two steps.
   [[nodiscard]] const ipc::Counters& counters() const { return counters_; }
   [[nodiscard]] bool counting() const;
+  /// Of one tenant, since the data plane's start; of sessions those that are open.
+  using Sums = std::array<std::uint64_t, kLines>;
+  [[nodiscard]] Sums sums(const std::string& service_code) const;
   /// Of a tenant that is gone.
   void forget(const std::string& service_code) { tenants_.erase(service_code); }
 
@@ -54,10 +57,6 @@ class Sampler {
   void take(const ipc::Counters& counters, std::int64_t at);
 
  private:
-  /// Sums since the data plane's start, of one tenant.
-  struct Sums {
-    std::array<std::uint64_t, kLines> of{};
-  };
   struct Lines {
     Sums last;
     bool known = false;

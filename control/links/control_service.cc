@@ -151,7 +151,8 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
             .audit = &audit_,
             .erasures = &erasure_.erasures(),
             .vpn_memory = [this](std::uint32_t daemon) { return vpn_.memory(daemon); },
-            .vpn_answers = [this](std::uint32_t daemon) { return vpn_.answers(daemon); }}),
+            .vpn_answers = [this](std::uint32_t daemon) { return vpn_.answers(daemon); },
+            .log_watched = [this] { return log_watch_.last(); }}),
       log_watch_(io, store, export_socket_,
                  {.in_force = [this] {
                     const Running* now = running();

@@ -52,7 +52,8 @@ void LogWatch::look() {
   ipc::ToLog question;
   question.mutable_watch();
   ask_log(io_, socket_, question, [this](const LogAnswer& answer) {
-    if (!answer.refusal.empty() || !answer.message.has_watched()) return look_later();  // it is away: what was known still holds
+    last_.reset();
+    if (!answer.refusal.empty() || !answer.message.has_watched()) return look_later();  // it is away: what was known of its disk still holds
     const ipc::LogWatched& now = answer.message.watched();
     take(now);
     const InForce force = environment_.in_force();
@@ -62,6 +63,7 @@ void LogWatch::look() {
 }
 
 void LogWatch::take(const ipc::LogWatched& now) {
+  last_ = now;
   full_ = now.pressure() == kLevels.back();
   if (!recall() || now.pressure().empty() || now.pressure() == *told_) return;
   environment_.tell(now, *told_);

@@ -32,6 +32,8 @@ class LogWatch {
   /// The disk's last level: nothing of less weight than audit and remote access fits any more. Until logd has said it, what it said to
   /// a controld before still holds.
   [[nodiscard]] bool full() const { return full_; }
+  /// Its last answer; nothing while it gives none.
+  [[nodiscard]] const std::optional<ipc::LogWatched>& last() const { return last_; }
 
  private:
   bool recall();
@@ -46,6 +48,7 @@ class LogWatch {
   Environment environment_;
   boost::asio::steady_timer timer_;
   std::optional<std::string> told_;
+  std::optional<ipc::LogWatched> last_;
   std::uint32_t sent_ = 0;  ///< the generation that this process has given
   bool full_ = false, stopped_ = false;
 };

@@ -20,7 +20,7 @@ TABLE = {
     "everybody signed in":                  ("YYYYYY" "YYYY", "Logout WhoAmI SetPassword BeginTotp ConfirmTotp ListMySessions EndMySessions ListTenants"),
     "manage accounts":                      ("Y-----" "----", "ListAccounts AddAccount ChangeAccount RemoveAccount ReissueAccount UnlockAccount "
                                              "ListApiKeys AddApiKey RevokeApiKey GrantConsent EndConsent"),
-    "contract view":                        ("YYYYYY" "?T--", "GetDashboard Watch ListDrops GetConfig ListRevisions DiffRevisions ListConsents ListNotices"),
+    "contract view":                        ("YYYYYY" "?T--", "GetDashboard GetTenantMetrics Watch ListDrops GetConfig ListRevisions DiffRevisions ListConsents ListNotices"),
     "objects, rules, NAT: view":            ("YYYY-Y" "-T--", "ListRules ListNat Explain"),
     "commit, of one's own parts":           ("YYYY--" "-T--", "CheckConfig CommitConfig ConfirmCommit RollBack"),
     "a second person's leave":              ("YYYY--" "-???", "ListApprovals Approve RefuseApproval TakeApproved"),

@@ -251,7 +251,7 @@ def test_metrics_keep_their_formats_rules_and_count_what_passes(lab):
     first = read()
     # The provider's: traffic, CPU, memory, disk; and that the unit works.
     for family in ("packets_total", "bytes_total", "drops_total", "sessions", "cpu_ticks_total", "memory_bytes", "disk_bytes", "log_records_lost_total",
-                   "revision", "up"):
+                   "vpn_sessions", "vpn_daemon_up", "log_up", "log_pressure", "log_disk_bytes", "clock_synchronised", "revision", "up"):
         assert f"sekisho_{family}" in first, family
     assert lab["acme-pc"].ping("10.0.0.2", 20)
     lab["acme-pc"].curl("http://10.0.0.18:5432/", 1)

@@ -242,7 +242,9 @@ function dashboard(state, seconds) {
       ["sessions", 1210, 60],
       ["connections", 118, 30],
       ["vpn_sessions", 17, 2],
-    ].map(([name, base, swing], index) => ({ name, values: wave(n, base, swing, index * 7) })),
+    ]
+      .filter(([name]) => state.metrics !== false || !/^(bits|packets)_/.test(name))
+      .map(([name, base, swing], index) => ({ name, values: wave(n, base, swing, index * 7) })),
     drops: [
       ["default-deny", 10412],
       ["ae-arp-spa", 560],

@@ -522,6 +522,19 @@ test("a role sees the pages it has, and a page of another role is none", async (
   assert.equal(await page.getByRole("link", { name: "Firewall rules" }).count(), 0);
 });
 
+test("how much traffic there is is shown where the provider has switched it on", async (t) => {
+  const { page, state, url } = await visit(t);
+  const cards = page.locator("main h2");
+  await page.goto(`${url}/#/`);
+  await settled(page);
+  assert.ok((await cards.allTextContents()).includes("Traffic"));
+  state.metrics = false;
+  await page.reload();
+  await settled(page);
+  const left = await cards.allTextContents();
+  assert.ok(left.includes("Sessions") && !left.includes("Traffic") && !left.includes("Packets"), left.join());
+});
+
 /** The session ends at the server; the page finds out. */
 async function end_session(page, state) {
   state.in = false;

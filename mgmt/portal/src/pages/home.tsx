@@ -57,11 +57,12 @@ function Board({ now, seconds }: { now: Dashboard; seconds: number }) {
     colour,
   });
   const last = (name: string) => values(name).at(-1) ?? 0;
+  const traffic = now.series?.some((one) => one.name === "bits_in"); // the provider has switched it on
   return (
     <>
       {!now.counting && <Note tone="warn">{t("home.not_counting")}</Note>}
       <div class="grid figures">
-        <Figure value={bit_rate(last("bits_in") + last("bits_out"))} text={t("home.traffic")} />
+        {traffic && <Figure value={bit_rate(last("bits_in") + last("bits_out"))} text={t("home.traffic")} />}
         <Figure value={number(now.sessions ?? 0)} text={t("home.sessions_of", { most: number(now.sessions_max ?? 0) })} />
         <Figure value={`${short_number(last("connections"))}/s`} text={t("home.connections")} />
         <Figure value={number(Math.round(last("vpn_sessions")))} text={t("home.vpn_sessions")} />
@@ -69,14 +70,16 @@ function Board({ now, seconds }: { now: Dashboard; seconds: number }) {
         <Figure value={String(now.revision ?? "–")} text={t("home.revision")} />
       </div>
       <div class="grid">
-        <Card title={t("home.traffic")}>
-          <LineChart
-            title={t("home.traffic")}
-            times={times}
-            unit={bit_rate}
-            series={[line("bits_in", t("home.in"), 1), line("bits_out", t("home.out"), 3)]}
-          />
-        </Card>
+        {traffic && (
+          <Card title={t("home.traffic")}>
+            <LineChart
+              title={t("home.traffic")}
+              times={times}
+              unit={bit_rate}
+              series={[line("bits_in", t("home.in"), 1), line("bits_out", t("home.out"), 3)]}
+            />
+          </Card>
+        )}
         <Card title={t("home.verdicts")}>
           <LineChart
             title={t("home.verdicts")}
@@ -92,14 +95,16 @@ function Board({ now, seconds }: { now: Dashboard; seconds: number }) {
             series={[line("sessions", t("home.open"), 1), line("vpn_sessions", t("home.vpn_sessions"), 5)]}
           />
         </Card>
-        <Card title={t("home.packets")}>
-          <LineChart
-            title={t("home.packets")}
-            times={times}
-            unit={(value) => `${short_number(value)}/s`}
-            series={[line("packets_in", t("home.in"), 1), line("packets_out", t("home.out"), 3)]}
-          />
-        </Card>
+        {traffic && (
+          <Card title={t("home.packets")}>
+            <LineChart
+              title={t("home.packets")}
+              times={times}
+              unit={(value) => `${short_number(value)}/s`}
+              series={[line("packets_in", t("home.in"), 1), line("packets_out", t("home.out"), 3)]}
+            />
+          </Card>
+        )}
         <Card
           title={t("home.drops")}
           tools={
