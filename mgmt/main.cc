@@ -2,8 +2,6 @@
 // mgmtd: the only process on the management network. Carries the API and the portal's files; decides nothing, keeps
 // nothing.
 #include <getopt.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include <boost/asio/signal_set.hpp>
 #include <charconv>
@@ -12,6 +10,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/describe.h"
+#include "base/os/sandbox.h"
 #include "mgmt/api/gateway.h"
 #include "mgmt/http/server.h"
 #include "mgmt/outbound/courier.h"
@@ -109,10 +109,6 @@ std::optional<Options> parse_options(int argc, char** argv) {
 }
 
 int run_daemon(const Options& options) {
-  const rlimit no_core{0, 0};  // sessions' tokens pass through here
-  ::setrlimit(RLIMIT_CORE, &no_core);
-  ::prctl(PR_SET_DUMPABLE, 0);
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   Assets assets;
   if (const std::string why = assets.load(options.portal_dir); !why.empty()) return complain(why), 1;
   boost::asio::io_context io(1);
@@ -130,6 +126,10 @@ int run_daemon(const Options& options) {
     server.stop();
     io.stop();
   });
+  // Sessions' tokens pass through here, and anybody may talk to it: it keeps no privilege, and no way to anything but its work.
+  if (const auto given = give_up_privileges(); !given) return complain("cannot give up privileges: " + describe(given.error())), 1;
+  if (const auto entered = enter_sandbox(Sandbox::kServes); !entered)
+    return complain("cannot enter the sandbox: " + describe(entered.error())), 1;
   complain("ready on port " + std::to_string(server.port()));
   io.run();
   return 0;

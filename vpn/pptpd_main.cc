@@ -16,13 +16,13 @@
 #include <ctime>
 
 #include "base/describe.h"
+#include "base/os/sandbox.h"
 #include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/renamed_users.h"
-#include "vpn/sandbox.h"
 #include "vpn/session_keeper.h"
 #include "vpn/pptp/door.h"
 

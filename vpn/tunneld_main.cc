@@ -20,6 +20,7 @@
 #include <ctime>
 
 #include "base/describe.h"
+#include "base/os/sandbox.h"
 #include "base/proto/control_vpn.pb.h"
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
@@ -27,7 +28,6 @@
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/renamed_users.h"
-#include "vpn/sandbox.h"
 #include "vpn/session_keeper.h"
 #include "vpn/sstp/door.h"
 

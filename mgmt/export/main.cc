@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // exportd: sends records to collectors. Listens nowhere, keeps nothing.
 #include <getopt.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include <boost/asio/signal_set.hpp>
 #include <charconv>
@@ -11,6 +9,8 @@
 #include <cstring>
 #include <exception>
 
+#include "base/describe.h"
+#include "base/os/sandbox.h"
 #include "mgmt/export/exporter.h"
 
 namespace {
@@ -28,10 +28,8 @@ void say(const std::string& sentence) {
 }
 
 int run(const sekisho::mgmt::Exporter::Options& options) {
-  const rlimit no_core{0, 0};  // keys of tenants are here
-  ::setrlimit(RLIMIT_CORE, &no_core);
-  ::prctl(PR_SET_DUMPABLE, 0);
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  // Keys of tenants will be here.
+  if (const auto given = sekisho::give_up_privileges(); !given) return say("cannot give up privileges: " + describe(given.error())), 1;
   std::signal(SIGPIPE, SIG_IGN);
   boost::asio::io_context io(1);
   sekisho::mgmt::Exporter exporter(io, options, say);
@@ -42,6 +40,8 @@ int run(const sekisho::mgmt::Exporter::Options& options) {
     io.stop();
   });
   exporter.start();
+  if (const auto entered = sekisho::enter_sandbox(sekisho::Sandbox::kDials); !entered)
+    return say("cannot enter the sandbox: " + describe(entered.error())), 1;
   say("ready");
   io.run();
   return 0;

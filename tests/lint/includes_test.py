@@ -17,7 +17,7 @@ FENCES = [
     (r"^yaml-cpp/", ("control/config/decode", "control/config/codec")),
     (r"^unicode/", ("control/config/",)),
     (r"^CLI/", ("mgmt/cli/",)),
-    (r"^seccomp\.h$", ("vpn/sandbox.cc",)),
+    (r"^seccomp\.h$", ("base/os/sandbox.cc",)),
     (r"^boost/", ("control/", "mgmt/", "tests/unit/control/", "tests/unit/mgmt/")),
     (r"^boost/beast", ("mgmt/http/", "mgmt/outbound/", "mgmt/export/https.cc")),
     (r"^openssl/", ("base/crypto/", "control/", "vpn/", "mgmt/http/", "mgmt/export/connection.cc", "mgmt/log/", "mgmt/outbound/", "tests/")),

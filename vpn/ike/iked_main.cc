@@ -19,6 +19,7 @@
 #include <unordered_map>
 
 #include "base/describe.h"
+#include "base/os/sandbox.h"
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/ike/engine.h"
@@ -32,7 +33,6 @@
 #include "vpn/random.h"
 #include "vpn/recorder.h"
 #include "vpn/renamed_users.h"
-#include "vpn/sandbox.h"
 
 namespace sekisho::vpn {
 namespace {

@@ -1,9 +1,11 @@
-// SPDX-License-Identifier: Apache-2.0
-#include "vpn/sandbox.h"
+// SPDX-License-Identifier: BSD-2-Clause
+#include "base/os/sandbox.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,7 +15,7 @@
 
 #include <cerrno>
 
-namespace sekisho::vpn {
+namespace sekisho {
 namespace {
 
 Error failed(int number) { return {ErrorCode::kDenied, ErrorSite::kOs, static_cast<std::uint32_t>(number)}; }
@@ -29,6 +31,7 @@ class Filter {
   }
   void allow(int call) { note(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 0, nullptr)); }
   void allow(int call, scmp_arg_cmp only) { note(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 1, &only)); }
+  void refuse(int call, int error) { note(seccomp_rule_add_array(context_, SCMP_ACT_ERRNO(error), call, 0, nullptr)); }
   int load() {
     if (context_ == nullptr) return ENOMEM;
     note(seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1));  // threads that run already, too
@@ -77,14 +80,41 @@ Result<void> give_up_privileges() {
 #pragma clang diagnostic ignored "-Wmissing-field-initializers"
 #endif
 
+namespace {
+
+/// What Asio and OpenSSL do with a connection.
+void allow_dialing(Filter& filter) {
+  for (const int call : {SCMP_SYS(readv), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(getpeername), SCMP_SYS(timerfd_settime)})
+    filter.allow(call);
+  filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET));
+  filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6));
+  filter.allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+}
+
+/// What Asio's resolver does: getaddrinfo() in a thread of its own. Which addresses the machine has, the kernel tells by netlink.
+void allow_names(Filter& filter) {
+  for (const int call : {SCMP_SYS(accept), SCMP_SYS(bind), SCMP_SYS(sendmmsg), SCMP_SYS(prlimit64), SCMP_SYS(uname), SCMP_SYS(sched_getaffinity)})
+    filter.allow(call);
+  filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_NETLINK));
+  filter.allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+  constexpr scmp_datum_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+  filter.allow(SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
+  filter.allow(SCMP_SYS(newfstatat), SCMP_A3(SCMP_CMP_EQ, 0));
+  filter.allow(SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+  filter.refuse(SCMP_SYS(clone3), ENOSYS);  // its flags cannot be looked at: glibc takes clone() then
+}
+
+}  // namespace
+
 Result<void> enter_sandbox(Sandbox kind) {
   Filter filter;
   for (const int call : kPlain) filter.allow(call);
-  if (kind == Sandbox::kAccepts) {
-    for (const int call : {SCMP_SYS(accept4), SCMP_SYS(getsockname), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl)}) {
-      filter.allow(call);
-    }
+  if (kind != Sandbox::kLocal) {
+    for (const int call : {SCMP_SYS(getsockname), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl)}) filter.allow(call);
   }
+  if (kind == Sandbox::kAccepts || kind == Sandbox::kServes) filter.allow(SCMP_SYS(accept4));
+  if (kind == Sandbox::kDials || kind == Sandbox::kServes) allow_dialing(filter);
+  if (kind == Sandbox::kServes) allow_names(filter);
   // Memory is never both written and run.
   filter.allow(SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   filter.allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
@@ -100,4 +130,4 @@ Result<void> enter_sandbox(Sandbox kind) {
   return {};
 }
 
-}  // namespace sekisho::vpn
+}  // namespace sekisho

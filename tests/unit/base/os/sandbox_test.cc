@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vpn/sandbox.h"
+#include "base/os/sandbox.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,19 +15,20 @@
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <system_error>
 #include <thread>
 
 #include "base/ipc/sealed_blob.h"
 
-namespace sekisho::vpn {
+namespace sekisho {
 namespace {
 
 /// Runs `what` in a process of its own, inside the sandbox; its answer.
 template <typename What>
-int inside(What what) {
+int inside(What what, Sandbox kind = Sandbox::kLocal) {
   const pid_t child = ::fork();
   if (child == 0) {
-    if (!enter_sandbox()) ::_exit(99);
+    if (!enter_sandbox(kind)) ::_exit(99);
     ::_exit(what());
   }
   int status = 0;
@@ -82,6 +83,36 @@ TEST(Sandbox, AllowsWhatTheDaemonLivesBy) {
             1);
 }
 
+/// What a process on the network may do more, and what it may not.
+TEST(Sandbox, LetsWhoSpeaksToTheNetworkDialAndNothingElse) {
+  for (const Sandbox kind : {Sandbox::kDials, Sandbox::kServes}) {
+    EXPECT_EQ(inside([] { return refused(::socket(AF_INET, SOCK_STREAM, 0)); }, kind), 1);
+    EXPECT_EQ(inside([] { return refused(::socket(AF_INET6, SOCK_DGRAM, 0)); }, kind), 1);
+    EXPECT_EQ(inside([] { return refused(::socket(AF_PACKET, SOCK_RAW, 0)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::listen(::socket(AF_INET, SOCK_STREAM, 0), 1)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::open("/tmp/sekisho-sandbox", O_WRONLY | O_CREAT, 0600)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::open("/etc/passwd", O_RDWR)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::open("/etc/passwd", O_RDONLY | O_TRUNC)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::open("/tmp", O_TMPFILE | O_WRONLY, 0600)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::fork()); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::execl("/bin/true", "true", nullptr)); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::unlink("/tmp/sekisho-sandbox")); }, kind), 0);
+    EXPECT_EQ(inside([] { return refused(::kill(::getppid(), 0)); }, kind), 0);
+  }
+  EXPECT_EQ(inside([] { return refused(::open("/etc/passwd", O_RDONLY)); }, Sandbox::kDials), 0);
+  EXPECT_EQ(inside([] { return refused(::open("/etc/passwd", O_RDONLY)); }, Sandbox::kServes), 1);
+  const auto thread = [] {
+    std::atomic<int> answer{0};
+    try {
+      std::thread([&answer] { answer = 1; }).join();
+    } catch (const std::system_error&) {
+    }
+    return answer.load();
+  };
+  EXPECT_EQ(inside(thread, Sandbox::kDials), 0);
+  EXPECT_EQ(inside(thread, Sandbox::kServes), 1);
+}
+
 /// A thread that runs already is held by it as well.
 TEST(Sandbox, HoldsThreadsThatWereThereBefore) {
   const pid_t child = ::fork();
@@ -121,4 +152,4 @@ TEST(Sandbox, NobodyGetsPrivilegesBack) {
 }
 
 }  // namespace
-}  // namespace sekisho::vpn
+}  // namespace sekisho
