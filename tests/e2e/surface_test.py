@@ -4,10 +4,12 @@ of the API, metrics by their format's own rules; and that mgmtd, killed, takes n
 
 import http.client
 import json
+import os
 import re
 import shutil
 import ssl
 import subprocess
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -258,6 +260,23 @@ def test_metrics_keep_their_formats_rules_and_count_what_passes(lab):
     total = lambda found, family: sum(found[f"sekisho_{family}"][1].values())
     for family, more in (("packets_total", 40), ("bytes_total", 40 * 84), ("drops_total", 1)):
         wait_until(lambda family=family, more=more: total(read(), family) >= total(first, family) + more, 20, f"{family} counting", every=0.5)
+
+
+# --- what mgmtd and exportd may still do --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("daemon", ["mgmtd", "exportd"])
+def test_who_speaks_to_the_network_keeps_no_privilege_no_file_and_few_system_calls(lab, daemon):
+    assert owner(lab).get("/me")  # it is at work
+    proc = Path(f"/proc/{lab.appliance.processes[daemon].pid}")
+    for thread in (proc / "task").iterdir():
+        fields = dict(line.split(":\t", 1) for line in (thread / "status").read_text().splitlines() if ":\t" in line)
+        assert fields["Name"] == daemon and fields["Seccomp"] == "2" and fields["NoNewPrivs"] == "1", fields
+        assert {int(fields[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {0}
+        assert "0" not in fields["Uid"].split() + fields["Gid"].split()
+    held = {os.readlink(one) for one in (proc / "fd").iterdir()}
+    output = os.readlink(proc / "fd" / "2")
+    assert all(re.match(r"(socket|pipe|anon_inode):", one) or one in ("/dev/null", output) for one in held), held
 
 
 # --- mgmtd killed, and started in other ways ----------------------------------------------------------------------------------------------------------
