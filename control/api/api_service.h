@@ -99,7 +99,6 @@ class ApiService {
   void look_at_pools();
   void look_at_gateways();
   void look_at_ends();
-  void add_maintenance(std::int64_t after, std::int64_t now, std::vector<Happening>& out);
   /// A security event of controld's own, of this tenant or (empty, or unknown) the provider's.
   void note_security(const std::string& tenant, std::string_view code, const std::string& subject, const Address& source = {},
                      const std::string& user = {});

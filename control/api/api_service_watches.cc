@@ -10,7 +10,6 @@
 #include "base/ipc/keying_daemon.h"
 #include "base/net/address.h"
 #include "base/time/civil_day.h"
-#include "control/access/rfc3339.h"
 #include "control/api/api_service.h"
 #include "control/notify/expiries.h"
 
@@ -155,29 +154,17 @@ void ApiService::look_at_ends() {
       all.push_back({one.tenant(), Ending::kData, std::string(to_text(one.scope())), begin_of(add_days(readable_until(one), 1))});
   }
   std::vector<Happening> told = due(all, after, now);
-  add_maintenance(after, now, told);
+  const auto notices = store_.records(RecordKind::kNotice);
+  for (const auto& record : notices ? *notices : std::vector<Store::Record>()) {
+    api::Notice notice;
+    if (!notice.ParseFromString(record.value)) continue;
+    for (Happening& one : reminders_of(std::move(notice), after, now, environment_.in_force())) told.push_back(std::move(one));
+  }
   for (const Happening& one : told) notifier_.tell(one);
   looked_at_ends_ = now;
   constexpr std::int64_t kStoreSeconds = 3600;  // what was told is stored at once: nobody is told twice
   if (told.empty() && now >= stored_ends_ && now - stored_ends_ < kStoreSeconds) return;
   if (store_.put(RecordKind::kLooked, kLookedKey, std::to_string(now))) stored_ends_ = now;
-}
-
-/// Maintenance that was announced: a day ahead, and when it is to begin.
-void ApiService::add_maintenance(std::int64_t after, std::int64_t now, std::vector<Happening>& out) {
-  constexpr std::int64_t kDaySeconds = 86'400;
-  const auto records = store_.records(RecordKind::kNotice);
-  for (const auto& record : records ? *records : std::vector<Store::Record>()) {
-    api::Notice notice;
-    const auto from = notice.ParseFromString(record.value) ? parse_rfc3339(notice.from()) : std::nullopt;
-    if (!from || notice.kind() != "maintenance" || (notice.state() != "planned" && notice.state() != "running")) continue;
-    const bool begins = *from > after && *from <= now;
-    const std::int64_t ahead = *from - kDaySeconds;
-    const bool tomorrow = ahead > after && ahead <= now && *from > now && notice.changed().seconds() < ahead;
-    if (!begins && !tomorrow) continue;
-    notice.set_state(begins ? "begins" : "1_day");
-    for (Happening& one : happenings_of(notice, environment_.in_force())) out.push_back(std::move(one));
-  }
 }
 
 }  // namespace sekisho::control

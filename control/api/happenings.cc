@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "control/access/rfc3339.h"
+
 namespace sekisho::control {
 namespace {
 
@@ -94,6 +96,18 @@ std::vector<Happening> happenings_of(const api::Notice& notice, const InForce& n
     out.push_back(one);
   }
   return out;
+}
+
+std::vector<Happening> reminders_of(api::Notice notice, std::int64_t after, std::int64_t now, const InForce& in_force) {
+  constexpr std::int64_t kDaySeconds = 86'400;
+  const auto from = parse_rfc3339(notice.from());
+  if (!from || notice.kind() != "maintenance" || (notice.state() != "planned" && notice.state() != "running")) return {};
+  const bool begins = *from > after && *from <= now;
+  const std::int64_t ahead = *from - kDaySeconds;
+  const bool tomorrow = ahead > after && ahead <= now && *from > now && notice.changed().seconds() < ahead;
+  if (!begins && !tomorrow) return {};
+  notice.set_state(begins ? "begins" : "1_day");
+  return happenings_of(notice, in_force);
 }
 
 std::vector<Happening> CounterWatch::look(bool counting, const std::vector<Seen>& tenants, std::int64_t now) {

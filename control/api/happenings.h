@@ -17,6 +17,9 @@ namespace sekisho::control {
 std::vector<Happening> happenings_of(const Call& call, std::uint32_t status);
 /// What is told of a notice, to whom it concerns.
 std::vector<Happening> happenings_of(const api::Notice& notice, const InForce& now);
+/// Of maintenance that was announced: again a day ahead, and when it is to begin, as far as that was after `after` and is not after `now`
+/// (Unix seconds).
+std::vector<Happening> reminders_of(api::Notice notice, std::int64_t after, std::int64_t now, const InForce& in_force);
 
 /// What counters show that people are told of: quarantines, a tenant near its limit of sessions, lost records, a data
 /// plane that does not answer. Asked every few seconds. Thread: one.

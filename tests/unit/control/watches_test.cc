@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "control/access/rfc3339.h"
+#include "control/api/happenings.h"
 #include "control/api/record_watch.h"
 #include "control/api/vpn_watch.h"
 
@@ -197,6 +199,51 @@ TEST(GatewayWatch, ADaemonThatNeverCameIsToldAfterAMinute) {
   EXPECT_EQ(said(watch.look(model, {}, 5 + GatewayWatch::kStartSeconds)), "") << "nobody is let in by IKEv2";
   model.mutable_tenants(0)->mutable_gateways(0)->add_accept(model::Gateway::EAP_MSCHAPV2);
   EXPECT_EQ(said(watch.look(model, {}, 6 + GatewayWatch::kStartSeconds)), "acm00000001:gateway:hq IKEv2:down ");
+}
+
+/// When who is told of maintenance that was announced.
+class Reminders : public testing::Test {
+ protected:
+  Reminders() {
+    for (const char* code : {kTenant, kOther}) model_.add_tenants()->set_service_code(code);
+    notice_.set_id("n1"), notice_.set_kind("maintenance"), notice_.set_state("planned"), notice_.set_from("2027-03-01T02:00:00+09:00");
+    notice_.add_tenants(kTenant);
+    notice_.mutable_changed()->set_seconds(kBegin - 14 * kDay);
+  }
+  [[nodiscard]] std::string between(std::int64_t after, std::int64_t now) const {
+    return said(reminders_of(notice_, after, now, {.revision = 1, .model = &model_}));
+  }
+  static constexpr std::int64_t kDay = 86'400;
+  static constexpr std::int64_t kBegin = 1'803'834'000;  // 2027-02-28T17:00:00Z
+  const std::string tomorrow_ = ":maintenance:n1:1_day acm00000001:maintenance:n1:1_day ";
+  const std::string begins_ = ":maintenance:n1:begins acm00000001:maintenance:n1:begins ";
+  model::Configuration model_;
+  api::Notice notice_;
+};
+
+TEST_F(Reminders, ComeADayAheadAndAtTheBeginningOnceEachToWhomItConcerns) {
+  ASSERT_EQ(parse_rfc3339(notice_.from()), kBegin);
+  EXPECT_EQ(between(kBegin - kDay - 2, kBegin - kDay - 1), "");
+  EXPECT_EQ(between(kBegin - kDay - 1, kBegin - kDay), tomorrow_);
+  EXPECT_EQ(between(kBegin - kDay, kBegin - 1), "");
+  EXPECT_EQ(between(kBegin - 1, kBegin), begins_);
+  EXPECT_EQ(between(kBegin, kBegin + kDay), "");
+  EXPECT_EQ(between(kBegin - 2 * kDay, kBegin + 1), begins_) << "a unit that was off does not say that it begins tomorrow";
+  notice_.clear_tenants();
+  EXPECT_EQ(between(kBegin - 1, kBegin), begins_ + "glx00000001:maintenance:n1:begins ");
+}
+
+TEST_F(Reminders, AreOfPlannedMaintenanceAlone) {
+  notice_.mutable_changed()->set_seconds(kBegin - kDay / 2);
+  EXPECT_EQ(between(kBegin - kDay - 1, kBegin - kDay / 4), "") << "announced within the day: that it is near was said then";
+  EXPECT_EQ(between(kBegin - 1, kBegin), begins_);
+  for (const auto& [kind, state, from] : {std::tuple("maintenance", "cancelled", "2027-03-01T02:00:00+09:00"),
+                                          {"maintenance", "done", "2027-03-01T02:00:00+09:00"},
+                                          {"incident", "planned", "2027-03-01T02:00:00+09:00"},
+                                          {"maintenance", "planned", ""}}) {
+    notice_.set_kind(kind), notice_.set_state(state), notice_.set_from(from);
+    EXPECT_EQ(between(kBegin - 1, kBegin), "") << kind << ' ' << state << ' ' << from;
+  }
 }
 
 }  // namespace
