@@ -392,12 +392,13 @@ asio::awaitable<void> HttpServer::Inside::refuse(Stream& stream, unsigned status
   beast::get_lowest_layer(stream).expires_after(options.write);
   const auto [unheard, written] = co_await http::async_write(stream, out, kTuple);
   (void)written;
-  if (unheard || (status != 400 && status != 413 && status != 431)) co_return;
-  // Who was refused for what he says may still be saying it: closed over bytes that nobody read, the connection would
-  // take the answer with it. Who is refused for how often he comes is not waited for.
-  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
+  if (unheard || status == 408) co_return;
+  // Who was refused may still be speaking: closed over bytes that nobody read, the connection would take the answer with it. Who is
+  // refused for how often he comes, or for what others sent, is heard out only a little.
+  const bool patient = status != 429 && status != 503;
+  beast::get_lowest_layer(stream).expires_after(std::chrono::milliseconds(patient ? 1000 : 200));
   std::array<char, 4096> unread{};
-  for (std::size_t taken = 0; taken < kBodyBytesMax;) {
+  for (std::size_t taken = 0; taken < (patient ? kBodyBytesMax : kSmallBodyBytesMax);) {
     const auto [over, size] = co_await stream.async_read_some(asio::buffer(unread), kTuple);
     if (over) break;
     taken += size;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The management API as people and scripts meet it: mgmtd, controld and dataplaned together, over TLS."""
 
+import http.client
 import json
 import re
 import socket
@@ -383,6 +384,30 @@ def test_one_source_that_guesses_is_slowed_and_a_code_is_taken_once(lab):
         statuses.append(refused.value.status)
     assert statuses[0] == 401 and statuses[-1] == 429
     assert victim.get("/me")["account"] == name, "who is in stays in"
+
+
+def test_who_comes_too_often_hears_so_whatever_he_is_about_to_say(lab):
+    context = ssl._create_unverified_context()
+
+    def connect():
+        with inside(lab.topology.office):
+            one = http.client.HTTPSConnection(*lab.appliance.portal, timeout=30, source_address=("127.0.0.52", 0), context=context)
+            one.connect()
+        return one
+
+    def ask(one, method, path, body=None):
+        one.request(method, path, body, {"Content-Type": "application/json", "X-Requested-With": "sekisho"})
+        answer = one.getresponse()
+        return answer.read() and answer.status
+
+    busy, asked = connect(), 1
+    while ask(busy, "GET", "/api/v1/banner") == 200 and asked < 5000:
+        asked += 1
+    assert 200 < asked < 5000
+    heard = []
+    for _ in range(60):  # with a body that nobody will read: the answer comes all the same
+        heard.append(ask(connect(), "POST", "/api/v1/login", b'{"account": "' + b"x" * 40_000 + b'"}'))
+    assert heard.count(429) > 5 and set(heard) <= {400, 401, 413, 429}, heard
 
 
 def test_who_sends_slowly_is_cut_off_and_holds_up_nobody(lab):
