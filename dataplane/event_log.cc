@@ -147,7 +147,7 @@ void EventLog::end(Fold& entry) noexcept {
       body.last_timestamp = entry.last_ns;
       std::memcpy(entry.record.bytes.data() + sizeof(envelope), &body, sizeof(body));
     }
-    push(entry.record, entry.tenant_slot);
+    push(entry.record, entry.tenant_slot, true);
   }
   if (entry.key == 0) return;
   --open_;
@@ -155,22 +155,22 @@ void EventLog::end(Fold& entry) noexcept {
   entry.key = 0;
 }
 
-void EventLog::push(const LogRecord& record, std::uint32_t tenant_slot) noexcept {
+void EventLog::push(const LogRecord& record, std::uint32_t tenant_slot, bool counted) noexcept {
   if (losing_ > 0) report_losses(envelope_of(record).timestamp, LossCause::kQueueFull);
-  if (!within_rate(record, tenant_slot)) return lose(envelope_of(record), tenant_slot, LossCause::kRateLimit);
+  if (!within_rate(record, tenant_slot, counted)) return lose(envelope_of(record), tenant_slot, LossCause::kRateLimit);
   if (!ring_->push(record)) lose(envelope_of(record), tenant_slot, LossCause::kQueueFull);
 }
 
 /// Each class may draw the tenant's burst down to its own mark: starts to the half, ends to the last quarter, denials to
-/// the end. At a steady excess starts therefore go first.
-bool EventLog::within_rate(const LogRecord& record, std::uint32_t tenant_slot) noexcept {
+/// the end. At a steady excess starts therefore go first, and what a scan left to count keeps no new denial out.
+bool EventLog::within_rate(const LogRecord& record, std::uint32_t tenant_slot, bool counted) noexcept {
   if (quotas_ == nullptr || envelope_of(record).kind != LogKind::kComm) return true;
   TenantQuota& quota = (*quotas_)[tenant_slot];
   const std::uint64_t rate = quota.log_rate.load(std::memory_order_relaxed);
   if (rate == 0) return true;
   CommBody body;
   std::memcpy(&body, record.bytes.data() + sizeof(LogEnvelope), sizeof(body));
-  const std::uint32_t of = body.phase == CommPhase::kStart ? 0U : body.phase == CommPhase::kDrop ? 2U : 1U;
+  const std::uint32_t of = body.phase == CommPhase::kStart ? 0U : body.phase == CommPhase::kDrop && !counted ? 2U : 1U;
   const std::uint64_t burst = std::max<std::uint64_t>(1, (rate & 0xffff'ffffU) * (of + 2) / 4);
   return rates_[tenant_slot * kClasses + of].take(quota.log, {rate >> 32, burst}, 1, steady_ns_, &quota.log_most);
 }

@@ -28,7 +28,7 @@ class EventLog {
   static constexpr std::uint64_t kDenyWindowNs = 10'000'000'000;
   static constexpr std::uint64_t kViolationWindowNs = 60'000'000'000;
   static constexpr std::uint64_t kLimitedReportNs = 1'000'000'000;  ///< losses for rate are told once in this time
-  static constexpr std::uint32_t kClasses = 3;                      ///< of comm records: starts, ends, denials
+  static constexpr std::uint32_t kClasses = 3;                      ///< of comm records: starts, ends, denials (how often one came again is an end)
 
   /// Losses are counted in `tenants`, rates are those of `quotas` (both by tenant slot); they outlive the log.
   EventLog() = default;
@@ -74,8 +74,9 @@ class EventLog {
             std::uint32_t tenant_slot) noexcept;
   void end(Fold& fold) noexcept;
   [[nodiscard]] bool is_open(std::uint64_t key) const noexcept;
-  void push(const LogRecord& record, std::uint32_t tenant_slot) noexcept;
-  bool within_rate(const LogRecord& record, std::uint32_t tenant_slot) noexcept;
+  /// `counted`: how often what was told already happened again.
+  void push(const LogRecord& record, std::uint32_t tenant_slot, bool counted = false) noexcept;
+  bool within_rate(const LogRecord& record, std::uint32_t tenant_slot, bool counted) noexcept;
   void lose(const LogEnvelope& envelope, std::uint32_t tenant_slot, LossCause why) noexcept;
   void report_losses(std::uint64_t now_ns, LossCause why) noexcept;
   bool report(std::uint64_t now_ns, std::uint32_t place, Losses& losses) noexcept;

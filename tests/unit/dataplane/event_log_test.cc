@@ -20,8 +20,8 @@ constexpr std::uint64_t kStart = 1'000'000 * kSecond;
 
 class Log : public testing::Test {
  protected:
-  explicit Log(std::uint32_t records = 1024)
-      : tenants_((tests::ensure_eal(), "test-tenants"), 4), log_(std::move(EventLog::create(records, 3, tenants_)).value()),
+  explicit Log(std::uint32_t records = 1024, std::vector<TenantQuota>* quotas = nullptr)
+      : tenants_((tests::ensure_eal(), "test-tenants"), 4), log_(std::move(EventLog::create(records, 3, tenants_, quotas)).value()),
         reader_(std::move(LogRingReader::open(log_.ring().duplicate_records_fd().value(), log_.ring().duplicate_cursor_fd().value())).value()) {}
 
   struct Out {
@@ -203,6 +203,37 @@ TEST_F(SmallLog, FullRingIsReportedPerTenantAndKind) {
   }
   EXPECT_GT(tenants_[1].log_lost.read(), 0U);
   EXPECT_GT(tenants_[2].log_lost.read(), tenants_[1].log_lost.read());
+}
+
+class RatedLog : public Log {
+ protected:
+  RatedLog() : Log(1024, &quotas_) {
+    for (TenantQuota& quota : quotas_) quota.log_rate = kRate << 32 | kRate;
+  }
+  static constexpr std::uint64_t kRate = 100;  // a second, and at once
+  std::vector<TenantQuota> quotas_{4};
+};
+
+TEST_F(RatedLog, WhatAScanLeftToCountKeepsNoNewDenialOut) {
+  log_.begin_turn(kStart);
+  for (int times = 0; times < 3; ++times) {
+    for (std::uint32_t rule = 0; rule < kRate; ++rule) deny(kStart, rule);
+  }
+  EXPECT_EQ(read().size(), kRate) << "each first one";
+  const std::uint64_t later = kStart + EventLog::kDenyWindowNs + kSecond;
+  log_.begin_turn(later);
+  sweep(later);  // all windows end at once
+  for (std::uint32_t rule = 1000; rule < 1020; ++rule) deny(later, rule);
+  std::uint64_t counted = 0, fresh = 0, lost = 0;
+  log_.begin_turn(later + 2 * EventLog::kLimitedReportNs);
+  sweep(later + 1);
+  for (const Out& out : read()) {
+    if (out.envelope.kind == LogKind::kLoss) lost += out.loss.count;
+    if (out.envelope.kind == LogKind::kComm) (out.envelope.count == 2 ? counted : fresh) += 1;
+  }
+  EXPECT_EQ(fresh, 20U);
+  EXPECT_GE(counted, kRate / 2);
+  EXPECT_EQ(counted + lost, kRate) << "and what found no room is in a loss record";
 }
 
 }  // namespace
