@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 
 namespace sekisho {
 namespace {
@@ -31,7 +32,7 @@ class Filter {
   }
   void allow(int call) { note(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 0, nullptr)); }
   void allow(int call, scmp_arg_cmp only) { note(seccomp_rule_add_array(context_, SCMP_ACT_ALLOW, call, 1, &only)); }
-  void refuse(int call, int error) { note(seccomp_rule_add_array(context_, SCMP_ACT_ERRNO(error), call, 0, nullptr)); }
+  void refuse(int call, std::uint32_t error) { note(seccomp_rule_add_array(context_, SCMP_ACT_ERRNO(error), call, 0, nullptr)); }
   int load() {
     if (context_ == nullptr) return ENOMEM;
     note(seccomp_attr_set(context_, SCMP_FLTATR_CTL_TSYNC, 1));  // threads that run already, too
