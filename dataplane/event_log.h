@@ -28,7 +28,8 @@ class EventLog {
   static constexpr std::uint64_t kDenyWindowNs = 10'000'000'000;
   static constexpr std::uint64_t kViolationWindowNs = 60'000'000'000;
   static constexpr std::uint64_t kLimitedReportNs = 1'000'000'000;  ///< losses for rate are told once in this time
-  static constexpr std::uint32_t kClasses = 3;                      ///< of comm records: starts, ends, denials (how often one came again is an end)
+  /// Of comm records: starts, ends, denials. How often one came again is an end.
+  static constexpr std::uint32_t kClasses = 3;
 
   /// Losses are counted in `tenants`, rates are those of `quotas` (both by tenant slot); they outlive the log.
   EventLog() = default;

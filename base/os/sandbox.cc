@@ -85,8 +85,10 @@ namespace {
 
 /// What Asio and OpenSSL do with a connection.
 void allow_dialing(Filter& filter) {
-  for (const int call : {SCMP_SYS(readv), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(getpeername), SCMP_SYS(timerfd_settime)})
+  for (const int call : {SCMP_SYS(dup), SCMP_SYS(readv), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(getpeername),
+                         SCMP_SYS(timerfd_settime)}) {
     filter.allow(call);
+  }
   filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET));
   filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6));
   filter.allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO));
@@ -94,8 +96,10 @@ void allow_dialing(Filter& filter) {
 
 /// What Asio's resolver does: getaddrinfo() in a thread of its own. Which addresses the machine has, the kernel tells by netlink.
 void allow_names(Filter& filter) {
-  for (const int call : {SCMP_SYS(accept), SCMP_SYS(bind), SCMP_SYS(sendmmsg), SCMP_SYS(prlimit64), SCMP_SYS(uname), SCMP_SYS(sched_getaffinity)})
+  for (const int call : {SCMP_SYS(accept), SCMP_SYS(bind), SCMP_SYS(sendmmsg), SCMP_SYS(prlimit64), SCMP_SYS(uname),
+                         SCMP_SYS(sched_getaffinity)}) {
     filter.allow(call);
+  }
   filter.allow(SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_NETLINK));
   filter.allow(SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD));
   constexpr scmp_datum_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);

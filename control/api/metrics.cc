@@ -108,7 +108,9 @@ void add_tenants(Exposition& out, const ApiWorld& world, const InForce& now) {
     if (counter != nullptr) out.sample("tenant", code, counter->sessions());
   });
   out.family("sekisho_vpn_sessions", "gauge", "Remote users that are in");
-  each([&](const std::string& code, const auto*) { out.sample("tenant", code, world.sampler.sums(code)[Sampler::kVpnSessions]); });
+  each([&](const std::string& code, const auto*) {
+    out.sample("tenant", code, world.sampler.sums(code)[Sampler::kVpnSessions]);
+  });
   out.family("sekisho_log_records_lost_total", "counter", "Log records that found no room");
   each([&](const std::string& code, const auto* counter) {
     if (counter != nullptr) out.sample("tenant", code, counter->log_lost());

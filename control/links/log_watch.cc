@@ -53,7 +53,8 @@ void LogWatch::look() {
   question.mutable_watch();
   ask_log(io_, socket_, question, [this](const LogAnswer& answer) {
     last_.reset();
-    if (!answer.refusal.empty() || !answer.message.has_watched()) return look_later();  // it is away: what was known of its disk still holds
+    // It is away: what was known of its disk still holds.
+    if (!answer.refusal.empty() || !answer.message.has_watched()) return look_later();
     const ipc::LogWatched& now = answer.message.watched();
     take(now);
     const InForce force = environment_.in_force();

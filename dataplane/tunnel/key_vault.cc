@@ -25,7 +25,8 @@ Result<std::unique_ptr<KeyVault>> KeyVault::create(std::size_t slots) {
   if (slots == 0) return Error{ErrorCode::kLimit, ErrorSite::kDataplane, 0};
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) return os_error();
-  if (madvise(base, bytes, MADV_DONTDUMP) != 0 || madvise(base, bytes, MADV_DONTFORK) != 0 || mlock2(base, bytes, 0) != 0) {  // mlock() is nothing under sanitizers
+  // mlock2: sanitizers make nothing of mlock().
+  if (madvise(base, bytes, MADV_DONTDUMP) != 0 || madvise(base, bytes, MADV_DONTFORK) != 0 || mlock2(base, bytes, 0) != 0) {
     const Error error = os_error();
     munmap(base, bytes);
     return error;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // exportd: sends records to collectors. Listens nowhere, keeps nothing.
 #include <getopt.h>
+#include <openssl/ssl.h>
 
 #include <boost/asio/signal_set.hpp>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <exception>
 
 #include "base/describe.h"
@@ -40,6 +42,8 @@ int run(const sekisho::mgmt::Exporter::Options& options) {
     io.stop();
   });
   exporter.start();
+  OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, nullptr);  // what OpenSSL and the C library would read when they are first asked
+  ::tzset();
   if (const auto entered = sekisho::enter_sandbox(sekisho::Sandbox::kDials); !entered)
     return say("cannot enter the sandbox: " + describe(entered.error())), 1;
   say("ready");

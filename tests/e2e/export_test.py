@@ -5,6 +5,7 @@ import errno
 import socket
 
 import pytest
+from confined import assert_confined
 from export_world import ADDRESS, Exports, Https, Nfcapd, Rsyslog, Sink, decode_ipfix, target
 from lab.lab import Lab
 from lab.system import inside, run, wait_until
@@ -37,6 +38,10 @@ def running():
     yield lambda one: started.append(one) or one
     for one in started:
         one.stop()
+
+
+def test_exportd_keeps_no_privilege_no_file_and_few_system_calls(lab):
+    assert_confined(lab.appliance.processes["exportd"].pid, "exportd")
 
 
 def knock(lab, count, tenant="acme"):

@@ -289,33 +289,6 @@ def test_the_platform_page_names_no_content_of_tenants(lab):
         person(lab, f"owner@{ACME}", "owner").call("GET", "/metrics")
 
 
-def test_a_tenant_sees_how_much_traffic_it_has_where_the_provider_has_switched_that_on(lab):
-    api, other = person(lab, f"owner@{ACME}", "owner"), person(lab, f"owner@{GLOBEX}", "owner")
-
-    def lines(api, tenant):
-        return {one["name"] for one in api.get(f"/tenants/{tenant}/dashboard")["series"]}
-
-    own = {"drops", "sessions", "connections", "vpn_sessions"}
-    traffic = {"bits_in", "bits_out", "packets_in", "packets_out"}
-    assert lines(api, ACME) == own | traffic
-    assert lines(other, GLOBEX) == own
-    with pytest.raises(Refused, match="not switched metrics on"):
-        other.call("GET", f"/tenants/{GLOBEX}/metrics")
-    with pytest.raises(Refused):
-        other.call("GET", f"/tenants/{ACME}/metrics")
-    assert lab["acme-pc"].ping("10.0.0.2", 3)
-    text = wait_until(lambda: (said if re.search(r'sekisho_bytes_total\{direction="in"\} [1-9]', said := api.call("GET", f"/tenants/{ACME}/metrics")) else ""),
-                      15, "bytes counted", every=0.5)
-    assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} <= {
-        f"sekisho_{name}" for name in ("up", "bytes_total", "packets_total", "drops_total", "connections_total", "sessions", "vpn_sessions")}
-    assert GLOBEX not in text and "cpu" not in text and "memory" not in text
-    # It is the provider's to switch.
-    config = other.get(f"/tenants/{GLOBEX}/config")
-    with pytest.raises(Refused):
-        other.post(f"/tenants/{GLOBEX}/config/commit", {"document": {**config["document"], "metrics": True}}, If_Match=config["revision"])
-    assert lines(other, GLOBEX) == own
-
-
 def test_an_export_is_the_same_bytes_each_time_and_comes_back(lab):
     api = person(lab, f"owner@{ACME}", "owner")
     export = {"passphrase": "a long passphrase"}
@@ -433,3 +406,30 @@ def test_who_sends_slowly_is_cut_off_and_holds_up_nobody(lab):
     assert held[0].recv(1) == b"" and time.monotonic() - begin < 15
     for one in held:
         one.close()
+
+
+def test_a_tenant_sees_how_much_traffic_it_has_where_the_provider_has_switched_that_on(lab):
+    api, other = person(lab, f"owner@{ACME}", "owner"), person(lab, f"owner@{GLOBEX}", "owner")
+
+    def lines(api, tenant):
+        return {one["name"] for one in api.get(f"/tenants/{tenant}/dashboard")["series"]}
+
+    own = {"drops", "sessions", "connections", "vpn_sessions"}
+    traffic = {"bits_in", "bits_out", "packets_in", "packets_out"}
+    assert lines(api, ACME) == own | traffic
+    assert lines(other, GLOBEX) == own
+    with pytest.raises(Refused, match="not switched metrics on"):
+        other.call("GET", f"/api/v1/tenants/{GLOBEX}/metrics")
+    with pytest.raises(Refused):
+        other.call("GET", f"/api/v1/tenants/{ACME}/metrics")
+    assert lab["acme-pc"].ping("10.0.0.2", 3)
+    text = wait_until(lambda: (said if re.search(r'sekisho_bytes_total\{direction="in"\} [1-9]', said := api.call("GET", f"/api/v1/tenants/{ACME}/metrics")) else ""),
+                      15, "bytes counted", every=0.5)
+    assert {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")} <= {
+        f"sekisho_{name}" for name in ("up", "bytes_total", "packets_total", "drops_total", "connections_total", "sessions", "vpn_sessions")}
+    assert GLOBEX not in text and "cpu" not in text and "memory" not in text
+    # It is the provider's to switch.
+    config = other.get(f"/tenants/{GLOBEX}/config")
+    with pytest.raises(Refused):
+        other.post(f"/tenants/{GLOBEX}/config/commit", {"document": {**config["document"], "metrics": True}}, If_Match=config["revision"])
+    assert lines(other, GLOBEX) == own

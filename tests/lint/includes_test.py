@@ -20,7 +20,7 @@ FENCES = [
     (r"^seccomp\.h$", ("base/os/sandbox.cc",)),
     (r"^boost/", ("control/", "mgmt/", "tests/unit/control/", "tests/unit/mgmt/")),
     (r"^boost/beast", ("mgmt/http/", "mgmt/outbound/", "mgmt/export/https.cc")),
-    (r"^openssl/", ("base/crypto/", "control/", "vpn/", "mgmt/http/", "mgmt/export/connection.cc", "mgmt/log/", "mgmt/outbound/", "tests/")),
+    (r"^openssl/", ("base/crypto/", "control/", "vpn/", "mgmt/http/", "mgmt/export/connection.cc", "mgmt/export/main.cc", "mgmt/log/", "mgmt/outbound/", "tests/")),
     (r"^(libnftnl|libmnl)/", ("board/hostnet/",)),
     (r"^hs(_.*)?\.h$", ("filters/signature/",)),
     (r"^google/protobuf", ("base/", "control/", "mgmt/", "dataplane/service/", "tests/")),
