@@ -131,7 +131,7 @@ void add_log(Exposition& out, const ApiWorld& world) {
   out.family("sekisho_log_up", "gauge", "1 while the log store answers");
   out.sample(log ? 1 : 0);
   if (!log) return;
-  out.family("sekisho_log_pressure", "gauge", "How full the log's disk is: 0 all is kept, 1 a warning, 2 to 5 less and less is kept, 6 full");
+  out.family("sekisho_log_pressure", "gauge", "The log's disk: 0 all is kept, 1 a warning, 2 to 5 less and less, 6 full");
   out.sample(weight_of_pressure(log->pressure()));
   out.family("sekisho_log_disk_bytes", "gauge", "The disk of the log");
   out.sample("kind", "total", log->disk_bytes());
