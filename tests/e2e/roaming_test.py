@@ -131,9 +131,8 @@ class Stream:
         assert "error" not in said and self.process.returncode == 0, text[-1500:]
         amounts = [one["sum"]["bytes"] for one in said["intervals"]]
         assert len(amounts) >= self.seconds - 1
-        # A second may be empty while a client notices that it has moved, and a second one where it has to wait for a processor, for
-        # TCP doubles its patience; three together are an outage. That no packet is lost to a rekey is tests/path/tunnel_test.cc's to say.
-        assert all(map(any, zip(amounts, amounts[1:], amounts[2:]))), " ".join(map(str, amounts))
+        # One second may be empty while a client notices that it has moved; two together are an outage.
+        assert all(a + b > 0 for a, b in zip(amounts, amounts[1:])), " ".join(map(str, amounts))
         self.amounts = amounts
 
 

@@ -80,7 +80,7 @@ def owner(lab):
 def scan(host, address, *options):
     """Ports that nmap calls open: {(port, protocol)}. Those that stay silent it calls filtered, or open|filtered."""
     six = ["-6"] if ":" in address else []
-    done = host.run("nmap", "-n", "-Pn", "--disable-arp-ping", *six, "--max-retries", "1", "--min-rate", "5000", *options, "-oG", "-", address, timeout=180, check=True)
+    done = host.run("nmap", "-n", "-Pn", *six, "--max-retries", "1", "--min-rate", "5000", *options, "-oG", "-", address, timeout=180, check=True)
     assert "Status: Up" in done.stdout, done.stdout
     return {(int(port), kind) for port, state, kind in re.findall(r"(\d+)/([a-z|]+)/(tcp|udp)/", done.stdout) if state == "open"}
 
