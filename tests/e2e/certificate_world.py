@@ -31,7 +31,10 @@ class Mint:
         self.folder, self.made, self.names = folder, {}, []
 
     def _key(self, kind):
-        return rsa.generate_private_key(65537, int(kind[3:])) if kind.startswith("rsa") else ec.generate_private_key(ec.SECP256R1())
+        if not kind.startswith("rsa"):
+            return ec.generate_private_key(ec.SECP256R1())
+        bits, _, exponent = kind[3:].partition("e")
+        return rsa.generate_private_key(int(exponent or 65537), int(bits))
 
     def _write(self, name, certificate, key):
         (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -60,12 +63,13 @@ class Mint:
         return self._sign(name, by, subject, kind, -2 * DAY, end, hashes.SHA256, extensions)
 
     def user(self, name, by, *, mail="", purposes=(CLIENT,), usages=("digital_signature",), begin=-DAY, end=20 * DAY, kind="ec", digest=hashes.SHA256,
-             critical=False, points=False):
+             critical=False, points=False, odd=None):
         extensions = [(x509.SubjectAlternativeName([x509.RFC822Name(mail or f"{name}@example.test")]), False), (usage(*usages), True)]
         if purposes:
             extensions.append((x509.ExtendedKeyUsage(purposes), False))
         if critical:
             extensions.append((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00"), True))
+        extensions += [(x509.UnrecognizedExtension(x509.ObjectIdentifier(number), body), False) for number, body in (odd or {}).items()]
         if points:  # where a fetcher would go: to the client itself, who listens
             where = [x509.UniformResourceIdentifier(f"http://192.0.2.10:8099/{what}") for what in ("list", "status", "issuer")]
             extensions += [(x509.CRLDistributionPoints([x509.DistributionPoint([where[0]], None, None, None)]), False),
