@@ -353,34 +353,47 @@ std::vector<std::uint32_t> UserDirectory::foreign_of(std::uint32_t tenant, std::
   return out;
 }
 
-Cause UserDirectory::make_room(const Found& found, const std::string& user, Entry& entry) {
-  const std::uint32_t limit = found.group->sessions_per_user;
-  if (limit == 0) return full(found, 0) ? Cause::kLimitTenant : Cause::kNone;
+struct UserDirectory::Room {
   struct Held {
     std::int64_t since;
     std::uint64_t session;  ///< 0: `tunnel` of another daemon's
     std::uint32_t tunnel;
   };
-  std::vector<Held> held;
+  Cause cause = Cause::kNone;
+  std::vector<Held> leaving;     ///< the oldest first
+  std::optional<std::uint32_t> others;  ///< sessions other daemons may hold then; nothing: any number
+};
+
+UserDirectory::Room UserDirectory::room_for(const Found& found, const std::string& user) const {
+  const std::uint32_t limit = found.group->sessions_per_user;
+  if (limit == 0) return {full(found, 0) ? Cause::kLimitTenant : Cause::kNone, {}, {}};
+  std::vector<Room::Held> held;
   const std::vector<std::uint64_t> own = counted(found.tenant->id, user);
   const std::vector<std::uint32_t> others = foreign_of(found.tenant->id, person_of(user));
   for (const std::uint64_t session : own) held.push_back({entries_.at(session).since, session, 0});
   for (const std::uint32_t tunnel : others) held.push_back({foreign_.at(tunnel).since, 0, tunnel});
-  std::stable_sort(held.begin(), held.end(), [](const Held& a, const Held& b) { return a.since < b.since; });
+  std::stable_sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.since < b.since; });
   // More than one when the limit was lowered meanwhile.
   const std::size_t leaving = held.size() < limit ? 0 : held.size() - limit + 1;
-  if (leaving != 0 && !found.group->replace_oldest) return Cause::kLimitUser;
-  if (full(found, leaving)) return Cause::kLimitTenant;
-  for (std::size_t i = 0; i < leaving; ++i) {
-    if (held[i].session == 0) {
-      entry.displaced.push_back(held[i].tunnel);
+  if (leaving != 0 && !found.group->replace_oldest) return {Cause::kLimitUser, {}, {}};
+  if (full(found, leaving)) return {Cause::kLimitTenant, {}, {}};
+  held.resize(leaving);
+  const auto own_leaving = static_cast<std::size_t>(std::ranges::count_if(held, [](const auto& one) { return one.session != 0; }));
+  const std::size_t staying = own.size() - own_leaving + 1;
+  return {Cause::kNone, std::move(held), static_cast<std::uint32_t>(limit - std::min<std::size_t>(staying, limit))};
+}
+
+Cause UserDirectory::make_room(const Found& found, const std::string& user, Entry& entry) {
+  const Room room = room_for(found, user);
+  for (const Room::Held& one : room.leaving) {
+    if (one.session == 0) {
+      entry.displaced.push_back(one.tunnel);
     } else {
-      end(held[i].session, entries_.at(held[i].session), Cause::kReplaced);
+      end(one.session, entries_.at(one.session), Cause::kReplaced);
     }
   }
-  const std::size_t staying = own.size() - (leaving - entry.displaced.size()) + 1;
-  entry.others = static_cast<std::uint32_t>(limit - std::min<std::size_t>(staying, limit));
-  return Cause::kNone;
+  entry.others = room.others;
+  return room.cause;
 }
 
 void UserDirectory::add(std::uint64_t session, Entry entry) {
@@ -398,36 +411,66 @@ void UserDirectory::set_session_seconds(std::uint64_t session, std::uint32_t sec
   if (const auto found = entries_.find(session); found != entries_.end()) found->second.grant.session_seconds = seconds;
 }
 
+struct UserDirectory::Considered {
+  Found found;
+  Admission admission;
+  std::optional<CertificateFacts> shown;  ///< of the device
+  DeviceIdPlan known;
+};
+
+UserDirectory::Considered UserDirectory::consider(const Session& session, const std::string& user, const Grant& grant) const {
+  Considered out;
+  const Found& found = out.found = find(session.path.tenant, gateway_name(session.gateway), user, grant.user_id);
+  const auto refuse = [&out](Cause cause, std::string_view text = {}) {
+    out.admission.cause = cause, out.admission.text = text;
+    return out;
+  };
+  if (!grant.backend.empty() && found.granted == nullptr) return refuse(Cause::kConfig);  // the backend was taken out meanwhile
+  if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return refuse(cause);
+  if (legacy_ended(*found.gateway, clock_()) && !legacy_use(session).empty()) return refuse(Cause::kCrypto, kLegacyEnded);
+  // Another user's key would hide from him that his own is not in use.
+  if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return refuse(Cause::kAuth);
+  if (const ProvenCertificate* one = session.certificate(true)) out.shown = one->facts;
+  out.admission.device = judge_device(found, out.shown);
+  out.admission.device.mac = grant.mac;
+  if (may_not_come_in(out.admission.device)) return refuse(Cause::kDevice);
+  out.known = rights(found, out.shown);
+  if (found.gateway->refuse_if_no_permit && !out.known.permitted) return refuse(Cause::kConfig, kNothingToReach);
+  if (!open_now(found.group->login, clock_())) return refuse(Cause::kSchedule);
+  if (log_full_) return refuse(Cause::kInternal, kLogFull);
+  return out;
+}
+
+UserDirectory::Outlook UserDirectory::outlook(const Session& session) const {
+  const std::lock_guard lock(mutex_);
+  const std::string user = folded(session.user);
+  const auto told = grants_.find(session.id);
+  const Considered at = consider(session, user, told == grants_.end() ? Grant{} : told->second);
+  Outlook out{at.admission, {}, {}, {}, at.known.permitted};
+  if (at.found.group == nullptr) return out;
+  out.groups = at.found.tenant->groups_of(at.found.groups());
+  out.group = at.found.group->name, out.pool = at.found.group->pool;
+  if (out.admission.cause == Cause::kNone) out.admission.cause = room_for(at.found, user).cause;
+  return out;
+}
+
 Directory::Admission UserDirectory::authorize(const Session& session) {
   const std::lock_guard lock(mutex_);
   const std::string user = folded(session.user);
-  const std::string_view gateway = gateway_name(session.gateway);
   const auto told = grants_.find(session.id);
   Grant grant = told == grants_.end() ? Grant{} : std::move(told->second);
   if (told != grants_.end()) grants_.erase(told);
-  const Found found = find(session.path.tenant, gateway, user, grant.user_id);
-  if (!grant.backend.empty() && found.granted == nullptr) return {Cause::kConfig, {}};  // the backend was taken out meanwhile
-  if (const Cause cause = judge(found, session.path.remote.address); cause != Cause::kNone) return {cause, {}};
-  if (legacy_ended(*found.gateway, clock_()) && !legacy_use(session).empty()) return {Cause::kCrypto, {}, kLegacyEnded};
-  // Another user's key would hide from him that his own is not in use.
-  if (!session.ppk_id.empty() && (found.user == nullptr || found.user->ppk_id != session.ppk_id)) return {Cause::kAuth, {}};
-  std::optional<CertificateFacts> shown;
-  if (const ProvenCertificate* one = session.certificate(true)) shown = one->facts;
-  DeviceVerdict device = judge_device(found, shown);
-  device.mac = grant.mac;
-  if (may_not_come_in(device)) return {Cause::kDevice, device};
-  const DeviceIdPlan known = rights(found, shown);
-  if (found.gateway->refuse_if_no_permit && !known.permitted) return {Cause::kConfig, device, kNothingToReach};
-  const std::int64_t now = clock_();
-  if (!open_now(found.group->login, now)) return {Cause::kSchedule, device};
-  if (log_full_) return {Cause::kInternal, device, kLogFull};
+  Considered at = consider(session, user, grant);
+  if (at.admission.cause != Cause::kNone) return at.admission;
+  const Found& found = at.found;
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
-  Entry entry{session.path.tenant, std::string(gateway), user, known.id, found.group->name, found.group->pool,
-              found.gateway->tunnel_port, session.path.remote.address, now, false, std::move(shown), false, std::move(grant), {}, {}, 0, 0};
-  if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, device};
+  Entry entry{session.path.tenant, std::string(gateway_name(session.gateway)), user, at.known.id, found.group->name, found.group->pool,
+              found.gateway->tunnel_port, session.path.remote.address, clock_(), false, std::move(at.shown), false, std::move(grant), {}, {},
+              0, 0};
+  if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, at.admission.device};
   if (entry.grant.backend.empty() && found.user != nullptr) entry.secret = secret_mark(*found.user, session);
   add(session.id, std::move(entry));
-  return {Cause::kNone, device};
+  return {Cause::kNone, at.admission.device};
 }
 
 std::optional<Address> UserDirectory::lease(const Session& session, Family family) {

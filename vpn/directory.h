@@ -43,6 +43,14 @@ class UserDirectory : public Directory {
   void wrong_secret(const Path& path, std::string_view user) override;
   std::size_t ppk(const Path& path, std::string_view ppk_id, std::span<std::uint8_t> out) override;
   Admission authorize(const Session& session) override;
+  /// What authorize() would say now, and to whom, without letting him in. Whether his pool has an address left is not looked at.
+  struct Outlook {
+    Admission admission;
+    std::vector<std::string> groups;  ///< all of his; none: he is not known
+    std::string group, pool;          ///< the group that decides pool and limits
+    bool permitted = false;           ///< some rule lets him reach something
+  };
+  [[nodiscard]] Outlook outlook(const Session& session) const;
   std::optional<Address> lease(const Session& session, Family family) override;
   void release(const Session& session, const Address& address) override;
   /// A session of another daemon has the address, or has it no longer. It counts as its user's, its group's and its tenant's.
@@ -159,6 +167,9 @@ class UserDirectory : public Directory {
     std::size_t leases = 0;
   };
   struct Found;
+  /// Somebody at the door, as far as the Plan alone decides.
+  struct Considered;
+  [[nodiscard]] Considered consider(const Session& session, const std::string& user, const Grant& grant) const;
   [[nodiscard]] Found find(std::uint32_t tenant, std::string_view gateway, std::string_view user, std::uint32_t user_id) const;
   [[nodiscard]] Cause judge(const Found& found, const Address& source) const;
   [[nodiscard]] Cause judge_again(const Entry& entry) const;
@@ -167,7 +178,10 @@ class UserDirectory : public Directory {
   [[nodiscard]] DeviceIdPlan rights(const Found& found, const std::optional<CertificateFacts>& shown) const;
   [[nodiscard]] Found find(const Entry& entry) const;
   void review(std::uint64_t session, Entry& entry);
-  /// Room for one more session of the user's: whom it costs his is noted in `entry`, or ended.
+  /// Whether there is room for one more session of the user's, and whom it costs his.
+  struct Room;
+  [[nodiscard]] Room room_for(const Found& found, const std::string& user) const;
+  /// Takes it: whom it costs his is noted in `entry`, or ended.
   Cause make_room(const Found& found, const std::string& user, Entry& entry);
   [[nodiscard]] std::vector<std::uint32_t> foreign_of(std::uint32_t tenant, std::uint64_t account) const;
   /// Whether tenant or group have no room for one more when `leaving` of theirs have gone.

@@ -25,6 +25,7 @@
 #include "base/proto/vpn_log.pb.h"
 #include "vpn/dhcp_inform.h"
 #include "vpn/l2tp/door.h"
+#include "vpn/login_trials.h"
 #include "vpn/operator_link.h"
 #include "vpn/plan_client.h"
 #include "vpn/renamed_users.h"
@@ -133,6 +134,7 @@ class Daemon {
   void ask_backends(Clock::time_point now) {
     backends_.turn(now);
     for (const radius::Verdict& verdict : backends_.take_verdicts()) {
+      if (trials_.judged(verdict)) continue;
       for (Door* door : doors_) {
         if (door->judged(verdict, now)) break;
       }
@@ -217,6 +219,8 @@ class Daemon {
       out.set_done(static_cast<std::uint32_t>(found.size()));
     } else if (question.has_unlock()) {
       out.set_done(directory_.unlock(question.unlock().tenant(), question.unlock().user()) ? 1 : 0);
+    } else if (question.has_trial()) {
+      *out.mutable_trial() = trials_.ask(question.trial(), Clock::now());
     } else if (question.has_learn()) {
       directory_.learn(question.learn());
     } else if (question.has_save()) {
@@ -246,6 +250,7 @@ class Daemon {
   OperatorLink operators_;
   SessionKeeper keeper_;
   SessionIds ids_;
+  LoginTrials trials_{directory_, backends_, ids_};
   std::unique_ptr<sstp::SstpDoor> sstp_;  ///< doors end first: their sessions tell the recorder
   std::unique_ptr<l2tp::L2tpDoor> l2tp_;
   std::vector<Door*> doors_;

@@ -31,7 +31,7 @@ constexpr auto kWords = std::to_array<Word>({
     {"AddStaff", "create"},         {"AddApiKey", "create"},           {"AddStaffKey", "create"},
     {"RevokeApiKey", "revoke"},     {"RevokeStaffKey", "revoke"},      {"Approve", "approve"},
     {"ApprovePlatform", "approve"}, {"RefuseApproval", "refuse"},      {"RefusePlatformApproval", "refuse"},
-    {"TestNotification", "access"},
+    {"TestNotification", "access"}, {"TryLogin", "access"},
 });
 
 using Fields = google::protobuf::Map<std::string, google::protobuf::Value>;

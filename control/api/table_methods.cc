@@ -143,6 +143,40 @@ void change_vpn(const CallPtr& call, ApiWorld& world, ipc::ChangeVpn::What what)
   });
 }
 
+void try_login(const CallPtr& call, ApiWorld& world) {
+  constexpr std::size_t kTextBytesMax = 256;
+  const auto& request = call->request<api::TryLoginRequest>();
+  call->about = request.user();
+  if (request.gateway().empty()) return call->refuse(invalid("gateway", "say at which gateway"));
+  if (request.user().empty() || request.user().size() > kTextBytesMax) return call->refuse(invalid("user", "a name has 1 to 256 bytes"));
+  if (request.password().size() > kTextBytesMax) return call->refuse(invalid("password", "a password has at most 256 bytes"));
+  ControlRequest asked;
+  ipc::TryLogin& trial = *asked.message.mutable_try_login();
+  if (!request.source().empty()) {
+    const auto source = parse_address(request.source());
+    if (!source) return call->refuse(invalid("source", "this is no address"));
+    trial.set_source(std::string(source->wire().begin(), source->wire().end()));
+  }
+  trial.set_tenant(call->tenant);
+  trial.set_gateway(request.gateway());
+  trial.set_user(request.user());
+  trial.set_password(request.password());
+  world.ask(std::move(asked), [call](const ControlAnswer& answer) {
+    if (answer.message.has_failure()) return call->refuse(unavailable(answer.message.failure().reason()));
+    const ipc::TryLoginResult& result = answer.message.try_login_result();
+    if (!result.error().empty()) return call->refuse(unavailable(result.error()));
+    api::TryLoginReply out;
+    out.set_admitted(result.trial().admitted());
+    for (const ipc::VpnTrialStep& step : result.trial().steps()) {
+      api::TriedStep& one = *out.add_steps();
+      one.set_stage(step.stage());
+      one.set_result(step.result());
+      one.set_object(step.object());
+    }
+    call->reply(out);
+  });
+}
+
 void vpn_profile(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::VpnProfileRequest>();
   ControlRequest asked;
@@ -287,6 +321,7 @@ void add_table_methods(Handlers& out, ApiWorld& world) {
   out["EndQuarantine"] = [&world](const CallPtr& call) { end_quarantine(call, world); };
   out["Disconnect"] = [&world](const CallPtr& call) { change_vpn(call, world, ipc::ChangeVpn::DISCONNECT); };
   out["UnlockVpnUser"] = [&world](const CallPtr& call) { change_vpn(call, world, ipc::ChangeVpn::UNLOCK); };
+  out["TryLogin"] = [&world](const CallPtr& call) { try_login(call, world); };
   out["GetVpnProfile"] = [&world](const CallPtr& call) { vpn_profile(call, world); };
   out["GetReach"] = [&world](const CallPtr& call) { reach(call, world); };
   out["Explain"] = [&world](const CallPtr& call) { explain(call, world); };

@@ -128,6 +128,7 @@ ControlService::ControlService(boost::asio::io_context& io, Store& store, Ids& i
       explain_(ids, dataplane, [&committer] { return committer.now(); }),
       audit_(io, std::move(event_socket), std::move(audit_file)),
       vpn_(io, std::move(vpn_memory)),
+      trials_(io, vpn_),
       responders_({.now = [&committer] { return committer.now(); },
                    .model = [this] {
                      const Running* now = running();
@@ -210,6 +211,8 @@ void ControlService::handle(ControlRequest request, ControlServer::Reply reply) 
       return vpn_.ready(request, std::move(reply));
     case ipc::ToControl::kChangeVpn:
       return change_vpn(request, std::move(reply));
+    case ipc::ToControl::kTryLogin:
+      return try_login(request, std::move(reply));
     case ipc::ToControl::kOpenLogStream:
       return open_log_stream(request.message.open_log_stream(), std::move(reply));
     case ipc::ToControl::kApiCall:
@@ -763,6 +766,18 @@ void ControlService::change_vpn(const ControlRequest& request, ControlServer::Re
     const bool nothing = error.empty() && done.done() == 0;
     answer(reply, done.done(), !nothing ? error : ends ? "no session of this user or number is up" : "this user is not shut out");
   });
+}
+
+void ControlService::try_login(const ControlRequest& request, ControlServer::Reply reply) {
+  const ipc::TryLogin& asked = request.message.try_login();
+  const Running* now = running();
+  const bool known = now != nullptr && std::ranges::any_of(now->model.tenants(), [&asked](const auto& tenant) {
+                       return tenant.service_code() == asked.tenant() && tenant.gateways_size() != 0;
+                     });
+  if (known) return trials_.begin(ids_.number(IdKind::kTenant, tenant_key(asked.tenant())), asked, std::move(reply));
+  ControlAnswer out;
+  out.message.mutable_try_login_result()->set_error("the tenant has no remote access");
+  reply(std::move(out));
 }
 
 void ControlService::show_status(ControlServer::Reply reply) {

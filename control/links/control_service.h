@@ -17,6 +17,7 @@
 #include "control/links/erasure_service.h"
 #include "control/links/explain_service.h"
 #include "control/links/log_watch.h"
+#include "control/links/login_trials.h"
 #include "control/links/responder_desk.h"
 #include "control/links/vpn_link.h"
 
@@ -67,6 +68,7 @@ class ControlService {
   void get_export_plan(const ControlRequest& request, ControlServer::Reply& reply);
   void exchange(const ControlRequest& request, const ControlServer::Reply& reply);
   void change_vpn(const ControlRequest& request, ControlServer::Reply reply);
+  void try_login(const ControlRequest& request, ControlServer::Reply reply);
   void show_vpn(const ipc::Show& question, ControlServer::Reply reply);
   void audit(const std::string& operation, uid_t uid, const std::string& comment, std::uint32_t revision,
              const model::Configuration& before, bool waits);
@@ -90,6 +92,7 @@ class ControlService {
   AuditLink audit_;
   std::vector<std::string> unconfirmed_;  ///< tenants of a commit that waits for its confirmation
   VpnLink vpn_;
+  LoginTrials trials_;
   ResponderDesk responders_;
   ErasureService erasure_;
   ApiService api_;

@@ -155,6 +155,10 @@ void VpnLink::ask(const ipc::VpnQuestion& question, Answer answer) {
   }
 }
 
+void VpnLink::ask(KeyingDaemon daemon, ipc::VpnQuestion question, Answer answer) {
+  ask(daemons_[static_cast<std::size_t>(daemon)], std::move(question), std::move(answer));
+}
+
 void VpnLink::ask(Daemon& daemon, ipc::VpnQuestion question, Answer answer) {
   if (daemon.waiting.size() >= kWaitingMax) return answer({}, "remote access has more questions than it can answer");
   question.set_number(++last_number_);

@@ -31,6 +31,8 @@ class VpnLink {
   void ready(const ControlRequest& request, ControlServer::Reply reply);
   /// Answered exactly once, after three seconds at the latest.
   void ask(const ipc::VpnQuestion& question, Answer answer);
+  /// One of them alone.
+  void ask(KeyingDaemon daemon, ipc::VpnQuestion question, Answer answer);
   /// It is there, and answered what it was asked last.
   [[nodiscard]] bool answers(std::uint32_t daemon) const { return daemon < daemons_.size() && daemons_[daemon].known; }
   /// What a daemon saved last; empty when it saved nothing, or it cannot be read.

@@ -27,6 +27,7 @@ TABLE = {
     "users, groups, devices: view":         ("YY-Y-Y" "-T--", "ListVpnUsers ListVpnSessions GetVpnProfile GetReach"),
     "port bindings: view":                  ("YYY--Y" "YT--", "ListPorts ListBindings"),
     "release quarantine":                   ("YYY---" "YT--", "EndQuarantine"),
+    "users, groups, devices: change":       ("YY-Y--" "-T--", "TryLogin"),
     "disconnect a session, unlock a user":  ("YY-Y--" "-T--", "Disconnect UnlockVpnUser"),
     "log search, download":                 ("YY--Y-" "-T--", "ListSessions SearchLogs DownloadLogs GetDownload"),
     "operation log":                        ("YY--Y-" "--Y-", "ListAudit"),

@@ -91,3 +91,41 @@ def test_who_was_shut_out_is_let_in_again(site):
     assert desk.post(f"/tenants/{ACME}/vpn/unlock", {"user": "carol"})["count"] == 1
     site.client("carol").connect().login().close()
     site.expect("up", seconds=20, user="carol")
+
+
+def test_a_login_is_tried_without_anybody_coming_in(site):
+    desk, reader, theirs = person(site, f"desk@{ACME}", "user"), person(site, f"reader@{ACME}", "read"), person(site, f"desk@{GLOBEX}", "user")
+
+    def tried(api, password, user="bob", tenant=ACME, **more):
+        said = api.post(f"/tenants/{tenant}/vpn/try", {"gateway": "vpn", "user": user, "password": password, **more})
+        return said["admitted"], [(one["stage"], one["result"], one["object"]) for one in said["steps"]]
+    right = [("gateway", "ok", "vpn"), ("backend", "local", ""), ("password", "right", ""), ("groups", "ok", "staff, admins"), ("pool", "ok", "people (staff)"),
+             ("admission", "ok", "staff"), ("rules", "reach", "")]
+    assert tried(desk, "bob-acme") == (True, right)
+    assert tried(desk, "bob-acme", source="198.51.100.9") == (True, right)
+    assert seen(desk) == [] and all(one["user"] != "bob" for one in seen(reader))
+    assert tried(desk, "bob-globex") == (False, right[:2] + [("password", "wrong", "bob")]), "the other tenant's"
+    assert tried(theirs, "bob-globex", tenant=GLOBEX)[0]
+    assert tried(desk, "bob-acme", user="nobody")[1][-1] == ("password", "unknown_user", "nobody")
+    site.suspended = ["bob"]
+    site.commit()
+    assert tried(desk, "bob-acme")[1][-1] == ("admission", "admin", "staff")
+    site.suspended = []
+    site.commit()
+    with pytest.raises(Refused, match="denied"):
+        tried(reader, "bob-acme")
+    for wrong in ({"gateway": ""}, {"user": ""}, {"user": "b" * 257}, {"password": "p" * 257}, {"source": "nowhere"}):
+        with pytest.raises(Refused, match="invalid"):
+            desk.post(f"/tenants/{ACME}/vpn/try", {"gateway": "vpn", "user": "bob", "password": "bob-acme", **wrong})
+    acts = person(site, f"owner@{ACME}", "owner").get(f"/tenants/{ACME}/audit")["entries"]
+    told = [one for one in acts if one["operation"] == "TryLogin"]
+    assert {(one["actor"], one["object"], one["result"]) for one in told} >= {(f"desk@{ACME}", "bob", "ok"), (f"reader@{ACME}", "bob", "denied")}
+    records = " ".join(map(str, site.lab.appliance.records(ACME)))
+    assert "bob-acme" not in records and "bob-globex" not in records
+    for _ in range(5):
+        tried(desk, "guess", user="alice")
+    assert tried(desk, "alice-acme", user="alice")[1][-1] == ("lockout", "shut_out", "")
+    with pytest.raises(SstpError):  # what is tried counts at the door, too
+        site.client("alice").connect().login()
+    assert desk.post(f"/tenants/{ACME}/vpn/unlock", {"user": "alice"})["count"] == 1
+    assert tried(desk, "alice-acme", user="alice")[0]

@@ -581,6 +581,19 @@ const methods = {
           ],
         }
       : fail(404, "not_found", "there is no such thing"),
+  "POST T/vpn/try": (state, { body }) => {
+    const right = body.password === "right-password";
+    return {
+      admitted: right,
+      steps: [
+        ["gateway", "ok", body.gateway],
+        ["backend", "local", ""],
+        ...(right
+          ? [["password", "right", ""], ["groups", "ok", "営業部"], ["pool", "ok", "sales-pool (営業部)"], ["admission", "ok", "営業部"], ["rules", "reach", ""]]
+          : [["password", "wrong", body.user]]),
+      ].map(([stage, result, object]) => ({ stage, result, object })),
+    };
+  },
   "GET T/vpn/profile": () => ({ file_name: "t.suzuki.ps1", text: "Add-VpnConnection" }),
   "POST T/logs/search": (state, { body }) => ({
     records: records(body.types, body.cursor ? Number(body.cursor) : 0),

@@ -17,6 +17,7 @@ const TENANT_PAGES = [
   "gateways",
   "users",
   "reach",
+  "trial",
   "devices",
   "sessions",
   "logs",
@@ -429,6 +430,35 @@ test("what a user reaches: rules in order, what they hang on, and nobody of that
   await page.getByRole("button", { name: "Show" }).click();
   await page.getByRole("alert").waitFor();
   assert.equal(await page.locator("tbody tr").count(), 0);
+});
+
+test("a login is tried: step by step, and the password does not stay on the page", async (t) => {
+  const { page, wrong, url } = await visit(t);
+  await page.goto(`${url}/#/trial`);
+  await settled(page);
+  const ask = async (password) => {
+    await page.getByLabel("User", { exact: true }).fill("t.suzuki");
+    await page.getByLabel("Password", { exact: true }).fill(password);
+    await page.getByRole("button", { name: "Try", exact: true }).click();
+    await page.getByRole("heading", { name: "What came of it" }).waitFor();
+    assert.equal(await page.getByLabel("Password", { exact: true }).inputValue(), "");
+    return page.locator(".steps li").evaluateAll((all) => all.map((one) => one.innerText.replace(/\s+/g, " ").trim()));
+  };
+  assert.deepEqual(await ask("right-password"), [
+    "Gateway in order 東京GW",
+    "Judged by the directory here",
+    "Password right",
+    "Groups in order 営業部",
+    "Addresses in order sales-pool (営業部)",
+    "Admission in order 営業部",
+    "Rules some rule lets the user reach something",
+  ]);
+  await page.getByText("would come in", { exact: true }).waitFor();
+  assert.deepEqual(await axe_findings(page), []);
+  await page.screenshot({ path: join(pictures, "trial-tried.png"), fullPage: true });
+  assert.deepEqual((await ask("guess")).at(-1), "Password wrong t.suzuki");
+  await page.getByText("would not come in", { exact: true }).waitFor();
+  assert.deepEqual(wrong, []);
 });
 
 test("a file of users is looked at first, then goes into the draft", async (t) => {

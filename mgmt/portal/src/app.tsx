@@ -20,6 +20,7 @@ import { Bindings } from "./pages/bindings";
 import { Reach } from "./pages/reach";
 import { Devices, Gateways, Users } from "./pages/remote";
 import { Sessions } from "./pages/sessions";
+import { Trial } from "./pages/trial";
 import { Explain } from "./pages/explain";
 import { Logs } from "./pages/logs";
 import { Audit } from "./pages/audit";
@@ -104,6 +105,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
       { path: "gateways", title: "page.gateways", icon: "gateway", view: Gateways, action: "users_view" },
       { path: "users", title: "page.users", icon: "users", view: Users, action: "users_view" },
       { path: "reach", title: "page.reach", icon: "explain", view: Reach, action: "users_view" },
+      { path: "trial", title: "page.trial", icon: "check", view: Trial, action: "users_edit" },
       { path: "devices", title: "page.devices", icon: "devices", view: Devices, action: "users_view" },
       { path: "sessions", title: "page.sessions", icon: "sessions", view: Sessions, action: "users_view" },
     ],
@@ -136,7 +138,7 @@ const HIDDEN: Page[] = [
 ];
 /** Pages that show or change the tenant's document. */
 const DRAFT_PAGES = new Set(
-  "rules objects nat bindings gateways users reach devices notifications exports accounts draft explain".split(" "),
+  "rules objects nat bindings gateways users reach trial devices notifications exports accounts draft explain".split(" "),
 );
 
 export function App() {

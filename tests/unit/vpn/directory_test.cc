@@ -117,6 +117,28 @@ TEST_F(DirectoryTest, NamesAreComparedWithoutCaseAndTenantsNeverMeet) {
   EXPECT_EQ(hash("carol", kGlobex), 16U);
 }
 
+TEST_F(DirectoryTest, AnOutlookIsWhatALoginWouldBeToldAndLetsNobodyIn) {
+  staff().set_sessions_per_user(1);
+  apply();
+  const Session first = session("alice");
+  const auto before = directory_.outlook(first);
+  EXPECT_EQ(before.admission.cause, Cause::kNone);
+  EXPECT_EQ(before.groups, std::vector<std::string>{"staff"});
+  EXPECT_EQ(before.group + before.pool, "staffpool");
+  EXPECT_FALSE(directory_.admitted(first.id));
+  const Session inside = in("alice");
+  EXPECT_EQ(directory_.outlook(session("alice")).admission.cause, Cause::kLimitUser);
+  EXPECT_EQ(directory_.outlook(session("bob")).admission.cause, Cause::kNone);
+  EXPECT_EQ(directory_.outlook(session("carol")).admission.cause, enter("carol")) << "who is in no group with a pool";
+  staff().set_replace_oldest(true);
+  apply();
+  EXPECT_EQ(directory_.outlook(session("alice")).admission.cause, Cause::kNone);
+  EXPECT_TRUE(directory_.admitted(inside.id) && endings().empty()) << "nobody made room";
+  alice().set_suspended(true);
+  apply();
+  EXPECT_EQ(directory_.outlook(session("alice")).admission.cause, Cause::kAdmin);
+}
+
 TEST_F(DirectoryTest, AnExceptionForLegacyAlgorithmsEndsWithItsDayForThoseWhoNeedIt) {
   auto& gateway = *acme().mutable_gateways(0);
   gateway.set_profile("legacy");

@@ -68,6 +68,7 @@ export const api = {
 
   disconnect: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/disconnect"), { body: { user } }),
   unlock_user: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/unlock"), { body: { user } }),
+  try_login: (tenant: string, body: T.TryLoginRequest) => ask<T.TryLoginReply>("POST", of(tenant, "vpn/try"), { body }),
   reach: (tenant: string, user: string) => ask<T.Reach>("GET", of(tenant, "vpn/reach"), { query: { user } }),
   vpn_profile: (tenant: string, gateway: string, user: string, client: string) =>
     ask<T.File>("GET", of(tenant, "vpn/profile"), { query: { gateway, user, client } }),

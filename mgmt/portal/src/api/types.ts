@@ -159,6 +159,22 @@ export interface Reach {
   rules?: ReachedRule[];
 }
 
+export interface TryLoginRequest {
+  gateway: string;
+  user: string;
+  password: string;
+  source: string;
+}
+export interface TriedStep {
+  stage: string;
+  result: string;
+  object?: string;
+}
+export interface TryLoginReply {
+  admitted?: boolean;
+  steps?: TriedStep[];
+}
+
 export interface Config {
   revision: number;
   document: Document;
