@@ -465,8 +465,8 @@ Directory::Admission UserDirectory::authorize(const Session& session) {
   const Found& found = at.found;
   if (lockout_.succeeded(session.path.tenant, user)) ++failures_;
   Entry entry{session.path.tenant, std::string(gateway_name(session.gateway)), user, at.known.id, found.group->name, found.group->pool,
-              found.gateway->tunnel_port, session.path.remote.address, clock_(), false, std::move(at.shown), false, std::move(grant), {}, {},
-              0, 0};
+              found.gateway->tunnel_port, session.path.remote.address, clock_(), false,
+              std::move(at.shown), false, std::move(grant), {}, {}, 0, 0};
   if (const Cause cause = make_room(found, user, entry); cause != Cause::kNone) return {cause, at.admission.device};
   if (entry.grant.backend.empty() && found.user != nullptr) entry.secret = secret_mark(*found.user, session);
   add(session.id, std::move(entry));
