@@ -60,6 +60,7 @@ api::Account People::shown(const access::StoredAccount& account) const {
   if (account.last_login() != 0) out.mutable_last_login()->set_seconds(account.last_login());
   out.set_mail(account.mail());
   for (const auto& one : account.certificates()) out.add_certificates(write_fingerprint(one));
+  out.set_vpn_user(account.vpn_user());
   out.set_sessions(static_cast<std::uint32_t>(std::count_if(
       sessions_.begin(), sessions_.end(), [&](const auto& entry) { return entry.second.account == account.id(); })));
   return out;
@@ -103,6 +104,11 @@ Refusal People::set_fields(access::StoredAccount& out, const std::string& tenant
       return invalid("account.certificates[" + std::to_string(i) + ']', "this is no SHA-256 in hexadecimal");
     out.add_certificates(std::move(*fingerprint));
   }
+  if (*role != Role::kSelf && !account.vpn_user().empty())
+    return invalid("account.vpn_user", "of accounts with the role self alone");
+  if (!is_line(account.vpn_user(), 64)) return invalid("account.vpn_user", "a name has at most 64 characters");
+  out.set_vpn_user(account.vpn_user());
+  if (*role == Role::kSelf && account.vpn_user().empty()) out.set_vpn_user(out.id().substr(0, out.id().rfind('@')));
   out.set_role(account.role());
   out.set_display_name(account.display_name());
   out.set_mail(account.mail());
@@ -140,8 +146,8 @@ std::variant<api::Invitation, Refusal> People::add(const std::string& tenant, co
     return conflict("there are as many accounts as there may be");
   }
   access::StoredAccount fresh;
-  if (Refusal refusal = set_fields(fresh, tenant, account)) return refusal;
   fresh.set_id(id);
+  if (Refusal refusal = set_fields(fresh, tenant, account)) return refusal;
   fresh.set_created(environment_.now());
   auto made = invite(fresh, by);
   if (std::holds_alternative<api::Invitation>(made)) accounts_[id] = std::move(fresh);

@@ -387,6 +387,7 @@ Principal People::principal(const access::StoredAccount& account, const Session&
   out.must = first;
   out.csrf = session.csrf;
   out.source = session.source;
+  out.vpn_user = account.vpn_user();
   return out;
 }
 

@@ -30,6 +30,7 @@ struct Principal {
   std::string csrf;
   Address source;
   std::string certificate = {};  ///< SHA-256 of the one its connection has shown; empty: none
+  std::string vpn_user = {};     ///< of role self: the remote user it is
   bool program = false;          ///< by a key or a certificate: nobody is there to read or to decide
 };
 

@@ -9,7 +9,7 @@ namespace sekisho::control {
 namespace {
 
 constexpr std::array<std::string_view, kRoles> kNames{"owner", "admin", "rule",      "user",    "log",
-                                                      "read",  "p-ops", "p-support", "p-audit", "p-sec"};
+                                                      "read",  "self",  "p-ops", "p-support", "p-audit", "p-sec"};
 
 struct Line {
   api::Action action;
@@ -19,34 +19,35 @@ struct Line {
 
 // clang-format off
 constexpr std::array kMatrix{
-//                                    owner admin rule user log read  p-ops p-support p-audit p-sec
-    Line{api::ANY_LOGIN,        "YYYYYYYYYY", "one's own password, second factor and sessions"},
-    Line{api::CONTRACT_VIEW,    "YYYYYY-c--", "the contract, its counters and notices"},
-    Line{api::ACCOUNTS_MANAGE,  "Y---------", "the tenant's accounts, roles, source lists"},
-    Line{api::RULES_VIEW,       "YYYY-Y-c--", "rules, objects, NAT: see"},
-    Line{api::RULES_EDIT,       "YYY----C--", "rules, objects, NAT: change"},
-    Line{api::COMMIT,           "YYYY---C--", "put changes in force"},
-    Line{api::USERS_VIEW,       "YY-Y-Y-c--", "users, groups, devices, gateways, who is in: see"},
-    Line{api::USERS_EDIT,       "YY-Y---C--", "users, groups, devices: change"},
-    Line{api::ACCESS_EDIT,      "YY-----C--", "gateways, pools, RADIUS: change"},
-    Line{api::BINDINGS_VIEW,    "YYY--YYc--", "Ports, Bindings, violations: see"},
-    Line{api::BINDINGS_ASSIGN,  "------Y---", "Ports, Bindings, routes, quotas: assign"},
-    Line{api::QUARANTINE_END,   "YYY---YC--", "end a quarantine"},
-    Line{api::SESSIONS_END,     "YY-Y---C--", "disconnect or unlock a remote user"},
-    Line{api::LOGS_READ,        "YY--Y--c--", "logs and living sessions: search, download"},
-    Line{api::LOG_EXPORTS,      "YY--------", "collectors of records: see, change"},
-    Line{api::AUDIT_READ,       "YY--Y---Y-", "what people did"},
-    Line{api::BACKUP,           "YY--------", "export and import of the tenant's document"},
-    Line{api::CONSENT,          "Y---------", "let support in, for a while"},
-    Line{api::PLATFORM_VIEW,    "------YYYY", "the unit's health, notices to all"},
-    Line{api::PLATFORM_EDIT,    "------Y---", "NICs, uplinks, guards, notices"},
-    Line{api::STAFF_MANAGE,     "---------Y", "accounts of the provider, a tenant's first owner"},
-    Line{api::PLATFORM_AUDIT,   "--------YY", "what the provider's people did"},
-    Line{api::ERASURE_VIEW,     "YYYYYYY-YY", "ends of the contract and its options, and what was erased: see"},
-    Line{api::ERASE,            "Y-----Y---", "end the contract or an option, withdraw that, erase before the day"},
+//                                    owner admin rule user log read self  p-ops p-support p-audit p-sec
+    Line{api::ANY_LOGIN,        "YYYYYYYYYYY", "one's own password, second factor and sessions"},
+    Line{api::CONTRACT_VIEW,    "YYYYYY--c--", "the contract, its counters and notices"},
+    Line{api::ACCOUNTS_MANAGE,  "Y----------", "the tenant's accounts, roles, source lists"},
+    Line{api::RULES_VIEW,       "YYYY-Y--c--", "rules, objects, NAT: see"},
+    Line{api::RULES_EDIT,       "YYY-----C--", "rules, objects, NAT: change"},
+    Line{api::COMMIT,           "YYYY----C--", "put changes in force"},
+    Line{api::USERS_VIEW,       "YY-Y-Y--c--", "users, groups, devices, gateways, who is in: see"},
+    Line{api::USERS_EDIT,       "YY-Y----C--", "users, groups, devices: change"},
+    Line{api::ACCESS_EDIT,      "YY------C--", "gateways, pools, RADIUS: change"},
+    Line{api::BINDINGS_VIEW,    "YYY--Y-Yc--", "Ports, Bindings, violations: see"},
+    Line{api::BINDINGS_ASSIGN,  "-------Y---", "Ports, Bindings, routes, quotas: assign"},
+    Line{api::QUARANTINE_END,   "YYY----YC--", "end a quarantine"},
+    Line{api::SESSIONS_END,     "YY-Y----C--", "disconnect or unlock a remote user"},
+    Line{api::LOGS_READ,        "YY--Y---c--", "logs and living sessions: search, download"},
+    Line{api::LOG_EXPORTS,      "YY---------", "collectors of records: see, change"},
+    Line{api::AUDIT_READ,       "YY--Y----Y-", "what people did"},
+    Line{api::BACKUP,           "YY---------", "export and import of the tenant's document"},
+    Line{api::CONSENT,          "Y----------", "let support in, for a while"},
+    Line{api::PLATFORM_VIEW,    "-------YYYY", "the unit's health, notices to all"},
+    Line{api::PLATFORM_EDIT,    "-------Y---", "NICs, uplinks, guards, notices"},
+    Line{api::STAFF_MANAGE,     "----------Y", "accounts of the provider, a tenant's first owner"},
+    Line{api::PLATFORM_AUDIT,   "---------YY", "what the provider's people did"},
+    Line{api::ERASURE_VIEW,     "YYYYYY-Y-YY", "ends of the contract and its options, and what was erased: see"},
+    Line{api::SELF_SERVICE,     "------Y----", "one's own remote access: password, devices, sessions, profile"},
+    Line{api::ERASE,            "Y------Y---", "end the contract or an option, withdraw that, erase before the day"},
 };
 // clang-format on
-static_assert(kMatrix.size() == 24);  // every action has its row: Roles.EveryActionHasItsRow
+static_assert(kMatrix.size() == 25);  // every action has its row: Roles.EveryActionHasItsRow
 static_assert(std::all_of(kMatrix.begin(), kMatrix.end(),
                           [](const Line& line) { return line.grants.size() == kRoles; }));
 

@@ -12,8 +12,8 @@
 /// Who may do what (specification 3.10). One table; docs/permissions.md is made from it.
 namespace sekisho::control {
 
-enum class Role : std::uint8_t { kOwner, kAdmin, kRule, kUser, kLog, kRead, kPlatform, kSupport, kAuditor, kSecurity };
-inline constexpr std::size_t kRoles = 10;
+enum class Role : std::uint8_t { kOwner, kAdmin, kRule, kUser, kLog, kRead, kSelf, kPlatform, kSupport, kAuditor, kSecurity };
+inline constexpr std::size_t kRoles = 11;
 
 /// "owner", "p-ops".
 std::string_view to_text(Role role);

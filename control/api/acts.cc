@@ -32,6 +32,7 @@ constexpr auto kWords = std::to_array<Word>({
     {"RevokeApiKey", "revoke"},     {"RevokeStaffKey", "revoke"},      {"Approve", "approve"},
     {"ApprovePlatform", "approve"}, {"RefuseApproval", "refuse"},      {"RefusePlatformApproval", "refuse"},
     {"TestNotification", "access"}, {"TryLogin", "access"},
+    {"SetVpnPassword", "setting"},  {"RequestDevice", "submit"},       {"EndOwnSession", "disconnect"},
 });
 
 using Fields = google::protobuf::Map<std::string, google::protobuf::Value>;

@@ -123,6 +123,7 @@ ApiService::ApiService(boost::asio::io_context& io, Store& store, Ids& ids, Comm
   add_key_methods(handlers_, world_);
   add_approval_methods(handlers_, world_);
   add_notify_methods(handlers_, world_);
+  add_self_methods(handlers_, world_);
   SEKISHO_ASSERT(handlers_.size() == static_cast<std::size_t>(api_service().method_count()));
   for (const auto& [name, handler] : handlers_) SEKISHO_ASSERT(api_service().FindMethodByName(name) != nullptr);
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "base/proto/api.pb.h"
 #include "base/proto/control_log.pb.h"
@@ -110,6 +111,7 @@ void add_erasure_methods(Handlers& out, ApiWorld& world);
 void add_key_methods(Handlers& out, ApiWorld& world);
 void add_approval_methods(Handlers& out, ApiWorld& world);
 void add_notify_methods(Handlers& out, ApiWorld& world);
+void add_self_methods(Handlers& out, ApiWorld& world);
 
 /// The one schema: methods, what they ask for, and by which action.
 const google::protobuf::ServiceDescriptor& api_service();
@@ -125,6 +127,18 @@ Refusal preview(const Call& call, ApiWorld& world, Preview& out);
 
 /// The same of a method with four_eyes_accounts, which is not judged before it is done: what it was asked, a line each.
 void preview_act(const Call& call, ApiWorld& world, Preview& out);
+
+/// Puts in force what `change` makes of the tenant's part, whatever else the role may change, and answers the call.
+void change_tenant(const CallPtr& call, ApiWorld& world, const std::string& comment, const std::function<Refusal(model::Tenant&)>& change);
+
+/// The table of an answer to a Show, or why there is none.
+std::variant<ipc::Table, Refusal> table_of(ControlAnswer answer);
+/// Its rows as the API writes them: cells by their column's key.
+void add_rows(const ipc::Table& table, bool without_tenant, google::protobuf::RepeatedPtrField<api::TableRow>& out);
+
+/// Answers with what a person imports into a VPN client, or with a page of records.
+void reply_profile(const CallPtr& call, const ControlAnswer& answer);
+void reply_records(const CallPtr& call, ControlAnswer answer);
 
 /// The bytes of the one sealed memfd of an answer; nothing when it is unusable.
 std::optional<std::string> take_blob(Fd fd);

@@ -657,6 +657,19 @@ Refusal preview(const Call& call, ApiWorld& world, Preview& out) {
   return {};
 }
 
+void change_tenant(const CallPtr& call, ApiWorld& world, const std::string& comment, const std::function<Refusal(model::Tenant&)>& change) {
+  if (Refusal refusal = judge_end(world, *call)) return call->refuse(refusal);
+  const InForce now = world.in_force();
+  const auto index = now.model == nullptr ? std::nullopt : index_of(*now.model, call->tenant);
+  if (!index) return call->refuse(not_found());
+  Draft draft;
+  draft.whole = *now.model;
+  model::Tenant& part = *draft.whole.mutable_tenants(*index);
+  draft.scope = {false, *index, call->tenant, {part.name()}};
+  if (Refusal refusal = change(part)) return call->refuse(refusal);
+  put_in_force(call, world, std::move(draft), comment, 0);
+}
+
 void add_config_methods(Handlers& out, ApiWorld& world) {
   out["GetConfig"] = [&world](const CallPtr& call) { get_config(call, world); };
   out["CheckConfig"] = [&world](const CallPtr& call) {

@@ -83,22 +83,7 @@ void search(const CallPtr& call, ApiWorld& world) {
   }
   question.set_limit(request.limit());
   question.set_cursor(request.cursor());
-  world.ask(std::move(asked), [call](ControlAnswer answer) {
-    ipc::LogPage page = answer.message.log().page();
-    if (page.in_fd()) {
-      const auto blob = take_blob(std::move(answer.fd));
-      if (!blob || !page.ParseFromString(*blob)) return call->refuse(unavailable("the records cannot be read"));
-    }
-    if (Refusal refusal = refusal_of(answer, page.error(), page.ok())) return call->refuse(refusal);
-    api::SearchReply out;
-    for (const std::string& line : page.records()) {
-      if (!google::protobuf::util::JsonStringToMessage(line, out.add_records()).ok())
-        return call->refuse(unavailable("a record cannot be read"));
-    }
-    out.set_cursor(page.cursor());
-    out.set_partial(page.partial());
-    call->reply(out);
-  });
+  world.ask(std::move(asked), [call](ControlAnswer answer) { reply_records(call, std::move(answer)); });
 }
 
 Refusal make_download(const api::DownloadRequest& request, ipc::DownloadLog& out) {
@@ -192,6 +177,23 @@ void list_exports(const CallPtr& call, ApiWorld& world) {
 }
 
 }  // namespace
+
+void reply_records(const CallPtr& call, ControlAnswer answer) {
+  ipc::LogPage page = answer.message.log().page();
+  if (page.in_fd()) {
+    const auto blob = take_blob(std::move(answer.fd));
+    if (!blob || !page.ParseFromString(*blob)) return call->refuse(unavailable("the records cannot be read"));
+  }
+  if (Refusal refusal = refusal_of(answer, page.error(), page.ok())) return call->refuse(refusal);
+  api::SearchReply out;
+  for (const std::string& line : page.records()) {
+    if (!google::protobuf::util::JsonStringToMessage(line, out.add_records()).ok())
+      return call->refuse(unavailable("a record cannot be read"));
+  }
+  out.set_cursor(page.cursor());
+  out.set_partial(page.partial());
+  call->reply(out);
+}
 
 void add_log_methods(Handlers& out, ApiWorld& world) {
   out["SearchLogs"] = [&world](const CallPtr& call) { search(call, world); };

@@ -18,39 +18,26 @@ namespace {
 constexpr std::uint32_t kRowsDefault = 1000;
 constexpr std::uint32_t kRowsMax = 10'000;
 
-api::Table to_table(const ipc::Table& table, bool without_tenant) {
-  api::Table out;
-  out.set_note(table.note());
-  for (const auto& column : table.columns()) {
-    if (without_tenant && column.key() == "tenant") continue;
-    auto& one = *out.add_columns();
-    one.set_key(column.key());
-    one.set_title(column.title());
-    one.set_number(column.number());
-  }
-  for (const auto& row : table.rows()) {
-    auto& cells = *out.add_rows()->mutable_cells();
-    for (int i = 0; i < std::min(row.cells_size(), table.columns_size()); ++i) {
-      if (!without_tenant || table.columns(i).key() != "tenant") cells[table.columns(i).key()] = row.cells(i);
-    }
-  }
-  return out;
-}
-
 /// Answers with the table that sekishoctl would show.
 void show(const CallPtr& call, ApiWorld& world, ipc::Show question) {
   ControlRequest asked;
   *asked.message.mutable_show() = std::move(question);
   world.ask(std::move(asked), [call](ControlAnswer answer) {
-    if (answer.message.has_failure()) return call->refuse(unavailable(answer.message.failure().reason()));
-    auto& result = *answer.message.mutable_show_result();
-    if (!result.error().empty()) return call->refuse(unavailable(result.error()));
-    if (result.in_fd()) {
-      const auto blob = take_blob(std::move(answer.fd));
-      if (!blob || !result.mutable_table()->ParseFromString(*blob))
-        return call->refuse(unavailable("the table cannot be read"));
+    const auto found = table_of(std::move(answer));
+    if (const auto* refusal = std::get_if<Refusal>(&found)) return call->refuse(*refusal);
+    const auto& table = std::get<ipc::Table>(found);
+    const bool without_tenant = !call->tenant.empty();
+    api::Table out;
+    out.set_note(table.note());
+    for (const auto& column : table.columns()) {
+      if (without_tenant && column.key() == "tenant") continue;
+      auto& one = *out.add_columns();
+      one.set_key(column.key());
+      one.set_title(column.title());
+      one.set_number(column.number());
     }
-    call->reply(to_table(result.table(), !call->tenant.empty()));
+    add_rows(table, without_tenant, *out.mutable_rows());
+    call->reply(out);
   });
 }
 
@@ -185,15 +172,7 @@ void vpn_profile(const CallPtr& call, ApiWorld& world) {
   profile.set_gateway(request.gateway());
   profile.set_user(request.user());
   profile.set_client(request.client());
-  world.ask(std::move(asked), [call](const ControlAnswer& answer) {
-    const auto& made = answer.message.vpn_profile();
-    if (!made.error().empty()) return call->refuse(invalid("", made.error()));
-    api::File out;
-    out.set_file_name(made.file_name());
-    out.set_text(made.text());
-    out.set_media_type("text/plain; charset=utf-8");
-    call->reply(out);
-  });
+  world.ask(std::move(asked), [call](const ControlAnswer& answer) { reply_profile(call, answer); });
 }
 
 void reach(const CallPtr& call, ApiWorld& world) {
@@ -300,6 +279,36 @@ void explain(const CallPtr& call, ApiWorld& world) {
 }
 
 }  // namespace
+
+void reply_profile(const CallPtr& call, const ControlAnswer& answer) {
+  const auto& made = answer.message.vpn_profile();
+  if (!made.error().empty()) return call->refuse(invalid("", made.error()));
+  api::File out;
+  out.set_file_name(made.file_name());
+  out.set_text(made.text());
+  out.set_media_type("text/plain; charset=utf-8");
+  call->reply(out);
+}
+
+std::variant<ipc::Table, Refusal> table_of(ControlAnswer answer) {
+  if (answer.message.has_failure()) return unavailable(answer.message.failure().reason());
+  auto& result = *answer.message.mutable_show_result();
+  if (!result.error().empty()) return unavailable(result.error());
+  if (result.in_fd()) {
+    const auto blob = take_blob(std::move(answer.fd));
+    if (!blob || !result.mutable_table()->ParseFromString(*blob)) return unavailable("the table cannot be read");
+  }
+  return std::move(*result.mutable_table());
+}
+
+void add_rows(const ipc::Table& table, bool without_tenant, google::protobuf::RepeatedPtrField<api::TableRow>& out) {
+  for (const auto& row : table.rows()) {
+    auto& cells = *out.Add()->mutable_cells();
+    for (int i = 0; i < std::min(row.cells_size(), table.columns_size()); ++i) {
+      if (!without_tenant || table.columns(i).key() != "tenant") cells[table.columns(i).key()] = row.cells(i);
+    }
+  }
+}
 
 void add_table_methods(Handlers& out, ApiWorld& world) {
   const std::array<std::pair<const char*, ipc::Show::What>, 8> tables{{{"ListRules", ipc::Show::RULES},

@@ -274,7 +274,7 @@ void add_account(CLI::App& app, Choice& choice) {
     }
     if (asked == ipc::LocalAccount::ADD) {
       command->add_option("--role", choice.account.role, "a tenant's, or p-... of the provider")->required()
-          ->check(CLI::IsMember({"owner", "admin", "rule", "user", "log", "read", "p-ops", "p-support", "p-audit", "p-sec"}));
+          ->check(CLI::IsMember({"owner", "admin", "rule", "user", "log", "read", "self", "p-ops", "p-support", "p-audit", "p-sec"}));
     }
     command->callback([&choice, asked] {
       choice.account.what = asked;

@@ -7,7 +7,7 @@ from lab.api import Api, Refused, invite
 from lab.lab import Lab
 from lab.system import wait_until
 
-from ike_world import Pki
+from ike_world import Pki, nt_hash
 from sstp_client import SstpError
 from sstp_test import GATEWAYS, SERVICE_CODES, WEB, Site, curl
 
@@ -129,3 +129,56 @@ def test_a_login_is_tried_without_anybody_coming_in(site):
         site.client("alice").connect().login()
     assert desk.post(f"/tenants/{ACME}/vpn/unlock", {"user": "alice"})["count"] == 1
     assert tried(desk, "alice-acme", user="alice")[0]
+
+
+def follow(site):
+    wait_until(lambda: f"follows revision {site.lab.appliance.generation()}\n" in site.lab.appliance.output("tunneld"), 10, "tunneld following")
+
+
+def test_a_remote_user_helps_himself_and_sees_nobody_else(site):
+    alice, bob, ghost = (person(site, f"{name}@{ACME}", "self") for name in ("alice", "bob", "ghost"))
+    own = f"/tenants/{ACME}/self"
+    with site.client("alice", tun="sstp1") as inside, site.client("bob", tun="sstp2"):
+        up = site.expect("up", user="alice")
+        said = alice.get(own)
+        assert (said["user"], said["known"], said["password"], said["groups"]) == ("alice", True, True, ["staff"])
+        assert [one["name"] for one in said["gateways"]] == ["vpn"] and said["devices"] == []
+        assert [(one["cells"]["user"], one["cells"]["vpn_sid"]) for one in said["sessions"]] == [("alice", up["vpn_sid"])]
+        assert [one["cells"]["user"] for one in bob.get(own)["sessions"]] == ["bob"]
+        with pytest.raises(Refused, match="not_found"):
+            bob.post(f"{own}/disconnect", {"vpn_sid": up["vpn_sid"]})
+        with pytest.raises(Refused, match="not_found"):
+            alice.post(f"{own}/disconnect", {"vpn_sid": ""})
+        assert curl(site, WEB)[0] == 0 and not inside.done.is_set()
+        assert alice.post(f"{own}/disconnect", {"vpn_sid": up["vpn_sid"]})["count"] == 1
+        wait_until(inside.done.is_set, 20, "the client hearing of its end")
+    site.expect("down", user="alice", vpn_sid=up["vpn_sid"])
+    told = alice.get(f"{own}/connections")["records"]
+    assert {one["user"] for one in told} == {"alice"} and {"up", "down"} <= {one["event"] for one in told}
+
+    alice.post(f"{own}/password", {"nt_hash": nt_hash("a password of her own")})
+    follow(site)
+    with pytest.raises(SstpError):
+        site.client("alice").connect().login()
+    site.client("alice", password="a password of her own").connect().login().close()
+    site.client("bob").connect().login().close()
+    with pytest.raises(Refused, match="invalid"):
+        alice.post(f"{own}/password", {"nt_hash": "not a hash"})
+
+    alice.post(f"{own}/devices", {"name": "alice-pc", "label": "her desk", "os": "Windows 11", "serial": "0A1B"})
+    device, = alice.get(own)["devices"]
+    assert (device["name"], device["label"], device["state"]) == ("alice-pc", "her desk", "requested")
+    assert bob.get(own)["devices"] == []
+    for wrong in ({"name": "alice-pc", "serial": "0c"}, {"name": "two", "serial": "0A1B"}, {"name": "two"}, {"name": "two", "serial": "1", "identifier": "x"},
+                  {"name": "two", "serial": "no number"}):
+        with pytest.raises(Refused, match="invalid"):
+            bob.post(f"{own}/devices", wrong)
+    for closed in ("vpn/users", "vpn/sessions", "config", "rules", "logs/exports", "audit", "accounts", "dashboard"):
+        with pytest.raises(Refused, match="denied"):
+            alice.get(f"/tenants/{ACME}/{closed}")
+    with pytest.raises(Refused, match="not_found"):
+        alice.get(f"/tenants/{GLOBEX}/self")
+    assert (ghost.get(own)["user"], ghost.get(own)["known"]) == ("ghost", False)
+    with pytest.raises(Refused, match="conflict"):
+        ghost.post(f"{own}/password", {"nt_hash": nt_hash("of nobody at all")})
+    site.commit()

@@ -581,6 +581,36 @@ const methods = {
           ],
         }
       : fail(404, "not_found", "there is no such thing"),
+  "GET T/self": (state) => ({
+    user: "t.suzuki",
+    known: true,
+    suspended: false,
+    password: true,
+    groups: ["営業部"],
+    gateways: [{ name: "東京GW", identity: "vpn.example.jp", addresses: ["203.0.113.21"] }],
+    devices: [{ name: "pc-0042", label: "机の PC", os: "Windows 11", state: "approved", valid_until: "" }, ...(state.devices ?? [])],
+    sessions: state.ended
+      ? []
+      : [{ cells: { vpn_sid: "0000000000abc005", user: "t.suzuki", peer: "198.51.100.9", ip4: "10.99.4.7", gateway: "東京GW", client: "Windows", since: "2026-11-27 09:12" } }],
+    note: "",
+  }),
+  "POST T/self/password": (state) => ({ revision: state.revision, findings: [] }),
+  "POST T/self/devices": (state, { body }) => {
+    state.devices = [{ name: body.name, label: body.label, os: body.os, state: "requested", valid_until: "" }];
+    return { revision: state.revision, findings: [] };
+  },
+  "POST T/self/disconnect": (state) => {
+    state.ended = true;
+    return { count: 1 };
+  },
+  "GET T/self/profile": () => ({ file_name: "t.suzuki.ps1", text: "Add-VpnConnection", media_type: "text/plain" }),
+  "GET T/self/connections": () => ({
+    records: [
+      { eid: "2", ts: "2026-11-27T00:12:00Z", event: "up", proto: "ikev2", peer_ip: "198.51.100.9", user: "t.suzuki" },
+      { eid: "1", ts: "2026-11-27T00:11:00Z", event: "auth_fail", proto: "ikev2", peer_ip: "198.51.100.9", user: "t.suzuki", msg: "authentication: wrong password" },
+    ],
+    cursor: "",
+  }),
   "POST T/vpn/try": (state, { body }) => {
     const right = body.password === "right-password";
     return {
@@ -782,7 +812,7 @@ const me = (state) => ({
   role: state.role,
   display_name: state.role.startsWith("p-") ? "" : "山田 花子",
   tenants: [TENANT],
-  may: state.role.startsWith("p-") ? OPERATOR : ALL,
+  may: state.role === "self" ? ["any_login", "self_service"] : state.role.startsWith("p-") ? OPERATOR : ALL,
   with_consent: ["rules_view", "logs_read"],
   must: state.must,
   csrf: "c",

@@ -70,20 +70,28 @@ async function visit(t, { role = "owner", out = false, language = "en", theme = 
     if (message.type() === "error" && !/ 401 /.test(message.text())) wrong.push(message.text());
   });
   page.on("pageerror", (error) => wrong.push(error.message));
+  page.on("requestfailed", (request) => lost.set(page, [...(lost.get(page) ?? []), `${request.url()}: ${request.failure()?.errorText}`]));
   page.on("request", (request) => {
     if (!request.url().startsWith(server.url) && !/^(blob|data):/.test(request.url())) wrong.push(`asked ${request.url()}`);
   });
   return { page, wrong, state, url: server.url };
 }
+/** Requests of a page that found nobody. */
+const lost = new WeakMap();
 const settled = async (page) => {
   await page.waitForLoadState("load");
-  await page.waitForFunction(() => document.querySelector("h1") && ![...document.querySelectorAll("[role=status].empty")].length);
+  try {
+    await page.waitForFunction(() => document.querySelector("h1") && ![...document.querySelectorAll("[role=status].empty")].length);
+  } catch (error) {
+    throw new Error(`${error.message}\nlost: ${lost.get(page)}\n${(await page.content()).slice(0, 3000)}`);
+  }
 };
 
 for (const look of LOOKS) {
   for (const [role, pages] of [
     ["owner", TENANT_PAGES],
     ["p-ops", PROVIDER_PAGES],
+    ["self", ["own", "mine"]],
   ]) {
     test(`axe finds nothing on any page: ${role}, ${Object.values(look).join(", ")}`, async (t) => {
       const { page, wrong, url } = await visit(t, { role, ...look });
@@ -461,6 +469,38 @@ test("a login is tried: step by step, and the password does not stay on the page
   assert.deepEqual(wrong, []);
 });
 
+test("a remote user helps himself: password, device, profile, session, and no other page", async (t) => {
+  const { page, wrong, state, url } = await visit(t, { role: "self" });
+  await page.goto(`${url}/#/`);
+  await page.getByRole("heading", { name: "My remote access", level: 1 }).waitFor();
+  assert.deepEqual(await page.locator("#pages li").allInnerTexts(), ["My remote access"]);
+  await page.getByText("login failed").waitFor();
+  await page.getByText("authentication: wrong password").waitFor();
+  await page.getByLabel("New password").fill("a password of mine");
+  const save = page.getByRole("button", { name: "Save", exact: true });
+  assert.ok(await save.isDisabled(), "once is not enough");
+  await page.getByLabel("The same again").fill("a password of mine");
+  await save.click();
+  await page.getByText("The password is changed.").waitFor();
+  const sent = state.sent.find((one) => one.path === "T/self/password");
+  assert.match(sent.body.nt_hash, /^[0-9a-f]{32}$/i);
+  assert.ok(!JSON.stringify(state.sent).includes("a password of mine"));
+  await page.getByRole("button", { name: "Register a device" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("phone");
+  const ask = page.getByRole("button", { name: "Ask for approval" });
+  assert.ok(await ask.isDisabled(), "by what would it be known?");
+  await page.getByLabel("Alternative name").fill("phone.suzuki.example");
+  await ask.click();
+  await page.getByText("waits for approval").waitFor();
+  const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
+  assert.equal(file.suggestedFilename(), "t.suzuki.ps1");
+  await page.screenshot({ path: join(pictures, "own-access.png"), fullPage: true });
+  await page.getByRole("button", { name: /^Disconnect/ }).click();
+  await page.getByText("Nobody is connected.").waitFor();
+  assert.deepEqual(state.sent.find((one) => one.path === "T/self/disconnect").body, { vpn_sid: "0000000000abc005" });
+  assert.deepEqual(wrong, []);
+});
+
 test("a file of users is looked at first, then goes into the draft", async (t) => {
   const { page, wrong, state, url } = await visit(t);
   const choose = (text) =>
@@ -555,12 +595,12 @@ test("a role sees the pages it has, and a page of another role is none", async (
 test("how much traffic there is is shown where the provider has switched it on", async (t) => {
   const { page, state, url } = await visit(t);
   const cards = page.locator("main h2");
+  const card = (name) => page.getByRole("heading", { name, exact: true, level: 2 }).waitFor();
   await page.goto(`${url}/#/`);
-  await settled(page);
-  assert.ok((await cards.allTextContents()).includes("Traffic"));
+  await card("Traffic");
   state.metrics = false;
   await page.reload();
-  await settled(page);
+  await card("Sessions");
   const left = await cards.allTextContents();
   assert.ok(left.includes("Sessions") && !left.includes("Traffic") && !left.includes("Packets"), left.join());
 });

@@ -21,6 +21,7 @@ import { Reach } from "./pages/reach";
 import { Devices, Gateways, Users } from "./pages/remote";
 import { Sessions } from "./pages/sessions";
 import { Trial } from "./pages/trial";
+import { OwnAccess } from "./pages/own_access";
 import { Explain } from "./pages/explain";
 import { Logs } from "./pages/logs";
 import { Audit } from "./pages/audit";
@@ -102,6 +103,7 @@ const GROUPS: { title: Key; pages: Page[] }[] = [
   {
     title: "nav.remote",
     pages: [
+      { path: "own", title: "page.own_access", icon: "users", view: OwnAccess, action: "self_service" },
       { path: "gateways", title: "page.gateways", icon: "gateway", view: Gateways, action: "users_view" },
       { path: "users", title: "page.users", icon: "users", view: Users, action: "users_view" },
       { path: "reach", title: "page.reach", icon: "explain", view: Reach, action: "users_view" },
@@ -172,7 +174,8 @@ function Frame() {
   const main = useRef<HTMLElement>(null);
   const pages = [...GROUPS.flatMap((group) => group.pages), ...HIDDEN];
   const fallback = pages.find(visible);
-  const path = at.page === "" && !now.tenant ? fallback?.path : at.page;
+  const home = pages.some((one) => one.path === "" && visible(one));
+  const path = at.page === "" && !home ? fallback?.path : at.page;
   const page = pages.find((one) => one.path === path && (visible(one) || one.path === "mine"));
   useEffect(() => {
     set_open(false);

@@ -44,24 +44,33 @@ function address(path: string, query: Options["query"]): string {
   return `/api/v1/${path}${text ? `?${text}` : ""}`;
 }
 
+/** A question that found nobody is asked again a little later; what may change something is not. */
+const AGAIN_MS = [300, 1000, 3000];
+async function reach(url: string, request: RequestInit): Promise<Response> {
+  for (let turn = 0; ; ++turn) {
+    try {
+      return await fetch(url, request);
+    } catch {
+      const pause = request.method === "GET" ? AGAIN_MS[turn] : undefined;
+      if (pause === undefined) throw new Refusal(0, "unreachable", t("error.unreachable"));
+      await new Promise((done) => setTimeout(done, pause));
+    }
+  }
+}
+
 async function answer(method: string, path: string, options: Options): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (method !== "GET") headers["x-sekisho-csrf"] = csrf;
   if (options.body !== undefined) headers["content-type"] = "application/json";
   if (options.match) headers["if-match"] = `"${options.match}"`;
   if (options.key) headers["idempotency-key"] = options.key;
-  let response: Response;
-  try {
-    response = await fetch(address(path, options.query), {
-      method,
-      headers,
-      credentials: "same-origin",
-      cache: "no-store",
-      ...(options.body !== undefined ? { body: JSON.stringify(options.body) } : {}),
-    });
-  } catch {
-    throw new Refusal(0, "unreachable", t("error.unreachable"));
-  }
+  const response = await reach(address(path, options.query), {
+    method,
+    headers,
+    credentials: "same-origin",
+    cache: "no-store",
+    ...(options.body !== undefined ? { body: JSON.stringify(options.body) } : {}),
+  });
   if (response.ok) return response;
   const failure = (await response.json().catch(() => ({}))) as Partial<ApiFailure>;
   const refusal = new Refusal(

@@ -68,6 +68,17 @@ export const api = {
 
   disconnect: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/disconnect"), { body: { user } }),
   unlock_user: (tenant: string, user: string) => ask<T.Counted>("POST", of(tenant, "vpn/unlock"), { body: { user } }),
+  self: (tenant: string) => ask<T.Self>("GET", of(tenant, "self")),
+  set_vpn_password: (tenant: string, nt_hash: string) =>
+    ask<T.CommitReply>("POST", of(tenant, "self/password"), { body: { nt_hash } }),
+  request_device: (tenant: string, body: T.DeviceRequest) =>
+    ask<T.CommitReply>("POST", of(tenant, "self/devices"), { body }),
+  end_own_session: (tenant: string, vpn_sid: string) =>
+    ask<T.Counted>("POST", of(tenant, "self/disconnect"), { body: { vpn_sid } }),
+  own_profile: (tenant: string, gateway: string, client: string) =>
+    ask<T.File>("GET", of(tenant, "self/profile"), { query: { gateway, client } }),
+  own_connections: (tenant: string, cursor: string) =>
+    ask<T.SearchReply>("GET", of(tenant, "self/connections"), { query: { cursor } }),
   try_login: (tenant: string, body: T.TryLoginRequest) => ask<T.TryLoginReply>("POST", of(tenant, "vpn/try"), { body }),
   reach: (tenant: string, user: string) => ask<T.Reach>("GET", of(tenant, "vpn/reach"), { query: { user } }),
   vpn_profile: (tenant: string, gateway: string, user: string, client: string) =>

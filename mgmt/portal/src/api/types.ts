@@ -159,6 +159,35 @@ export interface Reach {
   rules?: ReachedRule[];
 }
 
+export interface SelfGateway {
+  name: string;
+  identity: string;
+}
+export interface SelfDevice {
+  name: string;
+  label?: string;
+  os?: string;
+  state: string;
+  valid_until?: string;
+}
+export interface Self {
+  user: string;
+  known?: boolean;
+  suspended?: boolean;
+  password?: boolean;
+  groups?: string[];
+  gateways?: SelfGateway[];
+  devices?: SelfDevice[];
+  sessions?: TableRow[];
+  note?: string;
+}
+export interface DeviceRequest {
+  name: string;
+  label: string;
+  os: string;
+  serial: string;
+  identifier: string;
+}
 export interface TryLoginRequest {
   gateway: string;
   user: string;
@@ -294,6 +323,7 @@ export interface Account {
   mail?: string;
   sessions?: number;
   certificates?: string[];
+  vpn_user?: string;
 }
 export interface AccountList {
   accounts?: Account[];

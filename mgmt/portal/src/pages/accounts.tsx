@@ -259,7 +259,7 @@ function AccountForm({
   const put = (values: Partial<Account>) => set((old) => ({ ...old, ...values }));
   const role = (value: string) => ({ value, text: `${t_or(`role.${value}`, value)}` });
   async function save() {
-    const { role: as, display_name, sources, valid_until, disabled, mail, certificates } = now;
+    const { role: as, display_name, sources, valid_until, disabled, mail, certificates, vpn_user } = now;
     const body = {
       role: as ?? "",
       display_name: display_name ?? "",
@@ -268,6 +268,7 @@ function AccountForm({
       disabled: !!disabled,
       mail: mail ?? "",
       certificates: certificates ?? [],
+      ...(as === "self" ? { vpn_user: vpn_user ?? "" } : {}),
     };
     if (account) {
       await closing(acts.change!(account.id, body), onClose);
@@ -304,6 +305,15 @@ function AccountForm({
           options={roles.map(role)}
           hint={t_or(`role.${now.role}.hint`, "")}
         />
+        {now.role === "self" && (
+          <TextField
+            label={t("remote.user")}
+            hint={t("accounts.vpn_user_hint")}
+            value={now.vpn_user ?? ""}
+            onChange={(vpn_user) => put({ vpn_user })}
+            maxLength={64}
+          />
+        )}
         <TextField
           label={t("accounts.display_name")}
           value={now.display_name ?? ""}

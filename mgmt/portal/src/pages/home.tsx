@@ -17,7 +17,7 @@ export function Home() {
   const { tenant, tenants } = useStore(session)!;
   const [seconds, set_seconds] = useState(600);
   const board = useLive(tenant, seconds);
-  const notices = useLoad(() => api.notices(tenant), [tenant]);
+  const notices = useLoad(() => api.notices(tenant), [tenant], 30_000);
   const name = tenants.find((one) => one.service_code === tenant)?.name ?? tenant;
   return (
     <>
