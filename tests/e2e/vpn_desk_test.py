@@ -119,7 +119,7 @@ def test_a_login_is_tried_without_anybody_coming_in(site):
             desk.post(f"/tenants/{ACME}/vpn/try", {"gateway": "vpn", "user": "bob", "password": "bob-acme", **wrong})
     acts = person(site, f"owner@{ACME}", "owner").get(f"/tenants/{ACME}/audit")["entries"]
     told = [one for one in acts if one["operation"] == "TryLogin"]
-    assert {(one["actor"], one["object"], one["result"]) for one in told} >= {(f"desk@{ACME}", "bob", "ok"), (f"reader@{ACME}", "bob", "denied")}
+    assert {(one["actor"], one["object"], one["result"]) for one in told} >= {(f"desk@{ACME}", "bob", "ok"), (f"reader@{ACME}", "", "denied")}
     records = " ".join(map(str, site.lab.appliance.records(ACME)))
     assert "bob-acme" not in records and "bob-globex" not in records
     for _ in range(5):

@@ -492,9 +492,9 @@ test("a remote user helps himself: password, device, profile, session, and no ot
   await page.getByLabel("Alternative name").fill("phone.suzuki.example");
   await ask.click();
   await page.getByText("waits for approval").waitFor();
+  await page.screenshot({ path: join(pictures, "own-access.png"), fullPage: true });
   const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
   assert.equal(file.suggestedFilename(), "t.suzuki.ps1");
-  await page.screenshot({ path: join(pictures, "own-access.png"), fullPage: true });
   await page.getByRole("button", { name: /^Disconnect/ }).click();
   await page.getByText("Nobody is connected.").waitFor();
   assert.deepEqual(state.sent.find((one) => one.path === "T/self/disconnect").body, { vpn_sid: "0000000000abc005" });

@@ -175,7 +175,16 @@ function Devices({ tenant, now, again }: { tenant: string; now: Self; again: () 
           { key: "until", title: t("own.until"), cell: (one) => one.valid_until || "–" },
         ]}
       />
-      {adding && <DeviceDialog tenant={tenant} onClose={() => set_adding(false)} onDone={again} />}
+      {adding && (
+        <DeviceDialog
+          tenant={tenant}
+          onClose={() => set_adding(false)}
+          onDone={() => {
+            set_adding(false);
+            again();
+          }}
+        />
+      )}
     </Card>
   );
 }
