@@ -137,7 +137,8 @@ TEST_F(LoginTrialsTest, SilentServersAndManyTrialsEndInWords) {
   for (std::size_t i = 0; i < LoginTrials::kOpenMax; ++i) EXPECT_FALSE(ask("rosa", "any").over());
   EXPECT_EQ(steps_of(ask("rosa", "any")), (Steps{"password busy"}));
   now_ += LoginTrials::kPatience;
-  EXPECT_FALSE(ask("rosa", "any").over()) << "those before are forgotten";
+  EXPECT_FALSE(ask("iris", "any").over()) << "those before are forgotten";
+  EXPECT_EQ(steps_of(ask("rosa", "any")).back(), "lockout shut_out") << "who leaves before he is judged has tried all the same";
 }
 
 TEST_F(LoginTrialsTest, AVerdictOfASessionIsNoTrials) {
