@@ -44,7 +44,8 @@ std::multiset<std::string> texts(const Message& message, const FieldDescriptor& 
 std::string list_text(const Message& message, const FieldDescriptor& field) {
   std::string out = "[";
   for (int i = 0; i < message.GetReflection()->FieldSize(message, &field); ++i) {
-    out += (i == 0 ? "" : ", ") + shown_text(message, field, i);
+    if (i != 0) out += ", ";
+    out += shown_text(message, field, i);
   }
   return out + ']';
 }
