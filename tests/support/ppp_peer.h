@@ -101,6 +101,7 @@ class PppPeer {
   std::vector<std::vector<std::uint8_t>> methods;  ///< Authentication-Protocol values it takes, the first is asked for in a Nak; none: any
   std::vector<std::uint8_t> lcp_options;           ///< of its Configure-Request, beside what it always asks
   std::uint32_t mppe = 0;                          ///< bits of its CCP request; 0: it has none
+  bool wants_stateful = false;                     ///< of what the session receives by MPPE
   bool mute_ncp = false;
   std::optional<std::uint32_t> address, dns;       ///< as agreed
   std::uint64_t interface_id = 0;
@@ -213,6 +214,11 @@ class PppPeer {
     }
   }
   void take_network(Protocol protocol, const vpn::ppp::Packet& packet) {
+    if (packet.code == 1 && protocol == Protocol::kCcp && wants_stateful) {
+      const auto stateful = Bytes().option32(18, 0x00000040).take();
+      const bool agreed = std::ranges::equal(packet.data, stateful);
+      return send(protocol, agreed ? 2 : 3, packet.id, stateful);
+    }
     if (packet.code == 1) return send(protocol, 2, packet.id, packet.data);
     if (packet.code == 5) return send(protocol, 6, packet.id, {});
     if (protocol == Protocol::kIpcp) {

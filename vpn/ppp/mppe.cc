@@ -72,7 +72,10 @@ MppeReceiver::Received MppeReceiver::decrypt(ByteSpan packet) {
   if (packet.size() < 3 || (packet[0] & kEncrypted) == 0 || (packet[0] & kCompressed) != 0) return out;
   const bool flushed = (packet[0] & kFlushed) != 0;
   const unsigned count = (packet[0] & 0x0fU) << 8 | packet[1];
-  if (stateless_ ? !flushed || !follow(count) : !follow_stateful(count, flushed, out.lost)) return out;
+  if (stateless_ ? !flushed || !follow(count) : !follow_stateful(count, flushed, out.lost)) {
+    out.waiting = discarding_ && !out.lost;
+    return out;
+  }
   out_.resize(packet.size() - 2);
   stream_.apply(packet.subspan(2), out_);
   out.clear = out_;

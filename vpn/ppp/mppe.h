@@ -52,6 +52,7 @@ class MppeReceiver : MppeState {
   struct Received {
     std::optional<ByteSpan> clear;  ///< borrowed until the next call
     bool lost = false;              ///< the sender has to be asked for a packet to begin anew with
+    bool waiting = false;           ///< it was asked, and the packet is not such a one: what asked may have been lost
   };
   /// Behind the protocol number.
   Received decrypt(ByteSpan packet);

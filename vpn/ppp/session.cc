@@ -20,6 +20,8 @@ constexpr std::size_t kHeldBytesMax = 256;
 constexpr std::uint8_t kLinksMax = 3;
 /// Between echoes nobody has answered.
 constexpr std::chrono::seconds kEchoAgain{5};
+/// Between requests for a packet that MPPE can begin anew with, while none comes: requests are lost, too.
+constexpr std::chrono::milliseconds kResetPatience{500};
 constexpr std::size_t kTextMax = 120;
 /// Bytes MPPE adds to a packet: its own two, and the protocol's number.
 constexpr std::size_t kMppeBytes = 4;
@@ -124,6 +126,7 @@ class Session::Body : ControlProtocol::Layer, Lcp::Link, Ccp::Owner, Authenticat
   Sink& sink_;
   Random random_;
   Time now_{};
+  Time reset_asked_{};  ///< of CCP, last
   Phase phase_ = Phase::kDead;
   Lcp lcp_;
   Authenticator auth_;
@@ -205,7 +208,10 @@ Received Session::Body::take_packet(Family family, ByteSpan packet) {
 Received Session::Body::take_encrypted(ByteSpan payload) {
   if (!mppe_in_) return {};
   const auto opened = mppe_in_->decrypt(payload);
-  if (opened.lost) ccp_.request_reset();
+  if (opened.lost || (opened.waiting && now_ >= reset_asked_ + kResetPatience)) {
+    reset_asked_ = now_;
+    ccp_.request_reset();
+  }
   if (!opened.clear) return {};
   const auto inner = parse_frame(*opened.clear);
   if (!inner) return {};

@@ -166,6 +166,32 @@ TEST(PppMppe, PacketsPassEncryptedAlone) {
   }
 }
 
+TEST(PppMppe, ARequestThatIsLostIsMadeAgainAndNotWithEveryPacket) {
+  MppeWorld world(0x00000040);
+  world.peer.wants_stateful = true;
+  world.connect();
+  ASSERT_TRUE(world.session->up(Family::kIpv4));
+  MppeSender sender(world.key(world.session->keys().receive), false);
+  const auto take = [&world, &sender] { return world.session->receive(world.sealed(sender, 0x21, kPing), world.now).what; };
+  const auto requests = [&world] {
+    return std::ranges::count_if(world.owner.frames, [](const auto& frame) { return hex(frame).starts_with("ff0380fd0e"); });
+  };
+  ASSERT_EQ(take(), Received::What::kPacket);
+  world.sealed(sender, 0x21, kPing);  // lost on its way
+  EXPECT_EQ(take(), Received::What::kDropped);
+  EXPECT_EQ(requests(), 1);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(take(), Received::What::kDropped);
+  EXPECT_EQ(requests(), 1) << "it may be under way";
+  world.now += std::chrono::milliseconds(500);
+  EXPECT_EQ(take(), Received::What::kDropped);
+  EXPECT_EQ(requests(), 2) << "it was lost, too";
+  sender.flush();
+  EXPECT_EQ(take(), Received::What::kPacket);
+  world.now += std::chrono::milliseconds(500);
+  EXPECT_EQ(take(), Received::What::kPacket);
+  EXPECT_EQ(requests(), 2);
+}
+
 TEST(PppMppe, NobodyFallsBackToClear) {
   MppeWorld none(0);  // has no CCP
   none.connect();
