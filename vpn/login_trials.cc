@@ -63,19 +63,28 @@ LoginTrials::~LoginTrials() {
   for (const auto& [number, trial] : open_) backends_.forget(trial.session.id);
 }
 
+bool LoginTrials::room_for(std::uint32_t tenant) const {
+  const auto is_its = [tenant](const auto& one) { return one.second.session.path.tenant == tenant; };
+  return open_.size() < kOpenMax && static_cast<std::size_t>(std::ranges::count_if(open_, is_its)) < kOpenOfTenantMax;
+}
+
 ipc::VpnTrial LoginTrials::ask(const ipc::TryVpnLogin& asked, Time now) {
   forget_old(now);
-  if (!asked.gateway().empty() && open_.size() >= kOpenMax) {
-    ipc::VpnTrial busy;
-    stop(busy, "password", "busy");
-    return busy;
+  const bool begins = !asked.gateway().empty();
+  if (const auto before = open_.find(asked.number()); begins && before != open_.end()) {  // of a controld that is no more
+    backends_.forget(before->second.session.id);
+    open_.erase(before);
   }
-  const auto [at, fresh] = open_.try_emplace(asked.number());
-  Trial& trial = at->second;
-  if (fresh) begin(trial, asked, now);
-  ipc::VpnTrial out = trial.said;
+  if (begins && room_for(asked.tenant())) begin(open_[asked.number()], asked, now);
+  const auto at = open_.find(asked.number());
+  ipc::VpnTrial out;
+  if (at == open_.end() || at->second.session.path.tenant != asked.tenant()) {
+    stop(out, "password", "busy");
+    return out;
+  }
+  out = at->second.said;
   if (out.over()) {
-    backends_.forget(trial.session.id);
+    backends_.forget(at->second.session.id);
     open_.erase(at);
   }
   return out;
@@ -83,6 +92,7 @@ ipc::VpnTrial LoginTrials::ask(const ipc::TryVpnLogin& asked, Time now) {
 
 void LoginTrials::begin(Trial& trial, const ipc::TryVpnLogin& asked, Time now) {
   trial.begun = now;
+  trial.session.path.tenant = asked.tenant();
   const std::shared_ptr<const Plan> plan = directory_.plan();
   const TenantPlan* tenant = plan->tenant(asked.tenant());
   const GatewayPlan* gateway = tenant == nullptr ? nullptr : tenant->gateway(asked.gateway());
@@ -95,7 +105,6 @@ void LoginTrials::begin(Trial& trial, const ipc::TryVpnLogin& asked, Time now) {
   Session& session = trial.session;
   session.id = ids_.next();
   session.protocol = Protocol::kSstp;
-  session.path.tenant = asked.tenant();
   session.path.port = gateway->tunnel_port;
   if (!gateway->gateway.addresses.empty()) session.path.local.address = gateway->gateway.addresses.front();
   if (const auto source = Address::from_wire(bytes_of(asked.source()))) session.path.remote.address = *source;

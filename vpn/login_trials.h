@@ -18,14 +18,14 @@ namespace sekisho::vpn {
 class LoginTrials {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  static constexpr std::size_t kOpenMax = 16, kNameBytesMax = 256, kPasswordBytesMax = 256;
+  static constexpr std::size_t kOpenMax = 64, kOpenOfTenantMax = 8, kNameBytesMax = 256, kPasswordBytesMax = 256;
   static constexpr auto kPatience = std::chrono::seconds(60);  ///< a trial nobody asks for again is forgotten
 
   LoginTrials(UserDirectory& directory, radius::Backends& backends, SessionIds& ids)
       : directory_(directory), backends_(backends), ids_(ids) {}
   ~LoginTrials();
 
-  /// Begins a trial, or says how far that of this number is; one that is over is told once.
+  /// Begins a trial, whatever had its number before, or says how far the tenant's own of this number is; one that is over is told once.
   ipc::VpnTrial ask(const ipc::TryVpnLogin& asked, Time now);
   /// True: the verdict was of a trial.
   bool judged(const radius::Verdict& verdict);
@@ -41,6 +41,7 @@ class LoginTrials {
   void pose(Trial& trial, std::string_view password, bool pap, Time now);
   /// The password is right: what comes of it?
   void consider(Trial& trial);
+  [[nodiscard]] bool room_for(std::uint32_t tenant) const;
   void forget_old(Time now);
 
   UserDirectory& directory_;

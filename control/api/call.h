@@ -3,6 +3,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -92,6 +93,8 @@ struct ApiWorld {
   std::function<void(const CallPtr& call, const std::string& id)> approve;
   /// Of tenants' parts of revisions, as far as somebody asked: config_methods.cc.
   std::map<std::pair<std::uint32_t, std::string>, std::string> digests = {};
+  /// When remote users changed their own settings, by account and by tenant: self_methods.cc.
+  std::map<std::string, std::deque<std::int64_t>> own_changes = {};
   Erasures* erasures = nullptr;
   AuditLink* audit = nullptr;
   /// As in ApiService::Environment.
@@ -136,6 +139,8 @@ std::variant<ipc::Table, Refusal> table_of(ControlAnswer answer);
 /// Its rows as the API writes them: cells by their column's key.
 void add_rows(const ipc::Table& table, bool without_tenant, google::protobuf::RepeatedPtrField<api::TableRow>& out);
 
+/// Ends sessions of a remote user, or (`user`: its vpn_sid) one of them, or lets him in again; answers with their number.
+void change_vpn(const CallPtr& call, ApiWorld& world, ipc::ChangeVpn::What what, const std::string& user);
 /// Answers with what a person imports into a VPN client, or with a page of records.
 void reply_profile(const CallPtr& call, const ControlAnswer& answer);
 void reply_records(const CallPtr& call, ControlAnswer answer);

@@ -59,6 +59,22 @@ api::Self describe(const model::Tenant& tenant, const model::User& user, std::in
   return out;
 }
 
+/// Each change is a revision, of which a hundred are kept: remote users are not to push out what administrators go back to.
+Refusal count_change(const Call& call, ApiWorld& world) {
+  constexpr std::int64_t kHour = 3600;
+  constexpr std::size_t kOfAccountMax = 6, kOfTenantMax = 60;
+  const std::int64_t now = world.now();
+  for (auto& [whose, times] : world.own_changes) std::erase_if(times, [now](std::int64_t at) { return at + kHour <= now; });
+  std::erase_if(world.own_changes, [](const auto& one) { return one.second.empty(); });
+  auto& own = world.own_changes[call.who.account];
+  auto& all = world.own_changes[call.tenant];
+  if (own.size() >= kOfAccountMax || all.size() >= kOfTenantMax)
+    return {429, "too_many", "remote users changed too much of their own within an hour: wait, or ask who manages users", {}, 600};
+  own.push_back(now);
+  all.push_back(now);
+  return {};
+}
+
 /// `then` gets the rows of his sessions, or why they are not known.
 void with_sessions(const CallPtr& call, ApiWorld& world, std::function<void(std::vector<api::TableRow>, std::string)> then) {
   ControlRequest asked;
@@ -99,6 +115,7 @@ void set_password(const CallPtr& call, ApiWorld& world) {
   const std::string& hash = call->request<api::VpnPasswordRequest>().nt_hash();
   const bool good = hash.size() == kHashDigits && std::ranges::all_of(hash, [](unsigned char c) { return std::isxdigit(c) != 0; });
   if (!good) return call->refuse(invalid("nt_hash", "an NT hash is 32 hexadecimal digits"));
+  if (Refusal refusal = count_change(*call, world)) return call->refuse(refusal);
   change_tenant(call, world, "a remote user's own new password", [&call, &hash](model::Tenant& tenant) {
     model::User* user = own_user(tenant, call->who.vpn_user);
     if (user == nullptr) return no_user();
@@ -111,6 +128,7 @@ void request_device(const CallPtr& call, ApiWorld& world) {
   const auto& request = call->request<api::DeviceRequest>();
   if (request.serial().empty() == request.identifier().empty())
     return call->refuse(invalid("serial", "say the serial number of the device's certificate, or an alternative name in it"));
+  if (Refusal refusal = count_change(*call, world)) return call->refuse(refusal);
   change_tenant(call, world, "a remote user's own device: " + std::string(cut_characters(request.name(), 64)),
                 [&call, &request](model::Tenant& tenant) {
                   const model::User* user = own_user(tenant, call->who.vpn_user);
@@ -136,18 +154,7 @@ void end_session(const CallPtr& call, ApiWorld& world) {
       return number != row.cells().end() && number->second == sid;
     };
     if (sid.empty() || std::ranges::none_of(rows, is_own)) return call->refuse(not_found());
-    ControlRequest asked;
-    auto& change = *asked.message.mutable_change_vpn();
-    change.set_what(ipc::ChangeVpn::DISCONNECT);
-    change.set_tenant(call->tenant);
-    change.set_user(sid);
-    world.ask(std::move(asked), [call](const ControlAnswer& answer) {
-      const auto& done = answer.message.vpn_changed();
-      if (!done.error().empty()) return call->refuse(conflict(done.error()));
-      api::Counted out;
-      out.set_count(done.count());
-      call->reply(out);
-    });
+    change_vpn(call, world, ipc::ChangeVpn::DISCONNECT, sid);
   });
 }
 

@@ -113,23 +113,6 @@ void end_quarantine(const CallPtr& call, ApiWorld& world) {
   });
 }
 
-void change_vpn(const CallPtr& call, ApiWorld& world, ipc::ChangeVpn::What what) {
-  const auto& request = call->request<api::VpnUserRequest>();
-  call->about = request.user();
-  ControlRequest asked;
-  auto& change = *asked.message.mutable_change_vpn();
-  change.set_what(what);
-  change.set_tenant(call->tenant);
-  change.set_user(request.user());
-  world.ask(std::move(asked), [call](const ControlAnswer& answer) {
-    const auto& done = answer.message.vpn_changed();
-    if (!done.error().empty()) return call->refuse(conflict(done.error()));
-    api::Counted out;
-    out.set_count(done.count());
-    call->reply(out);
-  });
-}
-
 void try_login(const CallPtr& call, ApiWorld& world) {
   constexpr std::size_t kTextBytesMax = 256;
   const auto& request = call->request<api::TryLoginRequest>();
@@ -280,6 +263,22 @@ void explain(const CallPtr& call, ApiWorld& world) {
 
 }  // namespace
 
+void change_vpn(const CallPtr& call, ApiWorld& world, ipc::ChangeVpn::What what, const std::string& user) {
+  call->about = user;
+  ControlRequest asked;
+  auto& change = *asked.message.mutable_change_vpn();
+  change.set_what(what);
+  change.set_tenant(call->tenant);
+  change.set_user(user);
+  world.ask(std::move(asked), [call](const ControlAnswer& answer) {
+    const auto& done = answer.message.vpn_changed();
+    if (!done.error().empty()) return call->refuse(conflict(done.error()));
+    api::Counted out;
+    out.set_count(done.count());
+    call->reply(out);
+  });
+}
+
 void reply_profile(const CallPtr& call, const ControlAnswer& answer) {
   const auto& made = answer.message.vpn_profile();
   if (!made.error().empty()) return call->refuse(invalid("", made.error()));
@@ -328,8 +327,12 @@ void add_table_methods(Handlers& out, ApiWorld& world) {
   out["GetDashboard"] = [&world](const CallPtr& call) { dashboard(call, world); };
   out["Watch"] = [&world](const CallPtr& call) { dashboard(call, world); };
   out["EndQuarantine"] = [&world](const CallPtr& call) { end_quarantine(call, world); };
-  out["Disconnect"] = [&world](const CallPtr& call) { change_vpn(call, world, ipc::ChangeVpn::DISCONNECT); };
-  out["UnlockVpnUser"] = [&world](const CallPtr& call) { change_vpn(call, world, ipc::ChangeVpn::UNLOCK); };
+  out["Disconnect"] = [&world](const CallPtr& call) {
+    change_vpn(call, world, ipc::ChangeVpn::DISCONNECT, call->request<api::VpnUserRequest>().user());
+  };
+  out["UnlockVpnUser"] = [&world](const CallPtr& call) {
+    change_vpn(call, world, ipc::ChangeVpn::UNLOCK, call->request<api::VpnUserRequest>().user());
+  };
   out["TryLogin"] = [&world](const CallPtr& call) { try_login(call, world); };
   out["GetVpnProfile"] = [&world](const CallPtr& call) { vpn_profile(call, world); };
   out["GetReach"] = [&world](const CallPtr& call) { reach(call, world); };

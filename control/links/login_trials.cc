@@ -32,22 +32,23 @@ void LoginTrials::begin(std::uint32_t tenant, const ipc::TryLogin& asked, Contro
   trial.set_user(asked.user());
   trial.set_password(asked.password());
   trial.set_source(asked.source());
-  ask(std::move(question), std::chrono::steady_clock::now() + kPatience, std::move(reply));
+  ask(tenant, std::move(question), std::chrono::steady_clock::now() + kPatience, std::move(reply));
 }
 
-void LoginTrials::ask(ipc::VpnQuestion question, Time until, ControlServer::Reply reply) {
+void LoginTrials::ask(std::uint32_t tenant, ipc::VpnQuestion question, Time until, ControlServer::Reply reply) {
   const std::uint64_t number = question.trial().number();
   vpn_.ask(KeyingDaemon::kPpp, std::move(question),
-           [this, number, until, reply = std::move(reply)](const ipc::VpnAnswer& answer, const std::string& error) {
+           [this, tenant, number, until, reply = std::move(reply)](const ipc::VpnAnswer& answer, const std::string& error) {
              if (!error.empty()) return reply(answer_of({}, error));
              if (answer.trial().over()) return reply(answer_of(answer.trial(), {}));
              if (std::chrono::steady_clock::now() >= until) return reply(answer_of(answer.trial(), "no server has answered yet"));
              const auto timer = std::make_shared<boost::asio::steady_timer>(io_, kAgain);
-             timer->async_wait([this, timer, number, until, reply](const boost::system::error_code& failed) {
+             timer->async_wait([this, timer, tenant, number, until, reply](const boost::system::error_code& failed) {
                if (failed) return;
                ipc::VpnQuestion again;
                again.mutable_trial()->set_number(number);
-               ask(std::move(again), until, reply);
+               again.mutable_trial()->set_tenant(tenant);
+               ask(tenant, std::move(again), until, reply);
              });
            });
 }

@@ -20,7 +20,7 @@ class LoginTrials {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  void ask(ipc::VpnQuestion question, Time until, ControlServer::Reply reply);
+  void ask(std::uint32_t tenant, ipc::VpnQuestion question, Time until, ControlServer::Reply reply);
 
   boost::asio::io_context& io_;
   VpnLink& vpn_;

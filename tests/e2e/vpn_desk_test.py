@@ -181,4 +181,11 @@ def test_a_remote_user_helps_himself_and_sees_nobody_else(site):
     assert (ghost.get(own)["user"], ghost.get(own)["known"]) == ("ghost", False)
     with pytest.raises(Refused, match="conflict"):
         ghost.post(f"{own}/password", {"nt_hash": nt_hash("of nobody at all")})
+    revision = site.lab.appliance.generation()
+    with pytest.raises(Refused, match="too_many"):  # three were refused above, and count
+        for number in range(4):
+            bob.post(f"{own}/password", {"nt_hash": nt_hash(f"bob's number {number}")})
+    follow(site)
+    assert int(site.lab.appliance.generation()) == int(revision) + 3
+    alice.post(f"{own}/password", {"nt_hash": nt_hash("another of her own")})
     site.commit()

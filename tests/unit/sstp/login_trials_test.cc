@@ -43,9 +43,10 @@ class LoginTrialsTest : public testing::Test, public DatagramSender {
   ipc::VpnTrial ask(std::string_view user, std::string_view password, std::string_view gateway = "vpn") {
     return trials_.ask(question(++last_, user, password, gateway), now_);
   }
-  ipc::VpnTrial ask_again() {
+  ipc::VpnTrial ask_again(std::uint32_t tenant = kTenant) {
     ipc::TryVpnLogin again;
     again.set_number(last_);
+    again.set_tenant(tenant);
     return trials_.ask(again, now_);
   }
   /// The server's word about the request that was sent last.
@@ -125,7 +126,7 @@ TEST_F(LoginTrialsTest, WhomAServerLetsInIsHeldAgainstThePlanAndForgotten) {
   EXPECT_EQ(steps_of(said), (Steps{"gateway ok vpn", "backend radius campus", "password right", "groups ok staff", "pool ok people (staff)",
                                    "admission ok staff", "rules nothing"}));
   EXPECT_FALSE(directory_.admitted(1));
-  EXPECT_EQ(steps_of(ask_again()), (Steps{"gateway unknown"})) << "told once";
+  EXPECT_EQ(steps_of(ask_again()), (Steps{"password busy"})) << "told once";
 }
 
 TEST_F(LoginTrialsTest, SilentServersAndManyTrialsEndInWords) {
@@ -134,11 +135,26 @@ TEST_F(LoginTrialsTest, SilentServersAndManyTrialsEndInWords) {
   for (int i = 0; i < 30; ++i) backends_.turn(now_ += 1s);
   for (const radius::Verdict& verdict : backends_.take_verdicts()) EXPECT_TRUE(trials_.judged(verdict));
   EXPECT_EQ(steps_of(ask_again()).back(), "password no_answer campus");
-  for (std::size_t i = 0; i < LoginTrials::kOpenMax; ++i) EXPECT_FALSE(ask("rosa", "any").over());
+  for (std::size_t i = 0; i < LoginTrials::kOpenOfTenantMax; ++i) EXPECT_FALSE(ask("rosa", "any").over());
   EXPECT_EQ(steps_of(ask("rosa", "any")), (Steps{"password busy"}));
   now_ += LoginTrials::kPatience;
   EXPECT_FALSE(ask("iris", "any").over()) << "those before are forgotten";
   EXPECT_EQ(steps_of(ask("rosa", "any")).back(), "lockout shut_out") << "who leaves before he is judged has tried all the same";
+}
+
+TEST_F(LoginTrialsTest, ATrialIsItsTenantsAloneAndANumberThatComesAgainBeginsAnew) {
+  follow(sstp::plan(false, {}, true));
+  ask("rosa", "any");
+  const ipc::VpnTrial foreign = ask_again(kTenant + 1);
+  EXPECT_TRUE(foreign.over());
+  EXPECT_EQ(steps_of(foreign), (Steps{"password busy"})) << "of another tenant's nothing is told";
+  EXPECT_FALSE(ask_again().over()) << "and it goes on";
+  --last_;  // a controld that starts anew counts from the beginning
+  EXPECT_EQ(steps_of(ask("User", kPassword)).at(1), "backend local");
+  ipc::TryVpnLogin other = question(90, "anybody", "any");
+  other.set_tenant(kTenant + 1);
+  for (std::size_t i = 0; i < LoginTrials::kOpenOfTenantMax; ++i) ask("rosa", "any");
+  EXPECT_EQ(steps_of(trials_.ask(other, now_)), (Steps{"gateway unknown vpn"})) << "one tenant's fill nobody else's room";
 }
 
 TEST_F(LoginTrialsTest, AVerdictOfASessionIsNoTrials) {
