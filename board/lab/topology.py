@@ -135,8 +135,10 @@ class Topology:
         self._folders += [str(folder) for folder in folders]
         self.note.parent.mkdir(parents=True, exist_ok=True)
         namespaces = [self.gateway, self.office, self.switch, self.service] + [host.namespace for host in self.hosts.values()]
-        self.note.write_text(json.dumps({"pid": os.getpid(), "start": _start_of(os.getpid()), "namespaces": namespaces,
-                                         "folders": self._folders}))
+        written = self.note.with_suffix(".new")
+        written.write_text(json.dumps({"pid": os.getpid(), "start": _start_of(os.getpid()), "namespaces": namespaces,
+                                       "folders": self._folders}))
+        written.rename(self.note)  # in one step: a run that sweeps meanwhile reads all of it
 
     def _wire(self):
         ip_batch([f"netns add {space}" for space in [self.gateway, self.office, self.switch, self.service] + [host.namespace for host in self.hosts.values()]])

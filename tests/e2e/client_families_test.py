@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: network n
 
 
 def gateway_text(world):
-    folder, lines = world.folder, ["retransmit 2 0.4", "half_open 4"]
+    folder, lines = world.folder, ["retransmit 2 0.4", "half_open 8"]
     for tenant, (profile, address) in enumerate(PLACES.items(), 1):
         lines += [f"listen {tenant} 7 {world.name('ga')} {address}", f"user {tenant} alice {nt_hash('acme-pw')}",
                   f"user {tenant} CORP\\bob {nt_hash('bob-pw')}"]
