@@ -2,6 +2,7 @@
 """An SSTP client by hand, so that each step can be done wrongly. What it gets is a tun in its namespace: curl and ping are the kernel's.
 It proves itself by PAP or CHAP; more is tests/e2e/sstp_client.py's. Standard library only."""
 
+import collections
 import fcntl
 import hashlib
 import hmac
@@ -59,7 +60,7 @@ class SstpClient:
         self.address = self.address6 = None
         self.key, self.said, self.frames, self.status = bytes(32), [], [], None
         self.opened, self.done, self.handle = set(), threading.Event(), -1
-        self.thread, self.echoes = None, 0
+        self.thread, self.echoes, self.outbox = None, 0, collections.deque()
 
     # --- TLS, HTTP, SSTP -----------------------------------------------------------------------------------------------------------
 
@@ -110,7 +111,11 @@ class SstpClient:
 
     def send_frame(self, protocol, payload):
         frame = b"\xff\x03" + struct.pack(">H", protocol) + payload
-        self.stream.sendall(struct.pack(">BBH", 0x10, 0, 4 + len(frame)) + frame)
+        packet = struct.pack(">BBH", 0x10, 0, 4 + len(frame)) + frame
+        if self.thread and threading.current_thread() is not self.thread:
+            self.outbox.append(packet)  # a stream of TLS is one thread's at a time
+        else:
+            self.stream.sendall(packet)
 
     # --- PPP -------------------------------------------------------------------------------------------------------------------------
 
@@ -270,6 +275,7 @@ class SstpClient:
                     select.select([self.stream, self.handle], [], [], 0.1)
                 self._from_gateway()
                 self._from_kernel()
+                self._from_others()
         except (SstpError, OSError) as error:
             self.error = error
         self.done.set()
@@ -296,6 +302,12 @@ class SstpClient:
             inner = os.read(self.handle, 2048)
             self.stream.setblocking(True)
             self.send_frame(IP6 if inner[0] >> 4 == 6 else IP, inner)
+            self.stream.setblocking(False)
+
+    def _from_others(self):
+        while self.outbox:
+            self.stream.setblocking(True)
+            self.stream.sendall(self.outbox.popleft())
             self.stream.setblocking(False)
 
     def close(self):

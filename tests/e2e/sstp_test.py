@@ -247,7 +247,6 @@ def test_no_packet_passes_before_the_binding(site):
 
 def test_a_source_that_is_not_his_is_dropped_by_name(site):
     with site.client("alice") as client, site.lab["acme-web1"].capture() as seen:
-        client.stream.setblocking(True)
         client.send_frame(IP, echo_request("10.99.0.11"))
         client.send_frame(IP, echo_request(client.address))
         wait_until(lambda: [one for one in seen.packets() if one.protocol == 1 and one.source == client.address], 5, "his own")
@@ -361,7 +360,6 @@ def test_windows_learns_its_routes_by_dhcpinform(site):
             asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             asked.bind((client.address, 68))
             asked.settimeout(5)
-        client.stream.setblocking(True)
         client.send_frame(IP, bytes(inform))
         answer = BOOTP(asked.recv(2048))
         asked.close()
