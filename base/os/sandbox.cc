@@ -111,6 +111,16 @@ void allow_names(Filter& filter) {
 
 }  // namespace
 
+namespace {
+
+/// What a request to controld takes that is larger than a message: memory sealed before it is sent (base/ipc/sealed_blob.h).
+void allow_sealing(Filter& filter) {
+  filter.allow(SCMP_SYS(memfd_create));
+  filter.allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS));
+}
+
+}  // namespace
+
 Result<void> enter_sandbox(Sandbox kind) {
   Filter filter;
   for (const int call : kPlain) filter.allow(call);
@@ -119,7 +129,7 @@ Result<void> enter_sandbox(Sandbox kind) {
   }
   if (kind == Sandbox::kAccepts || kind == Sandbox::kServes) filter.allow(SCMP_SYS(accept4));
   if (kind == Sandbox::kDials || kind == Sandbox::kServes) allow_dialing(filter);
-  if (kind == Sandbox::kServes) allow_names(filter);
+  if (kind == Sandbox::kServes) allow_names(filter), allow_sealing(filter);
   // Memory is never both written and run.
   filter.allow(SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   filter.allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));

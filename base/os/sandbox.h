@@ -12,7 +12,7 @@ enum class Sandbox {
   kLocal,    ///< as below
   kAccepts,  ///< connections of sockets that listen already are accepted, too, and waited for by epoll
   kDials,    ///< sockets of IPv4 and IPv6 are made, too, and waited for by epoll, with timers: nothing listens that did not before
-  kServes,   ///< both, and names are looked up: files are opened to be read, and threads begun
+  kServes,   ///< both, names are looked up: files are opened to be read, and threads begun; and requests may be sealed memory
 };
 
 /// From here on no thread of the process can do more than compute, sleep, and speak by local sockets: no file is opened, no program

@@ -33,6 +33,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kTurnMin{1}, kTurnMax{20};
+constexpr std::chrono::milliseconds kSyncSoon{50};  ///< for daemons that wait; all that is dirty goes to the disk each time
 constexpr std::string_view kSpillFile = "/spill.bin";
 constexpr std::chrono::seconds kSyncInterval{1}, kReportInterval{10}, kDrainMax{2};
 
@@ -175,6 +176,9 @@ class Daemon final : public LogDaemon {
         collectors_.take_safe();
       }
       collectors_.save();
+    } else if (now >= next_soon_ && events_->keeps_waiting() && !spool_.dirty() && journal_.settled()) {
+      make_safe();
+      next_soon_ = Clock::now() + kSyncSoon;
     }
     if (now >= next_report_) {
       next_report_ = now + kReportInterval;
@@ -283,7 +287,7 @@ class Daemon final : public LogDaemon {
   boost::asio::signal_set signals_;
   std::vector<LogRecord> batch_;
   std::chrono::milliseconds pause_ = kTurnMin;
-  Clock::time_point next_sync_{}, next_report_{};
+  Clock::time_point next_sync_{}, next_soon_{}, next_report_{};
   std::uint64_t shown_ = 0, reported_broken_ = 0, reported_torn_ = 0;
   Intake::Counters reported_;
   int exit_status_ = 0;

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
 #include <limits>
@@ -408,6 +409,10 @@ void EventServer::acknowledge() {
     peer.written.clear();
     it = open ? std::next(it) : peers_.erase(it);
   }
+}
+
+bool EventServer::keeps_waiting() const {
+  return std::any_of(peers_.begin(), peers_.end(), [](const auto& peer) { return peer->written.size() >= kManyUnsafe; });
 }
 
 bool EventServer::answer(Peer& peer, std::uint64_t number, const std::string& refusal) {

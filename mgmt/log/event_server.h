@@ -43,6 +43,7 @@ class EventServer {
   static constexpr std::size_t kConnectionsMax = 8;
   static constexpr std::size_t kKnownMax = 8192;        ///< eids remembered a stream; a sender keeps no more unacknowledged
   static constexpr std::size_t kMessagesPerTurn = 256;  ///< of one peer: others and the rings come first
+  static constexpr std::size_t kManyUnsafe = 128;       ///< of one peer, which sends 256 before it waits
 
   using Note = std::function<void(const std::string&)>;
   using Clock = std::function<Timestamp()>;
@@ -58,6 +59,8 @@ class EventServer {
   void take_waiting();
   /// All that was written so far is safe: tells the senders.
   void acknowledge();
+  /// Whether some sender has so many records unacknowledged that it soon sends no more (vpn/event_log.h): worth making them safe now.
+  [[nodiscard]] bool keeps_waiting() const;
   void stop();
 
  private:

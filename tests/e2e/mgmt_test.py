@@ -138,6 +138,19 @@ def test_a_rule_is_changed_and_bites_and_comes_back_unless_confirmed(lab):
     assert revisions[-1]["number"] == 1 and not revisions[-1]["author"]  # the provider's first one, without a name
 
 
+def test_a_document_larger_than_a_message_is_taken(lab):
+    """Beyond 64 KiB it crosses to the control daemon in sealed memory."""
+    api = person(lab, f"owner@{ACME}", "owner")
+    config = api.get(f"/tenants/{ACME}/config")
+    document = json.loads(json.dumps(config["document"]))
+    document["addresses"] += [{"name": f"branch-{number:04}", "entries": [f"172.16.{number // 250}.{number % 250 + 1}", f"2001:db8:ffff::{number:x}"]}
+                              for number in range(2000)]
+    reply = api.post(f"/tenants/{ACME}/config/commit", {"document": document, "comment": "all branches"}, If_Match=config["revision"])
+    assert len(api.get(f"/tenants/{ACME}/config")["document"]["addresses"]) == len(config["document"]["addresses"]) + 2000
+    api.post(f"/tenants/{ACME}/config/rollback", {"revision": config["revision"], "comment": "without them"})
+    assert api.get(f"/tenants/{ACME}/config")["document"] == config["document"] and reply["revision"] > config["revision"]
+
+
 def test_a_finding_says_where_in_the_document(lab):
     api = person(lab, f"owner@{ACME}", "owner")
     config = api.get(f"/tenants/{ACME}/config")

@@ -57,6 +57,7 @@ class EventLog {
   }
   void send(IpcConnection& from, const ipc::ToEventLog& message) { send(from, message.SerializeAsString()); }
   void make_safe() { server_->acknowledge(); }
+  [[nodiscard]] bool keeps_waiting() const { return server_->keeps_waiting(); }
   static std::optional<ipc::FromEventLog> answer(IpcConnection& to) {
     const auto message = to.receive(std::chrono::milliseconds(0));
     ipc::FromEventLog out;
@@ -90,6 +91,21 @@ TEST(EventServer, AcknowledgesARecordOnlyWhenItIsSafe) {
   EXPECT_EQ(answer->refused(), "");
   EXPECT_EQ(log.stored()[0].seq, 1U);
   EXPECT_EQ(std::get<VpnFields>(log.stored()[0].body).event, VpnEvent::kUp);
+}
+
+TEST(EventServer, SaysWhenASenderSoonSendsNoMore) {
+  const TempDir dir;
+  EventLog log(dir.path());
+  IpcConnection iked = log.connect();
+  IpcConnection tunneld = log.connect();
+  std::uint8_t number = 0;
+  for (; number < EventServer::kManyUnsafe - 1; ++number) log.send(iked, up(number));
+  log.send(tunneld, up(number++));
+  EXPECT_FALSE(log.keeps_waiting());
+  log.send(iked, up(number));
+  EXPECT_TRUE(log.keeps_waiting());
+  log.make_safe();
+  EXPECT_FALSE(log.keeps_waiting());
 }
 
 TEST(EventServer, StoresWhatComesAgainOnceAlsoAfterARestart) {

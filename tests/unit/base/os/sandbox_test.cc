@@ -114,6 +114,16 @@ TEST(Sandbox, LetsWhoSpeaksToTheNetworkDialAndNothingElse) {
 }
 
 /// A thread that runs already is held by it as well.
+TEST(Sandbox, LetsWhoServesSealWhatItSends) {
+  const auto seals = [] {
+    const std::array<std::uint8_t, 3> bytes{1, 2, 3};
+    return make_sealed_blob("request", bytes).has_value() ? 1 : 0;
+  };
+  EXPECT_EQ(inside(seals, Sandbox::kServes), 1);
+  EXPECT_EQ(inside(seals, Sandbox::kDials), 0);
+  EXPECT_EQ(inside(seals, Sandbox::kLocal), 0);
+}
+
 TEST(Sandbox, HoldsThreadsThatWereThereBefore) {
   const pid_t child = ::fork();
   if (child == 0) {
