@@ -134,7 +134,7 @@ void try_login(const CallPtr& call, ApiWorld& world) {
   world.ask(std::move(asked), [call](const ControlAnswer& answer) {
     if (answer.message.has_failure()) return call->refuse(unavailable(answer.message.failure().reason()));
     const ipc::TryLoginResult& result = answer.message.try_login_result();
-    if (!result.error().empty()) return call->refuse(unavailable(result.error()));
+    if (!result.error().empty()) return call->refuse(result.no_access() ? conflict(result.error()) : unavailable(result.error()));
     api::TryLoginReply out;
     out.set_admitted(result.trial().admitted());
     for (const ipc::VpnTrialStep& step : result.trial().steps()) {

@@ -777,6 +777,7 @@ void ControlService::try_login(const ControlRequest& request, ControlServer::Rep
   if (known) return trials_.begin(ids_.number(IdKind::kTenant, tenant_key(asked.tenant())), asked, std::move(reply));
   ControlAnswer out;
   out.message.mutable_try_login_result()->set_error("the tenant has no remote access");
+  out.message.mutable_try_login_result()->set_no_access(true);
   reply(std::move(out));
 }
 

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from lab.api import Api, Refused, invite
+from lab.api import Patient, Refused, invite
 from lab.lab import Lab
 
 ACME, GLOBEX = "acm00000001", "glx00000001"
@@ -68,18 +68,6 @@ def lab():
 
 
 _people = {}
-
-
-class Patient(Api):
-    """Asks again where it is too early: bounds of a key, a source, a tenant are some ten to forty a second, and whole tables are asked here."""
-
-    def raw(self, verb, path, body=None, headers=None):
-        end = time.monotonic() + 60
-        while True:
-            answer = super().raw(verb, path, body, headers)
-            if answer[0] != 429 or time.monotonic() > end:
-                return answer
-            time.sleep(0.2)
 
 
 def browser(lab):
