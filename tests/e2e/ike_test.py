@@ -186,7 +186,7 @@ def test_every_cipher_of_the_modern_profile_carries_packets(gateway, client, sui
 def test_rekeying_by_either_side_loses_no_packet(gateway, client):
     client.load(document([EAP], ALICE))
     event = come_in(gateway, client, "eap")
-    session = event["session"]
+    session, user = event["session"], event["user"]
     spis = set()
     for rekey in (lambda: client.swanctl("--rekey", "--child", "eap"), lambda: client.swanctl("--rekey", "--ike", "eap"),
                   lambda: gateway.ask("expire", "soft", event["spi_in"]), lambda: client.swanctl("--rekey", "--child", "eap")):
@@ -194,6 +194,7 @@ def test_rekeying_by_either_side_loses_no_packet(gateway, client):
                                    stdout=subprocess.PIPE, text=True)
         rekey()
         event = gateway.event("rekey", session=session)
+        assert event["user"] == user
         said = pinging.communicate()[0]
         assert " 0% packet loss" in said, said
         agree(client, event)

@@ -285,7 +285,11 @@ def test_a_certificate_is_told_by_its_serial_and_subject(site, world, client):
     up = come_in(site, client, connection("cert", certificate="alice-acme"), name="cert")
     serial = run("openssl", "x509", "-in", world.pki.path("alice-acme.pem"), "-noout", "-serial").stdout.strip().split("=")[1]
     assert up["cert_serial"] == serial.lower() and "CN=alice-acme" in up["cert_subject"] and up["realm"] == "example.test"
-    go(site, client, up, "cert")
+    for kind in ("--child", "--ike", "--child"):  # what was proven is told to the end, by however many SAs
+        client.swanctl("--rekey", kind, "cert")
+        site.expect("rekey", vpn_sid=up["vpn_sid"], user=up["user"])
+    down = go(site, client, up, "cert", user=up["user"])
+    assert (down["cert_serial"], down["cert_subject"]) == (up["cert_serial"], up["cert_subject"])
 
 
 def test_operators_see_who_is_in_and_end_sessions_by_name_and_number(site, client, foreign):

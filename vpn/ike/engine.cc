@@ -212,6 +212,11 @@ struct Engine::Thunks {
       session.device = before->device;
       session.ppk_id = before->ppk_id;
       session.psk_mark = before->psk_mark;
+      if (session.user.empty()) {  // established: charon has let go of what was proven
+        session.user = before->user;
+        session.certificate_serial = before->certificate_serial;
+        session.certificate_subject = before->certificate_subject;
+      }
     }
     return session;
   }

@@ -123,13 +123,15 @@ static void set_options(const sekisho_ike_settings *settings)
 			 "iked {\n threads = %u\n dos_protection = yes\n block_threshold = %u\n cookie_threshold_ip = %u\n"
 			 " half_open_timeout = %u\n retransmit_tries = %u\n retransmit_timeout = %f\n retransmit_base = 1.8\n"
 			 " ikesa_table_size = 4096\n ikesa_table_segments = 16\n close_ike_on_child_failure = yes\n"
-			 " install_routes = no\n multiple_authentication = yes\n"
+			 " install_routes = no\n multiple_authentication = yes\n flush_auth_cfg = %s\n"
 			 /* of EAP-TLS: forward secrecy, no SHA-1 over a handshake */
 			 " tls {\n  version_min = 1.2\n  key_exchange = ecdhe-ecdsa, ecdhe-rsa\n  cipher = aes256gcm, aes128gcm\n }\n"
 			 /* what this library does not know of certificates, name constraints too, is judged by certificates.cc */
 			 " x509 {\n  enforce_critical = no\n }\n}\n",
 			 settings->threads, settings->half_open_per_source, settings->cookie_per_source, settings->half_open_seconds,
-			 settings->retransmit_tries, settings->retransmit_timeout);
+			 settings->retransmit_tries, settings->retransmit_timeout,
+			 /* certificates and names of who is in; see is_flushed() */
+			 settings->ike_version == 1 ? "no" : "yes");
 	lib->settings->load_string(lib->settings, text, TRUE);
 }
 

@@ -85,6 +85,17 @@ static identification_t *user_of(ike_sa_t *ike_sa)
 	return better ?: user;
 }
 
+/** Whether charon has let go of what the peer proved itself by (flush_auth_cfg): who it is the engine knows since then. */
+static bool is_flushed(ike_sa_t *ike_sa)
+{
+	enumerator_t *rounds = ike_sa->create_auth_cfg_enumerator(ike_sa, FALSE);
+	auth_cfg_t *auth;
+	bool any = rounds->enumerate(rounds, &auth);
+
+	rounds->destroy(rounds);
+	return !any && ike_sa->get_version(ike_sa) == IKEV2 && ike_sa->get_statistic(ike_sa, STAT_ESTABLISHED);
+}
+
 /** The client's certificate, after it was believed. */
 static void text_of_certificate(ike_sa_t *ike_sa, sekisho_description *out)
 {
@@ -120,7 +131,7 @@ void sekisho_describe(ike_sa_t *ike_sa, sekisho_description *out)
 
 	memset(&out->event, 0, sizeof(out->event));
 	text_of_id(ike_sa->get_other_id(ike_sa), out->peer_id, sizeof(out->peer_id));
-	text_of_id(user_of(ike_sa), out->user, sizeof(out->user));
+	text_of_id(is_flushed(ike_sa) ? NULL : user_of(ike_sa), out->user, sizeof(out->user));
 	text_of_proposal(ike_sa->get_proposal(ike_sa), out->ike_suite, sizeof(out->ike_suite));
 	out->event.ike = ike_sa->get_unique_id(ike_sa);
 	out->event.ike_version = ike_sa->get_version(ike_sa) == IKEV1 ? 1 : 2;
@@ -626,6 +637,7 @@ static bool on_ike_rekey(listener_t *this, ike_sa_t *old, ike_sa_t *new)
 	sekisho_description description;
 
 	sekisho_describe(new, &description);
+	description.user[0] = '\0';  /* nobody proves himself anew */
 	description.event.kind = SEKISHO_EVENT_IKE_REKEYED;
 	description.event.ike = old->get_unique_id(old);
 	description.event.new_ike = new->get_unique_id(new);

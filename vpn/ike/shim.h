@@ -137,7 +137,7 @@ typedef struct sekisho_event {
   bool nat;
   const char* connection;  ///< name of the peer configuration; empty until one is chosen
   const char* peer_id;     ///< IDi
-  const char* user;        ///< EAP identity, or IDi
+  const char* user;        ///< EAP identity, or IDi; empty, and so are the two of the certificate, when it is long established: as before
   const char* ike_suite;
   const char* esp_suite;
   const char* certificate_serial;   ///< hex; of the client's certificate, once it is believed
