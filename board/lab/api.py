@@ -12,6 +12,8 @@ import struct
 import time
 from contextlib import contextmanager
 
+from .system import wait_until
+
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -146,12 +148,12 @@ class Patient(Api):
     """Asks again where it is too early: bounds of a key, a source, a tenant are some ten to forty a second, and whole tables are asked here."""
 
     def raw(self, verb, path, body=None, headers=None):
-        end = time.monotonic() + 60
-        while True:
-            answer = super().raw(verb, path, body, headers)
-            if answer[0] != 429 or time.monotonic() > end:
-                return answer
-            time.sleep(0.2)
+        ask = super().raw
+
+        def heard():
+            answer = ask(verb, path, body, headers)
+            return answer if answer[0] != 429 else None
+        return wait_until(heard, 60, "a turn, whatever others asked before", every=0.2)
 
 
 def invite(appliance, name, role):

@@ -212,7 +212,7 @@ def test_the_gateway_rekeys_others_but_leaves_windows_to_itself(gateway, initiat
     assert CREATE_CHILD not in windows.wait_for_requests(0.5)
     echo(windows)
     assert windows.rekey_child()
-    gateway.event("rekey", session=sessions[0])
+    assert gateway.event("rekey", session=sessions[0])["user"] == "alice"  # whose IDi is an address
     echo(windows)
 
 
