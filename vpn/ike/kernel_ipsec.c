@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* charon's IPsec stack: SAs go to the sink behind sekisho_ops. Selectors travel with each SA, so policies say nothing new.
  * An SA never leaves the tenant it was installed for. Limits by time are counted here; bytes and packets by the sink. */
+#include <collections/array.h>
 #include <collections/hashtable.h>
 #include <kernel/kernel_ipsec.h>
 #include <processing/jobs/callback_job.h>
@@ -12,24 +13,17 @@ typedef struct private_kernel_t private_kernel_t;
 
 struct private_kernel_t {
 	kernel_ipsec_t public;
-	/** live inbound SPIs: a timer that fires late must not expire a later SA */
-	hashtable_t *live;
+	/** sa_clock_t of each live inbound SA by its SPI: one direction is enough, charon ends both */
+	hashtable_t *clocks;
 	mutex_t *mutex;
 };
 
-typedef struct {
-	private_kernel_t *kernel;
-	uint32_t spi;
-	uint64_t generation;
-	host_t *dst;
-	bool hard;
-} expiry_t;
-
-/** What `live` holds for an SPI. */
+/** When an inbound SA shall be replaced and when it is used up, in seconds of time_monotonic(); 0: never, or said already. */
 typedef struct {
 	uint32_t spi;
-	uint64_t generation;
-} live_t;
+	sekisho_endpoint local;
+	time_t soft, hard;
+} sa_clock_t;
 
 static u_int hash(const void *key) { return *(const uint32_t*)key; }
 static bool equals(const void *a, const void *b) { return *(const uint32_t*)a == *(const uint32_t*)b; }
@@ -72,61 +66,70 @@ METHOD(kernel_ipsec_t, get_cpi, status_t,
 	return FAILED;
 }
 
-static void expiry_destroy(expiry_t *this)
+/** Whether a time has come; it comes once. */
+static bool strikes(time_t *when, time_t now)
 {
-	this->dst->destroy(this->dst);
-	free(this);
-}
+	bool due = *when && *when <= now;
 
-static job_requeue_t expire(expiry_t *this)
-{
-	live_t *live;
-	bool same;
-
-	this->kernel->mutex->lock(this->kernel->mutex);
-	live = this->kernel->live->get(this->kernel->live, &this->spi);
-	same = live && live->generation == this->generation;
-	this->kernel->mutex->unlock(this->kernel->mutex);
-	if (same)
+	if (due)
 	{
-		charon->kernel->expire(charon->kernel, IPPROTO_ESP, this->spi, this->dst, this->hard);
+		*when = 0;
 	}
-	return JOB_REQUEUE_NONE;
+	return due;
 }
 
-static void schedule(private_kernel_t *this, kernel_ipsec_sa_id_t *id, uint64_t generation, uint64_t seconds, bool hard)
+/** Every second: says which SAs have to be replaced or are used up. charon is told without the lock, since it may come back here. */
+static job_requeue_t look_at_clocks(private_kernel_t *this)
 {
-	expiry_t *expiry;
+	array_t *soft = array_create(sizeof(sa_clock_t), 0), *hard = array_create(sizeof(sa_clock_t), 0);
+	time_t now = time_monotonic(NULL);
+	enumerator_t *enumerator;
+	sa_clock_t *clock, due;
+	void *key;
 
-	if (!seconds)
-	{
-		return;
-	}
-	INIT(expiry,
-		.kernel = this,
-		.spi = id->spi,
-		.generation = generation,
-		.dst = id->dst->clone(id->dst),
-		.hard = hard,
-	);
-	lib->scheduler->schedule_job(lib->scheduler, (job_t*)callback_job_create((callback_job_cb_t)expire, expiry,
-								 (callback_job_cleanup_t)expiry_destroy, NULL), min(seconds, 0x7fffffff));
-}
-
-/** Remembers an inbound SA and starts its clocks; one direction is enough, charon ends both. */
-static void enliven(private_kernel_t *this, kernel_ipsec_sa_id_t *id, uint64_t rekey_seconds, uint64_t life_seconds)
-{
-	static uint64_t generations;
-	live_t *live, *old;
-
-	INIT(live, .spi = id->spi);
 	this->mutex->lock(this->mutex);
-	live->generation = ++generations;
-	old = this->live->put(this->live, &live->spi, live);
+	enumerator = this->clocks->create_enumerator(this->clocks);
+	while (enumerator->enumerate(enumerator, &key, &clock))
+	{
+		if (strikes(&clock->soft, now))
+		{
+			array_insert(soft, ARRAY_TAIL, clock);
+		}
+		if (strikes(&clock->hard, now))
+		{
+			array_insert(hard, ARRAY_TAIL, clock);
+		}
+	}
+	enumerator->destroy(enumerator);
 	this->mutex->unlock(this->mutex);
-	free(old);
-	schedule(this, id, live->generation, rekey_seconds, FALSE);
-	schedule(this, id, live->generation, life_seconds, TRUE);
+	while (array_remove(soft, ARRAY_TAIL, &due))
+	{
+		sekisho_ike_expire(ntohl(due.spi), &due.local, FALSE);
+	}
+	while (array_remove(hard, ARRAY_TAIL, &due))
+	{
+		sekisho_ike_expire(ntohl(due.spi), &due.local, TRUE);
+	}
+	array_destroy(soft);
+	array_destroy(hard);
+	return JOB_RESCHEDULE(1);
+}
+
+static void start_clock(private_kernel_t *this, kernel_ipsec_sa_id_t *id, uint64_t rekey_seconds, uint64_t life_seconds)
+{
+	time_t now = time_monotonic(NULL);
+	sa_clock_t *clock;
+
+	INIT(clock,
+		.spi = id->spi,
+		.local = sekisho_endpoint_of(id->dst),
+		.soft = rekey_seconds ? now + min(rekey_seconds, INT32_MAX) : 0,
+		.hard = life_seconds ? now + min(life_seconds, INT32_MAX) : 0,
+	);
+	this->mutex->lock(this->mutex);
+	clock = this->clocks->put(this->clocks, &clock->spi, clock);
+	this->mutex->unlock(this->mutex);
+	free(clock);
 }
 
 /** Of the thread's newest inbound SA. */
@@ -204,7 +207,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 	}
 	if (data->inbound)
 	{
-		enliven(this, id, rekey_seconds, life_seconds);
+		start_clock(this, id, rekey_seconds, life_seconds);
 		newest_inbound = sa.spi;
 	}
 	return SUCCESS;
@@ -215,11 +218,22 @@ METHOD(kernel_ipsec_t, update_sa, status_t,
 {
 	bool inbound = is_inbound(id);
 	sekisho_path before = path_of(id->src, id->dst, inbound), after = path_of(data->new_src, data->new_dst, inbound);
+	sa_clock_t *clock;
 
 	if (before.attachment.tenant != after.attachment.tenant ||
 		!sekisho_ops->move(sekisho_ops->context, &before, ntohl(id->spi), inbound, &after, data->new_encap))
 	{
 		return FAILED;
+	}
+	if (inbound)
+	{	/* charon finds an SA by where it leads to now */
+		this->mutex->lock(this->mutex);
+		clock = this->clocks->get(this->clocks, &id->spi);
+		if (clock)
+		{
+			clock->local = after.local;
+		}
+		this->mutex->unlock(this->mutex);
 	}
 	return SUCCESS;
 }
@@ -260,7 +274,7 @@ METHOD(kernel_ipsec_t, del_sa, status_t,
 	if (inbound)
 	{
 		this->mutex->lock(this->mutex);
-		free(this->live->remove(this->live, &id->spi));
+		free(this->clocks->remove(this->clocks, &id->spi));
 		this->mutex->unlock(this->mutex);
 	}
 	sekisho_ops->remove(sekisho_ops->context, &path, ntohl(id->spi), inbound);
@@ -297,20 +311,15 @@ METHOD(kernel_ipsec_t, enable_udp_decap, bool,
 	return TRUE;
 }
 
+static void forget_clock(sa_clock_t *clock, const void *key)
+{
+	free(clock);
+}
+
 METHOD(kernel_ipsec_t, destroy_, void,
 	private_kernel_t *this)
 {
-	enumerator_t *enumerator = this->live->create_enumerator(this->live);
-	live_t *live;
-	void *key;
-
-	while (enumerator->enumerate(enumerator, &key, &live))
-	{
-		this->live->remove_at(this->live, enumerator);
-		free(live);
-	}
-	enumerator->destroy(enumerator);
-	this->live->destroy(this->live);
+	this->clocks->destroy_function(this->clocks, (void*)forget_clock);
 	this->mutex->destroy(this->mutex);
 	free(this);
 }
@@ -337,9 +346,11 @@ kernel_ipsec_t *sekisho_kernel_ipsec_create(void)
 			.enable_udp_decap = _enable_udp_decap,
 			.destroy = _destroy_,
 		},
-		.live = hashtable_create(hash, equals, 64),
+		.clocks = hashtable_create(hash, equals, 64),
 		.mutex = mutex_create(MUTEX_TYPE_DEFAULT),
 	);
+	lib->scheduler->schedule_job(lib->scheduler, (job_t*)callback_job_create_with_prio((callback_job_cb_t)look_at_clocks, this, NULL,
+								 NULL, JOB_PRIO_HIGH), 1);
 	return &this->public;
 }
 
