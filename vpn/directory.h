@@ -60,11 +60,11 @@ class UserDirectory : public Directory {
 
   /// What a backend says of somebody it let in.
   struct Grant {
-    std::string backend;
+    Interned backend;
     std::uint32_t user_id = 0;        ///< of the RadiusGroupPlan he is in
     std::vector<Address> addresses;   ///< he shall have, where his pool holds them
     std::uint32_t session_seconds = 0;  ///< 0: as long as others
-    std::string method;               ///< of EAP, in the words of the log
+    Interned method;                  ///< of EAP, in the words of the log
     Mac mac{};                        ///< of the device; zero: it does not say
   };
   /// Comes before authorize(), which then asks this instead of the directory; forgotten with the session.
@@ -143,10 +143,10 @@ class UserDirectory : public Directory {
  private:
   struct Entry {
     std::uint32_t tenant = 0;
-    std::string gateway;
-    std::string user;  ///< folded
+    Interned gateway;
+    Interned user;  ///< folded
     std::uint32_t user_id = 0;
-    std::string group, pool;
+    Interned group, pool;
     std::uint32_t tunnel_port = 0;
     Address source;  ///< none: not known
     std::int64_t since = 0;
@@ -198,7 +198,7 @@ class UserDirectory : public Directory {
   std::shared_ptr<const Plan> plan_ = std::make_shared<Plan>();
   std::unordered_map<std::uint64_t, Entry> entries_;
   /// Sessions of a user, oldest first.
-  std::map<std::pair<std::uint32_t, std::string>, std::vector<std::uint64_t>> by_user_;
+  std::map<std::pair<std::uint32_t, Interned>, std::vector<std::uint64_t>> by_user_;
   std::unordered_map<std::uint64_t, Grant> grants_;  ///< of sessions that authorize() was not asked about yet
   Leases leases_;
   std::map<std::uint32_t, Foreign> foreign_;  ///< by tunnel

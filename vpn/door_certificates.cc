@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "vpn/directory.h"
+
 namespace sekisho::vpn {
 namespace {
 
@@ -123,7 +125,7 @@ std::vector<DoorCertificates::Ending> DoorCertificates::expired(const std::funct
   }
   for (std::size_t judged = 0; judged < kJudgedACall && !to_judge_.empty(); to_judge_.pop_back()) {
     const Session& session = to_judge_.back();
-    const Judges judges = judges_of(session.path.tenant, session.gateway.substr(0, session.gateway.rfind(' ')));
+    const Judges judges = judges_of(session.path.tenant, gateway_name(session.gateway));
     for (ProvenCertificate one : *session.certificates) {
       const auto& judge_of_it = one.device ? judges.devices : judges.users;
       const bool due = all_ || !judge_of_it || now >= one.facts.not_after || now > judge_of_it->lists_end();

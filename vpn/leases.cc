@@ -99,7 +99,7 @@ std::optional<Address> Leases::search(const LeaseRequest& request, std::uint64_t
   return std::nullopt;
 }
 
-void Leases::adopt(std::uint32_t tenant, const Address& address, std::uint64_t session, const std::string& user) {
+void Leases::adopt(std::uint32_t tenant, const Address& address, std::uint64_t session, const Interned& user) {
   // It may move at once: its client found no answer and came again.
   if (!holders_.emplace(Key{tenant, address}, Holder{session, user, true}).second) return;
   by_session_[session].push_back({tenant, address});
@@ -139,7 +139,7 @@ const Leases::Holder* Leases::holder(std::uint32_t tenant, const Address& addres
   return found == holders_.end() ? nullptr : &found->second;
 }
 
-void Leases::remember(std::uint32_t tenant, const std::string& user, const Address& address) {
+void Leases::remember(std::uint32_t tenant, const Interned& user, const Address& address) {
   const auto found = last_.find({tenant, user, address.family});
   if (found == last_.end() && last_.size() >= kRememberedMax) return;
   if (found != last_.end() && found->second == address) return;

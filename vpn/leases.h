@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "vpn/interned.h"
 #include "vpn/plan.h"
 
 namespace sekisho::ipc {
@@ -24,7 +25,7 @@ namespace sekisho::vpn {
 struct LeaseRequest {
   std::uint32_t tenant = 0;
   std::uint64_t session = 0;
-  std::string user;  ///< folded
+  Interned user;  ///< folded
   Family family = Family::kIpv4;
   std::span<const Address> own;           ///< his static addresses: if one is of the family, that or none
   std::span<const AddressRange> pool;
@@ -37,7 +38,7 @@ class Leases {
  public:
   struct Holder {
     std::uint64_t session = 0;
-    std::string user;
+    Interned user;
     bool ending = false;  ///< its session is about to end: the same user may take it over
   };
 
@@ -45,7 +46,7 @@ class Leases {
   /// same user that loses the address, 0 for none.
   std::optional<Address> acquire(const LeaseRequest& request, std::uint64_t& replaced);
   /// An address that is held already, by a session of a daemon before.
-  void adopt(std::uint32_t tenant, const Address& address, std::uint64_t session, const std::string& user);
+  void adopt(std::uint32_t tenant, const Address& address, std::uint64_t session, const Interned& user);
   /// A session of another daemon has the address, or has it no longer: acquire() passes it by meanwhile.
   void foreign(std::uint32_t tenant, const Address& address, bool held);
   /// What others hold is not known any more.
@@ -70,10 +71,10 @@ class Leases {
   std::map<Key, Holder> holders_;
   std::set<Key> foreign_;  ///< held by sessions of other daemons
   std::unordered_map<std::uint64_t, std::vector<Key>> by_session_;
-  void remember(std::uint32_t tenant, const std::string& user, const Address& address);
+  void remember(std::uint32_t tenant, const Interned& user, const Address& address);
 
   static constexpr std::size_t kRememberedMax = 131072;  ///< users twice, once a family; beyond, nobody new is remembered
-  std::map<std::tuple<std::uint32_t, std::string, Family>, Address> last_;
+  std::map<std::tuple<std::uint32_t, Interned, Family>, Address> last_;
   std::uint64_t changes_ = 0;
 };
 

@@ -57,9 +57,8 @@ void PppLogin::begin() {
 }
 
 void PppLogin::describe(std::string_view client) {
-  if (!session_.client.empty()) session_.client += ' ';
-  session_.client += client;
-  session_.client.resize(std::min(session_.client.size(), kClientBytesMax));
+  const std::string all = (session_.client.empty() ? "" : session_.client + " ").append(client);
+  session_.client = all.substr(0, kClientBytesMax);
 }
 
 std::vector<DoorMethod> PppLogin::accepts() const {
@@ -83,8 +82,8 @@ std::optional<ppp::AuthAnswer> PppLogin::authenticate(const ppp::AuthRequest& re
   const auto may = [&accepted](DoorMethod method) { return std::ranges::find(accepted, method) != accepted.end(); };
   if (request.kind != Kind::kRelay) {  // whatever was asked before is void: nobody comes in by another's answer
     asked_.reset();
-    session_.user = std::string(weak::bare_name(request.user));
-    session_.backend.clear();
+    session_.user = weak::bare_name(request.user);
+    session_.backend = {};
     if (ports_.backends != nullptr) {
       ports_.backends->forget(session_.id);
       session_.backend = ports_.backends->backend_of(session_);
@@ -113,7 +112,7 @@ std::optional<ppp::AuthAnswer> PppLogin::authenticate(const ppp::AuthRequest& re
       return pose(request, "eap-radius");
     case Kind::kCertificate:
       if (!may(DoorMethod::kEapTls)) break;
-      session_.backend.clear();
+      session_.backend = {};
       return check_certificate(request);
   }
   return refuse(Stage::kAuthentication, Cause::kAuth, "the client chose a method that is not offered");

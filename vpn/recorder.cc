@@ -75,7 +75,7 @@ void fill(ipc::VpnRecord& out, const Session& session, std::uint64_t sid) {
   out.set_certificate_subject(session.certificate_subject);
   out.set_ike_suite(suite_label(session.ike_suite));
   out.set_esp_suite(suite_label(session.esp_suite));
-  out.set_client(session.client.empty() ? std::string(name_of(session.family)) : session.client);
+  out.set_client(std::string(session.client.empty() ? name_of(session.family) : std::string_view(session.client)));
   out.set_correlation(session.correlation);
   for (const Address& lease : session.leases) {
     if (lease.family == Family::kIpv4) out.set_inner_ipv4(wire_of(lease));
@@ -445,8 +445,7 @@ std::vector<Session> SessionRecorder::left_riding() {
     Session& one = out.emplace_back();
     one.id = left_session(number);
     one.path.tenant = tunnel.tenant;
-    one.gateway = note->down.vpn().gateway();
-    one.gateway += " left";
+    one.gateway = note->down.vpn().gateway() + " left";
   }
   return out;
 }

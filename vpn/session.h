@@ -9,6 +9,7 @@
 
 #include "base/net/address.h"
 #include "vpn/client_family.h"
+#include "vpn/interned.h"
 
 namespace sekisho::vpn {
 
@@ -29,9 +30,9 @@ struct Path {
 
 /// What a certificate says of itself, as records show it.
 struct CertificateFacts {
-  std::string serial;   ///< hex, no leading zeros
-  std::string subject;  ///< RFC 2253
-  std::string issuer;
+  Interned serial;   ///< hex, no leading zeros
+  Interned subject;  ///< RFC 2253
+  Interned issuer;
   std::int64_t not_after = 0;  ///< seconds since 1970 UTC; of the chain's certificate that ends first
   std::vector<std::string> names;  ///< alternative ones (host, mail, URI, user principal name), without case
 };
@@ -57,8 +58,8 @@ struct DeviceVerdict {
   };
   Result result = Result::kNone;  ///< kNone: nobody has asked
   Why why = Why::kNone;
-  std::string id, name, group, os;  ///< of a registered device
-  std::string policy;
+  Interned id, name, group, os;  ///< of a registered device
+  Interned policy;
   Mac mac{};  ///< as a RADIUS server says: nobody has proven it; zero: it does not
 };
 std::string_view name_of(DeviceVerdict::Why why);
@@ -74,23 +75,23 @@ struct Session {
   Protocol protocol = Protocol::kIkeV2;
   Path path;
   bool nat = false;
-  std::string gateway;  ///< name of the gateway and the way in, a word of the log: "tokyo eap-mschapv2"
-  std::string user;     ///< EAP identity, or the identity of the certificate
-  std::string backend;  ///< of RADIUS that judges who comes by PPP; empty: none, or not known yet
-  std::string ike_id;   ///< IDi as sent
+  Interned gateway;  ///< name of the gateway and the way in, a word of the log: "tokyo eap-mschapv2"
+  Interned user;     ///< EAP identity, or the identity of the certificate
+  Interned backend;  ///< of RADIUS that judges who comes by PPP; empty: none, or not known yet
+  Interned ike_id;   ///< IDi as sent
   std::vector<Address> leases;
-  std::string ike_suite;
-  std::string esp_suite;  ///< of SSTP: TLS version and suite
-  std::string client;        ///< what it runs, by its vendor ids
-  std::string certificate_serial, certificate_subject;  ///< of the client, once it is believed
+  Interned ike_suite;
+  Interned esp_suite;  ///< of SSTP: TLS version and suite
+  Interned client;        ///< what it runs, by its vendor ids
+  Interned certificate_serial, certificate_subject;  ///< of the client, once it is believed
   std::string correlation;   ///< both SPIs of the IKE_SA, or SSTP's correlation id, in hex
-  std::string offered;  ///< algorithms of an offer that nothing fits
+  Interned offered;  ///< algorithms of an offer that nothing fits
   ClientFamily family = ClientFamily::kUnknown;
   std::uint32_t spi_in = 0;   ///< of the newest CHILD_SA
   std::uint32_t spi_out = 0;
   std::shared_ptr<const ProvenCertificates> certificates;  ///< none: he came in without
   DeviceVerdict device;
-  std::string ppk_id;  ///< of the RFC 8784 key that was mixed in
+  Interned ppk_id;  ///< of the RFC 8784 key that was mixed in
   std::uint64_t psk_mark = 0;  ///< of IKEv1: of the pre-shared key it proved to hold (mark_of); 0: none
 
   /// The user's own or (`device`) his device's; nothing when he showed none.

@@ -85,7 +85,7 @@ const Meaning& meaning(Why why) {
 
 /// Keeps what an earlier signal knew and this one does not.
 void learn(Session& known, const Session& now) {
-  const auto take = [](std::string& to, const std::string& from) {
+  const auto take = [](auto& to, const auto& from) {
     if (!from.empty()) to = from;
   };
   if (now.path.remote.address.family != Family::kNone && !now.path.remote.address.is_unspecified() && now.path.tenant != 0) {

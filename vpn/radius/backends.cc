@@ -230,7 +230,7 @@ void Backends::admit(const Session& session, const Conversation& conversation, A
   Live live;
   live.backend = key;
   live.name = session_name(ports_.sid_of(session.id));
-  live.user = answer.grant.user.empty() ? session.user : answer.grant.user;  // as the server knows him
+  live.user = answer.grant.user.empty() ? session.user.text() : answer.grant.user;  // as the server knows him
   live.classes = std::move(answer.grant.classes);
   live.interim_seconds = answer.grant.interim_seconds != 0 ? std::max(60U, answer.grant.interim_seconds) : plan.interim_seconds;
   live_.insert_or_assign(session.id, std::move(live));

@@ -145,7 +145,7 @@ TEST_F(PppLoginTest, APasswordInClearIsHeldAgainstTheHash) {
     request.user = "User";
     request.password = {reinterpret_cast<const std::uint8_t*>(password.data()), password.size()};
     const auto answer = one->authenticate(request).value();
-    return std::pair(answer.verdict, one->session().gateway);
+    return std::pair(answer.verdict, one->session().gateway.text());
   };
   EXPECT_EQ(say(1, "clientPass"), std::pair(Verdict::kAccept, std::string("vpn pap")));
   EXPECT_EQ(say(2, "clientpass").first, Verdict::kReject);

@@ -172,7 +172,7 @@ TEST_F(Recorder, UsageSaysWhatWasCarriedSinceItCameUpAndNothingOfWhoIsGone) {
 
 TEST_F(Recorder, TheFirstRecordNamesTheGatewayByItsAddressAndNoUserYet) {
   Session early = session(1);
-  early.gateway.clear();
+  early.gateway = {};
   tell(Kind::kStart, early);
   tell(Kind::kStart, session(2));
   tell(Kind::kAuthOk, session(3));
