@@ -27,7 +27,7 @@ os.environ.setdefault("SEKISHO_IKE_GATEWAY", str(ROOT / "build/release/tests/ike
 
 import iked_test  # noqa: E402
 import ike_world  # noqa: E402
-from iked_test import Site, packed, prefix, raw  # noqa: E402
+from iked_test import packed, prefix, raw  # noqa: E402
 from ike_world import GATEWAY4, Client, World, nt_hash, run  # noqa: E402
 from lab.system import wait_until  # noqa: E402
 
@@ -114,6 +114,10 @@ def tester_options(world, way):
             "initiator_tsr": "10.20.0.0/16", "ike_rekey": 0}
 
 
+class ProductSite(iked_test.Site):
+    usage_seconds = 3600  # as iked has it by itself
+
+
 def users_of(way, sessions):
     # As load_tester_config.c names them: conn number from 1, round 1.
     return [f"1{number:010d}0001@strongswan.org" for number in range(1, sessions + WARM + 1)] if way == "eap" else []
@@ -132,7 +136,7 @@ def plan(site, way, sessions):
 
 
 def ours(world, way, sessions, plugins, delay):
-    site = Site(world)
+    site = ProductSite(world)
     plan(site, way, sessions)
     tester = Charon(world, "ca", f"tester-{way}", plugins, tester_options(world, way))
     shutil.copy(world.pki.path("acme-ecdsa.pem"), tester.folder / "x509ca")

@@ -8,6 +8,7 @@
 import json
 import os
 import queue
+import select
 import re
 import shutil
 import subprocess
@@ -233,7 +234,12 @@ class Client:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.kill()  # unshare; --kill-child takes charon with it
+            children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+            ends = [os.pidfd_open(int(child)) for child in children]
+            self.process.kill()  # unshare; --kill-child takes charon with it, which may have much to give back
+            for end in ends:
+                select.select([end], [], [], 10)
+                os.close(end)
         self.process.wait()
 
 

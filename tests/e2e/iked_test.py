@@ -46,6 +46,8 @@ def prefix(text):
 class Site:
     """The daemons of one run and what is written down."""
 
+    usage_seconds = 2  # between records of what a session carried: soon, for a test to see some
+
     def __init__(self, world):
         self.world = world
         self.root = world.folder / "site"
@@ -67,7 +69,7 @@ class Site:
         self.apply()
 
     def start(self, name):
-        argv = [BIN / name, "--run-dir", self.root / "run", *(["--usage-seconds", "2"] if name == "iked" else [])]
+        argv = [BIN / name, "--run-dir", self.root / "run", *(["--usage-seconds", self.usage_seconds] if name == "iked" else [])]
         user = {"logd": "sekisho-log", "iked": "sekisho-ike"}[name]
         if name == "logd":
             argv += ["--state-dir", self.root / "state", "--event-uid", pwd.getpwnam("sekisho-ike").pw_uid]
