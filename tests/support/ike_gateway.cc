@@ -307,6 +307,7 @@ int run(const std::string& path) {
   Config config;
   config.read(path, users, wires);
   give_up_privileges();
+  config.settings.verbose = true;
   Engine::Made made = Engine::make(config.settings, {wires, esp, users, printer});
   if (!made.engine) fail(made.refusal);
   for (const Gateway& gateway : config.gateways) {

@@ -401,7 +401,7 @@ Engine::Made Engine::make(const EngineSettings& settings, const Ports& ports) {
   ops = Thunks::table(engine.get());
   const sekisho_ike_settings wire{settings.ike_version,       settings.threads,          settings.half_open_per_source,
                                   settings.cookie_per_source, settings.retransmit_tries, settings.retransmit_timeout,
-                                  settings.half_open_seconds};
+                                  settings.half_open_seconds, settings.verbose};
   sekisho_ike_error error{};
   if (!sekisho_ike_init(&wire, &ops, &error)) return {nullptr, error.text};
   sekisho_ike_start();

@@ -32,6 +32,7 @@ struct EngineSettings {
   std::uint32_t half_open_seconds = 30;
   std::uint32_t retransmit_tries = 5;
   double retransmit_timeout = 2.0;  ///< seconds
+  bool verbose = false;  ///< charon's lines of level 1 reach the observer too, not errors alone
 };
 
 /// IKEv2, or IKEv1 in main mode for L2TP, by libcharon. One per process: libcharon's state is global. Made, fed and stopped by one

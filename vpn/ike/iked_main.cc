@@ -89,6 +89,7 @@ class Daemon {
   std::string start(const Options& options) {
     EngineSettings settings;
     settings.threads = options.threads;
+    settings.verbose = options.verbose;
     auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, recorder_, &backends_, &responders_});
     engine_ = std::move(made.engine);
     return made.refusal;

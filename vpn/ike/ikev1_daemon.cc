@@ -63,6 +63,7 @@ std::string IkeV1Daemon::start() {
   EngineSettings settings;
   settings.ike_version = 1;
   settings.threads = threads_;
+  settings.verbose = verbose_;
   settings.half_open_seconds = 10;  // no cookie: a forged address holds its place until then, and no user is waited for
   auto made = Engine::make(settings, {tunnels_, tunnels_, directory_, *this});
   engine_ = std::move(made.engine);

@@ -41,10 +41,12 @@ static void log_(logger_t *this, debug_t group, level_t level, int thread, ike_s
 	sekisho_ops->log(sekisho_ops->context, level, ike_sa ? ike_sa->get_unique_id(ike_sa) : 0, name, message);
 }
 
+static bool verbose;
+
 /** Never more than 1: from 4 on charon writes keys. */
 static level_t get_level(logger_t *this, debug_t group)
 {
-	return 1;
+	return verbose ? 1 : 0;
 }
 
 static logger_t logger = { .log = log_, .get_level = get_level };
@@ -147,6 +149,7 @@ bool sekisho_ike_init(const sekisho_ike_settings *settings, const sekisho_ike_op
 		return FALSE;
 	}
 	set_options(settings);
+	verbose = settings->verbose;
 	charon_is_up = libcharon_init();
 	if (!charon_is_up || !sekisho_abi_is_right(error))
 	{

@@ -241,6 +241,7 @@ typedef struct {
   uint32_t retransmit_tries;
   double retransmit_timeout;    ///< seconds until the first; each next is 1.8 times as long
   uint32_t half_open_seconds;
+  bool verbose;                 ///< charon's lines of level 1 come too, not errors alone: writing them costs time
 } sekisho_ike_settings;
 
 /// RFC 8784.
