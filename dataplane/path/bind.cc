@@ -445,7 +445,7 @@ std::uint16_t enter_plain(Shard& shard, const Runtime& config, Burst& burst, Fli
     rte_mbuf* packet = burst.packets[i];
     sight.seek(shard, config, packet->port);
     const bool taken = sight.takes(shard.sessions, seed, packet, flights[kept]);
-    if (!taken && !entrance.takes(shard, config, packet, flights[kept])) continue;
+    if (!taken && (entrance.peers.recognizes(shard, packet) || !entrance.takes(shard, config, packet, flights[kept]))) continue;
     burst.packets[kept++] = packet;
   }
   sight.run.flush(shard);

@@ -12,11 +12,14 @@ namespace sekisho::dataplane::path {
 namespace {
 
 /// For tunnel::serve: it follows each burst from the ring, so that there is room for all of one.
-void wait(Shard& shard, Burst& waiting, rte_mbuf* packet) {
-  if (waiting.count == kBurstMax) {
-    shard.drop(packet, filters::DropReason::kHandoffFull, shard.no_tenant());
-    return;
-  }
+void open(Shard& shard, rte_mbuf* packet) {
+  OpeningBurst& waiting = shard.tunnels_here.opening;
+  if (waiting.full()) return shard.drop(packet, filters::DropReason::kHandoffFull, shard.no_tenant());
+  waiting.add(packet, outer_of(meta_of(packet)));
+}
+void seal(Shard& shard, rte_mbuf* packet) {
+  Burst& waiting = shard.tunnels_here.sealing;
+  if (waiting.count == kBurstMax) return shard.drop(packet, filters::DropReason::kHandoffFull, shard.no_tenant());
   waiting.packets[waiting.count++] = packet;
 }
 
@@ -47,13 +50,13 @@ unsigned receive_handed(Shard& shard, const Runtime& config, Burst& burst) noexc
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kNatQuestion)) [[unlikely]] {
       nat_answer(shard, config, packet);
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kSeal)) [[unlikely]] {
-      wait(shard, shard.tunnels_here.sealing, packet);
+      seal(shard, packet);
     } else if (meta.generation != config.generation) [[unlikely]] {
       stale.packets[stale.count++] = packet;
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kReassemble)) [[unlikely]] {
       pieces.packets[pieces.count++] = packet;
     } else if (meta.resume == static_cast<std::uint8_t>(Resume::kOpen)) [[unlikely]] {
-      wait(shard, shard.tunnels_here.opening, packet);
+      open(shard, packet);
     } else {
       burst.packets[burst.count++] = packet;
     }

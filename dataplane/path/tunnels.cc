@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/net/checksum.h"
 #include "base/net/tunnel_dhcp.h"
@@ -100,19 +101,18 @@ bool ends_explained(Shard& shard, rte_mbuf* packet) {
   return true;
 }
 
-/// Gives ESP whose SPI can be read to the worker it names.
+/// Gives ESP whose SPI can be read, with its record, to the worker it names.
 void to_opener(Shard& shard, const Runtime& config, rte_mbuf* packet) {
-  const PacketMeta& meta = meta_of(packet);
+  const EspOuter outer = outer_of(meta_of(packet));
   if (ends_explained(shard, packet)) return;
-  const std::size_t at = meta.protocol == filters::kProtocolUdp ? meta.payload_offset : meta.l4_offset;
-  const std::uint32_t worker = Spi::worker(load_be<std::uint32_t>(frame_of(packet), at));
-  Burst& opening = shard.tunnels_here.opening;
+  const std::uint32_t worker = Spi::worker(load_be<std::uint32_t>(frame_of(packet), outer.esp));
+  OpeningBurst& opening = shard.tunnels_here.opening;
   if (worker != shard.number && worker < shard.shared.shards) {
-    shard.hand_off(packet, worker, Resume::kOpen, slot_of(config, meta));
-  } else if (opening.count == kBurstMax) {
+    shard.hand_off(packet, worker, Resume::kOpen, slot_of(config, meta_of(packet)));
+  } else if (opening.full()) {
     refuse(shard, config, packet, DropReason::kHandoffFull);
   } else {
-    opening.packets[opening.count++] = packet;
+    opening.add(packet, outer);
   }
 }
 
@@ -282,6 +282,8 @@ bool enter_inner(Shard& shard, const Runtime& config, rte_mbuf* packet, const Es
   const std::uint32_t tenant = meta.tenant;
   const std::uint32_t outer = meta.ingress;
   const std::uint32_t generation = meta.generation;
+  meta = PacketMeta{};
+  meta.session = meta.binding = meta.next_hop = meta.egress = kNoIndex;
   DropReason reason = filters::decode(frame_of(packet), packet->pkt_len, {.ip = false, .l4 = false}, meta);
   give_tenant(meta, tenant);
   packet->port = kNoNic;
@@ -330,10 +332,10 @@ struct InnerRun {
     packets = bytes = 0;
   }
   /// False: enter_inner() and bind() decide; nothing has been done.
-  bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const EspOutcome& opened, Flight& flight) {
-    const PacketMeta& meta = meta_of(packet);
-    if (meta.generation != config.generation) [[unlikely]] return false;
-    seek(shard, config, opened.session != nullptr ? opened.session->port : opened.sa->port, meta.tenant);
+  [[gnu::always_inline]] bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const EspOuter& outer,
+                                    const EspOutcome& opened, Flight& flight) {
+    if (outer.recorded && meta_of(packet).generation != config.generation) [[unlikely]] return false;
+    seek(shard, config, opened.session != nullptr ? opened.session->port : opened.sa->port, outer.tenant);
     if (at == kNoIndex) [[unlikely]] return false;
     const auto frame = frame_of(packet);
     filters::packet_detail::Decoded d;
@@ -344,7 +346,7 @@ struct InnerRun {
     packet->port = kNoNic;
     packets += 1;
     bytes += packet->pkt_len;
-    flight.depart(lookup_of(frame, d, meta.tenant, shard.sessions.seed()),
+    flight.depart(lookup_of(frame, d, outer.tenant, shard.sessions.seed()),
                   Flight::common(at, d.l3_offset, form_of((d.proof & filters::kProofIpv4) != 0, d.protocol)), d.tcp_flags);
     shard.sessions.prefetch_bucket(flight.hash);
     return true;
@@ -352,16 +354,19 @@ struct InnerRun {
 };
 
 /// open_burst() on this worker's SAs.
-void open_some(Shard& shard, std::span<rte_mbuf* const> packets, EspOutcome* outcomes) {
+void open_some(Shard& shard, std::span<rte_mbuf* const> packets, std::span<const EspOuter> outers, std::span<EspOutcome> outcomes) {
   WorkerTunnels& here = shard.tunnels_here;
-  if (here.sas != nullptr) return open_burst(*here.sas, packets, seconds_of(shard), {outcomes, packets.size()});
-  for (std::size_t i = 0; i < packets.size(); ++i) outcomes[i].fault = EspFault::kSpiUnknown;
+  if (here.sas != nullptr) return open_burst(*here.sas, packets, outers, seconds_of(shard), outcomes);
+  for (EspOutcome& one : outcomes) one.fault = EspFault::kSpiUnknown;
 }
 
 void open_waiting(Shard& shard, const Runtime& config) {
   WorkerTunnels& here = shard.tunnels_here;
-  Burst burst = here.opening;
-  here.opening.count = 0;
+  Burst burst;
+  burst.count = std::exchange(here.opening.count, std::uint16_t{0});
+  std::copy_n(here.opening.packets.begin(), burst.count, burst.packets.begin());
+  std::array<EspOuter, kBurstMax> outers;
+  std::copy_n(here.opening.outers.begin(), burst.count, outers.begin());
   std::array<EspOutcome, kBurstMax> outcomes;
   const std::uint16_t group = group_of(burst);
   std::uint16_t plain = 0;
@@ -371,16 +376,21 @@ void open_waiting(Shard& shard, const Runtime& config) {
   for (std::uint16_t i = 0; i < burst.count; ++i) {
     if ((i & (group - 1)) == 0) {
       const std::uint16_t count = std::min(group, static_cast<std::uint16_t>(burst.count - i));
-      open_some(shard, burst.live().subspan(i, count), &outcomes[i]);
+      open_some(shard, burst.live().subspan(i, count), std::span(outers).subspan(i, count), std::span(outcomes).subspan(i, count));
     }
     rte_mbuf* packet = burst.packets[i];
-    if (outcomes[i].fault != EspFault::kNone) [[unlikely]] {
-      refuse_closed(shard, config, packet, outcomes[i].fault);
-    } else if (outcomes[i].for_daemon) [[unlikely]] {
-      punt_l2tp(shard, config, packet, *outcomes[i].sa);
-    } else if (run.takes(shard, config, packet, outcomes[i], flights[plain])) [[likely]] {
+    const EspOutcome& opened = outcomes[i];
+    const bool inner = opened.fault == EspFault::kNone && !opened.for_daemon;
+    if (inner && run.takes(shard, config, packet, outers[i], opened, flights[plain])) [[likely]] {
       burst.packets[plain++] = packet;
-    } else if (enter_inner(shard, config, packet, outcomes[i])) {
+      continue;
+    }
+    if (!outers[i].recorded) place(config, meta_of(packet), outers[i].ingress);
+    if (opened.fault != EspFault::kNone) {
+      refuse_closed(shard, config, packet, opened.fault);
+    } else if (opened.for_daemon) {
+      punt_l2tp(shard, config, packet, *opened.sa);
+    } else if (enter_inner(shard, config, packet, opened)) {
       others.packets[others.count++] = packet;
     }
   }
@@ -574,7 +584,8 @@ bool is_radius(const Runtime& config, rte_mbuf* packet) {
 bool PeerRun::is_foreign(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t uplink, std::size_t l3, bool ipv4) {
   const std::uint8_t* const wire = frame_of(packet).data() + l3 + (ipv4 ? 12 : 8);
   const Family family = ipv4 ? Family::kIpv4 : Family::kIpv6;
-  if (family == source_.family && same_address(wire, source_.bytes.data(), ipv4)) return true;
+  repeats_ = family == source_.family && same_address(wire, source_.bytes.data(), ipv4);
+  if (repeats_) return true;
   Address source;
   source.family = family;
   std::memcpy(source.bytes.data(), wire, ipv4 ? 4 : 16);
@@ -588,7 +599,7 @@ bool PeerRun::is_foreign(Shard& shard, const Runtime& config, rte_mbuf* packet, 
 
 bool PeerRun::takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::packet_detail::Decoded& d,
                     std::uint32_t uplink) noexcept {
-  const WorkerTunnels& here = shard.tunnels_here;
+  WorkerTunnels& here = shard.tunnels_here;
   const bool ipv4 = (d.proof & filters::kProofIpv4) != 0;
   if (here.gateway_generation != config.generation || here.gateway.family != (ipv4 ? Family::kIpv4 : Family::kIpv6)) return false;
   const PortEntry& port = config.ports[here.gateway_port];
@@ -598,14 +609,35 @@ bool PeerRun::takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const
   if (!same_address(frame.data() + d.l3_offset + (ipv4 ? 16 : 24), here.gateway.bytes.data(), ipv4)) return false;
   const bool udp = d.protocol == filters::kProtocolUdp;
   if (udp ? (d.ports & 0xffffU) != kNatTraversalPort : d.protocol != filters::kProtocolEsp) return false;
-  filters::packet_detail::store_decoded(meta_of(packet), d);
-  if (udp && filters::classify_udp_encapsulated(payload_of(packet)) != filters::UdpEncapsulated::kEsp) return false;
+  const std::size_t esp = udp ? d.payload_offset : d.l4_offset, end = d.l3_offset + d.l3_length;
+  if (end > frame.size()) return false;
+  if (udp && filters::classify_udp_encapsulated(frame.subspan(esp, end - esp)) != filters::UdpEncapsulated::kEsp) return false;
   if (!is_foreign(shard, config, packet, uplink, d.l3_offset, ipv4)) return false;
-  place(config, meta_of(packet), here.gateway_port);
   wire_ = uplink;
   packets_ += 1;
   bytes_ += packet->pkt_len;
-  to_opener(shard, config, packet);
+  const bool here_now = Spi::worker(load_be<std::uint32_t>(frame, esp)) == shard.number && !here.opening.full();
+  if (!here_now || here.sas == nullptr || shard.trace != nullptr) [[unlikely]] {
+    filters::packet_detail::store_decoded(meta_of(packet), d);
+    place(config, meta_of(packet), here.gateway_port);
+    to_opener(shard, config, packet);
+    return true;
+  }
+  const EspOuter outer{.tenant = port.tenant,
+                       .ingress = here.gateway_port,
+                       .ip = static_cast<std::uint16_t>(d.l3_offset),
+                       .esp = static_cast<std::uint16_t>(esp),
+                       .end = static_cast<std::uint16_t>(end),
+                       .port = udp ? static_cast<std::uint16_t>(d.ports >> 16) : std::uint16_t{0},
+                       .in_udp = udp,
+                       .ipv6 = !ipv4,
+                       .recorded = false};
+  here.opening.add(packet, outer);
+  if (repeats_) {
+    look_.learn(frame, d);
+    known_ = outer;
+    nic_ = packet->port;
+  }
   return true;
 }
 

@@ -4,8 +4,10 @@
 #include <array>
 #include <cstdint>
 
+#include "dataplane/path/express.h"
 #include "dataplane/shard.h"
 #include "filters/esp/esp_fault.h"
+#include "filters/esp/peer_look.h"
 #include "filters/packet/decode.h"
 #include "filters/state/icmp_error.h"
 
@@ -13,9 +15,6 @@
 /// SA it is, is opened there, and comes back as a packet of its tunnel Port, judged like any other. What is routed to a
 /// tunnel Port is sealed by the worker that has the outbound SA and leaves by the tenant's routes to the peer. IKE goes to
 /// the keying daemon, and what that says comes out here. Thread: the shard's.
-namespace sekisho::dataplane::path {
-struct Flight;
-}
 
 namespace sekisho::dataplane::path::tunnel {
 
@@ -30,6 +29,20 @@ bool take(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t a
 /// run. A shorter way to what bind and take() say.
 class PeerRun {
  public:
+  /// takes() for what looks like the run's packets before it: nothing has to be decoded.
+  [[gnu::always_inline]] bool recognizes(Shard& shard, rte_mbuf* packet) noexcept {
+    filters::PeerLook::Parts parts;
+    const auto frame = frame_of(packet);
+    if (!look_.reads(frame, trust_of(packet), parts) || packet->port != nic_ || frame.size() != packet->pkt_len) return false;
+    OpeningBurst& opening = shard.tunnels_here.opening;
+    if (Spi::worker(parts.spi) != shard.number || opening.full()) return false;
+    packets_ += 1;
+    bytes_ += frame.size();
+    known_.end = parts.end;
+    known_.port = parts.port;
+    opening.add(packet, known_);
+    return true;
+  }
   /// True: it was such a packet, and has gone to the worker that opens it. `d`: as decode_plain() found it. False: nothing is decided.
   bool takes(Shard& shard, const Runtime& config, rte_mbuf* packet, const filters::packet_detail::Decoded& d,
              std::uint32_t uplink) noexcept;
@@ -41,6 +54,10 @@ class PeerRun {
   bool is_foreign(Shard& shard, const Runtime& config, rte_mbuf* packet, std::uint32_t uplink, std::size_t l3, bool ipv4);
 
   Address source_;  ///< of the last one; without a family: none
+  filters::PeerLook look_;  ///< of a peer that sent two in turn, for this worker
+  bool repeats_ = false;         ///< the last one came from where the one before came from
+  std::uint16_t nic_ = kNoNic;   ///< by which they came
+  EspOuter known_{};             ///< of the last one that was recognized, or learnt from
   std::uint32_t wire_ = kNoIndex;
   std::uint64_t packets_ = 0, bytes_ = 0;
 };

@@ -356,9 +356,11 @@ void EspCrypto::open(std::span<EspJob> jobs) {
   SEKISHO_DCHECK(jobs.size() <= kBurstMax);
   IMB_MGR* const manager = scratch_->manager;
   Kinds kinds;
+  const ExpandedKeys* last = nullptr;
   for (std::size_t i = 0; i < jobs.size(); ++i) {  // as in seal(): written here, loaded by the library below
-    kinds.add(jobs[i].keys->suite);
-    if (is_gcm(jobs[i].keys->suite.cipher)) scratch_->inputs[i].prepare(jobs[i]);
+    const ExpandedKeys* const keys = jobs[i].keys;
+    if (keys != last) kinds.add(keys->suite), last = keys;
+    if (is_gcm(keys->suite.cipher)) scratch_->inputs[i].prepare(jobs[i]);
   }
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     EspJob& job = jobs[i];

@@ -9,6 +9,7 @@
 #include "dataplane/burst.h"
 #include "dataplane/tunnel/sa_table.h"
 #include "filters/esp/esp_fault.h"
+#include "filters/packet/protocol.h"
 
 /// ESP in tunnel mode on bursts of packets: IPv4 and IPv6, inside and outside in any pair, in UDP or not. In transport mode just
 /// L2TP: what goes in and comes out is the sessions' IP packets again, and the datagrams of the daemon that speaks L2TP.
@@ -26,10 +27,35 @@ struct EspOutcome {
                             ///< in the frame it came in; the source port is the peer's own
 };
 
-/// Whether all of the packet lies in one buffer that nobody else holds: not in segments, not a train, not cloned.
-[[nodiscard]] inline bool in_one_piece(rte_mbuf* packet) {
-  return packet->nb_segs == 1 && (meta_of(packet).proof & filters::kProofTrain) == 0 &&
-         rte_mbuf_refcnt_read(packet) == 1 && RTE_MBUF_DIRECT(packet);
+/// Whose an ESP packet is, and where its parts lie, as decode proved them: offsets in its frame.
+struct EspOuter {
+  std::uint32_t tenant;
+  std::uint32_t ingress;  ///< port index
+  std::uint16_t ip;    ///< outer IP header
+  std::uint16_t esp;   ///< SPI
+  std::uint16_t end;   ///< behind the ICV
+  std::uint16_t port;  ///< the peer's; 0: not in UDP
+  bool in_udp, ipv6;
+  bool recorded;  ///< in the packet's record, too; else that means nothing, and the packet is of this turn
+};
+/// The same of a packet that has its record, with kProofL4.
+[[nodiscard]] inline EspOuter outer_of(const PacketMeta& meta) {
+  const bool in_udp = meta.protocol == filters::kProtocolUdp;
+  return {.tenant = meta.tenant,
+          .ingress = meta.ingress,
+          .ip = meta.l3_offset,
+          .esp = in_udp ? meta.payload_offset : meta.l4_offset,
+          .end = static_cast<std::uint16_t>(meta.l3_offset + meta.l3_length),
+          .port = in_udp ? meta.source_port : std::uint16_t{0},
+          .in_udp = in_udp,
+          .ipv6 = (meta.proof & filters::kProofIpv6) != 0,
+          .recorded = true};
+}
+
+/// Whether all of the packet lies in one buffer that nobody else holds: not in segments, not cloned and, if it has a record, no train.
+[[nodiscard]] inline bool in_one_piece(rte_mbuf* packet, bool recorded = true) {
+  return packet->nb_segs == 1 && rte_mbuf_refcnt_read(packet) == 1 && RTE_MBUF_DIRECT(packet) &&
+         !(recorded && (meta_of(packet).proof & filters::kProofTrain) != 0);
 }
 
 /// Whether the SA's packets are sealed many at a time in the library's lanes (CBC), not one after the other (GCM).
@@ -40,11 +66,16 @@ struct EspOutcome {
 /// window again; padding, inner packet, inner source within the Lease, destination within ours; ECN (RFC 6040).
 ///
 /// An opened packet is a frame again: 14 bytes of Ethernet header (no addresses, the inner family's type), the inner
-/// packet, nothing behind it; what the card said about checksums is forgotten. Its record keeps tenant and ingress and
-/// has no proof: decode judges it as it judges any stranger's. `now` in seconds. `outcomes` has a place for each.
+/// packet, nothing behind it; what the card said about checksums is forgotten. Its record, where it had one, has no proof, and of
+/// the rest tenant, ingress and generation alone mean something: decode judges it as it judges any stranger's. One that has a fault, or is
+/// the daemon's, has a record in any case; tenant, ingress and generation in it are the caller's to write when `outers` says that it had
+/// none. `now` in seconds. `outers` and `outcomes` have a place for each.
 ///
 /// In transport mode: UDP to port 1701 of whatever address and checksum (RFC 3948 3.1.2: a NAT has changed the addresses it covers,
 /// and the ICV has proved more), then L2TP; an IP packet's session is one of this SA's, and its source is the session's Lease.
+void open_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::span<const EspOuter> outers, std::uint64_t now,
+                std::span<EspOutcome> outcomes);
+/// The same for packets that all have their records.
 void open_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::uint64_t now, std::span<EspOutcome> outcomes);
 
 /// Seals whole inner IP packets at l3_offset with the outbound SAs `handles` name, one for each packet: selectors,

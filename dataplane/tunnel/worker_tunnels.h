@@ -12,6 +12,7 @@
 #include "base/shm/datagram_ring.h"
 #include "dataplane/burst.h"
 #include "dataplane/counters.h"
+#include "dataplane/tunnel/esp_path.h"
 #include "dataplane/tunnel/sa_table.h"
 
 namespace sekisho::dataplane {
@@ -26,6 +27,19 @@ struct PathReport {
   std::uint32_t mtu;
 };
 
+/// ESP to be opened here.
+struct OpeningBurst {
+  std::uint16_t count = 0;
+  std::array<rte_mbuf*, kBurstMax> packets;
+  std::array<EspOuter, kBurstMax> outers;
+
+  [[nodiscard]] bool full() const { return count == kBurstMax; }
+  void add(rte_mbuf* packet, const EspOuter& outer) {
+    packets[count] = packet;
+    outers[count++] = outer;
+  }
+};
+
 /// What one worker has of tunnels. Only its thread touches it; the control thread asks it to (ShardRequest).
 struct WorkerTunnels {
   std::unique_ptr<SaTable> sas;                 ///< null: this data plane was started without tunnels
@@ -34,7 +48,7 @@ struct WorkerTunnels {
   std::uint32_t injecting = 0;                  ///< bits (bit_of) of daemons in `injects`
   Counter inject_refused;                       ///< datagrams from nobody's gateway, or without a way
   std::uint32_t datagram_id = 0;                ///< of the last injected one: pieces name it
-  Burst opening;                                ///< ESP to be opened here
+  OpeningBurst opening;
   Burst sealing;                                ///< inner packets to be sealed here; PacketMeta::session names the SA
   std::array<PathReport, 16> path_reports;      ///< `path_reported` of them wait; what does not fit is said again
   std::uint32_t path_reported = 0;

@@ -41,14 +41,21 @@ struct EspHeader {
   return EspHeader{load_be<std::uint32_t>(esp, 0), load_be<std::uint32_t>(esp, 4)};
 }
 
-/// Bytes of the encrypted part of an ESP packet of `length` bytes; 0 when it cannot be one of this suite: too short for
-/// IV, a trailer and ICV, or not a multiple of the alignment.
-[[nodiscard]] inline std::size_t esp_encrypted_bytes(std::size_t length, EspSizes sizes) {
-  const std::size_t around = kEspFixedBytes + sizes.iv + sizes.icv;
-  if (length < around + sizes.alignment) return 0;
-  const std::size_t encrypted = length - around;
-  return encrypted % sizes.alignment == 0 ? encrypted : 0;
-}
+/// What the length of an ESP packet of one suite says.
+struct EspLengths {
+  std::size_t around = 0;     ///< bytes of SPI, sequence number, IV and ICV
+  std::size_t unaligned = 0;  ///< bits that the number of encrypted bytes does not have: its alignment is a power of two
+
+  EspLengths() = default;
+  explicit EspLengths(EspSizes sizes)
+      : around(kEspFixedBytes + sizes.iv + sizes.icv), unaligned(std::size_t{sizes.alignment} - 1) {}
+  /// Bytes of the encrypted part of a packet of `length` bytes; 0 when it cannot be one of this suite: too short for IV, a trailer and
+  /// ICV, or not a multiple of the alignment.
+  [[nodiscard]] std::size_t encrypted(std::size_t length) const {
+    return length < around || ((length - around) & unaligned) != 0 ? 0 : length - around;
+  }
+};
+[[nodiscard]] inline std::size_t esp_encrypted_bytes(std::size_t length, EspSizes sizes) { return EspLengths(sizes).encrypted(length); }
 
 /// What an opened packet holds.
 struct EspInner {

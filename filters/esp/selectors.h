@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -36,21 +37,20 @@ class PrefixSet {
 
   /// `wire`: 4 or 16 bytes of an address of `family`, proved to be there.
   [[nodiscard]] bool contains(const std::uint8_t* wire, Family family) const {
-    std::array<std::uint64_t, 2> value{};
-    if (family == Family::kIpv4) {  // loads of known length into places of their own: else GCC makes one call of both
-      std::uint32_t word;
-      std::memcpy(&word, wire, 4);
-      value[0] = word;
-    } else {
-      std::memcpy(value.data(), wire, 16);
+    if (family == Family::kIpv4) {
+      std::uint32_t value;
+      std::memcpy(&value, wire, 4);
+      return std::ranges::any_of(std::span(entries_).first(count_), [value](const Entry& entry) {
+        return entry.family == Family::kIpv4 && (value & entry.mask[0]) == entry.value[0];
+      });
     }
-    for (std::size_t i = 0; i < count_; ++i) {
-      const Entry& entry = entries_[i];
+    std::array<std::uint64_t, 2> value;
+    std::memcpy(value.data(), wire, 16);
+    return std::ranges::any_of(std::span(entries_).first(count_), [&value, family](const Entry& entry) {
       const std::uint64_t differs =
           ((value[0] & entry.mask[0]) ^ entry.value[0]) | ((value[1] & entry.mask[1]) ^ entry.value[1]);
-      if (differs == 0 && entry.family == family) return true;
-    }
-    return false;
+      return differs == 0 && entry.family == family;
+    });
   }
   [[nodiscard]] std::size_t size() const { return count_; }
 

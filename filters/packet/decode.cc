@@ -73,21 +73,21 @@ std::uint64_t sum_of_blocks(ByteSpan bytes) {
   return static_cast<std::uint64_t>(sum);
 }
 
-using packet_detail::add_carrying;
+using packet_detail::WordSum;
 
-/// Adds `bytes` to a running ones'-complement sum of words in memory order. The tail counts as if zeros followed it.
-[[gnu::always_inline]] inline std::uint64_t add_words(std::uint64_t sum, ByteSpan bytes) {
-  std::size_t at = 0;
-  if (bytes.size() >= 128) {
-    at = bytes.size() / 64 * 64;
-    sum = add_carrying(sum, sum_of_blocks(bytes.first(at)));
-  }
-  for (; at + 8 <= bytes.size(); at += 8) sum = add_carrying(sum, raw<std::uint64_t>(bytes, at));
-  std::uint64_t tail = 0;
-  if (at + 4 <= bytes.size()) tail = raw<std::uint32_t>(bytes, at), at += 4;
-  if (at + 2 <= bytes.size()) tail += raw<std::uint16_t>(bytes, at), at += 2;
-  if (at < bytes.size()) tail += bytes[at];
-  return add_carrying(sum, tail);
+/// Whether `sum` is right once `bytes` from `at` on, at least eight in all, are added. The tail counts as if zeros followed it.
+[[gnu::always_inline]] inline bool is_right_with(WordSum sum, ByteSpan bytes, std::size_t at) {
+  for (; at + 8 <= bytes.size(); at += 8) sum.add(raw<std::uint64_t>(bytes, at));
+  const std::size_t tail = bytes.size() - at;
+  if (tail != 0) sum.add(raw<std::uint64_t>(bytes, bytes.size() - 8) >> (64 - 8 * tail));
+  return sum.is_right();
+}
+
+/// The same for many bytes: vectors, and the registers they want, are not for short packets.
+[[gnu::noinline]] bool is_right_with_blocks(WordSum sum, ByteSpan bytes) {
+  const std::size_t blocks = bytes.size() / 64 * 64;
+  sum.add(sum_of_blocks(bytes.first(blocks)));
+  return is_right_with(sum, bytes, blocks);
 }
 
 void add_proof(PacketMeta& meta, unsigned bits) { meta.proof = static_cast<std::uint8_t>(meta.proof | bits); }
@@ -403,9 +403,10 @@ bool l4_checksum_good(ByteSpan bytes, ByteSpan addresses, std::size_t l4, std::s
   // In memory order: a right sum is 0xffff in either byte order (RFC 1071 section 2), so nothing is swapped but the
   // pseudo header's two numbers.
   const auto numbers = static_cast<std::uint32_t>(protocol + length);
-  std::uint64_t sum = __builtin_bswap16(static_cast<std::uint16_t>(numbers)) + (numbers >> 16 << 8);
-  for (std::size_t at = 0; at < addresses.size(); at += 8) sum = add_carrying(sum, raw<std::uint64_t>(addresses, at));
-  return is_right_sum(add_words(sum, bytes.subspan(l4, length)));
+  WordSum sum{__builtin_bswap16(static_cast<std::uint16_t>(numbers)) + (numbers >> 16 << 8)};
+  for (std::size_t at = 0; at < addresses.size(); at += 8) sum.add(raw<std::uint64_t>(addresses, at));
+  const ByteSpan summed = bytes.subspan(l4, length);
+  return summed.size() < 128 ? is_right_with(sum, summed, 0) : is_right_with_blocks(sum, summed);
 }
 
 DropReason decode_any(ByteSpan first_segment, std::uint32_t frame_bytes, ChecksumTrust trust,

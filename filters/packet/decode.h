@@ -51,7 +51,7 @@ namespace packet_detail {
                                     PacketMeta& meta) noexcept;
 
 /// True when the ones'-complement sum of the pseudo header and `length` bytes at `l4` is right.
-/// `addresses` are source and destination as they stand in the IP header. All of it lies inside `bytes`.
+/// `addresses` are source and destination as they stand in the IP header. All of it lies inside `bytes`; at least eight bytes are summed.
 [[nodiscard]] bool l4_checksum_good(ByteSpan bytes, ByteSpan addresses, std::size_t l4, std::size_t length,
                                     std::uint8_t protocol) noexcept;
 
@@ -94,25 +94,34 @@ static_assert(offsetof(PacketMeta, ttl) == offsetof(PacketMeta, protocol) + 3);
   meta.icmp_code = 0;
 }
 
-/// The ones'-complement sum of two: what overflows comes back at the bottom (RFC 1071).
-[[gnu::always_inline]] inline std::uint64_t add_carrying(std::uint64_t sum, std::uint64_t more) {
-  sum += more;
-  return sum + (sum < more ? 1U : 0U);
-}
-/// Whether such a sum of words is right, in whichever byte order: all ones once its halves are added, and theirs.
-[[gnu::always_inline]] inline bool is_right_sum(std::uint64_t sum) {
-  sum += sum << 32 | sum >> 32;  // the upper half: both, with what overflowed from the lower one
-  auto half = static_cast<std::uint32_t>(sum >> 32);
-  half += half << 16 | half >> 16;
-  return half >> 16 == 0xffffU;
-}
+/// A ones'-complement sum under way (RFC 1071) of words of 64 bits as they lie in memory.
+struct WordSum {
+  std::uint64_t low = 0, overflowed = 0;
 
-inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
+  [[gnu::always_inline]] void add(std::uint64_t word) {
+    low += word;
+    overflowed += low < word ? 1U : 0U;
+  }
+  /// Whether it is right, in whichever byte order: all ones once its halves are added, and theirs, and theirs.
+  [[nodiscard, gnu::always_inline]] bool is_right() const {
+    std::uint64_t sum = low + overflowed;
+    sum += sum < overflowed ? 1U : 0U;
+    sum += sum << 32 | sum >> 32;  // the upper half: both, with what overflowed from the lower one
+    auto half = static_cast<std::uint32_t>(sum >> 32);
+    half += half << 16 | half >> 16;
+    return half >> 16 == 0xffffU;
+  }
+};
+
+[[gnu::always_inline]] inline bool ipv4_header_sum_good(ByteSpan bytes, std::size_t l3) {
   std::array<std::uint64_t, 2> words;
   std::uint32_t last;
   std::memcpy(words.data(), bytes.data() + l3, sizeof(words));
   std::memcpy(&last, bytes.data() + l3 + 16, sizeof(last));
-  return is_right_sum(add_carrying(add_carrying(words[0], words[1]), last));
+  WordSum sum{words[0]};
+  sum.add(words[1]);
+  sum.add(last);
+  return sum.is_right();
 }
 
 /// TCP, UDP or ESP at `d.l4_offset`, `room` bytes of L4 by the IP header. False: not the plain good case.

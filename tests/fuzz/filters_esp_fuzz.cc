@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any bytes as what stands behind UDP 4500, as an ESP packet, and as a decrypted part: what is accepted must lie inside
 // the input and say what a second, plain reading says. Then as a walk of sequence numbers through a replay window,
-// beside a set.
+// beside a set; and as changes to a packet like which others have been recognized, beside the decoder.
+#include <array>
 #include <cstdint>
 #include <set>
 
 #include "base/assert.h"
 #include "filters/esp/esp.h"
+#include "filters/esp/peer_look.h"
 #include "filters/esp/replay_window.h"
 
 namespace {
@@ -63,6 +65,51 @@ void walk(ByteSpan bytes) {
   }
 }
 
+/// ESP from one peer to one gateway, over IPv4 or IPv6, in UDP or not.
+std::array<std::uint8_t, 100> packet_of_peer(bool ipv4, bool udp) {
+  std::array<std::uint8_t, 100> out{};
+  const std::size_t l4 = kEthernetHeaderBytes + (ipv4 ? 20U : 40U), room = out.size() - l4;
+  const std::span<std::uint8_t> bytes(out);
+  out[5] = 1;
+  sekisho::store_be<std::uint16_t>(bytes, 12, ipv4 ? 0x0800 : 0x86dd);
+  out[14] = ipv4 ? 0x45 : 0x60;
+  sekisho::store_be<std::uint16_t>(bytes, ipv4 ? 16 : 18, static_cast<std::uint16_t>(room + (ipv4 ? 20U : 0U)));
+  out[ipv4 ? 23 : 20] = udp ? kProtocolUdp : kProtocolEsp;
+  out[l4 - 1] = 1;  // of the destination
+  if (udp) {
+    sekisho::store_be<std::uint16_t>(bytes, l4 + 2, kUdpEncapsulationPort);
+    sekisho::store_be<std::uint16_t>(bytes, l4 + 4, static_cast<std::uint16_t>(room));
+    out[l4 + 7] = 1;
+  }
+  out[l4 + (udp ? 11U : 3U)] = 1;  // of the SPI
+  return out;
+}
+
+/// The first byte says which packet, then two bytes a change; the last may say how much of it there is.
+void recognize(ByteSpan bytes) {
+  if (bytes.empty()) return;
+  constexpr ChecksumTrust kGood{.ip = true, .l4 = true};
+  auto frame = packet_of_peer((bytes[0] & 1) != 0, (bytes[0] & 2) != 0);
+  packet_detail::Decoded d{};
+  SEKISHO_ASSERT(packet_detail::decode_plain(frame, static_cast<std::uint32_t>(frame.size()), kGood, d));
+  PeerLook look;
+  look.learn(frame, d);
+  std::size_t length = frame.size();
+  for (std::size_t at = 1; at + 2 <= bytes.size(); at += 2) {
+    if (bytes[at] < frame.size()) frame[bytes[at]] = bytes[at + 1];
+    if (bytes[at] == 255) length = std::min<std::size_t>(bytes[at + 1], frame.size());
+  }
+  const ByteSpan seen = ByteSpan(frame).first(length);
+  PeerLook::Parts parts{};
+  if (!look.reads(seen, kGood, parts)) return;
+  packet_detail::Decoded again{};
+  SEKISHO_ASSERT(packet_detail::decode_plain(seen, static_cast<std::uint32_t>(seen.size()), kGood, again));
+  const std::size_t esp = again.protocol == kProtocolUdp ? again.payload_offset : again.l4_offset;
+  SEKISHO_ASSERT(again.protocol == d.protocol && again.proof == d.proof && parts.end == again.l3_offset + again.l3_length);
+  SEKISHO_ASSERT(parts.spi == sekisho::load_be<std::uint32_t>(seen, esp) && parts.spi != 0 && esp + kEspFixedBytes <= parts.end);
+  SEKISHO_ASSERT(parts.port == (again.protocol == kProtocolUdp ? again.ports >> 16 : 0));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -70,5 +117,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   judge_opened(bytes);
   judge_sealed(bytes);
   walk(bytes);
+  recognize(bytes);
   return 0;
 }

@@ -32,9 +32,9 @@ FrameBuilder ip(const char* from, const char* to, FrameBuilder builder = {}) {
   return std::string_view(from).find(':') == std::string_view::npos ? builder.ipv4(from, to) : builder.ipv6(from, to);
 }
 
-class PathFlow : public testing::TestWithParam<std::uint32_t> {
+class PathFlow : public testing::TestWithParam<Machine> {
  protected:
-  explicit PathFlow(std::uint32_t sessions_max = 4096) : world_({.workers = GetParam(), .sessions_max = sessions_max}) {}
+  explicit PathFlow(std::uint32_t sessions_max = 4096) : world_(GetParam().with({.sessions_max = sessions_max})) {}
   ~PathFlow() override { EXPECT_TRUE(world_.conserved()); }
 
   FrameBuilder from_client(const Flow& flow) {
@@ -50,7 +50,7 @@ class PathFlow : public testing::TestWithParam<std::uint32_t> {
   }
   World world_;
 };
-INSTANTIATE_TEST_SUITE_P(Workers, PathFlow, testing::Values(1U, 2U), [](const auto& test) { return "With" + std::to_string(test.param); });
+SEKISHO_PATH_WORKERS(PathFlow);
 
 TEST_P(PathFlow, NothingPassesBeforeTheFirstSnapshot) {
   world_.inject(kClientNic, from_client(kFlow4).tcp(40000, 80, {.flags = kTcpSyn}).build());

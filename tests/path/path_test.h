@@ -11,13 +11,13 @@
 #include "filters/packet/fields.h"
 #include "tests/support/world.h"
 
-/// What the tests of the whole path share: the fixture with one and two workers, and the hosts of the topology.
+/// What the tests of the whole path share: the fixture on its machines (one worker, two, one whose cards sum), and the hosts of the topology.
 namespace sekisho::tests {
 
 /// A world whose packets are all accounted for when the test ends.
-class PathTest : public testing::TestWithParam<std::uint32_t> {
+class PathTest : public testing::TestWithParam<Machine> {
  protected:
-  explicit PathTest(WorldOptions options = {}) : world_(dealt(options)) {}
+  explicit PathTest(WorldOptions options = {}) : world_(GetParam().with(options)) {}
   ~PathTest() override { EXPECT_TRUE(world_.conserved()); }
 
   static FrameBuilder ip(FrameBuilder builder, std::string_view from, std::string_view to) {
@@ -69,12 +69,6 @@ class PathTest : public testing::TestWithParam<std::uint32_t> {
   [[nodiscard]] std::uint64_t drops(filters::DropReason reason) const { return world_.drops(reason); }
 
   World world_;
-
- private:
-  static WorldOptions dealt(WorldOptions options) {
-    options.workers = GetParam();
-    return options;
-  }
 };
 
 /// Takes the Binding of tenant A's client port away.
@@ -119,9 +113,5 @@ inline filters::snapshot::Binding& add_to_segment(filters::SnapshotBuilder& buil
 inline void share_client_port(filters::SnapshotBuilder& builder) {
   add_to_segment(builder, 1, kSecondBinding, kSecondMac, {"10.0.0.35/32", "fd00:0:0:2::3/128"});
 }
-
-#define SEKISHO_PATH_WORKERS(fixture)                                              \
-  INSTANTIATE_TEST_SUITE_P(Workers, fixture, testing::Values(1U, 2U),              \
-                           [](const auto& test) { return "With" + std::to_string(test.param); })
 
 }  // namespace sekisho::tests

@@ -3,6 +3,7 @@
 // addresses, and what goes to him leaves sealed to where he is; the nearest packet that must not pass ends by its name.
 // Method: the whole data plane on ring ports, keyed over tunnel.sock's own messages by a daemon played here; the user's end is
 // another SA table. One and two workers.
+#include <map>
 #include <set>
 
 #include "tests/path/tunnel_world.h"
@@ -624,6 +625,84 @@ TEST_P(PathTunnel, BehindAUsersEspNothingIsTakenFromOneOfUsNorForAnotherMac) {
     EXPECT_EQ(drops(DropReason::kUplinkSource) - from_us, 1U);
     EXPECT_EQ(drops(DropReason::kNotForUs) - elsewhere, 1U);
     EXPECT_EQ(drops(DropReason::kVpnReplay), 0U);
+  }
+}
+
+TEST_P(PathTunnel, PeersInTurnOfOneBurstStayWhoTheyAre) {
+  // Alike in all but what tells them apart: tenant and gateway; UDP or not; both families.
+  const Making a;
+  const Making b{.tunnel = 2, .tenant = kTenantB, .tunnel_port = kTunnelPortB, .user = kUserB, .gateway = kGatewayB4, .gateway_port = 10 + kShare, .in_udp = false, .key = 0x55};
+  const Making c{.tunnel = 3, .user = 7, .gateway = kGatewayA6, .peer = kPeer6, .lease4 = "10.9.0.6", .lease6 = false, .key = 0x11};
+  const Making d{.tunnel = 4, .user = 8, .peer_port = 61235, .lease4 = "10.9.0.7", .lease6 = false, .key = 0x22};  // behind one address with `a`
+  const Making e{.tunnel = 5, .user = 9, .peer = "198.51.100.88", .in_udp = false, .lease4 = "10.9.0.8", .lease6 = false, .key = 0x33};
+  std::array<User, 5> users{User(a), User(b), User(c), User(d), User(e)};
+  const std::array<const Making*, 5> settings{&a, &b, &c, &d, &e};
+  for (std::size_t i = 0; i < users.size(); ++i) up(*settings[i], users[i]);
+  for (const std::size_t i : {1U, 2U, 3U, 4U, 0U}) from_user(users[i], question(settings[i]->lease4));  // gateways and sessions are known
+  ASSERT_EQ(world_.collect(kServerNic).size(), users.size());
+  std::array<std::size_t, 5> sent{};
+  for (const std::size_t who : {4U, 4U, 4U, 0U, 4U, 0U, 0U, 4U, 0U, 4U, 4U, 0U, 0U, 0U, 1U, 0U, 1U, 1U, 1U, 0U, 0U, 2U, 2U, 2U, 0U, 2U, 3U, 0U, 3U, 3U, 0U, 0U, 1U, 2U, 3U}) {
+    world_.queue(kUplinkNic, users[who].seal(question(settings[who]->lease4), world_.gateway(kUplinkNic)));
+    ++sent[who];
+  }
+  world_.settle();
+  std::array<std::size_t, 5> got{};
+  for (const Frame& frame : world_.collect(kServerNic)) {
+    const auto meta = read(frame);
+    const Address from = filters::ip_source(frame, meta);
+    const bool of_b = meta.outer_vlan == 200;
+    for (std::size_t i = 0; i < users.size(); ++i) {
+      if (from == address(settings[i]->lease4) && of_b == (settings[i]->tenant == kTenantB)) ++got[i];
+    }
+  }
+  EXPECT_EQ(got, sent);
+  for (const auto reason : {DropReason::kVpnReplay, DropReason::kVpnAuth, DropReason::kVpnSpiUnknown, DropReason::kVpnInnerSpoof}) {
+    EXPECT_EQ(drops(reason), 0U);
+  }
+}
+
+TEST_P(PathTunnel, WhatIsWrongInTheMiddleOfAPeersRunIsToldLikeAnyOther) {
+  for (const bool in_udp : {true, false}) {
+    SCOPED_TRACE(in_udp);
+    const Making setup{.tunnel = in_udp ? 1U : 2U, .in_udp = in_udp, .lease4 = in_udp ? kLease4 : "10.9.0.6", .lease6 = false};
+    User user(setup);
+    up(setup, user);
+    const auto sealed = [&] { return user.seal(question(setup.lease4), world_.gateway(kUplinkNic)); };
+    world_.inject(kUplinkNic, sealed());
+    ASSERT_EQ(world_.collect(kServerNic).size(), 1U);
+    const auto at = [&](const Frame& frame) { return in_udp ? read(frame).payload_offset : read(frame).l4_offset; };
+    Frame changed = sealed(), nobodys = sealed(), spoof = user.seal(question("10.9.0.99"), world_.gateway(kUplinkNic)), shorter = sealed();
+    changed.back() ^= 1U;
+    nobodys[at(nobodys) + 2U] ^= 1U;
+    shorter.pop_back();  // than its IP header says
+    const Frame again = sealed();
+    const std::map<DropReason, std::uint64_t> before{{DropReason::kVpnAuth, drops(DropReason::kVpnAuth)},
+                                                     {DropReason::kVpnSpiUnknown, drops(DropReason::kVpnSpiUnknown)},
+                                                     {DropReason::kVpnInnerSpoof, drops(DropReason::kVpnInnerSpoof)},
+                                                     {DropReason::kVpnReplay, drops(DropReason::kVpnReplay)},
+                                                     {DropReason::kIpv4TotalLength, drops(DropReason::kIpv4TotalLength)}};
+    world_.pass(std::chrono::seconds(70));  // what is told of alike is told once a minute
+    world_.records();
+    for (const Frame& frame : {sealed(), sealed(), sealed(), changed, sealed(), nobodys, again, spoof, again, shorter, sealed()}) {
+      world_.queue(kUplinkNic, frame);
+    }
+    world_.settle();
+    EXPECT_EQ(world_.collect(kServerNic).size(), 6U);
+    for (const auto& [reason, count] : before) EXPECT_EQ(drops(reason) - count, 1U) << static_cast<int>(reason);
+    // Their records say where they came from, though nothing is written down of those that are recognized.
+    world_.pass(std::chrono::seconds(70));
+    std::size_t told = 0;
+    for (const World::Record& record : world_.records()) {
+      if (record.envelope.kind != LogKind::kSec || record.sec.protocol == 0) continue;
+      ++told;
+      EXPECT_EQ(record.envelope.tenant, kTenantA);
+      EXPECT_EQ(record.sec.in_port, kShare);
+      EXPECT_EQ(record.sec.source, address(kPeer4).bytes);
+      EXPECT_EQ(record.sec.destination, address(kGatewayA4).bytes);
+      EXPECT_EQ(record.sec.protocol, in_udp ? 17 : 50);
+      EXPECT_EQ(record.sec.source_port, in_udp ? setup.peer_port : 0);
+    }
+    EXPECT_GE(told, 3U);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "dataplane/dpdk/ring_order.h"
+#include "filters/packet/decode.h"
 #include "tests/support/eal.h"
 
 namespace sekisho::tests {
@@ -239,6 +240,19 @@ void World::apply(std::uint32_t generation, const std::vector<RuleText>& rules, 
   ASSERT_EQ(applied.generation, generation);
 }
 
+namespace {
+
+/// What a card says of a frame's checksums. Of one that is wrong otherwise it says nothing.
+std::uint64_t summed(const Frame& frame) {
+  filters::PacketMeta meta{};
+  const auto reason = filters::decode(frame, static_cast<std::uint32_t>(frame.size()), {.ip = false, .l4 = false}, meta);
+  if (reason == filters::DropReason::kIpv4Checksum) return RTE_MBUF_F_RX_IP_CKSUM_BAD;
+  if (reason == filters::DropReason::kL4Checksum) return RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+  return reason == filters::DropReason::kNone ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0;
+}
+
+}  // namespace
+
 void World::queue(std::uint16_t nic, const Frame& frame, std::uint16_t headroom) {
   Wires& wires = Wires::get();
   rte_mbuf* packet = rte_pktmbuf_alloc(wires.pool);
@@ -247,6 +261,7 @@ void World::queue(std::uint16_t nic, const Frame& frame, std::uint16_t headroom)
   char* room = rte_pktmbuf_append(packet, static_cast<std::uint16_t>(frame.size()));
   ASSERT_NE(room, nullptr);
   std::copy(frame.begin(), frame.end(), reinterpret_cast<std::uint8_t*>(room));
+  if (options_.cards_sum) packet->ol_flags |= summed(frame);
   packet->port = nic;  // what a driver does on receive; the ring driver leaves it to the sender
   dataplane::before_given(wires.in[nic]);
   ASSERT_EQ(rte_ring_enqueue(wires.in[nic], packet), 0);

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <ostream>
+#include <string>
 #include <vector>
 
 #include "base/shm/log_ring.h"
@@ -48,7 +50,30 @@ struct WorldOptions {
   std::uint32_t log_records = 4096;
   std::uint32_t tunnels = 0;
   bool service = false;               ///< the service network is there
+  bool cards_sum = false;             ///< cards say what they think of checksums, as those do that one buys
 };
+
+/// What a test runs on. It counts as its number of workers.
+struct Machine {
+  std::uint32_t workers = 1;
+  bool cards_sum = false;
+  operator std::uint32_t() const { return workers; }  // NOLINT(google-explicit-constructor): a test asks for the number alone
+
+  [[nodiscard]] WorldOptions with(WorldOptions options) const {
+    options.workers = workers;
+    options.cards_sum = cards_sum;
+    return options;
+  }
+};
+inline const Machine kMachines[] = {{1}, {2}, {1, true}};
+inline std::string name_of(const Machine& machine) {
+  return "With" + std::to_string(machine.workers) + (machine.cards_sum ? "AndCardsThatSum" : "");
+}
+inline void PrintTo(const Machine& machine, std::ostream* out) { *out << name_of(machine); }
+
+/// The fixture's tests on each of them.
+#define SEKISHO_PATH_WORKERS(fixture) \
+  INSTANTIATE_TEST_SUITE_P(Workers, fixture, testing::ValuesIn(kMachines), [](const auto& test) { return name_of(test.param); })
 
 /// How a snapshot differs from the topology above.
 struct Shape {
