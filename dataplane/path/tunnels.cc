@@ -339,7 +339,9 @@ struct InnerRun {
     if (at == kNoIndex) [[unlikely]] return false;
     const auto frame = frame_of(packet);
     filters::packet_detail::Decoded d;
-    if (!filters::packet_detail::decode_plain(frame, packet->pkt_len, {.ip = false, .l4 = false}, d)) return false;
+    const unsigned type = opened.inner == Family::kIpv4 ? filters::kEtherTypeIpv4 : filters::kEtherTypeIpv6;
+    constexpr filters::ChecksumTrust kNone{.ip = false, .l4 = false};
+    if (!filters::packet_detail::decode_plain_ip<filters::kEthernetHeaderBytes>(frame, packet->pkt_len, kNone, type, 0, d)) return false;
     const bool tcp = d.protocol == filters::kProtocolTcp && (d.tcp_flags & kTcpSyn) == 0;
     const bool udp = d.protocol == filters::kProtocolUdp && (d.ports & 0xffffU) != kDhcpServerPort;
     if (!tcp && !udp) return false;

@@ -160,6 +160,7 @@ EspFault finish_l2tp(rte_mbuf* packet, const EspOuter& outer, const Opening& one
   rider->bytes += inner.length;
   rider->last_used = now;
   outcome.session = rider->session.get();
+  outcome.inner = inner.family;
   strip(packet, outer, ip, inner);
   return EspFault::kNone;
 }
@@ -189,6 +190,7 @@ EspFault finish(SaTable& table, rte_mbuf* packet, const EspOuter& outer, const O
   if (!sa.inner_remote.contains(opened + (v4 ? 12 : 8), inner.family)) return EspFault::kInnerSpoof;
   if (!sa.inner_local.contains(opened + (v4 ? 16 : 24), inner.family)) return EspFault::kSelectors;
   if (one.ecn != 0 && !carry_ecn(opened, inner.family, one.ecn)) return EspFault::kEcn;
+  outcome.inner = inner.family;
   strip(packet, outer, opened, inner);
   return EspFault::kNone;
 }

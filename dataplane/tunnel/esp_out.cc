@@ -194,7 +194,7 @@ void seal_burst(SaTable& table, std::span<rte_mbuf* const> packets, std::span<co
       outcomes[i].fault = EspFault::kSaMissing;
       continue;
     }
-    outcomes[i] = {prepare(table, packets[i], *sa, now, jobs[count]), sa};
+    outcomes[i] = {.fault = prepare(table, packets[i], *sa, now, jobs[count]), .sa = sa};
     if (outcomes[i].fault != EspFault::kNone) continue;
     sas[count] = sa;
     index[count++] = static_cast<std::uint16_t>(i);

@@ -21,6 +21,7 @@ inline constexpr std::size_t kEthernetBytes = 14;
 /// How one packet fared.
 struct EspOutcome {
   filters::EspFault fault = filters::EspFault::kNone;
+  Family inner = Family::kNone;  ///< of an opened one: what the frame holds, as its EtherType says
   Sa* sa = nullptr;  ///< when one was found: stands until the table is told to erase it
   const L2tpSession* session = nullptr;  ///< of a transport SA: whose the packet is, now without L2TP
   bool for_daemon = false;  ///< of a transport SA: no session's IP packet. A UDP datagram whose header lies at l4_offset of the record,

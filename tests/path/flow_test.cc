@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: a packet crosses the whole data plane, and its nearest neighbour that must not does not. Method: ring ports, one turn
-// at a time, one and two workers.
+// at a time, one and two workers, and one whose cards sum.
 #include <gtest/gtest.h>
 
 #include "filters/packet/decode.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: what NAT promises, seen from both sides of the gateway; names end in the requirement they show. Method: the whole data
-// plane on ring ports, one and two workers; decode verifies every checksum of every frame that comes out.
+// plane on ring ports, one and two workers, and one whose cards sum; decode verifies every checksum of every frame that comes out.
 #include <set>
 
 #include "tests/path/path_test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: several keying daemons at one data plane: each gets what is for it, none touches another's, and one that dies takes nothing of
 // the others along.
-// Method: daemons of several kinds on one tunnel service, real datagrams on ring ports. One and two workers.
+// Method: daemons of several kinds on one tunnel service, real datagrams on ring ports. One and two workers, and one whose cards sum.
 #include "tests/path/tunnel_world.h"
 
 namespace sekisho::tests {

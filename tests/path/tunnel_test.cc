@@ -2,7 +2,7 @@
 // Goal: what comes through a remote user's tunnel is judged like any packet, by the tenant's rules and the tunnel's own
 // addresses, and what goes to him leaves sealed to where he is; the nearest packet that must not pass ends by its name.
 // Method: the whole data plane on ring ports, keyed over tunnel.sock's own messages by a daemon played here; the user's end is
-// another SA table. One and two workers.
+// another SA table. One and two workers, and one whose cards sum.
 #include <map>
 #include <set>
 

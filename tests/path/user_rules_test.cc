@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: a rule of user groups takes what a user of one of them sends through his tunnel, and nothing else; and what a commit
 // says of users, groups and rules reaches the sessions of live tunnels. Method: the whole data plane on ring ports, SAs and
-// leases entered by hand; the users' end is another SA table. One and two workers.
+// leases entered by hand; the users' end is another SA table. One and two workers, and one whose cards sum.
 #include <gtest/gtest.h>
 
 #include "dataplane/explain/explain.h"
