@@ -228,7 +228,7 @@ class PathLimit : public PathFlow {
  protected:
   PathLimit() : PathFlow(4) {}
 };
-INSTANTIATE_TEST_SUITE_P(Workers, PathLimit, testing::Values(1U, 2U), [](const auto& test) { return "With" + std::to_string(test.param); });
+SEKISHO_PATH_WORKERS(PathLimit);
 
 TEST_P(PathLimit, SessionLimitOfATenantIsNamedAndOthersGoOn) {
   World& small = world_;

@@ -74,7 +74,8 @@ class PathRandom : public PathTest {
   }
   unsigned sent_[2] = {0, 0};
 };
-INSTANTIATE_TEST_SUITE_P(Workers, PathRandom, testing::Values(1U, 2U, 3U), [](const auto& test) { return "With" + std::to_string(test.param); });
+INSTANTIATE_TEST_SUITE_P(Workers, PathRandom, testing::Values(Machine{1}, Machine{2}, Machine{3}, Machine{2, true}),
+                         [](const auto& test) { return name_of(test.param); });
 
 TEST_P(PathRandom, NothingIsLostAndNothingCrosses) {
   Random random(20'260'000 + GetParam());
