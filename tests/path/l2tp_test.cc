@@ -342,6 +342,34 @@ TEST_P(PathL2tp, ControlReachesTheDaemonAndItsWordsGoBackThroughTheSaOfTheirCarr
   EXPECT_EQ(refused(), before + 3);
 }
 
+TEST_P(PathL2tp, ControlInTheMiddleOfARunReachesTheDaemonWithItsEnds) {
+  for (const bool in_udp : {true, false}) {
+    SCOPED_TRACE(in_udp);
+    Client client{.number = in_udp ? 1U : 2U, .in_udp = in_udp, .lease = in_udp ? kLease4 : "10.9.0.6"};
+    ClientEnd end(client);
+    up(client, end);
+    ip_from_client(end, question(client.lease));  // the gateway is known from here on
+    ASSERT_EQ(world_.collect(kServerNic).size(), 1U);
+    lns_.punted();
+    for (const bool control : {false, false, false, true, false, true, true, false}) {
+      const Mac gateway = world_.gateway(kUplinkNic);
+      world_.queue(kUplinkNic, control ? end.seal(kLcp, gateway) : end.seal_ip(question(client.lease), gateway));
+    }
+    world_.settle();
+    EXPECT_EQ(world_.collect(kServerNic).size(), 5U);
+    const auto punted = lns_.punted();
+    ASSERT_EQ(punted.size(), 3U);
+    for (const auto& [head, payload] : punted) {
+      EXPECT_EQ(head.tenant, kTenantA);
+      EXPECT_EQ(head.tunnel, carrier_number(client.number));
+      EXPECT_EQ(head.local, address(client.gateway));
+      EXPECT_EQ(head.remote, address(client.peer));
+      EXPECT_EQ(head.local_port, 1701);
+      EXPECT_EQ(payload, kLcp);
+    }
+  }
+}
+
 TEST_P(PathL2tp, NoIpPassesBeforeTheSessionStandsNorAfterIt) {
   const Client client;
   ClientEnd end(client);
